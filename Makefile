@@ -1,0 +1,54 @@
+# Everything stays inside this folder: the environment in .venv, caches and temporary files in .cache.
+PYTHON ?= python3
+BIN := .venv/bin
+export TMPDIR := $(CURDIR)/.cache/tmp
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: demo install test lint schemas lock clean
+.DEFAULT_GOAL := install
+
+## demo: real leads rated and routed over Kafka on this machine; Ctrl-C ends it
+demo: install
+	@$(BIN)/scorer demo
+
+## install: the environment in .venv, with .venv/bin/scorer in it
+install: .venv/installed
+
+# The build tools come first and from the lock too, so that packages built from source use pinned ones.
+.venv/installed: requirements.lock pyproject.toml
+	@mkdir -p $(TMPDIR)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=…")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the pinned dependencies into .venv (about a minute) …"
+	@$(BIN)/pip install -q --require-hashes -r requirements-build.lock
+	@$(BIN)/pip install -q --require-hashes --no-build-isolation -r requirements.lock
+	@$(BIN)/pip install -q --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+## test: every test
+test: install
+	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest
+
+## lint: types, style, import directions
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+## schemas: write schemas/ anew from the models
+schemas: install
+	@$(BIN)/python -m schemas.generate
+
+## lock: pin the dependencies of pyproject.toml anew (needs uv)
+lock:
+	uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
+	printf 'setuptools\nwheel\n' | uv pip compile - -c requirements.lock --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-build.lock
+
+## clean: remove what was installed and cached
+clean:
+	rm -rf .venv .cache .scorer-demo build *.egg-info .mypy_cache .ruff_cache .hypothesis

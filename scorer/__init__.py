@@ -1,0 +1,1 @@
+"""Rule-based lead scoring and routing on Kafka."""

@@ -1,0 +1,1 @@
+"""What exists: activities, leads, scores, decisions. Pure; imports nothing else of ours."""

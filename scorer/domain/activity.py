@@ -1,0 +1,316 @@
+"""A lead's activity: one CloudEvent about what a lead did or who it is, with a typed payload for each built-in type.
+
+The payloads are the contract with whoever emits activity; `schemas/activity.json` is generated from them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+TYPE_PREFIX = "lead."
+TYPE_PATTERN = r"^lead\.[a-z0-9_]+(\.[a-z0-9_]+)*$"
+
+Text = Annotated[str, StringConstraints(max_length=2048)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Names = Annotated[list[Name], Field(max_length=64)]
+CustomName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+CustomValue = bool | Integer | float | Text | Names | None
+
+
+class Payload(BaseModel):
+    """The `data` of an activity. Keys that the type does not name are accepted and ignored: emitters send more than
+    any contract lists, and a new key must not stop the stream."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Statement(Payload):
+    """A payload that states facts about the lead. A key that is absent says nothing; an explicit null withdraws what
+    was known."""
+
+    custom: Annotated[dict[CustomName, CustomValue], Field(max_length=64)] = Field(
+        default_factory=dict,
+        description="Facts of the company's own, by the name that the ruleset declares under `fields`.",
+    )
+
+
+class ProfileUpdated(Statement):
+    """Who the lead is. Each key becomes the field `profile.<key>`."""
+
+    company: Name | None = Field(None, description="Company name.")
+    industry: Name | None = Field(None, description="Industry, in the words of your CRM.")
+    employees: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(None, description="Employees of the company.")
+    annual_revenue: Annotated[float, Field(ge=0)] | None = Field(None, description="Yearly revenue of the company.")
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = Field(
+        None, description="Country, ISO 3166-1 alpha-2."
+    )
+    language: Name | None = Field(None, description="Language, BCP 47.")
+    job_title: Name | None = Field(None, description="Job title as written by the lead.")
+    job_level: Literal["student", "employee", "manager", "director", "executive"] | None = Field(
+        None, description="Level of the position."
+    )
+    department: Name | None = Field(None, description="Department of the company.")
+    email_domain: Name | None = Field(None, description="What follows the @ of the lead's address, lower case.")
+    email_kind: Literal["business", "free", "university", "disposable"] | None = Field(
+        None, description="Kind of the lead's mail address."
+    )
+    technologies: Names | None = Field(None, description="Products the company already uses.")
+    lead_source: Name | None = Field(None, description="Where the lead came from.")
+    is_competitor: bool | None = Field(None, description="Works for a competitor.")
+    is_customer: bool | None = Field(None, description="Is a customer already.")
+
+
+class QualificationUpdated(Statement):
+    """Answers to the qualification questions: BANT, competition, resources at the start of the project.
+    `bant`, `competition` and `project` keys become the fields `bant.<key>`, `competition.<key>`, `project.<key>`."""
+
+    class Bant(Payload):
+        """Budget, authority, need, time."""
+
+        budget_status: Literal["approved", "planned", "requested", "none"] | None = Field(
+            None, description="Is there money for it?"
+        )
+        budget_amount: Annotated[float, Field(ge=0)] | None = Field(None, description="Budget, in your currency.")
+        authority: Literal["decision_maker", "influencer", "user", "none"] | None = Field(
+            None, description="The contact's power to decide."
+        )
+        need: Literal["critical", "important", "useful", "none"] | None = Field(
+            None, description="How much the product is needed."
+        )
+        timeline_months: Annotated[float, Field(ge=0)] | None = Field(
+            None, description="Months until the planned purchase."
+        )
+
+    class Competition(Payload):
+        """The competitive situation."""
+
+        position: Literal["sole", "preferred", "even", "behind"] | None = Field(
+            None, description="Where we stand against the competitors."
+        )
+        competitors: Names | None = Field(None, description="Competitors in the deal.")
+
+    class Project(Payload):
+        """The project at the customer's."""
+
+        resources: Literal["available", "partly", "missing"] | None = Field(
+            None, description="Are people and means there at the start of the project?"
+        )
+        start_in_months: Annotated[float, Field(ge=0)] | None = Field(
+            None, description="Months until the project starts."
+        )
+
+    bant: Bant | None = None
+    competition: Competition | None = None
+    project: Project | None = None
+
+
+class AssessmentRecorded(Payload):
+    """A salesperson's own judgement. Each key becomes the field `assessment.<key>`."""
+
+    rating: Literal["cold", "warm", "hot"] | None = Field(None, description="The salesperson's rating.")
+    probability: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="Chance of winning, 0 to 1.")
+    by: Name | None = Field(None, description="Who judged.")
+
+
+class PageViewed(Payload):
+    """A page was seen. `path` is taken from `url` where it is not sent."""
+
+    url: Text = Field(description="Address of the page, absolute or from the root.")
+    path: Text | None = Field(None, description="Path part of the address.")
+    referrer: Text | None = Field(None, description="Where the visitor came from.")
+    seconds: Annotated[float, Field(ge=0)] | None = Field(None, description="Seconds spent on the page.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_from_url(cls, data: object) -> object:
+        if isinstance(data, Mapping) and data.get("path") is None and isinstance(data.get("url"), str):
+            try:
+                path = urlsplit(data["url"]).path
+            except ValueError:  # e.g. a broken IPv6 host: the address is still evidence, it only has no path
+                path = ""
+            return {**data, "path": path or "/"}
+        return data
+
+
+class FormSubmitted(Payload):
+    """A form was sent."""
+
+    form: Name = Field(description="Name of the form.")
+    url: Text | None = Field(None, description="Page of the form.")
+
+
+class ContentDownloaded(Payload):
+    """A document was fetched."""
+
+    content: Name = Field(description="Name of the document.")
+    kind: Name | None = Field(None, description="Kind: whitepaper, case-study, price-list …")
+
+
+class Email(Payload):
+    """Something happened to a mail that was sent to the lead."""
+
+    campaign: Name | None = Field(None, description="Campaign of the mail.")
+    url: Text | None = Field(None, description="The link that was followed.")
+    machine: bool | None = Field(None, description="True where a mail gateway, not a person, opened or followed.")
+
+
+class EmailBounced(Payload):
+    """A mail came back."""
+
+    kind: Literal["hard", "soft"] = Field("hard", description="Hard: the address does not exist.")
+    campaign: Name | None = Field(None, description="Campaign of the mail.")
+
+
+class Attended(Payload):
+    """A webinar or an event was attended."""
+
+    name: Name = Field(description="Name of the webinar or event.")
+    minutes: Annotated[float, Field(ge=0)] | None = Field(None, description="Minutes attended.")
+
+
+class ProductInterest(Payload):
+    """A demo was asked for, or a trial started."""
+
+    product: Name | None = Field(None, description="Product.")
+
+
+class CallLogged(Payload):
+    """A telephone call."""
+
+    outcome: Literal["reached", "no_answer", "voicemail", "refused"] = Field(description="What became of it.")
+    minutes: Annotated[float, Field(ge=0)] | None = Field(None, description="Minutes.")
+
+
+class MeetingHeld(Payload):
+    """A meeting took place."""
+
+    minutes_sent: bool | None = Field(None, description="Were minutes of the meeting sent?")
+    participants: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        None, description="How many of theirs took part."
+    )
+
+
+class Handled(Payload):
+    """Sales accepted the lead, returned it, won or lost the opportunity."""
+
+    by: Name | None = Field(None, description="Who.")
+    reason: Text | None = Field(None, description="Why.")
+    competitor: Name | None = Field(None, description="To which competitor it was lost.")
+    value: Annotated[float, Field(ge=0)] | None = Field(None, description="Value of the deal.")
+
+
+class StageChanged(Payload):
+    """The opportunity moved to another stage of the funnel."""
+
+    stage: Name = Field(description="The new stage.")
+    previous: Name | None = Field(None, description="The stage before.")
+
+
+class ConsentChanged(Payload):
+    """Consent was given or withdrawn. Sets the fields `consent.<channel>`; `all` sets every channel."""
+
+    channel: Literal["email", "phone", "all"] = Field("all", description="For which channel.")
+    status: Literal["granted", "withdrawn"] = Field(description="Granted or withdrawn.")
+
+
+class Merged(Payload):
+    """The lead was found to be the same as another, which lives on."""
+
+    into: Name = Field(description="Lead id of the one that lives on.")
+
+
+class Erased(Payload):
+    """The person asked to be forgotten."""
+
+    reason: Text | None = Field(None, description="Why.")
+
+
+class Unsubscribed(Payload):
+    """The person wants no more mail."""
+
+    campaign: Name | None = Field(None, description="Campaign of the mail.")
+
+
+PAYLOADS: Mapping[str, type[Payload]] = {
+    "lead.profile_updated": ProfileUpdated,
+    "lead.qualification_updated": QualificationUpdated,
+    "lead.assessment_recorded": AssessmentRecorded,
+    "lead.page_viewed": PageViewed,
+    "lead.form_submitted": FormSubmitted,
+    "lead.content_downloaded": ContentDownloaded,
+    "lead.email_opened": Email,
+    "lead.email_clicked": Email,
+    "lead.email_bounced": EmailBounced,
+    "lead.unsubscribed": Unsubscribed,
+    "lead.webinar_attended": Attended,
+    "lead.event_attended": Attended,
+    "lead.demo_requested": ProductInterest,
+    "lead.trial_started": ProductInterest,
+    "lead.call_logged": CallLogged,
+    "lead.meeting_held": MeetingHeld,
+    "lead.sales_accepted": Handled,
+    "lead.sales_returned": Handled,
+    "lead.stage_changed": StageChanged,
+    "lead.opportunity_won": Handled,
+    "lead.opportunity_lost": Handled,
+    "lead.consent_changed": ConsentChanged,
+    "lead.merged": Merged,
+    "lead.erased": Erased,
+}
+"""Built-in activity types and their payloads. Any other `lead.*` type carries any JSON object."""
+
+
+class Envelope(BaseModel):
+    """The CloudEvents 1.0 attributes of an activity (https://github.com/cloudevents/spec, v1.0.2)."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    specversion: Literal["1.0"] = Field(description="CloudEvents version.")
+    id: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
+        description="Together with `source` it identifies the activity: the same one twice counts once."
+    )
+    source: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
+        description="Who emitted it, a URI reference."
+    )
+    type: Annotated[str, StringConstraints(pattern=TYPE_PATTERN, max_length=128)] = Field(
+        description="What happened: a built-in `lead.*` type or one of your own."
+    )
+    time: str = Field(description="When it happened, RFC 3339 with a zone.", json_schema_extra={"format": "date-time"})
+    subject: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(description="The lead's id.")
+
+
+@dataclass(frozen=True, slots=True)
+class LeadActivity:
+    """One thing that happened to one lead, validated.
+
+    `time` is in microseconds since the epoch; `key` is `source` and `id` in one string; `data` is the payload as plain
+    values, keys that the type does not name left out (for a type of your own: everything). An absent key says nothing,
+    None says that the value is withdrawn.
+    """
+
+    id: str
+    source: str
+    type: str
+    time: int
+    lead_id: str
+    data: Mapping[str, object]
+
+    @property
+    def key(self) -> str:
+        """What identifies the activity; ties between equal times are broken by it."""
+        return f"{self.source}\n{self.id}"
+
+
+def validate_data(activity_type: str, data: Mapping[str, object]) -> Mapping[str, object]:
+    """The payload of an activity of that type, checked, with only the keys that were sent.
+
+    Raises `pydantic.ValidationError` where it does not fit its type.
+    """
+    payload = PAYLOADS.get(activity_type)
+    if payload is None:
+        return data
+    return payload.model_validate(data).model_dump(exclude_unset=True)

@@ -1,0 +1,86 @@
+"""Scores, ratings and grades: numbers and the bounds that turn them into words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Rating(StrEnum):
+    """How likely the lead is to buy (the CRM's standard Lead Rating)."""
+
+    COLD = "cold"
+    WARM = "warm"
+    HOT = "hot"
+
+
+class Route(StrEnum):
+    """What becomes of the lead: dropped, cared for by direct marketing, handed over to sales."""
+
+    DISCARD = "discard"
+    NURTURE = "nurture"
+    SALES = "sales"
+
+
+class Score(NamedTuple):
+    """Whole points. `fit` is who the lead is (the criteria), `engagement` what it does (the signals);
+    `total` is their sum."""
+
+    fit: int
+    engagement: int
+
+    @property
+    def total(self) -> int:
+        """All points together."""
+        return self.fit + self.engagement
+
+
+@dataclass(frozen=True, slots=True)
+class Ratings:
+    """Lower bounds of `warm` and `hot` in points. A lead cools only when it falls below a bound less `hysteresis`, so
+    that one point up and down does not ring the salesperson's telephone each time."""
+
+    warm: int
+    hot: int
+    hysteresis: int = 0
+
+    def rate(self, total: int, previous: Rating | None = None) -> Rating:
+        """The rating of a score, given the rating before it."""
+        reached = self._reached(total)
+        if previous is None:
+            return reached
+        held = min(previous, self._reached(total + self.hysteresis), key=_ORDER.index)
+        return max(reached, held, key=_ORDER.index)
+
+    def _reached(self, total: int) -> Rating:
+        if total >= self.hot:
+            return Rating.HOT
+        return Rating.WARM if total >= self.warm else Rating.COLD
+
+
+_ORDER: Sequence[Rating] = (Rating.COLD, Rating.WARM, Rating.HOT)
+
+
+class Grade(NamedTuple):
+    """Fit as a letter A to D, engagement as a figure 1 to 4; A1 is best."""
+
+    fit: str
+    engagement: int
+
+    def __str__(self) -> str:
+        return f"{self.fit}{self.engagement}"
+
+
+@dataclass(frozen=True, slots=True)
+class Grades:
+    """Lower bounds in points: of A, B, C for fit and of 1, 2, 3 for engagement; below all of them it is D and 4."""
+
+    fit: tuple[int, int, int]
+    engagement: tuple[int, int, int]
+
+    def grade(self, score: Score) -> Grade:
+        """The grade of a score."""
+        letter = next((name for name, bound in zip("ABC", self.fit, strict=True) if score.fit >= bound), "D")
+        bounds = enumerate(self.engagement, start=1)
+        figure = next((number for number, bound in bounds if score.engagement >= bound), 4)
+        return Grade(letter, figure)
