@@ -1,0 +1,220 @@
+"""Columns: how a field becomes a small integer that a table can be decided on.
+
+A column divides a field's values into *cells* that no comparison of the table can look inside: a number is
+below, equal to, between or above the table's constants; a string is one of them or another; a predicate
+holds or not.
+"""
+
+from __future__ import annotations
+
+import operator
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+from typing import Any, Protocol
+
+from scorer.rules.condition import Facts, FieldType, Op, Test, predicate, reader
+
+Encoder = Callable[[Facts], int]
+
+
+class ColumnKind(StrEnum):
+    RANK = "rank"
+    """A number's place among the table's constants."""
+    INDEX = "index"
+    """Which of the table's constants a string or boolean is."""
+    PREDICATE = "predicate"
+    """1 if one comparison holds, else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a place in the code tuple stands for; its codes are 0 .. cardinality - 1.
+
+    Columns of the same field depend on each other: not every combination of their codes can occur.
+    """
+
+    field: str
+    type: FieldType
+    kind: ColumnKind
+    cardinality: int
+
+
+class Cells(Protocol):
+    """A field's values, divided for one table. Cells that no value can fall into are not listed."""
+
+    field: str
+    type: FieldType
+    kind: ColumnKind
+    cells: frozenset[int]
+
+    def where(self, test: Test) -> frozenset[int]:
+        """The cells in which the comparison holds."""
+
+    def encoder(self, code: Mapping[int, int]) -> Encoder:
+        """A function from facts to the code of their cell."""
+
+
+def cells_for(tests: Iterable[Test]) -> dict[Test, Cells]:
+    """The cells to decide each comparison on, shared by field and type where one division serves several."""
+    ordered = list(dict.fromkeys(tests))
+    constants: dict[tuple[str, FieldType], list[Any]] = {}
+    for test in ordered:
+        if test.op in _COMPARISONS:
+            operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+            constants.setdefault((test.field, test.type), []).extend(operands)
+    shared: dict[tuple[str, FieldType], Cells] = {
+        (field, kind): _Rank(field, kind, values)
+        if kind in (FieldType.INTEGER, FieldType.NUMBER)
+        else _Index(field, kind, values)
+        for (field, kind), values in constants.items()
+    }
+    return {
+        test: shared[test.field, test.type]
+        if (test.field, test.type) in shared and (test.op in _COMPARISONS or test.op is Op.EXISTS)
+        else _Predicate(test)
+        for test in ordered
+    }
+
+
+_COMPARISONS = frozenset({Op.EQ, Op.NE, Op.GT, Op.GTE, Op.LT, Op.LTE, Op.BETWEEN, Op.IN, Op.NOT_IN})
+
+
+class _Rank:
+    """Cell 2i + 1 is equal to constant i, cell 2i below it and above the one before; the last is unknown."""
+
+    kind = ColumnKind.RANK
+
+    def __init__(self, field: str, type: FieldType, constants: Iterable[int | float]) -> None:  # noqa: A002
+        self.field, self.type = field, type
+        # As int, for a difference with a float would be rounded, or overflow.
+        exact = map(int, constants) if type is FieldType.INTEGER else constants
+        self._constants = sorted(set(exact))
+        self._unknown = 2 * len(self._constants) + 1
+        cells = set(range(self._unknown + 1))
+        if type is FieldType.INTEGER:
+            pairs = zip(self._constants, self._constants[1:], strict=False)
+            cells -= {2 * i + 2 for i, (low, high) in enumerate(pairs) if high - low <= 1}
+        self.cells = frozenset(cells)
+
+    def where(self, test: Test) -> frozenset[int]:
+        known = self.cells - {self._unknown}
+        operand: Any = test.operand
+        if test.op is Op.EXISTS:
+            return known if operand else self.cells - known
+        if test.op in (Op.IN, Op.NOT_IN):
+            members = {self._place(each) for each in operand}
+            return known & members if test.op is Op.IN else known - members
+        if test.op is Op.BETWEEN:
+            low, high = self._place(operand[0]), self._place(operand[1])
+            return frozenset(cell for cell in known if low <= cell <= high)
+        holds = _ORDER[test.op]
+        place = self._place(operand)
+        return frozenset(cell for cell in known if holds(cell, place))
+
+    def _place(self, constant: int | float) -> int:
+        return 2 * bisect_left(self._constants, constant) + 1
+
+    def encoder(self, code: Mapping[int, int]) -> Encoder:
+        field, unknown = self.field, code[self._unknown]
+        constants = self._constants
+        equal = [code[2 * i + 1] for i in range(len(constants))]
+        below = [code.get(2 * i) for i in range(len(constants) + 1)]  # None: no value can fall there
+        read, whole = reader(self.type), self.type is FieldType.INTEGER
+        find: Callable[[Sequence[Any], Any], int]
+        codes: Sequence[int]
+        if all(after in (at, None) for at, after in zip(equal, below[1:], strict=True)):
+            find, codes = bisect_right, [code[0], *equal]
+        elif all(before in (at, None) for at, before in zip(equal, below, strict=False)):
+            find, codes = bisect_left, [*equal, code[2 * len(constants)]]
+        else:
+            find, codes = _position, [code.get(cell, 0) for cell in range(self._unknown)]
+
+        def encode(facts: Facts) -> int:
+            value: Any = facts.get(field)
+            # The common types are told apart here; a call more would cost as much as the rest.
+            if type(value) is float:
+                if not (value.is_integer() if whole else -inf < value < inf):
+                    return unknown
+            elif type(value) is not int:
+                value = None if value is None else read(value)
+                if value is None:
+                    return unknown
+            return codes[find(constants, value)]
+
+        return encode
+
+
+def _position(constants: Sequence[Any], value: Any) -> int:
+    return bisect_left(constants, value) + bisect_right(constants, value)
+
+
+_ORDER: Mapping[Op, Callable[[int, int], bool]] = {
+    Op.EQ: operator.eq,
+    Op.NE: operator.ne,
+    Op.GT: operator.gt,
+    Op.GTE: operator.ge,
+    Op.LT: operator.lt,
+    Op.LTE: operator.le,
+}
+
+
+class _Index:
+    """Cell i is constant i, in order of first mention; then any other value; then unknown."""
+
+    kind = ColumnKind.INDEX
+
+    def __init__(self, field: str, type: FieldType, constants: Iterable[str | bool]) -> None:  # noqa: A002
+        self.field, self.type = field, type
+        distinct = (False, True) if type is FieldType.BOOLEAN else tuple(dict.fromkeys(constants))
+        self._index: dict[str | bool, int] = {constant: i for i, constant in enumerate(distinct)}
+        self._other = len(distinct)
+        self._unknown = self._other + 1
+        cells = frozenset(range(self._unknown + 1))
+        self.cells = cells - {self._other} if type is FieldType.BOOLEAN else cells
+
+    def where(self, test: Test) -> frozenset[int]:
+        known = self.cells - {self._unknown}
+        operand: Any = test.operand
+        if test.op is Op.EXISTS:
+            return known if operand else self.cells - known
+        members = {self._index[each] for each in (operand if isinstance(operand, tuple) else (operand,))}
+        return known & members if test.op in (Op.EQ, Op.IN) else known - members
+
+    def encoder(self, code: Mapping[int, int]) -> Encoder:
+        field, unknown = self.field, code[self._unknown]
+        if self.type is FieldType.BOOLEAN:
+            false, true = code[0], code[1]
+
+            def encode_bool(facts: Facts) -> int:
+                value = facts.get(field)
+                return true if value is True else false if value is False else unknown
+
+            return encode_bool
+
+        other = code[self._other]
+        lookup = {text: code[cell] for text, cell in self._index.items() if code[cell] != other}.get
+
+        def encode(facts: Facts) -> int:
+            value: Any = facts.get(field)
+            return lookup(value, other) if isinstance(value, str) else unknown
+
+        return encode
+
+
+class _Predicate:
+    kind = ColumnKind.PREDICATE
+    cells = frozenset({0, 1})
+
+    def __init__(self, test: Test) -> None:
+        self.field, self.type = test.field, test.type
+        self._holds = predicate(test)
+
+    def where(self, test: Test) -> frozenset[int]:
+        return frozenset({1})
+
+    def encoder(self, code: Mapping[int, int]) -> Encoder:
+        holds, yes, no = self._holds, code[1], code[0]
+        return lambda facts: yes if holds(facts) else no

@@ -1,0 +1,19 @@
+"""Durations as people write them in rule files: `45s`, `30m`, `1h`, `14d`, `2w`."""
+
+import re
+
+from scorer.domain.instant import DAY, HOUR, SECOND
+
+PATTERN = r"^[0-9]+(\.[0-9]+)?[smhdw]$"
+
+_UNITS = {"s": SECOND, "m": 60 * SECOND, "h": HOUR, "d": DAY, "w": 7 * DAY}
+
+
+def parse(text: str) -> int:
+    """Microseconds. Raises `ValueError` for anything but a positive number and a unit."""
+    if not re.fullmatch(PATTERN, text):
+        raise ValueError(f"`{text}` is no duration; write a number and one of s, m, h, d, w, as in 14d")
+    duration = round(float(text[:-1]) * _UNITS[text[-1]])
+    if not 0 < duration <= 36_500 * DAY:
+        raise ValueError(f"`{text}` is out of range; it must be over 0 and at most 36500d")
+    return duration

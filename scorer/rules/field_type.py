@@ -1,0 +1,156 @@
+"""Field types, the operators that fit them, and what counts as a value of a type."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+import re2
+
+Scalar = str | int | float | bool
+Value = Scalar | tuple[str, ...]
+
+
+class FieldType(StrEnum):
+    STRING = "string"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    STRINGS = "strings"
+
+
+class Op(StrEnum):
+    EQ = "eq"
+    NE = "ne"
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    BETWEEN = "between"
+    IN = "in"
+    NOT_IN = "not_in"
+    STARTS_WITH = "starts_with"
+    ENDS_WITH = "ends_with"
+    CONTAINS = "contains"
+    MATCHES = "matches"
+    EXISTS = "exists"
+
+
+_NUMERIC: Final = frozenset({Op.EQ, Op.NE, Op.GT, Op.GTE, Op.LT, Op.LTE, Op.BETWEEN, Op.IN, Op.NOT_IN, Op.EXISTS})
+_TEXT: Final = (Op.STARTS_WITH, Op.ENDS_WITH, Op.CONTAINS, Op.MATCHES)
+
+OPERATORS: Final[Mapping[FieldType, frozenset[Op]]] = MappingProxyType(
+    {
+        FieldType.STRING: frozenset({Op.EQ, Op.NE, Op.IN, Op.NOT_IN, Op.EXISTS, *_TEXT}),
+        FieldType.INTEGER: _NUMERIC,
+        FieldType.NUMBER: _NUMERIC,
+        FieldType.BOOLEAN: frozenset({Op.EQ, Op.NE, Op.EXISTS}),
+        FieldType.STRINGS: frozenset({Op.CONTAINS, Op.EXISTS}),
+    }
+)
+"""The operators that fit each field type."""
+
+
+def known(type: FieldType, value: object) -> Value | None:  # noqa: A002 -- the field's term
+    """The value if it conforms to the type, else None, which is *unknown*.
+
+    A bool is no number and a number no bool; text is never read as a number. A whole float is an integer. A
+    list of strings comes back as a tuple.
+    """
+    return _READERS[type](value)
+
+
+def reader(type: FieldType) -> Callable[[object], Value | None]:  # noqa: A002
+    """`known` for one type: what to call where speed counts."""
+    return _READERS[type]
+
+
+def _read_string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _read_number(value: object) -> int | float | None:
+    if isinstance(value, float):
+        return value if -math.inf < value < math.inf else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _read_integer(value: object) -> int | float | None:
+    if isinstance(value, float):
+        return value if value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _read_boolean(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _read_strings(value: object) -> tuple[str, ...] | None:
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    return None
+
+
+_READERS: Final[Mapping[FieldType, Callable[[object], Value | None]]] = MappingProxyType(
+    {
+        FieldType.STRING: _read_string,
+        FieldType.INTEGER: _read_integer,
+        FieldType.NUMBER: _read_number,
+        FieldType.BOOLEAN: _read_boolean,
+        FieldType.STRINGS: _read_strings,
+    }
+)
+
+
+def operand_problem(kind: FieldType, op: Op, operand: object) -> str | None:
+    """What is wrong with comparing a field of this type so, in words; None if nothing is."""
+    if op not in OPERATORS[kind]:
+        fitting = ", ".join(each for each in Op if each in OPERATORS[kind])
+        return f"operator {op} does not fit a field of type {kind}; use one of {fitting}"
+    item = FieldType.STRING if kind is FieldType.STRINGS else kind
+    match op:
+        case Op.EXISTS:
+            return None if isinstance(operand, bool) else f"{op} takes true or false, not {operand!r}"
+        case Op.IN | Op.NOT_IN:
+            if not isinstance(operand, tuple):
+                return f"{op} takes a tuple of values, not {operand!r}"
+            misfits = [each for each in operand if known(item, each) is None]
+            return f"{op}: {misfits[0]!r} is not of type {item}" if misfits else None
+        case Op.BETWEEN:
+            if not isinstance(operand, tuple) or len(operand) != 2:
+                return f"{op} takes a pair (low, high), not {operand!r}"
+            low, high = (known(item, each) for each in operand)
+            if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+                return f"{op} takes two values of type {item}, not {operand!r}"
+            return None if low <= high else f"{op}: low {low!r} is above high {high!r}"
+        case _:
+            if known(item, operand) is None:
+                return f"{op} takes a value of type {item}, not {operand!r}"
+    return _bad_pattern(operand) if op is Op.MATCHES else None
+
+
+def _bad_pattern(pattern: object) -> str | None:
+    try:
+        compiled(pattern)
+    except (re2.error, UnicodeEncodeError) as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        return f"{Op.MATCHES}: {pattern!r} is not an RE2 expression: {reason}"
+    return None
+
+
+def compiled(pattern: object) -> Any:
+    """The RE2 expression. Raises re2.error, or UnicodeEncodeError where it has no UTF-8 form."""
+    return re2.compile(pattern, _RE2)
+
+
+def _re2_options() -> re2.Options:
+    options = re2.Options()
+    options.never_capture = True  # only whether it matches is asked
+    options.log_errors = False  # it would write to stderr behind our error
+    return options
+
+
+_RE2: Final = _re2_options()

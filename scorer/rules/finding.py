@@ -1,0 +1,35 @@
+"""What is wrong with a rule file, and where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Position(NamedTuple):
+    """A place in a file; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to mend. `code` is stable, for documentation and filters."""
+
+    position: Position
+    code: str
+    message: str
+    level: str = "error"
+
+    def __str__(self) -> str:
+        file, line, column = self.position
+        return f"{file}:{line}:{column}: {self.level}: {self.message}"
+
+
+class RulesetError(Exception):
+    """The rule files were refused; `findings` says why, in the order of the files' lines."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = sorted(findings, key=lambda finding: finding.position)
+        super().__init__("\n".join(map(str, self.findings)))

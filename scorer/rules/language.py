@@ -1,0 +1,195 @@
+"""The rule files: what each section may hold. `schemas/ruleset.json` is generated from these models.
+
+Conditions are kept as written; `parse_condition` reads them, because what they may say depends on the fields.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from scorer.domain.lead import KEEP_DAYS
+from scorer.domain.score import Route
+from scorer.rules import duration
+from scorer.rules.condition import FieldType
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Points = Annotated[int, Field(ge=-10_000, le=10_000)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+def _duration(text: str) -> str:
+    duration.parse(text)
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration), WithJsonSchema({"type": "string", "pattern": duration.PATTERN})]
+CONDITION_MARK = "x-condition"
+"""Stands in the generated schema where a condition goes; the whole schema has one definition of conditions."""
+
+RawCondition = Annotated[dict[str, Any], WithJsonSchema({CONDITION_MARK: True})]
+
+
+class Section(BaseModel):
+    """Base of everything in a rule file: nothing unknown, nothing coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RatingsSection(Section):
+    """Lower bounds of the ratings, in points."""
+
+    warm: Points = Field(description="A lead is warm from this score on.")
+    hot: Points = Field(description="A lead is hot from this score on.")
+    hysteresis: Annotated[int, Field(ge=0, le=1000)] = Field(
+        0, description="A lead cools only when it falls this far below a bound."
+    )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "RatingsSection":
+        if self.hot <= self.warm:
+            raise ValueError(f"hot ({self.hot}) must be above warm ({self.warm})")
+        return self
+
+
+class FitGrades(Section):
+    """Lower bounds of the letters, in fit points; below all it is D."""
+
+    A: Points
+    B: Points
+    C: Points
+
+    @model_validator(mode="after")
+    def _descending(self) -> "FitGrades":
+        if not self.A > self.B > self.C:
+            raise ValueError("the bounds must fall from A to C")
+        return self
+
+
+class GradesSection(Section):
+    """Bounds of the grade: fit as a letter, engagement as a figure."""
+
+    fit: FitGrades
+    engagement: dict[Literal[1, 2, 3], Points] = Field(
+        description="Lower bounds of 1, 2, 3 in engagement points; below all it is 4."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> "GradesSection":
+        if sorted(self.engagement) != [1, 2, 3]:
+            raise ValueError("engagement needs a bound for each of 1, 2 and 3")
+        if not self.engagement[1] > self.engagement[2] > self.engagement[3]:
+            raise ValueError("the bounds must fall from 1 to 3")
+        return self
+
+
+class PublishSection(Section):
+    """When a decision is published."""
+
+    on: Literal["change", "activity"] = Field(
+        "change",
+        description="`change`: when rating, grade, route or queue changes or the score moves by `score_step`. "
+        "`activity`: after every activity that changed anything about the lead.",
+    )
+    score_step: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        10, description="Points by which the score must move to be published on its own."
+    )
+
+
+class FieldSection(Section):
+    """A field of your own."""
+
+    type: FieldType = Field(description="string, integer, number, boolean or strings (a list).", strict=False)
+    description: str = Field("", description="What it means.")
+    choices: list[str] = Field(default_factory=list, description="The values it can have (string fields only).")
+
+    @model_validator(mode="after")
+    def _choices_are_text(self) -> "FieldSection":
+        if self.choices and self.type is not FieldType.STRING:
+            raise ValueError("choices are for fields of type string only")
+        return self
+
+
+class SignalSection(Section):
+    """Behaviour that gives points: counted per lead and day, capped, fading."""
+
+    activity: str = Field(description="Activity type: `page_viewed`, or in full for one of your own: `lead.my_type`.")
+    where: RawCondition | None = Field(None, description="Which of these activities count, by their `data`.")
+    points: Points = Field(description="Points for each counted activity, before it fades.")
+    daily_cap: Annotated[int, Field(ge=1, le=100)] = Field(10, description="At most so many count per day.")
+    max_points: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None, description="Limit of what this signal gives (or takes) altogether."
+    )
+    half_life: Duration | None = Field(None, description="After this time it is worth half. Left out: no fading.")
+    window: Duration = Field("365d", description=f"Older activities no longer count; at most {KEEP_DAYS}d.")
+    reason: Reason | None = Field(None, description="Why, in words for a salesperson.")
+
+    @model_validator(mode="after")
+    def _window_is_kept(self) -> "SignalSection":
+        if duration.parse(self.window) > duration.parse(f"{KEEP_DAYS}d"):
+            raise ValueError(f"window: counts are kept for {KEEP_DAYS} days; write at most {KEEP_DAYS}d")
+        return self
+
+
+class RuleSection(Section):
+    """A rule of a decision table."""
+
+    id: Id = Field(description="Unique in the ruleset.")
+    when: RawCondition | None = Field(None, description="When the rule holds; left out: always.")
+    points: Points = Field(description="Whole points it gives; negative takes some.")
+    reason: Reason | None = Field(None, description="Why, in words for a salesperson.")
+
+
+class CriterionSection(Section):
+    """A criterion: a decision table over who the lead is."""
+
+    description: str = Field("", description="What it judges.")
+    group: Id | None = Field(None, description="Group whose met criteria are counted: `groups.<group>.met`.")
+    hit_policy: Literal["first", "sum"] = Field(
+        "first", description="`first`: the first rule that holds gives its points. `sum`: all that hold do."
+    )
+    min: Points | None = Field(None, description="Lower limit of the sum.")
+    max: Points | None = Field(None, description="Upper limit of the sum.")
+    met_at: Points = Field(1, description="The criterion counts as met from so many points on.")
+    rules: Annotated[list[RuleSection], Field(min_length=1)] = Field(description="The rules, in order.")
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> "CriterionSection":
+        if self.hit_policy == "first" and (self.min is not None or self.max is not None):
+            raise ValueError("min and max belong to `hit_policy: sum`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min}) is above max ({self.max})")
+        return self
+
+
+class RoutingRuleSection(Section):
+    """A routing rule; the first that holds decides."""
+
+    id: Id = Field(description="Unique in the ruleset.")
+    when: RawCondition | None = Field(None, description="When the rule holds; the last rule has none.")
+    route: Annotated[Route, Field(strict=False)] = Field(description="discard, nurture or sales.")
+    queue: Id | None = Field(None, description="Whose queue the lead goes to.")
+    respond_within: Duration | None = Field(None, description="How soon the lead must hear from us.")
+    reason: Reason | None = Field(None, description="Why, in words for a salesperson.")
+
+
+class RulesetFile(Section):
+    """A rule file. A ruleset is a directory of such files, merged; every section may stand in any of them."""
+
+    ruleset: Id | None = Field(None, description="Name of the ruleset.")
+    description: str | None = Field(None, description="What it is for.")
+    ratings: RatingsSection | None = None
+    grades: GradesSection | None = None
+    publish: PublishSection | None = None
+    fields: dict[FieldName, FieldSection] = Field(default_factory=dict, description="Fields of your own.")
+    signals: dict[Id, SignalSection] = Field(default_factory=dict, description="Behaviour, by signal id.")
+    scoring: dict[Id, CriterionSection] = Field(default_factory=dict, description="Criteria, by name.")
+    routing: list[RoutingRuleSection] | None = Field(None, description="Routing rules, in order.")

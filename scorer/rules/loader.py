@@ -1,0 +1,327 @@
+"""From rule files to a `Ruleset`: read, validate, merge, check, compile. Pure: the files come as bytes."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from scorer.domain.activity import PAYLOADS, TYPE_PREFIX
+from scorer.domain.instant import DAY
+from scorer.domain.score import Grades, Ratings
+from scorer.rules import duration
+from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field, payload_fields, routing_fields, suggestion
+from scorer.rules.condition import Condition, fields, predicate
+from scorer.rules.engine import RuleEngine
+from scorer.rules.finding import Finding, Position, RulesetError
+from scorer.rules.language import (
+    CriterionSection,
+    FieldSection,
+    FitGrades,
+    GradesSection,
+    PublishSection,
+    RatingsSection,
+    RoutingRuleSection,
+    RuleSection,
+    RulesetFile,
+    SignalSection,
+)
+from scorer.rules.parse_condition import parse_condition
+from scorer.rules.ruleset import BEHAVIOUR, Criterion, Publishing, RoutingRule, Ruleset, ScoringRule, Signal
+from scorer.rules.table import HitPolicy, Rule, Table
+from scorer.rules.yaml_source import Document, Path, read
+
+RESERVED_IDS = ("cap", "erased", "merged")
+"""Rule ids that the service itself uses in its explanations."""
+
+_DEFAULT_GRADES = GradesSection(fit=FitGrades(A=45, B=30, C=15), engagement={1: 30, 2: 20, 3: 10})
+
+
+def parse_ruleset(files: Mapping[str, bytes], engine: RuleEngine) -> Ruleset:
+    """Compile the rule files, by name. Raises `RulesetError` with every mistake found, each with its position."""
+    if not files:
+        raise RulesetError([Finding(Position("."), "no-files", "there is no rule file (*.yaml) here")])
+    findings: list[Finding] = []
+    parsed: list[tuple[Document, RulesetFile]] = []
+    for name in sorted(files):
+        try:
+            document = read(name, files[name])
+            parsed.append((document, _validate(document)))
+        except RulesetError as error:
+            findings += error.findings
+    if findings:
+        # Half-read files would only produce findings that follow from the first ones.
+        raise RulesetError(findings)
+    merged = _Merger(parsed).merge(findings)
+    compiled = _Compiler(merged, findings).compile(engine)
+    if findings or compiled is None:
+        raise RulesetError(findings)
+    return compiled
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    file: RulesetFile
+    position: Callable[[Path, bool], Position]
+
+
+class _Merger:
+    """Sections of several files as one `RulesetFile`, remembering which file each entry came from."""
+
+    def __init__(self, parsed: Sequence[tuple[Document, RulesetFile]]) -> None:
+        self._parsed = parsed
+        self._owners: dict[Path, Document] = {}
+
+    def merge(self, findings: list[Finding]) -> _Merged:
+        sections: dict[str, Any] = {}
+        for document, file in self._parsed:
+            for name in file.model_fields_set:
+                value = getattr(file, name)
+                if isinstance(value, dict):
+                    entries = sections.setdefault(name, {})
+                    for key, entry in value.items():
+                        self._claim((name, key), document, findings)
+                        entries.setdefault(key, entry)
+                elif value is not None:
+                    self._claim((name,), document, findings)
+                    sections.setdefault(name, value)
+        return _Merged(RulesetFile.model_construct(**sections), self._position)
+
+    def _claim(self, path: Path, document: Document, findings: list[Finding]) -> None:
+        first = self._owners.setdefault(path, document)
+        if first is not document:
+            where = first.position(path)
+            message = f"`{path[-1]}` is given in {where.file}:{where.line} already"
+            findings.append(Finding(document.position(path), "duplicate-key", message))
+
+    def _position(self, path: Path, of_value: bool) -> Position:
+        document = self._owners.get(path[:2]) or self._owners.get(path[:1]) or self._parsed[0][0]
+        return document.position(path, of_value=of_value)
+
+
+class _Compiler:
+    def __init__(self, merged: _Merged, findings: list[Finding]) -> None:
+        self._file = merged.file
+        self._position = merged.position
+        self._findings = findings
+        self._ids: dict[str, Path] = {}
+
+    def compile(self, engine: RuleEngine) -> Ruleset | None:
+        file = self._file
+        lead_fields = {**LEAD_FIELDS, **self._own_fields()}
+        signals = [self._signal(name, section) for name, section in file.signals.items()]
+        computed = routing_fields({name: c.group for name, c in file.scoring.items()}, file.signals)
+        criteria = [self._criterion(name, c, lead_fields, computed) for name, c in file.scoring.items()]
+        routing = self._routing({**lead_fields, **computed})
+        for section in ("ruleset", "ratings"):
+            if getattr(file, section) is None:
+                self._report((), "missing-section", f"the section `{section}` is missing")
+        if self._findings or file.ruleset is None or file.ratings is None:
+            return None
+        grades = file.grades or _DEFAULT_GRADES
+        publish = file.publish or PublishSection()
+        return Ruleset(
+            name=file.ruleset,
+            revision=revision(file),
+            signals=tuple(signals),
+            criteria=tuple(criteria),
+            ratings=Ratings(file.ratings.warm, file.ratings.hot, file.ratings.hysteresis),
+            grades=Grades(
+                (grades.fit.A, grades.fit.B, grades.fit.C),
+                (grades.engagement[1], grades.engagement[2], grades.engagement[3]),
+            ),
+            publishing=Publishing(publish.on == "activity", publish.score_step),
+            routing=tuple(routing),
+            routing_table=_table(HitPolicy.FIRST, ((rule.id, rule.condition) for rule in routing)),
+            routing_fields=frozenset(name for rule in routing if rule.condition for name in fields(rule.condition)),
+            engine=engine,
+        )
+
+    def _own_fields(self) -> Catalogue:
+        found = {}
+        for name, section in self._file.fields.items():
+            if name in ("all", "any", "not", "rating"):
+                self._report(("fields", name), "reserved-name", f"`{name}` means something else in conditions")
+            found[name] = Field(name, section.type, section.description, tuple(section.choices))
+        return found
+
+    def _signal(self, name: str, section: SignalSection) -> Signal:
+        path: Path = ("signals", name)
+        self._claim_id(name, path)
+        activity = self._activity_type(section.activity, (*path, "activity"))
+        condition = None
+        if section.where is not None and activity is not None:
+            condition = parse_condition(section.where, (*path, "where"), payload_fields(activity), self._report)
+        half_life = None if section.half_life is None else duration.parse(section.half_life) / DAY
+        return Signal(
+            id=name,
+            activity=activity or section.activity,
+            matches=None if condition is None else predicate(condition),
+            points=section.points,
+            daily_cap=section.daily_cap,
+            max_points=section.max_points,
+            half_life=half_life,
+            window=max(1, duration.parse(section.window) // DAY),
+            reason=section.reason or _words(name),
+        )
+
+    def _activity_type(self, name: str, path: Path) -> str | None:
+        if name.startswith(TYPE_PREFIX):
+            return name
+        full = TYPE_PREFIX + name
+        if full in PAYLOADS:
+            return full
+        hint = suggestion(name, tuple(each.removeprefix(TYPE_PREFIX) for each in PAYLOADS))
+        hint = hint or f"; write a type of your own in full, as in {full}"
+        self._report(path, "unknown-activity", f"unknown activity type `{name}`{hint}", of_value=True)
+        return None
+
+    def _criterion(self, name: str, section: CriterionSection, catalogue: Catalogue, computed: Catalogue) -> Criterion:
+        path: Path = ("scoring", name)
+        if name == BEHAVIOUR:
+            self._report(path, "reserved-name", f"`{BEHAVIOUR}` is the name under which signals appear")
+        rules = []
+        for index, rule in enumerate(section.rules):
+            at: Path = (*path, "rules", index)
+            self._claim_id(rule.id, (*at, "id"))
+            condition = self._when(rule, at, catalogue, computed)
+            names = () if condition is None else fields(condition)
+            rules.append(ScoringRule(rule.id, condition, rule.points, rule.reason or _words(rule.id), names))
+        policy = HitPolicy(section.hit_policy)
+        return Criterion(
+            name=name,
+            group=section.group,
+            min=section.min,
+            max=section.max,
+            met_at=section.met_at,
+            rules=tuple(rules),
+            table=_table(policy, ((rule.id, rule.condition) for rule in rules)),
+        )
+
+    def _routing(self, catalogue: Catalogue) -> list[RoutingRule]:
+        sections = self._file.routing
+        if not sections:
+            at: Path = () if sections is None else ("routing",)
+            self._report(at, "missing-section", "the section `routing` is missing: where do leads go?")
+            return []
+        rules = []
+        for index, section in enumerate(sections):
+            path: Path = ("routing", index)
+            self._claim_id(section.id, (*path, "id"))
+            condition = self._when(section, path, catalogue, {})
+            last = index == len(sections) - 1
+            if last and condition is not None:
+                message = "the last routing rule must have no `when`, so that every lead goes somewhere"
+                self._report((*path, "when"), "no-final-route", message)
+            if not last and condition is None:
+                message = f"`{section.id}` has no `when`, so the rules after it can never apply"
+                self._report(path, "unreachable-rule", message)
+            within = None if section.respond_within is None else duration.parse(section.respond_within)
+            reason = section.reason or _words(section.id)
+            rules.append(RoutingRule(section.id, condition, section.route, section.queue, within, reason))
+        return rules
+
+    def _when(
+        self, section: RuleSection | RoutingRuleSection, path: Path, catalogue: Catalogue, later: Catalogue
+    ) -> Condition | None:
+        if section.when is None:
+            return None
+
+        def report(where: Path, code: str, message: str) -> None:
+            name = where[-1]
+            if code == "unknown-field" and name in later:
+                message = f"`{name}` is computed from the score; only `routing` can use it"
+            self._report(where, code, message)
+
+        return parse_condition(section.when, (*path, "when"), catalogue, report)
+
+    def _claim_id(self, name: str, path: Path) -> None:
+        if name in RESERVED_IDS:
+            self._report(path, "reserved-name", f"the id `{name}` is used by the service itself", of_value=True)
+        first = self._ids.setdefault(name, path)
+        if first is not path:
+            where = self._position(first, False)
+            message = f"the id `{name}` is used in {where.file}:{where.line} already"
+            self._report(path, "duplicate-id", message, of_value=True)
+
+    def _report(self, path: Path, code: str, message: str, *, of_value: bool = False) -> None:
+        self._findings.append(Finding(self._position(path, of_value), code, message))
+
+
+def revision(file: RulesetFile) -> str:
+    """SHA-256 over the ruleset as canonical JSON: keys sorted, what equals its default left out."""
+    content = file.model_dump(mode="json", exclude_defaults=True)
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _table(policy: HitPolicy, rules: Iterable[tuple[str, Condition | None]]) -> Any:
+    return Table(tuple(Rule(name, condition) for name, condition in rules), policy).compile()
+
+
+def _words(name: str) -> str:
+    return name.replace("-", " ").replace("_", " ").strip().capitalize()
+
+
+_SECTIONS: Mapping[Path, type[BaseModel]] = {
+    (): RulesetFile,
+    ("ratings",): RatingsSection,
+    ("grades",): GradesSection,
+    ("grades", "fit"): FitGrades,
+    ("publish",): PublishSection,
+    ("fields", "*"): FieldSection,
+    ("signals", "*"): SignalSection,
+    ("scoring", "*"): CriterionSection,
+    ("scoring", "*", "rules", "*"): RuleSection,
+    ("routing", "*"): RoutingRuleSection,
+}
+
+
+def _validate(document: Document) -> RulesetFile:
+    data = {} if document.data is None else document.data
+    if not isinstance(data, dict):
+        message = "a rule file is a mapping of sections: ruleset, ratings, signals, scoring, routing …"
+        raise RulesetError([Finding(document.position(()), "bad-file", message)])
+    try:
+        return RulesetFile.model_validate(data)
+    except ValidationError as error:
+        raise RulesetError(findings_of(document, error, _SECTIONS)) from error
+
+
+def findings_of(document: Document, error: ValidationError, sections: Mapping[Path, type[BaseModel]]) -> list[Finding]:
+    """What pydantic found, in words and with positions. `sections` names the model at each generic path, so that
+    an unknown key can be answered with the one that was meant."""
+    return [_finding(document, each, sections) for each in error.errors()]
+
+
+def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, type[BaseModel]]) -> Finding:
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    of_key = len(path) < len(error["loc"])
+    match error["type"]:
+        case "extra_forbidden":
+            model = sections.get(_generic(path[:-1]))
+            hint = suggestion(str(path[-1]), tuple(model.model_fields)) if model else ""
+            return Finding(document.position(path), "unknown-key", f"unknown key `{path[-1]}`{hint}")
+        case "missing":
+            parent = document.position(path[:-1])
+            return Finding(parent, "missing-key", f"`{path[-1]}` is missing")
+        case "value_error":
+            return Finding(document.position(path, of_value=True), "bad-value", str(error["ctx"]["error"]))
+    expected = error["msg"].replace("Input should be", "must be").replace("String should", "must")
+    expected = expected[0].lower() + expected[1:]
+    found = error["input"]
+    shown = f", not `{found}`" if isinstance(found, (str, int, float)) else ""
+    name = next((part for part in reversed(path) if isinstance(part, str)), "file")
+    position = document.position(path, of_value=not of_key)
+    return Finding(position, "bad-key" if of_key else "wrong-type", f"`{name}` {expected}{shown}")
+
+
+def _generic(path: Path) -> Path:
+    # The second level of these sections is named by people, and lists are numbered.
+    named = ("fields", "signals", "scoring")
+    return tuple(
+        "*" if isinstance(part, int) or (depth == 1 and path[0] in named) else part for depth, part in enumerate(path)
+    )

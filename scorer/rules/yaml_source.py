@@ -1,0 +1,151 @@
+"""YAML 1.2 as plain values, with the position of every key and value.
+
+Stricter than YAML where leniency hides mistakes: a key given twice, more than one document, an anchor that contains
+itself and files that unfold to more than `MAX_NODES` values are errors.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from scorer.rules.finding import Finding, Position, RulesetError
+
+MAX_BYTES = 1 << 18
+MAX_NODES = 100_000
+MAX_DEPTH = 40
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain values and where they stand. `keys` and `values` map a path to the position of the key and of the value."""
+
+    file: str
+    data: Any
+    keys: dict[Path, Position]
+    values: dict[Path, Position]
+
+    def position(self, path: Path, *, of_value: bool = False) -> Position:
+        """Where a path stands; for a path that does not exist, the nearest thing around it."""
+        for end in range(len(path), 0, -1):
+            prefix = path[:end]
+            key, value = self.keys.get(prefix), self.values.get(prefix)
+            found = (value or key) if of_value and end == len(path) else (key or value)
+            if found is not None:
+                return found
+        return self.values.get((), Position(self.file))
+
+
+def read(file: str, content: bytes) -> Document:
+    """Parse one file. Raises `RulesetError` with the position of what is wrong."""
+    if len(content) > MAX_BYTES:
+        raise _refused(Position(file), "too-large", f"the file has {len(content):,} bytes; {MAX_BYTES:,} are allowed")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        column = error.start - (before.rfind(b"\n") + 1) + 1
+        raise _refused(Position(file, line, column), "not-utf8", "the file is not UTF-8 text") from error
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        nodes = list(yaml.compose_all(text))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        position = Position(file) if mark is None else Position(file, mark.line + 1, mark.column + 1)
+        raise _refused(position, "not-yaml", _sentence(error)) from error
+    except YAMLError as error:
+        raise _refused(_reader_position(file, text, error), "not-yaml", str(error).splitlines()[0]) from error
+    except RecursionError as error:
+        raise _refused(Position(file), "too-deep", f"nested more than {MAX_DEPTH} levels deep") from error
+    if len(nodes) > 1:
+        raise _refused(_start(file, nodes[1]), "not-yaml", "more than one document (`---`) in the file")
+    return _Reader(file, yaml).document(nodes[0] if nodes else None)
+
+
+class _Reader:
+    def __init__(self, file: str, yaml: YAML) -> None:
+        self._file = file
+        self._constructor = yaml.constructor
+        self._keys: dict[Path, Position] = {}
+        self._values: dict[Path, Position] = {}
+        self._findings: list[Finding] = []
+
+    def document(self, root: Node | None) -> Document:
+        data = None if root is None else self._value(root, ())
+        if self._findings:
+            raise RulesetError(self._findings)
+        return Document(self._file, data, self._keys, self._values)
+
+    def _value(self, node: Node, path: Path) -> Any:
+        position = _start(self._file, node)
+        if len(path) > MAX_DEPTH:
+            raise _refused(position, "too-deep", f"nested more than {MAX_DEPTH} levels deep, or within itself")
+        if len(self._values) >= MAX_NODES:
+            raise _refused(position, "too-large", f"more than {MAX_NODES:,} values, once its aliases are unfolded")
+        self._values[path] = position
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, SequenceNode):
+            return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node)
+
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str | int, Any]:
+        found: dict[str | int, Any] = {}
+        for key_node, value_node in node.value:
+            position = _start(self._file, key_node)
+            key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
+            if not isinstance(key, (str, int)) or isinstance(key, bool):
+                self._report(position, "bad-key", "a key must be a word or a whole number")
+            elif key in found:
+                first = self._keys[(*path, key)]
+                self._report(position, "duplicate-key", f"`{key}` is given twice; the first is in line {first.line}")
+            else:
+                self._keys[(*path, key)] = position
+                found[key] = self._value(value_node, (*path, key))
+        return found
+
+    def _scalar(self, node: Node) -> Any:
+        tag = str(node.tag)
+        if tag == "tag:yaml.org,2002:timestamp":
+            return node.value  # a date stays text: conditions compare text and numbers only
+        if not tag.startswith("tag:yaml.org,2002:"):
+            self._report(_start(self._file, node), "bad-tag", f"the tag {tag} is not supported")
+            return None
+        try:
+            value = self._constructor.construct_object(node)
+        except (YAMLError, ValueError) as error:
+            self._report(_start(self._file, node), "bad-value", f"`{node.value}` cannot be read: {error}")
+            return None
+        if not isinstance(value, (str, int, float, type(None))):
+            self._report(_start(self._file, node), "bad-tag", f"`{node.value}` is neither text, number nor true/false")
+            return None
+        return value
+
+    def _report(self, position: Position, code: str, message: str) -> None:
+        self._findings.append(Finding(position, code, message))
+
+
+def _start(file: str, node: Node) -> Position:
+    return Position(file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _refused(position: Position, code: str, message: str) -> RulesetError:
+    return RulesetError([Finding(position, code, message)])
+
+
+def _sentence(error: MarkedYAMLError) -> str:
+    parts = (error.context, error.problem)
+    return "not valid YAML: " + ", ".join(" ".join(part.split()) for part in parts if part)
+
+
+def _reader_position(file: str, text: str, error: YAMLError) -> Position:
+    index = getattr(error, "position", None)
+    if not isinstance(index, int):
+        return Position(file)
+    before = text[:index]
+    return Position(file, before.count("\n") + 1, index - (before.rfind("\n") + 1) + 1)

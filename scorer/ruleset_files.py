@@ -1,0 +1,47 @@
+"""Rule files on disk: the only place that reads them."""
+
+from pathlib import Path
+
+from scorer.rules.engine import RuleEngine
+from scorer.rules.finding import Finding, Position, RulesetError
+from scorer.rules.loader import parse_ruleset
+from scorer.rules.ruleset import Ruleset
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def rule_files(location: Path) -> list[Path]:
+    """The rule files of a ruleset directory (or the one file given), sorted; test files (`*_test.yaml`) left out.
+
+    Raises `RulesetError` if there is no such directory.
+    """
+    if location.is_file():
+        return [location]
+    if not location.is_dir():
+        raise RulesetError([Finding(Position(str(location)), "no-files", "there is no such file or directory")])
+    return [path for path in sorted(location.iterdir()) if _is_yaml(path) and not path.stem.endswith("_test")]
+
+
+def rule_test_files(location: Path) -> list[Path]:
+    """The test files beside the rules, sorted."""
+    directory = location.parent if location.is_file() else location
+    return [path for path in sorted(directory.iterdir()) if _is_yaml(path) and path.stem.endswith("_test")]
+
+
+def load_ruleset(location: Path, engine: RuleEngine) -> Ruleset:
+    """Read and compile a ruleset. Raises `RulesetError` with every mistake found."""
+    files = {}
+    for path in rule_files(location):
+        try:
+            files[str(path)] = path.read_bytes()
+        except OSError as error:
+            finding = Finding(Position(str(path)), "unreadable", f"cannot be read: {error.strerror}")
+            raise RulesetError([finding]) from error
+    if not files:
+        raise RulesetError([Finding(Position(str(location)), "no-files", "there is no rule file (*.yaml) here")])
+    return parse_ruleset(files, engine)
+
+
+def _is_yaml(path: Path) -> bool:
+    # A ConfigMap's files are links into hidden directories; the links themselves have plain names.
+    return path.suffix in _SUFFIXES and not path.name.startswith(".") and not path.is_dir()

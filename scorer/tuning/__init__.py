@@ -1,0 +1,1 @@
+"""What operations people use before they change a rule."""

@@ -1,0 +1,192 @@
+"""What an activity makes of a lead: points, rating, route, and when there is something to say."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from scorer.assessment import Assessment, assess, reassess
+from scorer.domain.activity import LeadActivity
+from scorer.domain.decision import RoutingDecision
+from scorer.domain.instant import DAY
+from scorer.domain.lead import Lead
+from scorer.rules.ruleset import Ruleset
+from tests.factory import SMALL_RULES, activity, ruleset
+
+RULES = ruleset()
+
+BUDGET = activity("qualification_updated", {"bant": {"budget_status": "approved"}})
+DECIDER = activity("qualification_updated", {"bant": {"authority": "decision_maker"}})
+
+
+def run(activities: Sequence[LeadActivity], rules: Ruleset = RULES) -> tuple[Assessment, list[RoutingDecision]]:
+    lead, decisions = Lead("lead-1"), []
+    for each in activities:
+        assessment = assess(lead, each, rules)
+        lead = assessment.lead
+        if assessment.decision is not None:
+            decisions.append(assessment.decision)
+    return assessment, decisions
+
+
+def last(activities: Sequence[LeadActivity], rules: Ruleset = RULES) -> RoutingDecision:
+    return run(activities, rules)[1][-1]
+
+
+def test_the_first_activity_of_a_lead_is_always_published() -> None:
+    decision = last([activity("email_opened")])
+    assert (decision.rating, decision.route, decision.score.total) == ("cold", "nurture", 0)
+    assert decision.previous is None
+
+
+def test_first_takes_the_first_rule_and_sum_takes_all_within_its_limits() -> None:
+    profile = {"employees": 1000, "country": "DE", "custom": {"installed_base": 3}}
+    decision = last([activity("profile_updated", profile), BUDGET])
+    assert decision.criteria["budget"] == 20
+    assert decision.criteria["company"] == 15
+    cap = next(each for each in decision.contributions if each.rule == "cap")
+    assert (cap.criterion, cap.points) == ("company", -5)
+    assert sum(each.points for each in decision.contributions) == decision.score.total == 35
+
+
+def test_a_lower_limit_is_explained_too() -> None:
+    decision = last([activity("profile_updated", {"email_kind": "free"})])
+    assert decision.criteria["company"] == -5
+    assert {each.rule: each.points for each in decision.contributions} == {"free-mail": -10, "cap": 5}
+
+
+def test_evidence_shows_the_values_a_rule_looked_at() -> None:
+    decision = last([BUDGET])
+    (contribution,) = decision.contributions
+    assert contribution.evidence == {"bant.budget_status": "approved"}
+    assert contribution.reason == "Budget is approved"
+
+
+@pytest.mark.parametrize(
+    ("visits", "now", "points"),
+    [
+        ([0], 0, 5),
+        ([0, 0, 0], 0, 10),
+        ([0, 0, 1, 1], 1, 19),  # 10 * 0.5 ** 0.1 + 10 = 19.33
+        ([0, 0], 10, 5),
+        ([0, 0], 20, 3),  # 2.5, rounded away from zero
+        ([0, 0, 1, 1, 2, 2, 3, 3], 3, 20),  # 36.2, limited
+    ],
+)
+def test_signals_are_capped_by_day_fade_and_are_limited(visits: list[int], now: int, points: int) -> None:
+    events = [activity("page_viewed", {"url": "https://shop.example/pricing?plan=2"}, day=day) for day in visits]
+    events.append(activity("email_opened", day=now + 0.5))
+    assessment, _ = run(events)
+    assert assessment.evaluation is not None
+    assert assessment.evaluation.scored.score.engagement == points
+
+
+def test_negative_signals_are_limited_the_same_way() -> None:
+    decision = last([activity("page_viewed", {"url": "/careers"}, day=day) for day in range(3)])
+    assert decision.score.engagement == -10
+
+
+def test_a_signal_counts_within_its_window_only() -> None:
+    started = activity("trial_started")
+    inside, _ = run([started, activity("email_opened", day=89)])
+    outside, _ = run([started, activity("email_opened", day=90)])
+    assert inside.evaluation is not None
+    assert outside.evaluation is not None
+    assert inside.evaluation.scored.score.engagement == 15
+    assert outside.evaluation.scored.score.engagement == 0
+
+
+def test_a_type_of_your_own_can_feed_a_signal() -> None:
+    assert last([activity("booth_visited", {"minutes": 7})]).score.engagement == 4
+    assert last([activity("booth_visited", {"minutes": 2})]).score.engagement == 0
+    assert last([activity("booth_visited", {"minutes": "7"})]).score.engagement == 0
+
+
+def test_a_hot_lead_with_bant_goes_to_key_accounts_and_must_hear_within_the_hour() -> None:
+    profile = activity("profile_updated", {"employees": 1000})
+    decision = last([BUDGET, DECIDER, profile, activity("trial_started", day=1)])
+    assert (decision.rating, decision.route, decision.queue) == ("hot", "sales", "key-accounts")
+    assert (decision.decided_at, decision.respond_by) == ("2026-01-06T00:00:00Z", "2026-01-06T01:00:00Z")
+    assert decision.routing.rule == "ready"
+
+
+def test_a_competitor_is_discarded_however_hot() -> None:
+    competitor = activity("profile_updated", {"is_competitor": True, "employees": 1000})
+    decision = last([BUDGET, DECIDER, activity("trial_started"), competitor])
+    assert (decision.rating, decision.route) == ("hot", "discard")
+
+
+def test_nothing_is_published_until_something_worth_saying_changed() -> None:
+    _, decisions = run([BUDGET, activity("page_viewed", {"url": "/pricing"}), activity("email_opened", day=0.5)])
+    assert len(decisions) == 1
+    _, decisions = run([BUDGET, *(activity("page_viewed", {"url": "/pricing"}, day=0.1) for _ in range(2))])
+    assert [each.score.total for each in decisions] == [20, 30]
+    assert decisions[1].previous is not None
+    assert decisions[1].previous.score == 20
+
+
+def test_on_activity_every_effective_activity_is_published_and_a_repeated_one_is_not() -> None:
+    always = ruleset(SMALL_RULES.replace("on: change", "on: activity"))
+    opened = activity("email_opened")
+    _, decisions = run([opened, opened, activity("email_opened", day=1)], always)
+    assert len(decisions) == 2
+
+
+def test_equal_input_gives_equal_bytes_and_other_rules_other_ids() -> None:
+    first, again = last([BUDGET]), last([BUDGET])
+    assert first.model_dump_json() == again.model_dump_json()
+    other = last([BUDGET], ruleset(SMALL_RULES.replace("points: 15", "points: 16")))
+    assert other.decision_id != first.decision_id
+    assert other.ruleset.revision != first.ruleset.revision
+
+
+def test_a_returned_lead_does_not_bounce_back_on_the_same_evidence() -> None:
+    story = [
+        BUDGET,
+        DECIDER,
+        activity("trial_started"),
+        activity("sales_accepted", day=1),
+        activity("sales_returned", {"reason": "no project yet"}, day=2),
+    ]
+    decision = last(story)
+    assert (decision.rating, decision.route, decision.routing.rule) == ("hot", "nurture", "returned")
+    # A little new activity is not enough, a new trial is.
+    visits = [activity("page_viewed", {"url": "/pricing"}, day=3) for _ in range(2)]
+    assert last([*story, *visits]).route == "nurture"
+    again = last([*story, *visits, activity("trial_started", day=4)])
+    assert (again.route, again.routing.rule) == ("sales", "ready")
+
+
+def test_a_returned_leads_new_answers_are_new_evidence() -> None:
+    story = [BUDGET, DECIDER, activity("trial_started"), activity("sales_returned", day=2)]
+    assert last(story).route == "nurture"
+    bigger = activity("qualification_updated", {"bant": {"budget_status": "approved"}}, day=3)
+    assert last([*story, bigger]).route == "sales"
+
+
+def test_a_hand_over_becomes_part_of_the_lifecycle() -> None:
+    assessment, _ = run([BUDGET, DECIDER, activity("trial_started")])
+    assert assessment.lead.value("lifecycle.status") == "handed_over"
+    assessment, _ = run([BUDGET, DECIDER, activity("trial_started"), activity("sales_accepted", day=1)])
+    assert assessment.lead.value("lifecycle.status") == "accepted"
+
+
+def test_an_erased_lead_is_discarded_without_a_word_about_it() -> None:
+    decision = last([BUDGET, DECIDER, activity("trial_started"), activity("erased", day=1)])
+    assert (decision.route, decision.routing.rule, decision.rating) == ("discard", "erased", "cold")
+    assert decision.contributions == []
+    assert decision.score.total == 0
+
+
+def test_a_merged_lead_is_retired() -> None:
+    decision = last([BUDGET, activity("merged", {"into": "lead-2"}, day=1)])
+    assert (decision.route, decision.routing.rule) == ("discard", "merged")
+
+
+def test_time_alone_cools_a_lead() -> None:
+    visits = [activity("page_viewed", {"url": "/pricing"}, day=day) for day in (0, 0, 1, 1)]
+    assessment, _ = run([*visits, activity("profile_updated", {"country": "DE"}, day=1)])
+    lead = assessment.lead
+    later = reassess(lead, RULES, lead.clock + 30 * DAY, "time")
+    assert later.decision is not None
+    assert (later.decision.rating, later.decision.cause, later.decision.reference) == ("cold", "time", None)
+    assert later.transition == ("warm", "cold")
