@@ -1,0 +1,35 @@
+"""The command line.
+
+Exit status: 0 fine, 1 findings or failed tests, 2 wrong usage or settings, 3 some input was rejected.
+"""
+
+import typer
+
+from scorer.cli.check import check
+from scorer.cli.demo import demo
+from scorer.cli.run import run
+from scorer.cli.schema import schema
+from scorer.cli.score import score
+from scorer.cli.test import run_rule_tests
+
+app = typer.Typer(
+    name="scorer",
+    help="Rule-based lead scoring and routing on Kafka.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for name, command in (
+    ("run", run),
+    ("demo", demo),
+    ("check", check),
+    ("test", run_rule_tests),
+    ("score", score),
+    ("schema", schema),
+):
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Entry point of `scorer`."""
+    app()

@@ -1,0 +1,49 @@
+"""What several commands share: options, exit statuses, loading a ruleset with its mistakes shown."""
+
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scorer.rules.engine import EngineName, EngineUnavailableError, default_engine
+from scorer.rules.finding import RulesetError
+from scorer.rules.ruleset import Ruleset
+from scorer.ruleset_files import load_ruleset
+
+DEFAULT_RULES = Path("rules/b2b")
+
+
+class ExitStatus(IntEnum):
+    """What the shell sees."""
+
+    OK = 0
+    FINDINGS = 1
+    USAGE = 2
+    REJECTED = 3
+
+
+RulesArgument = Annotated[Path, typer.Argument(metavar="RULES", help="Ruleset directory, or one rule file.")]
+RulesOption = Annotated[Path, typer.Option("--rules", metavar="DIR", help="Ruleset directory.")]
+EngineOption = Annotated[
+    EngineName | None,
+    typer.Option("--engine", help="Rule engine; left out: durable, where it can be loaded."),
+]
+
+
+def say(message: str) -> None:
+    """A line for people, on stderr."""
+    typer.echo(message, err=True)
+
+
+def load_or_exit(location: Path, engine: EngineName | None, *, to_stderr: bool = True) -> Ruleset:
+    """The ruleset; its mistakes are printed and end the command."""
+    try:
+        return load_ruleset(location, default_engine(engine))
+    except RulesetError as error:
+        for finding in error.findings:
+            typer.echo(str(finding), err=to_stderr)
+        raise typer.Exit(ExitStatus.FINDINGS) from None
+    except EngineUnavailableError as error:
+        say(f"error: {error}")
+        raise typer.Exit(ExitStatus.USAGE) from None

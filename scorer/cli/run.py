@@ -1,0 +1,27 @@
+"""`scorer run`: the service."""
+
+import typer
+
+from scorer.cli.common import ExitStatus, say
+from scorer.rules.engine import EngineUnavailableError
+from scorer.rules.finding import RulesetError
+
+
+def run() -> None:
+    """Run the service. It is set by SCORER_* environment variables or a `.env` file; see docs/operations.md."""
+    # Imported here: the offline commands start without the Kafka client.
+    from scorer import app
+    from scorer.settings import SettingsError, load_settings
+
+    try:
+        status = app.run(load_settings())
+    except SettingsError as error:
+        say(f"error: {error}")
+        raise typer.Exit(ExitStatus.USAGE) from None
+    except RulesetError as error:
+        say(str(error))
+        raise typer.Exit(ExitStatus.FINDINGS) from None
+    except EngineUnavailableError as error:
+        say(f"error: SCORER_ENGINE: {error}")
+        raise typer.Exit(ExitStatus.USAGE) from None
+    raise typer.Exit(status)

@@ -1,0 +1,18 @@
+"""`scorer schema`: the contracts as JSON Schema."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from scorer.cli.common import ExitStatus, say
+from scorer.schemas import SCHEMAS
+
+
+def schema(name: Annotated[str, typer.Argument(metavar="NAME", help=" | ".join(SCHEMAS))]) -> None:
+    """Print the JSON Schema of a contract."""
+    make = SCHEMAS.get(name)
+    if make is None:
+        say(f"error: no schema `{name}`; there are {', '.join(SCHEMAS)}")
+        raise typer.Exit(ExitStatus.USAGE)
+    typer.echo(json.dumps(make(), indent=2, ensure_ascii=False))
