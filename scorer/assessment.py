@@ -5,7 +5,7 @@ Pure: no clock, no I/O. A lead is judged as of its latest activity, so that a re
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from math import copysign, floor, fsum
 from typing import Literal, NamedTuple
@@ -22,7 +22,7 @@ from scorer.domain.decision import (
 )
 from scorer.domain.decision import Routing as RoutingView
 from scorer.domain.instant import day_of, day_to_text, to_text
-from scorer.domain.lead import MILESTONES, Days, Lead, Published, days_between
+from scorer.domain.lead import MILESTONES, RETURNED, Days, Lead, Published, days_between
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.rules.ruleset import BEHAVIOUR, Criterion, RoutingRule, Ruleset, ScoringRule, Signal
 
@@ -94,6 +94,8 @@ def assess(lead: Lead, activity: LeadActivity, ruleset: Ruleset) -> Assessment:
     after = lead.apply(activity, ruleset.hits(activity))
     if after is lead:
         return Assessment(lead)
+    if after.was_returned_by(activity):
+        after = replace(after, seen=_matched(score(after, ruleset, after.clock)))
     return reassess(after, ruleset, after.clock, "activity", activity)
 
 
@@ -110,6 +112,12 @@ def reassess(lead: Lead, ruleset: Ruleset, now: int, cause: Cause, activity: Lea
 
 def evaluate(lead: Lead, ruleset: Ruleset, now: int) -> Evaluation:
     """Score, rate, grade and route the lead as of `now` (microseconds since the epoch)."""
+    scored = score(lead, ruleset, now)
+    return Evaluation(scored, _route(lead, ruleset, scored))
+
+
+def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
+    """Score, rate and grade the lead as of `now` (microseconds since the epoch)."""
     facts = _facts(lead, now)
     match = ruleset.engine.match
     criteria = []
@@ -129,11 +137,9 @@ def evaluate(lead: Lead, ruleset: Ruleset, now: int) -> Evaluation:
         if points:
             signals.append((signal, points))
             engagement += points
-    score = Score(fit, engagement)
-    rating = ruleset.ratings.rate(score.total, None if lead.published is None else lead.published.rating)
-    grade = ruleset.grades.grade(score)
-    scored = Scored(now, facts, tuple(criteria), tuple(signals), score, rating, grade)
-    return Evaluation(scored, _route(lead, ruleset, scored))
+    total = Score(fit, engagement)
+    rating = ruleset.ratings.rate(total.total, None if lead.published is None else lead.published.rating)
+    return Scored(now, facts, tuple(criteria), tuple(signals), total, rating, ruleset.grades.grade(total))
 
 
 def signal_points(signal: Signal, days: Days, today: int, after_day: int | None = None) -> int:
@@ -224,20 +230,22 @@ def _routing_facts(lead: Lead, ruleset: Ruleset, scored: Scored) -> dict[str, ob
 
 
 def _since_return(lead: Lead, scored: Scored) -> int | None:
-    """Points that rest on evidence newer than sales' return of the lead; None if it was never returned.
+    """Points that rest on evidence sales did not have when it returned the lead; None if it never did.
 
-    Signals count from the day after the return (counts are kept by the day), rules if any field they looked at was
-    written after it.
+    Rules count that did not hold then, so that an answer sent again is nothing new; signals count from the day after
+    the return (counts are kept by the day).
     """
-    returned = lead.facts.get("at.sales_returned")
+    returned = lead.facts.get(RETURNED)
     if returned is None:
         return None
-    moment = returned.stamp.time
-    newer = {name for name, fact in lead.facts.items() if fact.stamp.time > moment}
-    rules = (rule for rated in scored.criteria for rule in rated.rules if newer.intersection(rule.fields))
-    today = day_of(scored.now)
-    behaviour = (signal_points(signal, lead.signals[signal.id], today, day_of(moment)) for signal, _ in scored.signals)
-    return sum(rule.points for rule in rules) + sum(behaviour)
+    rules = (rule.points for rated in scored.criteria for rule in rated.rules if rule.id not in lead.seen)
+    today, day = day_of(scored.now), day_of(returned.stamp.time)
+    behaviour = (signal_points(signal, lead.signals[signal.id], today, day) for signal, _ in scored.signals)
+    return sum(rules) + sum(behaviour)
+
+
+def _matched(scored: Scored) -> tuple[str, ...]:
+    return tuple(sorted(rule.id for rated in scored.criteria for rule in rated.rules))
 
 
 def _worth_publishing(last: Published | None, evaluation: Evaluation, ruleset: Ruleset) -> bool:

@@ -1,13 +1,13 @@
 """A lead's state: a fold over its activities that does not depend on their order or repetition.
 
 - A fact (profile, qualification, consent, lifecycle) is written by the latest event: by time, then id, then source.
-- A signal is counted per UTC day, up to its daily cap. Of each day only the `cap` smallest hashes of the events are kept:
-  however often and in whatever order the events of a day arrive, the smallest hashes are the same, so a repeated event
-  is never counted twice, and the state stays bounded without a window after which repetition goes unnoticed.
+- A signal is counted per UTC day, up to its daily cap. Of each day only the `cap` smallest hashes of the events are
+  kept: however often and in whatever order the events of a day arrive, the smallest hashes are the same, so a repeated
+  event is never counted twice, and the state stays bounded without a window after which repetition goes unnoticed.
 - An erasure forgets everything up to its time and keeps nothing but that time.
 
-Path-dependent, because it is about what we said and not about the lead: `published`, and the hand-over to sales that
-follows from it.
+Path-dependent, because it is about what we said and sales saw, not about the lead: `published`, the hand-over to sales
+that follows from it, and `seen`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,10 +20,14 @@ from scorer.domain.instant import DAY, day_of
 from scorer.domain.score import Grade, Rating, Route, Score
 
 KEEP_DAYS = 730
-"""Signal counts older than this, seen from the lead's latest activity, are forgotten; no ruleset may look further back."""
+"""Signal counts older than this, seen from the lead's latest activity, are forgotten; no ruleset looks further back."""
 
 NO_CLOCK = -(1 << 62)
 """The clock of a lead that nothing is known of: before every possible event."""
+
+
+RETURNED = "at.sales_returned"
+"""The fact that holds when sales last returned the lead."""
 
 
 class Stamp(NamedTuple):
@@ -68,6 +72,7 @@ class Lead:
     """Everything known of one lead. Never changed in place: `apply` returns another.
 
     `clock` is the time of the latest activity (microseconds since the epoch), the moment as of which it is judged.
+    `seen` are the ids of the rules that held when sales last returned the lead: evidence that sales knows already.
     """
 
     id: str
@@ -76,6 +81,7 @@ class Lead:
     signals: Mapping[str, Days] = field(default_factory=dict)
     erased_at: int | None = None
     published: Published | None = None
+    seen: tuple[str, ...] = ()
 
     def apply(self, activity: LeadActivity, hits: Iterable[Hit] = ()) -> "Lead":
         """The lead after the activity; the very same object where it changes nothing (a repeated or outdated event)."""
@@ -94,11 +100,18 @@ class Lead:
         """The lead after a decision about it was published. A hand-over to sales becomes part of its lifecycle."""
         was_with_sales = self.published is not None and self.published.route is Route.SALES
         facts = self.facts
-        if published.route is Route.SALES and not was_with_sales:
+        # What sales has accepted, it has: a hand-over of that lead would say less.
+        accepted = self.value("lifecycle.status") == "accepted"
+        if published.route is Route.SALES and not was_with_sales and not accepted:
             # An empty id: an event of the same instant, sales accepting the lead say, comes after the hand-over.
             facts = _write(facts, "lifecycle.status", "handed_over", Stamp(published.decided_at, "", ""))
             facts = _write(facts, "at.handed_over", True, Stamp(published.decided_at, "", ""))
         return replace(self, facts=facts, published=published)
+
+    def was_returned_by(self, activity: LeadActivity) -> bool:
+        """The activity is the latest return of the lead by sales."""
+        returned = self.facts.get(RETURNED)
+        return returned is not None and returned.stamp == Stamp(activity.time, activity.id, activity.source)
 
     def value(self, name: str) -> object:
         """The current value of a fact; None where it is unknown."""
@@ -114,12 +127,14 @@ class Lead:
         # Counts are kept by the day, so the day of the erasure is forgotten whole, whatever comes first.
         last = day_of(time)
         signals = {name: {d: h for d, h in days.items() if d > last} for name, days in self.signals.items()}
+        facts = {name: fact for name, fact in self.facts.items() if fact.stamp.time > time}
         return replace(
             self,
             clock=max(self.clock, time),
-            facts={name: fact for name, fact in self.facts.items() if fact.stamp.time > time},
+            facts=facts,
             signals={name: days for name, days in signals.items() if days},
             erased_at=time,
+            seen=self.seen if RETURNED in facts else (),
         )
 
     def _facts_after(self, activity: LeadActivity) -> Mapping[str, Fact]:

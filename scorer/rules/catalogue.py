@@ -107,7 +107,7 @@ def routing_fields(criteria: Mapping[str, str | None], signals: Mapping[str, obj
         Field(
             "score.since_return",
             FieldType.INTEGER,
-            "Points from evidence newer than the day on which sales returned the lead; unknown if it never did.",
+            "Points that sales did not know of when it returned the lead; unknown if it never did.",
         ),
         Field("grade.fit", FieldType.STRING, "Fit, A to D.", ("A", "B", "C", "D")),
         Field("grade.engagement", FieldType.INTEGER, "Engagement, 1 to 4."),

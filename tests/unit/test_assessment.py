@@ -156,11 +156,16 @@ def test_a_returned_lead_does_not_bounce_back_on_the_same_evidence() -> None:
     assert (again.route, again.routing.rule) == ("sales", "ready")
 
 
-def test_a_returned_leads_new_answers_are_new_evidence() -> None:
-    story = [BUDGET, DECIDER, activity("trial_started"), activity("sales_returned", day=2)]
-    assert last(story).route == "nurture"
-    bigger = activity("qualification_updated", {"bant": {"budget_status": "approved"}}, day=3)
-    assert last([*story, bigger]).route == "sales"
+def test_a_returned_leads_new_answers_are_new_evidence_and_the_same_sent_again_are_not() -> None:
+    planned = activity("qualification_updated", {"bant": {"budget_status": "planned"}})
+    large = activity("profile_updated", {"employees": 1000})
+    story = [planned, DECIDER, large, activity("trial_started"), activity("sales_returned", day=2)]
+    assert last(story).routing.rule == "returned"
+    again = activity("qualification_updated", {"bant": {"budget_status": "planned"}}, day=3)
+    resent = activity("profile_updated", {"employees": 1000}, day=3)
+    assert last([*story, again, resent]).routing.rule == "returned"
+    approved = activity("qualification_updated", {"bant": {"budget_status": "approved"}}, day=4)
+    assert last([*story, again, resent, approved]).routing.rule == "ready"
 
 
 def test_a_hand_over_becomes_part_of_the_lifecycle() -> None:
@@ -168,6 +173,17 @@ def test_a_hand_over_becomes_part_of_the_lifecycle() -> None:
     assert assessment.lead.value("lifecycle.status") == "handed_over"
     assessment, _ = run([BUDGET, DECIDER, activity("trial_started"), activity("sales_accepted", day=1)])
     assert assessment.lead.value("lifecycle.status") == "accepted"
+
+
+def test_an_acceptance_that_arrives_late_is_not_overwritten_by_a_hand_over() -> None:
+    sticky = "routing:\n  - {id: open, when: {lifecycle.status: accepted}, route: sales}\n"
+    rules = ruleset(SMALL_RULES.replace("routing:\n", sticky))
+    visit, accepted = activity("page_viewed", {"url": "/"}, day=10), activity("sales_accepted", day=9)
+    later = activity("page_viewed", {"url": "/"}, day=11)
+    for story in ([accepted, visit, later], [visit, accepted, later]):
+        assessment, decisions = run(story, rules)
+        assert assessment.lead.value("lifecycle.status") == "accepted"
+        assert decisions[-1].route == "sales"
 
 
 def test_an_erased_lead_is_discarded_without_a_word_about_it() -> None:
