@@ -1,0 +1,240 @@
+"""The composition root: settings and rules in, a running service out."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from aiokafka.errors import KafkaError
+from faststream import FastStream
+
+from scorer.assessment import Assessment, assess
+from scorer.domain.activity import LeadActivity
+from scorer.domain.lead import Lead
+from scorer.http import HttpError, HttpServer, bind, build_asgi
+from scorer.logs import configure_logs
+from scorer.metrics import Metrics
+from scorer.rules.engine import default_engine
+from scorer.rules.ruleset import Ruleset
+from scorer.ruleset_files import load_ruleset
+from scorer.settings import Settings
+from scorer.stream.batch import BatchProcessor
+from scorer.stream.rebalance import Partitions
+from scorer.stream.subscriber import Subscription
+from scorer.stream.topics import TopicError, ensure_topics
+
+try:
+    import uvloop
+except ImportError:  # Windows has none
+    uvloop = None  # type: ignore[assignment]
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_CONFIGURATION: Final = 2
+
+_WATCH_SECONDS: Final = 0.5
+_TROUBLE_SECONDS: Final = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of the service, put together but not started."""
+
+    settings: Settings
+    ruleset: Ruleset
+    metrics: Metrics
+    partitions: Partitions
+    subscription: Subscription
+    trouble: str | None = None
+
+    def live(self) -> tuple[bool, Mapping[str, object]]:
+        """False where only a restart helps."""
+        if self.trouble is not None:
+            return False, {"status": "dead", "reason": self.trouble}
+        return True, {"status": "live"}
+
+    def ready(self) -> tuple[bool, Mapping[str, object]]:
+        """False while activities are not being processed."""
+        ready, details = self.partitions.ready()
+        rules = {"name": self.ruleset.name, "revision": self.ruleset.revision}
+        return ready and self.trouble is None, {**details, "ruleset": rules}
+
+
+def build(settings: Settings) -> Service:
+    """Load the rules and wire everything. Raises `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
+    ruleset = load_ruleset(settings.rules, default_engine(settings.engine))
+    metrics = Metrics()
+    metrics.ruleset(ruleset.name, ruleset.revision, ruleset.engine.name)
+
+    def judge(lead: Lead, activity: LeadActivity) -> Assessment:
+        return assess(lead, activity, ruleset)
+
+    partitions = Partitions(settings, BatchProcessor(settings, judge, metrics, _microseconds), metrics)
+    return Service(settings, ruleset, metrics, partitions, Subscription(settings, partitions))
+
+
+def build_app(settings: Settings) -> FastStream:
+    """The FastStream application without rules or a broker: for generating the AsyncAPI document."""
+    return Subscription(settings, None).app
+
+
+async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) -> int:
+    """Run until SIGTERM, SIGINT or `stop`; returns the exit status.
+
+    The first signal commits what is in flight and leaves the group, the second ends the process at once. Raises what
+    `build` raises.
+    """
+    configure_logs(settings.log_level, settings.log_format)
+    service = build(settings)
+    structlog.contextvars.bind_contextvars(revision=service.ruleset.revision[:12])
+    log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.ruleset.engine.name)
+    stop = stop or asyncio.Event()
+    with _signals(stop):
+        try:
+            sock = bind(settings.http_host, settings.http_port)
+        except HttpError as error:
+            log.error("http_failed", error=str(error))
+            return EXIT_CONFIGURATION
+        server = HttpServer(build_asgi(service.metrics, service))
+        http = asyncio.create_task(server.serve(sockets=[sock]))
+        address, port = sock.getsockname()[:2]
+        log.info("http_listening", address=f"http://{address}:{port}", host=address, port=port)
+        try:
+            return await _serve(service, stop)
+        finally:
+            server.should_exit = True
+            await asyncio.wait([http], timeout=3.0)
+            sock.close()
+
+
+def run(settings: Settings) -> int:
+    """`run_service` on uvloop where there is one."""
+    return uvloop.run(run_service(settings)) if uvloop is not None else asyncio.run(run_service(settings))
+
+
+async def _serve(service: Service, stop: asyncio.Event) -> int:
+    settings = service.settings
+    failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+    service.partitions.failure = failure
+    try:
+        if not await _start(service, stop):
+            return EXIT_OK
+    except TopicError as error:
+        log.error("topics_wrong", error=str(error))
+        return EXIT_CONFIGURATION
+    except (KafkaError, OSError) as error:
+        log.error(
+            "kafka_unreachable",
+            error=f"{error!r} (SCORER_BOOTSTRAP_SERVERS={settings.bootstrap_servers})",
+            seconds=settings.startup_timeout_s,
+        )
+        return EXIT_FAILED
+    watch = asyncio.create_task(_watch(service, failure))
+    stopping = asyncio.create_task(stop.wait())
+    ends: list[asyncio.Future[Any]] = [failure, stopping]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    watch.cancel()
+    stopping.cancel()
+    failed = failure.done()
+    log.info("stopping", failed=failed)
+    drained = await service.partitions.drain(settings.shutdown_timeout_s)
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(settings.shutdown_timeout_s):
+            await service.subscription.stop()
+    if not drained:
+        log.error("not_drained", seconds=settings.shutdown_timeout_s)
+    log.info("stopped", failed=failed)
+    return EXIT_FAILED if failed or not drained else EXIT_OK
+
+
+async def _start(service: Service, stop: asyncio.Event) -> bool:
+    """Join the group, waiting for Kafka as long as the settings say. False where it was stopped before."""
+    deadline = time.monotonic() + service.settings.startup_timeout_s
+    pause = 0.2
+    while not stop.is_set():
+        try:
+            await ensure_topics(service.settings)
+            service.partitions.attach(lambda: service.subscription.consumer)
+            if not await _join(service, stop):
+                break
+        except (KafkaError, OSError) as error:
+            await service.subscription.stop()
+            if time.monotonic() + pause > deadline:
+                raise
+            log.warning("kafka_not_yet", error=repr(error), servers=service.settings.bootstrap_servers)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await stop.wait()
+            pause = min(2 * pause, 5.0)
+        else:
+            return True
+    return False
+
+
+async def _join(service: Service, stop: asyncio.Event) -> bool:
+    """Join the group; that takes as long as the group takes to agree. False where it was stopped meanwhile."""
+    joining = asyncio.create_task(service.subscription.start())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([joining, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if joining.done():
+            joining.result()
+            return True
+        return False
+    finally:
+        stopping.cancel()
+        if not joining.done():
+            joining.cancel()
+            await asyncio.wait([joining], timeout=1.0)
+            with contextlib.suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(service.settings.shutdown_timeout_s):
+                    await service.subscription.stop()
+
+
+async def _watch(service: Service, failure: "asyncio.Future[BaseException]") -> None:
+    """Notice what FastStream and aiokafka keep to themselves: a dead background task."""
+    since: float | None = None
+    while True:
+        await asyncio.sleep(_WATCH_SECONDS)
+        service.partitions.measure()
+        found = service.subscription.trouble
+        # FastStream restarts its task now and then: only what lasts is trouble.
+        since = None if found is None else (since or time.monotonic())
+        if found is not None and since is not None and time.monotonic() - since > _TROUBLE_SECONDS:
+            service.trouble = found
+            if not failure.done():
+                failure.set_result(RuntimeError(found))
+            return
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            # What is not committed stays so: the next owner takes it from the last committed offset.
+            log.warning("stopped_at_once", signal=signal.Signals(number).name)
+            os._exit(128 + number)
+        log.info("signal", signal=signal.Signals(number).name)
+        stop.set()
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+def _microseconds() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,80 @@
+"""`scorer demo`: broker, service and a market on this machine, to look at."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, RulesOption, load_or_exit, say
+
+
+def demo(
+    rules: RulesOption = DEFAULT_RULES,
+    events: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="End by itself after so many activities.")
+    ] = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="F.jsonl", exists=True, dir_okay=False, help="Play this file instead."),
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0, help="Activities a second; 0: as fast as possible.")] = 500,
+    seed: Annotated[int, typer.Option(help="Another number, another market.")] = 7,
+    leads: Annotated[
+        int | None, typer.Option(min=1, help="Size of the market; left out: as suits the number of activities.")
+    ] = None,
+    engine: EngineOption = None,
+) -> None:
+    """See it work: an embedded broker, the service and a stream of activities, all on this machine.
+
+    Without --events or --input it goes on for long; Ctrl-C ends it. It writes to ./.scorer-demo and removes that.
+    """
+    ruleset = load_or_exit(rules, engine)
+    from rich.console import Console
+
+    from scorer.demo.errors import DemoError
+    from scorer.demo.screen import screen_for
+    from scorer.demo.session import Options, run_session
+    from scorer.demo.state import DemoState, Service
+    from scorer.demo.summary import summary
+
+    # The clients' own complaints would be printed across the view; what matters ends the demo with a message.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    logging.getLogger("aiokafka").propagate = False
+    console = Console()
+    state = DemoState(service=Service(ruleset.name, ruleset.revision, ruleset.engine_name))
+    options = Options(rules, ruleset.engine_name, events, input_file, seed, leads, rate)
+    failure = None
+    try:
+        asyncio.run(_until_stopped(run_session(options, state, screen_for(console))))
+    except DemoError as error:
+        failure = error
+    except KeyboardInterrupt:
+        say("stopped at once")
+        raise typer.Exit(130) from None
+    if failure is None or state.sent:
+        console.print(summary(state), soft_wrap=True, markup=False, highlight=False)
+    if failure is not None:
+        say(f"error: {failure}")
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+async def _until_stopped(session: Coroutine[object, object, None]) -> None:
+    """Run it; the first Ctrl-C (or SIGTERM, or a closed terminal) ends it in good order, the second at once."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(session)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop() -> None:
+        task.cancel()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+    for number in signals:
+        loop.add_signal_handler(number, stop)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

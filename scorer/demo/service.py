@@ -1,0 +1,119 @@
+"""The service as a child process of the demo, exactly as a user would run it."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import scorer
+from scorer.demo.broker import HOST, free_port
+from scorer.demo.errors import DemoError
+
+_READY_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 15.0
+_LOG_LINES: Final = 15
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class ServiceProcess:
+    """`python -m scorer run` with these settings, its HTTP on a free loopback port and its log in `folder`.
+
+    A context manager: starts it, and at the end stops it and waits until it is gone.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._log = folder / "service.log"
+        self._settings = {**settings, "HTTP_HOST": HOST, "HTTP_PORT": str(self.port)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where /metrics, /health/live and /health/ready are."""
+        return f"http://{HOST}:{self.port}"
+
+    def __enter__(self) -> Self:
+        # Settings for another service, in the environment or in a `.env` of the working folder, are none of ours.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
+        environment |= {f"SCORER_{name}": value for name, value in self._settings.items()}
+        root = str(Path(scorer.__file__).parents[1])
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "scorer", "run"],
+                cwd=self._folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C reaches the whole foreground group; the service is to end when the demo says so.
+                start_new_session=True,
+                preexec_fn=_end_with_parent if _libc is not None else None,
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        try:
+            process.terminate()
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass  # what it has not committed by now it will not
+        finally:
+            # Also where the user pressed Ctrl-C again.
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def check(self) -> None:
+        """Raise `DemoError`, with the end of its log, where the service has ended."""
+        status = None if self._process is None else self._process.poll()
+        if status is not None:
+            raise DemoError(f"the service ended with status {status}; {self.last_words()}")
+
+    async def ready(self) -> None:
+        """Wait until it processes activities. Raises `DemoError` where it ends or takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _READY_SECONDS
+        while not await self._says_ready():
+            self.check()
+            if loop.time() > deadline:
+                raise DemoError(f"the service is not ready after {_READY_SECONDS:.0f} s; {self.last_words()}")
+            await asyncio.sleep(0.05)
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        lines = self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        return "its last log lines:\n" + "\n".join(lines) if lines else "it logged nothing"
+
+    async def _says_ready(self) -> bool:
+        try:
+            async with asyncio.timeout(2):
+                reader, writer = await asyncio.open_connection(HOST, self.port)
+                try:
+                    writer.write(f"GET /health/ready HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+                    return b" 200 " in await reader.readline()
+                finally:
+                    writer.close()
+        except OSError:  # refused, reset, timed out: not yet
+            return False
+
+
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _end_with_parent() -> None:
+    # A demo that is killed outright must not leave the service behind.
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))

@@ -1,0 +1,166 @@
+"""What the service measures, for Prometheus. On a registry of its own; added up per batch: observing must be cheap."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client import Counter as PrometheusCounter
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from scorer.domain.activity import PAYLOADS
+
+MAX_CUSTOM_TYPES: Final = 100
+"""Types beyond the built-in ones that get a label of their own; the rest is `other`."""
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+ASSESS_BUCKETS: Final = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 0.1, 1.0)
+LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class Histogram(Collector):
+    """A histogram without labels that costs a third of a microsecond per observation: no lock, since all observing is
+    done on one thread."""
+
+    def __init__(self, name: str, documentation: str, buckets: Sequence[float], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._bounds = tuple(buckets)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe(self, value: float) -> None:
+        """Count one value, in seconds."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def collect(self) -> Iterator[Metric]:
+        """The family for Prometheus."""
+        total = 0
+        buckets: list[tuple[str, float]] = []
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            total += count
+            buckets.append((bound, total))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
+
+
+@dataclass(slots=True)
+class BatchFigures:
+    """What one batch did; counted only once it is committed."""
+
+    activities: Counter[str] = field(default_factory=Counter)
+    decisions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rule_hits: Counter[tuple[str, str]] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    timestamps: list[int] = field(default_factory=list)
+    """Of the records that led to a decision, in milliseconds since the epoch."""
+
+
+class Metrics:
+    """All metrics of one service, on its own registry."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        def counter(name: str, text: str, *labels: str) -> PrometheusCounter:
+            return PrometheusCounter(name, text, labels, registry=registry)
+
+        self._activities = counter("scorer_activities", "Activities assessed, by type.", "type")
+        self._decisions = counter("scorer_decisions", "Decisions published.", "rating", "route")
+        self._transitions = counter("scorer_transitions", "Changes of rating against the last decision.", "from", "to")
+        self._rule_hits = counter("scorer_rule_hits", "Rules that gave points.", "criterion", "rule")
+        self._dead_letters = counter("scorer_dead_letters", "Records sent to the dead letters.", "reason")
+        self._restored = counter("scorer_restore_records", "Changelog records read on restoring state.")
+        self._transactions = counter("scorer_transactions", "Transactions by outcome.", "outcome")
+        self._ruleset = Gauge(
+            "scorer_ruleset_info",
+            "The ruleset in use; always 1.",
+            ("ruleset", "revision", "engine"),
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "scorer_consumer_lag_records", "Activities not yet committed.", ("partition",), registry=registry
+        )
+        self._partitions = Gauge("scorer_partitions", "Assigned partitions by state.", ("state",), registry=registry)
+        self.assess_seconds = Histogram(
+            "scorer_assess_seconds", "Time to assess one activity.", ASSESS_BUCKETS, registry
+        )
+        self._latency = Histogram(
+            "scorer_event_to_decision_seconds",
+            "From the timestamp of the activity's record to the commit of its decision.",
+            LATENCY_BUCKETS,
+            registry,
+        )
+        self._custom_types: set[str] = set()
+
+    def committed(self, figures: BatchFigures, now: float) -> None:
+        """Count a committed batch. `now` in seconds since the epoch."""
+        self._transactions.labels("committed").inc()
+        for kind, count in figures.activities.items():
+            self._activities.labels(self._type_label(kind)).inc(count)
+        for (rating, route), count in figures.decisions.items():
+            self._decisions.labels(rating, route).inc(count)
+        for (before, after), count in figures.transitions.items():
+            self._transitions.labels(before, after).inc(count)
+        for (criterion, rule), count in figures.rule_hits.items():
+            self._rule_hits.labels(criterion, rule).inc(count)
+        for reason, count in figures.dead_letters.items():
+            self._dead_letters.labels(reason).inc(count)
+        for timestamp in figures.timestamps:
+            self._latency.observe(max(0.0, now - timestamp / 1000))
+
+    def transaction(self, outcome: str) -> None:
+        """Count a transaction that did not end in a commit: `aborted`, `fenced`, `doubtful`."""
+        self._transactions.labels(outcome).inc()
+
+    def restored(self, records: int) -> None:
+        """Count changelog records that were read."""
+        self._restored.inc(records)
+
+    def ruleset(self, name: str, revision: str, engine: str) -> None:
+        """Say which ruleset and engine are in use from now on."""
+        self._ruleset.clear()
+        self._ruleset.labels(name, revision, engine).set(1)
+
+    def lag(self, partition: int, records: int | None) -> None:
+        """Set the lag of a partition; None: it is not ours any more."""
+        if records is None:
+            with suppress(KeyError):
+                self._lag.remove(str(partition))
+        else:
+            self._lag.labels(str(partition)).set(records)
+
+    def partitions(self, by_state: Mapping[str, int]) -> None:
+        """Set the number of assigned partitions by state."""
+        for state, count in by_state.items():
+            self._partitions.labels(state).set(count)
+
+    def render(self) -> bytes:
+        """Everything in the text format of Prometheus."""
+        return generate_latest(self.registry)
+
+    def _type_label(self, kind: str) -> str:
+        if kind in PAYLOADS or kind in self._custom_types:
+            return kind
+        if len(self._custom_types) < MAX_CUSTOM_TYPES:
+            self._custom_types.add(kind)
+            return kind
+        return "other"

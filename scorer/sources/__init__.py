@@ -1,0 +1,1 @@
+"""What comes from outside, bytes and headers, made into activities."""

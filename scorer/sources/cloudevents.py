@@ -1,0 +1,226 @@
+"""CloudEvents 1.0 on Kafka and in JSON Lines, made into activities.
+
+Structured mode: the value is the whole event as JSON. Binary mode: the attributes are `ce_` headers and the
+value is `data`. Pure: the moment that counts as now is passed in.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from pydantic import ValidationError
+
+from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX, LeadActivity, validate_data
+from scorer.domain.instant import DAY, from_datetime, to_text
+from scorer.sources.rejected import Rejected, show
+from scorer.sources.rejected import kind as kind_of
+from scorer.sources.strict_json import decode_object
+
+__all__ = ["MAX_AHEAD", "MAX_BYTES", "Header", "Rejected", "parse_line", "parse_record"]
+
+Header = tuple[str, bytes | None]
+
+MAX_BYTES: Final = 1 << 20
+MAX_AHEAD: Final = DAY
+"""An event may be this far ahead of now, in microseconds: clocks differ, but no lead acts next year."""
+
+_LENGTHS: Final[Mapping[str, int]] = {"id": 256, "source": 1024, "type": 128, "subject": 256}
+_PREFIX: Final = "ce_"
+_STRUCTURED: Final = "application/cloudevents+json"
+_TYPE: Final = re.compile(TYPE_PATTERN)
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_Aware = Annotated[datetime, msgspec.Meta(tz=True)]
+_EARLIEST: Final = from_datetime(datetime.fromisoformat("0001-01-01T00:00:00Z"))
+
+
+def parse_record(
+    value: bytes | None, key: bytes | None, headers: Iterable[Header], now: int, *, max_bytes: int = MAX_BYTES
+) -> LeadActivity:
+    """The activity of a Kafka record. `now` in microseconds since the epoch. Raises `Rejected`."""
+    content_type, attributes = _read_headers(headers)
+    if not value:
+        raise Rejected("empty_value", f"the record has {'an empty' if value == b'' else 'no'} value")
+    if content_type is not None and content_type.startswith("application/cloudevents"):
+        if content_type != _STRUCTURED:
+            raise Rejected("unsupported_content_type", f"content-type is {show(content_type)}; expected {_STRUCTURED}")
+        activity = _structured(value, now, max_bytes)
+    elif attributes:
+        if content_type is not None:
+            _check_json_type("the header content-type", content_type)
+        activity = _activity(attributes, decode_object(value, max_bytes, "data"), "the header ce_", now)
+    else:
+        activity = _structured(value, now, max_bytes)
+    if key is None:
+        raise Rejected("null_key", "the record has no key; expected the lead id, so that a lead stays on one partition")
+    if key != activity.lead_id.encode():
+        found = show(key.decode("utf-8", "replace"))
+        raise Rejected(
+            "key_mismatch",
+            f"the record's key is {found}, subject is {show(activity.lead_id)}; expected the same",
+        )
+    return activity
+
+
+def parse_line(line: bytes, now: int, *, max_bytes: int = MAX_BYTES) -> LeadActivity:
+    """The activity of one line of a JSON Lines file (structured mode). `now` in microseconds since the epoch.
+    Raises `Rejected`."""
+    if not line.strip():
+        raise Rejected("empty_value", "the line is empty")
+    return _structured(line, now, max_bytes)
+
+
+def _structured(value: bytes, now: int, max_bytes: int) -> LeadActivity:
+    event = decode_object(value, max_bytes, "the event")
+    content_type = event.get("datacontenttype")
+    if content_type is not None:
+        if not isinstance(content_type, str):
+            raise Rejected("invalid_attribute", f"datacontenttype is {kind_of(content_type)}; expected a string")
+        _check_json_type("datacontenttype", _media_type(content_type))
+    if "data_base64" in event:
+        raise Rejected("unsupported_content_type", "data_base64 is not accepted; send a JSON object as data")
+    data = event.get("data")
+    if data is None:
+        data = {}
+    elif not isinstance(data, dict):
+        raise Rejected("invalid_data", f"data is {kind_of(data)}; expected an object")
+    return _activity(event, data, "", now)
+
+
+def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix: str, now: int) -> LeadActivity:
+    version = attributes.get("specversion")
+    if version != "1.0":
+        if version is None:
+            raise Rejected("missing_attribute", f"{prefix}specversion is missing; expected 1.0")
+        raise Rejected("unsupported_specversion", f"{prefix}specversion is {show(version)}; expected 1.0")
+    identity = _attribute(attributes, "id", prefix)
+    source = _attribute(attributes, "source", prefix)
+    kind = _attribute(attributes, "type", prefix)
+    if kind not in PAYLOADS and _TYPE.fullmatch(kind) is None:
+        if not kind.startswith(TYPE_PREFIX):
+            raise Rejected("unknown_type", f"{prefix}type is {show(kind)}; expected lead.<name>")
+        raise Rejected(
+            "invalid_attribute",
+            f"{prefix}type is {show(kind)}; expected lead. and names of a-z, 0-9 and _ with . between",
+        )
+    subject = _attribute(attributes, "subject", prefix)
+    time = _time(attributes.get("time"), prefix, now)
+    try:
+        data = validate_data(kind, data)
+    except ValidationError as error:
+        raise Rejected("invalid_data", _summary(error, kind, data)) from None
+    return LeadActivity(identity, source, kind, time, subject, data)
+
+
+def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:
+    text = attributes.get(name)
+    if text is None:
+        raise Rejected("missing_attribute", f"{prefix}{name} is missing; expected a non-empty string")
+    if not isinstance(text, str):
+        raise Rejected("invalid_attribute", f"{prefix}{name} is {kind_of(text)}; expected a non-empty string")
+    if not text:
+        raise Rejected("invalid_attribute", f"{prefix}{name} is empty; expected a non-empty string")
+    if len(text) > _LENGTHS[name]:
+        raise Rejected(
+            "invalid_attribute",
+            f"{prefix}{name} has {len(text)} characters; expected at most {_LENGTHS[name]}",
+        )
+    # CloudEvents forbids them, and a line feed would let two different (source, id) look the same.
+    if not (text.isascii() and text.isprintable()) and _CONTROL.search(text) is not None:
+        raise Rejected("invalid_attribute", f"{prefix}{name} is {show(text)}; expected no control characters")
+    return text
+
+
+def _time(text: object, prefix: str, now: int) -> int:
+    if text is None:
+        raise Rejected("missing_attribute", f"{prefix}time is missing; expected RFC 3339, 2026-01-31T09:30:00Z")
+    try:
+        if not isinstance(text, str):
+            raise ValueError
+        instant = from_datetime(msgspec.convert(text, _Aware))
+    except ValueError:  # includes msgspec.ValidationError
+        raise Rejected(
+            "invalid_time",
+            f"{prefix}time is {show(text)}; expected RFC 3339 with a zone, 2026-01-31T09:30:00Z",
+        ) from None
+    if instant > now + MAX_AHEAD:
+        raise Rejected(
+            "time_in_future",
+            f"{prefix}time is {show(text)}, more than 24 hours ahead of {to_text(now)} by the clock here",
+        )
+    if instant < _EARLIEST:
+        raise Rejected("invalid_time", f"{prefix}time is {show(text)}; expected no time before the year 1, in UTC")
+    return instant
+
+
+def _read_headers(headers: Iterable[Header]) -> tuple[str | None, dict[str, str]]:
+    """The media type, lower case and without parameters, and the CloudEvents attributes among the headers."""
+    content_type: str | None = None
+    attributes: dict[str, str] = {}
+    for name, raw in headers:
+        is_attribute = name.startswith(_PREFIX)
+        if not is_attribute and name.lower() != "content-type":
+            continue
+        if raw is None:
+            raise Rejected("bad_header", f"the header {show(name)} has no value")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError as error:
+            raise Rejected(
+                "bad_header", f"the header {show(name)} is not UTF-8 (byte {error.start}); expected UTF-8"
+            ) from None
+        if is_attribute:
+            attribute = name[len(_PREFIX) :]
+            if attribute in attributes:
+                raise Rejected("bad_header", f"the header {show(name)} appears more than once")
+            attributes[attribute] = text
+        else:
+            if content_type is not None:
+                raise Rejected("bad_header", "the header content-type appears more than once")
+            content_type = _media_type(text)
+    return content_type, attributes
+
+
+def _media_type(text: str) -> str:
+    return text.partition(";")[0].strip().lower()
+
+
+def _check_json_type(where: str, media_type: str) -> None:
+    if media_type not in ("application/json", "text/json") and not media_type.endswith("+json"):
+        raise Rejected("unsupported_content_type", f"{where} is {show(media_type)}; expected application/json")
+
+
+def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> str:
+    """One sentence for the first key that is wrong: pydantic lists one finding for each branch of a union."""
+    found = error.errors(include_url=False, include_context=False)
+    first = found[0]
+    path, value = _locate(first["loc"], data)
+    others = {_locate(other["loc"], data)[0] for other in found} - {path}
+    if first["type"] == "missing":
+        sentence = f"{'.'.join(('data', *path, _show_key(first['loc'][-1])))} is missing"
+    else:
+        same = [other for other in found if _locate(other["loc"], data)[0] == path]
+        wanted = first["msg"] if len(same) == 1 else "expected a string, number, boolean or list of strings"
+        sentence = f"{'.'.join(('data', *path))} is {show(value)}: {wanted[:1].lower()}{wanted[1:]}"
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{kind}: {sentence}{more}"
+
+
+def _locate(loc: tuple[int | str, ...], data: object) -> tuple[tuple[str, ...], object]:
+    """The path of an error as far as it exists in the data, and the value there."""
+    path: list[str] = []
+    for step in loc:
+        if (isinstance(data, Mapping) and step in data) or (
+            isinstance(data, list) and isinstance(step, int) and step < len(data)
+        ):
+            data = data[step]  # type: ignore[index]
+        else:
+            break
+        path.append(_show_key(step))
+    return tuple(path), data
+
+
+def _show_key(step: int | str) -> str:
+    text = str(step)
+    return text if text.isascii() and text.isprintable() and len(text) <= 64 else show(text)

@@ -1,0 +1,44 @@
+"""Why input is no activity, in words; what every source raises."""
+
+import json
+from typing import Final
+
+DETAIL_LENGTH: Final = 300
+
+
+class Rejected(Exception):  # noqa: N818 (an outcome with a reason, not a failure of ours)
+    """Input that is no activity. `reason` is a short stable word (metric label, dead letter), `detail` a
+    sentence that says what was found and what was expected, never the payload itself."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        if len(detail) > DETAIL_LENGTH:
+            detail = detail[: DETAIL_LENGTH - 1] + "…"
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def show(value: object) -> str:
+    """A value from outside, short and in printable ASCII."""
+    if isinstance(value, str):
+        return ascii(value if len(value) <= 60 else value[:57] + "...")
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 10**20):
+        return json.dumps(value)
+    return kind(value)
+
+
+def kind(value: object) -> str:
+    """The JSON type of a decoded value, with its article."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+        case _:
+            return "an object"

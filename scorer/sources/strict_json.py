@@ -1,0 +1,80 @@
+"""JSON as RFC 8259 has it, and a reason where it is not: UTF-8, finite numbers, bounded depth."""
+
+import json
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from scorer.sources.rejected import Rejected, kind
+
+MAX_DEPTH: Final = 64
+
+_decode: Final = msgspec.json.Decoder().decode
+
+
+def decode_object(value: bytes, max_bytes: int, what: str) -> dict[str, Any]:
+    """The JSON object in the value; `what` names it in a rejection. Raises `Rejected`."""
+    if len(value) > max_bytes:
+        raise Rejected("too_large", f"the value has {len(value)} bytes; expected at most {max_bytes}")
+    try:
+        decoded = _decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _reject_json(value, error)
+    # Counting brackets is some hundred times cheaper than walking; only what could be deep is walked.
+    if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _is_deep(decoded):
+        _reject_depth()
+    if not isinstance(decoded, dict):
+        raise Rejected("not_an_object", f"{what} is {kind(decoded)}; expected an object")
+    return decoded
+
+
+def _reject_json(value: bytes, error: Exception) -> NoReturn:
+    if isinstance(error, RecursionError):
+        _reject_depth()
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as wrong:
+        raise Rejected(
+            "not_utf8", f"the value is not UTF-8: byte {wrong.start} is 0x{value[wrong.start]:02x}"
+        ) from None
+    if isinstance(error, msgspec.ValidationError):
+        raise Rejected("number_out_of_range", f"{_sentence(error)}; expected numbers that fit in 64 bits") from None
+    if text.startswith("\ufeff"):
+        raise Rejected("not_json", "the value begins with a byte order mark; JSON has none") from None
+    # The standard library reads more than RFC 8259 allows: where it succeeds we can say what is wrong.
+    try:
+        json.loads(text, parse_constant=_reject_constant)
+    except RecursionError:
+        _reject_depth()
+    except ValueError:
+        raise Rejected("not_json", f"the value is not JSON: {_sentence(error)}") from None
+    raise Rejected(
+        "not_json", "the value holds half a surrogate pair (an escape like \\ud800), which is no character"
+    ) from None
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise Rejected("number_out_of_range", f"the value holds {name}; expected a number or null") from None
+
+
+def _reject_depth() -> NoReturn:
+    raise Rejected("too_deep", f"objects and lists are nested too deep; expected at most {MAX_DEPTH} levels") from None
+
+
+def _is_deep(decoded: object) -> bool:
+    level: list[object] = [decoded]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        if not inner:
+            return False
+        level = inner
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).removeprefix("JSON is malformed: ")

@@ -1,0 +1,1 @@
+"""The stream: activities in, decisions out, exactly once, one transactional worker per partition."""

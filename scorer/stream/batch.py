@@ -1,0 +1,134 @@
+"""From a batch of raw records to what its transaction publishes. No I/O, and no awaiting."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from aiokafka import ConsumerRecord
+
+from scorer.assessment import Assessment
+from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import to_text
+from scorer.domain.lead import Lead
+from scorer.metrics import BatchFigures, Metrics
+from scorer.settings import Settings
+from scorer.sources.cloudevents import parse_record
+from scorer.sources.rejected import Rejected
+from scorer.stream.dead_letters import INTERNAL_ERROR, dead_letter, internal_error
+from scorer.stream.outbox import Outbox, decision_message, state_message
+from scorer.stream.store import LeadStore
+
+Record = "ConsumerRecord[bytes, bytes]"
+Assess = Callable[[Lead, LeadActivity], Assessment]
+Clock = Callable[[], int]
+
+log = structlog.get_logger()
+
+
+class BatchProcessor:
+    """Parses, assesses and stages. `clock` gives microseconds since the epoch."""
+
+    def __init__(self, settings: Settings, assess: Assess, metrics: Metrics, clock: Clock) -> None:
+        self._settings = settings
+        self._assess = assess
+        self._metrics = metrics
+        self._clock = clock
+        self._source = f"/lead-scorer/{settings.group}"
+
+    def process(
+        self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore, *, shorten: bool = False
+    ) -> tuple[Outbox, BatchFigures]:
+        """Assess the records in order; changed leads are staged in the store, nothing is published yet.
+
+        A record that is no activity becomes a dead letter; so does one on which our own code fails, after it was
+        tried again alone. `shorten`: large dead letters, which the broker refused, are cut.
+        """
+        try:
+            return self._process(records, store, check_each=False, shorten=shorten)
+        except _EncodingError:
+            # Some state cannot be written. Once more, with each state encoded as it arises: that finds the record.
+            store.discard()
+            return self._process(records, store, check_each=True, shorten=shorten)
+
+    def _process(
+        self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore, *, check_each: bool, shorten: bool
+    ) -> tuple[Outbox, BatchFigures]:
+        settings = self._settings
+        now = self._clock()
+        last = records[-1]
+        outbox = Outbox(last.offset + 1)
+        figures = BatchFigures()
+        for record in records:
+            try:
+                activity, assessment = self._attempt(record, store, now, check_each=check_each)
+            except Rejected as rejected:
+                letter = dead_letter(
+                    record, rejected.reason, rejected.detail, settings.dead_letter_topic, shorten=shorten
+                )
+                outbox.messages.append(letter)
+                figures.dead_letters[rejected.reason] += 1
+                continue
+            figures.activities[activity.type] += 1
+            if assessment.evaluation is not None:
+                figures.rule_hits.update(assessment.hits)
+            decision = assessment.decision
+            if decision is not None:
+                outbox.messages.append(decision_message(decision, settings.routing_topic, self._source, now))
+                figures.decisions[decision.rating.value, decision.route.value] += 1
+                figures.timestamps.append(record.timestamp)
+                if assessment.transition is not None:
+                    before, after = assessment.transition
+                    figures.transitions[before.value, after.value] += 1
+        try:
+            states = store.encode_staged()
+        except Exception as error:
+            raise _EncodingError from error
+        for lead_id, state in states.items():
+            outbox.messages.append(state_message(lead_id, state, settings.state_topic, last.partition, last.offset))
+        return outbox, figures
+
+    def _attempt(
+        self, record: "ConsumerRecord[bytes, bytes]", store: LeadStore, now: int, *, check_each: bool
+    ) -> tuple[LeadActivity, Assessment]:
+        try:
+            return self._one(record, store, now, check_each=check_each)
+        except (Rejected, MemoryError):
+            raise
+        except Exception:  # noqa: BLE001 (whatever our code does wrong must cost one record, not a partition)
+            try:
+                return self._one(record, store, now, check_each=check_each)
+            except (Rejected, MemoryError):
+                raise
+            except Exception as error:
+                rejected = internal_error(error)
+                log.exception(
+                    INTERNAL_ERROR,
+                    topic=record.topic,
+                    partition=record.partition,
+                    offset=record.offset,
+                    detail=rejected.detail,
+                    at=to_text(now),
+                )
+                raise rejected from error
+
+    def _one(
+        self, record: "ConsumerRecord[bytes, bytes]", store: LeadStore, now: int, *, check_each: bool
+    ) -> tuple[LeadActivity, Assessment]:
+        activity = parse_record(record.value, record.key, record.headers, now, max_bytes=self._settings.max_value_bytes)
+        lead = store.get(activity.lead_id)
+        started = time.perf_counter()
+        assessment = self._assess(lead, activity)
+        self._metrics.assess_seconds.observe(time.perf_counter() - started)
+        if assessment.lead is not lead:
+            store.stage(assessment.lead)
+            if check_each:
+                try:
+                    store.encode_staged()
+                except Exception:
+                    store.stage(lead)
+                    raise
+        return activity, assessment
+
+
+class _EncodingError(Exception):
+    """A staged state cannot be written."""

@@ -1,0 +1,109 @@
+"""FastStream's part: it consumes raw batches and hands them to the partitions' workers.
+
+Its own parsing is passed by, for it drops a whole batch on one bad record; its publishing as well, for it knows no
+transactions. What can go wrong in the handler is only ours to handle: it swallows exceptions and moves on.
+"""
+
+from typing import Any, cast
+
+from aiokafka import ConsumerRecord
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker
+from faststream.message import StreamMessage
+from faststream.specification import AsyncAPI
+
+from scorer import __doc__ as about
+from scorer.domain.activity import Envelope
+from scorer.domain.decision import RoutingDecision
+from scorer.settings import Settings
+from scorer.stream.client import CLIENT_ID, security, servers
+from scorer.stream.rebalance import Partitions
+
+Records = tuple["ConsumerRecord[bytes, bytes]", ...]
+
+
+class Subscription:
+    """The FastStream application with its one subscriber. Needs no broker until `start`."""
+
+    def __init__(self, settings: Settings, partitions: Partitions | None) -> None:
+        self._partitions = partitions
+        self.broker = KafkaBroker(
+            servers(settings),
+            client_id=CLIENT_ID,
+            security=security(settings),
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            apply_types=False,
+            graceful_timeout=1.0,
+            logger=None,
+        )
+        self._subscriber = self.broker.subscriber(
+            settings.activity_topic,
+            group_id=settings.group,
+            group_instance_id=settings.instance,
+            batch=True,
+            max_records=settings.max_records,
+            batch_timeout_ms=settings.poll_ms,
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            isolation_level="read_committed",
+            partition_assignment_strategy=(StickyPartitionAssignor,),
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=max(1, settings.session_timeout_ms // 3),
+            max_partition_fetch_bytes=4 * settings.max_value_bytes,
+            fetch_max_wait_ms=250,
+            listener=partitions,
+            parser=_raw_message,
+            decoder=_raw_records,
+            no_reply=True,
+            title="activities",
+            description="Activities of leads, CloudEvents 1.0, key = lead id.",
+        )
+        self._subscriber(self._consume)
+        self.broker.publisher(
+            settings.routing_topic,
+            schema=RoutingDecision,
+            title="decisions",
+            description="Routing decisions, CloudEvents 1.0 in binary mode, key = lead id.",
+        )
+        specification = AsyncAPI(title="lead-scorer", version="0.1.0", description=about)
+        self.app = FastStream(self.broker, specification=specification, logger=None)
+
+    async def start(self) -> None:
+        """Connect and join the group. Raises `KafkaError`."""
+        await self.broker.start()
+
+    async def stop(self) -> None:
+        """Leave the group and disconnect."""
+        await self.broker.stop()
+
+    @property
+    def consumer(self) -> Any:
+        """The aiokafka consumer; None before the start."""
+        return self._subscriber.consumer
+
+    @property
+    def trouble(self) -> str | None:
+        """What only a restart helps against: a background task of the consumer that is dead."""
+        if not any(not task.done() for task in self._subscriber.tasks):
+            return "the consuming task ended"
+        for owner, name in (("_coordinator", "_coordination_task"), ("_fetcher", "_fetch_task")):
+            task = getattr(getattr(self.consumer, owner, None), name, None)
+            if task is not None and task.done():
+                return f"the consumer's {name.strip('_').replace('_', ' ')} ended"
+        return None
+
+    async def _consume(self, activities: Envelope) -> None:
+        # The annotation is for the AsyncAPI document only: types are not applied, what comes is the raw batch.
+        assert self._partitions is not None
+        await self._partitions.dispatch(cast(Records, activities))
+
+
+async def _raw_message(records: Records) -> StreamMessage[Any]:
+    return StreamMessage(raw_message=records, body=b"")
+
+
+async def _raw_records(message: StreamMessage[Any]) -> Records:
+    records: Records = message.raw_message
+    return records

@@ -1,0 +1,299 @@
+"""The worker of one assigned partition: fence, restore, then one transaction after the other, in order."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import structlog
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
+
+from scorer.metrics import Metrics
+from scorer.settings import Settings
+from scorer.stream.batch import BatchProcessor
+from scorer.stream.recovery import Progress, restore, starting_offset
+from scorer.stream.store import LeadStore
+from scorer.stream.transaction import AbortedError, DoubtfulError, FencedError, PartitionProducer
+
+_MAX_FAILURES: Final = 20
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+_GRACE: Final = 15.0
+
+log = structlog.get_logger()
+
+
+class State(StrEnum):
+    """What a partition's worker is doing."""
+
+    RESTORING = "restoring"
+    RUNNING = "running"
+    FENCED = "fenced"
+    CLOSED = "closed"
+
+
+class FatalError(Exception):
+    """Going on would mean going on from a doubtful position: the process must end."""
+
+
+class Owner(Protocol):
+    """Who is told what becomes of a worker."""
+
+    def fenced(self, worker: "PartitionWorker") -> None:
+        """Another owner has the partition: rejoin the group."""
+
+    def failed(self, error: BaseException) -> None:
+        """The process must end."""
+
+
+class PartitionWorker:
+    """Processes the records of one partition while it is assigned to us.
+
+    `put` hands over records and waits while too many are not processed yet (back-pressure). `close` ends the worker
+    after the transaction that is under way; what it has not begun is left for the next owner.
+    """
+
+    def __init__(
+        self,
+        partition: TopicPartition,
+        consumer: Any,
+        settings: Settings,
+        processor: BatchProcessor,
+        metrics: Metrics,
+        owner: Owner,
+        restores: asyncio.Semaphore,
+        predecessor: "asyncio.Task[None] | None" = None,
+    ) -> None:
+        self.partition = partition
+        self.state = State.RESTORING
+        self.progress = Progress()
+        self.next_offset = 0
+        self._consumer = consumer
+        self._settings = settings
+        self._processor = processor
+        self._metrics = metrics
+        self._owner = owner
+        self._restores = restores
+        self._predecessor = predecessor
+        self._store = LeadStore(settings.cache_leads)
+        self._producer: PartitionProducer | None = None
+        self._queue: deque[ConsumerRecord[bytes, bytes]] = deque()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._failures = 0
+        self.log = log.bind(topic=partition.topic, partition=partition.partition)
+        self.task = asyncio.create_task(self._run(), name=f"partition-{partition.partition}")
+
+    async def put(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
+        """Hand over records in order. Those that come while the worker is not running are dropped: it will seek."""
+        if not self._accepts():
+            return
+        self._queue.extend(records)
+        self._changed.set()
+        while len(self._queue) >= 2 * self._settings.max_records and self._accepts():
+            self._room.clear()
+            await self._room.wait()
+
+    def close(self) -> None:
+        """Begin to end. Never blocks; await `task` for the end."""
+        self._closing.set()
+        self._changed.set()
+        self._room.set()
+
+    def _accepts(self) -> bool:
+        return self.state is State.RUNNING and not self._closing.is_set()
+
+    async def _run(self) -> None:
+        try:
+            if self._predecessor is not None:
+                await self._outlive(self._predecessor)
+                self._predecessor = None
+            while not self._closing.is_set():
+                try:
+                    if await self._open():
+                        await self._work()
+                except FencedError:
+                    self._metrics.transaction("fenced")
+                    self.log.warning("partition_fenced", offset=self.next_offset)
+                    if not self._closing.is_set():
+                        self.state = State.FENCED
+                        self._owner.fenced(self)
+                    return
+                except (DoubtfulError, KafkaError) as error:
+                    self._metrics.transaction("doubtful")
+                    self.log.warning("partition_reopened", error=repr(error), offset=self.next_offset)
+                    self._pause_fetching()
+                    await self._back_off(error)
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):
+                self._owner.failed(error)
+            raise
+        finally:
+            await self._shut()
+
+    async def _outlive(self, predecessor: "asyncio.Task[None]") -> None:
+        """Let the former worker of the partition end. One that hangs may be cut off: our producer fences its own."""
+        await asyncio.wait([predecessor], timeout=self._settings.transaction_timeout_ms / 1000)
+        if not predecessor.done():
+            predecessor.cancel()
+            await asyncio.wait([predecessor])
+
+    async def _open(self) -> bool:
+        """Fence, restore, seek. False where the partition was taken away meanwhile."""
+        self.state = State.RESTORING
+        self._room.set()
+        self._queue.clear()
+        started = time.monotonic()
+        await self._stop_producer()
+        self._producer = PartitionProducer(self._settings, self.partition)
+        await self._unless_closing(self._producer.start())
+        self.progress = Progress()
+        self._store = LeadStore(self._settings.cache_leads)
+        async with self._restores:
+            if self._closing.is_set():
+                return False
+            in_state = await self._unless_closing(
+                restore(self._settings, self.partition.partition, self._store, self.progress, self._metrics.restored)
+            )
+        if self._closing.is_set():
+            return False
+        start = await self._unless_closing(starting_offset(self._consumer, self.partition, in_state))
+        if self._closing.is_set() or start is None:
+            return False
+        try:
+            self._consumer.seek(self.partition, start)
+            self._consumer.resume(self.partition)
+        except IllegalStateError:
+            return False
+        self.next_offset = start
+        self.state = State.RUNNING
+        self.log.info(
+            "partition_running",
+            offset=start,
+            leads=len(self._store),
+            restored=self.progress.done,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return True
+
+    async def _unless_closing(self, work: Any) -> Any:
+        """The result of the work; None, with the work cancelled, where the worker is closed meanwhile."""
+        task = asyncio.ensure_future(work)
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait([task, closing], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            return None
+        finally:
+            closing.cancel()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def _work(self) -> None:
+        while not self._closing.is_set():
+            batch = await self._next_batch()
+            if batch:
+                await self._transact(batch)
+
+    async def _next_batch(self) -> "list[ConsumerRecord[bytes, bytes]]":
+        settings = self._settings
+        if not self._queue:
+            self._changed.clear()
+            await self._changed.wait()
+        if settings.linger_ms and len(self._queue) < settings.max_records and not self._closing.is_set():
+            await asyncio.sleep(settings.linger_ms / 1000)
+        if self._closing.is_set():
+            return []
+        batch: list[ConsumerRecord[bytes, bytes]] = []
+        while self._queue and len(batch) < settings.max_records:
+            record = self._queue.popleft()
+            if record.offset < self.next_offset:
+                raise FatalError(
+                    f"{record.topic}-{record.partition} gave offset {record.offset} again after {self.next_offset - 1}"
+                )
+            batch.append(record)
+        if len(self._queue) < settings.max_records:
+            self._room.set()
+        return batch
+
+    async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> None:
+        """Process and commit; an aborted transaction is tried again with the same records, which are still here."""
+        assert self._producer is not None
+        shorten = False
+        while True:
+            outbox, figures = self._processor.process(batch, self._store, shorten=shorten)
+            try:
+                async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE):
+                    await self._producer.commit(outbox)
+            except AbortedError as error:
+                self._store.discard()
+                self._metrics.transaction("aborted")
+                self.log.warning("transaction_aborted", error=str(error), offset=self.next_offset)
+                if isinstance(error.__cause__, MessageSizeTooLargeError) and not shorten:
+                    shorten = True
+                    continue
+                if not getattr(error.__cause__, "retriable", False):
+                    raise FatalError(f"Kafka refused the transaction: {error}") from error
+                await self._back_off(error)
+                if self._closing.is_set():
+                    return
+                continue
+            except TimeoutError:
+                # The client would wait for ever; by now the broker has given up on the transaction anyway.
+                self._store.discard()
+                raise DoubtfulError("the transaction took too long") from None
+            except BaseException:
+                self._store.discard()
+                raise
+            break
+        self._store.commit()
+        self._failures = 0
+        self.next_offset = outbox.next_offset
+        self._metrics.committed(figures, time.time())
+        self.measure_lag()
+
+    def measure_lag(self) -> None:
+        """Bring the metric of the lag up to date."""
+        try:
+            highwater = self._consumer.highwater(self.partition)
+        except IllegalStateError:
+            return
+        if highwater is not None and self._accepts():
+            self._metrics.lag(self.partition.partition, max(0, highwater - self.next_offset))
+
+    async def _back_off(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures > _MAX_FAILURES:
+            raise FatalError(f"{self._failures} failures in a row, the last: {error!r}") from error
+        pause = min(_FIRST_PAUSE * 2 ** (self._failures - 1), _LONGEST_PAUSE)
+        try:
+            async with asyncio.timeout(pause):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
+    def _pause_fetching(self) -> None:
+        try:
+            self._consumer.pause(self.partition)
+        except IllegalStateError:
+            return
+
+    async def _stop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def _shut(self) -> None:
+        if self.state is not State.FENCED:
+            self.state = State.CLOSED
+        self._room.set()
+        self._queue.clear()
+        self._store = LeadStore(0)
+        self._metrics.lag(self.partition.partition, None)
+        await self._stop_producer()

@@ -1,0 +1,76 @@
+"""What the documentation shows is what happens."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scorer.rules.engine import default_engine
+from scorer.rules.loader import parse_ruleset
+from scorer.tuning.rule_tests import run_tests
+from tests.unit.test_cli import scorer
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "rule-language.md").read_text(), re.DOTALL)
+REST = "ruleset: x\nratings: {warm: 1, hot: 2}\n"
+ROUTE = "\nrouting:\n  - {id: zz, route: nurture}\n"
+
+
+def complete(block: str) -> str:
+    if block.startswith("when:"):
+        indented = re.sub("^", " " * 8, block, flags=re.MULTILINE)
+        block = f"scoring:\n  c:\n    rules:\n      - id: a\n        points: 1\n{indented}"
+    text = block if "ruleset:" in block else REST + block
+    return text if "routing:" in text else text + ROUTE
+
+
+@pytest.mark.parametrize("block", [each for each in BLOCKS if not each.startswith("tests:")])
+def test_rules_in_the_reference_load(block: str) -> None:
+    parse_ruleset({"block.yaml": complete(block).encode()}, default_engine("compiled"))
+
+
+def test_rule_tests_in_the_reference_pass_on_its_first_ruleset() -> None:
+    rules = parse_ruleset({"first.yaml": BLOCKS[0].encode()}, default_engine("compiled"))
+    results = [each for block in BLOCKS if block.startswith("tests:") for each in run_tests("x", block.encode(), rules)]
+    assert results
+    assert [each.details for each in results if each.outcome != "pass"] == []
+
+
+def brief(output: bytes) -> list[str]:
+    lines = map(json.loads, output.splitlines())
+    return [
+        f"{d['decided_at']} {d['rating']} {d['route']} {d['score']['total']} {d['routing']['reason']}" for d in lines
+    ]
+
+
+def test_the_readmes_changed_rule_has_the_effect_it_shows(tmp_path: Path) -> None:
+    shown = re.findall(r"^2026-.*$", README, re.MULTILINE)
+    before = scorer("score", "--input", "docs/example.jsonl")
+    rules = Path(shutil.copytree(ROOT / "rules" / "b2b", tmp_path / "b2b"))
+    criteria = rules / "criteria.yaml"
+    text = criteria.read_text()
+    changed = text.replace("budget-planned, when: {bant.budget_status: planned}, points: 10", "@").replace(
+        "@", "budget-planned, when: {bant.budget_status: planned}, points: 5"
+    )
+    assert changed != text
+    criteria.write_text(changed)
+    after = scorer("score", "--rules", str(rules), "--input", "docs/example.jsonl")
+    assert brief(before.stdout) + brief(after.stdout) == shown
+    check = scorer("check", str(rules)).stdout.decode().strip()
+    assert check in README
+    tests = scorer("test", str(rules)).stdout.decode().replace(str(rules), "rules/b2b")
+    for line in tests.splitlines():
+        if not line.startswith("PASS") and "passed" not in line:
+            assert line in README
+    criteria.write_text(text.replace("{bant.budget_status: planned}", "{bant.budget_status: planed}"))
+    assert scorer("check", str(rules)).stdout.decode().replace(str(rules), "rules/b2b").strip() in README
+
+
+@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("rules/*/*.md")]))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

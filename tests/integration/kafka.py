@@ -1,0 +1,130 @@
+"""A test's side of Kafka, without the event loop: make topics, write records, read what is committed."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+T = TypeVar("T")
+DEADLINE = 40.0
+
+
+class Record(NamedTuple):
+    """A record to be written."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+class Names(NamedTuple):
+    """Names that no other test uses."""
+
+    prefix: str
+
+    @property
+    def activity(self) -> str:
+        return f"{self.prefix}.activity"
+
+    @property
+    def routing(self) -> str:
+        return f"{self.prefix}.routing"
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.prefix}.dlq"
+
+    @property
+    def state(self) -> str:
+        return f"{self.prefix}.state"
+
+    @property
+    def group(self) -> str:
+        return f"{self.prefix}-group"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "SCORER_ACTIVITY_TOPIC": self.activity,
+            "SCORER_ROUTING_TOPIC": self.routing,
+            "SCORER_DEAD_LETTER_TOPIC": self.dead_letters,
+            "SCORER_STATE_TOPIC": self.state,
+            "SCORER_GROUP": self.group,
+        }
+
+
+class Kafka:
+    """A broker, as tests use it."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+    def create(self, topics: Mapping[str, int]) -> None:
+        """Make topics with so many partitions each."""
+
+        async def work() -> None:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+            await admin.start()
+            try:
+                await admin.create_topics([NewTopic(name, count, 1) for name, count in topics.items()])
+            finally:
+                await admin.close()
+
+        asyncio.run(work())
+
+    def write(self, topic: str, records: Iterable[Record]) -> None:
+        """Write records in order; each has arrived on return."""
+
+        async def work() -> None:
+            producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, max_request_size=1 << 24)
+            await producer.start()
+            try:
+                sent = [
+                    await producer.send(topic, record.value, key=record.key, headers=list(record.headers))
+                    for record in records
+                ]
+                await asyncio.gather(*sent)
+            finally:
+                await producer.stop()
+
+        asyncio.run(work())
+
+    def read(self, topic: str, at_least: int = 0) -> "list[ConsumerRecord[bytes, bytes]]":
+        """Everything committed in a topic, once there are `at_least` so many; in order within a partition."""
+        return _run(self._read(topic, at_least))
+
+    async def _read(self, topic: str, at_least: int) -> "list[ConsumerRecord[bytes, bytes]]":
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=50,
+            max_partition_fetch_bytes=1 << 24,
+        )
+        await consumer.start()
+        found: list[ConsumerRecord[bytes, bytes]] = []
+        try:
+            await consumer.topics()
+            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning()
+            async with asyncio.timeout(DEADLINE):
+                while True:
+                    ends = await consumer.end_offsets(partitions)
+                    while any([await consumer.position(each) < ends[each] for each in partitions]):
+                        for records in (await consumer.getmany(timeout_ms=100)).values():
+                            found += records
+                    if len(found) >= at_least:
+                        return found
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"{topic}: {len(found)} records within {DEADLINE} s, expected {at_least}") from None
+        finally:
+            await consumer.stop()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)

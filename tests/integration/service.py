@@ -1,0 +1,117 @@
+"""The service as its users start it: a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.integration.kafka import DEADLINE, Kafka, Names
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "rules" / "b2b"
+
+
+class Service:
+    """A running `scorer run`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.process = process
+        self._log = log
+        self._address: str | None = None
+
+    def log(self) -> list[dict[str, Any]]:
+        """Its log so far."""
+        lines = self._log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def text(self) -> str:
+        """All it wrote."""
+        return self._log.read_text()
+
+    @property
+    def address(self) -> str:
+        """Of its HTTP server."""
+        if self._address is None:
+            self._address = self.wait(
+                lambda: next((line["address"] for line in self.log() if line["event"] == "http_listening"), None)
+            )
+        return self._address
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of an HTTP request; status 0 where nobody answers."""
+        try:
+            with urllib.request.urlopen(self.address + path, timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def ready(self) -> dict[str, Any] | None:
+        """What it says when it is ready, else None."""
+        status, body = self.get("/health/ready")
+        details: dict[str, Any] = json.loads(body) if body else {}
+        return details if status == 200 else None
+
+    def metric(self, sample: str) -> float:
+        """The value of one sample, 0 where there is none."""
+        for line in self.get("/metrics")[1].splitlines():
+            if line.rpartition(" ")[0] == sample:
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+    def wait(self, found: Callable[[], T | None]) -> T:
+        """What the function returns once it is true; fails when the process ends or the time is up."""
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            result = found()
+            if result:
+                return result
+            if self.process.poll() is not None:
+                raise AssertionError(f"the service ended with {self.process.returncode}:\n{self.text()}")
+            time.sleep(0.02)
+        raise AssertionError(f"not within {DEADLINE} s; the service said:\n{self.text()}")
+
+    def terminate(self) -> int:
+        """SIGTERM, and the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+
+@contextmanager
+def service(kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, **settings: str) -> Iterator[Service]:
+    """The service, ready to process; ended on leaving, whatever happened."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
+    environment |= {
+        "SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap,
+        "SCORER_RULES": str(RULES),
+        "SCORER_HTTP_PORT": "0",
+        "SCORER_CREATE_TOPICS": "true",
+        "SCORER_TOPIC_PARTITIONS": "2",
+        "SCORER_SESSION_TIMEOUT_MS": "6000",
+        **names.environment,
+        **{f"SCORER_{name.upper()}": value for name, value in settings.items()},
+    }
+    path = folder / f"service-{time.monotonic_ns()}.log"
+    with path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scorer", "run"], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+    running = Service(process, path)
+    try:
+        if ready:
+            running.wait(running.ready)
+        yield running
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()

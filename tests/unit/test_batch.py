@@ -1,0 +1,136 @@
+"""A batch of records: what it publishes, and that one bad record costs one record."""
+
+import json
+from pathlib import Path
+
+import pytest
+from aiokafka import ConsumerRecord
+
+from scorer.assessment import Assessment
+from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import DAY
+from scorer.domain.lead import Fact, Lead, Stamp
+from scorer.metrics import Metrics
+from scorer.settings import Settings, load_settings
+from scorer.stream.batch import BatchProcessor
+from scorer.stream.codec import encode_lead
+from scorer.stream.dead_letters import SHORTENED
+from scorer.stream.store import LeadStore
+
+NOW = 21_000 * DAY
+
+
+def record(offset: int, lead_id: str, value: bytes | None = None) -> "ConsumerRecord[bytes, bytes]":
+    """A page view, unless a value is given."""
+    event = {
+        "specversion": "1.0",
+        "id": f"e{offset}",
+        "source": "/web",
+        "type": "lead.page_viewed",
+        "time": "2026-02-01T10:00:00Z",
+        "subject": lead_id,
+        "data": {"url": "/"},
+    }
+    body = json.dumps(event).encode() if value is None else value
+    return ConsumerRecord("in", 3, offset, 1000, 0, lead_id.encode(), body, None, 1, len(body), ())
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The defaults."""
+    return load_settings(None, rules=tmp_path)
+
+
+def touch(lead: Lead, activity: LeadActivity) -> Assessment:
+    """Notes the activity; an odd lead makes our code fail, one named `unwritable` cannot be encoded."""
+    if lead.id == "broken":
+        raise ZeroDivisionError(f"secret of {lead.id}")
+    value: object = object() if lead.id == "unwritable" else activity.id
+    fact = Fact(value, Stamp(activity.time, activity.id, activity.source))
+    return Assessment(Lead(lead.id, activity.time, {**lead.facts, "last": fact}))
+
+
+def test_a_lead_is_written_once_per_batch_with_its_last_state(settings: Settings) -> None:
+    store = LeadStore()
+    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    outbox, figures = processor.process([record(0, "a"), record(1, "b"), record(2, "a")], store)
+    assert outbox.next_offset == 3
+    assert [(each.topic, each.partition, each.key) for each in outbox.messages] == [
+        (settings.state_topic, 3, b"a"),
+        (settings.state_topic, 3, b"b"),
+    ]
+    assert outbox.messages[0].headers == [("offset", (2).to_bytes(8, "big"))]
+    assert figures.activities == {"lead.page_viewed": 3}
+    assert len(store) == 0
+    assert store.get("a").value("last") == "e2"
+    store.commit()
+    assert len(store) == 2
+    assert outbox.messages[0].value == encode_lead(store.get("a"))
+
+
+def test_what_is_discarded_never_happened(settings: Settings) -> None:
+    store = LeadStore()
+    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    processor.process([record(0, "a")], store)
+    store.commit()
+    processor.process([record(1, "a")], store)
+    store.discard()
+    assert store.get("a").value("last") == "e0"
+
+
+@pytest.mark.parametrize(("bad", "error"), [("broken", "ZeroDivisionError"), ("unwritable", "TypeError")])
+def test_a_record_on_which_our_code_fails_costs_one_record(settings: Settings, bad: str, error: str) -> None:
+    store = LeadStore()
+    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    outbox, figures = processor.process([record(0, "a"), record(1, bad), record(2, "b")], store)
+    letters = [each for each in outbox.messages if each.topic == settings.dead_letter_topic]
+    (letter,) = letters
+    headers = dict(letter.headers)
+    assert headers["dlq-reason"] == b"internal_error"
+    assert headers["dlq-detail"].decode().startswith(f"{error} in ")
+    assert b"secret" not in headers["dlq-detail"]
+    assert headers["dlq-offset"] == b"1"
+    assert {each.key for each in outbox.messages if each.topic == settings.state_topic} >= {b"a", b"b"}
+    assert figures.dead_letters == {"internal_error": 1}
+    assert figures.activities == {"lead.page_viewed": 2}
+    assert outbox.next_offset == 3
+
+
+def test_a_failure_that_does_not_come_again_costs_nothing(settings: Settings) -> None:
+    calls: list[str] = []
+
+    def once(lead: Lead, activity: LeadActivity) -> Assessment:
+        calls.append(activity.id)
+        if len(calls) == 1:
+            raise RuntimeError
+        return touch(lead, activity)
+
+    outbox, figures = BatchProcessor(settings, once, Metrics(), lambda: NOW).process([record(0, "a")], LeadStore())
+    assert figures.dead_letters == {}
+    assert [each.topic for each in outbox.messages] == [settings.state_topic]
+
+
+def test_running_out_of_memory_is_no_fault_of_the_record(settings: Settings) -> None:
+    def exhausted(lead: Lead, activity: LeadActivity) -> Assessment:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        BatchProcessor(settings, exhausted, Metrics(), lambda: NOW).process([record(0, "a")], LeadStore())
+
+
+def test_a_dead_letter_too_large_for_the_broker_is_cut(settings: Settings) -> None:
+    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    large = b"x" * (SHORTENED + 1)
+    for shorten, expected in ((False, large), (True, large[:SHORTENED])):
+        outbox, _ = processor.process([record(0, "a", large)], LeadStore(), shorten=shorten)
+        assert outbox.messages[0].value == expected
+        assert ("dlq-length", str(len(large)).encode()) in outbox.messages[0].headers or not shorten
+
+
+def test_the_cache_is_bounded_and_the_states_are_not_lost(settings: Settings) -> None:
+    store = LeadStore(cache_size=2)
+    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    processor.process([record(number, f"lead-{number}") for number in range(10)], store)
+    store.commit()
+    assert len(store._cache) == 2
+    assert [store.get(f"lead-{number}").value("last") for number in range(10)] == [f"e{number}" for number in range(10)]

@@ -1,0 +1,141 @@
+"""The command line, as the shell sees it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.factory import SMALL_RULES
+
+ROOT = Path(__file__).parents[2]
+
+
+def scorer(*args: str, stdin: str | bytes = b"", cwd: Path = ROOT) -> subprocess.CompletedProcess[bytes]:
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    command = [sys.executable, "-m", "scorer", *args]
+    return subprocess.run(command, input=data, capture_output=True, cwd=cwd, timeout=120, check=False)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    directory = tmp_path / "rules"
+    directory.mkdir()
+    (directory / "small.yaml").write_text(SMALL_RULES)
+    return directory
+
+
+def event(number: int, kind: str = "lead.page_viewed", lead: str = "lead-1", **data: object) -> str:
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": str(number),
+            "source": "web",
+            "type": kind,
+            "time": f"2026-01-{number:02}T09:00:00Z",
+            "subject": lead,
+            "data": data,
+        }
+    )
+
+
+def test_check_says_ok_with_counts_and_revision(rules: Path) -> None:
+    done = scorer("check", str(rules))
+    assert done.returncode == 0
+    assert done.stdout.decode().startswith("ok: 13 rules, 4 signals, revision ")
+
+
+def test_check_names_each_mistake_and_exits_1(rules: Path) -> None:
+    (rules / "more.yaml").write_text("scoring:\n  c:\n    rules:\n      - {id: x, points: 1, when: {foo: 1}}\n")
+    done = scorer("check", str(rules))
+    assert done.returncode == 1
+    assert done.stdout.decode() == (
+        f"{rules}/more.yaml:4:35: error: unknown field `foo`; declare a field of your own under `fields`\n"
+    )
+
+
+def test_check_of_nothing_is_a_finding(tmp_path: Path) -> None:
+    assert scorer("check", str(tmp_path)).returncode == 1
+    missing = scorer("check", str(tmp_path / "none"))
+    assert missing.returncode == 1
+    assert b"there is no such file or directory" in missing.stdout
+
+
+@pytest.mark.parametrize("args", [["nonsense"], ["check"], ["score", "--engine", "magic"], ["schema", "nothing"]])
+def test_wrong_usage_exits_2(args: list[str]) -> None:
+    assert scorer(*args).returncode == 2
+
+
+def test_score_gives_the_same_bytes_every_time_and_with_either_engine(rules: Path) -> None:
+    lines = [event(n, url="/pricing", lead=f"lead-{n % 3}") for n in range(1, 25)]
+    lines.append(event(26, "lead.qualification_updated", bant={"budget_status": "approved"}))
+    text = "\n".join(lines)
+    runs = [scorer("score", "--rules", str(rules), "--engine", name, stdin=text) for name in ("durable", "compiled")]
+    runs.append(scorer("score", "--rules", str(rules), stdin=text))
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert len({run.stdout for run in runs}) == 1
+    decisions = [json.loads(line) for line in runs[0].stdout.splitlines()]
+    assert len(decisions) > 3
+    assert all(sum(c["points"] for c in d["contributions"]) == d["score"]["total"] for d in decisions)
+
+
+def test_score_names_bad_lines_leaves_them_out_and_exits_3(rules: Path, tmp_path: Path) -> None:
+    source, sink = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes(event(1, url="/").encode() + b"\n{broken\n\xff\xfe\n" + event(2, url=5).encode() + b"\n")
+    done = scorer("score", "--rules", str(rules), "--input", str(source), "--output", str(sink))
+    assert done.returncode == 3
+    assert len(sink.read_text().splitlines()) == 1
+    report = done.stderr.decode().splitlines()
+    assert [line.split(": ")[:2] for line in report[:3]] == [
+        [f"{source}:2", "not_json"],
+        [f"{source}:3", "not_utf8"],
+        [f"{source}:4", "invalid_data"],
+    ]
+    assert report[3] == "3 of 4 lines rejected"
+
+
+def test_score_of_a_missing_file_is_wrong_usage(rules: Path) -> None:
+    done = scorer("score", "--rules", str(rules), "--input", "/nowhere/in.jsonl")
+    assert (done.returncode, done.stderr) == (2, b"error: /nowhere/in.jsonl: No such file or directory\n")
+
+
+def test_score_into_a_closed_pipe_ends_quietly(rules: Path) -> None:
+    text = "\n".join(event(1 + n % 28, url="/pricing", lead=f"lead-{n}") for n in range(3000))
+    command = f"{sys.executable} -m scorer score --rules {rules} | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command], input=text.encode(), capture_output=True, cwd=ROOT, timeout=120, check=False
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert b"Traceback" not in done.stderr
+
+
+def test_rule_tests_exit_1_when_one_fails(rules: Path) -> None:
+    story = "tests:\n  - name: a visit\n    activities: [{type: page_viewed, data: {url: /pricing}}]\n    expect: {score: %s}\n"
+    test_file = rules / "small_test.yaml"
+    test_file.write_text(story % "5")
+    done = scorer("test", str(rules))
+    assert (done.returncode, done.stdout) == (0, b"PASS  a visit\n1 passed, 0 failed, 0 in error\n")
+    test_file.write_text(story % "6")
+    done = scorer("test", str(rules))
+    assert done.returncode == 1
+    assert done.stdout.decode().splitlines()[:2] == [
+        "FAIL  a visit",
+        f"      {test_file}:4: `score` expected 6, found 5",
+    ]
+
+
+def test_no_rule_tests_is_no_success(rules: Path) -> None:
+    assert scorer("test", str(rules)).returncode == 1
+
+
+@pytest.mark.parametrize("name", ["b2b", "education"])
+def test_the_rulesets_we_ship_are_right_and_pass_their_own_tests(name: str) -> None:
+    assert scorer("check", f"rules/{name}").returncode == 0
+    done = scorer("test", f"rules/{name}")
+    assert done.returncode == 0, done.stdout.decode()
+
+
+@pytest.mark.parametrize("name", ["activity", "decision", "dead-letter", "ruleset", "rule-tests"])
+def test_schema_prints_json(name: str) -> None:
+    assert json.loads(scorer("schema", name).stdout)["$schema"].startswith("https://json-schema.org/")

@@ -1,0 +1,247 @@
+"""CloudEvents into activities: both modes, and a precise word for whatever is none."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorer.domain.instant import DAY, SECOND, to_text
+from scorer.sources.cloudevents import MAX_AHEAD, Header, Rejected, parse_line, parse_record
+
+NOW = 20_500 * DAY
+EVENT: dict[str, Any] = {
+    "specversion": "1.0",
+    "id": "e1",
+    "source": "/web",
+    "type": "lead.page_viewed",
+    "time": "2026-01-31T09:30:00Z",
+    "subject": "L-1",
+    "data": {"url": "https://acme.example/pricing?x=1"},
+}
+
+
+def headers_of(event: dict[str, Any]) -> list[Header]:
+    """Binary mode."""
+    return [(f"ce_{name}", str(value).encode()) for name, value in event.items() if name != "data"]
+
+
+def rejected(value: object, key: bytes | None = b"L-1", headers: list[Header] | None = None) -> tuple[str, str]:
+    """Reason and detail."""
+    body = value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
+    with pytest.raises(Rejected) as caught:
+        parse_record(body, key, headers or [], NOW)
+    assert len(caught.value.detail) <= 300
+    assert caught.value.detail.isprintable()
+    caught.value.detail.encode()
+    return caught.value.reason, caught.value.detail
+
+
+def without(name: str) -> dict[str, Any]:
+    """The event without an attribute."""
+    return {key: value for key, value in EVENT.items() if key != name}
+
+
+def test_structured_binary_and_line_say_the_same() -> None:
+    value = json.dumps(EVENT).encode()
+    activity = parse_record(value, b"L-1", [("content-type", b"application/cloudevents+json; charset=utf-8")], NOW)
+    assert (activity.id, activity.source, activity.type, activity.lead_id) == ("e1", "/web", "lead.page_viewed", "L-1")
+    assert to_text(activity.time) == "2026-01-31T09:30:00Z"
+    assert activity.data == {"url": "https://acme.example/pricing?x=1", "path": "/pricing"}
+    data = json.dumps(EVENT["data"]).encode()
+    for content_type in ([], [("content-type", b"application/json")]):
+        assert parse_record(data, b"L-1", [*headers_of(EVENT), *content_type], NOW) == activity
+    assert parse_record(value, b"L-1", [("traceparent", b"\xff")], NOW) == activity
+    assert parse_line(value + b"\n", NOW) == activity
+
+
+def test_missing_data_is_an_empty_object() -> None:
+    event = {**without("data"), "type": "lead.demo_requested"}
+    assert parse_line(json.dumps(event).encode(), NOW).data == {}
+    assert parse_line(json.dumps({**event, "data": None}).encode(), NOW).data == {}
+
+
+def test_own_types_carry_anything() -> None:
+    event = {**EVENT, "type": "lead.shop.cart_filled", "data": {"deep": [{"er": 1}]}}
+    assert parse_line(json.dumps(event).encode(), NOW).data == {"deep": [{"er": 1}]}
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T01:00:00.5+01:00", SECOND // 2),
+        ("1969-12-31t23:59:59z", -SECOND),
+        ("1970-01-01T00:00:00.0000014Z", 1),
+        (to_text(NOW + MAX_AHEAD), NOW + MAX_AHEAD),
+    ],
+)
+def test_times(text: str, instant: int) -> None:
+    assert parse_line(json.dumps({**EVENT, "time": text}).encode(), NOW).time == instant
+
+
+@pytest.mark.parametrize("name", ["specversion", "id", "source", "type", "time", "subject"])
+def test_an_attribute_that_is_missing_is_named(name: str) -> None:
+    assert rejected(without(name))[0] == "missing_attribute"
+    assert f"{name} is missing" in rejected(without(name))[1]
+    assert rejected({**EVENT, name: None})[0] == "missing_attribute"
+    reason, detail = rejected(EVENT["data"], headers=headers_of(without(name)))
+    assert (reason, f"the header ce_{name} is missing" in detail) == ("missing_attribute", True)
+
+
+@pytest.mark.parametrize("name", ["id", "source", "type", "subject"])
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [(5, "a number"), (True, "a boolean"), ({}, "an object"), ("", "empty"), ("a\nb", "control"), ("x" * 1025, "1025")],
+)
+def test_an_attribute_that_is_wrong_is_described(name: str, value: object, word: str) -> None:
+    reason, detail = rejected({**EVENT, name: value})
+    assert reason == "invalid_attribute"
+    assert detail.startswith(f"{name} ")
+    assert word in detail
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason", "word"),
+    [
+        ({"specversion": "0.3"}, "unsupported_specversion", "'0.3'"),
+        ({"specversion": 1.0}, "unsupported_specversion", "1.0"),
+        ({"type": "order.placed"}, "unknown_type", "'order.placed'"),
+        ({"type": "lead.Placed"}, "invalid_attribute", "'lead.Placed'"),
+        ({"type": "lead."}, "invalid_attribute", "'lead.'"),
+        ({"time": "2026-01-31"}, "invalid_time", "RFC 3339"),
+        ({"time": "2026-01-31T09:30:00"}, "invalid_time", "with a zone"),
+        ({"time": "2026-02-30T09:30:00Z"}, "invalid_time", "2026-02-30"),
+        ({"time": "0000-01-01T00:00:00Z"}, "invalid_time", "0000"),
+        ({"time": "0001-01-01T00:00:00+14:00"}, "invalid_time", "0001"),
+        ({"time": 1769851800}, "invalid_time", "1769851800"),
+        ({"time": to_text(NOW + MAX_AHEAD + SECOND)}, "time_in_future", "more than 24 hours ahead"),
+        ({"time": "9999-12-31T23:59:59-14:00"}, "time_in_future", "9999"),
+        ({"data": [1]}, "invalid_data", "data is a list; expected an object"),
+        ({"data": {}}, "invalid_data", "data.url is missing"),
+        ({"data": {"url": 5}}, "invalid_data", "data.url is 5: input should be a valid string"),
+        ({"data": {"url": "/", "seconds": -1}}, "invalid_data", "data.seconds is -1"),
+        ({"data": {"url": "/", "seconds": "9"}}, "invalid_data", "data.seconds is '9'"),
+        ({"type": "lead.consent_changed", "data": {}}, "invalid_data", "data.status is missing"),
+        (
+            {"type": "lead.profile_updated", "data": {"employees": "5", "country": "DEU"}},
+            "invalid_data",
+            "lead.profile_updated: data.employees is '5': input should be a valid integer (and 1 more)",
+        ),
+        (
+            {"type": "lead.profile_updated", "data": {"custom": {"a": {"b": 1}}}},
+            "invalid_data",
+            "data.custom.a is an object: expected a string, number, boolean or list of strings",
+        ),
+        ({"type": "lead.profile_updated", "data": {"custom": {"A b": 1}}}, "invalid_data", "data.custom.A b is 1"),
+        ({"type": "lead.profile_updated", "data": {"annual_revenue": 10**400}}, "invalid_data", "data.annual_revenue"),
+        ({"data_base64": "eA=="}, "unsupported_content_type", "data_base64"),
+        ({"datacontenttype": "text/xml"}, "unsupported_content_type", "'text/xml'"),
+        ({"datacontenttype": 1}, "invalid_attribute", "datacontenttype is a number"),
+    ],
+)
+def test_what_is_wrong_with_an_event(changed: dict[str, Any], reason: str, word: str) -> None:
+    found, detail = rejected({**EVENT, **changed})
+    assert found == reason
+    assert word in detail
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "word"),
+    [
+        (None, "empty_value", "no value"),
+        (b"", "empty_value", "an empty value"),
+        (b"{", "not_json", "truncated"),
+        (b"{'a': 1}", "not_json", "byte 1"),
+        (b"{} {}", "not_json", "trailing"),
+        (b"\xef\xbb\xbf{}", "not_json", "byte order mark"),
+        (b'{"a": "\\ud800"}', "not_json", "surrogate"),
+        (b'{"a": "\\udc00 x"}', "not_json", "surrogate"),
+        (b'{"\\ud800": 1}', "not_json", "surrogate"),
+        (b'{"a": "\xff"}', "not_utf8", "byte 7 is 0xff"),
+        (b'{"a": "\xed\xa0\x80"}', "not_utf8", "byte 7"),
+        (b"[]", "not_an_object", "the event is a list"),
+        (b"null", "not_an_object", "null"),
+        (b'{"a": NaN}', "number_out_of_range", "NaN"),
+        (b'{"a": [-Infinity]}', "number_out_of_range", "-Infinity"),
+        (b'{"a": 1e999}', "number_out_of_range", "range"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "number_out_of_range", "range"),
+        (b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", "too_deep", "64"),
+        (b'{"a":' * 200_000 + b"1" + b"}" * 200_000, "too_large", "bytes"),
+        (b"[" * 500_000 + b"]" * 500_000, "too_deep", "64"),
+        (b"[" * 500_000, "too_deep", "64"),
+        (b"x" * ((1 << 20) + 1), "too_large", "1048577"),
+    ],
+)
+def test_what_is_wrong_with_a_value(value: bytes | None, reason: str, word: str) -> None:
+    found, detail = rejected(value)
+    assert found == reason
+    assert word in detail
+
+
+def test_depth_up_to_the_limit_and_many_brackets_side_by_side_are_fine() -> None:
+    for data in ('{"a":' + "[" * 61 + "]" * 61 + "}", '{"a":' + json.dumps([[]] * 500) + "}"):
+        value = json.dumps({**EVENT, "type": "lead.own", "data": "HERE"}).replace('"HERE"', data).encode()
+        parse_record(value, b"L-1", [], NOW)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason", "word"),
+    [
+        ([("ce_id", b"\xff")], "bad_header", "'ce_id' is not UTF-8"),
+        ([("ce_id", None)], "bad_header", "'ce_id' has no value"),
+        ([("ce_id", b"a"), ("ce_id", b"b")], "bad_header", "more than once"),
+        ([("content-type", b"a/b"), ("Content-Type", b"a/b")], "bad_header", "more than once"),
+        ([("content-type", b"\xff")], "bad_header", "not UTF-8"),
+        ([("content-type", b"application/cloudevents-batch+json")], "unsupported_content_type", "batch"),
+        ([*headers_of(EVENT), ("content-type", b"text/plain")], "unsupported_content_type", "'text/plain'"),
+    ],
+)
+def test_what_is_wrong_with_headers(headers: list[Header], reason: str, word: str) -> None:
+    found, detail = rejected(EVENT, headers=headers)
+    assert found == reason
+    assert word in detail
+
+
+def test_a_lead_must_be_the_key_of_its_record() -> None:
+    assert rejected(EVENT, key=None)[0] == "null_key"
+    for key in (b"", b"L-2", b"\xff"):
+        assert rejected(EVENT, key=key)[0] == "key_mismatch"
+    assert "'L-2'" in rejected(EVENT, key=b"L-2")[1]
+
+
+def test_the_detail_never_holds_the_payload() -> None:
+    detail = rejected({**EVENT, "data": {"url": "secret " * 1000}})[1]
+    assert len(detail) < 200
+
+
+def test_an_empty_line() -> None:
+    with pytest.raises(Rejected, match="the line is empty"):
+        parse_line(b" \n", NOW)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.binary(max_size=64), st.none() | st.binary(max_size=8), st.lists(st.tuples(st.text(), st.binary())))
+def test_whatever_comes_in_is_an_activity_or_rejected(value: bytes, key: bytes | None, headers: list[Header]) -> None:
+    with pytest.raises(Rejected):
+        parse_record(value, key, headers, NOW)
+
+
+@given(st.sampled_from([*EVENT, "type"]), _JSON, st.sampled_from(["lead.page_viewed", "lead.profile_updated"]))
+def test_an_event_with_one_wild_attribute_is_an_activity_or_rejected(name: str, value: object, kind: str) -> None:
+    event = json.dumps({**EVENT, "type": kind, name: value}).encode()
+    detail = ""
+    try:
+        activity = parse_record(event, b"L-1", [], NOW)
+    except Rejected as rejection:
+        detail = rejection.detail
+    assert len(detail.encode()) <= 300
+    if not detail:
+        json.dumps(dict(activity.data), ensure_ascii=False).encode()

@@ -1,0 +1,163 @@
+"""What the demo shows: everything essential fits 80 and 140 columns, and the text forms say the same."""
+
+from collections.abc import Sequence
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from scorer.demo.state import DemoState, Service
+from scorer.demo.summary import progress_line, summary
+from scorer.demo.view import render, sparkline
+from scorer.domain.decision import (
+    Contribution,
+    Routing,
+    RoutingDecision,
+    RulesetReference,
+    ScoreView,
+)
+from scorer.domain.score import Rating, Route
+
+URL = "http://127.0.0.1:38123"
+REASONS = [
+    (20, "A budget of 50,000 or more is approved"),
+    (15, "The contact decides on the purchase"),
+    (12, "Looked at the prices"),
+    (2, "Opened our mail"),
+    (-6, "Looks for a job with us"),
+]
+REJECTIONS = ("not_json", "missing_attribute", "unknown_type", "invalid_data", "empty_value", "not_utf8")
+
+
+def decision(
+    lead_id: str, rating: Rating, route: Route, queue: str | None = None, reasons: Sequence[tuple[int, str]] = ()
+) -> RoutingDecision:
+    points = sum(points for points, _ in reasons)
+    return RoutingDecision(
+        decision_id="0" * 32,
+        lead_id=lead_id,
+        decided_at="2024-03-14T10:00:00Z",
+        cause="activity",
+        reference=None,
+        rating=rating,
+        grade="A1" if rating is Rating.HOT else "C3",
+        route=route,
+        queue=queue,
+        respond_by=None,
+        routing=Routing(rule="rule", reason="Because"),
+        score=ScoreView(total=points, fit=points, engagement=0),
+        criteria={},
+        contributions=[
+            # The weakest first: the view has to put them in order.
+            Contribution(criterion="budget", rule=f"rule-{n}", points=p, reason=reason, evidence={})
+            for n, (p, reason) in enumerate(reversed(reasons))
+        ],
+        previous=None,
+        ruleset=RulesetReference(name="b2b", revision="4f2a91c0d3e2" + "0" * 52),
+    )
+
+
+@pytest.fixture
+def state() -> DemoState:
+    state = DemoState(service=Service("b2b", "4f2a91c0d3e2" + "0" * 52, "durable", URL), phase="playing")
+    state.sent, state.processed, state.seconds = 12_500, 12_340, 24.68
+    state.rates.extend([400.0, 500.0, 480.0, 520.0, 500.0, 500.0])
+    for n in range(70):
+        state.decide(decision(f"L-{n:06d}", Rating.COLD, Route.NURTURE))
+    for n in range(70, 95):
+        state.decide(decision(f"L-{n:06d}", Rating.WARM, Route.NURTURE))
+    state.companies["L-000095"] = "Stavanger Transport Authority GmbH"
+    for n in range(90, 96):
+        state.decide(decision(f"L-{n:06d}", Rating.HOT, Route.SALES, "key-accounts", REASONS))
+    for n, reason in enumerate(REJECTIONS, start=3):
+        state.dead_letters[reason] = n
+    return state
+
+
+def screen(state: DemoState, width: int, height: int) -> str:
+    console = Console(width=width, height=height, file=StringIO(), record=True, color_system=None)
+    console.print(render(state, width))
+    return console.export_text()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (140, 32), (200, 50)])
+def test_the_essentials_fit_the_screen(state: DemoState, width: int, height: int) -> None:
+    shown = screen(state, width, height)
+    lines = shown.splitlines()
+    assert len(lines) == height
+    assert all(len(line) <= width for line in lines)
+    together = " ".join(shown.replace("│", " ").split())
+    for part in (
+        *("b2b", "4f2a91c0d3e2", "durable", "playing"),
+        *("500 a second", "12,500", "12,340"),
+        *(f"{URL}/metrics", f"{URL}/health/live", "/health/ready"),
+        *("L-000095", "Stavanger Transport Authority GmbH"[:15], "A1"),
+        *(f"+{points} {reason}" for points, reason in REASONS[:3]),
+        *("hot 6", "6%", "warm 20", "cold 70", "sales 6", "nurture 90", "discard 0"),
+        *REJECTIONS,
+    ):
+        assert part in together or part in together.replace("█", "").replace("  ", " "), part
+
+
+def test_bars_grow_with_the_number_of_leads(state: DemoState) -> None:
+    bars = {line.split()[1]: line.count("█") for line in _leads_panel(screen(state, 140, 32))}
+    assert bars["cold"] > bars["warm"] > bars["hot"] > 0
+    assert bars["discard"] == 0
+
+
+def _leads_panel(shown: str) -> Sequence[str]:
+    panels = [line.split("││")[1] for line in shown.splitlines() if line.count("││") == 2]
+    return [f"│ {panel}" for panel in panels if panel.strip() and "%" in panel]
+
+
+def test_the_latest_hot_lead_comes_first_and_a_cooled_one_leaves(state: DemoState) -> None:
+    state.decide(decision("L-000091", Rating.HOT, Route.SALES, None, REASONS))
+    state.decide(decision("L-000092", Rating.WARM, Route.NURTURE, None, REASONS))
+    shown = screen(state, 140, 40)
+    assert shown.index("L-000091") < shown.index("L-000095") < shown.index("L-000094")
+    assert "L-000092" not in shown
+    assert state.by_rating() == {Rating.HOT: 5, Rating.WARM: 21, Rating.COLD: 70}
+
+
+def test_a_hot_lead_shows_its_three_strongest_reasons_and_no_others(state: DemoState) -> None:
+    assert state.hot["L-000095"].reasons == tuple(REASONS[:3])
+
+
+def test_an_empty_state_can_be_shown() -> None:
+    for width in (80, 140):
+        shown = screen(DemoState(), width, 24)
+        assert "starting" in shown
+        assert "Ctrl-C" in shown
+
+
+def test_more_reasons_than_fit_are_added_up(state: DemoState) -> None:
+    state.dead_letters.update({f"reason_{n}": 1 for n in range(10)})
+    shown = " ".join(screen(state, 140, 32).split())
+    assert "43 in all" in shown
+    # Of 16 reasons the five most frequent (8, 7, 6, 5 and 4) have a line of their own.
+    assert "13 other reasons" in shown
+
+
+def test_the_sparkline_is_as_high_as_the_highest_value() -> None:
+    assert sparkline([0, 1, 2, 4], 10) == "▁▃▅█"
+    assert sparkline([9, 0, 0], 2) == "▁▁"
+    assert sparkline([], 5) == ""
+
+
+def test_the_summary_says_what_came_out(state: DemoState) -> None:
+    lines = summary(state).splitlines()
+    assert lines[0] == "12,340 of 12,500 activities processed in 24.7 s (500/s)"
+    assert lines[1] == "rules b2b 4f2a91c0d3e2, engine durable"
+    assert lines[2].startswith("101 decisions, 33 dead letters: not_utf8 8, ")
+    table = {line.split()[0]: line.split()[1:] for line in lines[4:9]}
+    assert table["leads"] == ["sales", "nurture", "discard", "all"]
+    assert table["hot"] == ["6", "0", "0", "6", "6%"]
+    assert table["warm"] == ["0", "20", "0", "20", "21%"]
+    assert table["all"] == ["6", "90", "0", "96"]
+    assert "  A1   43  Stavanger Transport Authority GmbH (L-000095), sales › key-accounts" in lines
+
+
+def test_the_progress_line_is_one_line(state: DemoState) -> None:
+    assert progress_line(state) == (
+        "playing: 12,500 sent, 12,340 processed (500/s), 96 leads: 6 hot, 20 warm, 70 cold; 33 dead letters"
+    )

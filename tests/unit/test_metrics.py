@@ -1,0 +1,93 @@
+"""Metrics: what a batch adds, and how Prometheus sees it."""
+
+from collections import Counter
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from scorer.metrics import MAX_CUSTOM_TYPES, BatchFigures, Metrics
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Everything, as a Prometheus server reads it."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    }
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    """One sample; `from_` stands for `from`."""
+    return samples(metrics)[name, frozenset((key.rstrip("_"), text) for key, text in labels.items())]
+
+
+def test_a_committed_batch_is_counted() -> None:
+    metrics = Metrics()
+    figures = BatchFigures(
+        activities=Counter({"lead.page_viewed": 3}),
+        decisions=Counter({("hot", "sales"): 1}),
+        transitions=Counter({("warm", "hot"): 1}),
+        rule_hits=Counter({("budget", "approved"): 2}),
+        dead_letters=Counter({"not_json": 4}),
+        timestamps=[1_000_000, 999_000],
+    )
+    metrics.committed(figures, now=1000.02)
+    assert value(metrics, "scorer_activities_total", type="lead.page_viewed") == 3
+    assert value(metrics, "scorer_decisions_total", rating="hot", route="sales") == 1
+    assert value(metrics, "scorer_transitions_total", from_="warm", to="hot") == 1
+    assert value(metrics, "scorer_rule_hits_total", criterion="budget", rule="approved") == 2
+    assert value(metrics, "scorer_dead_letters_total", reason="not_json") == 4
+    assert value(metrics, "scorer_transactions_total", outcome="committed") == 1
+    assert value(metrics, "scorer_event_to_decision_seconds_count") == 2
+    assert value(metrics, "scorer_event_to_decision_seconds_bucket", le="0.025") == 1
+    assert value(metrics, "scorer_event_to_decision_seconds_bucket", le="+Inf") == 2
+
+
+def test_custom_types_do_not_make_labels_without_end() -> None:
+    metrics = Metrics()
+    for number in range(MAX_CUSTOM_TYPES + 50):
+        metrics.committed(BatchFigures(activities=Counter({f"lead.custom_{number}": 1, "lead.erased": 1})), now=0.0)
+    types = [dict(labels)["type"] for name, labels in samples(metrics) if name == "scorer_activities_total"]
+    assert len(types) == MAX_CUSTOM_TYPES + 2
+    assert value(metrics, "scorer_activities_total", type="other") == 50
+    assert value(metrics, "scorer_activities_total", type="lead.custom_0") == 1
+
+
+def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:
+    metrics = Metrics()
+    for seconds in (1e-5, 1.1e-5, 5.0):
+        metrics.assess_seconds.observe(seconds)
+    assert value(metrics, "scorer_assess_seconds_bucket", le="1e-05") == 1
+    assert value(metrics, "scorer_assess_seconds_bucket", le="2.5e-05") == 2
+    assert value(metrics, "scorer_assess_seconds_bucket", le="1.0") == 2
+    assert value(metrics, "scorer_assess_seconds_bucket", le="+Inf") == 3
+    assert value(metrics, "scorer_assess_seconds_sum") == 1e-5 + 1.1e-5 + 5.0
+
+
+def test_only_the_ruleset_in_use_shows() -> None:
+    metrics = Metrics()
+    metrics.ruleset("b2b", "1", "durable")
+    metrics.ruleset("b2b", "2", "durable")
+    shown = [dict(labels)["revision"] for name, labels in samples(metrics) if name == "scorer_ruleset_info"]
+    assert shown == ["2"]
+
+
+def test_the_lag_of_a_partition_that_is_gone_goes_too() -> None:
+    metrics = Metrics()
+    metrics.lag(0, 5)
+    metrics.lag(1, 7)
+    metrics.lag(0, None)
+    metrics.lag(0, None)
+    assert [labels for name, labels in samples(metrics) if name == "scorer_consumer_lag_records"] == [
+        frozenset({("partition", "1")})
+    ]
+
+
+def test_two_services_in_one_process_do_not_share_figures() -> None:
+    one, other = Metrics(), Metrics()
+    one.restored(5)
+    assert value(other, "scorer_restore_records_total") == 0
+
+
+def test_the_process_is_measured() -> None:
+    assert value(Metrics(), "process_resident_memory_bytes") > 0

@@ -1,0 +1,122 @@
+"""Settings: where they come from, and the one line that says what is wrong."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scorer.settings import Settings, SettingsError, load_settings, variable
+from scorer.stream.client import connection
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("SCORER_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rules" / "b2b").mkdir(parents=True)
+
+
+def test_defaults() -> None:
+    settings = load_settings()
+    assert settings.bootstrap_servers == "localhost:9092"
+    assert settings.state_topic == "lead-scorer.lead-state"
+    assert settings.engine is None
+
+
+def test_the_changelog_is_named_after_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCORER_GROUP", "emea")
+    assert load_settings().state_topic == "emea.lead-state"
+
+
+def test_environment_wins_over_file_wins_over_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SCORER_GROUP=from-file\nSCORER_HTTP_PORT=1234\nOTHER=1\n")
+    monkeypatch.setenv("SCORER_GROUP", "from-environment")
+    settings = load_settings()
+    assert (settings.group, settings.http_port) == ("from-environment", 1234)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"HTTP_PORT": "http"}, "SCORER_HTTP_PORT is 'http': input should be a valid integer"),
+        ({"HTTP_PORT": "70000"}, "SCORER_HTTP_PORT is '70000': input should be less than or equal to 65535"),
+        ({"ENGINE": "fast"}, "SCORER_ENGINE is 'fast': input should be 'durable' or 'compiled'"),
+        ({"BOOTSTRAP_SERVERS": "a:1,b"}, "SCORER_BOOTSTRAP_SERVERS has 'b'; expected host:port"),
+        ({"BOOTSTRAP_SERVERS": ":9092"}, "SCORER_BOOTSTRAP_SERVERS has ':9092'"),
+        ({"ACTIVITY_TOPIC": "lead activity"}, "SCORER_ACTIVITY_TOPIC is 'lead activity'"),
+        ({"ROUTING_TOPIC": "lead.activity"}, "SCORER_ROUTING_TOPIC is 'lead.activity', the same as SCORER_ACTIVITY"),
+        ({"STATE_TOPIC": "a/b"}, "SCORER_STATE_TOPIC is 'a/b'"),
+        ({"RULES": "rules/none"}, "SCORER_RULES is 'rules/none'; expected an existing directory"),
+        ({"SECURITY_PROTOCOL": "SASL_SSL"}, "SCORER_SASL_MECHANISM is not set, but SCORER_SECURITY_PROTOCOL is SASL"),
+        (
+            {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "u"},
+            "SCORER_SASL_PASSWORD is not set",
+        ),
+        ({"SASL_MECHANISM": "PLAIN"}, "SCORER_SASL_MECHANISM is set, but SCORER_SECURITY_PROTOCOL is PLAINTEXT"),
+        ({"TLS_CA_FILE": "ca.pem"}, "SCORER_TLS_CA_FILE is set, but SCORER_SECURITY_PROTOCOL is PLAINTEXT"),
+        (
+            {"SECURITY_PROTOCOL": "SSL", "TLS_CA_FILE": "ca.pem"},
+            "SCORER_TLS_CA_FILE is 'ca.pem', which cannot be read: No such file or directory",
+        ),
+        (
+            {"BOOTSTRAP_SERVER": "a:1"},
+            "SCORER_BOOTSTRAP_SERVER is not a setting; did you mean SCORER_BOOTSTRAP_SERVERS?",
+        ),
+        ({"LOGLEVEL": "INFO"}, "SCORER_LOGLEVEL is not a setting; did you mean SCORER_LOG_LEVEL?"),
+    ],
+)
+def test_says_in_one_line_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(f"SCORER_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_near_miss_in_the_file_is_found_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SCORER_GROUPS=a\n")
+    with pytest.raises(SettingsError, match="did you mean SCORER_GROUP"):
+        load_settings()
+
+
+def test_other_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCORER_TEST_BOOTSTRAP", "somewhere:9092")
+    load_settings()
+
+
+def test_the_password_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(
+        security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN", sasl_username="u", sasl_password="s3cret"
+    )
+    assert "s3cret" not in f"{settings!r} {settings}"
+    assert connection(settings)["sasl_plain_password"] == "s3cret"
+
+
+def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    settings = load_settings(security_protocol="SSL", tls_ca_file=tmp_path / "ca.pem")
+    with pytest.raises(SettingsError, match="SCORER_TLS_CA_FILE"):
+        connection(settings)
+
+
+def test_every_setting_is_in_the_manual() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    assert [
+        name for name, field in Settings.model_fields.items() if row(name, str(field.description)) not in manual
+    ] == []
+
+
+def row(name: str, description: str) -> str:
+    """How the manual's table ends for a setting with its default left out."""
+    default = Settings.model_fields[name].default
+    shown = "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+    return f"| `{variable(name)}` | {shown} | {description} |"
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
