@@ -82,6 +82,8 @@ class Lead:
     erased_at: int | None = None
     published: Published | None = None
     seen: tuple[str, ...] = ()
+    memo: object = field(default=None, compare=False, repr=False)
+    """What somebody wants to remember of these facts. No part of the state: it is neither compared nor written."""
 
     def apply(self, activity: LeadActivity, hits: Iterable[Hit] = ()) -> "Lead":
         """The lead after the activity; the very same object where it changes nothing (a repeated or outdated event)."""
@@ -107,6 +109,10 @@ class Lead:
             facts = _write(facts, "lifecycle.status", "handed_over", Stamp(published.decided_at, "", ""))
             facts = _write(facts, "at.handed_over", True, Stamp(published.decided_at, "", ""))
         return replace(self, facts=facts, published=published)
+
+    def remember(self, memo: object) -> "Lead":
+        """The same lead with another memo."""
+        return self if memo is self.memo else replace(self, memo=memo)
 
     def was_returned_by(self, activity: LeadActivity) -> bool:
         """The activity is the latest return of the lead by sales."""

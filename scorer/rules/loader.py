@@ -126,7 +126,7 @@ class _Compiler:
         return Ruleset(
             name=file.ruleset,
             revision=revision(file),
-            signals=tuple(signals),
+            signals={signal.id: signal for signal in signals},
             criteria=tuple(criteria),
             ratings=Ratings(file.ratings.warm, file.ratings.hot, file.ratings.hysteresis),
             grades=Grades(
@@ -156,6 +156,7 @@ class _Compiler:
         if section.where is not None and activity is not None:
             condition = parse_condition(section.where, (*path, "where"), payload_fields(activity), self._report)
         half_life = None if section.half_life is None else duration.parse(section.half_life) / DAY
+        window = max(1, duration.parse(section.window) // DAY)
         return Signal(
             id=name,
             activity=activity or section.activity,
@@ -163,8 +164,7 @@ class _Compiler:
             points=section.points,
             daily_cap=section.daily_cap,
             max_points=section.max_points,
-            half_life=half_life,
-            window=max(1, duration.parse(section.window) // DAY),
+            weights=tuple(1.0 if half_life is None else 0.5 ** (age / half_life) for age in range(window)),
             reason=section.reason or _words(name),
         )
 

@@ -14,10 +14,13 @@ from scorer.rules.table import OrdinalTable
 BEHAVIOUR = "behaviour"
 """Criterion under which the points of all signals appear."""
 
+_DAYS_SINCE = "days_since."
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Behaviour that gives points. `half_life` in days (None: no fading), `window` in whole days."""
+    """Behaviour that gives points. `weights` are what a count is worth by its age in whole days, from 0 on; older
+    counts are worth nothing."""
 
     id: str
     activity: str
@@ -25,8 +28,7 @@ class Signal:
     points: int
     daily_cap: int
     max_points: int | None
-    half_life: float | None
-    window: int
+    weights: tuple[float, ...]
     reason: str
 
 
@@ -52,6 +54,11 @@ class Criterion:
     met_at: int
     rules: Sequence[ScoringRule]
     table: OrdinalTable
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that its rules look at."""
+        return frozenset(name for rule in self.rules for name in rule.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,7 @@ class Ruleset:
 
     name: str
     revision: str
-    signals: Sequence[Signal]
+    signals: Mapping[str, Signal]
     criteria: Sequence[Criterion]
     ratings: Ratings
     grades: Grades
@@ -93,13 +100,37 @@ class Ruleset:
     routing_table: OrdinalTable
     routing_fields: frozenset[str]
     engine: RuleEngine
+    lasting_criteria: Sequence[Criterion] = field(init=False, repr=False)
+    """Criteria that depend on the lead's facts alone."""
+    timed_criteria: Sequence[Criterion] = field(init=False, repr=False)
+    """Criteria that also depend on the time: some rule asks for days since something."""
+    days_since: Sequence[tuple[str, str | None]] = field(init=False, repr=False)
+    """Fields `days_since.*` that some rule asks for, with the fact whose time it is (None: the latest activity)."""
+    unfired_signals: Mapping[str, int] = field(init=False, repr=False)
+    """Fields `signals.*` that routing asks for, at 0."""
     _signals_by_type: Mapping[str, Sequence[Signal]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         by_type: defaultdict[str, list[Signal]] = defaultdict(list)
-        for signal in self.signals:
+        for signal in self.signals.values():
             by_type[signal.activity].append(signal)
-        object.__setattr__(self, "_signals_by_type", dict(by_type))
+        timed = [criterion for criterion in self.criteria if any(map(_is_timed, criterion.fields))]
+        asked = self.routing_fields.union(*(criterion.fields for criterion in self.criteria))
+        last = f"{_DAYS_SINCE}last_activity"
+        derived = {
+            "lasting_criteria": tuple(criterion for criterion in self.criteria if criterion not in timed),
+            "timed_criteria": tuple(timed),
+            "days_since": tuple(
+                (name, None if name == last else f"at.{name.removeprefix(_DAYS_SINCE)}")
+                for name in sorted(filter(_is_timed, asked))
+            ),
+            "unfired_signals": {
+                f"signals.{name}": 0 for name in self.signals if f"signals.{name}" in self.routing_fields
+            },
+            "_signals_by_type": dict(by_type),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     @property
     def engine_name(self) -> str:
@@ -118,3 +149,7 @@ class Ruleset:
             return []
         data = activity.data
         return [Hit(s.id, s.daily_cap) for s in signals if s.matches is None or s.matches(data)]
+
+
+def _is_timed(name: str) -> bool:
+    return name.startswith(_DAYS_SINCE)

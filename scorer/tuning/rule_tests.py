@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from scorer.assessment import Evaluation, assess, contributions, evaluate
+from scorer.assessment import Evaluation, assess, evaluate
 from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
+from scorer.explanation import contributions
 from scorer.rules import duration
 from scorer.rules.catalogue import Catalogue, suggestion
 from scorer.rules.catalogue import Field as CatalogueField
@@ -238,7 +239,7 @@ def _found(evaluation: Evaluation, lead: Lead) -> dict[str, object]:
 def rule_ids(ruleset: Ruleset) -> frozenset[str]:
     """Ids of every scoring rule and signal."""
     rules = {rule.id for criterion in ruleset.criteria for rule in criterion.rules}
-    return frozenset(rules | {signal.id for signal in ruleset.signals})
+    return frozenset(rules | set(ruleset.signals))
 
 
 def _no_rule(name: str, ids: frozenset[str]) -> str:
