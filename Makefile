@@ -6,7 +6,7 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo install test lint schemas lock clean
+.PHONY: demo install test lint bench schemas lock clean
 .DEFAULT_GOAL := install
 
 ## demo: real leads rated and routed over Kafka on this machine; Ctrl-C ends it
@@ -37,6 +37,10 @@ lint: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+## bench: what is measured, as ratios to something run beside it
+bench: install
+	@$(BIN)/python -m benchmarks.restore
 
 ## schemas: write schemas/ anew from the models
 schemas: install

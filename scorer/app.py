@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import platform
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,6 @@ from typing import Any, Final
 
 import structlog
 from aiokafka.errors import KafkaError
-from faststream import FastStream
 
 from scorer.assessment import Assessment, assess
 from scorer.domain.activity import LeadActivity
@@ -27,11 +27,6 @@ from scorer.stream.batch import BatchProcessor
 from scorer.stream.rebalance import Partitions
 from scorer.stream.subscriber import Subscription
 from scorer.stream.topics import TopicError, ensure_topics
-
-try:
-    import uvloop
-except ImportError:  # Windows has none
-    uvloop = None  # type: ignore[assignment]
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -80,11 +75,6 @@ def build(settings: Settings) -> Service:
     return Service(settings, ruleset, metrics, partitions, Subscription(settings, partitions))
 
 
-def build_app(settings: Settings) -> FastStream:
-    """The FastStream application without rules or a broker: for generating the AsyncAPI document."""
-    return Subscription(settings, None).app
-
-
 async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) -> int:
     """Run until SIGTERM, SIGINT or `stop`; returns the exit status.
 
@@ -94,7 +84,9 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
     configure_logs(settings.log_level, settings.log_format)
     service = build(settings)
     structlog.contextvars.bind_contextvars(revision=service.ruleset.revision[:12])
-    log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.ruleset.engine.name)
+    log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.ruleset.engine_name)
+    if settings.engine is None and service.ruleset.engine_name != "durable":
+        log.warning("durable_rules_not_available", serving="compiled", python=platform.python_version())
     stop = stop or asyncio.Event()
     with _signals(stop):
         try:
@@ -115,8 +107,9 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
 
 
 def run(settings: Settings) -> int:
-    """`run_service` on uvloop where there is one."""
-    return uvloop.run(run_service(settings)) if uvloop is not None else asyncio.run(run_service(settings))
+    """`run_service` in an event loop of its own."""
+    # Not on uvloop: writing to a connection that was just reset raises RuntimeError there, and aiokafka dies of it.
+    return asyncio.run(run_service(settings))
 
 
 async def _serve(service: Service, stop: asyncio.Event) -> int:

@@ -5,6 +5,7 @@ Exit status: 0 fine, 1 findings or failed tests, 2 wrong usage or settings, 3 so
 
 import typer
 
+from scorer.cli import dlq, topics
 from scorer.cli.check import check
 from scorer.cli.demo import demo
 from scorer.cli.run import run
@@ -28,6 +29,8 @@ for name, command in (
     ("schema", schema),
 ):
     app.command(name)(command)
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(topics.app, name="topics")
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """A lead's state as bytes: a version byte, then msgpack of nested lists. Equal states give equal bytes.
 
-Facts of one event share its stamp, event hashes of one day are packed at 8 bytes each. A new version gets a new first
-byte and the reader of the old one stays, so that any changelog ever written can be read; tests hold a sample of each.
+Facts of one event share its stamp, built-in fact names are numbers, event hashes of one day are packed at 8 bytes each.
+A new version gets a new first byte and the reader of the old one stays, so that any changelog ever written can be read;
+tests hold a sample of each.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +19,53 @@ VERSION: Final = 1
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder().decode
 
+_NAMES: Final = (
+    "profile.company",
+    "profile.industry",
+    "profile.employees",
+    "profile.annual_revenue",
+    "profile.country",
+    "profile.language",
+    "profile.job_title",
+    "profile.job_level",
+    "profile.department",
+    "profile.email_domain",
+    "profile.email_kind",
+    "profile.technologies",
+    "profile.lead_source",
+    "profile.is_competitor",
+    "profile.is_customer",
+    "bant.budget_status",
+    "bant.budget_amount",
+    "bant.authority",
+    "bant.need",
+    "bant.timeline_months",
+    "competition.position",
+    "competition.competitors",
+    "project.resources",
+    "project.start_in_months",
+    "assessment.rating",
+    "assessment.probability",
+    "assessment.by",
+    "consent.email",
+    "consent.phone",
+    "lifecycle.status",
+    "lifecycle.stage",
+    "lifecycle.merged_into",
+    "at.demo_requested",
+    "at.trial_started",
+    "at.meeting_held",
+    "at.call_logged",
+    "at.sales_accepted",
+    "at.sales_returned",
+    "at.opportunity_won",
+    "at.opportunity_lost",
+    "at.handed_over",
+)
+"""Fact names that are written as their number here. Append only: what is written once must keep its meaning."""
+
+_NUMBERS: Final = {name: number for number, name in enumerate(_NAMES)}
+
 
 class CodecError(Exception):
     """The bytes are no state that this version of the software can read."""
@@ -30,7 +78,7 @@ def encode_lead(lead: Lead) -> bytes:
     by_stamp: dict[Stamp, list[object]] = {}
     for name in sorted(lead.facts):
         value, stamp = lead.facts[name]
-        by_stamp.setdefault(stamp, []).extend((name, value))
+        by_stamp.setdefault(stamp, []).extend((_NUMBERS.get(name, name), value))
     groups = []
     for stamp in sorted(by_stamp):
         source = sources.setdefault(stamp.source, len(sources))
@@ -60,7 +108,9 @@ def _read_1(lead_id: str, state: bytes) -> Lead:
     for time, identity, source, named in groups:
         stamp = Stamp(time, identity, sources[source])
         for position in range(0, len(named), 2):
-            facts[intern(named[position])] = Fact(named[position + 1], stamp)
+            name = named[position]
+            name = intern(name) if isinstance(name, str) else _NAMES[name]
+            facts[name] = Fact(named[position + 1], stamp)
     days = {intern(name): _unpack_days(packed) for name, packed in signals}
     return Lead(lead_id, clock, facts, days, erased_at, _unpack_published(published), tuple(map(intern, seen)))
 

@@ -197,7 +197,9 @@ class Replay:
             raise _TooLargeError([Position(record.partition, record.offset) for record in records]) from None
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise ReplayError(
-                f"another replay of {name} has taken over, and it knows what went back; this one ends"
+                f"another replay of {name} has taken over (or a transaction took over "
+                f"{_TRANSACTION_TIMEOUT_MS // 1000} s); this one ends. Run it again where something is left: nothing "
+                "goes back twice"
             ) from error
         waiting.difference_update(Position(record.partition, record.offset) for record in records)
         self.outcome.replayed += len(records)
@@ -221,9 +223,11 @@ class Replay:
 
 def _narrow(spans: Mapping[TopicPartition, Span], wanted: Collection[Position]) -> dict[TopicPartition, Span]:
     """The spans cut to what is wanted of them."""
-    narrow = {}
-    for partition, span in spans.items():
-        offsets = [each.offset for each in wanted if each.partition == partition.partition]
-        if offsets:
-            narrow[partition] = Span(max(span.first, min(offsets)), min(span.end, max(offsets) + 1))
-    return narrow
+    offsets: dict[int, list[int]] = {}
+    for each in wanted:
+        offsets.setdefault(each.partition, []).append(each.offset)
+    return {
+        partition: Span(max(span.first, min(offsets[number])), min(span.end, max(offsets[number]) + 1))
+        for partition, span in spans.items()
+        if (number := partition.partition) in offsets
+    }

@@ -31,7 +31,9 @@ async def transact(producer: Any, messages: Iterable[Message]) -> None:
         with contextlib.suppress(KafkaError, TimeoutError, AssertionError):
             async with asyncio.timeout(_ABORT_SECONDS):
                 await producer.abort_transaction()
-        if isinstance(error, MessageSizeTooLargeError) or not isinstance(error, KafkaError | TimeoutError):
+        if isinstance(error, MessageSizeTooLargeError) or not isinstance(
+            error, KafkaError | TimeoutError | AssertionError
+        ):
             raise
         raise ReplayError(
             f"the last transaction was given up ({error!r}), nothing of it went back; run it again"
@@ -43,7 +45,7 @@ async def transact(producer: Any, messages: Iterable[Message]) -> None:
         raise
     except (KafkaError, TimeoutError, AssertionError) as error:
         raise ReplayError(
-            f"whether the last transaction was committed is not known ({error!r}); run it again: nothing goes twice"
+            f"whether the last transaction was committed is not known ({error!r}); run it again, nothing goes twice"
         ) from error
 
 

@@ -16,6 +16,7 @@ from scorer.stream.topic_admin import Topic, TopicError, cleanup_policy, describ
 
 _REPLICAS: Final = 3
 _DEAD_LETTER_ROOM: Final = 65_536
+_KAFKAS_LIMIT: Final = 1_048_588
 _SHOWN_ATTEMPTS: Final = 25
 _SHOWN_PAUSE: Final = 0.2
 _POLICY: Final = "cleanup.policy"
@@ -58,10 +59,11 @@ class Finding:
     text: str
 
 
-def needs(settings: Settings) -> tuple[Need, ...]:
-    """The topics of the service, the input first."""
+def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
+    """The topics of the service, the input first. `source`: the input as it is, where it exists."""
     # A dead letter is its input and some headers: it must fit where the input just fitted.
-    room = {_SIZE: str(settings.max_value_bytes + 2 * _DEAD_LETTER_ROOM)}
+    largest = max(settings.max_value_bytes, _limit(source) or _KAFKAS_LIMIT)
+    room = {_SIZE: str(largest + 2 * _DEAD_LETTER_ROOM)}
     lost = "a later activity of a lead would delete the ones before"
     return (
         Need(settings.activity_topic, "activity_topic", False, lost),
@@ -161,9 +163,14 @@ def _differences(
         if not need.compact and "compact" in policy.split(","):
             yield f"cleanup.policy={policy}, not delete: {need.why}"
     if need.topic == settings.dead_letter_topic and source is not None:
-        takes, given = (int((each.config or {}).get(_SIZE, 0)) for each in (topic, source))
-        if 0 < takes < given:
+        takes, given = _limit(topic), _limit(source)
+        if takes is not None and given is not None and takes < given:
             yield f"{_SIZE}={takes}, the input's is {given}: larger dead letters would be cut short"
+
+
+def _limit(topic: Topic | None) -> int | None:
+    found = None if topic is None else (topic.config or {}).get(_SIZE)
+    return None if found is None else int(found)
 
 
 def _unequal(settings: Settings, states: int, inputs: int) -> str:
@@ -187,10 +194,10 @@ async def _create_missing(
     replicas: int | None = None,
 ) -> dict[str, str]:
     """Returns what could not be created, and why."""
-    missing = [need for need in needs(settings) if need.topic not in topics]
+    source = topics.get(settings.activity_topic)
+    missing = [need for need in needs(settings, source) if need.topic not in topics]
     if not missing:
         return {}
-    source = topics.get(settings.activity_topic)
     inputs = source.partitions if source is not None else partitions or settings.topic_partitions
     replicas = replicas or await _default_replicas(admin)
     new = [

@@ -1,0 +1,191 @@
+"""How fast a partition's state is restored, and how much memory a lead takes.
+
+Fills the changelog of one partition with lead states, then restores it with the service's own code and, beside it,
+reads the same topic with a bare aiokafka consumer. Each measurement is a process of its own; the two alternate, and
+what counts is the ratio of their medians.
+
+    .venv/bin/python -m benchmarks.restore --leads 100000 --repeats 3
+"""
+
+import argparse
+import asyncio
+import gc
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from scorer.assessment import assess
+from scorer.demo.broker import EmbeddedBroker
+from scorer.demo.market import activities
+from scorer.domain.lead import Lead
+from scorer.rules.engine import default_engine
+from scorer.ruleset_files import load_ruleset
+from scorer.settings import Settings
+from scorer.sources.cloudevents import parse_record
+from scorer.sources.rejected import Rejected
+from scorer.stream.codec import encode_lead
+from scorer.stream.outbox import state_message
+from scorer.stream.recovery import Progress, restore
+from scorer.stream.store import LeadStore
+
+TOPIC = "bench.lead-state"
+SAMPLE = 2_000
+ACTIVITIES = 20
+START = datetime(2026, 1, 5, tzinfo=UTC)
+
+
+def sample_states() -> list[bytes]:
+    """States of leads of the demo's market as they are after exactly ACTIVITIES activities."""
+    ruleset = load_ruleset(Path("rules/b2b"), default_engine())
+    far = 1 << 60
+    leads: dict[str, Lead] = {}
+    counts: dict[str, int] = {}
+    states: list[bytes] = []
+    for record in activities(7, 10 * SAMPLE, START):
+        try:
+            activity = parse_record(record.value, record.key, record.headers, far)
+        except Rejected:
+            continue
+        lead_id = activity.lead_id
+        lead = assess(leads.get(lead_id) or Lead(lead_id), activity, ruleset).lead
+        leads[lead_id] = lead
+        counts[lead_id] = counts.get(lead_id, 0) + 1
+        if counts[lead_id] == ACTIVITIES:
+            states.append(encode_lead(lead))
+            if len(states) == SAMPLE:
+                break
+    return states
+
+
+async def fill(bootstrap: str, leads: int, states: list[bytes]) -> None:
+    """Write one state for each lead, in large batches."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic(TOPIC, 1, 1, topic_configs={"cleanup.policy": "compact"})])
+    await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=900_000, max_request_size=8 << 20)
+    await producer.start()
+    try:
+        numbered = zip(range(leads), itertools.cycle(states), strict=False)
+        pending = []
+        for batch in batches(producer, numbered):
+            pending.append(await producer.send_batch(batch, TOPIC, partition=0))
+            if len(pending) == 8:
+                await asyncio.gather(*pending)
+                pending.clear()
+        await asyncio.gather(*pending)
+    finally:
+        await producer.stop()
+
+
+def batches(producer: AIOKafkaProducer, numbered: Iterator[tuple[int, bytes]]) -> Iterator[Any]:
+    """Record batches as full as the producer takes them."""
+    builder = producer.create_batch()
+    for number, state in numbered:
+        message = state_message(f"lead-{number:010}", state, TOPIC, 0, number)
+        if builder.append(timestamp=None, key=message.key, value=message.value, headers=message.headers) is None:
+            yield builder
+            builder = producer.create_batch()
+            builder.append(timestamp=None, key=message.key, value=message.value, headers=message.headers)
+    yield builder
+
+
+async def read_ours(bootstrap: str) -> dict[str, float]:
+    """Restore the partition as the service does."""
+    settings = Settings(bootstrap_servers=bootstrap, state_topic=TOPIC)
+    store = LeadStore()
+    before = psutil.Process().memory_info().rss
+    started = time.perf_counter()
+    await restore(settings, 0, store, Progress(), lambda count: None)
+    seconds = time.perf_counter() - started
+    return result(len(store), seconds, before)
+
+
+async def read_bare(bootstrap: str) -> dict[str, float]:
+    """Read the partition and drop everything."""
+    partition = TopicPartition(TOPIC, 0)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=8 << 20,
+    )
+    before = psutil.Process().memory_info().rss
+    started = time.perf_counter()
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        end = (await consumer.end_offsets([partition]))[partition]
+        await consumer.seek_to_beginning(partition)
+        count = 0
+        while await consumer.position(partition) < end:
+            for records in (await consumer.getmany(partition, timeout_ms=500)).values():
+                count += len(records)
+    finally:
+        await consumer.stop()
+    return result(count, time.perf_counter() - started, before)
+
+
+def result(count: int, seconds: float, before: int) -> dict[str, float]:
+    """Records, records a second, and the growth of RSS in bytes once garbage is collected: the embedded broker answers
+    with the whole topic at once, and that answer lives until then."""
+    gc.collect()
+    return {"records": count, "rate": count / seconds, "rss": psutil.Process().memory_info().rss - before}
+
+
+READERS = {"ours": read_ours, "bare": read_bare}
+
+
+def measure(reader: str, bootstrap: str) -> dict[str, float]:
+    """Run a reader in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.restore", "--read", reader, "--bootstrap", bootstrap]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
+
+
+def main() -> None:
+    """Measure and print a table; the last line is JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--leads", type=int, default=100_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--bootstrap", help="a broker to use instead of a fresh embedded one")
+    parser.add_argument("--read", choices=READERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.read:
+        sys.stdout.write(json.dumps(asyncio.run(READERS[options.read](options.bootstrap))))
+        return
+    states = sample_states()
+    size = statistics.mean(map(len, states))
+    sys.stdout.write(f"{len(states)} sample leads with {ACTIVITIES} activities each: {size:.0f} bytes of state\n")
+    with EmbeddedBroker(Path(".cache")) as broker:
+        started = time.perf_counter()
+        asyncio.run(fill(broker.bootstrap, options.leads, states))
+        sys.stdout.write(f"{options.leads:,} states written in {time.perf_counter() - started:.1f} s\n")
+        runs: dict[str, list[dict[str, float]]] = {"bare": [], "ours": []}
+        for _ in range(options.repeats):
+            for reader, found in runs.items():
+                found.append(measure(reader, broker.bootstrap))
+                sys.stdout.write(f"{reader:5} {found[-1]['rate']:12,.0f} records/s\n")
+                sys.stdout.flush()
+    medians = {reader: statistics.median(run["rate"] for run in found) for reader, found in runs.items()}
+    per_lead = statistics.median(run["rss"] / run["records"] for run in runs["ours"])
+    ratio = medians["ours"] / medians["bare"]
+    sys.stdout.write(f"restore / bare reader: {ratio:.2f}   RSS a lead: {per_lead:.0f} bytes\n")
+    sys.stdout.write(
+        json.dumps({"leads": options.leads, "state": size, "ratio": ratio, "rss_per_lead": per_lead}) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""`scorer dlq`: what lies in the dead letters, and back to the input with it."""
+
+import re
+import sys
+import time
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scorer.cli.common import ExitStatus, say
+from scorer.domain.instant import from_datetime
+from scorer.rules.duration import parse as parse_duration
+from scorer.stream.position import Position
+
+if TYPE_CHECKING:
+    from scorer.settings import Settings
+    from scorer.stream.dead_letter_queue import Filter, Found
+    from scorer.stream.replay import Outcome
+
+app = typer.Typer(help="Dead letters: look at them, send them back.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """How the dead letters are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def _instant(text: str) -> int:
+    """Microseconds since the epoch of what a person writes for a time."""
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            return from_datetime(datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC))
+        if re.fullmatch(r"[0-9.]+[smhdw]", text):
+            return time.time_ns() // 1000 - parse_duration(text)
+        return from_datetime(datetime.fromisoformat(text))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write 2026-01-31T09:30:00Z, 2026-01-31 (UTC), or 2h for two hours ago"
+        ) from None
+
+
+def _position(text: str) -> Position:
+    if re.fullmatch(r"[0-9]{1,9}:[0-9]{1,18}", text) is None:
+        raise typer.BadParameter(f"{text!r} is no position; write PARTITION:OFFSET, as in 0:17")
+    partition, _, offset = text.partition(":")
+    return Position(int(partition), int(offset))
+
+
+Reasons = Annotated[
+    list[str] | None, typer.Option("--reason", metavar="REASON", help="Only these reasons; can be repeated.")
+]
+Since = Annotated[
+    int | None, typer.Option(metavar="TIME", parser=_instant, help="Set aside then or later: a time, a date, or 2h.")
+]
+Until = Annotated[int | None, typer.Option(metavar="TIME", parser=_instant, help="Set aside before then.")]
+Key = Annotated[str | None, typer.Option(metavar="LEAD", help="Only of this lead.")]
+Positions = Annotated[
+    list[Position] | None, typer.Option("--offset", metavar="P:O", parser=_position, help="This one; can be repeated.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="The oldest N of them.")]
+
+
+@app.command("list")
+def list_(
+    reason: Reasons = None,
+    since: Since = None,
+    until: Until = None,
+    key: Key = None,
+    limit: Limit = None,
+    pending: Annotated[bool, typer.Option("--pending", help="Only those that were not replayed.")] = False,
+    counts: Annotated[bool, typer.Option("--counts", help="Only how many, by reason.")] = False,
+    format_: Annotated[Format, typer.Option("--format", help="A table, or JSON Lines.")] = Format.TABLE,
+) -> None:
+    """Print the dead letters, oldest first, and how many there are for each reason."""
+    # Imported here: the offline commands start without the Kafka client.
+    from scorer.cli.dlq_output import print_counts, print_letters
+    from scorer.cli.kafka import run_or_exit, settings_or_exit
+
+    settings = settings_or_exit()
+    wanted = _filter(reason, since, until, key)
+    found = run_or_exit(_find(settings, wanted, 0 if counts else limit, pending=pending), settings)
+    as_json = format_ is Format.JSON
+    if not counts:
+        print_letters(found.letters, as_json=as_json)
+    # On stdout programs find records alone; the counts are for people then.
+    print_counts(found, as_json=as_json and counts, to_stderr=as_json and not counts)
+
+
+@app.command()
+def replay(
+    reason: Reasons = None,
+    since: Since = None,
+    until: Until = None,
+    key: Key = None,
+    offset: Positions = None,
+    all_: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    limit: Limit = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+) -> None:
+    """Send dead letters back to the input, as they were, with a header `replayed-from`. Each goes back only once.
+
+    Say which: with filters, with --offset, or --all. Exit status 1 where one of them stays, with the reason.
+    """
+    from scorer.cli.dlq_output import counted, print_reasons
+    from scorer.cli.kafka import run_or_exit, settings_or_exit
+    from scorer.stream.replay import Outcome, obstacle
+
+    selective = bool(reason or offset) or any(each is not None for each in (since, until, key))
+    if selective == all_:
+        say("error: say which dead letters: --reason, --since, --until, --key or --offset; or else --all, alone")
+        raise typer.Exit(ExitStatus.USAGE)
+    settings = settings_or_exit()
+    wanted = _filter(reason, since, until, key, frozenset(offset or ()))
+    found = run_or_exit(_find(settings, wanted, limit, pending=True), settings)
+    outcome = Outcome(already=found.replayed)
+    outcome.refused = dict.fromkeys(found.missing, "there is no such dead letter")
+    going = []
+    for letter in found.letters:
+        problem = obstacle(letter, settings)
+        if problem is None:
+            going.append(letter)
+        else:
+            outcome.refused[letter.position] = problem
+    if going:
+        typer.echo(f"{counted(len(going))} to go back to {settings.activity_topic}")
+        print_reasons(going)
+    asks = sys.stdin.isatty() and not yes
+    if going and not dry_run and (not asks or typer.confirm("Send?")):
+        try:
+            run_or_exit(_send(settings, [letter.position for letter in going], outcome), settings)
+        finally:
+            typer.echo(f"{counted(outcome.replayed)} replayed")
+    elif not going or not dry_run:
+        typer.echo("nothing to replay" if not going else "nothing replayed")
+    if outcome.already:
+        typer.echo(f"{counted(outcome.already)} left out: replayed before")
+    for position, problem in sorted(outcome.refused.items()):
+        say(f"{position} stays: {problem}")
+    if outcome.refused:
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _filter(
+    reasons: list[str] | None,
+    since: int | None,
+    until: int | None,
+    key: str | None,
+    positions: frozenset[Position] = frozenset(),
+) -> "Filter":
+    from scorer.stream.dead_letter_queue import Filter
+
+    return Filter(frozenset(reasons or ()), since, until, None if key is None else key.encode(), positions)
+
+
+async def _find(settings: "Settings", wanted: "Filter", limit: int | None, *, pending: bool) -> "Found":
+    from scorer.stream.dead_letter_queue import find
+    from scorer.stream.topic_admin import topic_admin
+    from scorer.stream.topic_reader import topic_reader
+
+    async with topic_admin(settings) as admin, topic_reader(settings) as reader:
+        return await find(reader, admin, settings, wanted, limit, pending=pending)
+
+
+async def _send(settings: "Settings", positions: list[Position], outcome: "Outcome") -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from scorer.stream.replay import Replay
+    from scorer.stream.topic_admin import topic_admin
+    from scorer.stream.topic_reader import topic_reader
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("replaying", total=len(positions))
+        async with topic_admin(settings) as admin, topic_reader(settings) as reader:
+            replay = Replay(reader, admin, settings, outcome, lambda count: progress.advance(task, count))
+            await replay.run(positions)

@@ -1,0 +1,130 @@
+"""How dead letters are shown: a table on a terminal, plain columns elsewhere, JSON Lines for programs."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scorer.domain.instant import SECOND, to_text
+from scorer.stream.dead_letter_queue import DeadLetter, Found
+
+_COLUMNS: Final = ("record", "when", "reason", "lead", "from", "replayed", "detail")
+
+
+def print_letters(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
+    """The dead letters on stdout."""
+    if as_json:
+        for letter in letters:
+            typer.echo(json.dumps(_document(letter)))
+        return
+    rows = [_row(letter) for letter in letters]
+    console = Console()
+    if rows and console.is_terminal:
+        table = Table(*_COLUMNS, header_style="bold", box=None)
+        for column in table.columns[:3]:
+            column.no_wrap = True
+        for row in rows:
+            # As text: a detail or a key may hold what rich takes for markup.
+            table.add_row(*(_plain(cell) for cell in row))
+        console.print(table)
+    elif rows:
+        widths = [max(map(len, cells)) for cells in zip(_COLUMNS, *rows, strict=True)]
+        for cells in (_COLUMNS, *rows):
+            line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+            typer.echo(line.rstrip())
+
+
+def print_counts(found: Found, *, as_json: bool, to_stderr: bool) -> None:
+    """How many match, by reason."""
+    if as_json:
+        for reason, count in _ranked(found.matching):
+            typer.echo(json.dumps({"reason": reason, "count": count}))
+        return
+    _print_reasons(found.matching, to_stderr=to_stderr)
+    total = found.matching.total()
+    shown = f", {len(found.letters):,} shown" if found.letters and len(found.letters) < total else ""
+    typer.echo(f"{counted(total)}{shown}; {found.replayed:,} replayed", err=to_stderr)
+
+
+def print_reasons(letters: Iterable[DeadLetter]) -> None:
+    """How many of each reason."""
+    _print_reasons(Counter(letter.reason for letter in letters), to_stderr=False)
+
+
+def counted(number: int) -> str:
+    """`1 dead letter`, `2 dead letters`."""
+    return f"{number:,} dead letter{'' if number == 1 else 's'}"
+
+
+def _print_reasons(counts: Counter[str], *, to_stderr: bool) -> None:
+    width = max((len(f"{count:,}") for count in counts.values()), default=0)
+    for reason, count in _ranked(counts):
+        typer.echo(f"{count:>{width + 2},}  {_readable(reason)}", err=to_stderr)
+
+
+def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+
+
+def _row(letter: DeadLetter) -> tuple[str, ...]:
+    detail = letter.detail
+    if letter.replayed_from is not None:
+        detail = f"{detail} (replayed from {letter.replayed_from})"
+    return (
+        str(letter.position),
+        _when(letter),
+        _readable(letter.reason),
+        _key(letter),
+        "-" if letter.origin is None else _readable(str(letter.origin)),
+        "yes" if letter.replayed else "no",
+        _readable(detail),
+    )
+
+
+def _when(letter: DeadLetter) -> str:
+    return to_text(letter.time // SECOND * SECOND)
+
+
+def _key(letter: DeadLetter) -> str:
+    if letter.key is None:
+        return "-"
+    text = letter.readable_key
+    return ascii(letter.key) if text is None else _readable(text)
+
+
+def _readable(text: str) -> str:
+    """One line without control characters: what is in a topic must not steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text, overflow="fold")
+
+
+def _document(letter: DeadLetter) -> dict[str, object]:
+    origin = letter.origin
+    document: dict[str, object] = {
+        "partition": letter.position.partition,
+        "offset": letter.position.offset,
+        "time": to_text(letter.time),
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "key": letter.readable_key,
+        "origin": None if origin is None else origin._asdict(),
+        "size": letter.size,
+        "cut_from": letter.cut_from,
+        "replayed_from": letter.replayed_from,
+        "replayed": letter.replayed,
+    }
+    if letter.key is not None and letter.readable_key is None:
+        document["key_base64"] = base64.b64encode(letter.key).decode()
+    return document

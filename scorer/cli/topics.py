@@ -1,0 +1,43 @@
+"""`scorer topics`: are the topics there, and as the service needs them?"""
+
+from typing import Annotated
+
+import typer
+
+from scorer.cli.common import ExitStatus
+
+app = typer.Typer(help="The topics of the service.", no_args_is_help=True)
+
+
+@app.callback()
+def topics() -> None:
+    """The topics of the service."""
+
+
+@app.command()
+def ensure(
+    partitions: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, metavar="N", help="Of a new input topic; left out: SCORER_TOPIC_PARTITIONS."),
+    ] = None,
+    replication_factor: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, metavar="N", help="Of each topic; left out: 3, or as many as brokers."),
+    ] = None,
+) -> None:
+    """Create the topics that are missing and name what is not as it should be, a line for each.
+
+    Nothing that exists is changed. Exit status 1 where a person is needed: `differs` or `failed`.
+    """
+    # Imported here: the offline commands start without the Kafka client.
+    from scorer.cli.kafka import run_or_exit, settings_or_exit
+    from scorer.stream.topics import Verdict, ensure_and_report
+
+    settings = settings_or_exit()
+    findings = run_or_exit(ensure_and_report(settings, partitions, replication_factor), settings)
+    verdicts = max(len(finding.verdict) for finding in findings)
+    names = max(len(finding.topic) for finding in findings)
+    for finding in findings:
+        typer.echo(f"{finding.verdict:{verdicts}}  {finding.topic:{names}}  {finding.text}")
+    if any(finding.verdict in (Verdict.DIFFERS, Verdict.FAILED) for finding in findings):
+        raise typer.Exit(ExitStatus.FINDINGS)

@@ -1,0 +1,612 @@
+"""`scorer dlq` over a real broker, as a process of its own: what lies there is shown, and goes back once."""
+
+import asyncio
+import json
+import os
+import pty
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from typer.testing import CliRunner
+
+from scorer.cli import app
+from scorer.domain.instant import DAY, HOUR, SECOND, to_text
+from scorer.stream.dead_letters import dead_letter
+from tests.integration.activities import START, event, offline, structured
+from tests.integration.kafka import DEADLINE, Kafka, Names, Record
+from tests.integration.service import ROOT, service
+
+PARTITIONS = 3
+
+# The command with a fault in it: `action` happens the `number`th time that `point` is reached. Few records in a
+# transaction, so that there are several.
+FAULTY = """
+import os, signal, sys, threading
+from aiokafka import AIOKafkaProducer
+from scorer.stream import replay
+replay._RECORDS = 10
+point, action, number, delay = sys.argv[1], getattr(signal, sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+reached = 0
+def at(name):
+    global reached
+    if name == point:
+        reached += 1
+        if reached == number and delay:
+            threading.Timer(delay, os.kill, (os.getpid(), action)).start()
+        elif reached == number:
+            os.kill(os.getpid(), action)
+start, send, commit = AIOKafkaProducer.start, AIOKafkaProducer.send_batch, AIOKafkaProducer.commit_transaction
+async def faulty_start(self):
+    at("start")
+    await start(self)
+async def faulty_send(self, *args, **names):
+    at("send")
+    return await send(self, *args, **names)
+async def faulty_commit(self):
+    at("before commit")
+    await commit(self)
+    at("after commit")
+AIOKafkaProducer.start, AIOKafkaProducer.send_batch = faulty_start, faulty_send
+AIOKafkaProducer.commit_transaction = faulty_commit
+from scorer.cli import main
+sys.argv = ["scorer", *sys.argv[5:]]
+main()
+"""
+
+
+class Letter(NamedTuple):
+    """A dead letter to be written."""
+
+    key: bytes | None = b"lead-1"
+    value: bytes | None = b"{broken"
+    headers: Sequence[tuple[str, bytes | None]] = ()
+    reason: str = "not_json"
+    topic: str | None = None
+    partition: int = 0
+    offset: int = 0
+    time: int | None = None
+    """Milliseconds since the epoch."""
+
+
+def topics(kafka: Kafka, names: Names) -> None:
+    """Input, dead letters and marks."""
+    kafka.create({names.activity: PARTITIONS, names.dead_letters: PARTITIONS})
+    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
+
+
+def create(kafka: Kafka, topic: str, partitions: int, config: dict[str, str]) -> None:
+    """A topic with settings of its own."""
+
+    async def work() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        try:
+            await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=config)])
+        finally:
+            await admin.close()
+
+    asyncio.run(work())
+
+
+def write(kafka: Kafka, names: Names, letters: Sequence[Letter], *, shorten: bool = False) -> None:
+    """Write dead letters the way a worker does, in order, into the partition of their input."""
+
+    async def work() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, max_request_size=1 << 24)
+        await producer.start()
+        try:
+            for letter in letters:
+                batch = producer.create_batch()
+                message = dead_letter(
+                    as_record(letter, names), letter.reason, "what was wrong", names.dead_letters, shorten=shorten
+                )
+                batch.append(timestamp=letter.time, key=message.key, value=message.value, headers=message.headers)
+                await (await producer.send_batch(batch, names.dead_letters, partition=letter.partition % PARTITIONS))
+        finally:
+            await producer.stop()
+
+    asyncio.run(work())
+
+
+def as_record(letter: Letter, names: Names) -> "ConsumerRecord[bytes, bytes]":
+    """The record as the input held it."""
+    return ConsumerRecord(
+        topic=letter.topic or names.activity,
+        partition=letter.partition,
+        offset=letter.offset,
+        timestamp=1_700_000_000_000,
+        timestamp_type=0,
+        key=letter.key,
+        value=letter.value,
+        checksum=None,
+        serialized_key_size=0,
+        serialized_value_size=0,
+        headers=tuple(letter.headers),
+    )
+
+
+def many(count: int) -> list[Letter]:
+    """Different ones over all partitions."""
+    return [
+        Letter(f"lead-{number}".encode(), f"broken {number}".encode(), partition=number % PARTITIONS, offset=number)
+        for number in range(count)
+    ]
+
+
+def environment(kafka: Kafka, names: Names, **settings: str) -> dict[str, str]:
+    """Of a command."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
+    return {
+        **inherited,
+        "SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap,
+        **names.environment,
+        **{f"SCORER_{name.upper()}": value for name, value in settings.items()},
+    }
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def dlq(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
+    """The command, to its end, in this process: that saves a second each time."""
+    unset = dict.fromkeys(name for name in os.environ if name.startswith("SCORER_"))
+    given = {**unset, **environment(kafka, names, **settings)}
+    result = CliRunner().invoke(app, ["dlq", *args], env=given, catch_exceptions=False)
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+@contextmanager
+def started(kafka: Kafka, names: Names, *command: str) -> "Iterator[subprocess.Popen[str]]":
+    """A Python process, killed on leaving if it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment(kafka, names),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@contextmanager
+def faulty(
+    kafka: Kafka, names: Names, point: str, action: str, number: int, delay: float = 0.0
+) -> "Iterator[subprocess.Popen[str]]":
+    """`scorer dlq replay --all` with a fault in it; `delay`, in seconds, puts it somewhere after the point."""
+    fault = (point, action, str(number), str(delay))
+    with started(kafka, names, "-c", FAULTY, *fault, "dlq", "replay", "--all") as process:
+        yield process
+
+
+def wait_until_stopped(process: "subprocess.Popen[str]") -> None:
+    """By its own SIGSTOP."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    raise AssertionError(f"not stopped within {DEADLINE} s")
+
+
+def listed(kafka: Kafka, names: Names, *args: str) -> list[dict[str, Any]]:
+    """What `list --format json` prints."""
+    done = dlq(kafka, names, "list", "--format", "json", *args)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def went_back(kafka: Kafka, names: Names, at_least: int = 0) -> list[str]:
+    """What the committed records of the input say of where they come from, sorted: each may be there once."""
+    records = kafka.read(names.activity, at_least)
+    return sorted(value.decode() for record in records for name, value in record.headers if name == "replayed-from")
+
+
+def each_once(names: Names, count: int) -> list[str]:
+    """What `went_back` is, when all of `many(count)` went back once."""
+    return sorted(f"{names.dead_letters}/{n % PARTITIONS}/{n // PARTITIONS}" for n in range(count))
+
+
+def test_list_filters_and_counts(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    at = (int(time.time()) - 7200) * 1000
+    moment = at * 1000
+    letters = [
+        Letter(b"a", reason="not_json", partition=0, offset=5, time=at),
+        Letter(b"b", reason="invalid_data", partition=1, offset=6, time=at + 1_000),
+        Letter(b"a", reason="invalid_data", partition=2, offset=7, time=at + 2_000),
+        Letter(None, reason="null_key", partition=0, offset=8, time=at + 3_000),
+        Letter(b"\xff", reason="key_mismatch", partition=0, offset=9, time=at + 4_000),
+    ]
+    write(kafka, names, letters)
+
+    def found(*args: str) -> list[int]:
+        return [letter["origin"]["offset"] for letter in listed(kafka, names, *args)]
+
+    assert found() == [5, 6, 7, 8, 9]
+    assert found("--reason", "invalid_data") == [6, 7]
+    assert found("--reason", "invalid_data", "--reason", "null_key") == [6, 7, 8]
+    assert found("--key", "a") == [5, 7]
+    assert found("--key", "a", "--reason", "not_json") == [5]
+    assert found("--since", to_text(moment + SECOND)) == [6, 7, 8, 9]
+    assert found("--until", to_text(moment + SECOND)) == [5]
+    assert found("--until", to_text(moment + HOUR + SECOND).replace("Z", "+01:00")) == [5]
+    assert found("--since", to_text(moment + 2 * DAY)[:10]) == []
+    assert found("--until", "1h") == [5, 6, 7, 8, 9]
+    assert found("--since", "1h") == []
+    assert found("--limit", "2") == [5, 6]
+    first, *_, last = listed(kafka, names)
+    assert first == {
+        "partition": 0,
+        "offset": 0,
+        "time": to_text(moment),
+        "reason": "not_json",
+        "detail": "what was wrong",
+        "key": "a",
+        "origin": {"topic": names.activity, "partition": 0, "offset": 5},
+        "size": 7,
+        "cut_from": None,
+        "replayed_from": None,
+        "replayed": False,
+    }
+    assert (last["key"], last["key_base64"]) == (None, "/w==")
+    counts = dlq(kafka, names, "list", "--counts")
+    assert counts.stdout.splitlines() == [
+        "  2  invalid_data",
+        "  1  key_mismatch",
+        "  1  not_json",
+        "  1  null_key",
+        "5 dead letters; 0 replayed",
+    ]
+    as_json = dlq(kafka, names, "list", "--counts", "--format", "json", "--key", "a").stdout
+    assert [json.loads(line) for line in as_json.splitlines()] == [
+        {"reason": "invalid_data", "count": 1},
+        {"reason": "not_json", "count": 1},
+    ]
+    plain = dlq(kafka, names, "list", "--limit", "1").stdout.splitlines()
+    assert plain[0].split() == ["record", "when", "reason", "lead", "from", "replayed", "detail"]
+    assert plain[1].split(maxsplit=6) == [
+        "0:0",
+        to_text(moment),
+        "not_json",
+        "a",
+        f"{names.activity}:0:5",
+        "no",
+        "what was wrong",
+    ]
+    assert plain[-1] == "5 dead letters, 1 shown; 0 replayed"
+
+
+def test_an_empty_queue_is_fine(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    done = dlq(kafka, names, "list")
+    assert (done.returncode, done.stdout) == (0, "0 dead letters; 0 replayed\n")
+    done = dlq(kafka, names, "replay", "--all")
+    assert (done.returncode, done.stdout) == (0, "nothing to replay\n")
+
+
+def test_replays_what_was_chosen_as_it_was(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    letters = [
+        Letter(b"a", b"1", [("trace", b"\x00\xff"), ("empty", b""), ("none", None), ("trace", b"2")], partition=2),
+        Letter(b"a", b"", partition=1),
+        Letter(b"", None, partition=1),
+        Letter(None, None, partition=1),
+        Letter(b"\xff", b"x" * 300_000, partition=0),
+        Letter(b"a", b"another", reason="invalid_data", partition=0),
+    ]
+    write(kafka, names, letters)
+    done = dlq(kafka, names, "replay", "--reason", "not_json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"5 dead letters to go back to {names.activity}",
+        "  5  not_json",
+        "5 dead letters replayed",
+    ]
+    records = kafka.read(names.activity, at_least=5)
+    places = {(0, 0): (0, 0), (1, 0): (1, 0), (1, 1): (1, 1), (1, 2): (1, 2), (2, 0): (2, 0)}
+    by_place = {(record.partition, record.offset): record for record in records}
+    assert by_place.keys() == places.keys()
+    expected = dict(zip([(2, 0), (1, 0), (1, 1), (1, 2), (0, 0)], letters, strict=False))
+    for (partition, offset), letter in expected.items():
+        record = by_place[partition, offset]
+        assert (record.key, record.value) == (letter.key, letter.value)
+        source = ("replayed-from", f"{names.dead_letters}/{partition}/{offset}".encode())
+        assert list(record.headers) == [*letter.headers, source]
+    assert [each["reason"] for each in listed(kafka, names, "--pending")] == ["invalid_data"]
+    assert {each["replayed"] for each in listed(kafka, names, "--reason", "not_json")} == {True}
+
+
+def test_never_twice_by_running_again(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    write(kafka, names, many(7))
+    dry = dlq(kafka, names, "replay", "--all", "--dry-run")
+    assert dry.returncode == 0
+    assert dry.stdout.splitlines() == [f"7 dead letters to go back to {names.activity}", "  7  not_json"]
+    assert went_back(kafka, names) == []
+    # The limit counts what is still to be sent, so that repeating it goes on.
+    for total in (3, 6, 7):
+        assert dlq(kafka, names, "replay", "--all", "--limit", "3").returncode == 0
+        assert len(went_back(kafka, names, total)) == total
+    again = dlq(kafka, names, "replay", "--all")
+    assert again.stdout.splitlines() == ["nothing to replay", "7 dead letters left out: replayed before"]
+    one = dlq(kafka, names, "replay", "--offset", "0:0")
+    assert (one.returncode, one.stdout.splitlines()[-1]) == (0, "1 dead letter left out: replayed before")
+    assert went_back(kafka, names) == each_once(names, 7)
+
+
+@pytest.mark.parametrize(
+    ("point", "number", "sure"),
+    [("send", 1, 0), ("send", 2, 0), ("before commit", 1, 0), ("before commit", 3, 20), ("after commit", 2, 20)],
+)
+def test_never_twice_after_a_kill(kafka: Kafka, names: Names, point: str, number: int, sure: int) -> None:
+    topics(kafka, names)
+    write(kafka, names, many(35))
+    with faulty(kafka, names, point, "SIGKILL", number) as killed:
+        assert killed.wait(DEADLINE) == -signal.SIGKILL
+    done = dlq(kafka, names, "replay", "--all")
+    assert done.returncode == 0, done.stderr
+    assert f"{35 - sure} dead letters replayed" in done.stdout
+    assert went_back(kafka, names, 35) == each_once(names, 35)
+
+
+def test_never_twice_after_kills_at_any_moment(kafka: Kafka, names: Names) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)  # noqa: T201
+    moments = random.Random(seed)
+    topics(kafka, names)
+    count = 400
+    write(kafka, names, many(count))
+    killed = 0
+    for delay in (0.001, *(moments.uniform(0, 0.2) for _ in range(5))):
+        with faulty(kafka, names, "send", "SIGKILL", 1, delay) as process:
+            killed += process.wait(DEADLINE) == -signal.SIGKILL
+    assert killed
+    assert dlq(kafka, names, "replay", "--all").returncode == 0
+    assert went_back(kafka, names, count) == each_once(names, count)
+
+
+def test_a_second_replay_shuts_out_the_first(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    write(kafka, names, many(35))
+    with faulty(kafka, names, "before commit", "SIGSTOP", 2) as first:
+        wait_until_stopped(first)
+        done = dlq(kafka, names, "replay", "--all")
+        assert done.returncode == 0, done.stderr
+        assert "25 dead letters replayed" in done.stdout
+        first.send_signal(signal.SIGCONT)
+        output, errors = first.communicate(timeout=DEADLINE)
+    assert first.returncode == 1
+    assert "10 dead letters replayed" in output
+    assert f"another replay of {names.dead_letters} has taken over" in errors
+    assert "Traceback" not in errors
+    assert went_back(kafka, names, 35) == each_once(names, 35)
+
+
+def test_what_another_sent_meanwhile_is_left_out(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    write(kafka, names, many(35))
+    # Stopped when it has chosen, and before it shuts out others.
+    with faulty(kafka, names, "start", "SIGSTOP", 1) as first:
+        wait_until_stopped(first)
+        assert dlq(kafka, names, "replay", "--all").returncode == 0
+        first.send_signal(signal.SIGCONT)
+        output, _ = first.communicate(timeout=DEADLINE)
+    assert first.returncode == 0
+    assert output.splitlines()[-2:] == ["0 dead letters replayed", "35 dead letters left out: replayed before"]
+    assert went_back(kafka, names, 35) == each_once(names, 35)
+
+
+def test_never_twice_by_replays_at_once(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    count = 1_500
+    write(kafka, names, many(count))
+    command = ("-m", "scorer", "dlq", "replay", "--all")
+    with (
+        started(kafka, names, *command) as one,
+        started(kafka, names, *command) as two,
+        started(kafka, names, *command) as three,
+    ):
+        outputs = [process.communicate(timeout=90) for process in (one, two, three)]
+        statuses = [process.returncode for process in (one, two, three)]
+    # The last one that started its producer is shut out by nobody.
+    assert 0 in statuses, outputs
+    assert set(statuses) <= {0, 1}
+    assert went_back(kafka, names, count) == each_once(names, count)
+
+
+def test_what_cannot_go_back_stays_and_says_why(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    write(kafka, names, [Letter(value=b"x" * 100_000, offset=4)], shorten=True)
+    write(kafka, names, [Letter(topic="elsewhere"), Letter(value=b"fine", offset=6)])
+    kafka.write(names.dead_letters, [Record(b"k", b"not ours")])
+    done = dlq(kafka, names, "replay", "--all")
+    assert done.returncode == 1
+    assert "1 dead letter replayed" in done.stdout
+    stays = dict(line.split(" stays: ") for line in done.stderr.splitlines())
+    assert stays.pop("0:0") == f"only 65,536 of its 100,000 bytes are here; the whole was at {names.activity}:0:4"
+    assert stays.pop("0:1") == "it came from elsewhere; set SCORER_ACTIVITY_TOPIC to that to send it back"
+    assert list(stays.values()) == ["it does not say where it came from (dlq-topic, dlq-partition, dlq-offset)"]
+    assert [record.value for record in kafka.read(names.activity)] == [b"fine"]
+    none = dlq(kafka, names, "replay", "--offset", "0:99", "--offset", "7:0", "--yes")
+    assert none.returncode == 1
+    assert none.stderr.splitlines() == [f"{each} stays: there is no such dead letter" for each in ("0:99", "7:0")]
+
+
+def test_one_that_the_input_does_not_take_does_not_hold_up_the_rest(kafka: Kafka, names: Names) -> None:
+    kafka.create({names.dead_letters: PARTITIONS})
+    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
+    create(kafka, names.activity, PARTITIONS, {"max.message.bytes": "2000"})
+    letters = many(9)
+    letters[4] = letters[4]._replace(value=b"x" * 3000)
+    write(kafka, names, letters)
+    done = dlq(kafka, names, "replay", "--all")
+    assert done.returncode == 1
+    assert "8 dead letters replayed" in done.stdout
+    assert done.stderr.splitlines() == [f"1:1 stays: larger than {names.activity} takes"]
+    expected = [each for each in each_once(names, 9) if not each.endswith("/1/1")]
+    assert went_back(kafka, names, 8) == expected
+    assert "8 dead letters left out" in dlq(kafka, names, "replay", "--all").stdout
+    assert went_back(kafka, names, 8) == expected
+
+
+def test_what_fails_again_is_a_new_dead_letter(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    good = structured(event("late", 1, "lead.demo_requested", {"note": "n" * 3000}, START))
+    expected, _ = offline([good])
+    with service(kafka, names, tmp_path, max_value_bytes="2000", topic_partitions=str(PARTITIONS)) as running:
+        kafka.write(names.activity, [good, Record(b"bad", b"no json", [("trace", b"1")])])
+        kafka.read(names.dead_letters, at_least=2)
+        assert running.terminate() == 0
+    # Now with a limit that lets it through.
+    with service(kafka, names, tmp_path, topic_partitions=str(PARTITIONS)) as running:
+        assert dlq(kafka, names, "replay", "--all").returncode == 0
+        published = kafka.read(names.routing, at_least=len(expected["late"]))
+        assert [record.value for record in published] == expected["late"]
+        letters = kafka.read(names.dead_letters, at_least=3)
+        assert running.terminate() == 0
+    first = next(each for each in listed(kafka, names) if each["reason"] == "not_json" and each["replayed"])
+    (second,) = listed(kafka, names, "--pending")
+    assert second["reason"] == "not_json"
+    assert second["replayed_from"] == f"{names.dead_letters}/{first['partition']}/{first['offset']}"
+    assert len(letters) == 3
+    assert dlq(kafka, names, "replay", "--all").returncode == 0
+    last = kafka.read(names.activity, at_least=5)[-1]
+    again = max((each for each in kafka.read(names.activity) if each.key == b"bad"), key=lambda each: each.offset)
+    assert last is not None
+    assert list(again.headers) == [
+        ("trace", b"1"),
+        ("replayed-from", f"{names.dead_letters}/{second['partition']}/{second['offset']}".encode()),
+    ]
+
+
+def test_a_transaction_that_is_open_holds_up_nobody(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    write(kafka, names, many(6))
+
+    def use() -> tuple[list[dict[str, Any]], Done, Done]:
+        return listed(kafka, names), dlq(kafka, names, "replay", "--all"), dlq(kafka, names, "replay", "--all")
+
+    async def work() -> tuple[int, int, str]:
+        worker = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=f"{names.prefix}-worker")
+        await worker.start()
+        try:
+            await worker.begin_transaction()
+            for partition in range(PARTITIONS):
+                await worker.send_and_wait(names.dead_letters, b"not yet", partition=partition)
+                await worker.send_and_wait(names.activity, b"not yet", partition=partition)
+            shown, done, again = await asyncio.to_thread(use)
+            await worker.abort_transaction()
+            return len(shown), done.returncode, again.stdout
+        finally:
+            await worker.stop()
+
+    nothing = "nothing to replay\n6 dead letters left out: replayed before\n"
+    assert asyncio.run(work()) == (6, 0, nothing)
+    assert went_back(kafka, names, 6) == each_once(names, 6)
+
+
+@pytest.mark.parametrize(("answer", "sent"), [("y\n", 2), ("n\n", 0)])
+def test_asks_on_a_terminal(kafka: Kafka, names: Names, answer: str, sent: int) -> None:
+    topics(kafka, names)
+    write(kafka, names, many(2))
+    master, terminal = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scorer", "dlq", "replay", "--all"],
+            cwd=ROOT,
+            env=environment(kafka, names),
+            stdin=terminal,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        os.write(master, answer.encode())
+        output, _ = process.communicate(timeout=DEADLINE)
+    finally:
+        os.close(master)
+        os.close(terminal)
+    assert b"Send? [y/N]" in output
+    assert process.returncode == 0
+    assert len(went_back(kafka, names, sent)) == sent
+
+
+def test_refuses_without_marks_that_last(kafka: Kafka, names: Names) -> None:
+    kafka.create({names.activity: PARTITIONS, names.dead_letters: PARTITIONS})
+    write(kafka, names, many(1))
+    missing = dlq(kafka, names, "replay", "--all")
+    assert missing.returncode == 1
+    assert missing.stderr == (
+        f"error: the topic {names.dead_letters}.replayed does not exist; create it with `scorer topics ensure`\n"
+    )
+    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "delete"})
+    forgetful = dlq(kafka, names, "replay", "--all")
+    assert forgetful.returncode == 1
+    assert f"{names.dead_letters}.replayed has cleanup.policy=delete: it would forget" in forgetful.stderr
+    assert went_back(kafka, names) == []
+
+
+def test_a_new_topic_of_the_same_name_is_not_taken_for_the_old(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    write(kafka, names, many(3))
+    assert dlq(kafka, names, "replay", "--all").returncode == 0
+
+    async def delete() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        try:
+            await admin.delete_topics([names.dead_letters])
+            async with asyncio.timeout(DEADLINE):
+                while names.dead_letters in await admin.list_topics():  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        finally:
+            await admin.close()
+
+    asyncio.run(delete())
+    kafka.create({names.dead_letters: PARTITIONS})
+    write(kafka, names, many(3))
+    assert "3 dead letters replayed" in dlq(kafka, names, "replay", "--all").stdout
+    assert len(kafka.read(names.activity, at_least=6)) == 6
+
+
+def test_no_dead_letter_topic(kafka: Kafka, names: Names) -> None:
+    for command in (("list",), ("replay", "--all")):
+        done = dlq(kafka, names, *command)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"error: the topic {names.dead_letters} (SCORER_DEAD_LETTER_TOPIC) does not exist; "
+            "create it with `scorer topics ensure`\n"
+        )
+
+
+def test_no_kafka_is_one_line_within_the_deadline(names: Names) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for address in ("127.0.0.1:1", f"127.0.0.1:{silent.getsockname()[1]}"):
+            for command in (("list",), ("replay", "--all")):
+                done = dlq(Kafka(address), names, *command, startup_timeout_s="1")
+                assert (done.returncode, done.stdout) == (1, "")
+                (line,) = done.stderr.splitlines()
+                assert line.startswith(f"error: Kafka at {address} (SCORER_BOOTSTRAP_SERVERS): ")

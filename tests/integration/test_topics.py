@@ -1,0 +1,203 @@
+"""`scorer topics ensure` over a real broker: what is missing is made, what is wrong is named, nothing is changed."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion
+from typer.testing import CliRunner
+
+from scorer.cli import app
+from tests.integration.kafka import Kafka, Names
+from tests.integration.service import service
+
+
+class Done(NamedTuple):
+    """How the command ended: the exit status, and (verdict, topic, text) of each line."""
+
+    status: int
+    lines: list[tuple[str, str, str]]
+    errors: str
+
+    def of(self, topic: str) -> list[tuple[str, str]]:
+        """Verdict and text of the lines on a topic."""
+        return [(verdict, text) for verdict, name, text in self.lines if name == topic]
+
+
+def ensure(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
+    """The command, to its end. With one replica, unless the arguments say so, a cluster gives no other lines."""
+    given: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("SCORER_"))
+    given |= {"SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap, **names.environment}
+    given |= {f"SCORER_{name.upper()}": value for name, value in settings.items()}
+    replicas = () if "--replication-factor" in args else ("--replication-factor", "1")
+    result = CliRunner().invoke(app, ["topics", "ensure", *args, *replicas], env=given, catch_exceptions=False)
+    lines = []
+    for line in result.stdout.splitlines():
+        verdict, topic, text = line.split(maxsplit=2)
+        lines.append((verdict, topic, text))
+    return Done(result.exit_code, lines, result.stderr)
+
+
+def create(kafka: Kafka, topics: Mapping[str, tuple[int, dict[str, str]]]) -> None:
+    """Topics with partitions and settings."""
+
+    async def work() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        try:
+            new = [NewTopic(name, count, 1, topic_configs=config) for name, (count, config) in topics.items()]
+            await admin.create_topics(new)
+        finally:
+            await admin.close()
+
+    asyncio.run(work())
+
+
+def config(kafka: Kafka, topic: str) -> dict[str, str]:
+    """The settings of a topic."""
+
+    async def work() -> Any:
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+        await admin.start()
+        try:
+            return await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        finally:
+            await admin.close()
+
+    (response,) = asyncio.run(work())
+    (resource,) = response.to_object()["resources"]
+    return {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
+
+
+def all_topics(names: Names) -> list[str]:
+    return [names.activity, names.routing, names.dead_letters, names.state, f"{names.dead_letters}.replayed"]
+
+
+def test_creates_what_is_missing_and_then_has_nothing_to_say(kafka: Kafka, names: Names) -> None:
+    done = ensure(kafka, names, "--partitions", "4", max_value_bytes="2000000")
+    assert (done.status, done.errors) == (0, "")
+    assert [(verdict, topic) for verdict, topic, _ in done.lines] == [("created", each) for each in all_topics(names)]
+    shapes = {topic: text for _, topic, text in done.lines}
+    assert shapes[names.activity] == "partitions=4 replication.factor=1 cleanup.policy=delete"
+    assert shapes[names.state] == "partitions=4 replication.factor=1 cleanup.policy=compact"
+    assert shapes[f"{names.dead_letters}.replayed"] == "partitions=1 replication.factor=1 cleanup.policy=compact"
+    assert int(config(kafka, names.dead_letters)["max.message.bytes"]) > 2_000_000
+    again = ensure(kafka, names, "--partitions", "4", max_value_bytes="2000000")
+    assert again.status == 0
+    assert [(verdict, topic) for verdict, topic, _ in again.lines] == [("ok", each) for each in all_topics(names)]
+
+
+def test_the_setting_says_how_many_partitions(kafka: Kafka, names: Names) -> None:
+    done = ensure(kafka, names, topic_partitions="2")
+    assert dict(done.of(names.activity))["created"].startswith("partitions=2 ")
+    assert dict(done.of(names.state))["created"].startswith("partitions=2 ")
+
+
+def test_the_changelog_gets_the_partitions_of_the_input_that_is_there(kafka: Kafka, names: Names) -> None:
+    kafka.create({names.activity: 3})
+    done = ensure(kafka, names)
+    assert done.status == 0
+    assert dict(done.of(names.state))["created"].startswith("partitions=3 ")
+    other = ensure(kafka, names, "--partitions", "5")
+    assert other.status == 1
+    assert other.of(names.activity) == [("differs", "3 partitions, not 5; before changing that see docs/operations.md")]
+
+
+def test_dead_letters_have_room_for_what_the_input_takes(kafka: Kafka, names: Names) -> None:
+    create(kafka, {names.activity: (1, {"max.message.bytes": "3000000"})})
+    assert ensure(kafka, names).status == 0
+    assert int(config(kafka, names.dead_letters)["max.message.bytes"]) > 3_000_000
+
+
+def test_differences_are_named_and_left(kafka: Kafka, names: Names) -> None:
+    marks = f"{names.dead_letters}.replayed"
+    create(
+        kafka,
+        {
+            names.activity: (3, {"cleanup.policy": "compact", "max.message.bytes": "900000"}),
+            names.dead_letters: (2, {"cleanup.policy": "compact", "max.message.bytes": "800000"}),
+            names.state: (2, {"cleanup.policy": "compact,delete"}),
+            names.routing: (1, {"cleanup.policy": "compact"}),
+            marks: (1, {"cleanup.policy": "delete"}),
+        },
+    )
+    for _ in range(2):
+        done = ensure(kafka, names)
+        assert done.status == 1
+        assert done.of(names.routing) == [("ok", "partitions=1 replication.factor=1 cleanup.policy=compact")]
+        assert done.of(names.activity) == [
+            ("differs", "cleanup.policy=compact, not delete: a later activity of a lead would delete the ones before")
+        ]
+        assert done.of(names.dead_letters) == [
+            ("differs", "cleanup.policy=compact, not delete: records without a key are refused then"),
+            ("differs", "max.message.bytes=800000, the input's is 900000: larger dead letters would be cut short"),
+        ]
+        assert done.of(names.state) == [
+            (
+                "differs",
+                f"the changelog {names.state} has 2 partitions, its input {names.activity} has 3; they must be equal. "
+                "Leads would lose their state: see docs/operations.md, Changing partitions",
+            ),
+            ("differs", "cleanup.policy=compact,delete, not compact: old states of leads would be deleted"),
+        ]
+        assert done.of(marks) == [
+            ("differs", "cleanup.policy=delete, not compact: what went back once could go back again")
+        ]
+
+
+def test_a_topic_that_cannot_be_made_is_named_with_the_reason(kafka: Kafka, names: Names) -> None:
+    done = ensure(kafka, names, "--replication-factor", "99")
+    assert done.status == 1
+    assert [(verdict, topic) for verdict, topic, _ in done.lines] == [("failed", each) for each in all_topics(names)]
+    assert all(text.startswith("could not be created: ") and "99" in text for _, _, text in done.lines)
+
+
+def test_too_few_replicas_are_named(kafka: Kafka, names: Names) -> None:
+    assert ensure(kafka, names).status == 0
+    done = ensure(kafka, names, "--replication-factor", "2")
+    assert done.status == 1
+    assert {text for _, _, text in done.lines} == {"replication factor 1, not 2"}
+
+
+def test_says_what_cannot_be_checked(kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(self: object, resources: object) -> None:
+        raise IncompatibleBrokerVersion("DescribeConfigs is not known here")
+
+    assert ensure(kafka, names).status == 0
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", refuse)
+    done = ensure(kafka, names)
+    # What is not known is no finding, and no "ok" for it either.
+    assert done.status == 0
+    for topic in all_topics(names):
+        (_, shape), (verdict, text) = done.of(topic)
+        assert "cleanup.policy" not in shape
+        assert (verdict, text) == (
+            "unknown",
+            "Kafka does not tell its settings: cleanup.policy and max.message.bytes cannot be checked here",
+        )
+
+
+def test_no_kafka_is_one_line(names: Names) -> None:
+    done = ensure(Kafka("127.0.0.1:1"), names)
+    assert (done.status, done.lines) == (1, [])
+    assert done.errors == ("error: Kafka at 127.0.0.1:1 (SCORER_BOOTSTRAP_SERVERS): nobody answers, or not as Kafka\n")
+
+
+def test_a_wrong_setting_is_one_line(kafka: Kafka, names: Names) -> None:
+    done = ensure(kafka, names, topic_partitions="none")
+    assert (done.status, done.lines) == (2, [])
+    assert "SCORER_TOPIC_PARTITIONS" in done.errors
+
+
+def test_the_service_starts_on_what_was_made(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    with service(kafka, names, tmp_path, ready=False, create_topics="false") as refused:
+        assert refused.process.wait(30) == 2
+        assert "create it with `scorer topics ensure`" in refused.text()
+    assert ensure(kafka, names, "--partitions", "2").status == 0
+    with service(kafka, names, tmp_path, create_topics="false") as running:
+        assert running.terminate() == 0

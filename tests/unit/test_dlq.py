@@ -1,0 +1,184 @@
+"""Dead letters without a broker: what is read from a record, what is chosen, how it is asked for and shown."""
+
+import io
+import json
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from scorer.cli import app, dlq_output
+from scorer.domain.instant import SECOND
+from scorer.settings import load_settings
+from scorer.stream.dead_letter_queue import DeadLetter, Filter, Found, Origin, dead_letter_of, mark_of
+from scorer.stream.position import Position
+from scorer.stream.replay import obstacle
+
+TIME = 1_700_000_000 * SECOND
+
+
+def record(*headers: tuple[str, bytes | None], key: bytes | None = b"lead-1", value: bytes | None = b"x") -> Any:
+    """A record of the dead letter topic."""
+    return SimpleNamespace(
+        partition=2, offset=17, timestamp=TIME // 1000, key=key, value=value, headers=headers, topic="dlq"
+    )
+
+
+def letter(**fields: Any) -> DeadLetter:
+    """A dead letter with these fields."""
+    given: dict[str, Any] = {
+        "position": Position(0, 1),
+        "time": TIME,
+        "reason": "not_json",
+        "detail": "what was wrong",
+        "key": b"lead-1",
+        "size": 3,
+        "origin": Origin("lead.activity", 1, 2),
+        "cut_from": None,
+        "replayed_from": None,
+        "replayed": False,
+    }
+    return DeadLetter(**{**given, **fields})
+
+
+def test_reads_what_the_headers_say() -> None:
+    read = dead_letter_of(
+        record(
+            ("trace", b"1"),
+            ("replayed-from", b"dlq/0/3"),
+            ("dlq-reason", b"too_large"),
+            ("dlq-detail", "größer".encode()),
+            ("dlq-topic", b"in"),
+            ("dlq-partition", b"4"),
+            ("dlq-offset", b"99"),
+            ("dlq-length", b"70000"),
+        ),
+        replayed=True,
+    )
+    assert read == DeadLetter(
+        Position(2, 17), TIME, "too_large", "größer", b"lead-1", 1, Origin("in", 4, 99), 70000, "dlq/0/3", True
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        (("dlq-reason", None),),
+        (("dlq-reason", b"\xff\x00"), ("dlq-partition", b"-1"), ("dlq-offset", b"many"), ("dlq-topic", b"in")),
+        (("dlq-reason", b"r"), ("dlq-partition", "²".encode()), ("dlq-offset", b"9" * 40), ("dlq-topic", None)),
+    ],
+)
+def test_whatever_lies_there_is_read(headers: tuple[tuple[str, bytes | None], ...]) -> None:
+    read = dead_letter_of(record(*headers, key=None, value=None), replayed=False)
+    assert read.origin is None
+    assert (read.key, read.size) == (None, 0)
+    assert obstacle(read, load_settings(None, rules=".")) is not None
+
+
+def test_a_mark_names_one_record_for_good() -> None:
+    first, second = record(), record()
+    second.timestamp += 1
+    assert mark_of(first) == mark_of(record())
+    assert mark_of(first) != mark_of(second)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "matches"),
+    [
+        (Filter(), True),
+        (Filter(reasons=frozenset({"not_json", "x"})), True),
+        (Filter(reasons=frozenset({"x"})), False),
+        (Filter(since=TIME), True),
+        (Filter(since=TIME + 1), False),
+        (Filter(until=TIME), False),
+        (Filter(until=TIME + 1), True),
+        (Filter(key=b"lead-1"), True),
+        (Filter(key=b"lead-"), False),
+        (Filter(positions=frozenset({Position(0, 1)})), True),
+        (Filter(positions=frozenset({Position(1, 0)})), False),
+        (Filter(reasons=frozenset({"not_json"}), key=b"other"), False),
+    ],
+)
+def test_filters(wanted: Filter, matches: bool) -> None:
+    assert wanted.matches(letter()) is matches
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["dlq", "replay"],
+        ["dlq", "replay", "--limit", "3"],
+        ["dlq", "replay", "--yes"],
+        ["dlq", "replay", "--all", "--reason", "not_json"],
+        ["dlq", "replay", "--all", "--offset", "0:1"],
+        ["dlq", "replay", "--offset", "17"],
+        ["dlq", "replay", "--offset", "0:-1"],
+        ["dlq", "list", "--since", "yesterday"],
+        ["dlq", "list", "--since", "2026-01-31T09:30:00"],
+        ["dlq", "list", "--until", "2026-02-31"],
+        ["dlq", "list", "--until", "0d"],
+        ["dlq", "list", "--limit", "0"],
+        ["dlq", "list", "--format", "xml"],
+        ["topics", "ensure", "--partitions", "0"],
+        ["topics", "ensure", "--replication-factor", "none"],
+    ],
+)
+def test_wrong_usage_exits_2_before_kafka_is_asked(arguments: list[str]) -> None:
+    # Nobody listens there: whoever asks gets status 1.
+    result = CliRunner().invoke(app, arguments, env={"SCORER_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr
+
+
+def test_a_wrong_setting_exits_2() -> None:
+    result = CliRunner().invoke(app, ["dlq", "list"], env={"SCORER_BOOTSTRAP_SERVERS": "nowhere"})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "SCORER_BOOTSTRAP_SERVERS has 'nowhere'" in result.stderr
+
+
+NASTY = "\x1b[31m [bold]x[/bold]\r\n"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_lies_in_a_topic_does_not_steer_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool
+) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=250, color_system=None)
+    monkeypatch.setattr(dlq_output, "Console", lambda: console)
+    letters = [
+        letter(detail=NASTY, key=NASTY.encode(), reason=NASTY),
+        letter(key=b"\xff"),
+        letter(key=None, origin=None),
+    ]
+    dlq_output.print_letters(letters, as_json=False)
+    shown = out.getvalue() if terminal else capsys.readouterr().out
+    if terminal:
+        shown = shown.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    lines = shown.splitlines()
+    assert len(lines) == 4
+    assert "\x1b" not in shown
+    assert lines[1].count("\\x1b[31m [bold]x[/bold]\\r\\n") == 3
+    assert "b'\\xff'" in lines[2]
+
+
+def test_json_says_it_all(capsys: pytest.CaptureFixture[str]) -> None:
+    dlq_output.print_letters([letter(detail=NASTY, replayed_from="dlq/0/3", cut_from=9)], as_json=True)
+    (line,) = capsys.readouterr().out.splitlines()
+    shown = json.loads(line)
+    assert (shown["detail"], shown["replayed_from"], shown["cut_from"]) == (NASTY, "dlq/0/3", 9)
+
+
+def test_counts_are_ranked_and_of_all_that_match(capsys: pytest.CaptureFixture[str]) -> None:
+    found = Found([letter()], Counter({"b": 2, "c": 1200, "a": 2}), 3, [])
+    dlq_output.print_counts(found, as_json=False, to_stderr=False)
+    assert capsys.readouterr().out.splitlines() == [
+        "  1,200  c",
+        "      2  a",
+        "      2  b",
+        "1,204 dead letters, 1 shown; 3 replayed",
+    ]
