@@ -15,6 +15,7 @@ from scorer.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.stream.dead_letters import INTERNAL_ERROR, dead_letter, internal_error
+from scorer.stream.fault_points import poisoned
 from scorer.stream.outbox import Outbox, decision_message, state_message
 from scorer.stream.store import LeadStore
 
@@ -30,7 +31,7 @@ class BatchProcessor:
 
     def __init__(self, settings: Settings, assess: Assess, metrics: Metrics, clock: Clock) -> None:
         self._settings = settings
-        self._assess = assess
+        self._assess = poisoned(assess)
         self._metrics = metrics
         self._clock = clock
         self._source = f"/lead-scorer/{settings.group}"

@@ -1,10 +1,11 @@
 """Where the fault tests make a worker die, stop or fail.
 
-Bound when the process starts: without SCORER_FAULT_POINT every point is one empty function and `assess` is not wrapped,
-so that nothing of this can happen in production, and nothing of it is paid for.
+Bound when the process starts: without SCORER_FAULT_POINT every point is one empty function and `assess` is not
+wrapped, so that nothing of this can happen in production, and nothing of it is paid for.
 
-The variable holds `point:when:action`, comma-separated. `when` is a count (`3`: the third time, `*3`: every third time), for
-the point `assessing` the id of an event. `action` is `kill` (SIGKILL), `stop` (SIGSTOP), `term` (SIGTERM) or `fail` (raise).
+The variable holds `point:when:action`, comma-separated. `when` is a count (`3`: the third time, `*3`: every third
+time), for the point `assessing` the id of an event. `action` is `kill` (SIGKILL), `stop` (SIGSTOP), `term` (SIGTERM)
+or `fail` (raise).
 """
 
 import os

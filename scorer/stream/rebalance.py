@@ -75,14 +75,18 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self._measure()
 
     async def dispatch(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
-        """Give each worker its records; waits while one has too many."""
+        """Give each worker its records; waits a little while one has too many.
+
+        All get theirs before anything is awaited: a worker could begin anew meanwhile, and then take old records for
+        the next ones.
+        """
         by_partition: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
         for record in records:
             by_partition.setdefault(TopicPartition(record.topic, record.partition), []).append(record)
-        for partition, own in by_partition.items():
-            worker = self._workers.get(partition)
-            if worker is not None:
-                await worker.put(own)
+        workers = [self._workers[partition] for partition in by_partition if partition in self._workers]
+        for worker in workers:
+            worker.offer(by_partition[worker.partition])
+        await asyncio.gather(*(worker.room() for worker in workers))
 
     async def drain(self, seconds: float) -> bool:
         """End all workers after what they are doing; False where some did not within the time."""

@@ -11,11 +11,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from scorer.settings import Settings
 from scorer.stream.client import connection
 from scorer.stream.codec import VERSION, CodecError
+from scorer.stream.fault_points import reached
 from scorer.stream.outbox import OFFSET_HEADER
 from scorer.stream.store import LeadStore
 
 _POLL_MS: Final = 500
 _FETCH_BYTES: Final = 8 * 1024 * 1024
+# Few at a time: each costs as much as the state in it while it lives, and the memory is not given back.
+_RECORDS: Final = 1000
 _STALLED_SECONDS: Final = 30.0
 _STALE_ATTEMPTS: Final = 10
 _STALE_PAUSE: Final = 0.2
@@ -88,10 +91,11 @@ async def _read(
     position, moved, stalled = begin, clock(), False
     # By position: the last records before the end may be control records, which nobody is given.
     while position < end:
-        records = (await consumer.getmany(changelog, timeout_ms=_POLL_MS)).get(changelog, ())
+        records = (await consumer.getmany(changelog, timeout_ms=_POLL_MS, max_records=_RECORDS)).get(changelog, ())
         for record in records:
             applied = max(applied, _apply(record, store))
         on_records(len(records))
+        reached("restoring")
         before, position = position, await consumer.position(changelog)
         progress.done = position - begin
         if position != before:

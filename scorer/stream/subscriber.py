@@ -6,8 +6,10 @@ transactions. What can go wrong in the handler is only ours to handle: it swallo
 
 from typing import Any, cast
 
+import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
@@ -19,6 +21,8 @@ from scorer.domain.decision import RoutingDecision
 from scorer.settings import Settings
 from scorer.stream.client import CLIENT_ID, security, servers
 from scorer.stream.rebalance import Partitions
+
+log = structlog.get_logger()
 
 Records = tuple["ConsumerRecord[bytes, bytes]", ...]
 
@@ -75,8 +79,11 @@ class Subscription:
         await self.broker.start()
 
     async def stop(self) -> None:
-        """Leave the group and disconnect."""
-        await self.broker.stop()
+        """Leave the group and disconnect. What a consumer that is already dead says to that is only logged."""
+        try:
+            await self.broker.stop()
+        except* KafkaError as errors:
+            log.warning("stopped_uncleanly", error=repr(errors.exceptions))
 
     @property
     def consumer(self) -> Any:

@@ -16,6 +16,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from scorer.settings import Settings
 from scorer.stream.client import connection
+from scorer.stream.fault_points import reached
 from scorer.stream.outbox import Message, Outbox
 
 _ABORT_SECONDS: Final = 30.0
@@ -54,7 +55,9 @@ class PartitionProducer:
 
     async def start(self) -> None:
         """Connect, and fence whoever had the partition before. Raises `KafkaError`."""
+        reached("fencing")
         await self._producer.start()
+        reached("fenced")
 
     async def stop(self) -> None:
         """Close the connections; a transaction that is still open is left to the broker."""
@@ -77,10 +80,13 @@ class PartitionProducer:
         """
         try:
             await self._producer.begin_transaction()
+            reached("begun")
             deliveries = await self._send(outbox)
+            reached("sent")
             offsets = {self._partition: outbox.next_offset}
             await self._producer.send_offsets_to_transaction(offsets, self._group)
             await _delivered(deliveries)
+            reached("offsets_sent")
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError from error
         except KafkaError as error:
@@ -90,6 +96,7 @@ class PartitionProducer:
             raise DoubtfulError("the producer is in an unexpected state") from error
         try:
             await self._producer.commit_transaction()
+            reached("committed")
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError from error
         except (KafkaError, AssertionError) as error:

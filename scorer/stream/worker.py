@@ -1,6 +1,7 @@
 """The worker of one assigned partition: fence, restore, then one transaction after the other, in order."""
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ _MAX_FAILURES: Final = 20
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _GRACE: Final = 15.0
+_STALLED_SECONDS: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -52,8 +54,8 @@ class Owner(Protocol):
 class PartitionWorker:
     """Processes the records of one partition while it is assigned to us.
 
-    `put` hands over records and waits while too many are not processed yet (back-pressure). `close` ends the worker
-    after the transaction that is under way; what it has not begun is left for the next owner.
+    `offer` hands over records, `room` waits while too many are not processed yet (back-pressure). `close` ends the
+    worker after the transaction that is under way; what it has not begun is left for the next owner.
     """
 
     def __init__(
@@ -83,20 +85,35 @@ class PartitionWorker:
         self._queue: deque[ConsumerRecord[bytes, bytes]] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
+        self._held_back = False
+        self._shorten_before = 0
         self._closing = asyncio.Event()
         self._failures = 0
         self.log = log.bind(topic=partition.topic, partition=partition.partition)
         self.task = asyncio.create_task(self._run(), name=f"partition-{partition.partition}")
 
-    async def put(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
+    def offer(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
         """Hand over records in order. Those that come while the worker is not running are dropped: it will seek."""
-        if not self._accepts():
-            return
-        self._queue.extend(records)
-        self._changed.set()
-        while len(self._queue) >= 2 * self._settings.max_records and self._accepts():
-            self._room.clear()
-            await self._room.wait()
+        if self._accepts():
+            self._queue.extend(records)
+            self._changed.set()
+
+    async def room(self) -> None:
+        """Wait while too many records are not processed yet. Not for long: a transaction that hangs must not hold up
+        the other partitions. This one is then not fetched until there is room."""
+        try:
+            async with asyncio.timeout(_STALLED_SECONDS):
+                while self._full():
+                    self._room.clear()
+                    await self._room.wait()
+        except TimeoutError:
+            if self._full():
+                self.log.warning("partition_stalled", queued=len(self._queue), offset=self.next_offset)
+                self._pause_fetching()
+                self._held_back = True
+
+    def _full(self) -> bool:
+        return len(self._queue) >= 2 * self._settings.max_records and self._accepts()
 
     def close(self) -> None:
         """Begin to end. Never blocks; await `task` for the end."""
@@ -146,6 +163,7 @@ class PartitionWorker:
         """Fence, restore, seek. False where the partition was taken away meanwhile."""
         self.state = State.RESTORING
         self._room.set()
+        self._held_back = False
         self._queue.clear()
         started = time.monotonic()
         await self._stop_producer()
@@ -220,12 +238,13 @@ class PartitionWorker:
             batch.append(record)
         if len(self._queue) < settings.max_records:
             self._room.set()
+            self._fetch_again()
         return batch
 
     async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> None:
         """Process and commit; an aborted transaction is tried again with the same records, which are still here."""
         assert self._producer is not None
-        shorten = False
+        shorten = batch[0].offset < self._shorten_before
         while True:
             outbox, figures = self._processor.process(batch, self._store, shorten=shorten)
             try:
@@ -236,8 +255,9 @@ class PartitionWorker:
                 self._metrics.transaction("aborted")
                 self.log.warning("transaction_aborted", error=str(error), offset=self.next_offset)
                 if isinstance(error.__cause__, MessageSizeTooLargeError) and not shorten:
-                    shorten = True
-                    continue
+                    # With another producer: the refused batch left a gap in the sequence of this one.
+                    self._shorten_before = outbox.next_offset
+                    raise DoubtfulError("a message is too large for its topic; its dead letter will be cut") from error
                 if not getattr(error.__cause__, "retriable", False):
                     raise FatalError(f"Kafka refused the transaction: {error}") from error
                 await self._back_off(error)
@@ -260,11 +280,11 @@ class PartitionWorker:
 
     def measure_lag(self) -> None:
         """Bring the metric of the lag up to date."""
-        try:
-            highwater = self._consumer.highwater(self.partition)
-        except IllegalStateError:
+        # Not ours any more: the consumer may have lost it while the transaction was under way.
+        if not self._accepts() or self.partition not in self._consumer.assignment():
             return
-        if highwater is not None and self._accepts():
+        highwater = self._consumer.highwater(self.partition)
+        if highwater is not None:
             self._metrics.lag(self.partition.partition, max(0, highwater - self.next_offset))
 
     async def _back_off(self, error: Exception) -> None:
@@ -277,6 +297,12 @@ class PartitionWorker:
                 await self._closing.wait()
         except TimeoutError:
             return
+
+    def _fetch_again(self) -> None:
+        if self._held_back:
+            self._held_back = False
+            with contextlib.suppress(IllegalStateError):
+                self._consumer.resume(self.partition)
 
     def _pause_fetching(self) -> None:
         try:

@@ -1,0 +1,195 @@
+"""What must have come out, whatever happened to the workers: computed from the input topic alone, with the same
+`assess` as `scorer score`, and compared with what a `read_committed` reader finds."""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from itertools import zip_longest
+from time import time_ns
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from scorer.assessment import assess
+from scorer.domain.decision import RoutingDecision
+from scorer.domain.lead import Lead
+from scorer.rules.engine import default_engine
+from scorer.ruleset_files import load_ruleset
+from scorer.settings import load_settings
+from scorer.sources.cloudevents import parse_record
+from scorer.sources.rejected import Rejected
+from scorer.stream.recovery import Progress, restore
+from scorer.stream.store import LeadStore
+from tests.faults.group import positions
+from tests.integration.kafka import Kafka, Names
+from tests.integration.service import RULES
+
+_RESTORE_SECONDS = 30.0
+
+
+class Letter(NamedTuple):
+    """A dead letter: where its input was, why, and the bytes."""
+
+    partition: int
+    offset: int
+    reason: str
+    key: bytes | None
+    value: bytes | None
+
+
+class Outcome(NamedTuple):
+    """Decisions by lead, in order, as bytes; dead letters; the final state of each lead."""
+
+    decisions: dict[str, list[bytes]]
+    letters: Counter[Letter]
+    states: dict[str, Lead]
+
+
+def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collection[str] = frozenset()) -> Outcome:
+    """The outcome of an input, read once and in partition order. `poison`: ids of events on which our code fails."""
+    ruleset = load_ruleset(RULES, default_engine("compiled"))
+    outcome = Outcome(defaultdict(list), Counter(), {})
+    now = time_ns() // 1000
+    for record in sorted(records, key=lambda each: (each.partition, each.offset)):
+        try:
+            activity = parse_record(record.value, record.key, record.headers, now)
+            if activity.id in poison:
+                raise Rejected("internal_error", "")
+        except Rejected as rejected:
+            letter = Letter(record.partition, record.offset, rejected.reason, record.key, record.value)
+            outcome.letters[letter] += 1
+            continue
+        lead = outcome.states.get(activity.lead_id) or Lead(activity.lead_id)
+        assessment = assess(lead, activity, ruleset)
+        outcome.states[activity.lead_id] = assessment.lead
+        if assessment.decision is not None:
+            outcome.decisions[activity.lead_id].append(assessment.decision.model_dump_json().encode())
+    # A lead of which nothing is known has no record in the changelog.
+    states = {lead_id: lead for lead_id, lead in outcome.states.items() if lead != Lead(lead_id)}
+    return outcome._replace(decisions=dict(outcome.decisions), states=states)
+
+
+def found(kafka: Kafka, names: Names) -> Outcome:
+    """What is committed: decisions, dead letters, and the states restored from the changelog as a worker does."""
+    decisions: dict[str, list[bytes]] = defaultdict(list)
+    for record in kafka.read(names.routing):
+        decisions[(record.key or b"").decode()].append(record.value or b"")
+    letters: Counter[Letter] = Counter()
+    for record in kafka.read(names.dead_letters):
+        headers = {name: (value or b"").decode() for name, value in record.headers}
+        place = int(headers["dlq-partition"]), int(headers["dlq-offset"])
+        letters[Letter(*place, headers["dlq-reason"], record.key, record.value)] += 1
+    return Outcome(dict(decisions), letters, _restored(kafka, names))
+
+
+def check_exactly_once(kafka: Kafka, names: Names, poison: Collection[str] = frozenset()) -> Outcome:
+    """Fail unless every activity counted once and every decision was published once, and nothing is left open.
+
+    Call it when the input is processed and no worker runs. Returns what was expected, which is what there is.
+    """
+    wanted = expected(kafka.read(names.activity), poison)
+    assert wanted.decisions, "the input leads to no decision: the test shows nothing"
+    problems = _left_open(kafka, names)
+    got = found(kafka, names)
+    problems += _decisions(wanted.decisions, got.decisions)
+    problems += [f"dead letter missing: {each}" for each in (wanted.letters - got.letters).elements()]
+    problems += [f"dead letter too many: {each}" for each in (got.letters - wanted.letters).elements()]
+    problems += _states(wanted.states, got.states)
+    at = positions(kafka, names)
+    if at.committed != at.ends:
+        problems.append(f"committed {at.committed}, the input ends at {at.ends}")
+    if problems:
+        more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
+        raise AssertionError("\n".join([f"{len(problems)} differences", *problems[:20], *more]))
+    return wanted
+
+
+def _decisions(wanted: Mapping[str, list[bytes]], got: Mapping[str, list[bytes]]) -> list[str]:
+    problems = []
+    ids = Counter(_id(value) for values in got.values() for value in values)
+    problems += [f"decision {each} published {count} times" for each, count in ids.items() if count > 1]
+    for lead_id in sorted(wanted.keys() | got.keys()):
+        pairs = zip_longest(wanted.get(lead_id, ()), got.get(lead_id, ()))
+        for number, (want, have) in enumerate(pairs):
+            if want == have:
+                continue
+            what = f"lead {lead_id}, decision {number}: "
+            if want is None or have is None:
+                what += f"{_id(have)} is too many" if want is None else f"{_id(want)} is missing"
+            elif _id(want) == _id(have):
+                what += f"{_id(want)} has other bytes: {have!r}, expected {want!r}"
+            else:
+                what += f"{_id(have)} in place of {_id(want)}"
+            problems.append(what)
+            break
+    return problems
+
+
+def _id(value: bytes | None) -> str:
+    return RoutingDecision.model_validate_json(value or b"").decision_id
+
+
+def _states(wanted: Mapping[str, Lead], got: Mapping[str, Lead]) -> list[str]:
+    problems = []
+    for lead_id in sorted(wanted.keys() | got.keys()):
+        want, have = wanted.get(lead_id), got.get(lead_id)
+        if want is None or have is None:
+            problems.append(f"state of {lead_id}: {'missing' if have is None else 'expected none'}")
+        elif want != have:
+            problems.append(f"state of {lead_id}: {have}, expected {want}")
+    return problems
+
+
+def _restored(kafka: Kafka, names: Names) -> dict[str, Lead]:
+    settings = load_settings(
+        None,
+        bootstrap_servers=kafka.bootstrap,
+        rules=RULES,
+        activity_topic=names.activity,
+        state_topic=names.state,
+        group=names.group,
+    )
+
+    async def read() -> dict[str, Lead]:
+        leads: dict[str, Lead] = {}
+        for partition in partitions:
+            store = LeadStore()
+            async with asyncio.timeout(_RESTORE_SECONDS):
+                await restore(settings, partition, store, Progress(), lambda count: None)
+            for lead in store.leads():
+                assert lead.id not in leads, f"the changelog has {lead.id} on two partitions"
+                leads[lead.id] = lead
+        return leads
+
+    partitions = sorted(positions(kafka, names).ends)
+    return asyncio.run(read())
+
+
+def _left_open(kafka: Kafka, names: Names) -> list[str]:
+    """Topics with a transaction that was neither committed nor aborted: it hides from readers all that comes after."""
+
+    async def ends(isolation: str) -> dict[TopicPartition, int]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=kafka.bootstrap, isolation_level=isolation, enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            await consumer.topics()
+            topics = (names.routing, names.dead_letters, names.state)
+            partitions = [
+                TopicPartition(topic, number)
+                for topic in topics
+                for number in consumer.partitions_for_topic(topic) or ()
+            ]
+            consumer.assign(partitions)
+            found: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+            return found
+        finally:
+            await consumer.stop()
+
+    stable, last = asyncio.run(ends("read_committed")), asyncio.run(ends("read_uncommitted"))
+    return [
+        f"{each.topic}-{each.partition}: open transaction from {stable[each]} on, the end is {last[each]}"
+        for each in sorted(last)
+        if stable[each] != last[each]
+    ]

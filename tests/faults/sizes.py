@@ -1,0 +1,28 @@
+"""How large the fault tests are. The defaults are small but find the faults that they are for; docs/guarantees.md names
+the full sizes."""
+
+import os
+import time
+from random import Random
+from typing import Final
+
+
+def _size(name: str, default: int) -> int:
+    return int(os.environ.get(f"SCORER_FAULT_{name}", default))
+
+
+EVENTS: Final = _size("EVENTS", 3_000)
+"""Activities of the kill loop; the other suites take a share."""
+ROUNDS: Final = _size("ROUNDS", 9)
+"""How often the kill loop kills."""
+STORM_SECONDS: Final = _size("STORM_SECONDS", 20)
+CUT_SECONDS: Final = _size("CUT_SECONDS", 8)
+DRAIN_SECONDS: Final = _size("DRAIN_SECONDS", 60)
+"""How long a suite waits for the input to be processed before it fails."""
+
+
+def randomness() -> Random:
+    """From SCORER_FAULT_SEED, else from the clock; printed, so that a failure can be repeated."""
+    seed = _size("SEED", time.time_ns() % 1_000_000)
+    print(f"SCORER_FAULT_SEED={seed}")  # noqa: T201
+    return Random(seed)

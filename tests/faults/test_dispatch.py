@@ -1,0 +1,72 @@
+"""One partition that is slow neither delays the records of another nor lets them grow stale."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+
+from scorer.assessment import Assessment
+from scorer.metrics import Metrics
+from scorer.settings import load_settings
+from scorer.stream import rebalance
+from scorer.stream.batch import BatchProcessor
+from scorer.stream.worker import State
+
+
+class SlowWorker:
+    """Takes records, and has room for more only when `free` is set."""
+
+    def __init__(self, partition: TopicPartition, *_: object) -> None:
+        self.partition = partition
+        self.state = State.RUNNING
+        self.offered: list[int] = []
+        self.free = asyncio.Event()
+        workers.append(self)
+
+    def offer(self, records: "list[ConsumerRecord[bytes, bytes]]") -> None:
+        self.offered += [record.offset for record in records]
+
+    async def room(self) -> None:
+        await self.free.wait()
+
+
+class Consumer:
+    """What an assignment asks of it."""
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Nothing to pause."""
+
+
+workers: list[SlowWorker] = []
+
+
+def record(partition: int, offset: int) -> "ConsumerRecord[bytes, bytes]":
+    """An input record."""
+    return ConsumerRecord("in", partition, offset, 0, 0, b"k", b"v", None, 1, 1, ())
+
+
+def test_every_partition_gets_its_records_before_one_makes_them_wait(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def judge(*_: Any) -> Assessment:
+        raise NotImplementedError
+
+    async def scenario() -> None:
+        settings, metrics = load_settings(None, rules=tmp_path), Metrics()
+        partitions = rebalance.Partitions(settings, BatchProcessor(settings, judge, metrics, lambda: 0), metrics)
+        partitions.attach(Consumer)
+        await partitions.on_partitions_assigned([TopicPartition("in", 0), TopicPartition("in", 1)])
+        dispatching = asyncio.create_task(partitions.dispatch([record(0, 5), record(1, 7), record(1, 8)]))
+        await asyncio.sleep(0)
+        # Nothing waits in between that a worker which began anew could take for its next records.
+        assert [worker.offered for worker in workers] == [[5], [7, 8]]
+        assert not dispatching.done()
+        for worker in workers:
+            worker.free.set()
+        await dispatching
+
+    workers.clear()
+    monkeypatch.setattr(rebalance, "PartitionWorker", SlowWorker)
+    asyncio.run(scenario())

@@ -1,0 +1,42 @@
+"""A worker is killed again and again, at random moments and at every step of its transactions."""
+
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from tests.faults.group import evict, wait_until_processed
+from tests.faults.load import Load
+from tests.faults.oracle import check_exactly_once
+from tests.faults.sizes import EVENTS, ROUNDS, randomness
+from tests.integration.kafka import DEADLINE, Kafka, Names
+from tests.integration.service import service
+
+POINTS = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
+
+
+@pytest.mark.timeout(120 + 15 * ROUNDS)
+def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    random = randomness()
+    records = Load(random, EVENTS // 20).take(EVENTS)
+    kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
+    share = -(-len(records) // ROUNDS)
+    for number in range(ROUNDS):
+        kafka.write(names.activity, records[number * share : (number + 1) * share])
+        # Small batches for many transactions; every third round at a moment that nobody chose.
+        settings = {"max_records": str(random.choice((3, 10, 30)))}
+        point = None if number % 3 == 2 else POINTS[(number - number // 3) % len(POINTS)]
+        if point is not None:
+            count = 1 if point in ("restoring", "fenced") else random.randint(1, 6)
+            settings["fault_point"] = f"{point}:{count}:kill"
+        with service(kafka, names, tmp_path, ready=False, **settings) as worker:
+            if point is None:
+                worker.wait(lambda worker=worker: "partition_running" in worker.text())  # type: ignore[misc]
+                sleep(random.uniform(0, 0.4))
+                worker.process.kill()
+            assert worker.process.wait(DEADLINE) == -9, worker.text()
+        evict(kafka, names)
+    with service(kafka, names, tmp_path) as worker:
+        wait_until_processed(kafka, names, [worker])
+        assert worker.terminate() == 0
+    check_exactly_once(kafka, names)
