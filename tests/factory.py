@@ -43,7 +43,12 @@ publish: {on: change, score_step: 10}
 fields: {installed_base: {type: integer}}
 signals:
   pricing:
-    {activity: page_viewed, where: {path: {starts_with: /pricing}}, points: 5, daily_cap: 2, max_points: 20, half_life: 10d}
+    activity: page_viewed
+    where: {path: {starts_with: /pricing}}
+    points: 5
+    daily_cap: 2
+    max_points: 20
+    half_life: 10d
   careers: {activity: page_viewed, where: {path: /careers}, points: -10, max_points: 10, reason: Looks for a job}
   trial: {activity: trial_started, points: 15, window: 90d}
   booth: {activity: lead.booth_visited, where: {minutes: {gte: 5}}, points: 4}

@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-
 from scorer.domain.activity import PAYLOADS, TYPE_PREFIX
 from scorer.domain.instant import DAY
 from scorer.domain.score import Grades, Ratings
@@ -19,11 +16,9 @@ from scorer.rules.engine import RuleEngine
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.language import (
     CriterionSection,
-    FieldSection,
     FitGrades,
     GradesSection,
     PublishSection,
-    RatingsSection,
     RoutingRuleSection,
     RuleSection,
     RulesetFile,
@@ -32,6 +27,7 @@ from scorer.rules.language import (
 from scorer.rules.parse_condition import parse_condition
 from scorer.rules.ruleset import BEHAVIOUR, Criterion, Publishing, RoutingRule, Ruleset, ScoringRule, Signal
 from scorer.rules.table import HitPolicy, Rule, Table
+from scorer.rules.validation import rule_file
 from scorer.rules.yaml_source import Document, Path, read
 
 RESERVED_IDS = ("cap", "erased", "merged")
@@ -49,7 +45,7 @@ def parse_ruleset(files: Mapping[str, bytes], engine: RuleEngine) -> Ruleset:
     for name in sorted(files):
         try:
             document = read(name, files[name])
-            parsed.append((document, _validate(document)))
+            parsed.append((document, rule_file(document)))
         except RulesetError as error:
             findings += error.findings
     if findings:
@@ -264,64 +260,3 @@ def _table(policy: HitPolicy, rules: Iterable[tuple[str, Condition | None]]) -> 
 
 def _words(name: str) -> str:
     return name.replace("-", " ").replace("_", " ").strip().capitalize()
-
-
-_SECTIONS: Mapping[Path, type[BaseModel]] = {
-    (): RulesetFile,
-    ("ratings",): RatingsSection,
-    ("grades",): GradesSection,
-    ("grades", "fit"): FitGrades,
-    ("publish",): PublishSection,
-    ("fields", "*"): FieldSection,
-    ("signals", "*"): SignalSection,
-    ("scoring", "*"): CriterionSection,
-    ("scoring", "*", "rules", "*"): RuleSection,
-    ("routing", "*"): RoutingRuleSection,
-}
-
-
-def _validate(document: Document) -> RulesetFile:
-    data = {} if document.data is None else document.data
-    if not isinstance(data, dict):
-        message = "a rule file is a mapping of sections: ruleset, ratings, signals, scoring, routing …"
-        raise RulesetError([Finding(document.position(()), "bad-file", message)])
-    try:
-        return RulesetFile.model_validate(data)
-    except ValidationError as error:
-        raise RulesetError(findings_of(document, error, _SECTIONS)) from error
-
-
-def findings_of(document: Document, error: ValidationError, sections: Mapping[Path, type[BaseModel]]) -> list[Finding]:
-    """What pydantic found, in words and with positions. `sections` names the model at each generic path, so that
-    an unknown key can be answered with the one that was meant."""
-    return [_finding(document, each, sections) for each in error.errors()]
-
-
-def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, type[BaseModel]]) -> Finding:
-    path = tuple(part for part in error["loc"] if part != "[key]")
-    of_key = len(path) < len(error["loc"])
-    match error["type"]:
-        case "extra_forbidden":
-            model = sections.get(_generic(path[:-1]))
-            hint = suggestion(str(path[-1]), tuple(model.model_fields)) if model else ""
-            return Finding(document.position(path), "unknown-key", f"unknown key `{path[-1]}`{hint}")
-        case "missing":
-            parent = document.position(path[:-1])
-            return Finding(parent, "missing-key", f"`{path[-1]}` is missing")
-        case "value_error":
-            return Finding(document.position(path, of_value=True), "bad-value", str(error["ctx"]["error"]))
-    expected = error["msg"].replace("Input should be", "must be").replace("String should", "must")
-    expected = expected[0].lower() + expected[1:]
-    found = error["input"]
-    shown = f", not `{found}`" if isinstance(found, (str, int, float)) else ""
-    name = next((part for part in reversed(path) if isinstance(part, str)), "file")
-    position = document.position(path, of_value=not of_key)
-    return Finding(position, "bad-key" if of_key else "wrong-type", f"`{name}` {expected}{shown}")
-
-
-def _generic(path: Path) -> Path:
-    # The second level of these sections is named by people, and lists are numbered.
-    named = ("fields", "signals", "scoring")
-    return tuple(
-        "*" if isinstance(part, int) or (depth == 1 and path[0] in named) else part for depth, part in enumerate(path)
-    )

@@ -21,9 +21,9 @@ from scorer.rules.catalogue import Field as CatalogueField
 from scorer.rules.condition import FieldType, predicate
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.language import Duration
-from scorer.rules.loader import findings_of
 from scorer.rules.parse_condition import parse_condition
 from scorer.rules.ruleset import BEHAVIOUR, Ruleset
+from scorer.rules.validation import findings_of
 from scorer.rules.yaml_source import Document, Path, read
 
 START = 20_454 * DAY + DAY * 9 // 24

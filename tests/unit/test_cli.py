@@ -111,7 +111,8 @@ def test_score_into_a_closed_pipe_ends_quietly(rules: Path) -> None:
 
 
 def test_rule_tests_exit_1_when_one_fails(rules: Path) -> None:
-    story = "tests:\n  - name: a visit\n    activities: [{type: page_viewed, data: {url: /pricing}}]\n    expect: {score: %s}\n"
+    activities = "[{type: page_viewed, data: {url: /pricing}}]"
+    story = f"tests:\n  - name: a visit\n    activities: {activities}\n    expect: {{score: %s}}\n"
     test_file = rules / "small_test.yaml"
     test_file.write_text(story % "5")
     done = scorer("test", str(rules))
