@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
 
 from scorer.assessment import Assessment, assess
 from scorer.domain.activity import LeadActivity
@@ -22,7 +22,7 @@ from scorer.metrics import Metrics
 from scorer.rules.engine import default_engine
 from scorer.rules.ruleset import Ruleset
 from scorer.ruleset_files import load_ruleset
-from scorer.settings import Settings
+from scorer.settings import Settings, SettingsError
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.rebalance import Partitions
 from scorer.stream.subscriber import Subscription
@@ -157,6 +157,11 @@ async def _start(service: Service, stop: asyncio.Event) -> bool:
             service.partitions.attach(lambda: service.subscription.consumer)
             if not await _join(service, stop):
                 break
+        except InvalidSessionTimeoutError:
+            await service.subscription.stop()
+            given = f"SCORER_SESSION_TIMEOUT_MS={service.settings.session_timeout_ms}"
+            limits = "group.min.session.timeout.ms and group.max.session.timeout.ms (6000 and 1800000 by default)"
+            raise SettingsError(f"{given}: the brokers refuse it; they accept what lies between {limits}") from None
         except (KafkaError, OSError) as error:
             await service.subscription.stop()
             if time.monotonic() + pause > deadline:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -15,6 +14,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeEr
 from scorer.metrics import Metrics
 from scorer.settings import Settings
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.inbox import Inbox
 from scorer.stream.recovery import Progress, restore, starting_offset
 from scorer.stream.store import LeadStore
 from scorer.stream.transaction import AbortedError, DoubtfulError, FencedError, PartitionProducer
@@ -23,7 +23,6 @@ _MAX_FAILURES: Final = 20
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _GRACE: Final = 15.0
-_STALLED_SECONDS: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -82,9 +81,7 @@ class PartitionWorker:
         self._predecessor = predecessor
         self._store = LeadStore(settings.cache_leads)
         self._producer: PartitionProducer | None = None
-        self._queue: deque[ConsumerRecord[bytes, bytes]] = deque()
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
+        self._inbox = Inbox(settings.max_records, settings.linger_ms / 1000)
         self._held_back = False
         self._shorten_before = 0
         self._closing = asyncio.Event()
@@ -95,31 +92,20 @@ class PartitionWorker:
     def offer(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
         """Hand over records in order. Those that come while the worker is not running are dropped: it will seek."""
         if self._accepts():
-            self._queue.extend(records)
-            self._changed.set()
+            self._inbox.put(records)
 
     async def room(self) -> None:
-        """Wait while too many records are not processed yet. Not for long: a transaction that hangs must not hold up
-        the other partitions. This one is then not fetched until there is room."""
-        try:
-            async with asyncio.timeout(_STALLED_SECONDS):
-                while self._full():
-                    self._room.clear()
-                    await self._room.wait()
-        except TimeoutError:
-            if self._full():
-                self.log.warning("partition_stalled", queued=len(self._queue), offset=self.next_offset)
-                self._pause_fetching()
-                self._held_back = True
-
-    def _full(self) -> bool:
-        return len(self._queue) >= 2 * self._settings.max_records and self._accepts()
+        """Wait, for a moment, while too many records are not processed yet; a partition that is still full then is not
+        fetched until there is room."""
+        if self._accepts() and not await self._inbox.room() and self._accepts():
+            self.log.warning("partition_stalled", queued=len(self._inbox), offset=self.next_offset)
+            self._pause_fetching()
+            self._held_back = True
 
     def close(self) -> None:
         """Begin to end. Never blocks; await `task` for the end."""
         self._closing.set()
-        self._changed.set()
-        self._room.set()
+        self._inbox.close()
 
     def _accepts(self) -> bool:
         return self.state is State.RUNNING and not self._closing.is_set()
@@ -162,9 +148,8 @@ class PartitionWorker:
     async def _open(self) -> bool:
         """Fence, restore, seek. False where the partition was taken away meanwhile."""
         self.state = State.RESTORING
-        self._room.set()
         self._held_back = False
-        self._queue.clear()
+        self._inbox.clear()
         started = time.monotonic()
         await self._stop_producer()
         self._producer = PartitionProducer(self._settings, self.partition)
@@ -220,24 +205,14 @@ class PartitionWorker:
                 await self._transact(batch)
 
     async def _next_batch(self) -> "list[ConsumerRecord[bytes, bytes]]":
-        settings = self._settings
-        if not self._queue:
-            self._changed.clear()
-            await self._changed.wait()
-        if settings.linger_ms and len(self._queue) < settings.max_records and not self._closing.is_set():
-            await asyncio.sleep(settings.linger_ms / 1000)
-        if self._closing.is_set():
-            return []
-        batch: list[ConsumerRecord[bytes, bytes]] = []
-        while self._queue and len(batch) < settings.max_records:
-            record = self._queue.popleft()
-            if record.offset < self.next_offset:
-                raise FatalError(
-                    f"{record.topic}-{record.partition} gave offset {record.offset} again after {self.next_offset - 1}"
-                )
-            batch.append(record)
-        if len(self._queue) < settings.max_records:
-            self._room.set()
+        batch = await self._inbox.batch()
+        wanted = self.next_offset
+        for record in batch:
+            if record.offset < wanted:
+                where = f"{record.topic}-{record.partition}"
+                raise FatalError(f"{where} gave offset {record.offset} again after {wanted - 1}")
+            wanted = record.offset + 1
+        if len(self._inbox) < self._settings.max_records:
             self._fetch_again()
         return batch
 
@@ -318,8 +293,7 @@ class PartitionWorker:
     async def _shut(self) -> None:
         if self.state is not State.FENCED:
             self.state = State.CLOSED
-        self._room.set()
-        self._queue.clear()
+        self._inbox.clear()
         self._store = LeadStore(0)
         self._metrics.lag(self.partition.partition, None)
         await self._stop_producer()

@@ -271,3 +271,11 @@ def test_gives_up_where_no_kafka_answers(names: Names, tmp_path: Path) -> None:
     with service(Kafka("127.0.0.1:1"), names, tmp_path, ready=False, startup_timeout_s="0.5") as alone:
         assert alone.process.wait(30) == 1
         assert "SCORER_BOOTSTRAP_SERVERS=127.0.0.1:1" in alone.text()
+
+
+def test_a_session_timeout_that_the_brokers_refuse_is_named(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    with service(kafka, names, tmp_path, ready=False, session_timeout_ms="1000") as refused:
+        assert refused.process.wait(30) == 2
+        assert (
+            refused.text().splitlines()[-1].startswith("error: SCORER_SESSION_TIMEOUT_MS=1000: the brokers refuse it")
+        )
