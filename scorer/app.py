@@ -24,6 +24,7 @@ from scorer.rules.ruleset import Ruleset
 from scorer.ruleset_files import load_ruleset
 from scorer.settings import Settings, SettingsError
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.header_names import tolerate
 from scorer.stream.rebalance import Partitions
 from scorer.stream.subscriber import Subscription
 from scorer.stream.topics import TopicError, ensure_topics
@@ -64,6 +65,7 @@ class Service:
 
 def build(settings: Settings) -> Service:
     """Load the rules and wire everything. Raises `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
+    tolerate()
     ruleset = load_ruleset(settings.rules, default_engine(settings.engine))
     metrics = Metrics()
     metrics.ruleset(ruleset.name, ruleset.revision, ruleset.engine.name)
