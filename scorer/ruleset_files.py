@@ -6,6 +6,7 @@ from scorer.rules.engine import RuleEngine
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
+from scorer.rules.yaml_source import MAX_BYTES
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -15,31 +16,38 @@ def rule_files(location: Path) -> list[Path]:
 
     Raises `RulesetError` if there is no such directory.
     """
-    if location.is_file():
-        return [location]
-    if not location.is_dir():
+    if not location.exists():
         raise RulesetError([Finding(Position(str(location)), "no-files", "there is no such file or directory")])
+    if not location.is_dir():
+        return [location]
     return [path for path in sorted(location.iterdir()) if _is_yaml(path) and not path.stem.endswith("_test")]
 
 
 def rule_test_files(location: Path) -> list[Path]:
     """The test files beside the rules, sorted."""
-    directory = location.parent if location.is_file() else location
+    directory = location if location.is_dir() else location.parent
     return [path for path in sorted(directory.iterdir()) if _is_yaml(path) and path.stem.endswith("_test")]
 
 
 def load_ruleset(location: Path, engine: RuleEngine) -> Ruleset:
     """Read and compile a ruleset. Raises `RulesetError` with every mistake found."""
-    files = {}
-    for path in rule_files(location):
-        try:
-            files[str(path)] = path.read_bytes()
-        except OSError as error:
-            finding = Finding(Position(str(path)), "unreadable", f"cannot be read: {error.strerror}")
-            raise RulesetError([finding]) from error
+    files = {str(path): read_rule_file(path) for path in rule_files(location)}
     if not files:
         raise RulesetError([Finding(Position(str(location)), "no-files", "there is no rule file (*.yaml) here")])
     return parse_ruleset(files, engine)
+
+
+def read_rule_file(path: Path) -> bytes:
+    """The content, or so much of it as shows that it is too large. Raises `RulesetError`."""
+    try:
+        # A pipe would be waited for and a device read for ever.
+        if not path.is_file():
+            raise RulesetError([Finding(Position(str(path)), "unreadable", "cannot be read: not a regular file")])
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        finding = Finding(Position(str(path)), "unreadable", f"cannot be read: {error.strerror}")
+        raise RulesetError([finding]) from error
 
 
 def _is_yaml(path: Path) -> bool:

@@ -31,8 +31,3 @@ for name, command in (
     app.command(name)(command)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(topics.app, name="topics")
-
-
-def main() -> None:
-    """Entry point of `scorer`."""
-    app()

@@ -30,7 +30,8 @@ def score(
     A bad line is named on stderr (`F:LINE: reason: …`) and left out; then the exit status is 3.
     """
     ruleset = load_or_exit(rules, engine)
-    rejected = 0
+    _refuse_same_file(input_, output)
+    rejected = number = 0
     leads: dict[str, Lead] = {}
     now = time.time_ns() // 1000
     with ExitStack() as stack:
@@ -55,13 +56,25 @@ def score(
         raise typer.Exit(ExitStatus.REJECTED)
 
 
+def _refuse_same_file(input_: str, output: str) -> None:
+    if "-" in (input_, output) or not (Path(input_).exists() and Path(output).exists()):
+        return
+    if Path(input_).samefile(output) and Path(output).is_file():
+        say(f"error: {output}: is the input as well; writing would empty it")
+        raise typer.Exit(ExitStatus.USAGE)
+
+
 def _open(name: str, mode: str, stack: ExitStack) -> BinaryIO:
     if name == "-":
-        return sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
+        stream = sys.stdin if mode == "rb" else sys.stdout
+        if stream is None:
+            say(f"error: {'stdin' if mode == 'rb' else 'stdout'} is closed; name a file")
+            raise typer.Exit(ExitStatus.USAGE)
+        return stream.buffer
     try:
         return stack.enter_context(Path(name).open(mode))  # type: ignore[return-value]
     except OSError as error:
-        say(f"error: {name}: {error.strerror}")
+        say(f"error: {name or 'an empty file name'}: {error.strerror}")
         raise typer.Exit(ExitStatus.USAGE) from None
 
 

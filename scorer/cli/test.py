@@ -5,8 +5,9 @@ from pathlib import Path
 import typer
 
 from scorer.cli.common import EngineOption, ExitStatus, RulesArgument, load_or_exit, say
+from scorer.rules.finding import RulesetError
 from scorer.rules.ruleset import Ruleset
-from scorer.ruleset_files import rule_test_files
+from scorer.ruleset_files import read_rule_file, rule_test_files
 from scorer.tuning.rule_tests import Result, run_tests
 
 
@@ -26,9 +27,9 @@ def run_rule_tests(rules: RulesArgument, engine: EngineOption = None) -> None:
 
 def _run_file(file: Path, ruleset: Ruleset) -> list[Result]:
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        say(f"error: {file}: {error.strerror}")
+        content = read_rule_file(file)
+    except RulesetError as error:
+        say(str(error))
         raise typer.Exit(ExitStatus.FINDINGS) from None
     results = []
     for result in run_tests(str(file), content, ruleset):

@@ -107,7 +107,8 @@ class _Compiler:
 
     def compile(self, engine: RuleEngine) -> Ruleset | None:
         file = self._file
-        lead_fields = {**LEAD_FIELDS, **self._own_fields()}
+        own_fields = self._own_fields()
+        lead_fields = {**LEAD_FIELDS, **own_fields}
         signals = [self._signal(name, section) for name, section in file.signals.items()]
         computed = routing_fields({name: c.group for name, c in file.scoring.items()}, file.signals)
         criteria = [self._criterion(name, c, lead_fields, computed) for name, c in file.scoring.items()]
@@ -133,6 +134,7 @@ class _Compiler:
             routing=tuple(routing),
             routing_table=_table(HitPolicy.FIRST, ((rule.id, rule.condition) for rule in routing)),
             routing_fields=frozenset(name for rule in routing if rule.condition for name in fields(rule.condition)),
+            own_fields=own_fields,
             engine=engine,
         )
 
@@ -171,7 +173,7 @@ class _Compiler:
         if full in PAYLOADS:
             return full
         hint = suggestion(name, tuple(each.removeprefix(TYPE_PREFIX) for each in PAYLOADS))
-        hint = hint or f"; write a type of your own in full, as in {full}"
+        hint += f"; a type of your own is written in full, as in {TYPE_PREFIX}{name.lower().rpartition('.')[2]}"
         self._report(path, "unknown-activity", f"unknown activity type `{name}`{hint}", of_value=True)
         return None
 
@@ -184,6 +186,9 @@ class _Compiler:
             at: Path = (*path, "rules", index)
             self._claim_id(rule.id, (*at, "id"))
             condition = self._when(rule, at, catalogue, computed)
+            if condition is None and section.hit_policy == "first" and index < len(section.rules) - 1:
+                message = f"`{rule.id}` has no `when`, so the rules after it can never apply"
+                self._report(at, "unreachable-rule", message)
             names = () if condition is None else fields(condition)
             rules.append(ScoringRule(rule.id, condition, rule.points, rule.reason or _words(rule.id), names))
         policy = HitPolicy(section.hit_policy)

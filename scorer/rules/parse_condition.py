@@ -14,6 +14,7 @@ Report = Callable[[Path, str, str], None]
 """Takes the path of what is wrong, a finding code and a sentence."""
 
 _COMBINATORS = ("all", "any", "not")
+_LOGIC = {"and": "all", "or": "any"}
 
 
 def parse_condition(raw: object, path: Path, catalogue: Catalogue | None, report: Report) -> Condition:
@@ -100,6 +101,8 @@ class _Parser:
         field = self._catalogue.get(name)
         if field is None:
             hint = suggestion(name, tuple(self._catalogue) + _COMBINATORS)
+            if name in _LOGIC:
+                hint = f"; did you mean {_LOGIC[name]}?"
             hint = hint or "; declare a field of your own under `fields`"
             self._report(path, "unknown-field", f"unknown field `{name}`{hint}")
         return field
@@ -133,4 +136,5 @@ def _kind(value: object) -> str:
 
 def _plain(message: str) -> str:
     # Constants come as Python writes them; people wrote YAML.
+    message = message.replace("a tuple of values", "a list of values").replace("a pair (low, high)", "[low, high]")
     return message.replace("True", "true").replace("False", "false")

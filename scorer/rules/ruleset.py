@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Hit
 from scorer.domain.score import Grades, Ratings, Route
+from scorer.rules.catalogue import Catalogue
 from scorer.rules.condition import Condition, Predicate
 from scorer.rules.engine import RuleEngine
 from scorer.rules.table import OrdinalTable
@@ -99,6 +100,7 @@ class Ruleset:
     routing: Sequence[RoutingRule]
     routing_table: OrdinalTable
     routing_fields: frozenset[str]
+    own_fields: Catalogue
     engine: RuleEngine
     lasting_criteria: Sequence[Criterion] = field(init=False, repr=False)
     """Criteria that depend on the lead's facts alone."""

@@ -66,11 +66,16 @@ def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, ty
             return Finding(parent, "missing-key", f"`{path[-1]}` is missing")
         case "value_error":
             return Finding(document.position(path, of_value=True), "bad-value", str(error["ctx"]["error"]))
+    name = next((part for part in reversed(path) if isinstance(part, str)), "file")
+    if name in ("half_life", "window", "respond_within") and error["type"] == "string_type":
+        message = f"`{name}` must be a duration: a number and one of s, m, h, d, w, as in 14d"
+        return Finding(document.position(path, of_value=True), "wrong-type", message)
+    if error["type"] == "too_short":
+        return Finding(document.position(path, of_value=True), "wrong-type", f"`{name}` must not be empty")
     expected = error["msg"].replace("Input should be", "must be").replace("String should", "must")
     expected = expected[0].lower() + expected[1:]
     found = error["input"]
-    shown = f", not `{found}`" if isinstance(found, (str, int, float)) else ""
-    name = next((part for part in reversed(path) if isinstance(part, str)), "file")
+    shown = f", not {_shown(found)}" if isinstance(found, (str, int, float)) else ""
     position = document.position(path, of_value=not of_key)
     return Finding(position, "bad-key" if of_key else "wrong-type", f"`{name}` {expected}{shown}")
 
@@ -81,3 +86,8 @@ def _generic(path: Path) -> Path:
     return tuple(
         "*" if isinstance(part, int) or (depth == 1 and path[0] in named) else part for depth, part in enumerate(path)
     )
+
+
+def _shown(value: str | int | float) -> str:
+    # Text in quotes: the difference between 15 and "15" is the mistake.
+    return f'"{value}"' if isinstance(value, str) else str(value).lower()

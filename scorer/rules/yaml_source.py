@@ -43,19 +43,21 @@ class Document:
 def read(file: str, content: bytes) -> Document:
     """Parse one file. Raises `RulesetError` with the position of what is wrong."""
     if len(content) > MAX_BYTES:
-        raise _refused(Position(file), "too-large", f"the file has {len(content):,} bytes; {MAX_BYTES:,} are allowed")
+        raise _refused(Position(file), "too-large", f"the file is larger than the {MAX_BYTES:,} bytes that are allowed")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start]
         line = before.count(b"\n") + 1
         column = error.start - (before.rfind(b"\n") + 1) + 1
-        raise _refused(Position(file, line, column), "not-utf8", "the file is not UTF-8 text") from error
+        raise _refused(
+            Position(file, line, column), "not-utf8", "the file is not UTF-8 text; save it as UTF-8"
+        ) from error
     yaml = YAML(typ="safe", pure=True)
     try:
         nodes = list(yaml.compose_all(text))
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark = _mark(error)
         position = Position(file) if mark is None else Position(file, mark.line + 1, mark.column + 1)
         raise _refused(position, "not-yaml", _sentence(error)) from error
     except YAMLError as error:
@@ -111,9 +113,11 @@ class _Reader:
 
     def _scalar(self, node: Node) -> Any:
         tag = str(node.tag)
-        if tag == "tag:yaml.org,2002:timestamp":
-            return node.value  # a date stays text: conditions compare text and numbers only
-        if not tag.startswith("tag:yaml.org,2002:"):
+        kind = tag.removeprefix("tag:yaml.org,2002:")
+        if kind == "timestamp" or (kind in ("int", "float") and "_" in node.value):
+            # A date stays text, conditions compare text and numbers only; and YAML 1.2 has no 1_000.
+            return node.value
+        if kind not in ("str", "int", "float", "bool", "null"):
             self._report(_start(self._file, node), "bad-tag", f"the tag {tag} is not supported")
             return None
         try:
@@ -138,9 +142,27 @@ def _refused(position: Position, code: str, message: str) -> RulesetError:
     return RulesetError([Finding(position, code, message)])
 
 
+_HINTS = (
+    ("could not find expected ':'", "put a colon and a blank after the key"),
+    ("mapping values are not allowed", "put quotes around a text that has a colon in it"),
+    ("found character '\\t'", "tabs are not allowed; use blanks"),
+    ("expected <block end>", "indent it like the lines it belongs to"),
+    ("while scanning a quoted scalar", "the quote is never closed"),
+)
+
+
+def _mark(error: MarkedYAMLError) -> Any:
+    # Where the trouble began says more than where the parser noticed it.
+    began = ("while scanning a simple key", "while scanning a quoted scalar")
+    if error.context_mark is not None and error.context is not None and error.context.startswith(began):
+        return error.context_mark
+    return error.problem_mark or error.context_mark
+
+
 def _sentence(error: MarkedYAMLError) -> str:
-    parts = (error.context, error.problem)
-    return "not valid YAML: " + ", ".join(" ".join(part.split()) for part in parts if part)
+    text = ", ".join(" ".join(part.split()) for part in (error.context, error.problem) if part)
+    hint = next((f"; {hint}" for sign, hint in _HINTS if sign in text), "")
+    return f"not valid YAML: {text}{hint}"
 
 
 def _reader_position(file: str, text: str, error: YAMLError) -> Position:

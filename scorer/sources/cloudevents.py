@@ -110,6 +110,8 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
         data = validate_data(kind, data)
     except ValidationError as error:
         raise Rejected("invalid_data", _summary(error, kind, data)) from None
+    if kind == "lead.merged" and data["into"] == subject:
+        raise Rejected("invalid_data", "data.into is the lead itself; expected the lead that lives on")
     return LeadActivity(identity, source, kind, time, subject, data)
 
 

@@ -8,29 +8,48 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
 
 from scorer.assessment import Evaluation, assess, evaluate
 from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
+from scorer.domain.score import Rating, Route
 from scorer.explanation import contributions
 from scorer.rules import duration
 from scorer.rules.catalogue import Catalogue, suggestion
 from scorer.rules.catalogue import Field as CatalogueField
-from scorer.rules.condition import FieldType, predicate
+from scorer.rules.condition import FieldType, known, predicate
 from scorer.rules.finding import Finding, Position, RulesetError
-from scorer.rules.language import Duration
 from scorer.rules.parse_condition import parse_condition
 from scorer.rules.ruleset import BEHAVIOUR, Ruleset
 from scorer.rules.validation import findings_of
 from scorer.rules.yaml_source import Document, Path, read
 
+_CHOICES = {
+    "rating": tuple(Rating),
+    "route": tuple(Route),
+    "grade": tuple(f"{letter}{figure}" for letter in "ABCD" for figure in range(1, 5)),
+}
+
 START = 20_454 * DAY + DAY * 9 // 24
 """When every test starts: Thursday 2026-01-01, 09:00 UTC, in microseconds since the epoch."""
 
 
-Offset = Duration | Literal[0]
+def _offset(value: object) -> str:
+    if value == 0 or not isinstance(value, str):
+        if value == 0:
+            return "0"
+        raise ValueError("a time is a number and one of s, m, h, d, w, as in 14d, or 0")
+    duration.parse(value)
+    return value
+
+
+Offset = Annotated[
+    str,
+    BeforeValidator(_offset),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": duration.PATTERN}, {"const": 0}]}),
+]
 """Time since the start of the test."""
 
 
@@ -63,6 +82,21 @@ class Expectation(_Part):
     contributions: dict[str, Any] = Field(default_factory=dict, description="Points by rule or signal id.")
     absent: list[str] = Field(default_factory=list, description="Rules and signals that must not contribute.")
 
+    @model_validator(mode="after")
+    def _expects_something(self) -> "Expectation":
+        if not self.model_fields_set - {"after"}:
+            raise ValueError("nothing is expected, so the test would always pass")
+        return self
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+def _one_or_many(schema: dict[str, Any]) -> dict[str, Any]:
+    many = {key: schema.pop(key) for key in ("type", "items", "minItems")}
+    return {"anyOf": [many["items"], many]}
+
 
 class TestCase(_Part):
     """One lead's story."""
@@ -71,13 +105,24 @@ class TestCase(_Part):
 
     name: str = Field(description="What is shown, in words.")
     activities: Annotated[list[GivenActivity], Field(min_length=1)]
-    expect: Expectation | Annotated[list[Expectation], Field(min_length=1)]
+    expect: Annotated[list[Expectation], Field(min_length=1), BeforeValidator(_listed)] = Field(
+        description="What must hold: one mapping, or a list of them with a time each.",
+        json_schema_extra=lambda schema: schema.update(_one_or_many(schema)),
+    )
 
 
 class RuleTestFile(_Part):
     """A file of rule tests (`*_test.yaml`)."""
 
     tests: Annotated[list[TestCase], Field(min_length=1)]
+
+
+_SECTIONS: Mapping[Path, type[BaseModel]] = {
+    (): RuleTestFile,
+    ("tests", "*"): TestCase,
+    ("tests", "*", "activities", "*"): GivenActivity,
+    ("tests", "*", "expect", "*"): Expectation,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +156,21 @@ def _parse(document: Document) -> RuleTestFile:
     try:
         return RuleTestFile.model_validate(document.data)
     except ValidationError as error:
-        raise RulesetError(findings_of(document, error, {})) from error
+        raise RulesetError(findings_of(_with_lists(document), error, _SECTIONS)) from error
+
+
+def _with_lists(document: Document) -> Document:
+    """The document with the positions of a single `expect` as those of a list of one."""
+
+    def listed(path: Path) -> Path:
+        tests = document.data.get("tests")
+        if len(path) > 3 and path[2] == "expect" and isinstance(tests[path[1]].get("expect"), dict):
+            return (*path[:3], 0, *path[3:])
+        return path
+
+    keys = {listed(path): position for path, position in document.keys.items()}
+    values = {listed(path): position for path, position in document.values.items()}
+    return Document(document.file, document.data, keys, values)
 
 
 def _run(test: TestCase, path: Path, document: Document, ruleset: Ruleset) -> Result:
@@ -122,12 +181,11 @@ def _run(test: TestCase, path: Path, document: Document, ruleset: Ruleset) -> Re
     def report(where: Path, code: str, message: str) -> None:
         problems.append(str(Finding(document.position(where), code, message)))
 
-    activities = list(_activities(test, path, report))
-    listed = isinstance(test.expect, list)
-    expectations = test.expect if isinstance(test.expect, list) else [test.expect]
-    moments = [_moment(each.after) for each in expectations]
-    for index, (expected, moment) in enumerate(zip(expectations, moments, strict=True)):
-        at: Path = (*path, "expect", index) if listed else (*path, "expect")
+    activities = list(_activities(test, path, ruleset, report))
+    single = (*path, "expect", 0) not in document.values
+    for index, expected in enumerate(test.expect):
+        moment = _moment(expected.after)
+        at: Path = (*path, "expect") if single else (*path, "expect", index)
         lead = Lead("test")
         for activity in activities:
             if moment is None or activity.time <= moment:
@@ -137,8 +195,10 @@ def _run(test: TestCase, path: Path, document: Document, ruleset: Ruleset) -> Re
                 fired.update(() if assessment.evaluation is None else (assessment.evaluation.routing.id,))
         evaluation = evaluate(lead, ruleset, lead.clock if moment is None else moment)
         fired.add(evaluation.routing.id)
-        for where, message in _differences(expected, at, evaluation, lead, ruleset, report):
-            failures.append(f"{_place(document, where)}: {message}")
+        differences = list(_differences(expected, at, evaluation, lead, ruleset, report))
+        failures += [f"{_place(document, where)}: {message}" for where, message in differences]
+        if differences:
+            failures.append(_points(evaluation, lead))
     position = document.position(path)
     if problems:
         return Result(test.name, position, "error", tuple(problems))
@@ -146,7 +206,7 @@ def _run(test: TestCase, path: Path, document: Document, ruleset: Ruleset) -> Re
     return Result(test.name, position, outcome, tuple(failures), frozenset(fired))
 
 
-def _activities(test: TestCase, path: Path, report: Any) -> Iterator[LeadActivity]:
+def _activities(test: TestCase, path: Path, ruleset: Ruleset, report: Any) -> Iterator[LeadActivity]:
     time = START
     for index, given in enumerate(test.activities):
         at: Path = (*path, "activities", index)
@@ -165,8 +225,25 @@ def _activities(test: TestCase, path: Path, report: Any) -> Iterator[LeadActivit
             where = ".".join(map(str, first["loc"]))
             report((*at, "data"), "wrong-type", f"data.{where}: {first['msg']}")
             continue
+        _check_custom(data, at, ruleset, report)
         for number in range(given.times):
             yield LeadActivity(f"{index}-{number}", "test", kind, time, "test", data)
+
+
+def _check_custom(data: Mapping[str, object], path: Path, ruleset: Ruleset, report: Any) -> None:
+    # In production such a value is unknown and nothing more; in a test it is a slip.
+    custom = data.get("custom")
+    for name, value in custom.items() if isinstance(custom, Mapping) else ():
+        at: Path = (*path, "data", "custom", name)
+        field = ruleset.own_fields.get(name)
+        if field is None:
+            hint = suggestion(name, tuple(ruleset.own_fields)) or "; declare it under `fields`"
+            report(at, "unknown-field", f"unknown field `{name}`{hint}")
+        elif value is not None and known(field.type, value) is None:
+            report(at, "wrong-type", f"`{name}` is of type {field.type}, not {value!r}")
+        elif field.choices and value is not None and value not in field.choices:
+            hint = suggestion(str(value), field.choices) or f"; it is one of {', '.join(field.choices)}"
+            report(at, "impossible-value", f"`{name}` is never `{value}`{hint}")
 
 
 def _differences(
@@ -205,7 +282,7 @@ def _compare(
             yield path, f"`{name}` expected nothing, found {value}"
         return
     kind = FieldType.STRING if name in ("rating", "grade", "route", "queue", "routing") else FieldType.INTEGER
-    catalogue: Catalogue = {name: CatalogueField(name, kind)}
+    catalogue: Catalogue = {name: CatalogueField(name, kind, choices=_CHOICES.get(name, ()))}
     problems: list[str] = []
 
     def collect(where: Path, code: str, message: str) -> None:
@@ -246,12 +323,18 @@ def _no_rule(name: str, ids: frozenset[str]) -> str:
     return f"no rule or signal `{name}` in the ruleset{suggestion(name, tuple(sorted(ids)))}"
 
 
-def _moment(after: Offset | None) -> int | None:
+def _points(evaluation: Evaluation, lead: Lead) -> str:
+    found = contributions(evaluation.scored, lead)
+    points = ", ".join(f"{each.rule} {each.points:+}" for each in found) or "none"
+    return f"points found: {points}"
+
+
+def _moment(after: str | None) -> int | None:
     return None if after is None else START + _microseconds(after)
 
 
-def _microseconds(offset: Offset) -> int:
-    return offset if isinstance(offset, int) else duration.parse(offset)
+def _microseconds(offset: str) -> int:
+    return 0 if offset == "0" else duration.parse(offset)
 
 
 def _place(document: Document, path: Path) -> str:

@@ -59,7 +59,7 @@ async def faulty_commit(self):
     at("after commit")
 AIOKafkaProducer.start, AIOKafkaProducer.send_batch = faulty_start, faulty_send
 AIOKafkaProducer.commit_transaction = faulty_commit
-from scorer.cli import main
+from scorer.__main__ import main
 sys.argv = ["scorer", *sys.argv[5:]]
 main()
 """

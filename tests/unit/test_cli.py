@@ -1,6 +1,7 @@
 """The command line, as the shell sees it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,52 @@ def test_score_names_bad_lines_leaves_them_out_and_exits_3(rules: Path, tmp_path
 def test_score_of_a_missing_file_is_wrong_usage(rules: Path) -> None:
     done = scorer("score", "--rules", str(rules), "--input", "/nowhere/in.jsonl")
     assert (done.returncode, done.stderr) == (2, b"error: /nowhere/in.jsonl: No such file or directory\n")
+
+
+def test_score_never_empties_its_own_input(rules: Path, tmp_path: Path) -> None:
+    source, link = tmp_path / "in.jsonl", tmp_path / "link.jsonl"
+    source.write_text(event(1, url="/"))
+    link.symlink_to(source)
+    for output in (source, link):
+        done = scorer("score", "--rules", str(rules), "--input", str(source), "--output", str(output))
+        assert (done.returncode, done.stderr) == (
+            2,
+            f"error: {output}: is the input as well; writing would empty it\n".encode(),
+        )
+    assert source.read_text() == event(1, url="/")
+
+
+def test_an_output_that_cannot_be_written_is_one_line(rules: Path) -> None:
+    for command in ("check", "test", "score --rules"):
+        line = f"{sys.executable} -m scorer {command} {rules} > /dev/full"
+        source = event(1, url="/").encode()
+        done = subprocess.run(
+            ["bash", "-c", line], input=source, capture_output=True, cwd=ROOT, timeout=120, check=False
+        )
+        assert done.returncode == 1
+        assert b"Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_closed_input_is_named(rules: Path) -> None:
+    line = f"{sys.executable} -m scorer score --rules {rules} <&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, cwd=ROOT, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (2, b"error: stdin is closed; name a file\n")
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(rules: Path) -> None:
+    os.mkfifo(rules / "pipe.yaml")
+    (rules / "zero.yaml").symlink_to("/dev/zero")
+    done = scorer("check", str(rules))
+    assert done.returncode == 1
+    assert b"pipe.yaml:1:1: error: cannot be read: not a regular file" in done.stdout
+    (rules / "pipe.yaml").unlink()
+    assert b"zero.yaml:1:1: error: cannot be read: not a regular file" in scorer("check", str(rules)).stdout
+    (rules / "zero.yaml").unlink()
+    os.mkfifo(rules / "pipe_test.yaml")
+    done = scorer("test", str(rules))
+    assert done.returncode == 1
+    assert b"not a regular file" in done.stdout + done.stderr
 
 
 def test_score_into_a_closed_pipe_ends_quietly(rules: Path) -> None:

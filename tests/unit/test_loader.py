@@ -38,7 +38,7 @@ def scoring(condition: str) -> str:
         ),
         (
             HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1.5}\n",
-            "1.yaml:6:38: error: `points` must be a valid integer, not `1.5`",
+            "1.yaml:6:38: error: `points` must be a valid integer, not 1.5",
         ),
         (
             HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1, half_life: soon}\n",
@@ -60,11 +60,33 @@ def scoring(condition: str) -> str:
         ),
         (
             HEAD + "routing:\n  - {id: a, route: trash}\n",
-            "1.yaml:4:20: error: `route` must be 'discard', 'nurture' or 'sales', not `trash`",
+            "1.yaml:4:20: error: `route` must be 'discard', 'nurture' or 'sales', not \"trash\"",
         ),
         (HEAD + ROUTE + "ruleset: again\n", "1.yaml:5:1: error: `ruleset` is given twice; the first is in line 1"),
         ("- a\n", "1.yaml:1:1: error: a rule file is a mapping of sections"),
         ("ruleset: [\n", "1.yaml:2:1: error: not valid YAML"),
+        (HEAD + ROUTE + "fields\n  x: 1\n", "1.yaml:5:1: error: not valid YAML: while scanning a simple key"),
+        (HEAD + ROUTE + "description: it's: so\n", "put quotes around a text that has a colon in it"),
+        (HEAD + ROUTE + "fields:\n\tx: {type: string}\n", "tabs are not allowed; use blanks"),
+        (
+            HEAD + ROUTE + "description: 'never closed\nfields: {}\n",
+            "1.yaml:5:14: error: not valid YAML: while scanning",
+        ),
+        (
+            HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1, half_life: 30}\n",
+            "1.yaml:6:52: error: `half_life` must be a duration: a number and one of s, m, h, d, w, as in 14d",
+        ),
+        (
+            HEAD + ROUTE + "signals:\n  a: {activity: chat_started, points: 1}\n",
+            "a type of your own is written in full, as in lead.chat_started",
+        ),
+        (HEAD + ROUTE + "fields: {x: !!python/name:os.system x}\n", "1.yaml:5:13: error: the tag"),
+        (HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1_000}\n", 'not "1_000"'),
+        (
+            HEAD + ROUTE + "scoring:\n  c:\n    rules:\n      - {id: a, points: 1}\n      - {id: b, points: 2}\n",
+            "1.yaml:8:9: error: `a` has no `when`, so the rules after it can never apply",
+        ),
+        (HEAD + ROUTE + "scoring:\n  c: {rules: []}\n", "1.yaml:6:14: error: `rules` must not be empty"),
         ("a: 1\n---\nb: 2\n", "1.yaml:3:1: error: more than one document"),
         (b"ruleset: \xff\xfe\n", "1.yaml:1:10: error: the file is not UTF-8 text"),
         (b"ruleset: a\x00b\n", "1.yaml:1:11: error: "),
@@ -75,7 +97,7 @@ def scoring(condition: str) -> str:
             + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)),
             "error: more than 100,000 values, once its aliases are unfolded",
         ),
-        (b"#" * ((1 << 18) + 1), "1.yaml:1:1: error: the file has 262,145 bytes; 262,144 are allowed"),
+        (b"#" * ((1 << 18) + 1), "1.yaml:1:1: error: the file is larger than the 262,144 bytes that are allowed"),
         (HEAD + ROUTE + "fields: {x: !!binary aGk=}\n", "1.yaml:5:13: error: "),
     ],
 )
@@ -99,9 +121,11 @@ def test_a_mistake_is_named_with_its_place(text: str | bytes, expected: str) -> 
         ("{profile.country: ~}", "absence is {exists: false}"),
         ("{profile.company: {matches: '('}}", "is not an RE2 expression: missing )"),
         ("{profile.employees: {between: [9, 2]}}", "low 9 is above high 2"),
+        ("{or: [{rating: hot}]}", "unknown field `or`; did you mean any?"),
+        ("{profile.employees: {in: 50}}", "profile.employees: in takes a list of values, not 50"),
         ("{any: {}}", "`any` takes a list of conditions"),
         ("{}", "an empty condition always holds; leave it out if that is meant"),
-        ("hot", "`when` must be a valid dictionary, not `hot`"),
+        ("hot", '`when` must be a valid dictionary, not "hot"'),
         ("{profile.is_competitor: yes}", "eq takes a value of type boolean, not 'yes'"),
     ],
 )

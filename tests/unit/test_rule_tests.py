@@ -1,5 +1,7 @@
 """Rule tests: pass, fail and error are told apart, and failures say what was found and where."""
 
+import pytest
+
 from scorer.tuning.rule_tests import Result, run_tests
 from tests.factory import ruleset
 
@@ -23,7 +25,10 @@ def test_a_test_passes_when_everything_expected_is_found() -> None:
         STORY % "{rating: warm, grade: B2, route: nurture, routing: keep-warm, queue: ~, score: 30, fit: {gte: 20}, "
         "criteria: {budget: 20, behaviour: {between: [5, 15]}}, contributions: {pricing: 10}, absent: [careers]}"
     )
-    assert (result.outcome, result.details) == ("fail", ("a_test.yaml:7: `grade` expected B2, found B3",))
+    assert (result.outcome, result.details) == (
+        "fail",
+        ("a_test.yaml:7: `grade` expected B2, found B3", "points found: budget-approved +20, pricing +10"),
+    )
     (result,) = results(STORY % "{rating: warm, grade: B3}")
     assert (result.outcome, result.details) == ("pass", ())
 
@@ -40,6 +45,7 @@ def test_a_failure_shows_expected_and_found_with_the_line() -> None:
         "a_test.yaml:13: `trial` did not contribute",
         "a_test.yaml:8: `rating` expected hot, found warm",
         "a_test.yaml:9: `score` expected gte 50 and lt 60, found 30",
+        "points found: budget-approved +20, pricing +10",
     ]
 
 
@@ -74,3 +80,36 @@ def test_a_file_that_is_no_test_file_is_one_error() -> None:
         (result,) = results(text)
         assert result.outcome == "error"
         assert result.details[0].startswith("a_test.yaml:")
+
+
+@pytest.mark.parametrize(
+    ("expect", "finding"),
+    [
+        ("{ratingg: hot}", "a_test.yaml:7:14: error: unknown key `ratingg`; did you mean rating?"),
+        ("[{ratingg: hot}]", "a_test.yaml:7:15: error: unknown key `ratingg`; did you mean rating?"),
+        ("{rating: hott}", "a_test.yaml:7:14: error: `rating` is never `hott`; did you mean hot?"),
+        ("{route: sale}", "a_test.yaml:7:14: error: `route` is never `sale`; did you mean sales?"),
+        ("{grade: Z9}", "a_test.yaml:7:14: error: `grade` is never `Z9`; it is one of A1"),
+        ("{}", "a_test.yaml:7:5: error: nothing is expected, so the test would always pass"),
+        ("{after: 0d, score: 1}", "a_test.yaml:7:21: error: `0d` is out of range"),
+        ("{after: 5, score: 1}", "a_test.yaml:7:21: error: a time is a number and one of s, m, h, d, w"),
+    ],
+)
+def test_a_slip_in_an_expectation_is_an_error_with_its_place(expect: str, finding: str) -> None:
+    (result,) = results(STORY % expect)
+    assert result.outcome == "error"
+    assert len(result.details) == 1
+    assert result.details[0].startswith(finding)
+
+
+def test_a_custom_value_that_the_rules_cannot_know_is_an_error() -> None:
+    (result,) = results(
+        "tests:\n  - name: x\n    activities:\n"
+        "      - {type: profile_updated, data: {custom: {instaled_base: 1}}}\n"
+        "      - {type: profile_updated, data: {custom: {installed_base: many}}}\n"
+        "    expect: {rating: cold}\n"
+    )
+    assert result.details == (
+        "a_test.yaml:4:49: error: unknown field `instaled_base`; did you mean installed_base?",
+        "a_test.yaml:5:49: error: `installed_base` is of type integer, not 'many'",
+    )
