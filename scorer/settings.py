@@ -17,7 +17,7 @@ OptionalFile = Path | None
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the message is one line that names the variable."""
+    """A setting is wrong; the message is one line that names the variable or the file."""
 
 
 class Settings(BaseSettings):
@@ -96,6 +96,9 @@ class Settings(BaseSettings):
 
     def _check_bootstrap(self) -> None:
         for server in self.bootstrap_servers.split(","):
+            scheme, separator, _ = server.strip().partition("://")
+            if separator:
+                raise _wrong("bootstrap_servers", f"has {server.strip()!r}; expected host:port, without {scheme}://")
             host, colon, port = server.strip().rpartition(":")
             if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
                 raise _wrong("bootstrap_servers", f"has {server.strip()!r}; expected host:port")
@@ -143,10 +146,9 @@ class Settings(BaseSettings):
 
 def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
     """The settings from the environment, then from the file (where it exists), then the defaults; `overrides` win over
-    all. Raises `SettingsError`, whose message is one line that names the variable."""
+    all. Raises `SettingsError`, whose message is one line that names the variable or the file."""
     known = [variable(name) for name in Settings.model_fields]
-    file_names = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
-    _check_names([*os.environ, *file_names], known)
+    _check_names([*os.environ, *_names_in(env_file)], known)
     try:
         settings = Settings(_env_file=env_file, **overrides)
     except ValidationError as error:
@@ -159,6 +161,17 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
+
+
+def _names_in(env_file: Path | None) -> Iterable[str]:
+    if env_file is None or not env_file.is_file():
+        return ()
+    try:
+        return dotenv_values(env_file)
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{env_file} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"{env_file} cannot be read: {error.strerror}") from None
 
 
 def _check_names(names: Iterable[str], known: list[str]) -> None:

@@ -5,12 +5,13 @@ import sys
 import time
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from scorer.cli.common import ExitStatus, say
 from scorer.domain.instant import from_datetime
+from scorer.rules.catalogue import suggestion
 from scorer.rules.duration import parse as parse_duration
 from scorer.stream.position import Position
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
     from scorer.stream.replay import Outcome
 
 app = typer.Typer(help="Dead letters: look at them, send them back.", no_args_is_help=True)
+
+REASONS: Final = (
+    *("empty_value", "not_utf8", "not_json", "not_an_object", "too_large", "too_deep", "number_out_of_range"),
+    *("bad_header", "unsupported_content_type", "unsupported_specversion", "missing_attribute", "invalid_attribute"),
+    *("unknown_type", "invalid_time", "time_in_future", "invalid_data", "null_key", "key_mismatch", "internal_error"),
+    "unknown",
+)
+"""The reasons that this software gives, and the one shown for a record that is no dead letter of ours."""
 
 
 class Format(StrEnum):
@@ -81,6 +90,7 @@ def list_(
     from scorer.cli.kafka import run_or_exit, settings_or_exit
 
     settings = settings_or_exit()
+    _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key)
     found = run_or_exit(_find(settings, wanted, 0 if counts else limit, pending=pending), settings)
     as_json = format_ is Format.JSON
@@ -115,6 +125,7 @@ def replay(
         say("error: say which dead letters: --reason, --since, --until, --key or --offset; or else --all, alone")
         raise typer.Exit(ExitStatus.USAGE)
     settings = settings_or_exit()
+    _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key, frozenset(offset or ()))
     found = run_or_exit(_find(settings, wanted, limit, pending=True), settings)
     outcome = Outcome(already=found.replayed)
@@ -143,6 +154,21 @@ def replay(
         say(f"{position} stays: {problem}")
     if outcome.refused:
         raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _check_reasons(reasons: list[str] | None, settings: "Settings") -> None:
+    """End the command where a reason is none of ours and no dead letter has it: nothing found would be no news."""
+    from scorer.cli.kafka import run_or_exit
+
+    unknown = [reason for reason in reasons or () if reason not in REASONS]
+    if not unknown:
+        return
+    occurring = run_or_exit(_find(settings, _filter(unknown, None, None, None), 0, pending=False), settings).matching
+    for reason in unknown:
+        if reason not in occurring:
+            hint = suggestion(reason, REASONS) or f"; the reasons are {', '.join(REASONS)}"
+            say(f"error: --reason {reason!r} is no reason, and no dead letter has it{hint}")
+            raise typer.Exit(ExitStatus.USAGE)
 
 
 def _filter(

@@ -14,6 +14,7 @@ from scorer.domain.instant import SECOND, to_text
 from scorer.stream.dead_letter_queue import DeadLetter, Found
 
 _COLUMNS: Final = ("record", "when", "reason", "lead", "from", "replayed", "detail")
+_LEAD_WIDTH: Final = 40
 
 
 def print_letters(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
@@ -79,7 +80,7 @@ def _row(letter: DeadLetter) -> tuple[str, ...]:
         str(letter.position),
         _when(letter),
         _readable(letter.reason),
-        _key(letter),
+        _shortened(_key(letter)),
         "-" if letter.origin is None else _readable(str(letter.origin)),
         "yes" if letter.replayed else "no",
         _readable(detail),
@@ -95,6 +96,11 @@ def _key(letter: DeadLetter) -> str:
         return "-"
     text = letter.readable_key
     return ascii(letter.key) if text is None else _readable(text)
+
+
+def _shortened(text: str) -> str:
+    # A plain column is as wide as its widest cell: one long key would pad every row.
+    return text if len(text) <= _LEAD_WIDTH else f"{text[: _LEAD_WIDTH - 1]}…"
 
 
 def _readable(text: str) -> str:

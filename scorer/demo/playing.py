@@ -1,6 +1,7 @@
 """Playing records into Kafka, at a steady rate or as fast as the service takes them."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -8,12 +9,19 @@ from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from scorer.demo.market import HEADERS, Record
 from scorer.demo.state import DemoState
 
 MOST_AHEAD: Final = 20_000
 """How many activities may wait for the service; more would only fill the broker's memory."""
+
+LARGEST: Final = 1_048_588
+"""Bytes that the embedded broker takes in one batch, a record with all around it: Kafka's `message.max.bytes`."""
+
+TOO_LARGE: Final = logging.getLogger(f"{__name__}.too_large")
+"""A warning for each line that is left out, `F:LINE: …`: whoever holds the screen knows when it can be printed."""
 
 _TICK: Final = 0.02  # seconds
 _BURST: Final = 500
@@ -36,7 +44,8 @@ _profile = msgspec.json.Decoder(_Profile).decode
 
 
 def file_records(path: Path) -> Iterator[Record]:
-    """The records of a JSON Lines file of activities, keyed by their lead."""
+    """The records of a JSON Lines file of activities, keyed by their lead. Those that the broker would refuse are left
+    out, with a warning in `TOO_LARGE`."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             value = line.strip()
@@ -45,6 +54,10 @@ def file_records(path: Path) -> Iterator[Record]:
             except (msgspec.DecodeError, UnicodeError):
                 # Sent all the same: the service says what is wrong with it.
                 key = f"line-{number}".encode()
+            # Not left to the broker: after a refusal it takes no more from an idempotent producer.
+            if DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, HEADERS) > LARGEST:
+                TOO_LARGE.warning("%s:%d: too large for the embedded broker, not played", path, number)
+                continue
             yield Record(key, value, HEADERS)
 
 

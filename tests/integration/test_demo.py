@@ -123,6 +123,20 @@ def test_a_file_is_played_to_its_end_and_bad_lines_are_counted(demo: Callable[..
     run.assert_nothing_left()
 
 
+def test_a_line_that_the_broker_would_refuse_is_named_and_left_out(demo: Callable[..., Demo], tmp_path: Path) -> None:
+    path = tmp_path / "input.jsonl"
+    # As large as the broker takes them, one larger than it does, one larger than the client does.
+    path.write_bytes(b"\n".join([b"bad", b"x" * 1_048_400, b"x" * 1_048_600, b"x" * (1 << 24), b"bad"]))
+    run = demo("--input", str(path), "--rate", "0")
+    assert run.wait() == 0, run.err.read_text()
+    assert run.err.read_text().splitlines() == [
+        f"{path}:{line}: too large for the embedded broker, not played" for line in (3, 4)
+    ]
+    assert "3 of 3 activities processed" in run.text()
+    assert run.text().endswith("\n2 lines too large, not played\n")
+    run.assert_nothing_left()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_the_middle_ends_it_in_good_order(demo: Callable[..., Demo], number: signal.Signals) -> None:
     run = demo()
@@ -201,9 +215,21 @@ def test_what_a_killed_demo_left_is_cleared_by_the_next(demo: Callable[..., Demo
     remains = tmp_path / ".scorer-demo" / "broker-old"
     remains.mkdir(parents=True)
     (remains / "data").write_text("old")
+    (tmp_path / ".scorer-demo" / "lock").write_text("scorer demo holds this file while it runs\n")
     run = demo("--events", "50", "--rate", "0")
     assert run.wait() == 0, run.err.read_text()
     run.assert_nothing_left()
+
+
+def test_somebody_elses_folder_is_refused_in_one_line(demo: Callable[..., Demo], tmp_path: Path) -> None:
+    theirs = tmp_path / ".scorer-demo" / "notes.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("mine")
+    run = demo("--events", "50")
+    assert run.wait() == 1
+    (line,) = run.err.read_text().splitlines()
+    assert line.startswith(f"error: {theirs.parent} holds files that no demo made")
+    assert theirs.read_text() == "mine"
 
 
 def test_wrong_rules_end_it_before_anything_starts(tmp_path: Path) -> None:

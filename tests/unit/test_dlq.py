@@ -2,7 +2,9 @@
 
 import io
 import json
+import re
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +12,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from scorer.cli import app, dlq_output
+from scorer.cli import app, dlq, dlq_output
 from scorer.domain.instant import SECOND
-from scorer.settings import load_settings
-from scorer.stream.dead_letter_queue import DeadLetter, Filter, Found, Origin, dead_letter_of, mark_of
+from scorer.settings import Settings, load_settings
+from scorer.stream.dead_letter_queue import UNKNOWN, DeadLetter, Filter, Found, Origin, dead_letter_of, mark_of
+from scorer.stream.dead_letters import INTERNAL_ERROR
 from scorer.stream.position import Position
 from scorer.stream.replay import obstacle
 
@@ -138,6 +141,54 @@ def test_a_wrong_setting_exits_2() -> None:
     result = CliRunner().invoke(app, ["dlq", "list"], env={"SCORER_BOOTSTRAP_SERVERS": "nowhere"})
     assert (result.exit_code, result.stdout) == (2, "")
     assert "SCORER_BOOTSTRAP_SERVERS has 'nowhere'" in result.stderr
+
+
+def test_the_known_reasons_are_those_given_and_those_in_the_manual() -> None:
+    root = Path(__file__).parents[2]
+    given = {INTERNAL_ERROR, UNKNOWN}
+    for source in (root / "scorer" / "sources").glob("*.py"):
+        given.update(re.findall(r'Rejected\(\s*"([a-z0-9_]+)"', source.read_text()))
+    assert set(dlq.REASONS) == given
+    manual = (root / "docs" / "operations.md").read_text()
+    assert [reason for reason in dlq.REASONS if reason != UNKNOWN and f"`{reason}`" not in manual] == []
+
+
+@pytest.mark.parametrize("command", [["list"], ["replay", "--dry-run"]])
+@pytest.mark.parametrize(
+    ("reason", "status", "message"),
+    [
+        ("not_jsn", 2, "error: --reason 'not_jsn' is no reason, and no dead letter has it; did you mean not_json?\n"),
+        ("qqqqq", 2, "error: --reason 'qqqqq' is no reason, and no dead letter has it; the reasons are empty_value, "),
+        ("theirs", 0, ""),
+        ("too_deep", 0, ""),
+    ],
+)
+def test_a_reason_that_is_none_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, command: list[str], reason: str, status: int, message: str
+) -> None:
+    async def find(_: Settings, wanted: Filter, __: int | None, *, pending: bool) -> Found:
+        # One dead letter, of a reason that is none of ours, from long ago.
+        there = letter(reason="theirs")
+        return Found([], Counter([there.reason] if wanted.matches(there) else []), 0, [])
+
+    monkeypatch.setattr(dlq, "_find", find)
+    result = CliRunner().invoke(app, ["dlq", *command, "--since", "1d", "--reason", "null_key", "--reason", reason])
+    assert result.exit_code == status, result.output
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == (1 if message else 0)
+
+
+@pytest.mark.parametrize("key", [b"k" * 5000, b"\xff" * 5000])
+def test_a_long_key_does_not_pad_the_table(capsys: pytest.CaptureFixture[str], key: bytes) -> None:
+    letters = [letter(key=key), letter(key=b"k" * 40)]
+    dlq_output.print_letters(letters, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 160
+    assert "k" * 40 in lines[2]
+    assert "…" in lines[1]
+    dlq_output.print_letters(letters[:1], as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["key"] == key.decode() if key.isascii() else len(shown["key_base64"]) > 5000
 
 
 NASTY = "\x1b[31m [bold]x[/bold]\r\n"

@@ -44,6 +44,10 @@ def test_environment_wins_over_file_wins_over_default(monkeypatch: pytest.Monkey
         ({"HTTP_PORT": "70000"}, "SCORER_HTTP_PORT is '70000': input should be less than or equal to 65535"),
         ({"ENGINE": "fast"}, "SCORER_ENGINE is 'fast': input should be 'durable' or 'compiled'"),
         ({"BOOTSTRAP_SERVERS": "a:1,b"}, "SCORER_BOOTSTRAP_SERVERS has 'b'; expected host:port"),
+        (
+            {"BOOTSTRAP_SERVERS": "a:1, http://x:1"},
+            "SCORER_BOOTSTRAP_SERVERS has 'http://x:1'; expected host:port, without http://",
+        ),
         ({"BOOTSTRAP_SERVERS": ":9092"}, "SCORER_BOOTSTRAP_SERVERS has ':9092'"),
         ({"ACTIVITY_TOPIC": "lead activity"}, "SCORER_ACTIVITY_TOPIC is 'lead activity'"),
         ({"ROUTING_TOPIC": "lead.activity"}, "SCORER_ROUTING_TOPIC is 'lead.activity', the same as SCORER_ACTIVITY"),
@@ -82,6 +86,13 @@ def test_a_near_miss_in_the_file_is_found_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SCORER_GROUPS=a\n")
     with pytest.raises(SettingsError, match="did you mean SCORER_GROUP"):
         load_settings()
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes("SCORER_GROUP=größe\n".encode("latin-1"))
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == ".env is not UTF-8 (byte 15); save it as UTF-8"
 
 
 def test_other_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
