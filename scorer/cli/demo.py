@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +39,6 @@ def demo(
     from rich.console import Console
 
     from scorer.demo.errors import DemoError
-    from scorer.demo.playing import TOO_LARGE
     from scorer.demo.screen import screen_for
     from scorer.demo.session import Options, run_session
     from scorer.demo.state import DemoState, Service
@@ -53,44 +52,19 @@ def demo(
     options = Options(rules, ruleset.engine_name, events, input_file, seed, leads, rate)
     failure = None
     try:
-        with _told_at_the_end(TOO_LARGE) as too_large:
-            asyncio.run(_until_stopped(run_session(options, state, screen_for(console))))
+        asyncio.run(_until_stopped(run_session(options, state, screen_for(console))))
     except DemoError as error:
         failure = error
     except KeyboardInterrupt:
         say("stopped at once")
         raise typer.Exit(130) from None
+    for line in state.left_out:
+        say(line)
     if failure is None or state.sent:
         console.print(summary(state), soft_wrap=True, markup=False, highlight=False)
-        if too_large:
-            left_out = f"{len(too_large):,} line{'' if len(too_large) == 1 else 's'} too large, not played"
-            console.print(f"\n{left_out}", soft_wrap=True, markup=False, highlight=False)
     if failure is not None:
         say(f"error: {failure}")
         raise typer.Exit(ExitStatus.FINDINGS)
-
-
-class _Keep(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-
-
-@contextlib.contextmanager
-def _told_at_the_end(logger: logging.Logger) -> Iterator[list[str]]:
-    """What the logger says, on stderr at the end: before, it would be printed across the view."""
-    handler = _Keep()
-    logger.addHandler(handler)
-    logger.propagate = False
-    try:
-        yield handler.messages
-    finally:
-        logger.removeHandler(handler)
-        for message in handler.messages:
-            say(message)
 
 
 async def _until_stopped(session: Coroutine[object, object, None]) -> None:

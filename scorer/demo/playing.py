@@ -1,7 +1,6 @@
 """Playing records into Kafka, at a steady rate or as fast as the service takes them."""
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -19,9 +18,6 @@ MOST_AHEAD: Final = 20_000
 
 LARGEST: Final = 1_048_588
 """Bytes that the embedded broker takes in one batch, a record with all around it: Kafka's `message.max.bytes`."""
-
-TOO_LARGE: Final = logging.getLogger(f"{__name__}.too_large")
-"""A warning for each line that is left out, `F:LINE: …`: whoever holds the screen knows when it can be printed."""
 
 _TICK: Final = 0.02  # seconds
 _BURST: Final = 500
@@ -43,9 +39,9 @@ _subject = msgspec.json.Decoder(_Subject).decode
 _profile = msgspec.json.Decoder(_Profile).decode
 
 
-def file_records(path: Path) -> Iterator[Record]:
+def file_records(path: Path, left_out: list[str]) -> Iterator[Record]:
     """The records of a JSON Lines file of activities, keyed by their lead. Those that the broker would refuse are left
-    out, with a warning in `TOO_LARGE`."""
+    out, and said so in `left_out`."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             value = line.strip()
@@ -56,7 +52,7 @@ def file_records(path: Path) -> Iterator[Record]:
                 key = f"line-{number}".encode()
             # Not left to the broker: after a refusal it takes no more from an idempotent producer.
             if DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, HEADERS) > LARGEST:
-                TOO_LARGE.warning("%s:%d: too large for the embedded broker, not played", path, number)
+                left_out.append(f"{path}:{number}: too large for the embedded broker, not played")
                 continue
             yield Record(key, value, HEADERS)
 

@@ -47,11 +47,11 @@ class Options:
     leads: int | None = None
     rate: float = 500.0
 
-    def records(self, today: datetime) -> Iterator[Record]:
-        """The records to play. The market's events lie in the past, up to the midnight before `today`: the service
-        refuses what has not happened yet."""
+    def records(self, today: datetime, left_out: list[str]) -> Iterator[Record]:
+        """The records to play; what cannot be played goes to `left_out`, a line each. The market's events lie in the
+        past, up to the midnight before `today`: the service refuses what has not happened yet."""
         if self.input is not None:
-            return islice(file_records(self.input), self.events)
+            return islice(file_records(self.input, left_out), self.events)
         leads = self.leads
         if leads is None:
             leads = _MOST_LEADS if self.events is None else self.events // _EVENTS_A_LEAD
@@ -137,7 +137,7 @@ class _Session:
             ]
             self._began = asyncio.get_running_loop().time()
             self._enter("playing")
-            records = self._options.records(datetime.now(UTC))
+            records = self._options.records(datetime.now(UTC), self._state.left_out)
             with _knowing(broker):
                 ends = await play(records, producer, ACTIVITY, self._options.rate, self._state)
                 self._enter("waiting for the rest")

@@ -43,7 +43,7 @@ class HotLead(NamedTuple):
 @dataclass(slots=True)
 class DemoState:
     """Figures of a demo. `seconds`: since the first activity was sent. `rates`: activities a second, the newest last.
-    `hot`: leads hot now, the latest last."""
+    `hot`: leads hot now, the latest last. `left_out`: what was not played and why, a line each."""
 
     service: Service = field(default_factory=Service)
     phase: str = "starting"
@@ -58,6 +58,7 @@ class DemoState:
     counts: Counter[tuple[Rating, Route]] = field(default_factory=Counter)
     hot: dict[str, HotLead] = field(default_factory=dict)
     companies: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def decide(self, decision: RoutingDecision) -> None:
         """Take in a published decision."""

@@ -19,7 +19,14 @@ def progress_line(state: DemoState) -> str:
 
 def summary(state: DemoState) -> str:
     """What came out. Several lines."""
-    return "\n".join(_lines(state))
+    return "\n".join([*_lines(state), *_left_out(state)])
+
+
+def _left_out(state: DemoState) -> Iterator[str]:
+    count = len(state.left_out)
+    if count:
+        yield ""
+        yield f"{count:,} line{'' if count == 1 else 's'} too large, not played"
 
 
 def _lines(state: DemoState) -> Iterator[str]:
