@@ -4,20 +4,16 @@ Its own parsing is passed by, for it drops a whole batch on one bad record; its 
 transactions. What can go wrong in the handler is only ours to handle: it swallows exceptions and moves on.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import KafkaError
-from faststream import AckPolicy, FastStream
+from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
-from faststream.specification import AsyncAPI
 
-from scorer import __doc__ as about
-from scorer.domain.activity import Envelope
-from scorer.domain.decision import RoutingDecision
 from scorer.settings import Settings
 from scorer.stream.client import CLIENT_ID, security, servers
 from scorer.stream.rebalance import Partitions
@@ -28,9 +24,9 @@ Records = tuple["ConsumerRecord[bytes, bytes]", ...]
 
 
 class Subscription:
-    """The FastStream application with its one subscriber. Needs no broker until `start`."""
+    """The FastStream broker with its one subscriber. Needs no Kafka until `start`."""
 
-    def __init__(self, settings: Settings, partitions: Partitions | None) -> None:
+    def __init__(self, settings: Settings, partitions: Partitions) -> None:
         self._partitions = partitions
         self.broker = KafkaBroker(
             servers(settings),
@@ -61,18 +57,8 @@ class Subscription:
             parser=_raw_message,
             decoder=_raw_records,
             no_reply=True,
-            title="activities",
-            description="Activities of leads, CloudEvents 1.0, key = lead id.",
         )
         self._subscriber(self._consume)
-        self.broker.publisher(
-            settings.routing_topic,
-            schema=RoutingDecision,
-            title="decisions",
-            description="Routing decisions, CloudEvents 1.0 in binary mode, key = lead id.",
-        )
-        specification = AsyncAPI(title="lead-scorer", version="0.1.0", description=about)
-        self.app = FastStream(self.broker, specification=specification, logger=None)
 
     async def start(self) -> None:
         """Connect and join the group. Raises `KafkaError`."""
@@ -101,10 +87,8 @@ class Subscription:
                 return f"the consumer's {name.strip('_').replace('_', ' ')} ended"
         return None
 
-    async def _consume(self, activities: Envelope) -> None:
-        # The annotation is for the AsyncAPI document only: types are not applied, what comes is the raw batch.
-        assert self._partitions is not None
-        await self._partitions.dispatch(cast(Records, activities))
+    async def _consume(self, records: Records) -> None:
+        await self._partitions.dispatch(records)
 
 
 async def _raw_message(records: Records) -> StreamMessage[Any]:

@@ -15,14 +15,13 @@ from scorer.domain.decision import RoutingDecision
 from scorer.domain.lead import Lead
 from scorer.rules.engine import default_engine
 from scorer.ruleset_files import load_ruleset
-from scorer.settings import load_settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.stream.recovery import Progress, restore
 from scorer.stream.store import LeadStore
 from tests.faults.group import positions
 from tests.integration.kafka import Kafka, Names
-from tests.integration.service import RULES
+from tests.integration.service import RULES, settings_for
 
 _RESTORE_SECONDS = 30.0
 
@@ -141,14 +140,7 @@ def _states(wanted: Mapping[str, Lead], got: Mapping[str, Lead]) -> list[str]:
 
 
 def _restored(kafka: Kafka, names: Names) -> dict[str, Lead]:
-    settings = load_settings(
-        None,
-        bootstrap_servers=kafka.bootstrap,
-        rules=RULES,
-        activity_topic=names.activity,
-        state_topic=names.state,
-        group=names.group,
-    )
+    settings = settings_for(kafka, names)
 
     async def read() -> dict[str, Lead]:
         leads: dict[str, Lead] = {}

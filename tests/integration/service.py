@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scorer.settings import Settings, load_settings
 from tests.integration.kafka import DEADLINE, Kafka, Names
 
 T = TypeVar("T")
@@ -85,6 +86,20 @@ class Service:
         """SIGTERM, and the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(DEADLINE)
+
+
+def settings_for(kafka: Kafka, names: Names) -> Settings:
+    """The settings that the service runs with."""
+    return load_settings(
+        None,
+        bootstrap_servers=kafka.bootstrap,
+        rules=RULES,
+        activity_topic=names.activity,
+        routing_topic=names.routing,
+        dead_letter_topic=names.dead_letters,
+        state_topic=names.state,
+        group=names.group,
+    )
 
 
 @contextmanager

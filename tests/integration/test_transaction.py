@@ -5,29 +5,20 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from scorer.settings import Settings, load_settings
+from scorer.settings import Settings
 from scorer.stream.outbox import Message, Outbox, state_message
 from scorer.stream.recovery import Progress, restore
 from scorer.stream.store import LeadStore
 from scorer.stream.transaction import FencedError, PartitionProducer
 from tests.integration.kafka import Kafka, Names
-from tests.integration.service import RULES
+from tests.integration.service import settings_for
 
 
 @pytest.fixture
 def settings(kafka: Kafka, names: Names) -> Settings:
     """For topics of one partition that exist."""
     kafka.create(dict.fromkeys((names.activity, names.routing, names.dead_letters, names.state), 1))
-    return load_settings(
-        None,
-        bootstrap_servers=kafka.bootstrap,
-        rules=RULES,
-        activity_topic=names.activity,
-        routing_topic=names.routing,
-        dead_letter_topic=names.dead_letters,
-        state_topic=names.state,
-        group=names.group,
-    )
+    return settings_for(kafka, names)
 
 
 def outbox(names: Names, value: bytes, next_offset: int) -> Outbox:
