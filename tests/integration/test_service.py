@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -171,11 +170,6 @@ def test_two_workers_share_the_partitions(kafka: Kafka, names: Names, tmp_path: 
     assert by_lead(kafka.read(names.routing)) == expected
 
 
-@pytest.mark.skipif(
-    "SCORER_TEST_BOOTSTRAP" not in os.environ,
-    reason="after a killed static member (SCORER_INSTANCE) came back, processing stalled in 2 of 7 runs on the local "
-    "broker; whether broker or service is at fault is not known. tests/faults/test_kill_loop.py kills without it",
-)
 def test_killed_worker_comes_back_and_nothing_counts_twice(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = stream(600, leads=40, seed=4)
     expected, _ = offline(records)
