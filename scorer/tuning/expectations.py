@@ -13,7 +13,7 @@ from scorer.rules.condition import FieldType, predicate
 from scorer.rules.parse_condition import parse_condition
 from scorer.rules.ruleset import BEHAVIOUR, Ruleset
 from scorer.rules.yaml_source import Path
-from scorer.tuning.rule_test_file import Expectation
+from scorer.tuning.rule_test_model import Expectation
 
 Report = Callable[[Path, str, str], None]
 """Takes the path of a mistake in the test, a finding code and a sentence."""
@@ -57,10 +57,9 @@ class Comparison:
         for name in (*_TEXTS, *_POINTS):
             if name in expected.model_fields_set:
                 yield from self._compare((*path, name), name, getattr(expected, name), found, report)
-        if expected.published is not None and expected.published != found["published"]:
-            was = "one was" if found["published"] else "none was"
-            wanted = "a decision" if expected.published else "no decision"
-            yield (*path, "published"), f"`published`: expected {wanted} to be published, {was}"
+        if expected.published is not None and expected.published is not found["published"]:
+            wanted, was = _plain(expected.published), _plain(found["published"])
+            yield (*path, "published"), f"`published` expected {wanted}, found {was}"
         for section in ("criteria", "contributions"):
             for key, wanted in getattr(expected, section).items():
                 at, name = (*path, section, key), f"{section}.{key}"
@@ -172,4 +171,6 @@ def _shown(wanted: object) -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -16,7 +16,7 @@ from scorer.rules.catalogue import suggestion
 from scorer.rules.condition import known
 from scorer.rules.ruleset import Ruleset
 from scorer.rules.yaml_source import Path
-from scorer.tuning.rule_test_file import GivenActivity
+from scorer.tuning.rule_test_model import GivenActivity
 
 START = 20_454 * DAY + DAY * 9 // 24
 """When every test starts: Thursday 2026-01-01, 09:00 UTC, in microseconds since the epoch."""
@@ -55,9 +55,8 @@ def _kind(name: str, path: Path, ruleset: Ruleset, report: Report) -> str | None
         report((*path, "type"), "unknown-activity", f"unknown activity type `{name}`{hint}")
         return None
     if fullmatch(TYPE_PATTERN, kind) is None:
-        report(
-            (*path, "type"), "unknown-activity", f"`{name}` is no activity type: lower case letters, digits, _ and ."
-        )
+        message = f"`{name}` is no activity type; write it as in lead.my_type, in lower case letters, digits, _ and ."
+        report((*path, "type"), "unknown-activity", message)
         return None
     counted = {signal.activity for signal in ruleset.signals.values()}
     close = get_close_matches(kind, {*PAYLOADS, *counted}, n=1, cutoff=0.9)

@@ -1,7 +1,8 @@
 """Results of rule tests as JUnit XML: the form that Jenkins, GitLab, GitHub actions and the like read. Pure.
 
-There is no standard; written is what these have in common (https://github.com/testmoapp/junitxml): a suite for each
-file, `failure` for a test that fails, `error` for one that is wrong itself, `file` and `line` of each test.
+There is no standard; written is what these have in common (https://docs.gitlab.com/ci/testing/unit_test_reports/ lists
+what one of them reads): a suite for each file, `failure` for a test that fails, `error` for one that is wrong itself,
+`file` and `line` of each test.
 """
 
 import re

@@ -1,128 +1,21 @@
-"""The form of a file of rule tests (`*_test.yaml`), and how it is read: test by test, so that a slip in one of them
-does not hide what the others say. `schemas/rule-tests.json` is generated from these models.
-"""
+"""Reads a file of rule tests test by test, so that a slip in one of them does not hide what the others say. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from itertools import pairwise
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ValidationError
 
-from scorer.rules import duration
 from scorer.rules.catalogue import suggestion
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.validation import findings_of
 from scorer.rules.yaml_source import Document, Path, Slip, read_with_slips
+from scorer.tuning.rule_test_model import Expectation, GivenActivity, TestCase, printable
 
-
-def _offset(value: object) -> str:
-    if value == 0 and not isinstance(value, bool):
-        return "0"
-    if not isinstance(value, str):
-        raise ValueError("a time is a number and one of s, m, h, d, w, as in 14d, or 0")
-    duration.parse(value)
-    return value
-
-
-def _words(name: str) -> str:
-    if not name.strip():
-        raise ValueError("a test needs a name that says what it shows")
-    if printable(name) != name:
-        raise ValueError("a name is one line of text")
-    return name
-
-
-Offset = Annotated[
-    str,
-    BeforeValidator(_offset),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": duration.PATTERN}, {"const": 0}]}),
-]
-"""Time since the start of the test."""
-
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_words)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class GivenActivity(_Part):
-    """An activity of the lead. Its id, source and lead are filled in."""
-
-    type: str = Field(description="Activity type: `page_viewed`, or in full for one of your own: `lead.my_type`.")
-    after: Offset | None = Field(None, description="Time since the start of the test; left out: as the one before.")
-    times: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="So many different activities of this kind.")
-    data: dict[str, Any] = Field(default_factory=dict, description="The payload.")
-
-
-class Expectation(_Part):
-    """What must hold. A constant, or a mapping of the comparison operators of the rule language."""
-
-    after: Offset | None = Field(None, description="Time since the start; left out: at the last activity.")
-    rating: Any = None
-    grade: Any = None
-    route: Any = None
-    queue: Any = None
-    routing: Any = Field(None, description="Id of the routing rule.")
-    score: Any = Field(None, description="All points.")
-    fit: Any = Field(None, description="Points of the criteria.")
-    engagement: Any = Field(None, description="Points of the signals.")
-    criteria: dict[str, Any] = Field(default_factory=dict, description="Points by criterion.")
-    contributions: dict[str, Any] = Field(default_factory=dict, description="Points by rule or signal id.")
-    present: list[str] = Field(default_factory=list, description="Rules and signals that must contribute.")
-    absent: list[str] = Field(default_factory=list, description="Rules and signals that must not contribute.")
-    published: bool | None = Field(None, description="Whether the last activity until then published a decision.")
-
-    @model_validator(mode="after")
-    def _expects_something(self) -> "Expectation":
-        said = self.model_fields_set - {"after"}
-        if not said or not any(name in _SCALARS or getattr(self, name) for name in said):
-            raise ValueError("nothing is expected, so the test would always pass")
-        return self
-
-
-_COLLECTIONS = ("criteria", "contributions", "present", "absent")
-_SCALARS = frozenset(Expectation.model_fields) - {"after", *_COLLECTIONS}
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
-
-
-def _one_or_many(schema: dict[str, Any]) -> dict[str, Any]:
-    many = {key: schema.pop(key) for key in ("type", "items", "minItems", "maxItems")}
-    return {"anyOf": [many["items"], many]}
-
-
-class TestCase(_Part):
-    """One lead's story."""
-
-    __test__ = False
-
-    name: Name = Field(description="What is shown, in words; each name once in a file.")
-    activities: Annotated[list[GivenActivity], Field(min_length=1)]
-    expect: Annotated[list[Expectation], Field(min_length=1, max_length=100), BeforeValidator(_listed)] = Field(
-        description="What must hold: one mapping, or a list of them with a time each.",
-        json_schema_extra=lambda schema: schema.update(_one_or_many(schema)),
-    )
-
-
-class RuleTestFile(_Part):
-    """A file of rule tests (`*_test.yaml`)."""
-
-    tests: Annotated[list[TestCase], Field(min_length=1)]
-
+MAX_SALVAGED = 5000
+"""Tests that are read one by one; each costs most of a millisecond beyond its length, and a broken file of a hundred
+thousand dashes must not take minutes."""
 
 _SECTIONS: Mapping[Path, type[BaseModel]] = {
     (): TestCase,
@@ -164,11 +57,6 @@ def read_test_file(file: str, content: bytes) -> ReadFile:
     else:
         read = _file(document, slips)
     return ReadFile(tuple(_with_each_name_once(read.tests)), read.findings)
-
-
-def printable(text: str) -> str:
-    """The text on one line, without what would control a terminal or has no UTF-8 form."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _file(document: Document, slips: Sequence[Slip], before: int = 0) -> ReadFile:
@@ -235,7 +123,8 @@ def _with_each_name_once(tests: Sequence[ReadTest]) -> Iterator[ReadTest]:
             continue
         message = f"the name `{test.name}` is used in line {lines[test.name]} already"
         finding = Finding(test.document.position(("name",)), "duplicate-name", message)
-        yield ReadTest(test.name, test.document, None, (*test.findings, finding))
+        name = f"{test.name} (again, in line {test.position.line})"
+        yield ReadTest(name, test.document, None, (*test.findings, finding))
 
 
 def _salvaged(file: str, content: bytes, error: RulesetError) -> ReadFile:
@@ -247,13 +136,13 @@ def _salvaged(file: str, content: bytes, error: RulesetError) -> ReadFile:
     starts = _starts(lines)
     tests: list[ReadTest] = []
     findings: list[Finding] = []
-    for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for begin, end in pairwise([*starts, len(lines)]):
         read = _piece(file, lines, begin, end, len(tests))
         tests += read.tests
         findings += read.findings
-    found = findings or [finding for test in tests for finding in test.findings]
+    said = (finding.code for test in tests for finding in (*findings, *test.findings))
     # Each of them may be fine by itself: then the mistake is in between.
-    return ReadFile(tuple(tests), tuple(findings) if found else whole) if tests else ReadFile((), whole)
+    return ReadFile(tuple(tests), (*findings, *(() if "not-yaml" in said else whole)))
 
 
 def _starts(lines: Sequence[str]) -> list[int]:
@@ -265,7 +154,8 @@ def _starts(lines: Sequence[str]) -> list[int]:
     indent = re.match(r" *- ", first)
     if indent is None:
         return []
-    return [i for i, line in enumerate(lines) if i > header and line.startswith(indent.group())]
+    starts = [i for i, line in enumerate(lines) if i > header and line.startswith(indent.group())]
+    return starts if len(starts) <= MAX_SALVAGED else []
 
 
 def _piece(file: str, lines: Sequence[str], begin: int, end: int, index: int) -> ReadFile:

@@ -17,7 +17,8 @@ from scorer.rules.yaml_source import Path
 from scorer.tuning.expectations import Comparison, Outcome, points_found, rule_ids
 from scorer.tuning.given_activities import START, given_activities
 from scorer.tuning.given_activities import moment as moment_of
-from scorer.tuning.rule_test_file import Expectation, ReadTest, RuleTestFile, TestCase, read_test_file
+from scorer.tuning.rule_test_file import ReadTest, read_test_file
+from scorer.tuning.rule_test_model import Expectation, RuleTestFile, TestCase
 
 __all__ = ["START", "Result", "RuleTestFile", "RuleTestReport", "of_file", "rule_ids", "run_file", "run_tests"]
 
