@@ -92,7 +92,7 @@ def run_file(file: str, content: bytes, ruleset: Ruleset, selected: Selector = l
     for test in read.tests:
         if not selected(f"{file}::{test.name}"):
             continue
-        if test.case is None or test.findings:
+        if test.case is None:
             yield Result(test.name, test.position, "error", tuple(map(str, test.findings)))
             continue
         budget -= sum(given.times for given in test.case.activities) * len(test.case.expect)

@@ -1,12 +1,6 @@
 """`scorer test` on the command line: lines, exit status, selection, reports, coverage."""
 
 import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -191,82 +185,3 @@ def test_min_coverage_fails_below_and_passes_at_the_bound(rules: Path) -> None:
 def test_the_tests_we_ship_see_every_rule_at_work(name: str) -> None:
     done = scorer(ROOT / "rules" / name, "--min-coverage", "100")
     assert done.exit_code == 0, done.output
-
-
-class Watched:
-    """`scorer test --watch` in a process, its output read as it comes."""
-
-    def __init__(self, rules: Path) -> None:
-        command = [sys.executable, "-m", "scorer", "test", str(rules), "--watch", "--engine", "compiled"]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, start_new_session=True
-        )
-        self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line.rstrip("\n"))
-        self._lines.put("<end>")
-
-    def until(self, wanted: Callable[[str], bool]) -> list[str]:
-        """The lines up to the first that is wanted."""
-        seen = []
-        while True:
-            seen.append(self._lines.get(timeout=60))
-            if wanted(seen[-1]):
-                return seen
-            assert seen[-1] != "<end>", seen
-
-
-@pytest.fixture
-def watched(rules: Path) -> Iterator[Watched]:
-    found = Watched(rules)
-    yield found
-    if found.process.poll() is None:
-        found.process.kill()
-    found.process.wait()
-
-
-def counts(line: str) -> bool:
-    return " passed, " in line
-
-
-def test_watch_runs_again_when_a_rule_or_a_test_changes_and_ends_with_ctrl_c(rules: Path, watched: Watched) -> None:
-    assert watched.until(counts)[-1].startswith("1 passed, 0 failed")
-
-    test = rules / "good_test.yaml"
-    test.write_text(STORY % 6)
-    assert f"changed: {test}" in watched.until(lambda line: line.startswith("changed: "))
-    assert watched.until(counts)[-1].startswith("0 passed, 1 failed")
-
-    small = rules / "small.yaml"
-    small.write_text("ruleset: [\n")
-    assert f"changed: {small}" in watched.until(lambda line: line.startswith("changed: "))
-    watched.until(lambda line: f"{small}:2:1: error: not valid YAML" in line)
-
-    # As editors do it: another file takes the place.
-    other = rules / "small.yaml.swp"
-    other.write_text(SMALL_RULES.replace("points: 5\n", "points: 6\n"))
-    other.replace(small)
-    assert watched.until(counts)[-1].startswith("1 passed, 0 failed")
-
-    (rules / "new_test.yaml").write_text(STORY % 7)
-    assert watched.until(counts)[-1].startswith("1 passed, 1 failed")
-
-    os.killpg(watched.process.pid, signal.SIGINT)
-    assert watched.process.wait(60) == 130
-    assert "Traceback" not in "\n".join(watched.until(lambda line: line == "<end>"))
-
-
-def test_watch_looks_at_the_content_and_survives_a_directory_that_goes_and_comes(rules: Path, watched: Watched) -> None:
-    watched.until(counts)
-    (rules / "small.yaml").touch()
-    (rules / "notes.txt").write_text("not of the rules")
-    aside = rules.with_name("aside")
-    rules.rename(aside)
-    told = watched.until(lambda line: "there is no such file or directory" in line)
-    assert not any(map(counts, told))
-    aside.rename(rules)
-    assert watched.until(counts)[-1].startswith("1 passed, 0 failed")
