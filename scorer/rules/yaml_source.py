@@ -40,8 +40,21 @@ class Document:
         return self.values.get((), Position(self.file))
 
 
+Slip = tuple[Path, Finding]
+"""A mistake in one value of a document, at this path; the rest can be used."""
+
+
 def read(file: str, content: bytes) -> Document:
     """Parse one file. Raises `RulesetError` with the position of what is wrong."""
+    document, slips = read_with_slips(file, content)
+    if slips:
+        raise RulesetError([finding for _, finding in slips])
+    return document
+
+
+def read_with_slips(file: str, content: bytes) -> tuple[Document, list[Slip]]:
+    """Parse one file as far as it goes: a key given twice, a bad key and a value that cannot be read are slips, and the
+    value in question is the first one or None. Raises `RulesetError` where nothing can be read."""
     if len(content) > MAX_BYTES:
         raise _refused(Position(file), "too-large", f"the file is larger than the {MAX_BYTES:,} bytes that are allowed")
     try:
@@ -75,13 +88,11 @@ class _Reader:
         self._constructor = yaml.constructor
         self._keys: dict[Path, Position] = {}
         self._values: dict[Path, Position] = {}
-        self._findings: list[Finding] = []
+        self._slips: list[Slip] = []
 
-    def document(self, root: Node | None) -> Document:
+    def document(self, root: Node | None) -> tuple[Document, list[Slip]]:
         data = None if root is None else self._value(root, ())
-        if self._findings:
-            raise RulesetError(self._findings)
-        return Document(self._file, data, self._keys, self._values)
+        return Document(self._file, data, self._keys, self._values), self._slips
 
     def _value(self, node: Node, path: Path) -> Any:
         position = _start(self._file, node)
@@ -94,44 +105,48 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
             return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
-        return self._scalar(node)
+        return self._scalar(node, path)
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str | int, Any]:
         found: dict[str | int, Any] = {}
         for key_node, value_node in node.value:
             position = _start(self._file, key_node)
-            key = self._scalar(key_node) if isinstance(key_node, ScalarNode) else None
+            key = self._scalar(key_node, path) if isinstance(key_node, ScalarNode) else None
             if not isinstance(key, (str, int)) or isinstance(key, bool):
-                self._report(position, "bad-key", "a key must be a word or a whole number")
+                self._report(path, position, "bad-key", "a key must be a word or a whole number")
             elif key in found:
                 first = self._keys[(*path, key)]
-                self._report(position, "duplicate-key", f"`{key}` is given twice; the first is in line {first.line}")
+                self._report(
+                    path, position, "duplicate-key", f"`{key}` is given twice; the first is in line {first.line}"
+                )
             else:
                 self._keys[(*path, key)] = position
                 found[key] = self._value(value_node, (*path, key))
         return found
 
-    def _scalar(self, node: Node) -> Any:
+    def _scalar(self, node: Node, path: Path) -> Any:
         tag = str(node.tag)
         kind = tag.removeprefix("tag:yaml.org,2002:")
         if kind == "timestamp" or (kind in ("int", "float") and "_" in node.value):
             # A date stays text, conditions compare text and numbers only; and YAML 1.2 has no 1_000.
             return node.value
         if kind not in ("str", "int", "float", "bool", "null"):
-            self._report(_start(self._file, node), "bad-tag", f"the tag {tag} is not supported")
+            self._report(path, _start(self._file, node), "bad-tag", f"the tag {tag} is not supported")
             return None
         try:
             value = self._constructor.construct_object(node)
         except (YAMLError, ValueError) as error:
-            self._report(_start(self._file, node), "bad-value", f"`{node.value}` cannot be read: {error}")
+            self._report(path, _start(self._file, node), "bad-value", f"`{node.value}` cannot be read: {error}")
             return None
         if not isinstance(value, (str, int, float, type(None))):
-            self._report(_start(self._file, node), "bad-tag", f"`{node.value}` is neither text, number nor true/false")
+            self._report(
+                path, _start(self._file, node), "bad-tag", f"`{node.value}` is neither text, number nor true/false"
+            )
             return None
         return value
 
-    def _report(self, position: Position, code: str, message: str) -> None:
-        self._findings.append(Finding(position, code, message))
+    def _report(self, path: Path, position: Position, code: str, message: str) -> None:
+        self._slips.append((path, Finding(position, code, message)))
 
 
 def _start(file: str, node: Node) -> Position:

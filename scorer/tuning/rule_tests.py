@@ -1,133 +1,44 @@
 """Rule tests: given activities, expect a rating, a route, points. They stand beside the rules as `*_test.yaml`.
 
-Each test is one lead. Its activities go through `assess`, as in production; what is expected is compared with the
-lead as of its last activity, or of the time that the expectation names.
+Each test is one lead. Its activities go through `assess`, as in production; what is expected is compared with what was
+made of the last one, or with the lead at the time that the expectation names. Pure: files come as bytes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
-
-from scorer.assessment import Evaluation, assess, evaluate
-from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
-from scorer.domain.instant import DAY
+from scorer.assessment import Assessment, assess, evaluate
+from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
-from scorer.domain.score import Rating, Route
-from scorer.explanation import contributions
-from scorer.rules import duration
-from scorer.rules.catalogue import Catalogue, suggestion
-from scorer.rules.catalogue import Field as CatalogueField
-from scorer.rules.condition import FieldType, known, predicate
-from scorer.rules.finding import Finding, Position, RulesetError
-from scorer.rules.parse_condition import parse_condition
-from scorer.rules.ruleset import BEHAVIOUR, Ruleset
-from scorer.rules.validation import findings_of
-from scorer.rules.yaml_source import Document, Path, read
+from scorer.rules.finding import Finding, Position
+from scorer.rules.ruleset import Ruleset
+from scorer.rules.yaml_source import Path
+from scorer.tuning.expectations import Comparison, Outcome, points_found, rule_ids
+from scorer.tuning.given_activities import START, given_activities
+from scorer.tuning.given_activities import moment as moment_of
+from scorer.tuning.rule_test_file import ReadTest, read_test_file
+from scorer.tuning.rule_test_model import Expectation, RuleTestFile, TestCase
 
-_CHOICES = {
-    "rating": tuple(Rating),
-    "route": tuple(Route),
-    "grade": tuple(f"{letter}{figure}" for letter in "ABCD" for figure in range(1, 5)),
-}
+__all__ = ["START", "Result", "RuleTestFile", "RuleTestReport", "of_file", "rule_ids", "run_file", "run_tests"]
 
-START = 20_454 * DAY + DAY * 9 // 24
-"""When every test starts: Thursday 2026-01-01, 09:00 UTC, in microseconds since the epoch."""
+MAX_REPLAYED = 200_000
+"""Activities that the tests of one file may apply, each time that an expectation asks for them counted: seconds."""
 
+WHOLE_FILE = "the file"
+"""Name of the result that says what is wrong with a file as a whole."""
 
-def _offset(value: object) -> str:
-    if value == 0 or not isinstance(value, str):
-        if value == 0:
-            return "0"
-        raise ValueError("a time is a number and one of s, m, h, d, w, as in 14d, or 0")
-    duration.parse(value)
-    return value
-
-
-Offset = Annotated[
-    str,
-    BeforeValidator(_offset),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": duration.PATTERN}, {"const": 0}]}),
-]
-"""Time since the start of the test."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class GivenActivity(_Part):
-    """An activity of the lead. Its id, source and lead are filled in."""
-
-    type: str = Field(description="Activity type: `page_viewed`, or in full for one of your own: `lead.my_type`.")
-    after: Offset | None = Field(None, description="Time since the start of the test; left out: as the one before.")
-    times: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="So many different activities of this kind.")
-    data: dict[str, Any] = Field(default_factory=dict, description="The payload.")
-
-
-class Expectation(_Part):
-    """What must hold. A constant, or a mapping of the comparison operators of the rule language."""
-
-    after: Offset | None = Field(None, description="Time since the start; left out: at the last activity.")
-    rating: Any = None
-    grade: Any = None
-    route: Any = None
-    queue: Any = None
-    routing: Any = Field(None, description="Id of the routing rule.")
-    score: Any = Field(None, description="All points.")
-    fit: Any = Field(None, description="Points of the criteria.")
-    engagement: Any = Field(None, description="Points of the signals.")
-    criteria: dict[str, Any] = Field(default_factory=dict, description="Points by criterion.")
-    contributions: dict[str, Any] = Field(default_factory=dict, description="Points by rule or signal id.")
-    absent: list[str] = Field(default_factory=list, description="Rules and signals that must not contribute.")
-
-    @model_validator(mode="after")
-    def _expects_something(self) -> "Expectation":
-        if not self.model_fields_set - {"after"}:
-            raise ValueError("nothing is expected, so the test would always pass")
-        return self
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
-
-
-def _one_or_many(schema: dict[str, Any]) -> dict[str, Any]:
-    many = {key: schema.pop(key) for key in ("type", "items", "minItems")}
-    return {"anyOf": [many["items"], many]}
-
-
-class TestCase(_Part):
-    """One lead's story."""
-
-    __test__ = False
-
-    name: str = Field(description="What is shown, in words.")
-    activities: Annotated[list[GivenActivity], Field(min_length=1)]
-    expect: Annotated[list[Expectation], Field(min_length=1), BeforeValidator(_listed)] = Field(
-        description="What must hold: one mapping, or a list of them with a time each.",
-        json_schema_extra=lambda schema: schema.update(_one_or_many(schema)),
-    )
-
-
-class RuleTestFile(_Part):
-    """A file of rule tests (`*_test.yaml`)."""
-
-    tests: Annotated[list[TestCase], Field(min_length=1)]
-
-
-_SECTIONS: Mapping[Path, type[BaseModel]] = {
-    (): RuleTestFile,
-    ("tests", "*"): TestCase,
-    ("tests", "*", "activities", "*"): GivenActivity,
-    ("tests", "*", "expect", "*"): Expectation,
-}
+Selector = Callable[[str], bool]
+"""Takes `file::name`; true if the test is to be run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of one test. `error` means that the test itself is wrong; `details` are lines for people."""
+    """The outcome of one test. `error` means that the test itself is wrong; `details` are lines for people.
+
+    `fired` are the ids of the rules that held, the signals that counted and the routing rules that applied at any time
+    of the test, as expected or not; empty for an error.
+    """
 
     name: str
     position: Position
@@ -135,214 +46,132 @@ class Result:
     details: tuple[str, ...] = ()
     fired: frozenset[str] = frozenset()
 
-
-def run_tests(file: str, content: bytes, ruleset: Ruleset) -> Iterator[Result]:
-    """Run the tests of a file, in order. A file that cannot be read gives one result of outcome `error`."""
-    try:
-        document = read(file, content)
-        tests = _parse(document)
-    except RulesetError as error:
-        details = tuple(map(str, error.findings))
-        yield Result(file, error.findings[0].position, "error", details)
-        return
-    for index, test in enumerate(tests.tests):
-        yield _run(test, ("tests", index), document, ruleset)
+    @property
+    def id(self) -> str:
+        """`file::name`."""
+        return f"{self.position.file}::{self.name}"
 
 
-def _parse(document: Document) -> RuleTestFile:
-    if not isinstance(document.data, dict):
-        position = document.position(())
-        raise RulesetError([Finding(position, "bad-file", "a test file is a mapping with the key `tests`")])
-    try:
-        return RuleTestFile.model_validate(document.data)
-    except ValidationError as error:
-        raise RulesetError(findings_of(_with_lists(document), error, _SECTIONS)) from error
+@dataclass(frozen=True, slots=True)
+class RuleTestReport:
+    """What the tests of a ruleset said."""
+
+    results: tuple[Result, ...]
+
+    @property
+    def passed(self) -> bool:
+        """No test failed and none is wrong; also where there are no tests."""
+        return all(result.outcome == "pass" for result in self.results)
+
+    @property
+    def failures(self) -> tuple[Result, ...]:
+        """The tests whose expectations the rules do not meet."""
+        return tuple(result for result in self.results if result.outcome == "fail")
+
+    @property
+    def errors(self) -> tuple[Result, ...]:
+        """The tests, and files, that are wrong themselves."""
+        return tuple(result for result in self.results if result.outcome == "error")
 
 
-def _with_lists(document: Document) -> Document:
-    """The document with the positions of a single `expect` as those of a list of one."""
-
-    def listed(path: Path) -> Path:
-        tests = document.data.get("tests")
-        if len(path) > 3 and path[2] == "expect" and isinstance(tests[path[1]].get("expect"), dict):
-            return (*path[:3], 0, *path[3:])
-        return path
-
-    keys = {listed(path): position for path, position in document.keys.items()}
-    values = {listed(path): position for path, position in document.values.items()}
-    return Document(document.file, document.data, keys, values)
+def run_tests(files: Mapping[str, bytes], ruleset: Ruleset) -> RuleTestReport:
+    """Run every test of the test files, by name. Never raises: what is wrong with a file is a result too."""
+    return RuleTestReport(tuple(r for name in sorted(files) for r in run_file(name, files[name], ruleset)))
 
 
-def _run(test: TestCase, path: Path, document: Document, ruleset: Ruleset) -> Result:
-    problems: list[str] = []
-    failures: list[str] = []
-    fired: set[str] = set()
+def run_file(file: str, content: bytes, ruleset: Ruleset, selected: Selector = lambda _: True) -> Iterator[Result]:
+    """Run the tests of one file that are selected, in order, each when its result is asked for.
 
-    def report(where: Path, code: str, message: str) -> None:
-        problems.append(str(Finding(document.position(where), code, message)))
+    What is wrong with the file as a whole is a result of outcome `error`, whatever is selected: it may hide tests.
+    """
+    read = read_test_file(file, content)
+    if read.findings:
+        yield of_file(read.findings)
+    budget = MAX_REPLAYED
+    comparison = Comparison(ruleset)
+    for test in read.tests:
+        if not selected(f"{file}::{test.name}"):
+            continue
+        if test.case is None:
+            yield Result(test.name, test.position, "error", tuple(map(str, test.findings)))
+            continue
+        budget -= sum(given.times for given in test.case.activities) * len(test.case.expect)
+        yield _too_much(test) if budget < 0 else _Run(test, test.case, ruleset, comparison).result()
 
-    activities = list(_activities(test, path, ruleset, report))
-    single = (*path, "expect", 0) not in document.values
-    for index, expected in enumerate(test.expect):
-        moment = _moment(expected.after)
-        at: Path = (*path, "expect") if single else (*path, "expect", index)
-        lead = Lead("test")
+
+def of_file(findings: Sequence[Finding]) -> Result:
+    """The result that says that a file cannot be read, or not all of it."""
+    return Result(WHOLE_FILE, findings[0].position, "error", tuple(map(str, findings)))
+
+
+def _too_much(test: ReadTest) -> Result:
+    message = f"the tests of this file apply more than {MAX_REPLAYED:,} activities; lower `times`, or split the file"
+    return Result(test.name, test.position, "error", (str(Finding(test.position, "too-large", message)),))
+
+
+class _Run:
+    """One test being run."""
+
+    def __init__(self, test: ReadTest, case: TestCase, ruleset: Ruleset, comparison: Comparison) -> None:
+        self._test = test
+        self._case = case
+        self._ruleset = ruleset
+        self._comparison = comparison
+        self._findings: list[Finding] = []
+        self._all_given = True
+        self._fired: set[str] = set()
+
+    def result(self) -> Result:
+        test = self._test
+        activities = list(given_activities(self._case.activities, self._ruleset, self._report))
+        self._all_given = not self._findings
+        failures: list[str] = []
+        for index, expected in enumerate(self._case.expect):
+            failures += self._failures(expected, ("expect", index), activities)
+        if self._findings:
+            lines = tuple(str(finding) for finding in sorted(self._findings, key=lambda each: each.position))
+            return Result(test.name, test.position, "error", lines)
+        return Result(test.name, test.position, "fail" if failures else "pass", tuple(failures), frozenset(self._fired))
+
+    def _report(self, path: Path, code: str, message: str) -> None:
+        finding = Finding(self._test.document.position(path), code, message)
+        if finding not in self._findings:
+            self._findings.append(finding)
+
+    def _failures(self, expected: Expectation, path: Path, activities: Sequence[LeadActivity]) -> list[str]:
+        moment = None if expected.after is None else moment_of(expected.after)
+        outcome = self._outcome([each for each in activities if moment is None or each.time <= moment], moment)
+        if outcome is None:
+            if self._all_given:
+                self._report((*path, "after"), "bad-value", f"at {expected.after} no activity has happened yet")
+            return []
+        differences = list(self._comparison.differences(expected, path, outcome, self._report))
+        if not differences:
+            return []
+        when = "" if expected.after is None else f" at {expected.after}"
+        placed = sorted((self._test.document.position(where), message) for where, message in differences)
+        lines = [f"{file}:{line}:{column}: {message}{when}" for (file, line, column), message in placed]
+        return [*lines, f"points found{when}: {points_found(outcome)}"]
+
+    def _outcome(self, activities: Sequence[LeadActivity], moment: int | None) -> Outcome | None:
+        lead, evaluation, published = Lead("test"), None, False
         for activity in activities:
-            if moment is None or activity.time <= moment:
-                assessment = assess(lead, activity, ruleset)
-                lead = assessment.lead
-                fired.update(rule for _, rule in assessment.hits)
-                fired.update(() if assessment.evaluation is None else (assessment.evaluation.routing.id,))
-        evaluation = evaluate(lead, ruleset, lead.clock if moment is None else moment)
-        fired.add(evaluation.routing.id)
-        differences = list(_differences(expected, at, evaluation, lead, ruleset, report))
-        failures += [f"{_place(document, where)}: {message}" for where, message in differences]
-        if differences:
-            failures.append(_points(evaluation, lead))
-    position = document.position(path)
-    if problems:
-        return Result(test.name, position, "error", tuple(problems))
-    outcome: Literal["pass", "fail"] = "fail" if failures else "pass"
-    return Result(test.name, position, outcome, tuple(failures), frozenset(fired))
+            assessment = assess(lead, activity, self._ruleset)
+            lead, published = assessment.lead, assessment.decision is not None
+            if assessment.evaluation is not None:
+                evaluation = assessment.evaluation
+                self._note(assessment)
+                self._fired.update(hit.signal for hit in self._ruleset.hits(activity))
+        if evaluation is None:
+            return None
+        if moment is not None and moment > lead.clock:
+            evaluation = evaluate(lead, self._ruleset, moment)
+            self._note(Assessment(lead, evaluation))
+        # Where nothing has happened since, what was said of the last activity: a hand-over to sales that followed from
+        # it is not yet part of it.
+        return Outcome(lead, evaluation, published)
 
-
-def _activities(test: TestCase, path: Path, ruleset: Ruleset, report: Any) -> Iterator[LeadActivity]:
-    time = START
-    for index, given in enumerate(test.activities):
-        at: Path = (*path, "activities", index)
-        if given.after is not None:
-            time = START + _microseconds(given.after)
-        kind = given.type if given.type.startswith(TYPE_PREFIX) else TYPE_PREFIX + given.type
-        if not given.type.startswith(TYPE_PREFIX) and kind not in PAYLOADS:
-            names = tuple(name.removeprefix(TYPE_PREFIX) for name in PAYLOADS)
-            hint = suggestion(given.type, names) or f"; write a type of your own in full, as in {kind}"
-            report((*at, "type"), "unknown-activity", f"unknown activity type `{given.type}`{hint}")
-            continue
-        try:
-            data = validate_data(kind, given.data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            report((*at, "data"), "wrong-type", f"data.{where}: {first['msg']}")
-            continue
-        _check_custom(data, at, ruleset, report)
-        for number in range(given.times):
-            yield LeadActivity(f"{index}-{number}", "test", kind, time, "test", data)
-
-
-def _check_custom(data: Mapping[str, object], path: Path, ruleset: Ruleset, report: Any) -> None:
-    # In production such a value is unknown and nothing more; in a test it is a slip.
-    custom = data.get("custom")
-    for name, value in custom.items() if isinstance(custom, Mapping) else ():
-        at: Path = (*path, "data", "custom", name)
-        field = ruleset.own_fields.get(name)
-        if field is None:
-            hint = suggestion(name, tuple(ruleset.own_fields)) or "; declare it under `fields`"
-            report(at, "unknown-field", f"unknown field `{name}`{hint}")
-        elif value is not None and known(field.type, value) is None:
-            report(at, "wrong-type", f"`{name}` is of type {field.type}, not {value!r}")
-        elif field.choices and value is not None and value not in field.choices:
-            hint = suggestion(str(value), field.choices) or f"; it is one of {', '.join(field.choices)}"
-            report(at, "impossible-value", f"`{name}` is never `{value}`{hint}")
-
-
-def _differences(
-    expected: Expectation, path: Path, evaluation: Evaluation, lead: Lead, ruleset: Ruleset, report: Any
-) -> Iterator[tuple[Path, str]]:
-    found = _found(evaluation, lead)
-    for name in expected.model_fields_set - {"after", "criteria", "contributions", "absent"}:
-        yield from _compare((*path, name), name, getattr(expected, name), found, report)
-    for name, wanted in expected.criteria.items():
-        known = {f"criteria.{criterion.name}" for criterion in ruleset.criteria} | {f"criteria.{BEHAVIOUR}"}
-        if f"criteria.{name}" not in known:
-            report((*path, "criteria", name), "unknown-criterion", f"no criterion `{name}` in the ruleset")
-            continue
-        yield from _compare((*path, "criteria", name), f"criteria.{name}", wanted, found, report)
-    ids = rule_ids(ruleset)
-    for name, wanted in expected.contributions.items():
-        if name not in ids:
-            report((*path, "contributions", name), "unknown-rule", _no_rule(name, ids))
-        elif f"contributions.{name}" not in found:
-            yield (*path, "contributions", name), f"`{name}` did not contribute"
-        else:
-            yield from _compare((*path, "contributions", name), f"contributions.{name}", wanted, found, report)
-    for index, name in enumerate(expected.absent):
-        if name not in ids:
-            report((*path, "absent", index), "unknown-rule", _no_rule(name, ids))
-        elif f"contributions.{name}" in found:
-            yield (*path, "absent", index), f"`{name}` contributed {found[f'contributions.{name}']} points"
-
-
-def _compare(
-    path: Path, name: str, wanted: object, found: Mapping[str, object], report: Any
-) -> Iterator[tuple[Path, str]]:
-    value = found.get(name)
-    if wanted is None:
-        if value is not None:
-            yield path, f"`{name}` expected nothing, found {value}"
-        return
-    kind = FieldType.STRING if name in ("rating", "grade", "route", "queue", "routing") else FieldType.INTEGER
-    catalogue: Catalogue = {name: CatalogueField(name, kind, choices=_CHOICES.get(name, ()))}
-    problems: list[str] = []
-
-    def collect(where: Path, code: str, message: str) -> None:
-        problems.append(message)
-        report((*path, *where[1:]), code, message)
-
-    condition = parse_condition({name: wanted}, (), catalogue, collect)
-    if not problems and not predicate(condition)(found):
-        shown = "nothing" if value is None else value
-        yield path, f"`{name}` expected {_shown(wanted)}, found {shown}"
-
-
-def _found(evaluation: Evaluation, lead: Lead) -> dict[str, object]:
-    scored, routing = evaluation
-    found: dict[str, object] = {
-        "rating": scored.rating.value,
-        "grade": str(scored.grade),
-        "route": routing.route.value,
-        "queue": routing.queue,
-        "routing": routing.id,
-        "score": scored.score.total,
-        "fit": scored.score.fit,
-        "engagement": scored.score.engagement,
-        f"criteria.{BEHAVIOUR}": scored.score.engagement,
-    }
-    found |= {f"criteria.{rated.criterion.name}": rated.points for rated in scored.criteria}
-    found |= {f"contributions.{each.rule}": each.points for each in contributions(scored, lead)}
-    return found
-
-
-def rule_ids(ruleset: Ruleset) -> frozenset[str]:
-    """Ids of every scoring rule and signal."""
-    rules = {rule.id for criterion in ruleset.criteria for rule in criterion.rules}
-    return frozenset(rules | set(ruleset.signals))
-
-
-def _no_rule(name: str, ids: frozenset[str]) -> str:
-    return f"no rule or signal `{name}` in the ruleset{suggestion(name, tuple(sorted(ids)))}"
-
-
-def _points(evaluation: Evaluation, lead: Lead) -> str:
-    found = contributions(evaluation.scored, lead)
-    points = ", ".join(f"{each.rule} {each.points:+}" for each in found) or "none"
-    return f"points found: {points}"
-
-
-def _moment(after: str | None) -> int | None:
-    return None if after is None else START + _microseconds(after)
-
-
-def _microseconds(offset: str) -> int:
-    return 0 if offset == "0" else duration.parse(offset)
-
-
-def _place(document: Document, path: Path) -> str:
-    file, line, _ = document.position(path)
-    return f"{file}:{line}"
-
-
-def _shown(wanted: object) -> str:
-    if isinstance(wanted, Mapping):
-        return " and ".join(f"{operator} {value}" for operator, value in wanted.items())
-    return str(wanted)
+    def _note(self, assessment: Assessment) -> None:
+        self._fired.update(rule for _, rule in assessment.hits)
+        if assessment.evaluation is not None:
+            self._fired.add(assessment.evaluation.routing.id)

@@ -15,6 +15,8 @@ from tests.unit.test_cli import scorer
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "rule-language.md").read_text(), re.DOTALL)
+TEST_PAGE = (ROOT / "docs" / "rule-tests.md").read_text()
+TEST_BLOCKS = re.findall(r"```yaml\n(.*?)```", TEST_PAGE, re.DOTALL)
 REST = "ruleset: x\nratings: {warm: 1, hot: 2}\n"
 ROUTE = "\nrouting:\n  - {id: zz, route: nurture}\n"
 
@@ -27,16 +29,17 @@ def complete(block: str) -> str:
     return text if "routing:" in text else text + ROUTE
 
 
-@pytest.mark.parametrize("block", [each for each in BLOCKS if not each.startswith("tests:")])
+@pytest.mark.parametrize("block", BLOCKS)
 def test_rules_in_the_reference_load(block: str) -> None:
     parse_ruleset({"block.yaml": complete(block).encode()}, default_engine("compiled"))
 
 
 def test_rule_tests_in_the_reference_pass_on_its_first_ruleset() -> None:
     rules = parse_ruleset({"first.yaml": BLOCKS[0].encode()}, default_engine("compiled"))
-    results = [each for block in BLOCKS if block.startswith("tests:") for each in run_tests("x", block.encode(), rules)]
-    assert results
-    assert [each.details for each in results if each.outcome != "pass"] == []
+    files = {f"block-{number}": block.encode() for number, block in enumerate(TEST_BLOCKS)}
+    report = run_tests(files, rules)
+    assert len(report.results) >= len(files) > 0
+    assert [each.details for each in report.results if each.outcome != "pass"] == []
 
 
 def brief(output: bytes) -> list[str]:
@@ -67,6 +70,25 @@ def test_the_readmes_changed_rule_has_the_effect_it_shows(tmp_path: Path) -> Non
             assert line in README
     criteria.write_text(text.replace("{bant.budget_status: planned}", "{bant.budget_status: planed}"))
     assert scorer("check", str(rules)).stdout.decode().replace(str(rules), "rules/b2b").strip() in README
+
+
+def test_what_rule_tests_show_is_what_the_page_on_them_shows(tmp_path: Path) -> None:
+    rules = Path(shutil.copytree(ROOT / "rules" / "b2b", tmp_path / "b2b"))
+    for name, before, after in (
+        ("criteria.yaml", "budget_status: planned}, points: 10", "budget_status: planned}, points: 5"),
+        (
+            "criteria_test.yaml",
+            "rating: cold\n      grade: D4\n      contributions",
+            "rating: cool\n      contributions",
+        ),
+    ):
+        text = (rules / name).read_text()
+        assert text.count(before) == 1
+        (rules / name).write_text(text.replace(before, after))
+    shown = re.findall(r"```text\n(.*?)```", TEST_PAGE, re.DOTALL)[0].splitlines()[:-1]
+    happened = scorer("test", str(rules)).stdout.decode().replace(str(rules), "rules/b2b").splitlines()
+    assert [line for line in happened if line in shown] == shown
+    assert [line for line in happened if line[:4] != "PASS"][:-1] == shown[1:]
 
 
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("rules/*/*.md")]))

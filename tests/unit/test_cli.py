@@ -157,26 +157,6 @@ def test_score_into_a_closed_pipe_ends_quietly(rules: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_rule_tests_exit_1_when_one_fails(rules: Path) -> None:
-    activities = "[{type: page_viewed, data: {url: /pricing}}]"
-    story = f"tests:\n  - name: a visit\n    activities: {activities}\n    expect: {{score: %s}}\n"
-    test_file = rules / "small_test.yaml"
-    test_file.write_text(story % "5")
-    done = scorer("test", str(rules))
-    assert (done.returncode, done.stdout) == (0, b"PASS  a visit\n1 passed, 0 failed, 0 in error\n")
-    test_file.write_text(story % "6")
-    done = scorer("test", str(rules))
-    assert done.returncode == 1
-    assert done.stdout.decode().splitlines()[:2] == [
-        "FAIL  a visit",
-        f"      {test_file}:4: `score` expected 6, found 5",
-    ]
-
-
-def test_no_rule_tests_is_no_success(rules: Path) -> None:
-    assert scorer("test", str(rules)).returncode == 1
-
-
 @pytest.mark.parametrize("name", ["b2b", "education"])
 def test_the_rulesets_we_ship_are_right_and_pass_their_own_tests(name: str) -> None:
     assert scorer("check", f"rules/{name}").returncode == 0

@@ -1,13 +1,13 @@
-"""Rule tests: pass, fail and error are told apart, and failures say what was found and where."""
+"""Rule tests: pass, fail and error are told apart, and failures say what was expected, what was found, and where."""
 
 import pytest
 
-from scorer.tuning.rule_tests import Result, run_tests
-from tests.factory import ruleset
+from scorer.tuning.rule_tests import Result, RuleTestReport, run_tests
+from tests.factory import SMALL_RULES, ruleset
 
 
-def results(text: str) -> list[Result]:
-    return list(run_tests("a_test.yaml", text.encode(), ruleset()))
+def results(text: str) -> tuple[Result, ...]:
+    return run_tests({"a_test.yaml": text.encode()}, ruleset()).results
 
 
 STORY = """
@@ -20,96 +20,240 @@ tests:
 """
 
 
+def story(*activities: str, expect: str) -> Result:
+    lines = "".join(f"      - {each}\n" for each in activities)
+    (result,) = results(f"tests:\n  - name: x\n    activities:\n{lines}    expect: {expect}\n")
+    return result
+
+
 def test_a_test_passes_when_everything_expected_is_found() -> None:
     (result,) = results(
-        STORY % "{rating: warm, grade: B2, route: nurture, routing: keep-warm, queue: ~, score: 30, fit: {gte: 20}, "
-        "criteria: {budget: 20, behaviour: {between: [5, 15]}}, contributions: {pricing: 10}, absent: [careers]}"
+        STORY % "{rating: warm, grade: B3, route: nurture, routing: keep-warm, queue: ~, score: 30, fit: {gte: 20}, "
+        "engagement: 10, criteria: {budget: 20, behaviour: {between: [5, 15]}, authority: 0}, published: true, "
+        "contributions: {pricing: 10, trial: {exists: false}}, present: [budget-approved], absent: [careers]}"
     )
-    assert (result.outcome, result.details) == (
-        "fail",
-        ("a_test.yaml:7: `grade` expected B2, found B3", "points found: budget-approved +20, pricing +10"),
-    )
-    (result,) = results(STORY % "{rating: warm, grade: B3}")
     assert (result.outcome, result.details) == ("pass", ())
+    assert result.id == "a_test.yaml::two visits to the price page"
+    assert result.position == ("a_test.yaml", 3, 5)
 
 
-def test_a_failure_shows_expected_and_found_with_the_line() -> None:
-    (result,) = results(
-        STORY % "\n      rating: hot\n      score: {gte: 50, lt: 60}\n      absent: [pricing]\n"
-        "      queue: key-accounts\n      contributions:\n        trial: 5\n"
-    )
+@pytest.mark.parametrize(
+    ("expect", "detail"),
+    [
+        ("{rating: hot}", "7:14: `rating` expected hot, found warm"),
+        ("{rating: {in: [cold, hot]}}", "7:14: `rating` expected in [cold, hot], found warm"),
+        ("{grade: B2}", "7:14: `grade` expected B2, found B3"),
+        ("{route: sales}", "7:14: `route` expected sales, found nurture"),
+        ("{routing: hot}", "7:14: `routing` expected hot, found keep-warm"),
+        ("{queue: key-accounts}", "7:14: `queue` expected key-accounts, found nothing"),
+        ("{score: 31}", "7:14: `score` expected 31, found 30"),
+        ("{score: {gte: 50, lt: 60}}", "7:14: `score` expected gte 50 and lt 60, found 30"),
+        ("{fit: {between: [21, 30]}}", "7:14: `fit` expected between [21, 30], found 20"),
+        ("{engagement: {ne: 10}}", "7:14: `engagement` expected ne 10, found 10"),
+        ("{criteria: {behaviour: 9}}", "7:25: `criteria.behaviour` expected 9, found 10"),
+        ("{criteria: {authority: {gt: 0}}}", "7:25: `criteria.authority` expected gt 0, found 0"),
+        ("{contributions: {pricing: 5}}", "7:30: `contributions.pricing` expected 5, found 10"),
+        ("{contributions: {trial: 5}}", "7:30: `contributions.trial` expected 5, found nothing"),
+        ("{present: [trial]}", "7:24: `trial` expected to contribute, did not"),
+        ("{absent: [careers, pricing]}", "7:32: `pricing` expected not to contribute, contributed 10"),
+        ("{published: false}", "7:14: `published` expected false, found true"),
+    ],
+)
+def test_a_failure_says_what_was_expected_and_found_and_where(expect: str, detail: str) -> None:
+    (result,) = results(STORY % expect)
     assert result.outcome == "fail"
-    assert sorted(result.details) == [
-        "a_test.yaml:10: `pricing` contributed 10 points",
-        "a_test.yaml:11: `queue` expected key-accounts, found nothing",
-        "a_test.yaml:13: `trial` did not contribute",
-        "a_test.yaml:8: `rating` expected hot, found warm",
-        "a_test.yaml:9: `score` expected gte 50 and lt 60, found 30",
-        "points found: budget-approved +20, pricing +10",
-    ]
+    assert result.details == (f"a_test.yaml:{detail}", "points found: budget-approved +20, pricing +10")
+
+
+def test_every_difference_of_every_expectation_is_shown_in_the_order_of_the_lines() -> None:
+    (result,) = results(
+        STORY % "\n      - {score: 30}\n      - {score: 31, after: 1d, rating: hot, absent: [pricing]}\n"
+        "      - {after: 11d, score: 30, present: [careers]}\n"
+    )
+    assert result.details == (
+        "a_test.yaml:9:10: `score` expected 31, found 30 at 1d",
+        "a_test.yaml:9:32: `rating` expected hot, found warm at 1d",
+        "a_test.yaml:9:54: `pricing` expected not to contribute, contributed 10 at 1d",
+        "points found at 1d: budget-approved +20, pricing +10",
+        "a_test.yaml:10:22: `score` expected 30, found 25 at 11d",
+        "a_test.yaml:10:43: `careers` expected to contribute, did not at 11d",
+        "points found at 11d: budget-approved +20, pricing +5",
+    )
 
 
 def test_checkpoints_show_what_time_does() -> None:
-    (result,) = results(STORY % "[{after: 0, score: 20}, {after: 1d, score: 30}, {after: 11d, score: 25}]")
-    assert result.outcome == "pass"
+    (result,) = results(STORY % "[{after: 0, score: 20}, {after: 1d, score: 30}, {after: 11d, score: 25}, {score: 30}]")
+    assert (result.outcome, result.details) == ("pass", ())
 
 
-def test_a_mistaken_test_is_an_error_not_a_failure() -> None:
-    (result,) = results(STORY % "{absent: [pricng], criteria: {budgt: 1}, score: {gte: many}}")
-    assert result.outcome == "error"
-    text = "\n".join(result.details)
-    assert "no rule or signal `pricng` in the ruleset; did you mean pricing?" in text
-    assert "no criterion `budgt`" in text
-    assert "gte takes a value of type integer, not 'many'" in text
-
-
-def test_a_mistaken_activity_is_an_error_with_its_place() -> None:
-    (result,) = results(
-        "tests:\n  - name: x\n    activities:\n      - {type: page_veiwed}\n      - {type: page_viewed}\n"
-        "    expect: {rating: cold}\n"
+def test_published_is_about_the_last_activity_until_then() -> None:
+    activities = (
+        "{type: page_viewed, data: {url: /pricing}}",
+        "{type: page_viewed, after: 1d, data: {url: /blog}}",
+        "{type: trial_started, after: 2d}",
     )
-    assert result.outcome == "error"
-    assert result.details[0] == (
-        "a_test.yaml:4:10: error: unknown activity type `page_veiwed`; did you mean page_viewed?"
+    expect = (
+        "[{after: 0, published: true}, {after: 1d, published: false}, {published: true}, {after: 9d, published: %s}]"
     )
-    assert result.details[1].startswith("a_test.yaml:5:9: error: data.url:")
+    assert story(*activities, expect=expect % "true").details == ()
+    result = story(*activities, expect=expect % "false")
+    assert result.details[0].endswith("`published` expected false, found true at 9d")
 
 
-def test_a_file_that_is_no_test_file_is_one_error() -> None:
-    for text in ("tests: 5\n", "- a\n", "tests:\n  - {name: x}\n", "tests: [\n"):
-        (result,) = results(text)
-        assert result.outcome == "error"
-        assert result.details[0].startswith("a_test.yaml:")
+def test_a_hand_over_is_judged_as_it_was_published() -> None:
+    # What follows from the hand-over itself is for the next look at the lead.
+    in_hand = "  - {id: in-hand, when: {lifecycle.status: handed_over}, route: sales, queue: owner}\n"
+    rules = ruleset(SMALL_RULES.replace("  - {id: hot,", in_hand + "  - {id: hot,"))
+    text = (
+        "tests:\n  - name: x\n    activities:\n"
+        "      - {type: qualification_updated, data: {bant: {budget_status: approved}}}\n"
+        "      - {type: page_viewed, times: 2, data: {url: /pricing}}\n"
+        "      - {type: trial_started}\n"
+        "    expect: [{routing: hot, queue: inside-sales, published: true}, {after: 1d, routing: in-hand}]\n"
+    )
+    (result,) = run_tests({"a_test.yaml": text.encode()}, rules).results
+    assert (result.outcome, result.details) == ("pass", ())
+
+
+def test_what_limits_take_is_a_contribution_too() -> None:
+    profile = "{type: profile_updated, data: {employees: 300, country: DE, custom: {installed_base: 1}}}"
+    assert story(profile, expect="{criteria: {company: 15}, contributions: {large: 10, cap: -5}}").outcome == "pass"
 
 
 @pytest.mark.parametrize(
     ("expect", "finding"),
     [
-        ("{ratingg: hot}", "a_test.yaml:7:14: error: unknown key `ratingg`; did you mean rating?"),
-        ("[{ratingg: hot}]", "a_test.yaml:7:15: error: unknown key `ratingg`; did you mean rating?"),
-        ("{rating: hott}", "a_test.yaml:7:14: error: `rating` is never `hott`; did you mean hot?"),
-        ("{route: sale}", "a_test.yaml:7:14: error: `route` is never `sale`; did you mean sales?"),
-        ("{grade: Z9}", "a_test.yaml:7:14: error: `grade` is never `Z9`; it is one of A1"),
-        ("{}", "a_test.yaml:7:5: error: nothing is expected, so the test would always pass"),
-        ("{after: 0d, score: 1}", "a_test.yaml:7:21: error: `0d` is out of range"),
-        ("{after: 5, score: 1}", "a_test.yaml:7:21: error: a time is a number and one of s, m, h, d, w"),
+        ("{ratingg: hot}", "7:14: error: unknown key `ratingg`; did you mean rating?"),
+        ("[{ratingg: hot}]", "7:15: error: unknown key `ratingg`; did you mean rating?"),
+        ("{rating: hott}", "7:14: error: `rating` is never `hott`; did you mean hot?"),
+        ("{rating: {in: [hot, wam]}}", "7:23: error: `rating` is never `wam`; did you mean warm?"),
+        ("{rating: }", "7:14: error: `rating` is compared with nothing; write what is expected"),
+        ("{route: sale}", "7:14: error: `route` is never `sale`; did you mean sales?"),
+        ("{routing: redy}", "7:14: error: `routing` is never `redy`; did you mean ready?"),
+        ("{queue: key-acounts}", "7:14: error: `queue` is never `key-acounts`; did you mean key-accounts?"),
+        ("{grade: Z9}", "7:14: error: `grade` is never `Z9`; it is one of A1"),
+        ("{score: {gte: many}}", "7:22: error: score: gte takes a value of type integer, not 'many'"),
+        ("{score: {gt: 1, atleast: 2}}", "7:29: error: unknown operator `atleast`"),
+        ("{absent: [pricng]}", "7:23: error: no rule or signal `pricng` in the ruleset; did you mean pricing?"),
+        ("{present: [pricng]}", "7:24: error: no rule or signal `pricng` in the ruleset; did you mean pricing?"),
+        ("{contributions: {pricng: 5}}", "7:30: error: no rule or signal `pricng` in the ruleset; did you mean"),
+        ("{contributions: {pricing: }}", "7:30: error: `contributions.pricing` is compared with nothing"),
+        ("{criteria: {budgt: 1}}", "7:25: error: no criterion `budgt` in the ruleset; did you mean budget?"),
+        ("{published: maybe}", "7:25: error: `published` must be a valid boolean"),
+        ("{}", "7:5: error: nothing is expected, so the test would always pass"),
+        ("{absent: []}", "7:5: error: nothing is expected, so the test would always pass"),
+        ("[]", "7:13: error: `expect` must not be empty"),
+        ("{after: 0d, score: 1}", "7:21: error: `0d` is out of range"),
+        ("{after: 5, score: 1}", "7:21: error: a time is a number and one of s, m, h, d, w"),
+        ("{after: soon, score: 1}", "7:21: error: `soon` is no duration"),
     ],
 )
 def test_a_slip_in_an_expectation_is_an_error_with_its_place(expect: str, finding: str) -> None:
     (result,) = results(STORY % expect)
     assert result.outcome == "error"
+    assert result.name == "two visits to the price page"
+    assert result.fired == frozenset()
     assert len(result.details) == 1
-    assert result.details[0].startswith(finding)
+    assert result.details[0].startswith(f"a_test.yaml:{finding}")
 
 
-def test_a_custom_value_that_the_rules_cannot_know_is_an_error() -> None:
-    (result,) = results(
-        "tests:\n  - name: x\n    activities:\n"
-        "      - {type: profile_updated, data: {custom: {instaled_base: 1}}}\n"
-        "      - {type: profile_updated, data: {custom: {installed_base: many}}}\n"
-        "    expect: {rating: cold}\n"
+@pytest.mark.parametrize(
+    ("activity", "finding"),
+    [
+        ("{type: page_veiwed}", "4:10: error: unknown activity type `page_veiwed`; did you mean page_viewed?"),
+        ("{type: chat_begun}", "4:10: error: unknown activity type `chat_begun`; write a type of your own in full"),
+        ("{type: lead.page_veiwed}", "4:10: error: no signal counts `lead.page_veiwed`; did you mean lead.page_viewed"),
+        ("{type: lead.both_visited}", "4:10: error: no signal counts `lead.both_visited`; did you mean lead.booth_"),
+        ("{type: lead.My Type}", "4:10: error: `lead.My Type` is no activity type; write it as in lead.my_type"),
+        ("{type: page_viewed}", "4:9: error: `data.url` is missing"),
+        ("{type: page_viewed, data: {url: 5}}", "4:36: error: `data.url` must be a valid string"),
+        ("{type: page_viewed, data: {url: /, pth: /}}", "4:44: error: nothing reads `data.pth`; did you mean path?"),
+        (
+            "{type: qualification_updated, data: {bant: {need: none, budgt_amount: 5}}}",
+            "4:65: error: nothing reads `data.bant.budgt_amount`; did you mean budget_amount?",
+        ),
+        (
+            "{type: qualification_updated, data: {bant: {need: urgent}}}",
+            "4:53: error: `data.bant.need` must be 'critical', 'important', 'useful' or 'none'",
+        ),
+        (
+            "{type: profile_updated, data: {custom: {installed_base: {a: 1}}}}",
+            "4:49: error: `data.custom.installed_base` must be true, false, a number",
+        ),
+        (
+            "{type: profile_updated, data: {custom: {instaled_base: 1}}}",
+            "4:49: error: unknown field `instaled_base`; did you mean installed_base?",
+        ),
+        (
+            "{type: profile_updated, data: {custom: {installed_base: many}}}",
+            "4:49: error: `installed_base` is of type integer, not 'many'",
+        ),
+        ("{type: trial_started, times: 0}", "4:38: error: `times` must be greater than or equal to 1, not 0"),
+        ("{type: trial_started, after: yesterday}", "4:38: error: `yesterday` is no duration"),
+    ],
+)
+def test_a_mistaken_activity_is_an_error_with_its_place(activity: str, finding: str) -> None:
+    result = story(activity, expect="{rating: cold}")
+    assert result.outcome == "error"
+    assert len(result.details) == 1
+    assert result.details[0].startswith(f"a_test.yaml:{finding}")
+
+
+def test_an_activity_type_of_ones_own_needs_no_signal() -> None:
+    assert story("{type: lead.tour_taken, data: {any: [1]}}", expect="{score: 0}").outcome == "pass"
+
+
+def test_every_mistake_of_a_test_is_told_in_the_order_of_the_lines() -> None:
+    result = story(
+        "{type: page_veiwed}",
+        "{type: page_viewed, data: {}}",
+        "{type: trial_started, after: 1d}",
+        expect="{rating: hott, contributions: {tral: 15}}",
     )
+    assert [detail.split(":")[1:3] for detail in result.details] == [["4", "10"], ["5", "29"], ["7", "14"], ["7", "44"]]
+
+
+def test_what_is_expected_before_anything_happened_is_an_error() -> None:
+    result = story("{type: trial_started, after: 2d}", expect="[{after: 1d, score: 0}, {score: 15}]")
+    assert result.details == ("a_test.yaml:5:15: error: at 1d no activity has happened yet",)
+
+
+def test_a_test_that_would_run_for_minutes_is_an_error() -> None:
+    visits = ["{type: page_viewed, times: 1000, data: {url: /pricing}}"] * 101
+    expect = ", ".join(["{score: 1}"] * 2)
+    result = story(*visits, expect=f"[{expect}]")
+    assert result.outcome == "error"
     assert result.details == (
-        "a_test.yaml:4:49: error: unknown field `instaled_base`; did you mean installed_base?",
-        "a_test.yaml:5:49: error: `installed_base` is of type integer, not 'many'",
+        "a_test.yaml:2:5: error: the tests of this file apply more than 200,000 activities; lower `times`, "
+        "or split the file",
     )
+
+
+def test_a_report_says_whether_rules_may_go_live() -> None:
+    good, bad, wrong = STORY % "{score: 30}", STORY % "{score: 31}", STORY % "{scor: 30}"
+
+    def report(**texts: str) -> RuleTestReport:
+        return run_tests({name: text.encode() for name, text in texts.items()}, ruleset())
+
+    assert report(a=good, b=good).passed
+    assert report().passed
+    told = report(a=good, b=bad, c=wrong, d=bad)
+    assert not told.passed
+    assert [each.position.file for each in told.results] == ["a", "b", "c", "d"]
+    assert [each.position.file for each in told.failures] == ["b", "d"]
+    assert [each.position.file for each in told.errors] == ["c"]
+    assert not report(a=bad).passed
+    assert not report(a=wrong).passed
+    assert not report(a="tests: 5").passed
+
+
+def test_fired_is_what_was_at_work_at_any_time() -> None:
+    result = story(
+        "{type: qualification_updated, data: {bant: {budget_status: planned}}}",
+        "{type: qualification_updated, after: 1d, data: {bant: {budget_status: approved}}}",
+        "{type: page_viewed, after: 1d, data: {url: /careers}}",
+        "{type: profile_updated, after: 2d, data: {is_competitor: true}}",
+        expect="[{after: 400d, score: 1}]",
+    )
+    assert result.outcome == "fail"
+    assert result.fired == {"budget-planned", "budget-approved", "careers", "keep-warm", "competitor"}

@@ -1,0 +1,120 @@
+"""The form of a file of rule tests (`*_test.yaml`). `schemas/rule-tests.json` is generated from these models."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from scorer.rules import duration
+
+
+def printable(text: str) -> str:
+    """The text on one line, without what would control a terminal or has no UTF-8 form."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def _offset(value: object) -> str:
+    if value == 0 and not isinstance(value, bool):
+        return "0"
+    if not isinstance(value, str):
+        raise ValueError("a time is a number and one of s, m, h, d, w, as in 14d, or 0")
+    duration.parse(value)
+    return value
+
+
+def _words(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a test needs a name that says what it shows")
+    if printable(name) != name:
+        raise ValueError("a name is one line of text")
+    return name
+
+
+Offset = Annotated[
+    str,
+    BeforeValidator(_offset),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": duration.PATTERN}, {"const": 0}]}),
+]
+"""Time since the start of the test."""
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_words)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class GivenActivity(_Part):
+    """An activity of the lead. Its id, source and lead are filled in."""
+
+    type: str = Field(description="Activity type: `page_viewed`, or in full for one of your own: `lead.my_type`.")
+    after: Offset | None = Field(None, description="Time since the start of the test; left out: as the one before.")
+    times: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="So many different activities of this kind.")
+    data: dict[str, Any] = Field(default_factory=dict, description="The payload.")
+
+
+class Expectation(_Part):
+    """What must hold. A constant, or a mapping of the comparison operators of the rule language."""
+
+    after: Offset | None = Field(None, description="Time since the start; left out: at the last activity.")
+    rating: Any = None
+    grade: Any = None
+    route: Any = None
+    queue: Any = None
+    routing: Any = Field(None, description="Id of the routing rule.")
+    score: Any = Field(None, description="All points.")
+    fit: Any = Field(None, description="Points of the criteria.")
+    engagement: Any = Field(None, description="Points of the signals.")
+    criteria: dict[str, Any] = Field(default_factory=dict, description="Points by criterion.")
+    contributions: dict[str, Any] = Field(default_factory=dict, description="Points by rule or signal id.")
+    present: list[str] = Field(default_factory=list, description="Rules and signals that must contribute.")
+    absent: list[str] = Field(default_factory=list, description="Rules and signals that must not contribute.")
+    published: bool | None = Field(None, description="Whether the last activity until then published a decision.")
+
+    @model_validator(mode="after")
+    def _expects_something(self) -> "Expectation":
+        said = self.model_fields_set - {"after"}
+        if not said or not any(name in _SCALARS or getattr(self, name) for name in said):
+            raise ValueError("nothing is expected, so the test would always pass")
+        return self
+
+
+_COLLECTIONS = ("criteria", "contributions", "present", "absent")
+_SCALARS = frozenset(Expectation.model_fields) - {"after", *_COLLECTIONS}
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+def _one_or_many(schema: dict[str, Any]) -> dict[str, Any]:
+    many = {key: schema.pop(key) for key in ("type", "items", "minItems", "maxItems")}
+    return {"anyOf": [many["items"], many]}
+
+
+class TestCase(_Part):
+    """One lead's story."""
+
+    __test__ = False
+
+    name: Name = Field(description="What is shown, in words; each name once in a file.")
+    activities: Annotated[list[GivenActivity], Field(min_length=1)]
+    expect: Annotated[list[Expectation], Field(min_length=1, max_length=100), BeforeValidator(_listed)] = Field(
+        description="What must hold: one mapping, or a list of them with a time each.",
+        json_schema_extra=lambda schema: schema.update(_one_or_many(schema)),
+    )
+
+
+class RuleTestFile(_Part):
+    """A file of rule tests (`*_test.yaml`)."""
+
+    tests: Annotated[list[TestCase], Field(min_length=1)]

@@ -1,0 +1,92 @@
+"""What coverage calls idle was at work nowhere, and what it calls covered was somewhere: counted independently, from
+the decisions that `assess` publishes."""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scorer.assessment import assess
+from scorer.domain.activity import LeadActivity, validate_data
+from scorer.domain.instant import DAY
+from scorer.domain.lead import Lead
+from scorer.tuning.coverage import coverage
+from scorer.tuning.rule_tests import START, run_tests
+from tests.factory import SMALL_RULES, ruleset
+
+# Published always, so that the decisions show every state.
+TEXT = SMALL_RULES.replace("on: change", "on: activity")
+RULES = ruleset(TEXT)
+IDS = {
+    *(rule.id for criterion in RULES.criteria for rule in criterion.rules),
+    *RULES.signals,
+    *(rule.id for rule in RULES.routing),
+}
+
+ACTIVITY = st.sampled_from(
+    [
+        ("lead.page_viewed", {"url": "/pricing"}),
+        ("lead.page_viewed", {"url": "/careers"}),
+        ("lead.page_viewed", {"url": "/"}),
+        ("lead.trial_started", {}),
+        ("lead.booth_visited", {"minutes": 4}),
+        ("lead.booth_visited", {"minutes": 5}),
+        ("lead.qualification_updated", {"bant": {"budget_status": "approved", "authority": "decision_maker"}}),
+        ("lead.qualification_updated", {"bant": {"budget_status": "planned", "authority": "influencer"}}),
+        ("lead.profile_updated", {"employees": 300, "country": "DE", "custom": {"installed_base": 5}}),
+        ("lead.profile_updated", {"email_kind": "free"}),
+        ("lead.profile_updated", {"is_competitor": True}),
+        ("lead.sales_returned", {}),
+        ("lead.erased", {}),
+    ]
+)
+STORY = st.lists(st.tuples(ACTIVITY, st.integers(0, 400)), min_size=1, max_size=8)
+
+
+def at_work(stories: list[list[tuple[tuple[str, dict[str, Any]], int]]]) -> set[str]:
+    """Ids in the decisions about the leads of the stories, one lead each."""
+    found = set()
+    for story in stories:
+        lead = Lead("x")
+        for number, ((kind, data), day) in enumerate(story):
+            activity = LeadActivity(str(number), "x", kind, START + day * DAY, "x", validate_data(kind, data))
+            assessment = assess(lead, activity, RULES)
+            lead = assessment.lead
+            if assessment.decision is not None:
+                found.add(assessment.decision.routing.rule)
+                found |= {each.rule for each in assessment.decision.contributions}
+    return found & IDS
+
+
+@settings(max_examples=40, deadline=None)
+@given(stories=st.lists(STORY, min_size=1, max_size=3))
+def test_idle_is_what_no_decision_speaks_of(stories: list[list[tuple[tuple[str, dict[str, Any]], int]]]) -> None:
+    tests = [
+        {
+            "name": f"story {number}",
+            "activities": [
+                {"type": kind, "after": f"{day}d" if day else 0, "data": data} for (kind, data), day in story
+            ],
+            # Half of them fail: that makes no difference.
+            "expect": {"score": {"gte": 0}},
+        }
+        for number, story in enumerate(stories)
+    ]
+    # JSON is YAML.
+    report = run_tests({"a_test.yaml": json.dumps({"tests": tests}).encode()}, RULES)
+    assert report.errors == ()
+    fired = {name for result in report.results for name in result.fired}
+    found = coverage(RULES, fired, {"rules.yaml": TEXT.encode()})
+    idle = {each.id for each in found.idle}
+    worked = at_work(stories)
+    assert idle <= IDS
+    assert not idle & worked
+    # A signal counts when an activity does, even where the rounded points are none or the window is over.
+    silent = (IDS - idle) - worked
+    assert silent <= set(RULES.signals)
+    kinds = {kind for story in stories for (kind, _), _ in story}
+    assert all(RULES.signals[name].activity in kinds for name in silent)
+    for each in found.idle:
+        line = TEXT.split("\n")[each.position.line - 1]
+        assert each.id in line[each.position.column - 1 :]
