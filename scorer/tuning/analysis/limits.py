@@ -83,6 +83,7 @@ def computed_domains(ruleset: Ruleset, reach: Reach) -> Mapping[str, Domain]:
         ),
         "grade.engagement": _points((figures[0], figures[-1]), (1, 2, 3, 4)),
     }
+    found["criteria.behaviour"] = found["score.engagement"]
     found |= {f"criteria.{name}": _points(each) for name, each in reach.criteria.items()}
     found |= {f"signals.{name}": _points(each) for name, each in reach.signals.items()}
     found |= {f"groups.{name}.met": _points(each) for name, each in _met(ruleset.criteria, reach).items()}

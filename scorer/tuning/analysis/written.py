@@ -37,8 +37,6 @@ def constants(raw: Mapping[Any, Any], path: Path) -> Iterator[Constant]:
 
 
 def _each(field: str, op: Op, operand: object, path: Path) -> Iterator[Constant]:
-    if op is Op.EXISTS:
-        return
     if isinstance(operand, list):
         for index, value in enumerate(operand):
             yield Constant((*path, index), field, op, value)
