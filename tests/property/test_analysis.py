@@ -100,7 +100,7 @@ def _numbers(kind: FieldType, constants: Iterable[Any]) -> Iterator[object]:
             yield from (nextafter(each, inf), nextafter(each, -inf))
 
 
-def _texts(table: Table, field: str) -> list[object]:
+def _texts(table: Table, field: str) -> Sequence[object]:
     words = {
         str(w) for t in _tests(table, field) for w in (t.operand if isinstance(t.operand, tuple) else (t.operand,))
     }
@@ -125,7 +125,7 @@ def values(table: Table, field: str, kind: FieldType) -> list[object]:
                 list(each) for each in chain.from_iterable(combinations(members, n) for n in range(len(members) + 1))
             ]
         case FieldType.STRING:
-            raw = _texts(table, field)
+            raw = list(_texts(table, field))
         case _:
             flat = [
                 x

@@ -29,7 +29,8 @@ def found(text: str) -> list[str]:
 def criterion(*rules: str, settings: str = "") -> str:
     """A ruleset with a criterion in line 8 whose first rule is in line 10; its settings come in between."""
     lines = "".join(f"\n      - {{id: r{n}, {rule}}}" for n, rule in enumerate(rules))
-    return f"{HEAD}{ROUTING}scoring:\n  more: {{rules: [{{id: m, points: 9, when: {{bant.need: none}}}}]}}\n  c:\n{settings}    rules:{lines}\n"
+    more = "{rules: [{id: m, points: 9, when: {bant.need: none}}]}"
+    return f"{HEAD}{ROUTING}scoring:\n  more: {more}\n  c:\n{settings}    rules:{lines}\n"
 
 
 def routing(*rules: str) -> str:
@@ -64,7 +65,8 @@ def test_sound_rules_have_no_findings() -> None:
         (
             "{profile.company: {starts_with: a, eq: berlin}}",
             54,
-            "`r0` can never apply: `profile.company: {starts_with: a}` and `profile.company: berlin` exclude each other",
+            "`r0` can never apply: `profile.company: {starts_with: a}` and `profile.company: berlin` exclude each "
+            "other",
         ),
         (
             "{bant.need: {not_in: [critical, important, useful, none]}}",
@@ -186,7 +188,8 @@ def test_ratings_no_lead_reaches() -> None:
 
 def test_leads_that_never_cool() -> None:
     assert found(SOUND.replace("warm: 1,", "warm: -5,")) == [
-        "2:11 warning[rating-unreachable] no lead is ever cold: the score is at least -5 (fit -5 to 5, engagement 0 to 0)"
+        "2:11 warning[rating-unreachable] no lead is ever cold: the score is at least -5 "
+        "(fit -5 to 5, engagement 0 to 0)"
     ]
 
 

@@ -22,7 +22,8 @@ UNSEEN: Final = object()
 @dataclass(frozen=True, slots=True)
 class Domain:
     """What is known of a field: `choices` are closed (it has no other values) or only declared; `low` and `high` are
-    its limits, both possible; `cuts` are whole numbers that must stand apart, whether or not a comparison names them.
+    its limits, both possible; `cuts` are whole numbers that must stand apart, and `apart` keeps all choices apart,
+    whether or not a comparison names them.
     """
 
     type: FieldType
@@ -32,6 +33,7 @@ class Domain:
     high: int | float = inf
     always_known: bool = False
     cuts: tuple[int, ...] = ()
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,11 @@ def atoms(tests: Sequence[Test], domain: Domain) -> tuple[Atom, ...] | None:
     def holding(value: object) -> int:
         return sum(1 << i for i, holds in enumerate(predicates) if holds({tests[i].field: value}))
 
-    # Whole numbers keep classes that only a cut tells apart.
-    distinct: dict[tuple[int, float, float], Atom] = {}
+    # Some classes that no comparison tells apart are kept, because other fields depend on them.
+    distinct: dict[tuple[object, ...], Atom] = {}
     for value, inner, low, high in found:
         mask = holding(value)
-        key = (mask, low, high) if domain.cuts else (mask, 0, 0)
+        key = (mask, value, low, high) if domain.cuts or domain.apart else (mask,)
         if key not in distinct or (inner and not distinct[key].inner):
             distinct[key] = Atom(mask, value, inner, low, high)
     strings = of_type.get(FieldType.STRING)
@@ -77,14 +79,14 @@ def atoms(tests: Sequence[Test], domain: Domain) -> tuple[Atom, ...] | None:
         for assumed, example in classes:
             mask = sum(1 << number[test] for test in assumed)
             value = UNSEEN if example is None else example
-            if (mask, 0, 0) not in distinct or distinct[mask, 0, 0].value is UNSEEN:
-                distinct[mask, 0, 0] = Atom(mask, value)
+            if (mask,) not in distinct or distinct[mask,].value is UNSEEN:
+                distinct[mask,] = Atom(mask, value)
     if FieldType.STRINGS in of_type:
         members = lists(of_type[FieldType.STRINGS])
         if members is None:
             return None
         for each in members:
-            distinct.setdefault((holding(each), 0, 0), Atom(holding(each), each))
+            distinct.setdefault((holding(each),), Atom(holding(each), each))
     return tuple(distinct.values())
 
 

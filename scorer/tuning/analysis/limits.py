@@ -73,13 +73,16 @@ def computed_domains(ruleset: Ruleset, reach: Reach) -> Mapping[str, Domain]:
     cuts = {ratings.warm, ratings.hot, ratings.warm - ratings.hysteresis, ratings.hot - ratings.hysteresis}
     figures = figures_reached(grades.engagement, reach.engagement)
     found = {
-        "rating": Domain(FieldType.STRING, tuple(ratings_reached(ruleset, reach.total)), always_known=True),
+        "rating": Domain(FieldType.STRING, tuple(ratings_reached(ruleset, reach.total)), always_known=True, apart=True),
         "score.total": _points(reach.total, tuple(cuts)),
         "score.fit": _points(reach.fit, grades.fit),
         "score.engagement": _points(reach.engagement, grades.engagement),
         "score.since_return": Domain(FieldType.INTEGER),
         "grade.fit": Domain(
-            FieldType.STRING, tuple("ABCD"[i - 1] for i in figures_reached(grades.fit, reach.fit)), always_known=True
+            FieldType.STRING,
+            tuple("ABCD"[i - 1] for i in figures_reached(grades.fit, reach.fit)),
+            always_known=True,
+            apart=True,
         ),
         "grade.engagement": _points((figures[0], figures[-1]), (1, 2, 3, 4)),
     }

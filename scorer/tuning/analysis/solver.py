@@ -17,7 +17,7 @@ class OutOfBudgetError(Exception):
 class Budget:
     """Steps for one question each, and for all questions together."""
 
-    def __init__(self, question: int = 60_000, total: int = 3_000_000) -> None:
+    def __init__(self, question: int = 60_000, total: int = 1_500_000) -> None:
         self._question = question
         self._total = total
         self._left = 0
