@@ -133,7 +133,7 @@ ODD = {
     "surrogate": (b'fields: {a: {description: "\\ud800", type: x}}\n', "wrong-type"),
     "bomb": (BOMB, "too-large"),
     "cycle": (b"description: &a {b: *a}\n", "too-deep"),
-    "deep": (b"description: " + b"[" * 2_000, "too-deep"),
+    "deep": (b"description: " + b"[" * 1_000, "too-deep"),
     "dashes": (b"- " * 60_000, "too-deep"),
     "section": (b"ruleset: again\n", "duplicate-key"),
     "id": (b"scoring:\n  d: {rules: [{id: ready, points: 1}]}\n", "duplicate-id"),

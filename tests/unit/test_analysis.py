@@ -128,6 +128,7 @@ def test_a_hole_between_rules_has_an_example() -> None:
     [
         # Beyond the last bound, other texts than those named, and unknown values: 0 points are what is meant.
         ["points: 1, when: {profile.employees: {gte: 10}}", "points: 2, when: {profile.employees: {gte: 5}}"],
+        ["points: 1, when: {profile.employees: {gt: 1}}", "points: 2, when: {profile.employees: {gt: 5}}"][::-1],
         ["points: 1, when: {profile.industry: energy}", "points: 2, when: {profile.industry: retail}"],
         ["points: 1, when: {profile.is_customer: true}"],
         ["points: 1, when: {profile.is_customer: true}", "points: 2, when: {profile.is_customer: false}"],
@@ -414,7 +415,13 @@ def test_routes_that_no_score_leads_to(when: str, column: int, message: str) -> 
 
 
 @pytest.mark.parametrize(
-    "when", ["{rating: warm, score.total: 1}", "{rating: hot, score.total: 5}", "{score.total: -5}"]
+    "when",
+    [
+        "{not: {rating: hot}, score.total: 1}",
+        "{rating: warm, score.total: 1}",
+        "{rating: hot, score.total: 5}",
+        "{score.total: -5}",
+    ],
 )
 def test_routes_that_some_score_leads_to(when: str) -> None:
     assert found(routing(f"when: {when}")) == []
@@ -424,6 +431,21 @@ def test_a_hot_lead_cools_late() -> None:
     text = routing("when: {rating: hot, score.total: {lt: 2}}")
     assert [f.code for f in findings(text)] == ["never-fires"]
     assert findings(text.replace("hot: 2}", "hot: 2, hysteresis: 1}")) == []
+
+
+def test_a_grade_that_no_condition_names_is_still_a_grade() -> None:
+    grades = "grades:\n  fit: {A: 5, B: 0, C: -4}\n  engagement: {1: 3, 2: 2, 3: 1}\n"
+    assert found(routing("when: {not: {grade.fit: A}, score.fit: {gte: 0, lt: 5}}") + grades) == []
+    assert found(routing("when: {not: {grade.fit: A}, score.fit: {lt: -4}}") + grades) == []
+
+
+def test_a_signal_counts_up_to_its_cap_on_every_day_of_its_window() -> None:
+    text = (
+        SOUND.replace("hot: 2", "hot: %d")
+        + "signals:\n  s: {activity: page_viewed, points: 2, daily_cap: 3, window: 2d}\n"
+    )
+    assert found(text % (5 + 2 * 3 * 2)) == []
+    assert [f.code for f in findings(text % (5 + 2 * 3 * 2 + 1))][:1] == ["rating-unreachable"]
 
 
 def test_a_route_in_the_shadow_of_another() -> None:
