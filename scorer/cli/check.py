@@ -1,11 +1,97 @@
-"""`scorer check`: are the rule files right?"""
+"""`scorer check`: are the rule files right, and do they mean what they say?"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
+from os import environ
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from scorer.cli.common import EngineOption, RulesArgument, load_or_exit
+from scorer.cli.common import EngineOption, ExitStatus, RulesArgument, say
+from scorer.cli.findings import Format, as_github, as_json, as_text
+from scorer.rules.engine import EngineUnavailableError, RuleEngine, default_engine
+from scorer.rules.finding import Finding, Level, RulesetError
+from scorer.rules.loader import parse_with_source
+from scorer.rules.ruleset import Ruleset
+from scorer.ruleset_files import read_rule_files
+from scorer.tuning.analysis import analyse
+
+_LEVELS: Sequence[Level] = ("error", "warning", "info")
 
 
-def check(rules: RulesArgument, engine: EngineOption = None) -> None:
-    """Check a ruleset: `ok`, or a line `file:line:column: error: …` for each mistake (exit status 1)."""
-    ruleset = load_or_exit(rules, engine, to_stderr=False)
-    typer.echo(f"ok: {ruleset.rule_count} rules, {len(ruleset.signals)} signals, revision {ruleset.revision[:12]}")
+def check(
+    rules: RulesArgument,
+    engine: EngineOption = None,
+    output: Annotated[
+        Format, typer.Option("--format", help="text; json; github: annotations of GitHub Actions.")
+    ] = Format.TEXT,
+    level: Annotated[Level, typer.Option("--level", help="The least that is shown.")] = "warning",
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail the check too.")] = False,
+) -> None:
+    """Check a ruleset: mistakes, and rules, bounds and constants that look wrong (docs/findings.md).
+
+    Exit status 1 if there is an error, or with --strict a warning.
+    """
+    try:
+        chosen = default_engine(engine)
+    except EngineUnavailableError as error:
+        say(f"error: {error}")
+        raise typer.Exit(ExitStatus.USAGE) from None
+    ruleset, findings, files = _examined(rules, chosen)
+    shown = [each for each in findings if _LEVELS.index(each.level) <= _LEVELS.index(level)]
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if output is Format.JSON:
+        typer.echo(as_json(shown, None if ruleset is None else _described(ruleset)))
+    else:
+        _print(shown, files, output)
+        if ruleset is not None:
+            typer.echo(_summary(ruleset, shown))
+    failing: Sequence[Level] = ("error", "warning") if strict else ("error",)
+    if any(each.level in failing for each in findings):
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _examined(rules: Path, engine: RuleEngine) -> tuple[Ruleset | None, Sequence[Finding], Mapping[str, bytes]]:
+    """The ruleset (None: refused), what there is to say about it, and its files as far as they were read."""
+    files: Mapping[str, bytes] = {}
+    try:
+        files = read_rule_files(rules)
+        ruleset, source = parse_with_source(files, engine)
+    except RulesetError as error:
+        return None, error.findings, files
+    return ruleset, analyse(ruleset, source), files
+
+
+def _print(findings: Sequence[Finding], files: Mapping[str, bytes], output: Format) -> None:
+    if output is Format.GITHUB:
+        for finding in findings:
+            typer.echo(as_github(finding))
+        return
+    terminal = sys.stdout.isatty()
+    console = Console(
+        force_terminal=terminal,
+        color_system="auto" if terminal and not environ.get("NO_COLOR") else None,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for finding in findings:
+        console.print(as_text(finding, files))
+
+
+def _described(ruleset: Ruleset) -> Mapping[str, object]:
+    return {
+        "name": ruleset.name,
+        "revision": ruleset.revision,
+        "rules": ruleset.rule_count,
+        "signals": len(ruleset.signals),
+    }
+
+
+def _summary(ruleset: Ruleset, shown: Sequence[Finding]) -> str:
+    text = f"ok: {ruleset.rule_count} rules, {len(ruleset.signals)} signals, revision {ruleset.revision[:12]}"
+    warnings = sum(finding.level == "warning" for finding in shown)
+    return f"{text}; {warnings} warning{'s' if warnings > 1 else ''}" if warnings else text

@@ -17,12 +17,15 @@ from scorer.rules.condition import FieldType
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the catalogue. `choices` are the only values it can have, empty where any is possible."""
+    """A field of the catalogue. `choices` are the only values it can have, empty where any is possible; `minimum` and
+    `maximum` are its limits where it has some, both possible."""
 
     name: str
     type: FieldType
     description: str = ""
     choices: tuple[str, ...] = ()
+    minimum: int | float | None = None
+    maximum: int | float | None = None
 
 
 Catalogue = Mapping[str, Field]
@@ -59,7 +62,10 @@ def _field(name: str, schema: Mapping[str, Any]) -> Field | None:
         return Field(name, FieldType.STRINGS, description)
     if option.get("type") not in {kind.value for kind in FieldType}:
         return None
-    return Field(name, FieldType(option["type"]), description, tuple(option.get("enum", ())))
+    # Whole numbers only have an exclusive limit.
+    maximum = option["exclusiveMaximum"] - 1 if "exclusiveMaximum" in option else option.get("maximum")
+    choices = tuple(option.get("enum", ()))
+    return Field(name, FieldType(option["type"]), description, choices, option.get("minimum"), maximum)
 
 
 def _named(*fields: Field) -> Catalogue:

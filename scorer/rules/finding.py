@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Level = Literal["error", "warning", "info"]
+"""`error`: the rules are refused. `warning`: they load, and something in them is probably not what was meant. `info`:
+worth knowing."""
 
 
 class Position(NamedTuple):
@@ -20,11 +24,11 @@ class Finding:
     position: Position
     code: str
     message: str
-    level: str = "error"
+    level: Level = "error"
 
     def __str__(self) -> str:
         file, line, column = self.position
-        return f"{file}:{line}:{column}: {self.level}: {self.message}"
+        return printable(f"{file}:{line}:{column}: {self.level}: {self.message}")
 
 
 class RulesetError(Exception):
@@ -33,3 +37,11 @@ class RulesetError(Exception):
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = sorted(findings, key=lambda finding: finding.position)
         super().__init__("\n".join(map(str, self.findings)))
+
+
+def printable(text: str) -> str:
+    """The text on one line that every terminal and every UTF-8 file takes: control characters, which could steer a
+    terminal, and what has no UTF-8 form (file names may have such) are written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -11,7 +11,7 @@ from scorer.domain.instant import DAY
 from scorer.domain.score import Grades, Ratings
 from scorer.rules import duration
 from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field, payload_fields, routing_fields, suggestion
-from scorer.rules.condition import Condition, fields, predicate
+from scorer.rules.condition import Condition, Test, fields, predicate, tests
 from scorer.rules.engine import RuleEngine
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.language import (
@@ -33,11 +33,27 @@ from scorer.rules.yaml_source import Document, Path, read
 RESERVED_IDS = ("cap", "erased", "merged")
 """Rule ids that the service itself uses in its explanations."""
 
+MAX_CELLS = 1_000_000
+"""Limit of comparisons times constants of one field in one table: some seconds, and 100 MB."""
+
 _DEFAULT_GRADES = GradesSection(fit=FitGrades(A=45, B=30, C=15), engagement={1: 30, 2: 20, 3: 10})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The rule files as written, merged. `position(path, of_value)` is where a section, a key or a value stands."""
+
+    file: RulesetFile
+    position: Callable[[Path, bool], Position]
 
 
 def parse_ruleset(files: Mapping[str, bytes], engine: RuleEngine) -> Ruleset:
     """Compile the rule files, by name. Raises `RulesetError` with every mistake found, each with its position."""
+    return parse_with_source(files, engine)[0]
+
+
+def parse_with_source(files: Mapping[str, bytes], engine: RuleEngine) -> tuple[Ruleset, Source]:
+    """`parse_ruleset`, and what the ruleset was made of."""
     if not files:
         raise RulesetError([Finding(Position("."), "no-files", "there is no rule file (*.yaml) here")])
     findings: list[Finding] = []
@@ -55,13 +71,7 @@ def parse_ruleset(files: Mapping[str, bytes], engine: RuleEngine) -> Ruleset:
     compiled = _Compiler(merged, findings).compile(engine)
     if findings or compiled is None:
         raise RulesetError(findings)
-    return compiled
-
-
-@dataclass(frozen=True, slots=True)
-class _Merged:
-    file: RulesetFile
-    position: Callable[[Path, bool], Position]
+    return compiled, merged
 
 
 class _Merger:
@@ -71,7 +81,7 @@ class _Merger:
         self._parsed = parsed
         self._owners: dict[Path, Document] = {}
 
-    def merge(self, findings: list[Finding]) -> _Merged:
+    def merge(self, findings: list[Finding]) -> Source:
         sections: dict[str, Any] = {}
         for document, file in self._parsed:
             for name in file.model_fields_set:
@@ -84,7 +94,7 @@ class _Merger:
                 elif value is not None:
                     self._claim((name,), document, findings)
                     sections.setdefault(name, value)
-        return _Merged(RulesetFile.model_construct(**sections), self._position)
+        return Source(RulesetFile.model_construct(**sections), self._position)
 
     def _claim(self, path: Path, document: Document, findings: list[Finding]) -> None:
         first = self._owners.setdefault(path, document)
@@ -99,7 +109,7 @@ class _Merger:
 
 
 class _Compiler:
-    def __init__(self, merged: _Merged, findings: list[Finding]) -> None:
+    def __init__(self, merged: Source, findings: list[Finding]) -> None:
         self._file = merged.file
         self._position = merged.position
         self._findings = findings
@@ -191,6 +201,7 @@ class _Compiler:
                 self._report(at, "unreachable-rule", message)
             names = () if condition is None else fields(condition)
             rules.append(ScoringRule(rule.id, condition, rule.points, rule.reason or _words(rule.id), names))
+        fits = self._check_size([rule.condition for rule in rules], path)
         policy = HitPolicy(section.hit_policy)
         return Criterion(
             name=name,
@@ -199,7 +210,7 @@ class _Compiler:
             max=section.max,
             met_at=section.met_at,
             rules=tuple(rules),
-            table=_table(policy, ((rule.id, rule.condition) for rule in rules)),
+            table=_table(policy, ((rule.id, rule.condition) for rule in rules if fits)),
         )
 
     def _routing(self, catalogue: Catalogue) -> list[RoutingRule]:
@@ -223,7 +234,26 @@ class _Compiler:
             within = None if section.respond_within is None else duration.parse(section.respond_within)
             reason = section.reason or _words(section.id)
             rules.append(RoutingRule(section.id, condition, section.route, section.queue, within, reason))
+        self._check_size([rule.condition for rule in rules], ("routing",))
         return rules
+
+    def _check_size(self, conditions: Sequence[Condition | None], path: Path) -> bool:
+        """Whether the table can be compiled: each comparison of a field is worked out for each of its constants."""
+        comparisons: dict[str, set[Test]] = {}
+        for condition in conditions:
+            for test in tests(condition) if condition else ():
+                comparisons.setdefault(test.field, set()).add(test)
+        for name, asked in comparisons.items():
+            constants = {each for test in asked for each in _operands(test)}
+            if len(asked) * len(constants) > MAX_CELLS:
+                message = (
+                    f"`{path[-1]}` has {len(asked):,} comparisons of `{name}` with {len(constants):,} different "
+                    f"constants; at most {MAX_CELLS:,} comparisons times constants are allowed, so write fewer rules "
+                    "with longer lists, or several criteria"
+                )
+                self._report(path, "too-large", message)
+                return False
+        return True
 
     def _when(
         self, section: RuleSection | RoutingRuleSection, path: Path, catalogue: Catalogue, later: Catalogue
@@ -261,6 +291,10 @@ def revision(file: RulesetFile) -> str:
 
 def _table(policy: HitPolicy, rules: Iterable[tuple[str, Condition | None]]) -> Any:
     return Table(tuple(Rule(name, condition) for name, condition in rules), policy).compile()
+
+
+def _operands(test: Test) -> tuple[object, ...]:
+    return test.operand if isinstance(test.operand, tuple) else (test.operand,)
 
 
 def _words(name: str) -> str:
