@@ -45,5 +45,6 @@ def configure_logs(level: str, form: str, context: Mapping[str, object] | None =
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("watchfiles").setLevel(max(logging.WARNING, root.level))
     # The Kafka client tells of every join; what matters of it we say ourselves.
     logging.getLogger("aiokafka").setLevel(root.level if level == "DEBUG" else max(logging.WARNING, root.level))

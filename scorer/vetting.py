@@ -86,6 +86,8 @@ def examine(location: Path, engine: EngineName | None) -> Verdict:
     """Read, check and test the rules of a directory, here and now."""
     try:
         files, test_files = _read_twice(location)
+        if not files:
+            raise RulesetError([Finding(Position(str(location)), "no-files", "there is no rule file (*.yaml) here")])
         ruleset = parse_ruleset(files, default_engine(engine))
         findings: list[str] = []
         count = 0

@@ -15,7 +15,6 @@ from tests.integration.activities import START, event, structured
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import Service, service
 
-
 TESTS = """
 tests:
   - name: planned budget
@@ -108,7 +107,7 @@ def test_changed_rules_are_taken_and_wrong_ones_refused(kafka: Kafka, names: Nam
         shown = rules_of(running)
         assert shown["revision"] == new["revision"]
         assert shown["last_reload"]["ok"] is False
-        assert f"{file}:22:36: error: `bant.budget_status` is never `aproved`" in shown["last_reload"]["error"]
+        assert f"{file}:22:38: error: `bant.budget_status` is never `aproved`" in shown["last_reload"]["error"]
 
         # Taken back: as good as ever, and nothing to load.
         file.write_text(good)

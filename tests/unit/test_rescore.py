@@ -108,21 +108,18 @@ def activities(count: int, leads: int, seed: int) -> list[LeadActivity]:
     random = Random(seed)
     found = []
     for number in range(count):
-        kind: str
-        data: dict[str, object]
         lead = f"lead-{random.randrange(leads)}"
-        kind, data = random.choice(
-            [
-                ("page_viewed", {"url": "/pricing"}),
-                ("qualification_updated", {"bant": {"budget_status": random.choice(["approved", "planned", "none"])}}),
-                ("qualification_updated", {"bant": {"authority": "decision_maker"}}),
-                ("profile_updated", {"employees": random.randrange(500), "country": "DE"}),
-                ("trial_started", {}),
-                ("sales_returned", {}),
-                ("erased", {}) if random.random() < 0.3 else ("demo_requested", {}),
-                ("merged", {"into": "other"}) if random.random() < 0.3 else ("demo_requested", {}),
-            ]
-        )
+        kinds: list[tuple[str, dict[str, object]]] = [
+            ("page_viewed", {"url": "/pricing"}),
+            ("qualification_updated", {"bant": {"budget_status": random.choice(["approved", "planned", "none"])}}),
+            ("qualification_updated", {"bant": {"authority": "decision_maker"}}),
+            ("profile_updated", {"employees": random.randrange(500), "country": "DE"}),
+            ("trial_started", {}),
+            ("sales_returned", {}),
+            ("erased", {}) if random.random() < 0.3 else ("demo_requested", {}),
+            ("merged", {"into": "other"}) if random.random() < 0.3 else ("demo_requested", {}),
+        ]
+        kind, data = random.choice(kinds)
         found.append(activity(kind, data, day=number / 3, lead=lead))
     return found
 
