@@ -47,7 +47,8 @@ class Shadow:
         self._ruleset: Ruleset | None = None
         # What the candidate's tables said of a lead's facts: a lead itself remembers that for the live rules only.
         self._fits: OrderedDict[str, object] = OrderedDict()
-        self._samples_from = self._log_from = monotonic()
+        self._log_from = monotonic()
+        self._samples_from = self._log_from - 1.0
 
     @property
     def ruleset(self) -> Ruleset | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scorer import vetting
+from scorer.ruleset_files import read_rule_file
 from scorer.vetting import Verdict, examine, vet
 from tests.factory import SMALL_RULES, ruleset
 
@@ -192,11 +194,10 @@ def test_no_bytes_at_all_make_it_fail(rules: Path, data: st.DataObject) -> None:
 def test_files_that_are_being_exchanged_are_read_until_they_stay(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One file of the old rules, then one of the new ones, would be a ruleset that nobody wrote."""
     (rules / "more.yaml").write_text("signals: {call: {activity: call_logged, points: 1}}\n")
-    whole = vetting.read_rule_file
     read: list[str] = []
 
     def swapped_meanwhile(path: Path) -> bytes:
-        content = whole(path)
+        content = read_rule_file(path)
         read.append(path.name)
         if len(read) == 1:
             (rules / "more.yaml").write_text("signals: {call: {activity: call_logged, points: 2}}\n")
@@ -240,9 +241,9 @@ def test_a_check_that_dies_is_a_finding(
     rules: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, shown: str
 ) -> None:
     script = tmp_path / "python"
-    script.write_text(f'#!/bin/sh\nexec {vetting.sys.executable} -c "{code}"\n')
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
     script.chmod(0o755)
-    monkeypatch.setattr(vetting.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     (finding,) = asyncio.run(vet(rules, "compiled")).findings
     assert finding.endswith(shown)
 
