@@ -12,7 +12,7 @@ import structlog
 from watchfiles import awatch
 
 from scorer.domain.instant import to_text
-from scorer.rules.engine import EngineName, RuleEngine
+from scorer.rules.engine import EngineName, MemoEngine
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
 from scorer.ruleset_files import rule_files, rule_test_files
@@ -70,7 +70,7 @@ class Reloader:
         self,
         label: str,
         location: Path,
-        engine: RuleEngine,
+        engine: MemoEngine,
         prefer: EngineName | None,
         current: Callable[[], Ruleset | None],
         adopt: Callable[[Ruleset], None],
@@ -155,11 +155,11 @@ class Reloader:
     async def _load(self, verdict: Verdict) -> Ruleset:
         # Compiling asks the engine nothing, so it may be done beside the loop.
         ruleset = await asyncio.to_thread(parse_ruleset, verdict.named_files(), self._engine)
-        # The engine is asked on the loop alone. A table that it has not met yet takes it some milliseconds; so none of
+        # The engine is used on the loop alone. A table that it has not met yet takes it some milliseconds; so none of
         # them is met in the middle of a batch.
         for table in (*(criterion.table for criterion in ruleset.criteria), ruleset.routing_table):
-            self._engine.match(table, table.encode({}))
-            await asyncio.sleep(0)
+            for _ in self._engine.prepare(table):
+                await asyncio.sleep(0)
         return ruleset
 
     async def _watch(self) -> None:
