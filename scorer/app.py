@@ -160,8 +160,8 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
     context: dict[str, object] = {}
     configure_logs(settings.log_level, settings.log_format, context)
     service = build(settings, context)
-    # What is loaded now stays to the end. The collector need not look at it again: that takes it a tenth of a second, in
-    # which nothing else happens, and a reload makes it look.
+    # What is loaded now stays to the end. The collector need not look at it again: that would take it a tenth of a
+    # second, in which nothing else happens, and a reload makes it look.
     gc.collect()
     gc.freeze()
     log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.ruleset.engine_name)
