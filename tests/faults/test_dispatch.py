@@ -23,6 +23,7 @@ class SlowWorker:
     def __init__(self, partition: TopicPartition, *_: object) -> None:
         self.partition = partition
         self.state = State.RUNNING
+        self.rescore_remaining = 0
         self.offered: list[int] = []
         self.free = asyncio.Event()
         workers.append(self)

@@ -232,6 +232,7 @@ def test_aborts_and_deaths_change_nothing(events: list[str]) -> None:
     states, said = EXPECTED
     assert world.states() == states
     assert by_lead(world.decisions) == said
+    assert world.figures.rescored.total() == len(states), "a lead was judged twice in one sweep"
 
 
 @settings(max_examples=30, deadline=None)

@@ -218,6 +218,14 @@ def test_files_that_never_stay_are_refused(rules: Path, monkeypatch: pytest.Monk
     assert "change all the time" in finding
 
 
+def test_a_directory_that_may_not_be_listed_is_named(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(path: Path) -> list[Path]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(vetting, "rule_files", forbidden)
+    assert examine(rules, "compiled").findings == [f"{rules}:1:1: error: cannot be read: Permission denied"]
+
+
 def test_files_that_are_too_many_are_refused(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vetting, "_MOST_BYTES", 1000)
     (finding,) = examine(rules, "compiled").findings
