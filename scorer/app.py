@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import platform
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -15,17 +17,21 @@ from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
 
 from scorer.assessment import Assessment, assess
 from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.http import HttpError, HttpServer, bind, build_asgi
 from scorer.logs import configure_logs
 from scorer.metrics import Metrics
-from scorer.rules.engine import default_engine
+from scorer.reload import Reload, Reloader, fingerprint
+from scorer.rules.engine import MemoEngine, default_engine
 from scorer.rules.ruleset import Ruleset
 from scorer.ruleset_files import load_ruleset
 from scorer.settings import Settings, SettingsError
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.header_names import tolerate
 from scorer.stream.rebalance import Partitions
+from scorer.stream.rescore import Rescorer
+from scorer.stream.shadow import Shadow
 from scorer.stream.subscriber import Subscription
 from scorer.stream.topics import TopicError, ensure_topics
 
@@ -40,11 +46,27 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
+class LiveRules:
+    """The rules in force, since when (seconds since the epoch), and how the last reload went."""
+
+    ruleset: Ruleset
+    loaded_at: float
+    last_reload: Reload | None = None
+
+    def details(self) -> Mapping[str, object]:
+        """For people."""
+        last = None if self.last_reload is None else self.last_reload.details()
+        loaded_at = to_text(round(self.loaded_at) * 1_000_000)
+        return {"revision": self.ruleset.revision, "loaded_at": loaded_at, "last_reload": last}
+
+
+@dataclass(slots=True)
 class Service:
     """The parts of the service, put together but not started."""
 
     settings: Settings
-    ruleset: Ruleset
+    rules: LiveRules
+    reloaders: tuple[Reloader, ...]
     metrics: Metrics
     partitions: Partitions
     subscription: Subscription
@@ -60,37 +82,93 @@ class Service:
         """False while activities are not being processed."""
         ready, details = self.partitions.ready()
         rules = {"name": self.ruleset.name, "revision": self.ruleset.revision}
-        return ready and self.trouble is None, {**details, "ruleset": rules}
+        return ready and self.trouble is None, {**details, "ruleset": rules, "rules": self.rules.details()}
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The rules in force."""
+        return self.rules.ruleset
+
+    def reload(self, why: str) -> None:
+        """Look whether the rules changed, and take them if they are fine."""
+        if self.settings.reload == "off":
+            log.warning("reload_is_off", why=why)
+            return
+        for reloader in self.reloaders:
+            reloader.request(why)
 
 
-def build(settings: Settings) -> Service:
-    """Load the rules and wire everything. Raises `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
+def build(settings: Settings, context: dict[str, object] | None = None) -> Service:
+    """Load the rules and wire everything. `context`: gets the `revision` in force, now and after every reload. Raises
+    `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
     tolerate()
-    ruleset = load_ruleset(settings.rules, default_engine(settings.engine))
+    engine = default_engine(settings.engine)
+    known = fingerprint(settings.rules)
+    live = LiveRules(load_ruleset(settings.rules, engine), time.time())
     metrics = Metrics()
-    metrics.ruleset(ruleset.name, ruleset.revision, ruleset.engine.name)
+    metrics.rules_loaded(True, live.loaded_at)
 
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
-        return assess(lead, activity, ruleset)
+        return assess(lead, activity, live.ruleset)
 
-    partitions = Partitions(settings, BatchProcessor(settings, judge, metrics, _microseconds), metrics)
-    return Service(settings, ruleset, metrics, partitions, Subscription(settings, partitions))
+    def announce() -> None:
+        ruleset = live.ruleset
+        metrics.ruleset(ruleset.name, ruleset.revision, ruleset.engine.name)
+        if context is not None:
+            context["revision"] = ruleset.revision[:12]
+
+    def adopt(ruleset: Ruleset) -> None:
+        live.ruleset, live.loaded_at = ruleset, time.time()
+        announce()
+        partitions.rules_changed()
+
+    def report(done: Reload) -> None:
+        live.last_reload = done
+        metrics.reloaded(done.outcome, done.at)
+
+    shadow = None if settings.shadow_rules is None else Shadow(settings, lambda: live.ruleset)
+    processor = BatchProcessor(settings, judge, metrics, _microseconds, shadow)
+    rescorer = Rescorer(settings, lambda: live.ruleset, _microseconds)
+    partitions = Partitions(settings, processor, metrics, rescorer)
+    reloaders = [Reloader("rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known)]
+    if shadow is not None and settings.shadow_rules is not None:
+        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, metrics))
+    announce()
+    return Service(settings, live, tuple(reloaders), metrics, partitions, Subscription(settings, partitions))
+
+
+def _shadow_reloader(
+    settings: Settings, location: Path, engine: MemoEngine, shadow: Shadow, metrics: Metrics
+) -> Reloader:
+    def adopt(ruleset: Ruleset) -> None:
+        shadow.use(ruleset)
+        metrics.shadow(ruleset.name, ruleset.revision)
+
+    def report(done: Reload) -> None:
+        metrics.shadow_loaded(done.outcome != "refused")
+
+    known = fingerprint(location)
+    return Reloader("shadow_rules", location, engine, settings.engine, lambda: shadow.ruleset, adopt, report, known)
 
 
 async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) -> int:
     """Run until SIGTERM, SIGINT or `stop`; returns the exit status.
 
-    The first signal commits what is in flight and leaves the group, the second ends the process at once. Raises what
-    `build` raises.
+    The first signal commits what is in flight and leaves the group, the second ends the process at once. SIGHUP reloads
+    the rules. Raises what `build` raises.
     """
-    configure_logs(settings.log_level, settings.log_format)
-    service = build(settings)
-    structlog.contextvars.bind_contextvars(revision=service.ruleset.revision[:12])
+    context: dict[str, object] = {}
+    configure_logs(settings.log_level, settings.log_format, context)
+    service = build(settings, context)
+    # What is loaded now stays to the end. The collector need not look at it again: that would take it a tenth of a
+    # second, in which nothing else happens, and a reload makes it look.
+    gc.collect()
+    gc.freeze()
     log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.ruleset.engine_name)
     if settings.engine is None and service.ruleset.engine_name != "durable":
         log.warning("durable_rules_not_available", serving="compiled", python=platform.python_version())
     stop = stop or asyncio.Event()
-    with _signals(stop):
+    with _signals(stop, lambda: service.reload("SIGHUP")):
         try:
             sock = bind(settings.http_host, settings.http_port)
         except HttpError as error:
@@ -100,9 +178,12 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
         http = asyncio.create_task(server.serve(sockets=[sock]))
         address, port = sock.getsockname()[:2]
         log.info("http_listening", address=f"http://{address}:{port}", host=address, port=port)
+        reloading = asyncio.create_task(_reload(service))
         try:
             return await _serve(service, stop)
         finally:
+            reloading.cancel()
+            await asyncio.wait([reloading], timeout=3.0)
             server.should_exit = True
             await asyncio.wait([http], timeout=3.0)
             sock.close()
@@ -147,6 +228,21 @@ async def _serve(service: Service, stop: asyncio.Event) -> int:
         log.error("not_drained", seconds=settings.shutdown_timeout_s)
     log.info("stopped", failed=failed)
     return EXIT_FAILED if failed or not drained else EXIT_OK
+
+
+async def _reload(service: Service) -> None:
+    """Follow the rules on disk. The shadow rules are loaded here in the first place: where they are wrong, the service
+    goes on without them."""
+    shadow = service.reloaders[1:]
+    try:
+        if service.settings.reload == "off":
+            await asyncio.gather(*(reloader.reload() for reloader in shadow))
+            return
+        for reloader in shadow:
+            reloader.request("start")
+        await asyncio.gather(*(reloader.run() for reloader in service.reloaders))
+    except Exception as error:  # the rules in force stay so
+        log.error("reload_ended", error=repr(error), exc_info=error)
 
 
 async def _start(service: Service, stop: asyncio.Event) -> bool:
@@ -215,7 +311,7 @@ async def _watch(service: Service, failure: "asyncio.Future[BaseException]") -> 
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
+def _signals(stop: asyncio.Event, reload: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
@@ -229,10 +325,11 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
     numbers = (signal.SIGTERM, signal.SIGINT)
     for number in numbers:
         loop.add_signal_handler(number, on_signal, number)
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         yield
     finally:
-        for number in numbers:
+        for number in (*numbers, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 

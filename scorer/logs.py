@@ -2,15 +2,23 @@
 
 import logging
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
 
 
-def configure_logs(level: str, form: str) -> None:
-    """Send our log and the libraries' to stderr. `form`: `json` or `console`."""
+def configure_logs(level: str, form: str, context: Mapping[str, object] | None = None) -> None:
+    """Send our log and the libraries' to stderr. `form`: `json` or `console`. `context`: what every line carries, as it
+    is at that moment."""
+
+    def with_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        return {**(context or {}), **event}
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        with_context,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -37,5 +45,6 @@ def configure_logs(level: str, form: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("watchfiles").setLevel(max(logging.WARNING, root.level))
     # The Kafka client tells of every join; what matters of it we say ourselves.
     logging.getLogger("aiokafka").setLevel(root.level if level == "DEBUG" else max(logging.WARNING, root.level))

@@ -69,6 +69,12 @@ class BatchFigures:
     dead_letters: Counter[str] = field(default_factory=Counter)
     timestamps: list[int] = field(default_factory=list)
     """Of the records that led to a decision, in milliseconds since the epoch."""
+    rescored: Counter[str] = field(default_factory=Counter)
+    """Leads that were judged anew, by outcome."""
+    shadow: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    """Judgements of live and shadow rules side by side: (live rating, shadow rating, live route, shadow route)."""
+    divergences: Counter[str] = field(default_factory=Counter)
+    shadow_failures: int = 0
 
 
 class Metrics:
@@ -94,6 +100,36 @@ class Metrics:
             "scorer_ruleset_info",
             "The ruleset in use; always 1.",
             ("ruleset", "revision", "engine"),
+            registry=registry,
+        )
+        self._reload_successful = Gauge(
+            "scorer_rules_last_reload_successful", "1: the last reload was fine; 0: it was refused.", registry=registry
+        )
+        self._reload_timestamp = Gauge(
+            "scorer_rules_last_reload_success_timestamp_seconds",
+            "When the rules were last loaded, or found unchanged.",
+            registry=registry,
+        )
+        self._reloads = counter("scorer_rules_reloads", "Reloads of the rules by outcome.", "outcome")
+        self._rescored = counter("scorer_rescore_leads", "Leads judged anew after a change of rules.", "outcome")
+        self._rescore_remaining = Gauge(
+            "scorer_rescore_remaining", "Leads still to be judged anew by this worker.", registry=registry
+        )
+        self._shadow = counter(
+            "scorer_shadow_decisions",
+            "What live and shadow rules say of the same lead.",
+            *("live_rating", "shadow_rating", "live_route", "shadow_route"),
+        )
+        self._divergences = counter(
+            "scorer_shadow_divergences", "Judgements in which live and shadow rules differ.", "what"
+        )
+        self._shadow_failures = counter("scorer_shadow_failures", "Judgements on which the shadow rules failed.")
+        self._shadow_ruleset = Gauge(
+            "scorer_shadow_info", "The shadow rules in use; always 1.", ("ruleset", "revision"), registry=registry
+        )
+        self._shadow_successful = Gauge(
+            "scorer_shadow_last_reload_successful",
+            "1: the shadow rules were loaded; 0: they were refused.",
             registry=registry,
         )
         self._lag = Gauge(
@@ -124,6 +160,13 @@ class Metrics:
             self._rule_hits.labels(criterion, rule).inc(count)
         for reason, count in figures.dead_letters.items():
             self._dead_letters.labels(reason).inc(count)
+        for outcome, count in figures.rescored.items():
+            self._rescored.labels(outcome).inc(count)
+        for judged, count in figures.shadow.items():
+            self._shadow.labels(*judged).inc(count)
+        for what, count in figures.divergences.items():
+            self._divergences.labels(what).inc(count)
+        self._shadow_failures.inc(figures.shadow_failures)
         for timestamp in figures.timestamps:
             self._latency.observe(max(0.0, now - timestamp / 1000))
 
@@ -139,6 +182,30 @@ class Metrics:
         """Say which ruleset and engine are in use from now on."""
         self._ruleset.clear()
         self._ruleset.labels(name, revision, engine).set(1)
+
+    def reloaded(self, outcome: str, now: float) -> None:
+        """Count a reload: `loaded`, `unchanged`, `refused`. `now` in seconds since the epoch."""
+        self._reloads.labels(outcome).inc()
+        self.rules_loaded(outcome != "refused", now)
+
+    def rules_loaded(self, successful: bool, now: float) -> None:
+        """Say whether the rules on disk were fine when they were last looked at."""
+        self._reload_successful.set(successful)
+        if successful:
+            self._reload_timestamp.set(now)
+
+    def rescore_remaining(self, leads: int) -> None:
+        """Set the number of leads that are still to be judged anew."""
+        self._rescore_remaining.set(leads)
+
+    def shadow(self, name: str, revision: str) -> None:
+        """Say which shadow rules are in use from now on."""
+        self._shadow_ruleset.clear()
+        self._shadow_ruleset.labels(name, revision).set(1)
+
+    def shadow_loaded(self, successful: bool) -> None:
+        """Say whether the shadow rules on disk were fine when they were last looked at."""
+        self._shadow_successful.set(successful)
 
     def lag(self, partition: int, records: int | None) -> None:
         """Set the lag of a partition; None: it is not ours any more."""

@@ -58,6 +58,16 @@ class Settings(BaseSettings):
         None, description="Rule engine; default: durable where it can be loaded, else compiled."
     )
 
+    reload: Literal["on", "off"] = Field(
+        "on", description="Whether changed rules are loaded while the service runs; also on SIGHUP."
+    )
+    shadow_rules: Path | None = Field(
+        None, description="Directory of a candidate ruleset that judges beside the live one, without effect."
+    )
+    shadow_topic: str = Field(
+        "", description="Output: leads of which the candidate says something else; default: <routing topic>.shadow."
+    )
+
     http_host: str = Field("127.0.0.1", description="Address of /metrics and /health.")
     http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Their port; 0: a free one.")
 
@@ -88,6 +98,8 @@ class Settings(BaseSettings):
     def _fit_together(self) -> Self:
         if not self.state_topic:
             object.__setattr__(self, "state_topic", f"{self.group}.lead-state")
+        if not self.shadow_topic:
+            object.__setattr__(self, "shadow_topic", f"{self.routing_topic}.shadow")
         self._check_bootstrap()
         self._check_topics()
         self._check_sasl()
@@ -104,10 +116,15 @@ class Settings(BaseSettings):
                 raise _wrong("bootstrap_servers", f"has {server.strip()!r}; expected host:port")
 
     def _check_topics(self) -> None:
-        if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", self.state_topic) is None:
-            raise _wrong("state_topic", f"is {self.state_topic!r}; expected 1 to 249 of A-Z a-z 0-9 . _ -")
+        names = ["activity_topic", "routing_topic", "dead_letter_topic", "state_topic"]
+        if self.shadow_rules is not None:
+            names.append("shadow_topic")
+        for name in names[3:]:
+            topic = getattr(self, name)
+            if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) is None:
+                raise _wrong(name, f"is {topic!r}; expected 1 to 249 of A-Z a-z 0-9 . _ -")
         seen: dict[str, str] = {}
-        for name in ("activity_topic", "routing_topic", "dead_letter_topic", "state_topic"):
+        for name in names:
             topic = getattr(self, name)
             if topic in seen:
                 raise _wrong(name, f"is {topic!r}, the same as {variable(seen[topic])}; expected different topics")

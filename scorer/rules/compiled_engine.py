@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from scorer.rules.expression import And, Decision, In
 from scorer.rules.table import Codes, HitPolicy, OrdinalTable
@@ -31,6 +31,11 @@ class CompiledEngine:
                     return (index,)
             return ()
         return tuple([index for index, holds in enumerate(rules) if holds(codes)])
+
+    def prepare(self, table: OrdinalTable) -> Iterator[None]:
+        """Compile the table before it is asked."""
+        self._compile(table)
+        yield
 
     def _compile(self, table: OrdinalTable) -> tuple[_Holds, ...]:
         rules = self._compiled[table.content_hash] = tuple(_holds(rule) for rule in table.rules)

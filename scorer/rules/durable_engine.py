@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from durable import engine as durable
@@ -144,6 +144,18 @@ class DurableEngine:
                     hits.append(placed.indexes[hit])
                     resume = hit + 1
             return tuple(sorted(hits))
+
+    def prepare(self, table: OrdinalTable) -> Iterator[None]:
+        """Register what the table will ask, one ruleset a step, for who cannot wait for all of them at once.
+
+        Raises DurableEngineError as `match` does.
+        """
+        with self._lock:
+            found = self._plan(table)
+        for placed in (*found.auxiliary, *found.shards):
+            yield
+            with self._lock:
+                self._ruleset(placed.shard)
 
     def _plan(self, table: OrdinalTable) -> Plan:
         known = self._plans.get(table.content_hash)

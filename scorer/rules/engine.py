@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, Protocol
 
 from scorer.rules.compiled_engine import CompiledEngine
@@ -21,6 +22,13 @@ class RuleEngine(Protocol):
         """The indexes of the rules that count, in table order; under FIRST at most one."""
 
 
+class PreparedEngine(RuleEngine, Protocol):
+    """An engine that can get ready for a table before it is asked."""
+
+    def prepare(self, table: OrdinalTable) -> Iterator[None]:
+        """Get ready, in small steps."""
+
+
 class EngineUnavailableError(RuntimeError):
     """The engine asked for cannot be loaded here."""
 
@@ -35,7 +43,7 @@ class MemoEngine:
     `hits` and `misses` count look-ups; threads that share it may lose a count, never an answer.
     """
 
-    def __init__(self, engine: RuleEngine, size: int = 65536) -> None:
+    def __init__(self, engine: PreparedEngine, size: int = 65536) -> None:
         if size < 2:
             raise ValueError(f"size must be at least 2, not {size}")
         self.engine = engine
@@ -56,6 +64,10 @@ class MemoEngine:
                 self.hits += 1
                 return answer
         return self._recall(table, codes)
+
+    def prepare(self, table: OrdinalTable) -> Iterator[None]:
+        """Do in small steps what the first question about the table would wait for; raises as `match` does."""
+        return self.engine.prepare(table)
 
     def _recall(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
         answer = self._old.get(table.content_hash, {}).get(codes)

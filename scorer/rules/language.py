@@ -104,6 +104,20 @@ class PublishSection(Section):
     )
 
 
+class RescoreSection(Section):
+    """What happens to the leads that are known already when the rules change."""
+
+    mode: Literal["changed_only", "off"] = Field(
+        "changed_only",
+        description="`changed_only`: every known lead is judged by the new rules, and published where rating, grade, "
+        "route or queue differ or the score moved by `score_step`. `off`: a lead keeps its last decision until its "
+        "next activity.",
+    )
+    per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        500, description="At most so many leads a second are judged anew, by each worker."
+    )
+
+
 class FieldSection(Section):
     """A field of your own."""
 
@@ -189,6 +203,7 @@ class RulesetFile(Section):
     ratings: RatingsSection | None = None
     grades: GradesSection | None = None
     publish: PublishSection | None = None
+    rescore: RescoreSection | None = None
     fields: dict[FieldName, FieldSection] = Field(default_factory=dict, description="Fields of your own.")
     signals: dict[Id, SignalSection] = Field(default_factory=dict, description="Behaviour, by signal id.")
     scoring: dict[Id, CriterionSection] = Field(default_factory=dict, description="Criteria, by name.")

@@ -19,13 +19,14 @@ from scorer.rules.language import (
     FitGrades,
     GradesSection,
     PublishSection,
+    RescoreSection,
     RoutingRuleSection,
     RuleSection,
     RulesetFile,
     SignalSection,
 )
 from scorer.rules.parse_condition import parse_condition
-from scorer.rules.ruleset import BEHAVIOUR, Criterion, Publishing, RoutingRule, Ruleset, ScoringRule, Signal
+from scorer.rules.ruleset import BEHAVIOUR, Criterion, Publishing, Rescoring, RoutingRule, Ruleset, ScoringRule, Signal
 from scorer.rules.table import HitPolicy, Rule, Table
 from scorer.rules.validation import rule_file
 from scorer.rules.yaml_source import Document, Path, read
@@ -130,6 +131,7 @@ class _Compiler:
             return None
         grades = file.grades or _DEFAULT_GRADES
         publish = file.publish or PublishSection()
+        rescore = file.rescore or RescoreSection()
         return Ruleset(
             name=file.ruleset,
             revision=revision(file),
@@ -146,6 +148,7 @@ class _Compiler:
             routing_fields=frozenset(name for rule in routing if rule.condition for name in fields(rule.condition)),
             own_fields=own_fields,
             engine=engine,
+            rescoring=Rescoring(rescore.mode == "changed_only", rescore.per_second),
         )
 
     def _own_fields(self) -> Catalogue:

@@ -82,6 +82,14 @@ class Publishing:
     score_step: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rescoring:
+    """Whether the leads that are known already are judged anew when these rules take over, and how many a second."""
+
+    wanted: bool = True
+    per_second: int = 500
+
+
 @dataclass(frozen=True)
 class Ruleset:
     """Rules that are checked and compiled, with the engine that decides their tables.
@@ -102,6 +110,7 @@ class Ruleset:
     routing_fields: frozenset[str]
     own_fields: Catalogue
     engine: RuleEngine
+    rescoring: Rescoring = Rescoring()
     lasting_criteria: Sequence[Criterion] = field(init=False, repr=False)
     """Criteria that depend on the lead's facts alone."""
     timed_criteria: Sequence[Criterion] = field(init=False, repr=False)

@@ -17,6 +17,7 @@ from scorer.sources.rejected import Rejected
 from scorer.stream.dead_letters import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.stream.fault_points import poisoned
 from scorer.stream.outbox import Outbox, decision_message, state_message
+from scorer.stream.shadow import Shadow
 from scorer.stream.store import LeadStore
 
 Record = "ConsumerRecord[bytes, bytes]"
@@ -29,11 +30,14 @@ log = structlog.get_logger()
 class BatchProcessor:
     """Parses, assesses and stages. `clock` gives microseconds since the epoch."""
 
-    def __init__(self, settings: Settings, assess: Assess, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, assess: Assess, metrics: Metrics, clock: Clock, shadow: Shadow | None = None
+    ) -> None:
         self._settings = settings
         self._assess = poisoned(assess)
         self._metrics = metrics
         self._clock = clock
+        self._shadow = shadow
         self._source = f"/lead-scorer/{settings.group}"
 
     def process(
@@ -61,7 +65,7 @@ class BatchProcessor:
         figures = BatchFigures()
         for record in records:
             try:
-                activity, assessment = self._attempt(record, store, now, check_each=check_each)
+                lead, activity, assessment = self._attempt(record, store, now, check_each=check_each)
             except Rejected as rejected:
                 letter = dead_letter(
                     record, rejected.reason, rejected.detail, settings.dead_letter_topic, shorten=shorten
@@ -72,6 +76,8 @@ class BatchProcessor:
             figures.activities[activity.type] += 1
             if assessment.evaluation is not None:
                 figures.rule_hits.update(assessment.hits)
+            if self._shadow is not None:
+                self._shadow.compare(lead, activity, assessment, outbox, figures)
             decision = assessment.decision
             if decision is not None:
                 outbox.messages.append(decision_message(decision, settings.routing_topic, self._source, now))
@@ -90,7 +96,7 @@ class BatchProcessor:
 
     def _attempt(
         self, record: "ConsumerRecord[bytes, bytes]", store: LeadStore, now: int, *, check_each: bool
-    ) -> tuple[LeadActivity, Assessment]:
+    ) -> tuple[Lead, LeadActivity, Assessment]:
         try:
             return self._one(record, store, now, check_each=check_each)
         except (Rejected, MemoryError):
@@ -114,7 +120,7 @@ class BatchProcessor:
 
     def _one(
         self, record: "ConsumerRecord[bytes, bytes]", store: LeadStore, now: int, *, check_each: bool
-    ) -> tuple[LeadActivity, Assessment]:
+    ) -> tuple[Lead, LeadActivity, Assessment]:
         activity = parse_record(record.value, record.key, record.headers, now, max_bytes=self._settings.max_value_bytes)
         lead = store.get(activity.lead_id)
         started = time.perf_counter()
@@ -128,7 +134,7 @@ class BatchProcessor:
                 except Exception:
                     store.stage(lead)
                     raise
-        return activity, assessment
+        return lead, activity, assessment
 
 
 class _EncodingError(Exception):

@@ -1,6 +1,7 @@
 """What a partition's worker has been given and has not processed yet: batches out, back-pressure in."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -49,12 +50,15 @@ class Inbox:
             return not self.full
         return True
 
-    async def batch(self) -> "list[ConsumerRecord[bytes, bytes]]":
-        """The next records; waits for some. Empty once the inbox is closed."""
+    async def batch(self, patience: float | None = None) -> "list[ConsumerRecord[bytes, bytes]]":
+        """The next records; waits for some. Empty once the inbox is closed, when `patience` (seconds) is over or
+        somebody nudged."""
         if not self._queue:
             self._changed.clear()
-            await self._changed.wait()
-        if self._linger and len(self._queue) < self._max_records and not self._closed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._changed.wait()
+        if self._linger and 0 < len(self._queue) < self._max_records and not self._closed:
             await asyncio.sleep(self._linger)
         if self._closed:
             return []
@@ -62,6 +66,10 @@ class Inbox:
         if len(self._queue) < self._max_records:
             self._room.set()
         return taken
+
+    def nudge(self) -> None:
+        """Whoever waits for records goes on, without any."""
+        self._changed.set()
 
     def clear(self) -> None:
         """Drop everything; whoever waits for room goes on."""

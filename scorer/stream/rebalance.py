@@ -11,6 +11,7 @@ from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from scorer.metrics import Metrics
 from scorer.settings import Settings
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.rescore import Rescorer
 from scorer.stream.worker import PartitionWorker, State
 
 _PARALLEL_RESTORES = 4
@@ -21,7 +22,8 @@ log = structlog.get_logger()
 class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
     """The workers of the assigned partitions. `attach` says where the consumer is found once it exists."""
 
-    def __init__(self, settings: Settings, processor: BatchProcessor, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, processor: BatchProcessor, metrics: Metrics, rescorer: Rescorer) -> None:
+        self._rescorer = rescorer
         self._settings = settings
         self._processor = processor
         self._metrics = metrics
@@ -70,6 +72,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._metrics,
                 self,
                 self._restores,
+                self._rescorer,
                 self._ending.get(partition),
             )
         self._measure()
@@ -87,6 +90,11 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         for worker in workers:
             worker.offer(by_partition[worker.partition])
         await asyncio.gather(*(worker.room() for worker in workers))
+
+    def rules_changed(self) -> None:
+        """Other rules are in force from now on."""
+        for worker in self._workers.values():
+            worker.rules_changed()
 
     async def drain(self, seconds: float) -> bool:
         """End all workers after what they are doing; False where some did not within the time."""
@@ -160,6 +168,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _measure(self) -> None:
         counts = Counter(worker.state.value for worker in self._workers.values())
+        self._metrics.rescore_remaining(sum(worker.rescore_remaining for worker in self._workers.values()))
         self._metrics.partitions({state.value: counts[state.value] for state in State if state is not State.CLOSED})
 
 

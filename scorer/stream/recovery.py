@@ -12,6 +12,7 @@ from scorer.settings import Settings
 from scorer.stream.client import connection
 from scorer.stream.codec import VERSION, CodecError
 from scorer.stream.fault_points import reached
+from scorer.stream.marker import MARKER_KEY, decode_marker
 from scorer.stream.outbox import OFFSET_HEADER
 from scorer.stream.store import LeadStore
 
@@ -110,6 +111,9 @@ def _apply(record: Any, store: LeadStore) -> int:
     where = f"offset {record.offset} of {record.topic}-{record.partition}"
     if record.key is None:
         raise CodecError(f"the changelog record at {where} has no key")
+    if record.key == MARKER_KEY:
+        store.marker = None if record.value is None else decode_marker(record.value)
+        return -1
     if record.value is not None and record.value[:1] > bytes([VERSION]):
         raise CodecError(
             f"the state at {where} has version {record.value[0]}, this software reads up to {VERSION}: "

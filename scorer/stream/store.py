@@ -2,10 +2,11 @@
 transaction has changed, kept apart until it is committed."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from scorer.domain.lead import Lead
 from scorer.stream.codec import decode_lead, encode_lead
+from scorer.stream.marker import Marker
 
 
 class LeadStore:
@@ -17,6 +18,8 @@ class LeadStore:
         self._cache_size = cache_size
         self._staged: dict[str, Lead] = {}
         self._encoded: dict[str, bytes] = {}
+        self.marker: Marker | None = None
+        """As it was restored: how far the leads were judged by which rules."""
 
     def __len__(self) -> int:
         """How many leads there are at rest."""
@@ -67,6 +70,10 @@ class LeadStore:
             self._states.pop(lead_id, None)
         else:
             self._states[lead_id] = state
+
+    def ids(self) -> Iterable[str]:
+        """The ids of the leads at rest, in no order."""
+        return self._states.keys()
 
     def leads(self) -> Iterator[Lead]:
         """Every lead at rest, decoded."""

@@ -65,6 +65,7 @@ def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
     largest = max(settings.max_value_bytes, _limit(source) or _KAFKAS_LIMIT)
     room = {_SIZE: str(largest + 2 * _DEAD_LETTER_ROOM)}
     lost = "a later activity of a lead would delete the ones before"
+    shadow = () if settings.shadow_rules is None else (Need(settings.shadow_topic, "shadow_topic", None, ""),)
     return (
         Need(settings.activity_topic, "activity_topic", False, lost),
         Need(settings.routing_topic, "routing_topic", None, ""),
@@ -78,6 +79,7 @@ def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
             {_POLICY: "compact"},
             partitions=1,
         ),
+        *shadow,
     )
 
 

@@ -11,11 +11,13 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
 
-from scorer.metrics import Metrics
+from scorer.metrics import BatchFigures, Metrics
 from scorer.settings import Settings
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.inbox import Inbox
+from scorer.stream.outbox import Outbox
 from scorer.stream.recovery import Progress, restore, starting_offset
+from scorer.stream.rescore import Rescorer, Sweep
 from scorer.stream.store import LeadStore
 from scorer.stream.transaction import AbortedError, DoubtfulError, FencedError, PartitionProducer
 
@@ -66,6 +68,7 @@ class PartitionWorker:
         metrics: Metrics,
         owner: Owner,
         restores: asyncio.Semaphore,
+        rescorer: Rescorer,
         predecessor: "asyncio.Task[None] | None" = None,
     ) -> None:
         self.partition = partition
@@ -78,6 +81,8 @@ class PartitionWorker:
         self._metrics = metrics
         self._owner = owner
         self._restores = restores
+        self._rescorer = rescorer
+        self._sweep: Sweep | None = None
         self._predecessor = predecessor
         self._store = LeadStore(settings.cache_leads)
         self._producer: PartitionProducer | None = None
@@ -101,6 +106,15 @@ class PartitionWorker:
             self.log.warning("partition_stalled", queued=len(self._inbox), offset=self.next_offset)
             self._pause_fetching()
             self._held_back = True
+
+    def rules_changed(self) -> None:
+        """Other rules are in force: look whether the leads are to be judged anew."""
+        self._inbox.nudge()
+
+    @property
+    def rescore_remaining(self) -> int:
+        """Leads that are to be judged anew."""
+        return 0 if self._sweep is None or not self._accepts() else self._sweep.remaining
 
     def close(self) -> None:
         """Begin to end. Never blocks; await `task` for the end."""
@@ -173,6 +187,7 @@ class PartitionWorker:
         except IllegalStateError:
             return False
         self.next_offset = start
+        self._sweep = Sweep(self._rescorer, self._store, self.partition.partition)
         self.state = State.RUNNING
         self.log.info(
             "partition_running",
@@ -199,13 +214,14 @@ class PartitionWorker:
                 await asyncio.wait([task])
 
     async def _work(self) -> None:
+        assert self._sweep is not None
         while not self._closing.is_set():
-            batch = await self._next_batch()
-            if batch:
-                await self._transact(batch)
+            batch = await self._next_batch(self._sweep.patience())
+            if batch or (self._sweep.ready() and not self._closing.is_set()):
+                await self._transact(batch, self._sweep)
 
-    async def _next_batch(self) -> "list[ConsumerRecord[bytes, bytes]]":
-        batch = await self._inbox.batch()
+    async def _next_batch(self, patience: float | None) -> "list[ConsumerRecord[bytes, bytes]]":
+        batch = await self._inbox.batch(patience)
         wanted = self.next_offset
         for record in batch:
             if record.offset < wanted:
@@ -216,12 +232,16 @@ class PartitionWorker:
             self._fetch_again()
         return batch
 
-    async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> None:
-        """Process and commit; an aborted transaction is tried again with the same records, which are still here."""
+    async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]", sweep: Sweep) -> None:
+        """Process and commit; an aborted transaction is tried again with the same records, which are still here. An
+        empty batch: leads are judged anew, and nothing else."""
         assert self._producer is not None
-        shorten = batch[0].offset < self._shorten_before
+        shorten = bool(batch) and batch[0].offset < self._shorten_before
         while True:
-            outbox, figures = self._processor.process(batch, self._store, shorten=shorten)
+            outbox, figures = Outbox(self.next_offset), BatchFigures()
+            if batch:
+                outbox, figures = self._processor.process(batch, self._store, shorten=shorten)
+            sweep.stage(outbox, figures, busy=len(self._inbox) > 0)
             try:
                 async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE):
                     await self._producer.commit(outbox)
@@ -248,6 +268,7 @@ class PartitionWorker:
                 raise
             break
         self._store.commit()
+        sweep.committed()
         self._failures = 0
         self.next_offset = outbox.next_offset
         self._metrics.committed(figures, time.time())
@@ -295,5 +316,6 @@ class PartitionWorker:
             self.state = State.CLOSED
         self._inbox.clear()
         self._store = LeadStore(0)
+        self._sweep = None
         self._metrics.lag(self.partition.partition, None)
         await self._stop_producer()

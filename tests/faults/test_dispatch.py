@@ -12,7 +12,9 @@ from scorer.metrics import Metrics
 from scorer.settings import load_settings
 from scorer.stream import rebalance
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.rescore import Rescorer
 from scorer.stream.worker import State
+from tests.factory import ruleset
 
 
 class SlowWorker:
@@ -21,6 +23,7 @@ class SlowWorker:
     def __init__(self, partition: TopicPartition, *_: object) -> None:
         self.partition = partition
         self.state = State.RUNNING
+        self.rescore_remaining = 0
         self.offered: list[int] = []
         self.free = asyncio.Event()
         workers.append(self)
@@ -55,7 +58,10 @@ def test_every_partition_gets_its_records_before_one_makes_them_wait(
 
     async def scenario() -> None:
         settings, metrics = load_settings(None, rules=tmp_path), Metrics()
-        partitions = rebalance.Partitions(settings, BatchProcessor(settings, judge, metrics, lambda: 0), metrics)
+        rescorer = Rescorer(settings, ruleset, lambda: 0)
+        partitions = rebalance.Partitions(
+            settings, BatchProcessor(settings, judge, metrics, lambda: 0), metrics, rescorer
+        )
         partitions.attach(Consumer)
         await partitions.on_partitions_assigned([TopicPartition("in", 0), TopicPartition("in", 1)])
         dispatching = asyncio.create_task(partitions.dispatch([record(0, 5), record(1, 7), record(1, 8)]))

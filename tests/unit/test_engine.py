@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -247,6 +247,21 @@ class Counted:
         if self.fail:
             raise RuntimeError("no")
         return codes
+
+    def prepare(self, table: OrdinalTable) -> Iterator[None]:
+        yield
+
+
+@pytest.mark.parametrize("make", [DurableEngine, CompiledEngine])
+def test_a_table_that_is_prepared_in_steps_is_asked_at_once(make: Any) -> None:
+    rules = [at_least(10 * number) for number in range(69, 0, -1)]
+    memo, decided = MemoEngine(make()), table(FIRST, *rules)
+    steps = sum(1 for _ in memo.prepare(decided))
+    registered = getattr(memo.engine, "registrations", 1)
+    assert steps == registered
+    assert ask(memo, decided, n=5) == ()
+    assert ask(memo, decided, n=15) == (68,)
+    assert getattr(memo.engine, "registrations", 1) == registered
 
 
 def test_the_memory_asks_once() -> None:

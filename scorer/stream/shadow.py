@@ -1,0 +1,180 @@
+"""A candidate ruleset beside the live one, on live activities: what it would say, without any effect.
+
+It judges the live lead as it was before the live rules published anything about it: with the same signals counted,
+the same last decision (for the hysteresis) and the same evidence that sales has seen. So what differs, differs by the
+rules.
+Whatever the candidate does wrong is counted, and costs nobody a decision.
+"""
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from scorer.assessment import Assessment, Evaluation, evaluate
+from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import to_text
+from scorer.domain.lead import Lead
+from scorer.domain.score import Route
+from scorer.metrics import BatchFigures
+from scorer.rules.ruleset import BEHAVIOUR, Ruleset
+from scorer.scoring import fit
+from scorer.settings import Settings
+from scorer.stream.outbox import Message, Outbox
+
+SAMPLES_A_SECOND: Final = 10
+"""So many differing leads a second are published, at most; the metrics count them all."""
+
+_LOG_SECONDS: Final = 60.0
+
+log = structlog.get_logger()
+
+
+class Shadow:
+    """`ruleset`: the candidate; None while there is none. `live` gives the rules in force, `monotonic` seconds."""
+
+    def __init__(
+        self, settings: Settings, live: Callable[[], Ruleset], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._topic = settings.shadow_topic
+        self._room = settings.cache_leads
+        self._live = live
+        self._monotonic = monotonic
+        self._ruleset: Ruleset | None = None
+        # What the candidate's tables said of a lead's facts: a lead itself remembers that for the live rules only.
+        self._fits: OrderedDict[str, object] = OrderedDict()
+        self._log_from = monotonic()
+        self._samples_from = self._log_from - 1.0
+
+    @property
+    def ruleset(self) -> Ruleset | None:
+        """The candidate."""
+        return self._ruleset
+
+    def use(self, ruleset: Ruleset) -> None:
+        """Another candidate from now on."""
+        self._ruleset = ruleset
+        self._fits.clear()
+
+    def compare(
+        self, before: Lead, activity: LeadActivity, assessment: Assessment, outbox: Outbox, figures: BatchFigures
+    ) -> None:
+        """Judge what the live rules have judged; count both, and publish a sample of what differs."""
+        if self._ruleset is None or assessment.evaluation is None:
+            return
+        try:
+            candidate = self._evaluate(_unpublished(before, activity, assessment), self._ruleset)
+            live = assessment.evaluation
+            differs = list(_differences(live, candidate))
+            sample = None
+            if differs and differs != ["score"] and self._may_sample():
+                sample = self._sample(assessment.lead, activity, live, candidate, differs)
+        except Exception as error:  # noqa: BLE001 (whatever the candidate does wrong must not cost a decision)
+            figures.shadow_failures += 1
+            self._report(error)
+            return
+        ratings = live.scored.rating.value, candidate.scored.rating.value
+        figures.shadow[*ratings, live.routing.route.value, candidate.routing.route.value] += 1
+        figures.divergences.update(differs)
+        if sample is not None:
+            outbox.messages.append(sample)
+
+    def _evaluate(self, lead: Lead, ruleset: Ruleset) -> Evaluation:
+        lead = replace(lead, memo=self._fits.get(lead.id))
+        known = fit(lead, ruleset)
+        if known is not lead.memo:
+            lead = replace(lead, memo=known)
+            self._fits[lead.id] = known
+            if len(self._fits) > self._room:
+                self._fits.popitem(last=False)
+        return evaluate(lead, ruleset, lead.clock)
+
+    def _may_sample(self) -> bool:
+        now = self._monotonic()
+        # At most a second's worth is saved up.
+        self._samples_from = max(self._samples_from, now - 1.0)
+        if self._samples_from + 1 / SAMPLES_A_SECOND > now:
+            return False
+        self._samples_from += 1 / SAMPLES_A_SECOND
+        return True
+
+    def _sample(
+        self, lead: Lead, activity: LeadActivity, live: Evaluation, candidate: Evaluation, differs: list[str]
+    ) -> Message:
+        assert self._ruleset is not None
+        one, other = _points(live), _points(candidate)
+        rules = [
+            {"criterion": key[0], "rule": key[1], "live": one.get(key, 0), "shadow": other.get(key, 0)}
+            for key in sorted(one.keys() | other.keys())
+            if one.get(key) != other.get(key)
+        ]
+        content = {
+            "lead_id": lead.id,
+            "at": to_text(lead.clock),
+            "activity": {"source": activity.source, "id": activity.id, "type": activity.type},
+            "differs": differs,
+            "live": _shown(live, self._live()),
+            "shadow": _shown(candidate, self._ruleset),
+            "rules": rules,
+        }
+        value = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+        return Message(self._topic, None, lead.id.encode(), value, [("content-type", b"application/json")])
+
+    def _report(self, error: Exception) -> None:
+        now = self._monotonic()
+        if now >= self._log_from:
+            self._log_from = now + _LOG_SECONDS
+            log.error("shadow_failed", error=repr(error), exc_info=error)
+
+
+def _unpublished(before: Lead, activity: LeadActivity, assessment: Assessment) -> Lead:
+    """The lead after the activity as the live rules judged it: without what they then published about it."""
+    after = assessment.lead
+    if assessment.decision is None:
+        return after
+    was_with_sales = before.published is not None and before.published.route is Route.SALES
+    if assessment.decision.route is Route.SALES and not was_with_sales:
+        # A hand-over is among the facts; it follows from what the live rules said.
+        return replace(after, published=before.published, facts=before.apply(activity).facts)
+    return replace(after, published=before.published)
+
+
+def _differences(live: Evaluation, candidate: Evaluation) -> Iterator[str]:
+    if live.scored.rating is not candidate.scored.rating:
+        yield "rating"
+    if live.scored.grade != candidate.scored.grade:
+        yield "grade"
+    if live.routing.route is not candidate.routing.route:
+        yield "route"
+    if live.routing.queue != candidate.routing.queue:
+        yield "queue"
+    if live.scored.score != candidate.scored.score:
+        yield "score"
+
+
+def _points(evaluation: Evaluation) -> dict[tuple[str, str], int]:
+    found: dict[tuple[str, str], int] = {}
+    for rated in evaluation.scored.criteria:
+        name = rated.criterion.name
+        found |= {(name, rule.id): rule.points for rule in rated.rules}
+        excess = rated.points - sum(rule.points for rule in rated.rules)
+        if excess:
+            found[name, "cap"] = excess
+    return found | {(BEHAVIOUR, signal.id): points for signal, points in evaluation.scored.signals}
+
+
+def _shown(evaluation: Evaluation, ruleset: Ruleset) -> dict[str, object]:
+    scored, routing = evaluation
+    return {
+        "ruleset": {"name": ruleset.name, "revision": ruleset.revision},
+        "rating": scored.rating.value,
+        "grade": str(scored.grade),
+        "route": routing.route.value,
+        "queue": routing.queue,
+        "routing": routing.id,
+        "score": scored.score.total,
+    }

@@ -1,0 +1,154 @@
+"""Rescoring after a change of rules: every known lead once, whoever is killed and whoever has the partition then."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from scorer.assessment import assess
+from scorer.domain.decision import RoutingDecision
+from scorer.domain.lead import Lead
+from scorer.rules.ruleset import Ruleset
+from scorer.sources.cloudevents import parse_record
+from scorer.stream.marker import MARKER_KEY, Marker, decode_marker
+from scorer.stream.rescore import rescored
+from tests.factory import SMALL_RULES, ruleset
+from tests.faults.group import evict, wait_until_processed
+from tests.faults.oracle import Outcome, found
+from tests.integration.activities import NOW, stream
+from tests.integration.kafka import DEADLINE, Kafka, Names, Record
+from tests.integration.service import Service, service
+
+SLOWLY = "rescore: {per_second: %d}\n"
+CHANGED = SMALL_RULES.replace("warm: 20, hot: 40", "warm: 15, hot: 30").replace("points: 10}", "points: 4}")
+POINTS = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
+
+
+def folder(path: Path, text: str) -> Path:
+    """A ruleset on disk."""
+    path.mkdir(exist_ok=True)
+    beside = path / ".rules.new"
+    beside.write_text(text)
+    beside.rename(path / "rules.yaml")
+    return path
+
+
+def offline(
+    records: Iterable[Record], old: Ruleset, new: Ruleset, sweep: int
+) -> tuple[dict[str, list[bytes]], dict[str, Lead]]:
+    """All by the old rules, then every lead by the new ones."""
+    leads: dict[str, Lead] = {}
+    decisions: dict[str, list[bytes]] = defaultdict(list)
+    for record in records:
+        activity = parse_record(record.value, record.key, record.headers, NOW)
+        result = assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity, old)
+        leads[activity.lead_id] = result.lead
+        if result.decision is not None:
+            decisions[activity.lead_id].append(result.decision.model_dump_json().encode())
+    for lead_id, lead in leads.items():
+        judged = rescored(lead, new, sweep)
+        if judged is not None:
+            leads[lead_id] = judged.lead
+            if judged.decision is not None:
+                decisions[lead_id].append(judged.decision.model_dump_json().encode())
+    return dict(decisions), leads
+
+
+def markers(kafka: Kafka, names: Names) -> dict[int, Marker]:
+    """The last marker of each partition."""
+    return {
+        record.partition: decode_marker(record.value)
+        for record in kafka.read(names.state)
+        if record.key == MARKER_KEY and record.value is not None
+    }
+
+
+def swept(kafka: Kafka, names: Names, rules: Ruleset, running: Service, partitions: int = 2) -> None:
+    """Wait until all leads were judged by these rules."""
+
+    def done() -> bool:
+        last = markers(kafka, names)
+        return len(last) == partitions and all(
+            marker.revision == rules.revision and marker.after is None for marker in last.values()
+        )
+
+    running.wait(done)
+
+
+def rules_changed(outcome: Outcome) -> int:
+    """Decisions that the change of rules led to."""
+    return sum(b'"cause":"rules_changed"' in value for values in outcome.decisions.values() for value in values)
+
+
+def test_killed_at_every_step_each_lead_is_judged_once(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    slow = SLOWLY % 60
+    old, new = ruleset(SMALL_RULES + slow), ruleset(CHANGED + slow)
+    rules = folder(tmp_path / "rules", SMALL_RULES + slow)
+    records = stream(700, leads=120, seed=8)
+    expected, states = offline(records, old, new, sweep=2)
+    kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
+    kafka.write(names.activity, records)
+    with service(kafka, names, tmp_path, rules=str(rules)) as worker:
+        wait_until_processed(kafka, names, [worker])
+        assert worker.terminate() == 0
+    assert rules_changed(found(kafka, names)) == 0
+    folder(rules, CHANGED + slow)
+    for point in POINTS:
+        times = 1 if point in ("restoring", "fenced") else 3
+        with service(
+            kafka, names, tmp_path, ready=False, rules=str(rules), fault_point=f"{point}:{times}:kill"
+        ) as worker:
+            assert worker.process.wait(DEADLINE) == -9, worker.text()
+        evict(kafka, names)
+    assert any(marker.after is not None for marker in markers(kafka, names).values()), "no worker died in its sweep"
+    with service(kafka, names, tmp_path, rules=str(rules)) as worker:
+        swept(kafka, names, new, worker)
+        assert worker.terminate() == 0
+    got = found(kafka, names)
+    assert rules_changed(got) > 20
+    assert got.decisions == expected
+    assert got.states == states
+
+
+def test_the_next_owner_goes_on_where_the_last_one_was(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    """The rules change while two workers run, one leaves in the middle of its sweep, and input goes on."""
+    slow = SLOWLY % 10
+    new = ruleset(CHANGED + slow)
+    rules = folder(tmp_path / "rules", SMALL_RULES + slow)
+    records = stream(900, leads=200, seed=9)
+    kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
+    kafka.write(names.activity, records[:800])
+    with (
+        service(kafka, names, tmp_path, rules=str(rules)) as stays,
+        service(kafka, names, tmp_path, rules=str(rules)) as leaves,
+    ):
+        leaves.wait(lambda: all(len((each.ready() or {}).get("partitions", ())) == 1 for each in (stays, leaves)))
+        wait_until_processed(kafka, names, [stays, leaves])
+        (moved,) = map(int, (leaves.ready() or {})["partitions"])
+        folder(rules, CHANGED + slow)
+
+        def begun() -> bool:
+            marker = markers(kafka, names).get(moved)
+            return marker is not None and marker.revision == new.revision
+
+        leaves.wait(begun)
+        assert leaves.terminate() == 0
+        of_all = {record.key for record in kafka.read(names.state) if record.partition == moved} - {MARKER_KEY}
+        left = stays.wait(lambda: took_over(stays, moved))
+        assert left < len(of_all), "it began anew"
+        kafka.write(names.activity, records[800:])
+        wait_until_processed(kafka, names, [stays])
+        swept(kafka, names, new, stays)
+        assert stays.terminate() == 0
+    got = found(kafka, names)
+    assert rules_changed(got) > 20
+    said = [RoutingDecision.model_validate_json(value) for values in got.decisions.values() for value in values]
+    assert [each for each, count in Counter(one.decision_id for one in said).items() if count > 1] == []
+    for lead in got.states.values():
+        judged = rescored(lead, new, 99)
+        assert judged is None or judged.decision is None, "a lead was left out"
+
+
+def took_over(worker: Service, number: int) -> int | None:
+    """How many leads it said it would judge anew when it got the partition."""
+    lines = (line for line in worker.log() if line["event"] == "rescoring" and line["partition"] == number)
+    return next((line["leads"] for line in lines), None)

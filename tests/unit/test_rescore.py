@@ -1,0 +1,418 @@
+"""Rescoring: every known lead once by the new rules, whatever happens in between; only what differs is published."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scorer.assessment import assess, reassess
+from scorer.domain.activity import LeadActivity
+from scorer.domain.decision import RoutingDecision
+from scorer.domain.lead import Lead
+from scorer.metrics import BatchFigures
+from scorer.rules.ruleset import Ruleset
+from scorer.settings import load_settings
+from scorer.stream.codec import VERSION, CodecError, decode_lead, encode_lead
+from scorer.stream.marker import MARKER_KEY, Marker, decode_marker, marker_message
+from scorer.stream.outbox import Outbox, state_message
+from scorer.stream.recovery import _apply
+from scorer.stream.rescore import Rescorer, Sweep, rescored
+from scorer.stream.store import LeadStore
+from tests.factory import SMALL_RULES, activity, ruleset
+
+OLD = ruleset()
+NEW = ruleset(SMALL_RULES.replace("warm: 20, hot: 40", "warm: 15, hot: 30").replace("points: 10}", "points: 4}"))
+SETTINGS = load_settings(None, rules=Path(__file__).parent)
+
+
+class World:
+    """A partition as Kafka keeps it: the changelog and the decisions; and a process that may die at any moment."""
+
+    def __init__(self, rules: Ruleset) -> None:
+        self.rules = rules
+        self.now = 0.0
+        self.changelog: dict[bytes, bytes | None] = {}
+        self.decisions: list[RoutingDecision] = []
+        self.figures = BatchFigures()
+        self.offset = 0
+        self.start()
+
+    def start(self) -> None:
+        """A process begins: from the changelog, as a worker does."""
+        self.store = LeadStore()
+        for key, value in self.changelog.items():
+            _apply(Record(key, value), self.store)
+        rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, lambda: self.now)
+        self.sweep = Sweep(rescorer, self.store, 0)
+
+    def transact(self, batch: Iterable[LeadActivity] = (), *, commit: bool = True, busy: bool = False) -> None:
+        """A transaction with these activities; aborted where it is not committed."""
+        batch = list(batch)
+        outbox, figures = Outbox(self.offset + len(batch)), BatchFigures()
+        said: list[RoutingDecision] = []
+        for each in batch:
+            result = assess(self.store.get(each.lead_id), each, self.rules)
+            self.store.stage(result.lead)
+            said += [result.decision] if result.decision is not None else []
+        for lead_id, state in self.store.encode_staged().items():
+            outbox.messages.append(state_message(lead_id, state, "t", 0, 0))
+        self.sweep.stage(outbox, figures, busy=busy)
+        if not commit:
+            self.store.discard()
+            return
+        for message in outbox.messages:
+            if message.topic == SETTINGS.routing_topic:
+                said.append(RoutingDecision.model_validate_json(message.value or b""))
+            else:
+                assert message.key is not None
+                self.changelog[message.key] = message.value
+        self.offset = outbox.next_offset
+        self.store.commit()
+        self.sweep.committed()
+        self.decisions += said
+        self.figures.rescored.update(figures.rescored)
+
+    def finish(self) -> None:
+        """Nothing but rescoring, until there is nothing more to do."""
+        while self.sweep.patience() is not None:
+            self.now += 60
+            if self.sweep.ready():
+                self.transact()
+
+    @property
+    def marker(self) -> Marker | None:
+        value = self.changelog.get(MARKER_KEY)
+        return None if value is None else decode_marker(value)
+
+    def states(self) -> dict[str, Lead]:
+        """What the changelog has."""
+        found = {k: v for k, v in self.changelog.items() if k != MARKER_KEY and v is not None}
+        return {key.decode(): decode_lead(key.decode(), value) for key, value in found.items()}
+
+
+class Record:
+    """A changelog record."""
+
+    offset, topic, partition = 0, "t", 0
+
+    def __init__(self, key: bytes, value: bytes | None) -> None:
+        self.key, self.value = key, value
+        self.headers = [("offset", (5).to_bytes(8, "big"))]
+
+
+def activities(count: int, leads: int, seed: int) -> list[LeadActivity]:
+    random = Random(seed)
+    found = []
+    for number in range(count):
+        lead = f"lead-{random.randrange(leads)}"
+        kinds: list[tuple[str, dict[str, object]]] = [
+            ("page_viewed", {"url": "/pricing"}),
+            ("qualification_updated", {"bant": {"budget_status": random.choice(["approved", "planned", "none"])}}),
+            ("qualification_updated", {"bant": {"authority": "decision_maker"}}),
+            ("profile_updated", {"employees": random.randrange(500), "country": "DE"}),
+            ("trial_started", {}),
+            ("sales_returned", {}),
+            ("erased", {}) if random.random() < 0.3 else ("demo_requested", {}),
+            ("merged", {"into": "other"}) if random.random() < 0.3 else ("demo_requested", {}),
+        ]
+        kind, data = random.choice(kinds)
+        found.append(activity(kind, data, day=number / 3, lead=lead))
+    return found
+
+
+def offline(history: Iterable[LeadActivity], number: int = 2) -> tuple[dict[str, Lead], dict[str, list[str]]]:
+    """All by the old rules, then all by the new ones: states, and the decisions about each lead."""
+    leads: dict[str, Lead] = {}
+    said: dict[str, list[str]] = defaultdict(list)
+    for each in history:
+        result = assess(leads.get(each.lead_id, Lead(each.lead_id)), each, OLD)
+        leads[each.lead_id] = result.lead
+        if result.decision is not None:
+            said[each.lead_id].append(result.decision.model_dump_json())
+    for lead_id, lead in leads.items():
+        found = rescored(lead, NEW, number)
+        if found is not None:
+            leads[lead_id] = found.lead
+            if found.decision is not None:
+                said[lead_id].append(found.decision.model_dump_json())
+    return leads, dict(said)
+
+
+def by_lead(decisions: Iterable[RoutingDecision]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for each in decisions:
+        found[each.lead_id].append(each.model_dump_json())
+    return dict(found)
+
+
+HISTORY = activities(500, 150, seed=3)
+MORE = activities(60, 150, seed=4)
+EXPECTED = offline(HISTORY)
+_judged = World(OLD)
+_judged.transact(HISTORY)
+
+
+def judged() -> World:
+    """The history, judged by the old rules."""
+    world = World(OLD)
+    world.changelog, world.decisions = dict(_judged.changelog), list(_judged.decisions)
+    world.start()
+    return world
+
+
+def test_what_differs_is_published_as_of_the_leads_latest_activity() -> None:
+    lead = assess(Lead("a"), activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead="a"), OLD)
+    assert lead.decision is not None
+    assert lead.decision.rating == "warm"
+    raised = ruleset(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
+    found = rescored(lead.lead, raised, 1)
+    assert found is not None
+    decision = found.decision
+    assert decision is not None
+    assert (decision.cause, decision.rating, decision.reference) == ("rules_changed", "hot", None)
+    assert decision.decided_at == lead.decision.decided_at
+    assert decision.ruleset.revision == raised.revision
+    assert decision.previous is not None
+    assert decision.previous.rating == "warm"
+    again = rescored(found.lead, raised, 1)
+    assert again is not None
+    assert again.decision is None
+
+
+def test_publishing_every_activity_does_not_publish_every_lead() -> None:
+    chatty = ruleset(SMALL_RULES.replace("on: change", "on: activity"))
+    lead = assess(Lead("a"), activity("trial_started", lead="a"), chatty).lead
+    found = rescored(lead, chatty, 1)
+    assert found is not None
+    assert found.decision is None
+    # The very ruleset would, if it were asked as after an activity.
+    assert reassess(lead, chatty, lead.clock, "rules_changed").decision is not None
+
+
+@pytest.mark.parametrize("end", ["erased", "merged"])
+def test_leads_that_are_gone_stay_as_they_are(end: str) -> None:
+    data = {"into": "other"} if end == "merged" else {}
+    lead = assess(Lead("a"), activity("trial_started", lead="a"), OLD).lead
+    lead = assess(lead, activity(end, data, day=1, lead="a"), OLD).lead
+    assert rescored(lead, NEW, 1) is None
+
+
+def test_every_known_lead_is_judged_once_and_then_none() -> None:
+    world = judged()
+    world.rules = NEW
+    before = len(world.decisions)
+    world.finish()
+    states, said = EXPECTED
+    assert world.states() == states
+    assert by_lead(world.decisions) == said
+    assert len(world.decisions) > before + 20, "the change of rules changes too little to show anything"
+    assert world.figures.rescored.total() == len(states)
+    assert world.figures.rescored["skipped"] > 0
+    assert world.figures.rescored["published"] == len(world.decisions) - before
+    assert world.marker == Marker(NEW.revision, 2, None)
+    world.start()
+    assert world.sweep.patience() is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(["commit", "abort", "die", "die uncommitted"]), max_size=12))
+def test_aborts_and_deaths_change_nothing(events: list[str]) -> None:
+    world = judged()
+    world.rules = NEW
+    for event in events:
+        world.now += 60
+        world.transact(commit=event not in ("abort", "die uncommitted"))
+        if event.startswith("die"):
+            world.start()
+    world.finish()
+    states, said = EXPECTED
+    assert world.states() == states
+    assert by_lead(world.decisions) == said
+    assert world.figures.rescored.total() == len(states), "a lead was judged twice in one sweep"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([OLD, NEW]), st.integers(0, 4), st.booleans()), max_size=12))
+def test_rules_that_come_and_go_never_decide_twice_under_one_id(changes: list[tuple[Ruleset, int, bool]]) -> None:
+    world = judged()
+    rest = iter(MORE)
+    for rules, steps, dies in changes:
+        world.rules = rules
+        for _ in range(steps):
+            world.now += 60
+            world.transact([next(rest)])
+        if dies:
+            world.start()
+    world.finish()
+    ids = Counter(each.decision_id for each in world.decisions)
+    assert [each for each, count in ids.items() if count > 1] == []
+    # Whatever came in between: in the end all leads are as the last rules want them.
+    for lead in world.states().values():
+        found = rescored(lead, world.rules, 99)
+        assert found is None or found.decision is None
+
+
+def test_the_same_change_a_second_time_has_other_ids() -> None:
+    world = World(OLD)
+    world.transact([activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead="a")])
+    high = ruleset(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
+    for rules in (high, OLD, high):
+        world.rules = rules
+        world.finish()
+    assert [each.rating for each in world.decisions] == ["warm", "hot", "warm", "hot"]
+    assert len({each.decision_id for each in world.decisions}) == 4
+
+
+def test_a_first_start_without_leads_judges_nobody_and_says_so_with_the_first_batch() -> None:
+    world = World(OLD)
+    assert world.sweep.patience() is None
+    assert world.marker is None
+    world.transact(HISTORY[:10])
+    assert world.marker == Marker(OLD.revision, 1, None)
+    world.start()
+    assert world.sweep.patience() is None
+
+
+def test_states_of_an_earlier_release_are_judged_anew() -> None:
+    world = World(OLD)
+    lead = assess(Lead("a"), activity("trial_started", lead="a"), OLD).lead
+    world.changelog[b"a"] = encode_lead(lead)
+    world.start()
+    assert world.sweep.remaining == 1
+    world.finish()
+    assert world.figures.rescored == {"unchanged": 1}
+    assert world.marker == Marker(OLD.revision, 1, None)
+
+
+def test_off_judges_nobody_and_a_later_change_judges_all() -> None:
+    world = World(OLD)
+    world.transact(HISTORY[:300])
+    world.rules = ruleset(SMALL_RULES.replace("hot: 40", "hot: 30") + "rescore: {mode: off}\n")
+    assert world.sweep.patience() is None
+    world.transact(HISTORY[300:310])
+    assert world.marker is not None
+    assert (world.marker.revision, world.marker.after) == (world.rules.revision, None)
+    world.start()
+    assert world.sweep.patience() is None
+    # Back to the old rules: those that acted meanwhile were judged by others.
+    world.rules = OLD
+    assert world.sweep.patience() == 0
+    assert world.sweep.remaining == len(world.states())
+
+
+def test_at_most_so_many_a_second() -> None:
+    world = judged()
+    leads = len(world.states())
+    world.rules = ruleset(SMALL_RULES.replace("hot: 40", "hot: 30") + "rescore: {per_second: 40}\n")
+    spent: list[tuple[float, int]] = []
+    while (patience := world.sweep.patience()) is not None:
+        world.now += patience
+        before = world.figures.rescored.total()
+        if world.sweep.ready():
+            world.transact()
+            spent.append((world.now, world.figures.rescored.total() - before))
+    assert sum(count for _, count in spent) == leads
+    for start, _ in spent:
+        assert sum(count for at, count in spent if start <= at < start + 1) <= 40 + 4
+    assert spent[-1][0] == pytest.approx(leads / 40, abs=0.2)
+
+
+def test_input_comes_first_but_rescoring_does_not_starve() -> None:
+    world = judged()
+    world.rules = NEW
+    world.sweep.patience()
+    world.now += 60
+    world.transact(busy=True)
+    first = world.figures.rescored.total()
+    assert first == 50
+    for _ in range(5):
+        world.now += 0.19
+        world.transact(busy=True)
+    assert world.figures.rescored.total() == first, "within a second of the last, more input is waiting"
+    world.now += 0.1
+    world.transact(busy=True)
+    assert world.figures.rescored.total() == 2 * first
+    world.now += 0.1
+    world.transact(busy=False)
+    assert world.figures.rescored.total() > 2 * first
+
+
+def test_a_lead_on_which_our_code_fails_keeps_its_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = judged()
+    world.changelog[b"lead-7"] = b"\x01damaged"
+    world.start()
+    world.rules = NEW
+    world.finish()
+    assert world.figures.rescored["failed"] == 1
+    assert world.changelog[b"lead-7"] == b"\x01damaged"
+    assert world.marker is not None
+    assert world.marker.after is None
+
+
+def test_many_leads_are_sorted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scorer.stream.rescore._RUN", 7)
+    world = judged()
+    world.rules = NEW
+    calls = 0
+    while not world.sweep.ready():
+        calls += 1
+        assert world.sweep.patience() == 0
+    assert calls >= len(world.states()) // 7
+    world.finish()
+    assert world.states() == EXPECTED[0]
+
+
+MARKERS = st.builds(Marker, st.text(), st.integers(0, 2**63 - 1), st.none() | st.text())
+
+
+@given(MARKERS)
+def test_what_is_written_of_a_marker_can_be_read(marker: Marker) -> None:
+    message = marker_message(marker, "t", 3)
+    assert (message.key, message.partition) == (MARKER_KEY, 3)
+    assert decode_marker(message.value or b"") == marker
+
+
+SAMPLE = bytes.fromhex("009401a3616263" + "02" + "a66c6561642d37")
+
+
+def test_reads_what_version_1_wrote() -> None:
+    assert decode_marker(SAMPLE) == Marker("abc", 2, "lead-7")
+    assert marker_message(Marker("abc", 2, "lead-7"), "t", 0).value == SAMPLE
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"\x00", b"\x01" + SAMPLE[1:], b"\x00\x94\x02\x01\x02\xc0", b"\x00\x91\x01", b"\x00\xff"]
+)
+def test_says_what_is_wrong_with_a_marker(value: bytes) -> None:
+    with pytest.raises(CodecError, match="the marker of the rules"):
+        decode_marker(value)
+
+
+def test_an_earlier_release_passes_a_marker_by() -> None:
+    """It refuses a changelog with a value whose first byte is above its version, and a key that is no text."""
+    assert SAMPLE[0] <= VERSION
+    assert MARKER_KEY.decode()
+    # No activity can name it: ids with control characters are refused.
+    assert not MARKER_KEY.decode().isprintable()
+
+
+def test_the_marker_is_no_lead_and_moves_no_offset() -> None:
+    store = LeadStore()
+    assert _apply(Record(MARKER_KEY, SAMPLE), store) == -1
+    assert (len(store), store.marker) == (0, Marker("abc", 2, "lead-7"))
+    assert _apply(Record(MARKER_KEY, None), store) == -1
+    assert store.marker is None
+
+
+def test_a_setting_of_the_rescoring_is_checked_like_any_other() -> None:
+    assert not ruleset(SMALL_RULES + "rescore: {mode: off}\n").rescoring.wanted
+    assert OLD.rescoring.wanted
+    assert OLD.rescoring.per_second == 500
+    with pytest.raises(Exception, match=r"rules.yaml:\d+:\d+: error: unknown key `speed`"):
+        ruleset(SMALL_RULES + "rescore: {speed: 3}\n")
+    with pytest.raises(Exception, match=r"rules.yaml:\d+:\d+: error: `per_second` must be"):
+        ruleset(SMALL_RULES + "rescore: {per_second: 0}\n")
