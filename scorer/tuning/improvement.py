@@ -5,7 +5,7 @@ what cannot suffice, and says so where it had to stop. What it suggests is then 
 the lead, and `evaluate` judges it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scorer.assessment import Evaluation, evaluate
@@ -175,38 +175,40 @@ class _Search:
     def sufficient(self, size: int, needed: int) -> list[Chosen]:
         """Every set of that size with which the score reaches what is needed."""
         missing = needed - self.scored.score.total
-        return [chosen for chosen in self._sets(size, missing, exact=True) if self.total(chosen) >= needed]
+        return [chosen for chosen in self._sets(size, lambda: missing, exact=True) if self.total(chosen) >= needed]
 
     def most(self) -> int:
         """The highest score that up to three changes reach."""
-        best = self.scored.score.total
-        for chosen in self._sets(MOST, 1, exact=False):
-            best = max(best, self.total(chosen))
-        return best
+        now = self.scored.score.total
+        best = [now]
+        # What is missing grows with every better set: the rest can be left out sooner.
+        for chosen in self._sets(MOST, lambda: best[0] - now + 1, exact=False):
+            best[0] = max(best[0], self.total(chosen))
+        return best[0]
 
-    def _sets(self, size: int, missing: int, *, exact: bool) -> Iterator[Chosen]:
-        """Sets of that cost (or, not `exact`, up to it) that can bring what is missing by their upper bounds."""
-        ceiling = self._ceilings(size)
+    def _sets(self, size: int, missing: Callable[[], int], *, exact: bool) -> Iterator[Chosen]:
+        """Sets of that cost (or, not `exact`, up to it) whose upper bounds allow for what is missing by then."""
+        ceilings = self._ceilings(size)
         steps = 0
-        stack: list[tuple[Chosen, int, int, int]] = [((), 0, size, 0)]
-        while stack:
-            chosen, start, room, upper = stack.pop()
+
+        def extend(chosen: Chosen, start: int, room: int, upper: int) -> Iterator[Chosen]:
+            nonlocal steps
             for index in range(start, len(self.options)):
                 steps += 1
                 if steps > _STEPS:
                     self.exhaustive = False
                     return
                 option = self.options[index]
-                left = room - option.cost
-                if left < 0 or upper + option.upper + ceiling[left] < missing:
-                    continue
-                if any(each.block == option.block for each in chosen):
+                left, reach = room - option.cost, upper + option.upper
+                if left < 0 or reach + ceilings[left] < missing() or any(o.block == option.block for o in chosen):
                     continue
                 more = (*chosen, option)
-                if (left == 0 or not exact) and upper + option.upper >= missing:
+                if (left == 0 or not exact) and reach >= missing():
                     yield more
                 if left:
-                    stack.append((more, index + 1, left, upper + option.upper))
+                    yield from extend(more, index + 1, left, reach)
+
+        return extend((), 0, size, 0)
 
     def _ceilings(self, size: int) -> list[int]:
         """The most that options of a cost up to 0, 1, … together can bring."""

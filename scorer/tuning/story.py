@@ -1,10 +1,15 @@
 """The story of a lead: why it is rated and routed as it is, what changed it, and what would. Pure."""
 
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
 from scorer.assessment import Evaluation, evaluate
 from scorer.domain.decision import RulesetReference, ScoreView
-from scorer.domain.instant import to_text
+from scorer.domain.instant import from_datetime, to_text
 from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.domain.score import Grades, Rating
+from scorer.rules.catalogue import LEAD_FIELDS
 from scorer.rules.ruleset import Ruleset
 from scorer.scoring import Scored
 from scorer.tuning.improvement import needed_for, targets
@@ -26,6 +31,20 @@ class Untold(Exception):  # noqa: N818 (an outcome with a reason, not a failure 
         self.reason = reason
 
 
+def parse_time(text: str) -> int:
+    """Microseconds since the epoch of a time as people write it: `2026-01-31T09:30:00Z` or a date (00:00 UTC).
+    Raises `ValueError`, which says what is expected."""
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            text += "T00:00:00Z"
+        moment = datetime.fromisoformat(text)
+        if not 1970 <= moment.year <= 9000:
+            raise ValueError
+        return from_datetime(moment)
+    except ValueError:
+        raise ValueError(f"{text[:60]!a} is no time; write 2026-01-31T09:30:00Z or 2026-01-31 (00:00 UTC)") from None
+
+
 def tell(lead: Lead, ruleset: Ruleset, now: int | None = None, history: History | None = None) -> Story:
     """The story of a lead as of `now` (microseconds since the epoch; left out: its latest activity).
 
@@ -42,6 +61,7 @@ def tell(lead: Lead, ruleset: Ruleset, now: int | None = None, history: History 
     criteria = [criterion_part(rated, lead, facts) for rated in scored.criteria]
     signals = signal_parts(lead, ruleset, scored, {} if history is None else history.events)
     merged = lead.value("lifecycle.merged_into")
+    known = _known(lead)
     return Story(
         lead_id=lead.id,
         as_of=to_text(scored.now),
@@ -58,7 +78,8 @@ def tell(lead: Lead, ruleset: Ruleset, now: int | None = None, history: History 
         consent=[known_value(lead, field, facts) for field in _CONSENT],
         erased_at=None if lead.erased_at is None else to_text(lead.erased_at),
         merged_into=None if merged is None else str(merged),
-        known=_known(lead),
+        known=known,
+        meanings=_meanings(ruleset, [*known, *(e for part in criteria for rule in part.rules for e in rule.evidence)]),
         published=_published(lead),
         outlook=outlook(lead, ruleset, scored.now),
         targets=[] if merged is not None else targets(lead, ruleset, evaluation),
@@ -103,15 +124,14 @@ def _grade(grades: Grades, scored: Scored) -> GradePart:
         grade=str(scored.grade),
         fit_bounds=letters,
         engagement_bounds=figures,
-        because=f"{_bound(letter, fit, letters, 'who the lead is')}; "
-        f"{_bound(figure, engagement, figures, 'what it does')}",
+        because=f"{_bound(letter, fit, letters, 'who it is')}; {_bound(figure, engagement, figures, 'what it does')}",
     )
 
 
 def _bound(grade: str, points: int, bounds: dict[str, int], what: str) -> str:
     if grade in bounds:
-        return f"{grade}: {points} points for {what} (from {bounds[grade]} on)"
-    return f"{grade}: {points} points for {what} (below {min(bounds.values())})"
+        return f"{grade} from {bounds[grade]} points on, it has {points} for {what}"
+    return f"{grade} below {min(bounds.values())} points, it has {points} for {what}"
 
 
 def _known(lead: Lead) -> list[KnownValue]:
@@ -120,6 +140,21 @@ def _known(lead: Lead) -> list[KnownValue]:
         KnownValue(field=name, value=known_value(lead, name, values).value, event=event_of(lead.facts[name].stamp))
         for name in sorted(lead.facts)
     ]
+
+
+def _meanings(ruleset: Ruleset, values: Iterable[KnownValue]) -> dict[str, str]:
+    found = {}
+    for field in sorted({each.field for each in values}):
+        entry = LEAD_FIELDS.get(field) or ruleset.own_fields.get(field)
+        if entry is not None:
+            found[field] = entry.description
+        elif field.startswith("at."):
+            found[field] = f"Time of the latest {field.removeprefix('at.').replace('_', ' ')}."
+        elif field == "lifecycle.merged_into":
+            found[field] = "The lead that lives on."
+        else:
+            found[field] = ""
+    return found
 
 
 def _differences(lead: Lead, evaluation: Evaluation) -> list[str]:

@@ -270,6 +270,7 @@ class Story(Model):
     erased_at: str | None = Field(description="Everything up to then was forgotten.")
     merged_into: str | None
     known: list[KnownValue] = Field(description="All values that are kept of the lead.")
+    meanings: dict[str, str] = Field(description="What the fields mean; empty where nobody wrote it down.")
     published: PublishedPart | None
     outlook: Outlook
     targets: list[Target] = Field(description="Better ratings, the next one first.")

@@ -109,18 +109,18 @@ def signal_part(signal: Signal, days: Days, today: int, events: Events) -> Signa
 
 
 def steps(criteria: Sequence[CriterionPart], signals: Sequence[SignalPart]) -> list[Step]:
-    """From 0 to the total score: criteria first, the strongest of each kind first."""
+    """From 0 to the total score: the criteria, then the signals; what gives most first, what takes points last."""
     found: list[tuple[str, str, str, str, int]] = []
-    for criterion in sorted(criteria, key=lambda each: (-abs(each.points), each.criterion)):
+    for criterion in sorted(criteria, key=lambda each: (-each.points, each.criterion)):
         name = criterion.criterion
-        ranked = sorted(criterion.rules, key=lambda each: (-abs(each.points), each.rule))
+        ranked = sorted(criterion.rules, key=lambda each: (-each.points, each.rule))
         found += [("rule", name, rule.rule, rule.reason, rule.points) for rule in ranked if rule.points]
         if criterion.cut:
             most = criterion.cut < 0
             limit = criterion.max if most else criterion.min
             reason = f"{name} gives at {'most' if most else 'least'} {limit} points"
             found.append(("limit", name, "cap", reason, criterion.cut))
-    for signal in sorted(signals, key=lambda each: (-abs(each.points), each.signal)):
+    for signal in sorted(signals, key=lambda each: (-each.points, each.signal)):
         if signal.points:
             found.append(("signal", BEHAVIOUR, signal.signal, signal.reason, signal.points))
     sums = accumulate((points for *_, points in found), initial=0)

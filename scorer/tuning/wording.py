@@ -5,7 +5,7 @@ from typing import Any
 
 from scorer.domain.decision import EvidenceValue
 from scorer.rules.condition import All, AnyOf, Condition, Facts, Not, Op, Test, predicate
-from scorer.tuning.story_model import ConditionPart
+from scorer.tuning.story_model import ConditionPart, SignalPart
 
 _WORDS: Mapping[Op, str] = {
     Op.EQ: "is",
@@ -130,3 +130,52 @@ def _found(part: ConditionPart) -> str:
         shown = value_text(part.value)
         return part.text if part.value is None or part.text.endswith(f" {shown}") else f"{part.text} ({shown})"
     return f"{part.text} (it is {value_text(part.value)})"
+
+
+def moment_text(time: str) -> str:
+    """RFC 3339 as people read it: `2026-03-02 09:00`; seconds only where there are any. Always UTC."""
+    text = time.removesuffix("Z").replace("T", " ")
+    return text[:16] if text[16:] == ":00" else text[:19]
+
+
+def activity_text(activity: str) -> str:
+    """`lead.page_viewed` as `page viewed`."""
+    return activity.removeprefix("lead.").replace("_", " ").replace(".", " ")
+
+
+def span_text(seconds: float) -> str:
+    """A span of time in its largest whole unit: `2 hours`, `90 minutes`."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length and seconds % length == 0:
+            count = int(seconds // length)
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return f"{seconds:,.6g} seconds"
+
+
+def points_text(points: float) -> str:
+    """`+5`, `-3`, `0`, `+4.15`."""
+    return f"{points:+,.6g}" if points else "0"
+
+
+def count_text(count: int, one: str) -> str:
+    """`1 day`, `2 days`."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
+
+
+def signal_text(signal: SignalPart) -> str:
+    """How a signal comes to its points, in one sentence."""
+    counted = sum(day.counted for day in signal.days)
+    days = count_text(len(signal.days), "day")
+    text = f"{counted:,} counted on {days}, {points_text(signal.points_each)} each: {points_text(signal.undiminished)}"
+    if signal.half_life_days is not None and abs(signal.before_limit - signal.undiminished) >= 0.005:
+        half = signal.half_life_days
+        text += f"; faded to {points_text(signal.before_limit)} (half every {half:.6g} day{'' if half == 1 else 's'})"
+    if signal.cut:
+        text += f"; limited to {points_text(signal.before_limit + signal.cut)}"
+    if signal.before_limit + signal.cut != signal.points:
+        text += f"; rounded {points_text(signal.points)}"
+    if signal.outside_window:
+        text += f". {signal.outside_window:,} older than {count_text(signal.window_days, 'day')}: worth nothing"
+    if signal.gone_on is not None:
+        text += f". Without more of it, gone on {signal.gone_on}"
+    return f"{text}."
