@@ -11,6 +11,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
 
+from scorer.domain.lead import Lead
 from scorer.metrics import Metrics
 from scorer.settings import Settings
 from scorer.stream.batch import BatchProcessor
@@ -101,6 +102,10 @@ class PartitionWorker:
             self.log.warning("partition_stalled", queued=len(self._inbox), offset=self.next_offset)
             self._pause_fetching()
             self._held_back = True
+
+    def lead(self, lead_id: str) -> Lead | None:
+        """The committed state of a lead, while we are its owner; None where there is none."""
+        return self._store.committed(lead_id) if self._accepts() else None
 
     def close(self) -> None:
         """Begin to end. Never blocks; await `task` for the end."""

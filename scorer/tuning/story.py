@@ -149,7 +149,7 @@ def _meanings(ruleset: Ruleset, values: Iterable[KnownValue]) -> dict[str, str]:
         if entry is not None:
             found[field] = entry.description
         elif field.startswith("at."):
-            found[field] = f"Time of the latest {field.removeprefix('at.').replace('_', ' ')}."
+            found[field] = f"The latest {field.removeprefix('at.').replace('_', ' ')}: when is in the event."
         elif field == "lifecycle.merged_into":
             found[field] = "The lead that lives on."
         else:

@@ -83,7 +83,10 @@ def signal_part(signal: Signal, days: Days, today: int, events: Events) -> Signa
                 age_days=age,
                 share=round(weights[age], 4),
                 points=counted * signal.points * weights[age],
-                events=[events[each] for each in hashes[:counted] if each in events],
+                events=sorted(
+                    (events[each] for each in hashes[:counted] if each in events),
+                    key=lambda each: (each.time, each.id or ""),
+                ),
             )
         )
     total = fsum(day.points for day in shown)
