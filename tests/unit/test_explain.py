@@ -17,7 +17,7 @@ from scorer.tuning.story_model import Story
 from scorer.tuning.timeline import history
 from tests.contract.test_schemas import validator
 from tests.factory import SMALL_RULES, activity, ruleset
-from tests.unit.test_cli import event, scorer
+from tests.unit.test_cli import ROOT, event, scorer
 from tests.unit.test_report import Tags
 
 EVIL = "</td><script>alert('1')</script><img src=x onerror=alert(1)>\" \u202eRTL\x1b[31m[bold]"
@@ -294,3 +294,11 @@ def test_consent_withdrawal_and_erasure_are_shown(rules: Path, source: Path) -> 
     page = explain_page(story)
     assert "The person asked to be forgotten" in page
     assert "Consent to mail" in page
+
+
+def test_the_documentation_shows_what_the_command_prints() -> None:
+    shown = (ROOT / "docs" / "explain.md").read_text().split("```\n$ scorer ")[1].split("```")[0].splitlines()
+    done = explain(*shown[0].split()[1:], COLUMNS="100")
+    printed = [line.rstrip() for line in done.stdout.decode().splitlines()]
+    for line in shown[1:]:
+        assert line == "…" or line in printed
