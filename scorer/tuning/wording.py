@@ -112,7 +112,7 @@ def _reasons(part: ConditionPart, *, wanted: bool) -> list[str]:
             return [_found(part)]
         case "not":
             inner = _reasons(part.parts[0], wanted=not wanted)
-            return inner if wanted else [f"it must not be that {each}" for each in inner]
+            return [f"{'it is not so' if wanted else 'it must not be'} that {each}" for each in inner]
         case "all" if wanted:
             return [reason for each in part.parts for reason in _reasons(each, wanted=True)]
         case "any" if not wanted:
