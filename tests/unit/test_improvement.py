@@ -103,6 +103,34 @@ def test_limits_of_a_criterion_are_applied() -> None:
     assert (("executive", "local"), 19) in shown(low.targets[0])
 
 
+def test_what_a_limit_would_cut_is_not_counted_as_a_way() -> None:
+    told = story(rules(SUM, warm=22, hot=26), profile(job_level="executive", email_kind="business"))
+    assert (told.score.total, told.targets[0].found) == (21, 1)
+    assert shown(told.targets[0]) == [(("local",), 25)]
+    assert (told.targets[1].size, told.targets[1].most) == (None, 25)
+
+
+def test_under_first_the_rule_that_goes_is_no_change_of_its_own() -> None:
+    text = FIRST.replace("bant.budget_status: planned}, points: 5", "bant.budget_status: planned}, points: -5")
+    (warm, _) = story(rules(text), bant(budget_status="planned")).targets
+    assert (warm.size, shown(warm)) == (1, [(("approved",), 20), (("small",), 12)])
+
+
+def test_two_answers_that_one_rule_joins_are_still_two_changes() -> None:
+    text = """
+scoring:
+  c:
+    hit_policy: sum
+    rules:
+      - {id: student, when: {profile.job_level: student}, points: -8}
+      - {id: local, when: {profile.country: DE}, points: 12}
+      - {id: local-student, when: {profile.job_level: student, profile.country: DE}, points: -1}
+"""
+    (warm, hot) = story(rules(text, warm=2, hot=12), profile(job_level="student")).targets
+    assert shown(warm) == [(("local",), 3)]
+    assert (hot.size, shown(hot)) == (2, [(("local", "-student"), 12)])
+
+
 def test_a_rule_that_takes_points_can_cease() -> None:
     told = story(rules(SUM, warm=15, hot=40), profile(country="DE", email_kind="disposable", job_level="manager"))
     assert told.score.total == 12

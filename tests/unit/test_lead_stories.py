@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -59,7 +60,7 @@ def get(worker: Worker, path: str, query: str = "", method: str = "GET") -> tupl
     scope = {
         "type": "http",
         "method": method,
-        "path": path,
+        "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": query.encode(),
     }
