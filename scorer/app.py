@@ -20,6 +20,7 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.http import HttpError, HttpServer, bind, build_asgi
+from scorer.lead_stories import LeadStories
 from scorer.logs import configure_logs
 from scorer.metrics import Metrics
 from scorer.reload import Reload, Reloader, fingerprint
@@ -174,7 +175,9 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
         except HttpError as error:
             log.error("http_failed", error=str(error))
             return EXIT_CONFIGURATION
-        server = HttpServer(build_asgi(service.metrics, service))
+        server = HttpServer(
+            build_asgi(service.metrics, service, LeadStories(service.partitions, lambda: service.ruleset))
+        )
         http = asyncio.create_task(server.serve(sockets=[sock]))
         address, port = sock.getsockname()[:2]
         log.info("http_listening", address=f"http://{address}:{port}", host=address, port=port)

@@ -1,10 +1,11 @@
-"""`/metrics`, `/health/live` and `/health/ready` over HTTP."""
+"""`/metrics`, `/health/live`, `/health/ready` and `/leads/{id}` over HTTP."""
 
 import contextlib
 import json
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Protocol
+from urllib.parse import parse_qs, unquote_to_bytes
 
 import uvicorn
 
@@ -12,6 +13,7 @@ from scorer.metrics import CONTENT_TYPE, Metrics
 
 Message = MutableMapping[str, Any]
 Asgi = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+_LEADS = b"/leads/"
 Report = tuple[bool, Mapping[str, object]]
 
 
@@ -29,7 +31,14 @@ class HttpError(Exception):
     """The address cannot be bound; the message says which and why."""
 
 
-def build_asgi(metrics: Metrics, health: Health) -> Asgi:
+class Leads(Protocol):
+    """What is asked for the story of a lead."""
+
+    async def story(self, lead_id: str, at: str | None) -> tuple[int, Mapping[str, object]]:
+        """Status and content of the answer; `at` as it was given."""
+
+
+def build_asgi(metrics: Metrics, health: Health, leads: Leads) -> Asgi:
     """The ASGI application."""
 
     async def app(
@@ -37,8 +46,15 @@ def build_asgi(metrics: Metrics, health: Health) -> Asgi:
     ) -> None:
         if scope["type"] != "http":
             return
-        status, content_type, body = _respond(scope["method"], scope["path"], metrics, health)
+        # The path as it was sent: decoded, a slash in an id would look like one of the path.
+        path: bytes = scope["raw_path"]
+        if path.startswith(_LEADS):
+            status, content_type, body = await _lead(scope["method"], path[len(_LEADS) :], scope["query_string"], leads)
+        else:
+            status, content_type, body = _respond(scope["method"], scope["path"], metrics, health)
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        if path.startswith(_LEADS):
+            headers.append((b"cache-control", b"no-store"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
@@ -47,13 +63,26 @@ def build_asgi(metrics: Metrics, health: Health) -> Asgi:
 
 def _respond(method: str, path: str, metrics: Metrics, health: Health) -> tuple[int, str, bytes]:
     if path not in ("/metrics", "/health/live", "/health/ready"):
-        return _json(404, {"error": "not found; there are /metrics, /health/live and /health/ready"})
+        return _json(404, {"error": "not found; there are /metrics, /health/live, /health/ready and /leads/{id}"})
     if method not in ("GET", "HEAD"):
         return _json(405, {"error": f"{method} is not allowed; use GET"})
     if path == "/metrics":
         return 200, CONTENT_TYPE, metrics.render()
     ok, details = health.live() if path == "/health/live" else health.ready()
     return _json(200 if ok else 503, details)
+
+
+async def _lead(method: str, quoted: bytes, query: bytes, leads: Leads) -> tuple[int, str, bytes]:
+    if method not in ("GET", "HEAD"):
+        return _json(405, {"error": f"{method} is not allowed; use GET"})
+    try:
+        lead_id = unquote_to_bytes(quoted).decode()
+        asked = parse_qs(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=10)
+    except ValueError:
+        return _json(400, {"error": "the lead id must be UTF-8, percent-encoded"})
+    if not lead_id or set(asked) - {"at"} or len(asked.get("at", [])) > 1:
+        return _json(400, {"error": "expected /leads/{id} or /leads/{id}?at=TIME"})
+    return _json(*await leads.story(lead_id, asked["at"][0] if "at" in asked else None))
 
 
 def _json(status: int, content: Mapping[str, object]) -> tuple[int, str, bytes]:

@@ -11,6 +11,7 @@ from scorer.rules.catalogue import LEAD_FIELDS, Field, routing_fields
 from scorer.rules.condition import OPERATORS, FieldType, Op
 from scorer.rules.language import CONDITION_MARK, RulesetFile
 from scorer.tuning.rule_tests import RuleTestFile
+from scorer.tuning.story_model import Story
 
 Schema = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -70,12 +71,18 @@ def rule_tests() -> Schema:
     return _model(RuleTestFile, "Lead scoring rule tests")
 
 
+def story() -> Schema:
+    """What `scorer explain --format json` prints and `GET /leads/{id}` answers with."""
+    return _model(Story, "Story of a lead")
+
+
 SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "activity": activity,
     "decision": decision,
     "dead-letter": dead_letter,
     "ruleset": ruleset,
     "rule-tests": rule_tests,
+    "story": story,
 }
 
 

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         "", description="Output: leads of which the candidate says something else; default: <routing topic>.shadow."
     )
 
-    http_host: str = Field("127.0.0.1", description="Address of /metrics and /health.")
+    http_host: str = Field("127.0.0.1", description="Address of /metrics, /health and /leads.")
     http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Their port; 0: a free one.")
 
     max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(500, description="Activities per transaction.")

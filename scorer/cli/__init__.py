@@ -8,6 +8,7 @@ import typer
 from scorer.cli import dlq, topics
 from scorer.cli.check import check
 from scorer.cli.demo import demo
+from scorer.cli.explain import explain
 from scorer.cli.run import run
 from scorer.cli.schema import schema
 from scorer.cli.score import score
@@ -26,6 +27,7 @@ for name, command in (
     ("check", check),
     ("test", run_rule_tests),
     ("score", score),
+    ("explain", explain),
     ("schema", schema),
 ):
     app.command(name)(command)

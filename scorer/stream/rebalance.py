@@ -7,7 +7,9 @@ from typing import Any
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
 
+from scorer.domain.lead import Lead
 from scorer.metrics import Metrics
 from scorer.settings import Settings
 from scorer.stream.batch import BatchProcessor
@@ -137,6 +139,16 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         ready = self._assigned_once and running and not self._draining
         details["status"] = "ready" if ready else self._unready(bool(restoring))
         return ready, details
+
+    def lead(self, lead_id: str) -> Lead | None:
+        """The committed state of a lead that one of our partitions holds. All are asked: who writes the input may
+        choose partitions in another way than Kafka's own clients."""
+        return next((lead for each in self._workers.values() if (lead := each.lead(lead_id)) is not None), None)
+
+    def partition_of(self, lead_id: str) -> int | None:
+        """The partition where Kafka's own clients put a lead; None while the topic is not known yet."""
+        numbers = self._consumer and self._consumer.partitions_for_topic(self._settings.activity_topic)
+        return int(DefaultPartitioner()(lead_id.encode(), sorted(numbers), sorted(numbers))) if numbers else None
 
     def measure(self) -> None:
         """Bring the metrics of partitions by state and of their lag up to date."""

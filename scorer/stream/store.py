@@ -75,6 +75,12 @@ class LeadStore:
         """The ids of the leads at rest, in no order."""
         return self._states.keys()
 
+    def committed(self, lead_id: str) -> Lead | None:
+        """The state of a lead at rest, whatever a running transaction changes; None where there is none. Raises
+        `CodecError` for damaged bytes."""
+        state = self._states.get(lead_id)
+        return None if state is None else decode_lead(lead_id, state)
+
     def leads(self) -> Iterator[Lead]:
         """Every lead at rest, decoded."""
         for lead_id, state in self._states.items():

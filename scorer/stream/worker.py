@@ -11,6 +11,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
 
+from scorer.domain.lead import Lead
 from scorer.metrics import BatchFigures, Metrics
 from scorer.settings import Settings
 from scorer.stream.batch import BatchProcessor
@@ -115,6 +116,10 @@ class PartitionWorker:
     def rescore_remaining(self) -> int:
         """Leads that are to be judged anew."""
         return 0 if self._sweep is None or not self._accepts() else self._sweep.remaining
+
+    def lead(self, lead_id: str) -> Lead | None:
+        """The committed state of a lead, while we are its owner; None where there is none."""
+        return self._store.committed(lead_id) if self._accepts() else None
 
     def close(self) -> None:
         """Begin to end. Never blocks; await `task` for the end."""

@@ -1,0 +1,248 @@
+"""`scorer explain`: one lead's whole story, from an activity file or from the running service."""
+
+import gzip
+import json
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal, NoReturn
+
+import msgspec
+import typer
+from pydantic import ValidationError
+
+from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, load_or_exit, say
+from scorer.cli.readable import readable
+from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import to_text
+from scorer.rules.engine import EngineName
+from scorer.sources.cloudevents import Rejected, parse_line
+from scorer.tuning.story import Untold, parse_time, tell
+from scorer.tuning.story_model import Story
+from scorer.tuning.timeline import history
+
+_TIMEOUT = 30.0
+_GZIP = b"\x1f\x8b"
+
+
+def explain(
+    lead_id: Annotated[str, typer.Argument(metavar="LEAD_ID", help="The lead, `subject` of its activities.")],
+    input_: Annotated[
+        str | None, typer.Option("--input", metavar="F|-", help="Activities, JSON Lines, also gzipped; - is stdin.")
+    ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option("--service", metavar="URL", help="Ask a running service instead, as in http://127.0.0.1:8080."),
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", metavar="DIR", help=f"Ruleset directory ({DEFAULT_RULES}).")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Judge as of then: a time, a date, or now; else its last activity."),
+    ] = None,
+    format_: Annotated[Literal["text", "json", "html"], typer.Option("--format", help="Form of the output.")] = "text",
+    output: Annotated[str, typer.Option("--output", metavar="F|-", help="Where to write; - is stdout.")] = "-",
+    engine: EngineOption = None,
+) -> None:
+    """Explain one lead: every point of its score, why it is routed so, what changed it, and what would.
+
+    Exit status 1: nothing is known of the lead, or it was erased. A line that cannot be read is named on stderr; then
+    the exit status is 3.
+    """
+    if (input_ is None) == (service is None):
+        _fail("give either --input F (an activity file) or --service URL (a running service)", ExitStatus.USAGE)
+    now = time.time_ns() // 1000
+    moment = None if at is None else _moment(at, now)
+    rejected = 0
+    if service is not None:
+        if rules is not None or engine is not None:
+            _fail("--rules and --engine are for --input; the service explains by its own rules", ExitStatus.USAGE)
+        story = _ask(service, lead_id, None if moment is None else to_text(moment))
+    else:
+        assert input_ is not None
+        _refuse_same_file(input_, output)
+        story, rejected = _read(input_, lead_id, rules or DEFAULT_RULES, engine, moment, now)
+    _write(story, format_, output)
+    if rejected:
+        raise typer.Exit(ExitStatus.REJECTED)
+
+
+def _moment(text: str, now: int) -> int:
+    if text == "now":
+        return now
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        _fail(f"--at: {error}, or now", ExitStatus.USAGE)
+
+
+def _read(
+    name: str, lead_id: str, rules: Path, engine: EngineName | None, moment: int | None, now: int
+) -> tuple[Story, int]:
+    ruleset = load_or_exit(rules, engine)
+    reader = _Reader(name, lead_id, moment, now)
+    found = history(lead_id, reader.activities(), ruleset)
+    if reader.rejected:
+        say(f"{reader.rejected:,} of {reader.lines:,} lines rejected")
+    try:
+        return tell(found.lead, ruleset, moment, found), reader.rejected
+    except Untold as untold:
+        if untold.reason == "unknown":
+            until = "" if moment is None else f" until {to_text(moment)}"
+            where = "<stdin>" if name == "-" else name
+            _fail(f"{where}: none of {reader.lines:,} lines is an activity of {readable(lead_id)}{until}")
+        _fail(f"{readable(lead_id)}: {untold}")
+
+
+class _Reader:
+    """The activities of one lead in a file. Lines of other leads are passed by as soon as their subject is seen; a line
+    whose subject cannot be seen is read in full, for it could be the lead's, and reported if it is no activity."""
+
+    def __init__(self, name: str, lead_id: str, moment: int | None, now: int) -> None:
+        self.lines = 0
+        self.rejected = 0
+        self._name = name
+        self._lead_id = lead_id
+        self._moment = moment
+        self._now = now
+
+    def activities(self) -> Iterator[LeadActivity]:
+        shown = "<stdin>" if self._name == "-" else self._name
+        with ExitStack() as stack:
+            source = _unpacked(_open(self._name, stack))
+            try:
+                for line in source:
+                    self.lines += 1
+                    if _other_lead(line, self._lead_id):
+                        continue
+                    try:
+                        activity = parse_line(line, self._now)
+                    except Rejected as error:
+                        self.rejected += 1
+                        say(f"{shown}:{self.lines}: {error.reason}: {error.detail}")
+                        continue
+                    if activity.lead_id == self._lead_id and (self._moment is None or activity.time <= self._moment):
+                        yield activity
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                _fail(f"{shown}: line {self.lines + 1}: the gzip data is damaged: {error}", ExitStatus.USAGE)
+            except OSError as error:
+                _fail(f"{shown}: {error.strerror or error}", ExitStatus.USAGE)
+
+
+class _Subject(msgspec.Struct):
+    subject: str
+
+
+_subject = msgspec.json.Decoder(_Subject).decode
+
+
+def _other_lead(line: bytes, lead_id: str) -> bool:
+    try:
+        return _subject(line).subject != lead_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _open(name: str, stack: ExitStack) -> BinaryIO:
+    if name == "-":
+        if sys.stdin is None:
+            _fail("stdin is closed; name a file", ExitStatus.USAGE)
+        return sys.stdin.buffer
+    try:
+        path = Path(name)
+        if path.is_dir():
+            _fail(f"{name}: is a directory", ExitStatus.USAGE)
+        return stack.enter_context(path.open("rb"))
+    except OSError as error:
+        _fail(f"{name or 'an empty file name'}: {error.strerror}", ExitStatus.USAGE)
+
+
+def _unpacked(source: BinaryIO) -> BinaryIO:
+    # By content, not by name: stdin has no name.
+    peek = getattr(source, "peek", None)
+    if peek is not None and peek(2)[:2] == _GZIP:
+        return gzip.GzipFile(fileobj=source)  # type: ignore[return-value]
+    return source
+
+
+def _ask(service: str, lead_id: str, at: str | None) -> Story:
+    parts = urllib.parse.urlsplit(service)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        _fail(f"--service {readable(service)}: expected a URL, as in http://127.0.0.1:8080", ExitStatus.USAGE)
+    url = f"{service.rstrip('/')}/leads/{urllib.parse.quote(lead_id, safe='')}"
+    if at is not None:
+        url += f"?at={urllib.parse.quote(at, safe='')}"
+    # Not through a proxy: the service is inside.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=_TIMEOUT) as response:
+            return Story.model_validate_json(response.read())
+    except urllib.error.HTTPError as error:
+        _fail(f"{readable(lead_id)}: {_refusal(error)}")
+    except ValidationError:
+        _fail(f"{service}: the answer is no story of a lead; is another version of the service running there?")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        _fail(f"{service} does not answer: {reason}")
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    try:
+        body = json.loads(error.read())
+        text = readable(str(body.pop("error")))
+    except (ValueError, KeyError, AttributeError, OSError):
+        return f"the service answers {error.code}; is it a lead scorer?"
+    partitions = body.get("partitions")
+    if error.code == 404 and isinstance(partitions, dict):
+        held = ", ".join(map(str, partitions)) or "none"
+        text += f" (this worker holds partitions: {readable(held)}; its default partition is {body.get('partition')})"
+    return text
+
+
+def _write(story: Story, format_: str, output: str) -> None:
+    try:
+        if output == "-":
+            if format_ == "text":
+                from scorer.cli.explain_text import print_story
+
+                print_story(story)
+            else:
+                sys.stdout.write(_rendered(story, format_))
+            return
+        Path(output).write_text(_rendered(story, format_), encoding="utf-8")
+    except OSError as error:
+        if output == "-":
+            raise
+        _fail(f"{output or 'an empty file name'}: {error.strerror}", ExitStatus.USAGE)
+
+
+def _rendered(story: Story, format_: str) -> str:
+    # Imported where they are needed: the other commands start without them.
+    if format_ == "json":
+        return story.model_dump_json(indent=2) + "\n"
+    if format_ == "html":
+        from scorer.report.explain_page import explain_page
+
+        return explain_page(story)
+    from scorer.cli.explain_text import story_text
+
+    return story_text(story)
+
+
+def _refuse_same_file(input_: str, output: str) -> None:
+    if "-" in (input_, output) or not (Path(input_).exists() and Path(output).exists()):
+        return
+    if Path(input_).samefile(output) and Path(output).is_file():
+        _fail(f"{output}: is the input as well; writing would empty it", ExitStatus.USAGE)
+
+
+def _fail(message: str, status: ExitStatus = ExitStatus.FINDINGS) -> NoReturn:
+    say(f"error: {message}")
+    raise typer.Exit(status)

@@ -1,0 +1,310 @@
+"""The story of a lead as text: on a terminal of any width, without colours where there is none."""
+
+import io
+from collections.abc import Iterable
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from scorer.cli.readable import readable
+from scorer.domain.score import Rating, Route
+from scorer.tuning.story_model import Event, KnownValue, RuleChange, Story, Suggestion, Target, TimelineEntry
+from scorer.tuning.wording import (
+    activity_text,
+    count_text,
+    moment_text,
+    points_text,
+    signal_text,
+    span_text,
+    value_text,
+)
+
+_STYLES = {
+    Rating.HOT: "bold red",
+    Rating.WARM: "yellow",
+    Rating.COLD: "blue",
+    Route.SALES: "green",
+    Route.NURTURE: "magenta",
+    Route.DISCARD: "dim",
+}
+_FILE_WIDTH = 100
+_ENTRIES = 20
+_MOMENTS = 12
+_BAR = 16
+
+
+def print_story(story: Story) -> None:
+    """Write it to stdout."""
+    console = Console(highlight=False, soft_wrap=False)
+    console.print(_story(story, console.width))
+
+
+def story_text(story: Story) -> str:
+    """It as plain text, 100 columns wide."""
+    sink = io.StringIO()
+    Console(file=sink, width=_FILE_WIDTH, highlight=False, color_system=None).print(_story(story, _FILE_WIDTH))
+    return sink.getvalue()
+
+
+def _story(story: Story, width: int) -> Group:
+    parts: list[RenderableType] = [_head(story)]
+    sections = [
+        ("Where the points come from", [_waterfall(story, width), *_silent(story)]),
+        ("Why it goes there", list(_routing(story))),
+        *((f"What would make it {target.rating}", list(_target(target))) for target in story.targets),
+        ("What time alone will do", list(_outlook(story))),
+        ("What changed it", list(_timeline(story))),
+        ("What it does, day by day", list(_signals(story))),
+        ("What is known of it, and from where", list(_known(story))),
+    ]
+    for title, body in sections:
+        if body:
+            parts += [Text(), Text(title, style="bold underline"), *(Padding(each, (0, 0, 0, 1)) for each in body)]
+    for note in story.notes:
+        parts += [Text(), _plain(note, "italic")]
+    return Group(*parts)
+
+
+def _plain(text: str, style: str = "") -> Text:
+    # As text, one line: what somebody wrote may hold what rich takes for markup, or what a terminal obeys.
+    return Text(readable(text), style=style, overflow="fold")
+
+
+def _head(story: Story) -> Group:
+    rating, score, routing = story.rating, story.score, story.routing
+    title = Text(overflow="fold")
+    title.append(readable(story.lead_id), "bold")
+    title.append(f"  {score.total} points  ")
+    title.append(rating.rating, _STYLES[rating.rating])
+    title.append(f"  {story.grade.grade}  ")
+    title.append(routing.route, _STYLES[routing.route])
+    if routing.queue is not None:
+        title.append(f" › {routing.queue}")
+    judged = f"as of {moment_text(story.as_of)} UTC"
+    if story.as_of == story.latest_activity:
+        judged += ", its latest activity"
+    elif story.latest_activity is not None:
+        judged += f"; its latest activity was at {moment_text(story.latest_activity)}"
+    ruleset = f"{story.ruleset.name} {story.ruleset.revision[:12]}"
+    lines = [
+        title,
+        _plain(f"{judged}; by the rules {ruleset}", "dim"),
+        Text(),
+        _plain(f"{score.total} points = {score.fit} for who the lead is + {score.engagement} for what it does"),
+        _plain(f"{rating.rating}: {rating.because}"),
+        _plain(f"grade {story.grade.grade}: {story.grade.because}"),
+        _plain(f"{routing.route}: {routing.reason}"),
+    ]
+    if routing.respond_within_seconds is not None:
+        lines.append(_plain(f"to be answered within {span_text(routing.respond_within_seconds)} of the decision"))
+    if story.merged_into is not None:
+        lines.append(_plain(f"merged into {story.merged_into}"))
+    if story.erased_at is not None:
+        lines.append(_plain(f"erased on request: nothing up to {moment_text(story.erased_at)} UTC is kept"))
+    return Group(*lines)
+
+
+def _waterfall(story: Story, width: int) -> RenderableType:
+    if not story.waterfall:
+        return Text("No rule and no signal gives points.")
+    table = Table(box=None, header_style="bold", show_footer=True, padding=(0, 1, 0, 0))
+    table.add_column("points", justify="right", footer="", no_wrap=True)
+    table.add_column("sum", justify="right", footer=str(story.score.total), footer_style="bold", no_wrap=True)
+    wide = width >= 100
+    if wide:
+        table.add_column("", no_wrap=True, width=_BAR)
+    table.add_column("rule", overflow="fold", footer="" if wide else "points in all", max_width=24 if wide else 20)
+    table.add_column("why", overflow="fold", footer="points in all" if wide else "")
+    ends = [0, *(step.end for step in story.waterfall)]
+    low, high = min(ends), max(ends)
+    evidence = {(part.criterion, rule.rule): rule.evidence for part in story.criteria for rule in part.rules}
+    for step in story.waterfall:
+        why = [_plain(step.reason)]
+        if step.kind == "signal":
+            signal = next(each for each in story.signals if each.signal == step.rule)
+            why.append(_plain(signal_text(signal), "dim"))
+        why += [_plain(_evidence(each), "dim") for each in evidence.get((step.criterion, step.rule), ())]
+        style = "green" if step.points > 0 else "red"
+        cells: list[RenderableType] = [Text(points_text(step.points), style), Text(str(step.end))]
+        if wide:
+            cells.append(Text(_bar(step.start, step.end, low, high), style))
+        rule = step.criterion if step.kind == "limit" else step.rule
+        table.add_row(*cells, _plain(f"limit of {rule}" if step.kind == "limit" else rule), Group(*why))
+    return table
+
+
+def _bar(start: int, end: int, low: int, high: int) -> str:
+    length = max(1, high - low)
+    left, right = (round((each - low) / length * _BAR) for each in sorted((start, end)))
+    right = max(right, left + 1)
+    if right > _BAR:
+        left, right = _BAR - 1, _BAR
+    return " " * left + "█" * (right - left)
+
+
+def _evidence(value: KnownValue) -> str:
+    text = f"{value.field} {value_text(value.value)}"
+    return text if value.event is None else f"{text} · {_event(value.event)}"
+
+
+def _event(event: Event) -> str:
+    if event.id is None:
+        return f"{moment_text(event.time)}" + ("" if event.source is None else f" {event.source}")
+    return f"{moment_text(event.time)} {event.id} {event.source or ''}".rstrip()
+
+
+def _silent(story: Story) -> Iterable[RenderableType]:
+    silent = [part.criterion for part in story.criteria if not part.rules]
+    if silent:
+        yield _plain(f"No rule holds in: {', '.join(silent)}.", "dim")
+    gone = [part.signal for part in story.signals if not part.points]
+    if gone:
+        yield _plain(f"Counted, but worth nothing now: {', '.join(gone)}.", "dim")
+    if story.uncounted_signals:
+        names = ", ".join(story.uncounted_signals)
+        yield _plain(f"Counted under former rules, worth nothing by these: {names}.", "dim")
+
+
+def _signals(story: Story) -> Iterable[RenderableType]:
+    if not any(signal.days for signal in story.signals):
+        return
+    table = Table("signal", "day", "counted", "left", "points", box=None, header_style="bold", padding=(0, 1, 0, 0))
+    for column in table.columns[2:]:
+        column.justify = "right"
+    table.add_column("events", overflow="fold")
+    for signal in story.signals:
+        for index, day in enumerate(reversed(signal.days)):
+            if index == 5:
+                table.add_row("", f"… {len(signal.days) - index} more")
+                break
+            counted = f"{day.counted}{' (full)' if day.full else ''}"
+            events = ", ".join(f"{each.time[11:16]} {each.id}" for each in day.events)
+            name = signal.signal if index == 0 else ""
+            table.add_row(name, day.day, counted, f"{day.share:.0%}", points_text(day.points), _plain(events, "dim"))
+    yield table
+
+
+def _routing(story: Story) -> Iterable[RenderableType]:
+    routing = story.routing
+    yield _plain(f"{routing.rule} → {routing.route}{f' › {routing.queue}' if routing.queue else ''}: {routing.because}")
+    if routing.passed_over:
+        yield Text("The first rule that holds decides. These come before it and do not hold:", style="dim")
+        table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for rule in routing.passed_over:
+            table.add_row(_plain(rule.rule), _plain(rule.because.removeprefix("not so: "), "dim"))
+        yield table
+    if routing.not_asked:
+        yield _plain(f"Not asked any more: {', '.join(routing.not_asked)}.", "dim")
+
+
+def _target(target: Target) -> Iterable[RenderableType]:
+    yield _plain(f"It takes {target.needed} points, {target.missing} more than now.")
+    stopped = "" if target.exhaustive else " (the rules allow for more combinations than were looked at)"
+    if target.size is None:
+        yield _plain(f"No three rules or signals suffice: the most they reach is {target.most}.{stopped}")
+        return
+    what = "One rule or signal suffices" if target.size == 1 else f"No fewer than {target.size} together suffice"
+    shown = "" if target.found <= len(target.suggestions) else f"; the strongest {len(target.suggestions)}"
+    yield _plain(f"{what}; {count_text(target.found, 'way')}{shown}:{stopped}")
+    for suggestion in target.suggestions:
+        yield Padding(_suggestion(suggestion), (0, 0, 0, 1))
+
+
+def _suggestion(suggestion: Suggestion) -> Group:
+    names = []
+    for wanted in suggestion.wanted:
+        name = f"no longer {wanted.rule}" if wanted.ceases else wanted.rule
+        times = f" ×{wanted.times}" if wanted.times > 1 else ""
+        names.append(f"{name}{times} {points_text(wanted.points)}")
+    line = Text(overflow="fold")
+    line.append(readable(" and ".join(names)), "bold")
+    line.append(f" → {suggestion.score} ")
+    line.append(suggestion.rating, _STYLES[suggestion.rating])
+    line.append(f", {suggestion.route}")
+    reasons = "; ".join(wanted.reason for wanted in suggestion.wanted)
+    if suggestion.example:
+        reasons += f". For example: {', '.join(f'{k} {value_text(v)}' for k, v in suggestion.example.items())}"
+    if suggestion.replaced:
+        reasons += f". Instead of {', '.join(suggestion.replaced)}"
+    return Group(line, Padding(_plain(reasons, "dim"), (0, 0, 0, 2)))
+
+
+def _outlook(story: Story) -> Iterable[RenderableType]:
+    outlook = story.outlook
+    if not outlook.ratings:
+        stays = f"it stays {story.rating.rating}, as far as counts are kept (until {outlook.until[:10]})"
+        yield _plain(f"Nothing that changes the rating: {stays}.")
+    for moment in outlook.ratings:
+        yield _plain(f"{moment.at[:10]}: {moment.rating}, {moment.score} points, {moment.route}")
+    faded = [f"{each.at[:10]} {each.score}" for each in outlook.moments[1:]]
+    if faded:
+        rest = "" if len(faded) <= _MOMENTS else f", … {faded[-1]}"
+        yield _plain(f"Score, if nothing happens: {', '.join(faded[:_MOMENTS])}{rest}.", "dim")
+    yield _plain("A rating is said anew when the lead does something, not by itself.", "dim")
+
+
+def _timeline(story: Story) -> Iterable[RenderableType]:
+    if story.timeline is None:
+        return
+    earlier = len(story.timeline) - _ENTRIES
+    if earlier > 0:
+        yield Text(f"The last {_ENTRIES}; {earlier:,} earlier ones are in --format json and html.", style="dim")
+    for entry in story.timeline[-_ENTRIES:]:
+        line = Text(f"{moment_text(entry.time)}  ", overflow="fold")
+        line.append(readable(activity_text(entry.activity)), "bold")
+        line.append(f"{' (late)' if entry.late else ''}  ")
+        line.append(str(entry.score) if entry.score_before is None else f"{entry.score_before} → {entry.score}")
+        line.append("  ").append_text(_change(entry.rating_before, entry.rating))
+        line.append("  ").append_text(_change(entry.route_before, entry.route))
+        yield Group(line, Padding(_changes(entry), (0, 0, 0, 18)))
+    if story.without_effect:
+        activities = "activity" if story.without_effect == 1 else "activities"
+        yield Text(f"{story.without_effect:,} further {activities} changed no point.", style="dim")
+
+
+def _change(before: Rating | Route | None, after: Rating | Route) -> Text:
+    if before is None or before == after:
+        return Text(after, "" if before is None else "dim")
+    return Text.assemble(f"{before} → ", (str(after), _STYLES[after]))
+
+
+def _changes(entry: TimelineEntry) -> Text:
+    return _plain(", ".join(map(_rule_change, entry.changes)) or "no point changed", "dim")
+
+
+def _rule_change(change: RuleChange) -> str:
+    name = f"limit of {change.criterion}" if change.rule == "cap" else change.rule
+    by = " by time" if change.cause == "time" else ""
+    if not change.before:
+        return f"{name} {points_text(change.after)}{by}"
+    if not change.after:
+        return f"{name} gone ({points_text(-change.before)}){by}"
+    return f"{name} {change.before} → {change.after}{by}"
+
+
+def _known(story: Story) -> Iterable[RenderableType]:
+    consent = ", ".join(
+        f"{each.field.removeprefix('consent.')} {value_text(each.value)}"
+        + ("" if each.event is None else f" ({_event(each.event)})")
+        for each in story.consent
+    )
+    yield _plain(f"Consent: {consent}.")
+    if story.published is not None:
+        last = story.published
+        route = f"{last.route}{f' › {last.queue}' if last.queue else ''}"
+        said = f"{last.score} points, {last.rating}, {last.grade}, {route}"
+        yield _plain(f"Last published: {said}; as of {moment_text(last.at)}.")
+    if not story.known:
+        return
+    table = Table("field", "value", "from", box=None, header_style="bold", padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.overflow = "fold"
+    for each in story.known:
+        value = "withdrawn" if each.value is None else value_text(each.value)
+        source = "" if each.event is None else "our own decision" if each.event.id is None else _event(each.event)
+        table.add_row(_plain(each.field), _plain(value), _plain(source, "dim"))
+    yield table

@@ -1,0 +1,113 @@
+"""The story of a lead as a page."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+from markupsafe import Markup
+
+from scorer.domain.score import Rating
+from scorer.report.charts import Mark, Scale, Series, Tone, lines, track
+from scorer.report.page import render
+from scorer.tuning.story_model import Moment, Step, Story
+from scorer.tuning.wording import (
+    activity_text,
+    count_text,
+    moment_text,
+    points_text,
+    signal_text,
+    span_text,
+    value_text,
+)
+
+_TONES: dict[str, Tone] = {"limit": "cap"}
+
+
+def explain_page(story: Story) -> str:
+    """Self-contained HTML: nothing is fetched, nothing is run."""
+    words: dict[str, Callable[..., str]] = {
+        "activity_text": activity_text,
+        "count_text": count_text,
+        "moment_text": moment_text,
+        "points_text": points_text,
+        "signal_text": signal_text,
+        "span_text": span_text,
+        "value_text": value_text,
+    }
+    context: dict[str, Any] = {
+        "story": story,
+        "steps": [(step, bar, _evidence(story, step)) for step, bar in zip(story.waterfall, _bars(story), strict=True)],
+        "scale": _scale(story),
+        "outlook_chart": _outlook(story),
+        "silent": [part.criterion for part in story.criteria if not part.rules],
+        "gone": [part.signal for part in story.signals if not part.points],
+    }
+    return render("explain.html.j2", {**words, **context})
+
+
+def _bars(story: Story) -> list[Markup]:
+    ends = [0, *(step.end for step in story.waterfall)]
+    bounds = [bound for _, bound in _bounds(story)]
+    scale = Scale.over([*ends, *bounds])
+    return [track(scale, step.start, step.end, _tone(step), bounds) for step in story.waterfall]
+
+
+def _bounds(story: Story) -> list[tuple[Rating, int]]:
+    """Those that the sums reach."""
+    ends = [0, *(step.end for step in story.waterfall)]
+    bounds = ((Rating.WARM, story.rating.warm), (Rating.HOT, story.rating.hot))
+    return [(rating, bound) for rating, bound in bounds if min(ends) <= bound <= max(ends)]
+
+
+def _scale(story: Story) -> str:
+    """What the lines in the waterfall are."""
+    named = ", ".join(f"{rating} {bound}" for rating, bound in _bounds(story))
+    return f"Lines: 0, {named}" if named else ""
+
+
+def _tone(step: Step) -> Tone:
+    return _TONES.get(step.kind) or ("plus" if step.points > 0 else "minus")
+
+
+def _evidence(story: Story, step: Step) -> dict[str, Any]:
+    """What stands behind a step: the rule or the signal."""
+    if step.kind == "signal":
+        return {"signal": next(part for part in story.signals if part.signal == step.rule)}
+    criterion = next(part for part in story.criteria if part.criterion == step.criterion)
+    return {"rule": next((rule for rule in criterion.rules if rule.rule == step.rule), None)}
+
+
+def _outlook(story: Story) -> Markup:
+    moments = _while_moving(story.outlook.moments)
+    first = _day(moments[0])
+    # A little beyond the last change, so that the level where it ends is seen.
+    length = max(30, round((_day(moments[-1]) - first) * 1.15))
+    points = [(float(_day(each) - first), float(each.score)) for each in moments]
+    points.append((float(length), points[-1][1]))
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    bounds = ((story.rating.warm, Rating.WARM), (story.rating.hot, Rating.HOT))
+    # Bounds far from anything that happens would press the curve flat.
+    reach = max(10.0, high - low)
+    marks: list[Mark] = []
+    for bound, rating in bounds:
+        if low - 2 * reach <= bound <= high + 2 * reach:
+            marks.append(Mark(bound, f"{rating} from {bound}", "hot" if rating is Rating.HOT else "warm"))
+    labels = [date.fromordinal(first + round(length * share / 4)).isoformat() for share in range(5)]
+    describe = f"Score from {moments[0].score} now to {moments[-1].score} on {moments[-1].at[:10]}"
+    return lines(
+        [Series("score", "series-2", points=points)],
+        x_labels=[labels[0], labels[2], labels[4]],
+        describe=describe,
+        marks=marks,
+        steps=True,
+    )
+
+
+def _while_moving(moments: Sequence[Moment]) -> Sequence[Moment]:
+    """Up to the last change of the score: what changes later is a route, which a curve does not show."""
+    last = max(index for index, each in enumerate(moments) if index == 0 or each.score != moments[index - 1].score)
+    return moments[: last + 1]
+
+
+def _day(moment: Moment) -> int:
+    return date.fromisoformat(moment.at[:10]).toordinal()

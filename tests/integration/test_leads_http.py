@@ -1,0 +1,46 @@
+"""GET /leads/{id} of the running service: the same story as offline, from the states that it keeps."""
+
+import json
+from pathlib import Path
+
+from scorer.rules.engine import default_engine
+from scorer.ruleset_files import load_ruleset
+from scorer.tuning.story import Untold, tell
+from scorer.tuning.story_model import Story
+from tests.integration.activities import offline, stream
+from tests.integration.kafka import Kafka, Names
+from tests.integration.service import RULES, service
+from tests.integration.test_service import total
+from tests.unit.test_cli import scorer
+
+
+def test_the_service_tells_the_same_story_as_the_files_do(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    records = stream(300, leads=12, seed=5)
+    expected, leads = offline(records)
+    rules = load_ruleset(RULES, default_engine("compiled"))
+    with service(kafka, names, tmp_path) as running:
+        kafka.write(names.activity, records)
+        kafka.read(names.routing, at_least=total(expected))
+        running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="0"}') == 0)
+        running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="1"}') == 0)
+        told = []
+        for lead_id, lead in leads.items():
+            status, body = running.get(f"/leads/{lead_id}")
+            try:
+                story = tell(lead, rules)
+            except Untold:
+                assert status == 410
+                continue
+            assert status == 200
+            assert Story.model_validate_json(body) == story
+            told.append(lead_id)
+        done = scorer("explain", told[0], "--service", running.address)
+        assert done.returncode == 0, done.stderr.decode()
+        assert b"there is no timeline here" in b" ".join(done.stdout.split())
+        status, body = running.get("/leads/nobody")
+        assert status == 404
+        assert json.loads(body)["partitions"] == {"0": "running", "1": "running"}
+        assert json.loads(body)["partition"] in (0, 1)
+        unknown = scorer("explain", "nobody", "--service", running.address)
+        assert unknown.returncode == 1
+        assert b"nobody: nothing is known of this lead here" in unknown.stderr

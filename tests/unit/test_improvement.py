@@ -1,0 +1,237 @@
+"""What would make a lead warm or hot, case by case."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import DAY
+from scorer.rules.engine import default_engine
+from scorer.rules.ruleset import Ruleset
+from scorer.ruleset_files import load_ruleset
+from scorer.tuning import reachable
+from scorer.tuning.story import tell
+from scorer.tuning.story_model import Story, Target
+from scorer.tuning.timeline import history
+from tests.factory import activity, ruleset
+
+ROUTING = "\nrouting:\n  - {id: ready, when: {rating: hot}, route: sales}\n  - {id: rest, route: nurture}\n"
+
+
+def story(rules: Ruleset, *activities: LeadActivity, later: int = 0) -> Story:
+    known = history("lead-1", activities, rules)
+    return tell(known.lead, rules, known.lead.clock + later * DAY, known)
+
+
+def rules(text: str, warm: int = 10, hot: int = 20, more: str = "") -> Ruleset:
+    return ruleset(f"ruleset: x\nratings: {{warm: {warm}, hot: {hot}{more}}}\n{text}{ROUTING}")
+
+
+def shown(target: Target) -> list[tuple[tuple[str, ...], int]]:
+    return [
+        (tuple(("-" if w.ceases else "") + w.rule + f"*{w.times}" * (w.times > 1) for w in each.wanted), each.score)
+        for each in target.suggestions
+    ]
+
+
+def bant(**answers: object) -> LeadActivity:
+    return activity("qualification_updated", {"bant": answers})
+
+
+def profile(**values: object) -> LeadActivity:
+    return activity("profile_updated", values)
+
+
+FIRST = """
+scoring:
+  budget:
+    rules:
+      - {id: approved, when: {bant.budget_status: approved, bant.budget_amount: {gte: 50000}}, points: 20}
+      - {id: small, when: {bant.budget_status: approved}, points: 12}
+      - {id: planned, when: {bant.budget_status: planned}, points: 5}
+"""
+
+
+def test_under_first_a_rule_takes_the_place_of_the_present_one() -> None:
+    told = story(rules(FIRST), bant(budget_status="planned"))
+    warm, hot = told.targets
+    assert shown(warm) == [(("approved",), 20), (("small",), 12)]
+    assert warm.suggestions[0].example == {"bant.budget_status": "approved", "bant.budget_amount": 50000}
+    assert warm.suggestions[0].replaced == ["planned"]
+    assert (warm.needed, warm.missing, warm.size, warm.found) == (10, 5, 1, 2)
+    assert shown(hot) == [(("approved",), 20)]
+    assert hot.suggestions[0].route == "sales"
+
+
+def test_an_answer_that_is_known_is_not_taken_back() -> None:
+    text = "scoring:\n  c:\n    rules:\n      - {id: silent, when: {bant.need: {exists: false}}, points: 30}\n"
+    (_, hot) = story(rules(text), bant(need="none")).targets
+    assert (hot.size, hot.most, hot.suggestions) == (None, 0, [])
+
+
+SUM = """
+scoring:
+  contact:
+    hit_policy: sum
+    min: -10
+    max: 25
+    rules:
+      - {id: executive, when: {profile.job_level: executive}, points: 15}
+      - {id: manager, when: {profile.job_level: manager}, points: 8}
+      - {id: student, when: {profile.job_level: student}, points: -20}
+      - {id: business, when: {profile.email_kind: business}, points: 6}
+      - {id: throwaway, when: {profile.email_kind: disposable}, points: -8}
+      - {id: local, when: {profile.country: DE}, points: 12}
+"""
+
+
+def test_rules_that_exclude_each_other_are_never_added_up() -> None:
+    # 8 + 15 would be 23: but nobody is a manager and an executive.
+    (hot,) = story(rules(SUM), profile(job_level="manager", email_kind="business")).targets
+    assert shown(hot) == [(("local",), 25), (("executive",), 21)]
+    assert [each.replaced for each in hot.suggestions] == [[], ["manager"]]
+
+
+def test_limits_of_a_criterion_are_applied() -> None:
+    told = story(rules(SUM, hot=30), profile(job_level="executive", email_kind="business", country="DE"))
+    assert (told.score.total, told.targets[0].size, told.targets[0].most) == (25, None, 25)
+    # Below the lower limit single changes bring less than their points, or nothing.
+    low = story(rules(SUM, warm=10, hot=40), profile(job_level="student", email_kind="disposable"))
+    assert low.score.total == -10
+    assert low.targets[0].size == 2
+    assert (("executive", "local"), 19) in shown(low.targets[0])
+
+
+def test_what_a_limit_would_cut_is_not_counted_as_a_way() -> None:
+    told = story(rules(SUM, warm=22, hot=26), profile(job_level="executive", email_kind="business"))
+    assert (told.score.total, told.targets[0].found) == (21, 1)
+    assert shown(told.targets[0]) == [(("local",), 25)]
+    assert (told.targets[1].size, told.targets[1].most) == (None, 25)
+
+
+def test_under_first_the_rule_that_goes_is_no_change_of_its_own() -> None:
+    text = FIRST.replace("bant.budget_status: planned}, points: 5", "bant.budget_status: planned}, points: -5")
+    (warm, _) = story(rules(text), bant(budget_status="planned")).targets
+    assert (warm.size, shown(warm)) == (1, [(("approved",), 20), (("small",), 12)])
+
+
+def test_two_answers_that_one_rule_joins_are_still_two_changes() -> None:
+    text = """
+scoring:
+  c:
+    hit_policy: sum
+    rules:
+      - {id: student, when: {profile.job_level: student}, points: -8}
+      - {id: local, when: {profile.country: DE}, points: 12}
+      - {id: local-student, when: {profile.job_level: student, profile.country: DE}, points: -1}
+"""
+    (warm, hot) = story(rules(text, warm=2, hot=12), profile(job_level="student")).targets
+    assert shown(warm) == [(("local",), 3)]
+    assert (hot.size, shown(hot)) == (2, [(("local", "-student"), 12)])
+
+
+def test_a_rule_that_takes_points_can_cease() -> None:
+    told = story(rules(SUM, warm=15, hot=40), profile(country="DE", email_kind="disposable", job_level="manager"))
+    assert told.score.total == 12
+    ways = dict(shown(told.targets[0]))
+    assert ways[("-throwaway",)] == 20
+    assert ways[("business",)] == 25
+    assert ways[("executive",)] == 19
+
+
+SIGNAL = """
+signals:
+  visit: {activity: page_viewed, points: 4, daily_cap: 3, max_points: 10}
+  trial: {activity: trial_started, points: 7, daily_cap: 1, half_life: 10d}
+"""
+
+
+def test_signals_count_up_to_their_daily_cap_and_their_limit() -> None:
+    (hot,) = story(
+        rules(SIGNAL, warm=5, hot=17), activity("page_viewed", {"url": "/"}), activity("trial_started")
+    ).targets
+    # Three visits are 12, limited to 10: 17 with the trial. A second trial on the same day does not count.
+    assert shown(hot) == [(("visit*2",), 17)]
+    assert hot.size == 2
+    (higher,) = story(
+        rules(SIGNAL, warm=5, hot=18), activity("page_viewed", {"url": "/"}), activity("trial_started")
+    ).targets
+    assert (higher.size, higher.most) == (None, 17)
+
+
+def test_one_more_of_a_faded_signal_counts_on_top_of_what_is_left() -> None:
+    told = story(rules(SIGNAL), activity("trial_started"), later=10)
+    assert told.score.total == 4
+    # 3.5 are left of the first one.
+    assert shown(told.targets[0]) == [(("trial",), 11)]
+
+
+def test_what_was_hot_needs_less_to_be_hot_again() -> None:
+    cooled = story(rules(SIGNAL, warm=2, hot=7, more=", hysteresis: 2"), activity("trial_started"), later=10)
+    (hot,) = cooled.targets
+    assert (cooled.rating.rating, cooled.rating.previous, hot.needed) == ("warm", "hot", 5)
+    assert {each.rating for each in hot.suggestions} == {"hot"}
+
+
+def test_time_can_be_what_cools_and_the_first_day_is_named() -> None:
+    told = story(rules(SIGNAL, warm=2, hot=7, more=", hysteresis: 2"), activity("trial_started"))
+    # 7 x 0.5 ** (age / 10): after 6 days 4.6 are 5 and kept by the hysteresis, after 7 days 4.3 are 4. Warm it stays
+    # down to 2 - 2 = 0.
+    assert [(each.at, each.rating, each.score) for each in told.outlook.ratings] == [
+        ("2026-01-12T00:00:00Z", "warm", 4)
+    ]
+    assert told.rating.kept_down_to == 5
+    assert told.outlook.moments[-1].score == 0
+
+
+def test_fields_that_several_criteria_share_are_changed_together() -> None:
+    text = """
+scoring:
+  size:
+    rules:
+      - {id: large, when: {profile.employees: {gte: 1000}}, points: 12}
+      - {id: small, when: {profile.employees: {lt: 1000}}, points: 2}
+  effort:
+    rules:
+      - {id: costly, when: {profile.employees: {gte: 5000}}, points: -6}
+"""
+    told = story(rules(text, warm=5, hot=12), profile(country="DE"))
+    assert shown(told.targets[1]) == [(("large",), 12)]
+    assert told.targets[1].suggestions[0].example == {"profile.employees": 1000}
+    above = story(rules(text.replace("gte: 5000", "gte: 900"), warm=5, hot=12), profile(country="DE"))
+    assert (above.targets[0].size, shown(above.targets[0])) == (1, [(("large",), 6)])
+    assert above.targets[1].size is None
+
+
+def test_a_table_too_large_to_try_in_full_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reachable, "_COMBINATIONS", 3)
+    told = story(rules(FIRST), bant(budget_status="planned"))
+    assert not told.targets[0].exhaustive
+
+
+@pytest.fixture(scope="module")
+def b2b() -> Ruleset:
+    return load_ruleset(Path(__file__).parents[2] / "rules" / "b2b", default_engine("compiled"))
+
+
+@pytest.mark.parametrize(
+    ("activities", "size", "first"),
+    [
+        ([profile(industry="logistics", employees=400, country="AT", job_level="director")], 3, None),
+        (
+            [
+                profile(industry="logistics", employees=400, country="AT", job_level="director"),
+                bant(authority="decision_maker", need="important"),
+            ],
+            1,
+            ("budget-approved",),
+        ),
+    ],
+)
+def test_the_rules_we_ship(b2b: Ruleset, activities: Sequence[LeadActivity], size: int, first: object) -> None:
+    target = story(b2b, *activities).targets[-1]
+    assert (target.rating, target.size, target.exhaustive) == ("hot", size, True)
+    assert len(target.suggestions) == min(10, target.found)
+    if first is not None:
+        assert first in dict(shown(target))

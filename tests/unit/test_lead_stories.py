@@ -1,0 +1,165 @@
+"""GET /leads/{id}: who gets which answer."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from scorer.assessment import assess
+from scorer.domain.instant import to_text
+from scorer.domain.lead import Lead
+from scorer.http import build_asgi
+from scorer.lead_stories import LeadStories
+from scorer.metrics import Metrics
+from scorer.stream.codec import CodecError
+from scorer.stream.store import LeadStore
+from scorer.tuning.story_model import Story
+from tests.contract.test_schemas import validator
+from tests.factory import MONDAY, activity, ruleset
+
+RULES = ruleset()
+ODD = "a/b?c=d#e%2F é\u202e"
+
+
+class Worker:
+    """Holds leads as a worker does."""
+
+    def __init__(self, *leads: Lead, ready: bool = True) -> None:
+        self.leads = {lead.id: lead for lead in leads}
+        self._ready = ready
+
+    def lead(self, lead_id: str) -> Lead | None:
+        if lead_id == "damaged":
+            raise CodecError("the state of 'damaged' is damaged: secret")
+        return self.leads.get(lead_id)
+
+    def partition_of(self, lead_id: str) -> int | None:
+        return 5
+
+    def ready(self) -> tuple[bool, Mapping[str, object]]:
+        state = "running" if self._ready else "restoring"
+        return self._ready, {"partitions": {"0": state, "3": "running"}, "status": state}
+
+    def live(self) -> tuple[bool, Mapping[str, object]]:
+        return True, {}
+
+
+def get(worker: Worker, path: str, query: str = "", method: str = "GET") -> tuple[int, dict[str, Any], dict[str, str]]:
+    app = build_asgi(Metrics(), worker, LeadStories(worker, lambda: RULES))
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+    }
+
+    async def answered() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(answered())
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    body = sent[1]["body"]
+    return sent[0]["status"], json.loads(body) if body else {}, headers
+
+
+def known(lead_id: str = "lead-1", *more: Any) -> Lead:
+    lead = Lead(lead_id)
+    for each in (activity("trial_started", lead=lead_id), *more):
+        lead = assess(lead, each, RULES).lead
+    return lead
+
+
+def test_a_lead_that_is_held_is_explained_without_a_timeline_and_says_so() -> None:
+    status, body, headers = get(Worker(known()), "/leads/lead-1")
+    assert (status, headers["content-type"], headers["cache-control"]) == (200, "application/json", "no-store")
+    validator("story.json").validate(body)
+    story = Story.model_validate(body)
+    assert (story.lead_id, story.score.total, story.timeline) == ("lead-1", 15, None)
+    assert story.signals[0].days[0].events == []
+    assert "not its history" in story.notes[0]
+
+
+@pytest.mark.parametrize("quoted", ["a%2Fb%3Fc%3Dd%23e%252F%20%C3%A9%E2%80%AE"])
+def test_ids_are_percent_decoded_once(quoted: str) -> None:
+    status, body, _ = get(Worker(known(ODD)), f"/leads/{quoted}")
+    assert (status, body["lead_id"]) == (200, ODD)
+
+
+def test_a_lead_that_is_not_here_is_404_with_the_partitions_that_are() -> None:
+    status, body, _ = get(Worker(known("somebody-else")), "/leads/lead-1")
+    assert status == 404
+    assert body == {
+        "error": "nothing is known of this lead here; another worker may hold it",
+        "partition": 5,
+        "partitions": {"0": "running", "3": "running"},
+    }
+
+
+def test_while_restoring_it_is_503_unless_the_lead_is_there_already() -> None:
+    status, body, _ = get(Worker(known(), ready=False), "/leads/lead-2")
+    assert (status, body["partitions"]) == (503, {"0": "restoring", "3": "running"})
+    assert get(Worker(known(), ready=False), "/leads/lead-1")[0] == 200
+
+
+def test_an_erased_lead_is_gone() -> None:
+    status, body, _ = get(Worker(known("lead-1", activity("erased", day=2))), "/leads/lead-1")
+    assert status == 410
+    assert body["error"].startswith("everything known of the lead was erased")
+
+
+def test_at_looks_ahead_and_never_back() -> None:
+    worker = Worker(known())
+    late = to_text(MONDAY + 100 * 86_400_000_000)
+    assert get(worker, "/leads/lead-1", f"at={late}")[1]["score"]["total"] == 0
+    status, body, _ = get(worker, "/leads/lead-1", "at=2020-01-01")
+    assert (status, body) == (400, {"error": "at: the lead has been active since; the state knows no past"})
+    assert get(worker, "/leads/lead-1", "at=soon")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/leads/", ""),
+        ("/leads/%FF", ""),
+        ("/leads/lead-1", "as=2026-01-01"),
+        ("/leads/lead-1", "at=2026-02-01&at=2026-03-01"),
+        ("/leads/lead-1", "at=%FF"),
+    ],
+)
+def test_what_cannot_be_meant_is_400(path: str, query: str) -> None:
+    status, body, _ = get(Worker(known()), path, query)
+    assert status == 400
+    assert set(body) == {"error"}
+
+
+def test_only_reading_is_allowed() -> None:
+    assert get(Worker(known()), "/leads/lead-1", method="DELETE")[0] == 405
+    assert get(Worker(known()), "/leads/lead-1", method="HEAD")[:2] == (200, {})
+    assert get(Worker(known()), "/leads", method="GET")[0] == 404
+
+
+def test_a_damaged_state_is_500_and_shows_nothing_of_it() -> None:
+    status, body, _ = get(Worker(), "/leads/damaged")
+    assert status == 500
+    assert "secret" not in json.dumps(body)
+
+
+def test_a_worker_explains_what_is_committed_not_what_is_under_way() -> None:
+    store, before = LeadStore(), known()
+    store.stage(before)
+    assert store.committed("lead-1") is None
+    store.commit()
+    store.stage(known("lead-1", activity("trial_started", day=1)))
+    assert store.committed("lead-1") == before

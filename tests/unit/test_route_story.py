@@ -1,0 +1,85 @@
+"""Why a lead goes where it goes, in the words and with the values of the rules."""
+
+import pytest
+
+from scorer.domain.activity import LeadActivity
+from scorer.rules.condition import All, AnyOf, Condition, FieldType, Not, Op, Test
+from scorer.tuning.story import tell
+from scorer.tuning.story_model import RoutingPart
+from scorer.tuning.timeline import history
+from scorer.tuning.wording import because, condition_part, condition_text
+from tests.factory import activity, ruleset
+
+RULES = ruleset()
+
+
+def routing(*activities: LeadActivity) -> RoutingPart:
+    known = history("lead-1", activities, RULES)
+    return tell(known.lead, RULES).routing
+
+
+def test_since_the_return_counts_new_rules_and_behaviour_from_the_next_day_on() -> None:
+    visit = {"url": "/pricing"}
+    part = routing(
+        activity("qualification_updated", {"bant": {"budget_status": "approved"}}),
+        activity("page_viewed", visit, day=4.2),
+        activity("sales_returned", day=4.5),
+        activity("page_viewed", visit, day=4.8),
+        activity("page_viewed", visit, day=5.1),
+        activity("qualification_updated", {"bant": {"authority": "influencer", "budget_status": "approved"}}, day=5.2),
+    )
+    assert (part.rule, part.route) == ("returned", "nurture")
+    # The influencer, 5, and the visit of the day after, 5; sales knew of the budget and of the day of the return.
+    assert part.because == "lifecycle.status is returned; score.since_return is below 15 (10)"
+
+
+def test_rules_that_come_first_say_what_they_lack_and_later_ones_are_named() -> None:
+    part = routing(activity("qualification_updated", {"bant": {"budget_status": "approved"}}))
+    assert part.because == "it always applies"
+    assert {each.rule: each.because for each in part.passed_over} == {
+        "competitor": "not so: profile.is_competitor is true (it is unknown)",
+        "returned": "not so: lifecycle.status is returned (it is unknown)",
+        "ready": "not so: rating is hot (it is warm)",
+        "hot": "not so: rating is hot (it is warm)",
+    }
+    assert part.not_asked == []
+    assert routing(activity("profile_updated", {"is_competitor": True})).not_asked == [
+        "returned",
+        "ready",
+        "hot",
+        "keep-warm",
+    ]
+
+
+A = Test("a", FieldType.INTEGER, Op.GTE, 1000)
+B = Test("b", FieldType.STRING, Op.IN, ("x", "y z"))
+C = Test("c", FieldType.BOOLEAN, Op.EXISTS, False)
+
+
+@pytest.mark.parametrize(
+    ("condition", "text", "reason"),
+    [
+        (A, "a is at least 1,000", "not so: a is at least 1,000 (it is 5)"),
+        (B, 'b is one of x, "y z"', 'b is one of x, "y z" (x)'),
+        (C, "c is unknown", "c is unknown"),
+        (AnyOf((A, B)), 'a is at least 1,000 or b is one of x, "y z"', 'b is one of x, "y z" (x)'),
+        (
+            All((A, Not(B))),
+            'a is at least 1,000 and not (b is one of x, "y z")',
+            "not so: a is at least 1,000 (it is 5)",
+        ),
+        (
+            AnyOf((A, Not(C))),
+            "a is at least 1,000 or not (c is unknown)",
+            "not so: a is at least 1,000 (it is 5); it must not be that c is unknown",
+        ),
+        (
+            Not(AnyOf((A, A))),
+            "not (a is at least 1,000 or a is at least 1,000)",
+            "it is not so that a is at least 1,000 (it is 5)",
+        ),
+    ],
+)
+def test_conditions_in_words(condition: Condition, text: str, reason: str) -> None:
+    assert condition_text(condition) == text
+    assert because(condition_part(condition, {"a": 5, "b": "x"})) == reason
