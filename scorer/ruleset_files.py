@@ -31,10 +31,15 @@ def rule_test_files(location: Path) -> list[Path]:
 
 def load_ruleset(location: Path, engine: RuleEngine) -> Ruleset:
     """Read and compile a ruleset. Raises `RulesetError` with every mistake found."""
+    return parse_ruleset(read_rule_files(location), engine)
+
+
+def read_rule_files(location: Path) -> dict[str, bytes]:
+    """The content of a ruleset's files by path. Raises `RulesetError`."""
     files = {str(path): read_rule_file(path) for path in rule_files(location)}
     if not files:
         raise RulesetError([Finding(Position(str(location)), "no-files", "there is no rule file (*.yaml) here")])
-    return parse_ruleset(files, engine)
+    return files
 
 
 def read_rule_file(path: Path) -> bytes:

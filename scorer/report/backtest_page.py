@@ -1,0 +1,7 @@
+"""page"""
+
+from scorer.tuning.backtest import Backtest
+
+
+def backtest_page(result: Backtest) -> str:
+    return ""
