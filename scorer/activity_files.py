@@ -124,7 +124,7 @@ def _open(path: str, name: str) -> BufferedReader:
 
 def _copy(stream: BufferedReader) -> BufferedReader:
     # Buffered for writing and reading: it can `peek` as well.
-    copy = cast(BufferedReader, TemporaryFile(buffering=BLOCK))
+    copy = cast(BufferedReader, TemporaryFile(buffering=BLOCK))  # noqa: SIM115 (lives as long as the input)
     copyfileobj(stream, copy, BLOCK)
     copy.seek(0)
     return copy
@@ -221,7 +221,7 @@ def _json(text: str | bytes) -> object:
 
 
 def _sent(value: Any) -> Any:
-    """A struct without its nulls: in Parquet a key that one row has all rows have, so null means that it was not sent."""
+    """A struct without its nulls: a key that one row of a column has, all rows have, so null means: not sent."""
     if isinstance(value, dict):
         return {key: _sent(each) for key, each in value.items() if each is not None and not _is_nan(each)}
     return value

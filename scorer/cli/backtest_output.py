@@ -104,6 +104,10 @@ def _show_outcomes(outcomes: Outcomes, console: Console) -> None:
     table.add_row("AUC (95% interval)", *map(_auc, both))
     table.add_row("precision of sales", *(_percent(each.sales.precision) for each in both))
     table.add_row("recall of sales", *(_percent(each.sales.recall) for each in both))
+    if outcomes.won_deals is not None and outcomes.lost_deals is not None:
+        only = outcomes.won_deals, outcomes.lost_deals
+        table.add_row("won deals only it hands over", f"{only[0].only_old:,}", f"{only[0].only_new:,}")
+        table.add_row("lost ones only it hands over", f"{only[1].only_old:,}", f"{only[1].only_new:,}")
     for index, conversion in enumerate(outcomes.new.conversion):
         table.add_row(f"won of {conversion.rating}", *(_conversion(each, index) for each in both))
     console.print(table)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scorer.domain.instant import to_text
 from scorer.rules.ruleset import Ruleset
-from scorer.tuning.impact import Changes, Side, changes, side
+from scorer.tuning.impact import Changes, Side, between, changes, side
 from scorer.tuning.outcomes import SideOutcomes, ratio, side_outcomes
 from scorer.tuning.tally import Outcome, Tally
 
@@ -68,8 +68,8 @@ def backtest(
 ) -> Backtest:
     """The result of counts over all leads. `rulesets`: the new one and, where two were compared, the old one."""
     weeks = sorted(tally.weeks)
-    handed = sorted({*weeks, *(week for each in tally.sides for week in each.handovers)})
-    sides = [side(each, ruleset, weeks, handed) for each, ruleset in zip(tally.sides, rulesets, strict=True)]
+    listed = between([*weeks, *(week for each in tally.sides for week in each.handovers)])
+    sides = [side(each, ruleset, weeks, listed) for each, ruleset in zip(tally.sides, rulesets, strict=True)]
     new, old = sides[0], sides[1] if len(sides) > 1 else None
     first, last = (None if each is None else to_text(each) for each in (tally.first, tally.last))
     read = Input(files, lines, tally.activities.total(), dict(sorted(rejected.items())), tally.leads, first, last)

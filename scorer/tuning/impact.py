@@ -3,12 +3,16 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from scorer.domain.score import Rating, Route
 from scorer.rules.ruleset import Ruleset
 from scorer.tuning.outcomes import rules
 from scorer.tuning.tally import Mover, RulePoints, SideTally, Tally, Week, compare
+
+
+MAX_WEEKS = 520
+"""Weeks without a hand-over are listed too where there are at most so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Scores:
     median: float | None
     mean: float | None
     highest: int | None
-    counts: Sequence[tuple[int, int]]
+    counts: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class Changes:
     routes: Matrix
     scores_changed: int
     mean_difference: float | None
-    scores: Sequence[tuple[int, int]]
+    scores: Mapping[int, int]
     rules: Sequence[RuleChange]
     movers: Sequence[Moved]
 
@@ -131,10 +135,10 @@ def scores(counted: Mapping[int, int]) -> Scores:
     """What is in the middle of scores that are given as leads by score."""
     total = sum(counted.values())
     if not total:
-        return Scores(None, None, None, None, [])
+        return Scores(None, None, None, None, {})
     ordered = sorted(counted.items())
     mean = sum(score * count for score, count in ordered) / total
-    return Scores(ordered[0][0], _median(ordered, total), mean, ordered[-1][0], ordered)
+    return Scores(ordered[0][0], _median(ordered, total), mean, ordered[-1][0], dict(ordered))
 
 
 def changes(tally: Tally, old: Ruleset, new: Ruleset) -> Changes:
@@ -146,10 +150,22 @@ def changes(tally: Tally, old: Ruleset, new: Ruleset) -> Changes:
         _matrix(tally.routes, Route, leads),
         leads - tally.differences[0],
         total / leads if leads else None,
-        sorted(tally.differences.items()),
+        dict(sorted(tally.differences.items())),
         _rule_changes(tally.rules, old, new),
         [_moved(mover) for mover in tally.movers],
     )
+
+
+def between(weeks: Sequence[Week]) -> Sequence[Week]:
+    """The weeks, ascending, and those between them that are missing; without them where it would be over ten years."""
+    if not weeks:
+        return []
+    first, last = monday(min(weeks)), monday(max(weeks))
+    count = (last - first).days // 7 + 1
+    if count > MAX_WEEKS:
+        return sorted(weeks)
+    days = (first + timedelta(weeks=index) for index in range(count))
+    return [day.isocalendar()[:2] for day in days]
 
 
 def monday(week: Week) -> date:
