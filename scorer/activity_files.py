@@ -15,7 +15,7 @@ from math import isnan
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -75,7 +75,7 @@ class ActivityFile:
             elif self._magic.startswith(_GZIP):
                 yield from self._gzip_blocks()
             else:
-                yield from _line_blocks(self._stream, self.name)
+                yield from line_blocks(self._stream, self.name)
         except OSError as error:
             raise InputError(f"{self.name}: {error.strerror or error}") from None
 
@@ -88,7 +88,7 @@ class ActivityFile:
         read = last = 0
         try:
             with gzip.GzipFile(fileobj=self._stream) as content:
-                for block in _line_blocks(content, self.name):
+                for block in line_blocks(content, self.name):
                     before, read = read, self._stream.tell() if self._stream.seekable() else 0
                     last = block.first + len(block.lines) - 1
                     yield block._replace(size=read - before)
@@ -139,11 +139,19 @@ def _size(stream: BufferedReader) -> int | None:
     return size
 
 
-def _line_blocks(stream: BufferedReader | gzip.GzipFile, name: str) -> Iterator[Block]:
+class Readable(Protocol):
+    """Gives bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many; none at the end."""
+
+
+def line_blocks(stream: Readable, name: str, size: int = BLOCK) -> Iterator[Block]:
+    """The lines of a stream that is read `size` bytes at a time."""
     number = 1
     rest = b""
     skipping = False
-    while chunk := stream.read(BLOCK):
+    while chunk := stream.read(size):
         if skipping:
             _, end, chunk_rest = chunk.partition(b"\n")
             if not end:

@@ -131,9 +131,7 @@ class _Spread:
 
     def close(self) -> None:
         for pool in self._pools:
-            pool.shutdown(wait=False, cancel_futures=True)
-        for pool in self._pools:
-            pool.shutdown(wait=True)
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _send(self, task: str, block: Block) -> list[Future[Any]]:
         count = len(self._pools)

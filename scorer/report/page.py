@@ -4,11 +4,13 @@
 reasons, values) belong in `<bdi>`, so that writing from right to left stays in its place.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from scorer.domain.score import Rating, Route
 
@@ -43,6 +45,15 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
+def dated(text: str) -> Markup:
+    """The text with its dates kept in one piece where lines break."""
+    pieces = re.split(r"(\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2})?)", text)
+    marked = [
+        Markup('<span class="date">{}</span>').format(each) if i % 2 else escape(each) for i, each in enumerate(pieces)
+    ]
+    return Markup("").join(marked)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -54,6 +65,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=number, signed=signed, percent=percent, plural=plural)
+    environment.filters.update(number=number, signed=signed, percent=percent, plural=plural, dated=dated)
     environment.globals.update(RATINGS=tuple(map(str, Rating)), ROUTES=tuple(map(str, Route)))
     return environment

@@ -163,7 +163,7 @@ def _foresight(outcomes: Outcomes) -> list[str]:
             f"of all leads with an outcome, {_percent(outcomes.base_rate)}."
         )
     if min(outcomes.won, outcomes.lost) < FEW:
-        ends = f"{_count(outcomes.won, 'won deal')} and {_count(outcomes.lost, 'lost one')}"
+        ends = f"{_count(outcomes.won, 'won deal')} and {_count(outcomes.lost, 'lost deal')}"
         found.append(f"Only {ends} are known: read what is said about deals as a hint.")
     return found
 

@@ -10,7 +10,6 @@ from scorer.rules.ruleset import Ruleset
 from scorer.tuning.outcomes import rules
 from scorer.tuning.tally import Mover, RulePoints, SideTally, Tally, Week, compare
 
-
 MAX_WEEKS = 520
 """Weeks without a hand-over are listed too where there are at most so many."""
 

@@ -1,0 +1,88 @@
+"""A headless Chromium to look at pages with."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+needs_browser = pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="needs the programs chromium and chromedriver (Debian: chromium, chromium-driver)",
+)
+
+VARIANTS = [(width, scheme) for width in (1280, 400) for scheme in ("light", "dark")]
+
+
+class Page:
+    """An open page, and what the browser had to say about it."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def open(self, file: Path, width: int, scheme: str) -> None:
+        """Show the file as wide, in light or dark."""
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        # What was said of pages before this one.
+        self._log("performance")
+        self._log("browser")
+        self.driver.get(file.as_uri())
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """What the script returns."""
+        return self.driver.execute_script(script, *arguments)
+
+    def overflow(self) -> int:
+        """How many pixels the page is wider than the window."""
+        return int(self.run("return document.documentElement.scrollWidth - window.innerWidth"))
+
+    def errors(self) -> list[str]:
+        """What stands on the console."""
+        return [entry["message"] for entry in self._log("browser")]
+
+    def requests(self) -> list[str]:
+        """Everything that was asked for, the page itself left out."""
+        events = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        urls = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
+        assert urls, "the browser's log of requests is empty: nothing would be noticed"
+        return [url for url in urls if url != self.driver.current_url and not url.startswith("data:")]
+
+    def _log(self, name: str) -> list[dict[str, Any]]:
+        # Selenium has no types here.
+        entries: list[dict[str, Any]] = self.driver.get_log(name)  # type: ignore[no-untyped-call]
+        return entries
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Page]:
+    """A browser with an empty profile in the folder; ended on leaving."""
+    options = Options()
+    options.binary_location = shutil.which("chromium") or ""
+    for flag in (*FLAGS, f"--user-data-dir={folder}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        yield Page(driver)
+    finally:
+        driver.quit()
