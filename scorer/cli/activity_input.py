@@ -92,14 +92,15 @@ def refuse_same_file(inputs: Sequence[str], output: str | None) -> None:
             usage_error(f"{output}: is the input as well; writing would empty it")
 
 
-def open_output(name: str, stack: ExitStack) -> BinaryIO:
-    """The file to write to, or stdout for `-`; one that cannot be written ends the command."""
+def open_output(name: str, stack: ExitStack, *, keep: bool = False) -> BinaryIO:
+    """The file to write to, or stdout for `-`; one that cannot be written ends the command. `keep`: what it holds stays
+    until it is truncated."""
     if name == "-":
         if sys.stdout is None:
             usage_error("stdout is closed; name a file")
         return sys.stdout.buffer
     try:
-        return stack.enter_context(Path(name).open("wb"))
+        return stack.enter_context(Path(name).open("ab" if keep else "wb"))
     except OSError as error:
         usage_error(f"{name or 'an empty file name'}: {error.strerror}")
 

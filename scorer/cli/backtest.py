@@ -79,7 +79,7 @@ def run_backtest(
     make = partial(replay_shard, contents, engine, time.time_ns() // 1000)
     with ExitStack() as stack:
         files = stack.enter_context(opened(inputs, rereadable=True))
-        page = None if report is None else open_output(report, stack)
+        page = None if report is None else open_output(report, stack, keep=True)
         rejected = Rejects(None if rejects is None else open_output(rejects, stack), shown=_NAMED)
         lines = 0
         with ExitStack() as working:
@@ -96,6 +96,8 @@ def run_backtest(
             tally.add(other)
         result = backtest(tally, rulesets, [file.name for file in files], lines, dict(rejected.reasons))
         if page is not None:
+            if report is not None and Path(report).is_file():
+                page.truncate(0)
             page.write(backtest_page(result).encode())
     if rejected.unnamed():
         written = f"all of them are in {rejects}" if rejects else "--rejects F writes all of them"

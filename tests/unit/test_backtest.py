@@ -321,7 +321,7 @@ def test_a_shelf_gives_back_what_was_put_last_however_small_it_is() -> None:
     random = Random(3)
     activities = [parse_line(line, NOW) for line in market(4, leads=30)]
     plain: dict[str, Lead] = {}
-    for room in (1, 2, 7, 1000):
+    for room in (1, 7, 30, 1000):
         small = LeadShelf(encode_lead, decode_lead, room)
         plain.clear()
         for each in activities:
