@@ -6,6 +6,7 @@ Exit status: 0 fine, 1 findings or failed tests, 2 wrong usage or settings, 3 so
 import typer
 
 from scorer.cli import dlq, topics
+from scorer.cli.backtest import run_backtest
 from scorer.cli.check import check
 from scorer.cli.demo import demo
 from scorer.cli.explain import explain
@@ -28,6 +29,7 @@ for name, command in (
     ("test", run_rule_tests),
     ("score", score),
     ("explain", explain),
+    ("backtest", run_backtest),
     ("schema", schema),
 ):
     app.command(name)(command)

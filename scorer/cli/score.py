@@ -1,94 +1,75 @@
 """`scorer score`: activities in, decisions out, without Kafka: the same decisions as the service makes."""
 
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Annotated, BinaryIO
+from functools import partial
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from scorer.assessment import assess
+from scorer.cli.activity_input import (
+    InputOption,
+    MoreInputs,
+    Rejects,
+    RejectsOption,
+    blocks,
+    lost_worker,
+    open_output,
+    opened,
+    refuse_same_file,
+    show_progress,
+    usage_error,
+)
 from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, RulesOption, load_or_exit, say
-from scorer.domain.lead import Lead
-from scorer.sources.cloudevents import Rejected, parse_line
-
-_STRIDE = 2000
+from scorer.offline import decision_shard
+from scorer.ruleset_files import read_rule_files
+from scorer.shards import open_shards
+from scorer.tuning.decisions import Decided
 
 
 def score(
-    input_: Annotated[str, typer.Option("--input", metavar="F|-", help="Activities, JSON Lines; - is stdin.")] = "-",
+    input_: InputOption = None,
     output: Annotated[str, typer.Option("--output", metavar="F|-", help="Decisions, JSON Lines; - is stdout.")] = "-",
     rules: RulesOption = DEFAULT_RULES,
     engine: EngineOption = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, max=256, help="Processes.")] = 1,
+    rejects: RejectsOption = None,
+    more: MoreInputs = None,
 ) -> None:
-    """Score activities offline: JSON Lines (CloudEvents) in, decisions as JSON Lines out, the same bytes every time.
+    """Score activities offline: JSON Lines (CloudEvents) in, decisions as JSON Lines out, the same bytes every time
+    and for any number of workers.
 
     A bad line is named on stderr (`F:LINE: reason: …`) and left out; then the exit status is 3.
     """
-    ruleset = load_or_exit(rules, engine)
-    _refuse_same_file(input_, output)
-    rejected = number = 0
-    leads: dict[str, Lead] = {}
-    now = time.time_ns() // 1000
+    load_or_exit(rules, engine)
+    inputs = [*(input_ or ()), *(more or ())] or ["-"]
+    for written in (output, rejects):
+        refuse_same_file(inputs, written)
+    if rejects is not None and rejects == output:
+        usage_error(f"{output}: decisions and rejected lines need two files")
+    make = partial(decision_shard, read_rule_files(rules), engine, time.time_ns() // 1000)
+    read = 0
     with ExitStack() as stack:
-        source = _open(input_, "rb", stack)
-        sink = _open(output, "wb", stack)
-        name = "<stdin>" if input_ == "-" else input_
-        for number, line in enumerate(_with_progress(source, input_, stack), start=1):
-            try:
-                activity = parse_line(line, now)
-            except Rejected as error:
-                rejected += 1
-                say(f"{name}:{number}: {error.reason}: {error.detail}")
-                continue
-            lead = leads.get(activity.lead_id) or Lead(activity.lead_id)
-            assessment = assess(lead, activity, ruleset)
-            leads[activity.lead_id] = assessment.lead
-            if assessment.decision is not None:
-                sink.write(assessment.decision.model_dump_json().encode() + b"\n")
+        files = stack.enter_context(opened(inputs))
+        sink = open_output(output, stack)
+        rejected = Rejects(None if rejects is None else open_output(rejects, stack))
+        stack.enter_context(lost_worker())
+        shards = stack.enter_context(open_shards(make, workers))
+        for block, answers in shards.run("score", blocks(files, show_progress(files, "scoring", stack))):
+            read += len(block.lines)
+            sink.writelines(_in_order(answers))
+            rejected.add(block, sorted(each for answer in answers for each in answer.rejected))
         sink.flush()
-    if rejected:
-        say(f"{rejected} of {number} lines rejected")
+    if rejected.total:
+        say(f"{rejected.total} of {read} lines rejected")
         raise typer.Exit(ExitStatus.REJECTED)
 
 
-def _refuse_same_file(input_: str, output: str) -> None:
-    if "-" in (input_, output) or not (Path(input_).exists() and Path(output).exists()):
-        return
-    if Path(input_).samefile(output) and Path(output).is_file():
-        say(f"error: {output}: is the input as well; writing would empty it")
-        raise typer.Exit(ExitStatus.USAGE)
-
-
-def _open(name: str, mode: str, stack: ExitStack) -> BinaryIO:
-    if name == "-":
-        stream = sys.stdin if mode == "rb" else sys.stdout
-        if stream is None:
-            say(f"error: {'stdin' if mode == 'rb' else 'stdout'} is closed; name a file")
-            raise typer.Exit(ExitStatus.USAGE)
-        return stream.buffer
-    try:
-        return stack.enter_context(Path(name).open(mode))  # type: ignore[return-value]
-    except OSError as error:
-        say(f"error: {name or 'an empty file name'}: {error.strerror}")
-        raise typer.Exit(ExitStatus.USAGE) from None
-
-
-def _with_progress(source: BinaryIO, name: str, stack: ExitStack) -> Iterator[bytes]:
-    console = Console(stderr=True)
-    if name == "-" or not console.is_terminal:
-        yield from source
-        return
-    columns = (TextColumn("{task.completed:,} of {task.total:,} bytes"), BarColumn(), TaskProgressColumn())
-    progress = stack.enter_context(Progress(*columns, TimeRemainingColumn(), console=console, transient=True))
-    task = progress.add_task("scoring", total=Path(name).stat().st_size)
-    done = 0
-    for number, line in enumerate(source):
-        done += len(line)
-        if number % _STRIDE == 0:
-            progress.update(task, completed=done)
-        yield line
+def _in_order(answers: Sequence[Decided]) -> Sequence[bytes]:
+    """The decisions in the order of the lines they come from, whoever made them."""
+    if len(answers) == 1:
+        return answers[0].decisions
+    numbered = [pair for answer in answers for pair in zip(answer.lines, answer.decisions, strict=True)]
+    numbered.sort(key=lambda pair: pair[0])
+    return [decision for _, decision in numbered]

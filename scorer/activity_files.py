@@ -1,0 +1,239 @@
+"""Files of activities, read in blocks of lines: JSON Lines, the same gzipped, and Parquet. What kind of file it is, its
+first bytes say, not its name.
+
+A line of JSON Lines is passed on as it is; a row of Parquet becomes such a line. Nothing is judged here.
+"""
+
+import gzip
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import BufferedReader
+from math import isnan
+from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import Any, Final, NamedTuple, Protocol, cast
+
+import msgspec
+
+BLOCK: Final = 1 << 19
+"""Bytes read at a time: some two thousand activities."""
+MAX_LINE: Final = 1 << 24
+"""A line longer than this many bytes is passed on cut to them; no source accepts one of a sixteenth of it."""
+STDIN: Final = "-"
+PARQUET_COLUMNS: Final = ("id", "source", "type", "time", "subject")
+PARQUET_ROWS: Final = 2000
+
+_GZIP, _PARQUET, _ZSTD = b"\x1f\x8b", b"PAR1", b"\x28\xb5\x2f\xfd"
+
+
+class InputError(Exception):
+    """The input cannot be read, or not to its end; the message names the file and the reason."""
+
+
+class Block(NamedTuple):
+    """Lines of one file, without line ends. `first` is the number of the first one, from 1; `size` is how many bytes
+    of the file were read for the block (for showing progress)."""
+
+    file: str
+    first: int
+    lines: Sequence[bytes]
+    size: int
+
+
+class ActivityFile:
+    """A file of activities, or stdin where the path is `-`. Can be read again if `rereadable` was asked for."""
+
+    def __init__(self, path: str, *, rereadable: bool = False) -> None:
+        """Opens the file. Raises `InputError`."""
+        self.name = "<stdin>" if path == STDIN else path
+        self._path = path
+        self._stream = _open(path, self.name)
+        try:
+            if rereadable and not self._stream.seekable():
+                self._stream = _copy(self._stream)
+            self._magic = self._stream.peek(4)[:4]
+            self._start = self._stream.tell() if self._stream.seekable() else 0
+            self.size = _size(self._stream)
+        except OSError as error:
+            raise InputError(f"{self.name}: {error.strerror or error}") from None
+        if self._magic == _ZSTD:
+            raise InputError(f"{self.name}: is compressed with zstd; use: zstd -dc FILE | scorer … --input -")
+        if self._magic == _PARQUET and not self._stream.seekable():
+            raise InputError(f"{self.name}: Parquet cannot be read from a pipe; name the file")
+
+    def blocks(self) -> Iterator[Block]:
+        """The lines from the first to the last. Raises `InputError` where the file cannot be read to its end."""
+        if self._stream.seekable():
+            self._stream.seek(self._start)
+        try:
+            if self._magic == _PARQUET:
+                yield from _parquet_blocks(self._stream, self.name, self.size or 0)
+            elif self._magic.startswith(_GZIP):
+                yield from self._gzip_blocks()
+            else:
+                yield from line_blocks(self._stream, self.name)
+        except OSError as error:
+            raise InputError(f"{self.name}: {error.strerror or error}") from None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._path != STDIN:
+            self._stream.close()
+
+    def _gzip_blocks(self) -> Iterator[Block]:
+        read = last = 0
+        try:
+            with gzip.GzipFile(fileobj=self._stream) as content:
+                for block in line_blocks(content, self.name):
+                    before, read = read, self._stream.tell() if self._stream.seekable() else 0
+                    last = block.first + len(block.lines) - 1
+                    yield block._replace(size=read - before)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            reason = "it ends early" if isinstance(error, EOFError) else str(error)
+            raise InputError(f"{self.name}: damaged gzip file after line {last:,}: {reason}") from None
+
+
+@contextmanager
+def open_activities(paths: Sequence[str], *, rereadable: bool = False) -> Iterator[list[ActivityFile]]:
+    """The files, all of them open before any is read. `rereadable`: stdin and pipes are copied to a temporary file.
+    Raises `InputError`."""
+    files: list[ActivityFile] = []
+    try:
+        for path in paths:
+            files.append(ActivityFile(path, rereadable=rereadable))  # noqa: PERF401 (those opened must be closed)
+        yield files
+    finally:
+        for file in files:
+            file.close()
+
+
+def _open(path: str, name: str) -> BufferedReader:
+    if path == STDIN:
+        if sys.stdin is None:
+            raise InputError("stdin is closed; name a file")
+        return cast(BufferedReader, sys.stdin.buffer)
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise InputError(f"{name or 'an empty file name'}: {error.strerror}") from None
+
+
+def _copy(stream: BufferedReader) -> BufferedReader:
+    # Buffered for writing and reading: it can `peek` as well.
+    copy = cast(BufferedReader, TemporaryFile(buffering=BLOCK))  # noqa: SIM115 (lives as long as the input)
+    copyfileobj(stream, copy, BLOCK)
+    copy.seek(0)
+    return copy
+
+
+def _size(stream: BufferedReader) -> int | None:
+    if not stream.seekable():
+        return None
+    here = stream.tell()
+    size = stream.seek(0, 2)
+    stream.seek(here)
+    return size
+
+
+class Readable(Protocol):
+    """Gives bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many; none at the end."""
+
+
+def line_blocks(stream: Readable, name: str, size: int = BLOCK) -> Iterator[Block]:
+    """The lines of a stream that is read `size` bytes at a time."""
+    number = 1
+    rest = b""
+    skipping = False
+    while chunk := stream.read(size):
+        if skipping:
+            _, end, chunk_rest = chunk.partition(b"\n")
+            if not end:
+                continue
+            yield Block(name, number, [rest], len(chunk) - len(chunk_rest))
+            number += 1
+            rest, chunk, skipping = b"", chunk_rest, False
+        lines = (rest + chunk).split(b"\n")
+        rest = lines.pop()
+        if lines:
+            yield Block(name, number, lines, len(chunk))
+            number += len(lines)
+        if len(rest) > MAX_LINE:
+            rest, skipping = rest[:MAX_LINE], True
+    if rest:
+        yield Block(name, number, [rest], 0)
+
+
+def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Block]:
+    try:
+        import polars
+    except ImportError:
+        raise InputError(f"{name}: reading Parquet needs polars: pip install 'lead-scorer[parquet]'") from None
+    try:
+        schema = polars.read_parquet_schema(stream)
+        stream.seek(0)
+        _check_schema(schema, name, polars)
+        columns = [each for each in (*PARQUET_COLUMNS, "specversion", "data") if each in schema]
+        frames = polars.scan_parquet(stream).select(columns).collect_batches(chunk_size=PARQUET_ROWS)
+        number = 1
+        rows = 0
+        for frame in frames:
+            rows = max(rows, frame.height)
+            yield Block(name, number, [_line(row) for row in frame.iter_rows(named=True)], 0)
+            number += frame.height
+    except polars.exceptions.PolarsError as error:
+        raise InputError(f"{name}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+    yield Block(name, number, [], size)
+
+
+def _check_schema(schema: Any, name: str, polars: Any) -> None:
+    missing = [each for each in PARQUET_COLUMNS if each not in schema]
+    if missing:
+        raise InputError(f"{name}: has no column {', '.join(missing)}; expected {', '.join(PARQUET_COLUMNS)}, data")
+    time = schema["time"]
+    if isinstance(time, polars.Datetime) and time.time_zone is None:
+        raise InputError(f"{name}: the column time has no time zone; write it as UTC, or as RFC 3339 text")
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    """The row as an event in structured mode."""
+    event: dict[str, Any] = {"specversion": "1.0", **row}
+    if isinstance(event["time"], datetime):
+        event["time"] = event["time"].astimezone(UTC).isoformat()
+    data = event.get("data")
+    if isinstance(data, (str, bytes)):
+        event["data"] = _json(data)
+    elif isinstance(data, dict):
+        event["data"] = _sent(data)
+    try:
+        return msgspec.json.encode(event)
+    except (TypeError, ValueError) as error:
+        # No JSON can be made of it; what is passed on is none either, and will be rejected with its place.
+        return f"a row that cannot be written as JSON: {error}".encode()
+
+
+def _json(text: str | bytes) -> object:
+    raw = text.encode() if isinstance(text, str) else text
+    try:
+        msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return text  # a string instead of an object is rejected as such
+    # A line must not end inside: a carriage return means the same to JSON.
+    return msgspec.Raw(raw.replace(b"\n", b"\r"))
+
+
+def _sent(value: Any) -> Any:
+    """A struct without its nulls: a key that one row of a column has, all rows have, so null means: not sent."""
+    if isinstance(value, dict):
+        return {key: _sent(each) for key, each in value.items() if each is not None and not _is_nan(each)}
+    return value
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and isnan(value)

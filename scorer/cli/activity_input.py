@@ -1,0 +1,141 @@
+"""What the commands that read activity files share: options, progress, and what becomes of lines that are rejected."""
+
+import base64
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, NoReturn
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from scorer.activity_files import ActivityFile, Block, InputError, open_activities
+from scorer.cli.common import ExitStatus, say
+from scorer.shards import ShardError
+from scorer.tuning.decisions import Rejection
+
+InputOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="F|-",
+        help="Activities: JSON Lines, also gzipped, or Parquet; - is stdin. May be given more than once.",
+    ),
+]
+MoreInputs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[F]...", help="More input files, so that --input *.jsonl works.", show_default=False),
+]
+RejectsOption = Annotated[
+    str | None, typer.Option("--rejects", metavar="F", help="Write rejected lines here, with place and reason.")
+]
+
+
+def usage_error(message: str) -> NoReturn:
+    """Wrong usage: say why and end."""
+    say(f"error: {message}")
+    raise typer.Exit(ExitStatus.USAGE)
+
+
+@contextmanager
+def opened(paths: Sequence[str], *, rereadable: bool = False) -> Iterator[list[ActivityFile]]:
+    """The input files; one that cannot be read ends the command."""
+    try:
+        with open_activities(paths, rereadable=rereadable) as files:
+            yield files
+    except InputError as error:
+        usage_error(str(error))
+
+
+def blocks(files: Sequence[ActivityFile], progress: Callable[[int], None]) -> Iterator[Block]:
+    """All lines of all files, in order."""
+    for file in files:
+        for block in file.blocks():
+            progress(block.size)
+            yield block
+
+
+def show_progress(files: Sequence[ActivityFile], what: str, stack: ExitStack, passes: int = 1) -> Callable[[int], None]:
+    """A function to call with the bytes that were read. Nothing is shown unless stderr is a terminal."""
+    console = Console(stderr=True)
+    sizes = [file.size for file in files if file.size is not None]
+    if not console.is_terminal or len(sizes) < len(files):
+        return lambda size: None
+    total = passes * sum(sizes)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    shown = stack.enter_context(Progress(*columns, console=console, transient=True))
+    task = shown.add_task(what, total=total)
+    return lambda size: shown.advance(task, size)
+
+
+@contextmanager
+def lost_worker() -> Iterator[None]:
+    """A worker process that is lost ends the command."""
+    try:
+        yield
+    except ShardError as error:
+        say(f"error: {error}")
+        raise typer.Exit(ExitStatus.FINDINGS) from None
+
+
+def refuse_same_file(inputs: Sequence[str], output: str | None) -> None:
+    """End the command where writing the output would empty an input."""
+    if output in (None, "-") or not Path(output or "").exists():
+        return
+    written = Path(output or "")
+    for each in inputs:
+        if each != "-" and Path(each).exists() and written.is_file() and Path(each).samefile(written):
+            usage_error(f"{output}: is the input as well; writing would empty it")
+
+
+def open_output(name: str, stack: ExitStack, *, keep: bool = False) -> BinaryIO:
+    """The file to write to, or stdout for `-`; one that cannot be written ends the command. `keep`: what it holds stays
+    until it is truncated."""
+    if name == "-":
+        if sys.stdout is None:
+            usage_error("stdout is closed; name a file")
+        return sys.stdout.buffer
+    try:
+        return stack.enter_context(Path(name).open("ab" if keep else "wb"))
+    except OSError as error:
+        usage_error(f"{name or 'an empty file name'}: {error.strerror}")
+
+
+class Rejects:
+    """Counts rejected lines, names them on stderr (`file:line: reason: detail`) and writes them to a file if asked."""
+
+    def __init__(self, sink: BinaryIO | None, shown: int | None = None) -> None:
+        """`shown`: how many are named at most, None for all of them."""
+        self.reasons: Counter[str] = Counter()
+        self._sink = sink
+        self._shown = shown
+
+    @property
+    def total(self) -> int:
+        """How many there were."""
+        return self.reasons.total()
+
+    def add(self, block: Block, rejected: Sequence[Rejection]) -> None:
+        """Count lines of a block."""
+        for line, reason, detail in rejected:
+            if self._shown is None or self.total < self._shown:
+                say(f"{block.file}:{line}: {reason}: {detail}")
+            self.reasons[reason] += 1
+            if self._sink is not None:
+                entry: dict[str, Any] = {"file": block.file, "line": line, "reason": reason, "detail": detail}
+                self._sink.write(msgspec.json.encode(entry | _value(block.lines[line - block.first])) + b"\n")
+
+    def unnamed(self) -> int:
+        """How many were counted and not named."""
+        return 0 if self._shown is None else max(0, self.total - self._shown)
+
+
+def _value(line: bytes) -> dict[str, str]:
+    try:
+        return {"value": line.decode()}
+    except UnicodeDecodeError:
+        return {"value_base64": base64.b64encode(line).decode()}

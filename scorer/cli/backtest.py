@@ -1,0 +1,120 @@
+"""`scorer backtest`: what a ruleset makes of activities of the past, alone or against another one."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from scorer.activity_files import Block
+from scorer.cli.activity_input import (
+    InputOption,
+    MoreInputs,
+    Rejects,
+    RejectsOption,
+    blocks,
+    lost_worker,
+    open_output,
+    opened,
+    refuse_same_file,
+    show_progress,
+    usage_error,
+)
+from scorer.cli.backtest_output import show
+from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, RulesOption, load_or_exit, say
+from scorer.offline import replay_shard
+from scorer.report.backtest_page import backtest_page
+from scorer.ruleset_files import read_rule_files
+from scorer.shards import open_shards, usable_cores
+from scorer.tuning.backtest import Backtest, backtest
+from scorer.tuning.replay import FIND_OUTCOMES, REPLAY, may_be_outcomes
+
+_NAMED = 20
+"""Rejected lines that are named; the rest is counted, and written where --rejects says."""
+
+
+class OutputFormat(StrEnum):
+    """What is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def run_backtest(
+    input_: InputOption = None,
+    rules: RulesOption = DEFAULT_RULES,
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="DIR", help="Ruleset to compare with: the one in use, say.")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option("--report", metavar="F", help="Write the report as an HTML page, too.")
+    ] = None,
+    output_format: Annotated[OutputFormat, typer.Option("--format", help="What is printed.")] = OutputFormat.TEXT,
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; left out: one a core.")
+    ] = None,
+    rejects: RejectsOption = None,
+    engine: EngineOption = None,
+    more: MoreInputs = None,
+) -> None:
+    """Replay activities of the past under a ruleset, alone or against another one: who would be handed over to sales,
+    which leads would move and why, and how well the scores foresaw which deals were won.
+
+    Lines that are no activities are named on stderr and left out; the exit status is 3 if nothing else is there.
+    """
+    inputs = [*(input_ or ()), *(more or ())] or ["-"]
+    for written in (report, rejects):
+        refuse_same_file(inputs, written)
+    if report is not None and report == rejects:
+        usage_error(f"{report}: the report and rejected lines need two files")
+    locations = [rules] if against is None else [rules, against]
+    rulesets = [load_or_exit(location, engine) for location in locations]
+    contents = tuple(read_rule_files(location) for location in locations)
+    make = partial(replay_shard, contents, engine, time.time_ns() // 1000)
+    with ExitStack() as stack:
+        files = stack.enter_context(opened(inputs, rereadable=True))
+        page = None if report is None else open_output(report, stack, keep=True)
+        rejected = Rejects(None if rejects is None else open_output(rejects, stack), shown=_NAMED)
+        lines = 0
+        with ExitStack() as working:
+            working.enter_context(lost_worker())
+            shards = working.enter_context(open_shards(make, workers or usable_cores()))
+            progress = show_progress(files, "replaying", working, passes=2)
+            for _ in shards.run(FIND_OUTCOMES, _outcome_lines(blocks(files, progress))):
+                pass
+            for block, answers in shards.run(REPLAY, blocks(files, progress)):
+                lines += len(block.lines)
+                rejected.add(block, sorted(each for answer in answers for each in answer))
+            tally, *others = shards.finish()
+        for other in others:
+            tally.add(other)
+        result = backtest(tally, rulesets, [file.name for file in files], lines, dict(rejected.reasons))
+        if page is not None:
+            if report is not None and Path(report).is_file():
+                page.truncate(0)
+            page.write(backtest_page(result).encode())
+    if rejected.unnamed():
+        written = f"all of them are in {rejects}" if rejects else "--rejects F writes all of them"
+        say(f"… and {rejected.unnamed():,} more; {written}")
+    _print(result, output_format)
+    if not result.input.activities:
+        say(f"error: there is no activity in {', '.join(result.input.files)}")
+        raise typer.Exit(ExitStatus.REJECTED)
+
+
+def _outcome_lines(found: Iterator[Block]) -> Iterator[Block]:
+    for block in found:
+        yield block._replace(lines=may_be_outcomes(block.lines))
+
+
+def _print(result: Backtest, output_format: OutputFormat) -> None:
+    if output_format is OutputFormat.JSON:
+        typer.echo(msgspec.json.format(msgspec.json.encode(result)).decode())
+    else:
+        show(result, Console())

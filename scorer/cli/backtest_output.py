@@ -1,0 +1,182 @@
+"""The result of a backtest on a terminal, 80 columns and wider."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scorer.domain.score import Rating, Route
+from scorer.tuning.backtest import Backtest, Outcomes
+from scorer.tuning.impact import Changes, Matrix, Moved, Side
+from scorer.tuning.outcomes import RuleOutcomes, SideOutcomes
+
+_MOVERS = 10
+_RULES = 12
+_WEEKS = 12
+
+
+def show(result: Backtest, console: Console) -> None:
+    """Print the answer first, then the tables behind it."""
+    for sentence in result.headline:
+        console.print(f"[bold]{escape(sentence)}[/]", highlight=False)
+    read = result.input
+    rejected = sum(read.rejected.values())
+    span = f"{(read.first or '–')[:10]} to {(read.last or '–')[:10]}"
+    left_out = f"; {rejected:,} of {read.lines:,} lines rejected" if rejected else ""
+    facts = f"{read.activities:,} activities of {read.leads:,} leads, {span}{left_out}"
+    console.print(facts, style="dim", highlight=False)
+    if not read.leads:
+        return
+    console.print(_sides(result.new, result.old))
+    if result.changes is not None:
+        _show_changes(result.changes, console)
+    if len(result.new.handovers.weeks) > 1:
+        console.print(_weeks(result.new, result.old))
+    if result.outcomes is not None:
+        _show_outcomes(result.outcomes, console)
+
+
+def _sides(new: Side, old: Side | None) -> Table:
+    table = _table("", *(["old"] if old else []), "new", title="Leads")
+    both = [each for each in (old, new) if each is not None]
+    table.add_row("ruleset", *(escape(f"{each.name} {each.revision[:12]}") for each in both))
+    for rating in reversed(Rating):
+        table.add_row(str(rating), *(_share(each.ratings[rating], sum(each.ratings.values())) for each in both))
+    table.add_section()
+    for route in reversed(Route):
+        table.add_row(str(route), *(_share(each.routes[route], sum(each.routes.values())) for each in both))
+    table.add_section()
+    table.add_row("handed over to sales", *(f"{each.handovers.total:,}" for each in both))
+    table.add_row("  a week", *(_figure(each.handovers.per_week) for each in both))
+    table.add_row("median score", *(_figure(each.scores.median) for each in both))
+    table.add_row("decisions", *(f"{each.decisions:,}" for each in both))
+    return table
+
+
+def _show_changes(changes: Changes, console: Console) -> None:
+    console.print(_matrix(changes.ratings, "Rating: old down, new across"))
+    console.print(_matrix(changes.routes, "Route: old down, new across"))
+    if changes.rules:
+        table = _table("rule", "leads", "points", "usually", title="Rules behind the difference")
+        for rule in changes.rules[:_RULES]:
+            table.add_row(escape(rule.rule), f"{rule.leads:,}", f"{rule.points:+,}", f"{rule.usual:+}")
+        console.print(table)
+        _more(len(changes.rules) - _RULES, console)
+    if changes.movers:
+        table = _table("lead", "score", "rating", "route", "because", title="Leads that move most", left=2)
+        for mover in changes.movers[:_MOVERS]:
+            table.add_row(*_mover(mover))
+        console.print(table)
+
+
+def _mover(mover: Moved) -> Sequence[str]:
+    because = ", ".join(f"{rule.rule} {(rule.new or 0) - (rule.old or 0):+}" for rule in mover.rules[:4])
+    more = len(mover.rules) - 4
+    if not mover.rules:
+        because = "other bounds" if mover.steps else "other routing"
+    return (
+        escape(mover.lead_id),
+        f"{mover.old.score} › {mover.new.score}",
+        _step(mover.old.rating, mover.new.rating),
+        _step(mover.old.route, mover.new.route),
+        escape(because + (f" and {more} more" if more > 0 else "")),
+    )
+
+
+def _weeks(new: Side, old: Side | None) -> Table:
+    table = _table("week", *(["old"] if old else []), "new", title="Handed over to sales")
+    weeks = new.handovers.weeks
+    hidden = max(0, len(weeks) - _WEEKS)
+    if hidden:
+        table.caption = f"the last {_WEEKS} of {len(weeks)} weeks"
+    for index, week in enumerate(weeks[hidden:], start=hidden):
+        before = [f"{old.handovers.weeks[index].leads:,}"] if old else []
+        table.add_row(f"{week.week} ({week.starts})", *before, f"{week.leads:,}")
+    return table
+
+
+def _show_outcomes(outcomes: Outcomes, console: Console) -> None:
+    both = [each for each in (outcomes.old, outcomes.new) if each is not None]
+    table = _table("", *(["old"] if outcomes.old else []), "new", title="Against the outcomes")
+    ends = f"{outcomes.won:,} won, {outcomes.lost:,} lost; {_percent(outcomes.base_rate)} of all are won"
+    table.caption = ends + (f"; {outcomes.unjudged:,} ended before anything was known" if outcomes.unjudged else "")
+    table.add_row("AUC (95% interval)", *map(_auc, both))
+    table.add_row("precision of sales", *(_percent(each.sales.precision) for each in both))
+    table.add_row("recall of sales", *(_percent(each.sales.recall) for each in both))
+    if outcomes.won_deals is not None and outcomes.lost_deals is not None:
+        only = outcomes.won_deals, outcomes.lost_deals
+        table.add_row("won deals only it hands over", f"{only[0].only_old:,}", f"{only[0].only_new:,}")
+        table.add_row("lost ones only it hands over", f"{only[1].only_old:,}", f"{only[1].only_new:,}")
+    for index, conversion in enumerate(outcomes.new.conversion):
+        table.add_row(f"won of {conversion.rating}", *(_conversion(each, index) for each in both))
+    console.print(table)
+    fired = [rule for rule in outcomes.new.rules if rule.won or rule.lost]
+    if fired:
+        fired.sort(key=lambda rule: (-abs((rule.won_share or 0) - (rule.lost_share or 0)), rule.rule))
+        table = _table("rule", "points", "of won", "of lost", "lift", title="Rules that tell won from lost")
+        for rule in fired[:_RULES]:
+            table.add_row(*_rule(rule))
+        console.print(table)
+        _more(len(fired) - _RULES, console)
+
+
+def _rule(rule: RuleOutcomes) -> Sequence[str]:
+    shares = (_percent(rule.won_share), _percent(rule.lost_share))
+    return escape(rule.rule), f"{rule.points:+}", *shares, "–" if rule.lift is None else f"{rule.lift:.2f}"
+
+
+def _conversion(side: SideOutcomes, index: int) -> str:
+    found = side.conversion[index]
+    if found.rate is None:
+        return "–"
+    return f"{_percent(found.rate)} of {found.leads:,}" + ("" if found.lift is None else f", lift {found.lift:.2f}")
+
+
+def _auc(side: SideOutcomes) -> str:
+    found = side.auc
+    return "–" if found is None else f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
+
+
+def _matrix(matrix: Matrix, title: str) -> Table:
+    names = list(matrix.counts)
+    total = sum(sum(row.values()) for row in matrix.counts.values())
+    table = _table("", *names, title=title)
+    table.caption = f"{matrix.changed:,} of {total:,} change ({_percent(matrix.share)})"
+    for old, row in matrix.counts.items():
+        cells = (_share(count, total) for count in row.values())
+        styled = (f"[dim]{cell}[/]" if old == new else cell for new, cell in zip(row, cells, strict=True))
+        table.add_row(old, *styled)
+    return table
+
+
+def _table(*columns: str, title: str, left: int = 1) -> Table:
+    """A table whose first column is words and the others figures; with `left` 2 the last one is words, too."""
+    table = Table(title=title, title_justify="left", caption_justify="left", title_style="bold", show_edge=False)
+    for index, column in enumerate(columns):
+        words = index == 0 or (left == 2 and index == len(columns) - 1)
+        table.add_column(column, justify="left" if words else "right", overflow="fold")
+    return table
+
+
+def _more(count: int, console: Console) -> None:
+    if count > 0:
+        console.print(f"and {count} more (--format json shows all)", style="dim", highlight=False)
+
+
+def _step(old: str, new: str) -> str:
+    return old if old == new else f"{old} › {new}"
+
+
+def _share(count: int, total: int) -> str:
+    return f"{count:,} {_percent(count / total if total else None):>4}"
+
+
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "–"
+    return "<1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}".removesuffix(".0")

@@ -1,0 +1,146 @@
+"""The same activities give the same decisions however they come: over Kafka, `score`, `backtest` and `test`."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from shutil import copytree
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from scorer.domain.instant import DAY
+from tests.integration.activities import START, event, stream, structured
+from tests.integration.kafka import Kafka, Names, Record
+from tests.integration.service import RULES, service
+from tests.unit.test_cli import scorer
+
+
+def story() -> list[dict[str, Any]]:
+    """Activities of 25 leads in order of time: rule tests tell a lead's life so."""
+    random = Random(11)
+    found = []
+    for record in stream(400, leads=25, seed=11):
+        if record.headers:
+            continue  # the binary mode says the same; a file has the structured one
+        found.append(json.loads(record.value or b""))
+    days = (START + random.randrange(20) * DAY for _ in range(25))
+    found += [event(f"lead-{number}", 1000 + number, "lead.meeting_held", {}, day) for number, day in enumerate(days)]
+    unique = {each["id"]: each for each in found}
+    return sorted(unique.values(), key=lambda each: (each["time"], each["id"]))
+
+
+def test_the_same_activities_give_the_same_decisions_everywhere(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    activities = story()
+    source = tmp_path / "activities.jsonl"
+    source.write_text("".join(json.dumps(each) + "\n" for each in activities))
+
+    scored = scorer("score", "--rules", str(RULES), "--input", str(source), "--workers", "2")
+    assert scored.returncode == 0, scored.stderr.decode()
+    decisions: dict[str, list[bytes]] = defaultdict(list)
+    for line in scored.stdout.splitlines():
+        decisions[json.loads(line)["lead_id"]].append(line)
+    assert len(scored.stdout.splitlines()) > 60
+
+    kafka_decisions = over_kafka(kafka, names, tmp_path, [structured(each) for each in activities])
+    assert kafka_decisions == decisions
+
+    last = {lead: json.loads(lines[-1]) for lead, lines in decisions.items()}
+    counted = backtested(source)
+    assert counted["new"]["decisions"] == len(scored.stdout.splitlines())
+    for what in ("rating", "route"):
+        shown = {name: count for name, count in counted["new"][f"{what}s"].items() if count}
+        assert shown == tally(decision[what] for decision in last.values())
+    assert counted["new"]["handovers"]["total"] == handovers(decisions)
+
+    told = rule_tested(tmp_path, activities, decisions)
+    assert told.returncode == 0, told.stdout.decode()
+    assert told.stdout.decode().splitlines()[-1] == f"{len(decisions)} passed, 0 failed, 0 in error"
+
+
+def over_kafka(kafka: Kafka, names: Names, folder: Path, records: list[Record]) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = defaultdict(list)
+    with service(kafka, names, folder) as running:
+        kafka.write(names.activity, records)
+        counters = [f'scorer_activities_total{{type="{each}"}}' for each in types(records)]
+        running.wait(lambda: sum(map(running.metric, counters)) == len(records))
+        assert running.terminate() == 0
+    for record in kafka.read(names.routing):
+        found[(record.key or b"").decode()].append(record.value or b"")
+    return found
+
+
+def types(records: list[Record]) -> set[str]:
+    return {json.loads(record.value or b"")["type"] for record in records}
+
+
+def tally(values: Iterable[str]) -> dict[str, int]:
+    found: dict[str, int] = defaultdict(int)
+    for value in values:
+        found[value] += 1
+    return dict(found)
+
+
+def backtested(source: Path) -> dict[str, Any]:
+    done = scorer("backtest", "--rules", str(RULES), "--input", str(source), "--format", "json", "--workers", "2")
+    assert done.returncode == 0, done.stderr.decode()
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def handovers(decisions: dict[str, list[bytes]]) -> int:
+    """Decisions by which a lead came to sales, except where sales had accepted it already."""
+    count = 0
+    for lines in decisions.values():
+        for decision in map(json.loads, lines):
+            was = (decision["previous"] or {}).get("route")
+            count += decision["route"] == "sales" != was and decision["routing"]["rule"] != "opportunity-open"
+    return count
+
+
+def rule_tested(folder: Path, activities: list[dict[str, Any]], decisions: dict[str, list[bytes]]) -> Any:
+    """`scorer test` on a test file that tells each lead's life and expects its last decision's points."""
+    tests = []
+    for lead, lines in sorted(decisions.items()):
+        mine = [each for each in activities if each["subject"] == lead]
+        expected = json.loads(lines[-1])
+        first = moment(mine[0])
+        until = datetime.fromisoformat(expected["decided_at"])
+        # Signals are counted by the UTC day, and a test starts at nine: the same hours of the day as in the story.
+        shift = timedelta(hours=(first.hour - 9) % 24, minutes=first.minute)
+        told = [each for each in mine if moment(each) <= until]
+        tests.append(
+            {
+                "name": lead,
+                "activities": [
+                    {"type": each["type"], "after": after(moment(each) - first + shift), "data": each["data"]}
+                    for each in told
+                ],
+                "expect": {
+                    "rating": expected["rating"],
+                    "route": expected["route"],
+                    "routing": expected["routing"]["rule"],
+                    "grade": expected["grade"],
+                    "score": expected["score"]["total"],
+                    "criteria": expected["criteria"],
+                    "contributions": {
+                        each["rule"]: each["points"] for each in expected["contributions"] if each["rule"] != "cap"
+                    },
+                },
+            }
+        )
+    rules = copytree(RULES, folder / "rules", ignore=lambda _, found: [each for each in found if "_test" in each])
+    with (Path(rules) / "story_test.yaml").open("w") as file:
+        YAML(typ="safe").dump({"tests": tests}, file)
+    return scorer("test", str(rules))
+
+
+def moment(activity: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(activity["time"])
+
+
+def after(time: timedelta) -> str | int:
+    seconds = int(time.total_seconds())
+    return f"{seconds}s" if seconds else 0

@@ -1,0 +1,198 @@
+"""Activity files: every format gives the same lines, with the places a person would look at."""
+
+import gzip
+import io
+import json
+import os
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorer import activity_files
+from scorer.activity_files import Block, InputError, line_blocks, open_activities
+
+LINES = [json.dumps({"id": str(number), "subject": f"lead-{number}"}).encode() for number in range(5000)]
+
+
+def blocks(*paths: Path | str, rereadable: bool = False) -> list[Block]:
+    with open_activities([str(path) for path in paths], rereadable=rereadable) as files:
+        return [block for file in files for block in file.blocks()]
+
+
+def lines(*paths: Path | str) -> list[bytes]:
+    return [line for block in blocks(*paths) for line in block.lines]
+
+
+def parquet(path: Path, **columns: list[object]) -> Path:
+    rows = len(next(iter(columns.values())))
+    given = {
+        "id": [str(number) for number in range(rows)],
+        "source": ["web"] * rows,
+        "type": ["lead.page_viewed"] * rows,
+        "time": ["2026-01-01T00:00:00Z"] * rows,
+        "subject": ["lead-1"] * rows,
+        **columns,
+    }
+    polars.DataFrame(given).write_parquet(path)
+    return path
+
+
+def test_plain_and_gzipped_files_give_the_same_lines(tmp_path: Path) -> None:
+    plain, packed, twice = tmp_path / "a.jsonl", tmp_path / "named-otherwise", tmp_path / "b.gz"
+    content = b"\n".join(LINES)
+    plain.write_bytes(content)
+    packed.write_bytes(gzip.compress(content + b"\n"))
+    # As `cat a.gz b.gz` makes it.
+    half = content.index(b"\n", len(content) // 2) + 1
+    twice.write_bytes(gzip.compress(content[:half]) + gzip.compress(content[half:]))
+    assert lines(plain) == lines(packed) == lines(twice) == LINES
+
+
+def test_lines_are_numbered_by_file(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_bytes(b"\n".join(LINES) + b"\n")
+    second.write_bytes(b"x\n\ny")
+    numbered = {
+        (block.file, number): line
+        for block in blocks(first, second)
+        for number, line in enumerate(block.lines, start=block.first)
+    }
+    assert numbered[str(first), 5000] == LINES[-1]
+    assert (str(first), 5001) not in numbered
+    assert [numbered[str(second), number] for number in (1, 2, 3)] == [b"x", b"", b"y"]
+
+
+@given(
+    content=st.lists(st.sampled_from([b"a", b"\n", b"\r", b"bcd", b"\n\n", b"e" * 9]), max_size=60).map(b"".join),
+    size=st.integers(1, 12),
+)
+def test_wherever_blocks_end_the_lines_are_those_of_the_file(content: bytes, size: int) -> None:
+    found = list(line_blocks(io.BytesIO(content), "f", size))
+    expected = content.split(b"\n")
+    if expected[-1] == b"":
+        expected.pop()
+    assert [line for block in found for line in block.lines] == expected
+    numbers = [number for block in found for number in range(block.first, block.first + len(block.lines))]
+    assert numbers == list(range(1, len(expected) + 1))
+    assert sum(block.size for block in found) <= len(content)
+
+
+def test_an_endless_line_is_cut_and_the_next_one_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activity_files, "MAX_LINE", 5000)
+    content = b"first\n" + b"x" * 54_321 + b"\nthird\n" + b"y" * 20_000
+    found = list(line_blocks(io.BytesIO(content), "f", 1000))
+    assert [line for block in found for line in block.lines] == [b"first", b"x" * 5000, b"third", b"y" * 5000]
+    assert [block.first for block in found if b"third" in block.lines] == [3]
+
+
+def test_a_pipe_can_be_read_twice_where_that_is_asked_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = gzip.compress(b"\n".join(LINES))
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    with open_activities([str(pipe)], rereadable=True) as (file,):
+        passes = [[line for block in file.blocks() for line in block.lines] for _ in range(2)]
+    writer.join()
+    assert passes == [LINES, LINES]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(b"\n".join(LINES) * 50)[:-2000], "damaged gzip file after line"),
+        (gzip.compress(b"\n".join(LINES))[:20] + b"\x00" * 50, "damaged gzip file after line 0"),
+        (b"\x1f\x8b", "damaged gzip file after line 0: it ends early"),
+        (b"\x28\xb5\x2f\xfd....", "is compressed with zstd; use: zstd -dc FILE"),
+        (b"PAR1 and then nothing of the kind", "cannot be read as Parquet"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    file = tmp_path / "damaged"
+    file.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        lines(file)
+    assert str(caught.value).startswith(f"{file}: {reason}")
+
+
+def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(InputError, match=f"{path}: {reason}"):
+            lines(path)
+
+
+def test_a_row_of_parquet_is_an_event(tmp_path: Path) -> None:
+    data = ['{"url": "/pricing"}', '{\n  "url": "/",\n  "seconds": null\n}', None]
+    file = parquet(tmp_path / "a.parquet", data=list(data), more=[1, 2, 3])
+    found = [json.loads(line) for line in lines(file)]
+    assert found[0] == {
+        "specversion": "1.0",
+        "id": "0",
+        "source": "web",
+        "type": "lead.page_viewed",
+        "time": "2026-01-01T00:00:00Z",
+        "subject": "lead-1",
+        "data": {"url": "/pricing"},
+    }
+    # In a JSON string a null withdraws a value, as in JSON Lines.
+    assert [each["data"] for each in found[1:]] == [{"url": "/", "seconds": None}, None]
+    assert all(b"\n" not in line for line in lines(file))
+
+
+def test_a_struct_says_only_what_it_holds(tmp_path: Path) -> None:
+    data = [
+        {"url": "/a", "seconds": None, "deep": {"x": 1.5, "y": None}},
+        {"url": "/b", "seconds": float("nan"), "deep": None},
+    ]
+    file = parquet(tmp_path / "a.parquet", data=list(data))
+    assert [json.loads(line)["data"] for line in lines(file)] == [{"url": "/a", "deep": {"x": 1.5}}, {"url": "/b"}]
+
+
+def test_timestamps_of_any_zone_become_utc(tmp_path: Path) -> None:
+    moment = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
+    times = polars.Series([moment]).dt.convert_time_zone("Europe/Berlin")
+    file = parquet(tmp_path / "a.parquet", time=times)  # type: ignore[arg-type]
+    assert json.loads(lines(file)[0])["time"] == "2026-01-01T12:30:00+00:00"
+
+
+def test_data_cannot_break_out_of_its_place(tmp_path: Path) -> None:
+    bad = ['{}, "subject": "lead-2"', "not json", '"text"', "[1]", "{} {}"]
+    file = parquet(tmp_path / "a.parquet", data=list(bad))
+    for line in lines(file):
+        event = json.loads(line)
+        assert event["subject"] == "lead-1"
+        assert not isinstance(event["data"], dict)
+
+
+def test_many_rows_keep_their_numbers(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", id=[f"e{number}" for number in range(7000)])
+    numbered = [
+        (number, json.loads(line)["id"])
+        for block in blocks(file)
+        for number, line in enumerate(block.lines, start=block.first)
+    ]
+    assert numbered == [(number + 1, f"e{number}") for number in range(7000)]
+    assert sum(block.size for block in blocks(file)) == file.stat().st_size
+
+
+def test_parquet_without_a_column_or_a_zone_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    polars.DataFrame({"id": ["1"], "type": ["lead.x"]}).write_parquet(file)
+    with pytest.raises(InputError, match="has no column source, time, subject; expected id, source"):
+        lines(file)
+    parquet(file, time=[datetime(2026, 1, 1)])
+    with pytest.raises(InputError, match="the column time has no time zone; write it as UTC"):
+        lines(file)
+
+
+def test_without_polars_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = parquet(tmp_path / "a.parquet", id=["1"])
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(InputError, match=r"reading Parquet needs polars: pip install 'lead-scorer\[parquet\]'"):
+        lines(file)

@@ -1,0 +1,395 @@
+"""The computing behind a backtest: moments of judging, hand-overs, figures, and words."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorer.assessment import assess
+from scorer.domain.instant import DAY, to_text
+from scorer.domain.lead import Lead
+from scorer.domain.score import Rating, Route
+from scorer.offline import shelf
+from scorer.rules.ruleset import Ruleset
+from scorer.shards import shard_of
+from scorer.sources.cloudevents import parse_line
+from scorer.stream.codec import decode_lead, encode_lead
+from scorer.tuning.backtest import Backtest, backtest
+from scorer.tuning.impact import between, scores
+from scorer.tuning.outcomes import auc
+from scorer.tuning.replay import FIND_OUTCOMES, REPLAY, ReplayShard, may_be_outcomes
+from scorer.tuning.shelf import LeadShelf
+from scorer.tuning.tally import Mover, Tally, Verdict, most
+from tests.factory import MONDAY, SMALL_RULES, ruleset
+
+NOW = MONDAY + 3650 * DAY
+OLD = ruleset()
+NEW = ruleset(SMALL_RULES.replace("budget_status: approved}, points: 20", "budget_status: approved}, points: 35"))
+HOT: dict[str, object] = {"bant": {"budget_status": "approved", "authority": "decision_maker"}}
+
+
+def event(lead: str, kind: str, day: float, **data: object) -> bytes:
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": f"{lead}-{kind}-{day}",
+            "source": "test",
+            "type": f"lead.{kind}",
+            "time": to_text(MONDAY + round(day * DAY)),
+            "subject": lead,
+            "data": data,
+        }
+    ).encode()
+
+
+def tallied(lines: Sequence[bytes], rulesets: Sequence[Ruleset], shards: int = 1) -> Tally:
+    found = []
+    for number in range(shards):
+        shard = ReplayShard(rulesets, shelf, NOW)
+        mine = [line for line in lines if shard_of(line, shards) == number]
+        endings = may_be_outcomes(mine)
+        shard.handle(FIND_OUTCOMES, range(len(endings)), endings)
+        shard.handle(REPLAY, range(len(mine)), mine)
+        found.append(shard.finish())
+    total = found[0]
+    for other in found[1:]:
+        total.add(other)
+    return total
+
+
+def run(lines: Sequence[bytes], *rulesets: Ruleset, shards: int = 1) -> Backtest:
+    given = rulesets or (OLD,)
+    return backtest(tallied(lines, given, shards), given, ["f"], len(lines), {})
+
+
+def market(seed: int, leads: int = 60, events: int = 600) -> list[bytes]:
+    random = Random(seed)
+    lines = []
+    for number in range(events):
+        lead, day = f"lead-{random.randrange(leads)}", number / 10
+        bant: dict[str, object] = HOT if random.random() < 0.5 else {"bant": {"budget_status": "planned"}}
+        kinds: list[tuple[str, dict[str, object]]] = [
+            ("page_viewed", {"url": random.choice(["/pricing", "/careers"])}),
+            ("trial_started", {}),
+            ("profile_updated", {"employees": random.choice([10, 500]), "country": random.choice(["DE", "FR"])}),
+            ("qualification_updated", bant),
+            ("sales_returned", {}),
+            ("sales_accepted", {}),
+            ("opportunity_won", {}),
+            ("opportunity_lost", {}),
+        ]
+        kind, data = random.choice(kinds)
+        lines.append(event(lead, kind, day - random.choice([0, 0, 0, 9]), **data))
+        if random.random() < 0.1:
+            lines.append(random.choice(lines))
+    return lines
+
+
+def test_a_lead_is_judged_just_before_its_first_outcome_whatever_the_order_of_the_file() -> None:
+    told = [
+        event("a", "qualification_updated", 1, **HOT),
+        event("a", "opportunity_won", 2),
+        event("a", "trial_started", 2),  # at the same instant: not before
+        event("a", "profile_updated", 3, employees=500, country="DE"),
+        event("a", "opportunity_lost", 4),
+    ]
+    for lines in (told, told[::-1], [told[3], told[1], told[0], told[4], told[2]]):
+        result = run(lines)
+        assert result.new.scores.counts == {30: 1}
+        assert result.outcomes is not None
+        assert (result.outcomes.won, result.outcomes.lost) == (1, 0)
+
+
+LEAK = """
+  leak:
+    rules:
+      - {id: leak, when: {days_since.opportunity_won: {gte: 0}}, points: 50}
+"""
+
+
+def test_a_score_never_knows_the_outcome_it_is_measured_against() -> None:
+    lines = []
+    for number in range(20):
+        end = "opportunity_won" if number % 2 else "opportunity_lost"
+        lines += [event(f"l{number}", "page_viewed", number, url="/pricing"), event(f"l{number}", end, number + 1)]
+    outcomes = run(lines, ruleset(SMALL_RULES.replace("scoring:\n", "scoring:" + LEAK))).outcomes
+    assert outcomes is not None
+    assert outcomes.new.auc is not None
+    assert outcomes.new.auc.value == 0.5
+    assert next(rule for rule in outcomes.new.rules if rule.rule == "leak").won == 0
+
+
+def test_a_lead_of_which_nothing_was_known_is_set_apart() -> None:
+    result = run([event("a", "opportunity_won", 1), event("a", "trial_started", 2), event("b", "trial_started", 2)])
+    assert result.outcomes is not None
+    assert (result.outcomes.unjudged, result.outcomes.won) == (1, 0)
+    assert result.input.leads == 2
+    assert sum(result.new.ratings.values()) == 1
+
+
+def test_a_hand_over_counts_once_and_in_its_iso_week() -> None:
+    lines = [
+        event("a", "qualification_updated", 1, **HOT),
+        event("a", "trial_started", 3),  # hot: 30 + 15
+        event("a", "page_viewed", 4, url="/pricing"),
+        event("b", "sales_accepted", 5),  # nobody handed it over
+        event("b", "qualification_updated", 5.5, **HOT),
+        event("b", "trial_started", 6),
+        event("a", "sales_returned", 8),
+        event("a", "profile_updated", 16, employees=500, country="DE"),  # new evidence: 15 points
+    ]
+    result = run(lines)
+    assert [(week.week, week.starts, week.leads) for week in result.new.handovers.weeks] == [
+        ("2026-W02", "2026-01-05", 1),
+        ("2026-W03", "2026-01-12", 0),
+        ("2026-W04", "2026-01-19", 1),
+    ]
+    assert result.new.handovers.total == 2
+    assert result.new.handovers.per_week == pytest.approx(2 / 3)
+
+
+def test_precision_and_recall_go_by_hand_overs_before_the_end() -> None:
+    lines = []
+    for number, (hot, end) in enumerate([(1, "won")] * 3 + [(1, "lost")] + [(0, "won")] * 2 + [(0, "lost")] * 4):
+        lead = f"l{number}"
+        lines.append(event(lead, "qualification_updated", 1, bant=HOT["bant"] if hot else {"need": "useful"}))
+        lines += [event(lead, "trial_started", 2), event(lead, f"opportunity_{end}", 3)]
+        if not hot:  # would be handed over, but after the end
+            lines.append(event(lead, "qualification_updated", 4, **HOT))
+    outcomes = run(lines).outcomes
+    assert outcomes is not None
+    sales = outcomes.new.sales
+    assert (sales.handed_over, sales.won, sales.precision, sales.recall) == (4, 3, 0.75, 0.6)
+    by_rating = {row.rating: row for row in outcomes.new.conversion}
+    assert (by_rating[Rating.HOT].leads, by_rating[Rating.HOT].rate) == (4, 0.75)
+    assert by_rating[Rating.HOT].lift == pytest.approx(0.75 / 0.5)
+    assert by_rating[Rating.WARM].rate is None
+    rule = next(rule for rule in outcomes.new.rules if rule.rule == "budget-approved")
+    assert (rule.won, rule.lost, rule.won_share, rule.lost_share, rule.rate) == (3, 1, 0.6, 0.2, 0.75)
+    assert rule.lift == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_figures_are_those_of_the_plain_fold(seed: int) -> None:
+    """Against the simplest thing that could be written: everything in memory, lead by lead."""
+    lines = market(seed)
+    activities = [parse_line(line, NOW) for line in lines]
+    ends: dict[str, tuple[int, str, str, str]] = {}
+    for each in activities:
+        if each.type in ("lead.opportunity_won", "lead.opportunity_lost"):
+            end = (each.time, each.id, each.source, each.type.rpartition("_")[2])
+            ends[each.lead_id] = min(end, ends.get(each.lead_id, end))
+    found, ratings = Counter[int](), Counter[Rating]()
+    by_end, handed = Counter[tuple[str, int]](), Counter[tuple[str, bool]]()
+    for lead_id in {each.lead_id for each in activities}:
+        lead, was_handed = Lead(lead_id), False
+        total = 0
+        for each in activities:
+            if each.lead_id == lead_id and (lead_id not in ends or each.time < ends[lead_id][0]):
+                result = assess(lead, each, OLD)
+                lead = result.lead
+                said = result.decision
+                total = total if result.evaluation is None else result.evaluation.scored.score.total
+                if said is not None and said.route is Route.SALES and lead.value("lifecycle.status") != "accepted":
+                    was_handed |= said.previous is None or said.previous.route is not Route.SALES
+        if lead.published is None:
+            continue
+        found[total] += 1
+        ratings[lead.published.rating] += 1
+        if lead_id in ends:
+            by_end[ends[lead_id][3], total] += 1
+            handed[ends[lead_id][3], was_handed] += 1
+    side = tallied(lines, [OLD]).sides[0]
+    assert side.scores == found
+    assert side.ratings == ratings
+    assert side.outcome_scores == by_end
+    assert side.outcome_sales == handed
+
+
+@pytest.mark.parametrize("shards", [2, 5])
+def test_the_result_does_not_depend_on_how_leads_are_divided(shards: int) -> None:
+    lines = market(7)
+    assert run(lines, NEW, OLD, shards=shards) == run(lines, NEW, OLD)
+
+
+def test_repeated_activities_change_nothing_but_their_count() -> None:
+    lines = [line for line in market(8) if b"sales_" not in line and b"opportunity" not in line]
+    once, twice = run(lines, NEW, OLD), run([each for line in lines for each in (line, line)], NEW, OLD)
+    assert twice.changes == once.changes
+    assert (twice.new, twice.old) == (once.new, once.old)
+    assert twice.input.activities == 2 * once.input.activities
+
+
+def test_the_two_rulesets_side_by_side() -> None:
+    lines = [
+        event("same", "page_viewed", 1, url="/pricing"),
+        event("moves", "qualification_updated", 1, bant={"budget_status": "approved"}),
+        event("moves", "profile_updated", 2, country="DE"),
+    ]
+    changes = run(lines, NEW, OLD).changes
+    assert changes is not None
+    assert changes.ratings.counts["warm"] == {"cold": 0, "warm": 0, "hot": 1}
+    assert (changes.ratings.changed, changes.ratings.share) == (1, 0.5)
+    assert changes.routes.counts["nurture"] == {"discard": 0, "nurture": 1, "sales": 1}
+    assert changes.scores == {0: 1, 15: 1}
+    (rule,) = changes.rules
+    assert (rule.rule, rule.reason) == ("budget-approved", "Budget is approved")
+    assert (rule.leads, rule.points, rule.usual) == (1, 15, 15)
+    (mover,) = changes.movers
+    assert (mover.lead_id, mover.old.score, mover.new.score, mover.steps) == ("moves", 25, 40, 1)
+    assert [(each.rule, each.old, each.new) for each in mover.rules] == [("budget-approved", 20, 35)]
+
+
+def test_the_points_of_a_mover_add_up_to_its_scores() -> None:
+    capped = ruleset(SMALL_RULES.replace("max: 15", "max: 7"))
+    movers = tallied(market(9), [capped, OLD]).movers
+    assert any(rule == "cap" for mover in movers for _, rule, _ in mover.new.points)
+    for mover in movers:
+        for verdict in (mover.old, mover.new):
+            assert sum(points for _, _, points in verdict.points) == verdict.score
+
+
+def test_those_that_move_most_come_first_in_any_order() -> None:
+    def mover(lead: str, score: int, rating: Rating) -> Mover:
+        return Mover(lead, Verdict(0, Rating.COLD, Route.NURTURE, ()), Verdict(score, rating, Route.NURTURE, ()))
+
+    best, worse = mover("d", 5, Rating.HOT), mover("c", -90, Rating.WARM)
+    ranked = [best, worse, mover("b", 90, Rating.COLD), mover("e", -90, Rating.COLD)]
+    many = ranked + [mover(f"z{number}", 1, Rating.COLD) for number in range(50)]
+    assert most(many[::-1])[:4] == ranked
+    assert len(most(many)) == 20
+
+
+@given(
+    st.dictionaries(st.integers(-5, 5), st.integers(1, 6), max_size=6),
+    st.dictionaries(st.integers(-5, 5), st.integers(1, 6), max_size=6),
+)
+def test_auc_is_the_share_of_pairs_that_are_in_the_right_order(won: dict[int, int], lost: dict[int, int]) -> None:
+    winners = [score for score, count in won.items() for _ in range(count)]
+    losers = [score for score, count in lost.items() for _ in range(count)]
+    found = auc(won, lost)
+    if not winners or not losers:
+        assert found is None
+        return
+    right = sum(1 if w > x else 0.5 if w == x else 0 for w, x in product(winners, losers))
+    assert found is not None
+    assert found.value == pytest.approx(right / (len(winners) * len(losers)), abs=1e-12)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_the_interval_of_the_auc_is_that_of_the_paper() -> None:
+    # Hanley and McNeil 1982, table I: ratings of 51 abnormal and 58 normal images; area 0.893, standard error 0.032.
+    abnormal, normal = {1: 3, 2: 2, 3: 2, 4: 11, 5: 33}, {1: 33, 2: 6, 3: 6, 4: 11, 5: 2}
+    found = auc(abnormal, normal)
+    assert found is not None
+    assert found.value == pytest.approx(0.893, abs=5e-4)
+    assert (found.high - found.value) / 1.96 == pytest.approx(0.032, abs=5e-4)
+
+
+@given(st.dictionaries(st.integers(-100, 100), st.integers(1, 5), min_size=1, max_size=8))
+def test_the_middle_of_the_scores(counts: dict[int, int]) -> None:
+    listed = sorted(score for score, count in counts.items() for _ in range(count))
+    found = scores(counts)
+    middle = (listed[(len(listed) - 1) // 2] + listed[len(listed) // 2]) / 2
+    assert (found.lowest, found.median, found.highest) == (listed[0], middle, listed[-1])
+    assert found.mean == pytest.approx(sum(listed) / len(listed))
+
+
+def test_weeks_without_a_hand_over_are_listed_but_not_centuries_of_them() -> None:
+    assert between([(2020, 52), (2021, 1)]) == [(2020, 52), (2020, 53), (2021, 1)]
+    assert between([(1, 1), (2026, 1)]) == [(1, 1), (2026, 1)]
+    assert between([]) == []
+
+
+def test_lines_that_may_be_outcomes_hold_all_that_are() -> None:
+    plain = event("a", "opportunity_won", 1)
+    escaped = plain.replace(b"lead.opportunity_won", b"lead.opp\\u006frtunity\\u005fwon")
+    split = plain.replace(b"opportunity_", b"\\u006fpportunity\\u005F")
+    other = event("ä", "page_viewed", 1, url="/ö")
+    assert b"\\u00e4" in other
+    assert may_be_outcomes([plain, escaped, split, other]) == [plain, escaped, split]
+    for line in (escaped, split):
+        assert parse_line(line, NOW).type == "lead.opportunity_won"
+
+
+def test_a_shelf_gives_back_what_was_put_last_however_small_it_is() -> None:
+    random = Random(3)
+    activities = [parse_line(line, NOW) for line in market(4, leads=30)]
+    plain: dict[str, Lead] = {}
+    for room in (1, 7, 30, 1000):
+        small = LeadShelf(encode_lead, decode_lead, room)
+        plain.clear()
+        for each in activities:
+            lead = small.get(each.lead_id) or Lead(each.lead_id)
+            assert lead == plain.get(each.lead_id, Lead(each.lead_id))
+            after = assess(lead, each, OLD).lead
+            if after is not lead or random.random() < 0.5:
+                small.put(after)
+                plain[after.id] = after
+        assert small.ids() == plain.keys()
+        assert {lead_id: small.get(lead_id) for lead_id in small.ids()} == plain
+
+
+def deals(*kinds: tuple[str, int]) -> list[bytes]:
+    """Leads of some kinds: `planned` is hot with the new rules only, `approved` with both, `small` with neither."""
+    lines = []
+    number = 0
+    for kind, count in kinds:
+        what, _, end = kind.partition(" ")
+        for _ in range(count):
+            lead, number = f"{kind}{number}", number + 1
+            bant: dict[str, object] = {"budget_status": "none"}
+            if what != "small":
+                bant = {"budget_status": "approved", "authority": "decision_maker" if what == "approved" else "user"}
+            lines += [event(lead, "qualification_updated", 1, bant=bant), event(lead, "trial_started", 2)]
+            lines += [event(lead, f"opportunity_{end}", 3)] if end else []
+    return lines
+
+
+NOT_TODAY = "would be missed that sales gets today."
+
+
+@pytest.mark.parametrize(
+    ("lines", "rulesets", "expected"),
+    [
+        (deals(("approved", 12), ("planned", 8)), (OLD, NEW), "Sales would get 12 leads a week instead of 20."),
+        (deals(("approved", 1), ("small", 3)), (OLD,), "Sales would get 1 lead a week."),
+        (deals(("approved won", 2), ("planned won", 3)), (OLD, NEW), f"3 of 5 won deals {NOT_TODAY}"),
+        (
+            deals(("approved won", 2), ("planned won", 3)),
+            (NEW, OLD),
+            "3 would be found that sales does not get today.",
+        ),
+        (deals(("approved won", 1), ("planned lost", 3)), (OLD, NEW), f"Of 1 won deal, none {NOT_TODAY}"),
+        (
+            deals(("approved won", 1), ("small won", 1)),
+            (OLD,),
+            "1 of 2 won deals would have been handed over before the end.",
+        ),
+        (
+            deals(("approved won", 3), ("approved lost", 1)),
+            (OLD,),
+            "Of the leads handed over, 75% were won; of all leads with an outcome, 75%.",
+        ),
+        (
+            deals(("approved won", 1), ("small lost", 1)),
+            (OLD,),
+            "Only 1 won deal and 1 lost deal are known: read what is said about deals as a hint.",
+        ),
+        (
+            deals(("planned", 1), ("approved", 3)),
+            (NEW, OLD),
+            "1 of 4 leads (25%) would get another rating, 1 (25%) another route.",
+        ),
+        (deals(("approved", 2)), (OLD, OLD), f"The two rulesets are the same (revision {OLD.revision[:12]})."),
+        (deals(("small", 2)), (NEW, OLD), "No lead is judged differently: the same scores, ratings and routes."),
+        ([], (OLD,), "No lead was found in the input."),
+    ],
+)
+def test_the_answer_in_words(lines: list[bytes], rulesets: tuple[Ruleset, ...], expected: str) -> None:
+    assert expected in run(lines, *rulesets).headline

@@ -1,0 +1,186 @@
+"""`scorer backtest` and the inputs of `scorer score`, as the shell sees them."""
+
+import gzip
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars
+import pytest
+
+from scorer.demo.market import write_jsonl
+from tests.factory import SMALL_RULES
+from tests.unit.test_cli import scorer
+
+NEW_RULES = SMALL_RULES.replace("hot: 40", "hot: 30")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rulesets, and a market with a few broken lines in it."""
+    folder = tmp_path_factory.mktemp("backtest")
+    for name, text in (("old", SMALL_RULES), ("new", NEW_RULES)):
+        (folder / name).mkdir()
+        (folder / name / "rules.yaml").write_text(text)
+    write_jsonl(folder / "market.jsonl", 5, 80, datetime(2024, 1, 1, tzinfo=UTC), 1500)
+    return folder
+
+
+def backtest(folder: Path, *args: str, status: int = 0) -> dict[str, Any]:
+    rules = ("--rules", str(folder / "new"), "--against", str(folder / "old"))
+    done = scorer("backtest", *rules, "--format", "json", *args)
+    assert done.returncode == status, done.stderr.decode()
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_every_way_to_give_the_same_activities_gives_the_same_result(folder: Path) -> None:
+    market = folder / "market.jsonl"
+    lines = market.read_bytes().splitlines(keepends=True)
+    packed, first, second = folder / "market.gz", folder / "1.jsonl", folder / "2.jsonl"
+    packed.write_bytes(gzip.compress(market.read_bytes()))
+    first.write_bytes(b"".join(lines[:700]))
+    second.write_bytes(b"".join(lines[700:]))
+    ways: Sequence[Sequence[str]] = (
+        ("--input", str(market), "--workers", "1"),
+        ("--input", str(packed), "--workers", "2"),
+        ("--input", str(first), str(second), "--workers", "2"),
+    )
+    found = [backtest(folder, *way) for way in ways]
+    for each in found:
+        del each["input"]["files"]
+    assert found[1:] == found[:1] * 2
+    result = found[0]
+    assert result["input"]["lines"] == 1500
+    assert result["input"]["activities"] + sum(result["input"]["rejected"].values()) == 1500
+    assert result["changes"]["ratings"]["changed"] > 0
+    assert result["outcomes"]["won"] > 0
+
+
+def test_stdin_is_read_like_a_file(folder: Path) -> None:
+    content = (folder / "market.jsonl").read_bytes()
+    rules = ("--rules", str(folder / "new"))
+    piped = scorer("backtest", *rules, "--format", "json", "--workers", "1", stdin=content)
+    named = scorer("backtest", *rules, "--format", "json", "--workers", "1", "--input", str(folder / "market.jsonl"))
+    ours, theirs = json.loads(piped.stdout), json.loads(named.stdout)
+    assert ours["input"].pop("files") == ["<stdin>"]
+    del theirs["input"]["files"]
+    assert ours == theirs
+    assert ours["old"] is ours["changes"] is None
+
+
+def test_rejected_lines_are_counted_named_and_kept(folder: Path, tmp_path: Path) -> None:
+    source, rejects = tmp_path / "in.jsonl", tmp_path / "rejects.jsonl"
+    good = (folder / "market.jsonl").read_bytes().splitlines()[0]
+    bad = [b"{broken %d" % number for number in range(24)] + [b"\xff\xfe"]
+    source.write_bytes(b"\n".join([good, *bad]))
+    rules = ("--rules", str(folder / "old"), "--workers", "2")
+    done = scorer("backtest", *rules, "--input", str(source), "--rejects", str(rejects))
+    assert done.returncode == 0
+    said = done.stderr.decode().splitlines()
+    assert said[0].startswith(f"{source}:2: not_json: ")
+    assert said[19].startswith(f"{source}:21: not_json: ")
+    assert said[20:] == [f"… and 5 more; all of them are in {rejects}"]
+    assert "25 of 26 lines rejected" in done.stdout.decode()
+    kept = [json.loads(line) for line in rejects.read_bytes().splitlines()]
+    assert [each["line"] for each in kept] == list(range(2, 27))
+    assert kept[0]["value"].encode() == bad[0]
+    assert (kept[-1]["reason"], kept[-1]["value_base64"]) == ("not_utf8", "//4=")
+
+
+@pytest.mark.parametrize("content", [b"", b"{broken\n"])
+def test_nothing_readable_is_no_success(folder: Path, tmp_path: Path, content: bytes) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_bytes(content)
+    done = scorer("backtest", "--rules", str(folder / "old"), "--input", str(source), "--workers", "1")
+    assert done.returncode == 3
+    assert done.stdout.decode().startswith("No lead was found in the input.")
+    assert done.stderr.decode().splitlines()[-1] == f"error: there is no activity in {source}"
+
+
+def test_wrong_usage_is_named_before_any_work(folder: Path, tmp_path: Path) -> None:
+    market, rules = str(folder / "market.jsonl"), ("--rules", str(folder / "old"))
+    none = str(tmp_path / "none.jsonl")
+    cases = [
+        (("--input", market, none), 2, f"error: {none}: No such file or directory"),
+        (("--input", market, "--report", market), 2, f"error: {market}: is the input as well"),
+        (("--input", market, "--report", "/nowhere/r.html"), 2, "error: /nowhere/r.html: No such file"),
+        (("--input", market, "--against", none), 1, f"{none}:1:1: error: there is no such file"),
+    ]
+    for args, status, message in cases:
+        done = scorer("backtest", *rules, *args)
+        assert (done.returncode, done.stdout) == (status, b"")
+        assert done.stderr.decode().startswith(message)
+
+
+def test_the_terminal_shows_what_the_json_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    args = ("--input", str(folder / "market.jsonl"), "--workers", "1")
+    rules = ("--rules", str(folder / "new"), "--against", str(folder / "old"))
+    text = scorer("backtest", *rules, *args).stdout.decode()
+    result = backtest(folder, *args)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    flat = " ".join(text.split())
+    for sentence in result["headline"]:
+        assert sentence in flat
+    assert f"{result['changes']['ratings']['changed']:,} of {sum(result['new']['ratings'].values()):,} change" in flat
+    for mover in result["changes"]["movers"][:10]:
+        assert mover["lead_id"] in text
+    assert f"{result['outcomes']['new']['auc']['value']:.3f}" in text
+
+
+def test_score_gives_the_same_bytes_for_any_number_of_workers_and_any_format(folder: Path, tmp_path: Path) -> None:
+    market, rules = folder / "market.jsonl", ("--rules", str(folder / "old"))
+    one = scorer("score", *rules, "--input", str(market))
+    assert one.returncode == 3
+    assert len(one.stdout.splitlines()) > 150
+    many = scorer("score", *rules, "--input", str(market), "--workers", "3")
+    assert (many.returncode, many.stdout) == (3, one.stdout)
+    assert places(many.stderr) == places(one.stderr)
+    rows = []
+    for line in market.read_bytes().splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        columns = ("id", "source", "type", "time", "subject")
+        rows.append({name: event.get(name) for name in columns} | {"data": json.dumps(event.get("data"))})
+    table, text = tmp_path / "market.parquet", tmp_path / "same.jsonl"
+    polars.DataFrame(rows, infer_schema_length=None).write_parquet(table)
+    events = ({"specversion": "1.0", **row, "data": json.loads(row["data"])} for row in rows)
+    text.write_text("".join(json.dumps(event) + "\n" for event in events))
+    runs = [scorer("score", *rules, "--input", str(file)) for file in (table, text)]
+    assert runs[0].stdout == runs[1].stdout
+    assert places(runs[0].stderr.replace(str(table).encode(), str(text).encode())) == places(runs[1].stderr)
+
+
+def places(errors: bytes) -> list[list[str]]:
+    """File, line and reason; what follows may name the time of the run."""
+    return [line.split(": ")[:2] for line in errors.decode().splitlines()]
+
+
+def test_an_output_is_not_two_things(folder: Path, tmp_path: Path) -> None:
+    both = str(tmp_path / "both")
+    done = scorer("score", "--input", str(folder / "market.jsonl"), "--output", both, "--rejects", both)
+    assert done.returncode == 2
+    assert done.stderr.decode() == f"error: {both}: decisions and rejected lines need two files\n"
+    assert not os.path.lexists(both)
+
+
+def test_a_report_is_written_and_an_older_one_replaced_only_by_it(folder: Path, tmp_path: Path) -> None:
+    report, broken = tmp_path / "report.html", tmp_path / "broken.gz"
+    report.write_text("an older report, " * 100_000)
+    broken.write_bytes(gzip.compress((folder / "market.jsonl").read_bytes())[:-50])
+    rules = ("--rules", str(folder / "old"), "--workers", "1", "--report", str(report))
+    done = scorer("backtest", *rules, "--input", str(broken))
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"error: {broken}: damaged gzip file after line ")
+    assert report.read_text().startswith("an older report")
+    assert scorer("backtest", *rules, "--input", str(folder / "market.jsonl")).returncode == 0
+    page = report.read_text()
+    assert page.rstrip().endswith("</html>")
+    assert "an older report" not in page
