@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import IO, Any
@@ -87,9 +88,15 @@ def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]]) -> int:
     return _fill(bootstrap, ((INPUT, partition_of(lead), lead, value, HEADERS) for lead, value in events))
 
 
+@cache
+def sample_states() -> list[bytes]:
+    """States of leads with a history each."""
+    return [encode_lead(lead) for lead in histories()]
+
+
 def fill_states(bootstrap: str, leads: int) -> None:
     """Write a state with a history for each lead."""
-    states = [encode_lead(lead) for lead in histories()]
+    states = sample_states()
     names = map(lead_name, range(leads))
     # Without the header that names an input offset: these states come from before the topic.
     _fill(bootstrap, ((STATE, partition_of(n), n, s, []) for n, s in zip(names, cycle(states), strict=False)))
@@ -183,6 +190,22 @@ def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
     python = str(STREAMS_PYTHON) if name in ("quix", "faust_app") else sys.executable
     script = str(ROOT / "benchmarks" / "peers" / f"{name}.py")
     return Worker([python, script, bootstrap, str(folder)], {}, cores)
+
+
+def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
+    """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerFailed`."""
+    worker_core, broker_core = cores()
+    with broker(broker_core) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        if name == "ours":
+            fill_states(running.bootstrap, leads)
+        total = fill_input(running.bootstrap, events)
+        made = {worker_core}
+        worker = ours(running.bootstrap, made) if name == "ours" else peer(name, running.bootstrap, made, Path(folder))
+        with worker:
+            run = watch(running.bootstrap, [worker], running.pid, total)
+        if dead := committed_outputs(running.bootstrap, DEAD):
+            raise WorkerFailed(f"{dead} of the activities were taken for broken")
+        return run
 
 
 def watch(bootstrap: str, workers: Sequence[Worker], broker_pid: int, total: int) -> Run:

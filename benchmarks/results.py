@@ -90,11 +90,15 @@ class Result:
 
     def finish(self) -> None:
         """Print it and write it."""
+        self.show()
+        Console().print(f"written: {self.save()}", style="dim", highlight=False)
+
+    def show(self) -> None:
+        """Print it."""
         console = Console() if Console().is_terminal else Console(width=118)
         console.print(self._table())
         for line in (*map(str, self.targets), *self.notes):
             console.print(line, highlight=False)
-        console.print(f"written: {self.save()}", style="dim", highlight=False)
 
     def _table(self) -> Table:
         table = Table(title=self.title, title_justify="left", caption=options_text(self.options))

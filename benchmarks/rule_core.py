@@ -28,6 +28,7 @@ SIZES = (20, 50, 100, 200)
 CHANGED = "ours, a fact changed"
 REMEMBERED = "ours, facts unchanged"
 FRESH = "ours, fresh engine"
+PLAIN = "durable_rules, plain"
 
 
 def over(items: Sequence[Any], call: Callable[[Any], object]) -> Callable[[int], None]:
@@ -87,9 +88,6 @@ def engines(result: Result, count: int, rounds: int) -> None:
             for ours in (REMEMBERED, CHANGED):
                 measured = ratio(times[name], times[ours]).median
                 result.targets.append(Target(f"{name} / {ours}", bound, measured))
-
-
-PLAIN = "durable_rules, plain"
 
 
 def growth(result: Result, count: int, rounds: int) -> None:

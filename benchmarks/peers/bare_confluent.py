@@ -1,6 +1,6 @@
 """The same as `bare_aiokafka.py` on confluent-kafka, that is librdkafka in C.
 
-    python benchmarks/peers/bare_confluent.py localhost:9092
+python benchmarks/peers/bare_confluent.py localhost:9092
 """
 
 import sys
