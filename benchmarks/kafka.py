@@ -37,7 +37,7 @@ _POLL = 0.1
 _STALLED = 90.0
 
 
-class WorkerFailed(Exception):
+class WorkerError(Exception):
     """A worker ended or stood still; the message has its last words."""
 
 
@@ -116,7 +116,7 @@ def _fill(bootstrap: str, records: Iterable[tuple[str, int, str, bytes, Any]]) -
                 producer.poll(0.1)
         count += 1
     if left := producer.flush(300):
-        raise WorkerFailed(f"the broker did not take {left} of {count} records")
+        raise WorkerError(f"the broker did not take {left} of {count} records")
     return count
 
 
@@ -141,16 +141,16 @@ class Worker:
         with contextlib.suppress(psutil.NoSuchProcess):
             times = self._seen.cpu_times()
             return float(times.user + times.system)
-        raise WorkerFailed(f"the worker ended: {self.last_words()}")
+        raise WorkerError(f"the worker ended: {self.last_words()}")
 
     def rss(self) -> int:
         """Resident bytes now."""
         return int(self._seen.memory_info().rss)
 
     def check(self) -> None:
-        """Raise `WorkerFailed` where it has ended."""
+        """Raise `WorkerError` where it has ended."""
         if self._process.poll() is not None:
-            raise WorkerFailed(f"the worker ended with status {self._process.returncode}: {self.last_words()}")
+            raise WorkerError(f"the worker ended with status {self._process.returncode}: {self.last_words()}")
 
     def last_words(self) -> str:
         """The end of its log."""
@@ -193,7 +193,7 @@ def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
 
 
 def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
-    """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerFailed`."""
+    """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerError`."""
     worker_core, broker_core = cores()
     with broker(broker_core) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         if name == "ours":
@@ -204,12 +204,12 @@ def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
         with worker:
             run = watch(running.bootstrap, [worker], running.pid, total)
         if dead := committed_outputs(running.bootstrap, DEAD):
-            raise WorkerFailed(f"{dead} of the activities were taken for broken")
+            raise WorkerError(f"{dead} of the activities were taken for broken")
         return run
 
 
 def watch(bootstrap: str, workers: Sequence[Worker], broker_pid: int, total: int) -> Run:
-    """Wait until everything is committed; count from the first commit to the last. Raises `WorkerFailed`."""
+    """Wait until everything is committed; count from the first commit to the last. Raises `WorkerError`."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, "enable.auto.commit": False, **_QUIET})
     partitions = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
     broker = psutil.Process(broker_pid)
@@ -237,10 +237,10 @@ def watch(bootstrap: str, workers: Sequence[Worker], broker_pid: int, total: int
                     rss = sum(worker.rss() for worker in workers)
                     return Run(committed - count, now - began, cpu - cpu_before, broker_cpu - broker_before, rss)
             if first is not None and first[0] >= total:
-                raise WorkerFailed("everything was committed at once; too few activities to measure")
+                raise WorkerError("everything was committed at once; too few activities to measure")
             if now - moved > _STALLED:
                 words = workers[0].last_words()
-                raise WorkerFailed(f"{committed} of {total} committed, nothing new for {_STALLED:.0f} s: {words}")
+                raise WorkerError(f"{committed} of {total} committed, nothing new for {_STALLED:.0f} s: {words}")
             time.sleep(_POLL)
     finally:
         consumer.close()

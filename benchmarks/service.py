@@ -10,7 +10,7 @@ first commit to the last, as the broker sees it. The runs take turns.
 import argparse
 import statistics
 
-from benchmarks.kafka import STREAMS_PYTHON, Run, WorkerFailed, one_run
+from benchmarks.kafka import STREAMS_PYTHON, Run, WorkerError, one_run
 from benchmarks.measuring import Spread, progress, ratio
 from benchmarks.results import Figure, Result, Target
 from benchmarks.traffic import traffic
@@ -56,7 +56,7 @@ def main() -> None:
         for name, size in list(runs):
             try:
                 run = one_run(name, events[size], size)
-            except WorkerFailed as error:
+            except WorkerError as error:
                 if name == "ours":
                     raise SystemExit(f"ours: {error}") from None
                 result.notes.append(f"{NAMES[name]} did not do it: {error}")

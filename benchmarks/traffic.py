@@ -16,6 +16,7 @@ from scorer.assessment import assess
 from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
 from scorer.domain.lead import Lead
 from scorer.rules.engine import default_engine
+from scorer.rules.ruleset import Ruleset
 from scorer.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 
@@ -122,9 +123,9 @@ def traffic(count: int, leads: int, seed: int = 1) -> Iterator[tuple[str, bytes]
         yield lead_id, _event(random, f"t{number:09}", lead_id, start + number * step)
 
 
-def histories(sample: int = _SAMPLE, seed: int = 2) -> list[Lead]:
+def histories(sample: int = _SAMPLE, seed: int = 2, ruleset: Ruleset | None = None) -> list[Lead]:
     """Leads after a history each. A large number of leads is made by using these over and over."""
-    ruleset = load_ruleset(RULES, default_engine())
+    ruleset = ruleset or load_ruleset(RULES, default_engine())
     found = []
     for number in range(sample):
         random = Random(f"{seed}-{number}")
