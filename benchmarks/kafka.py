@@ -247,7 +247,7 @@ def watch(bootstrap: str, workers: Sequence[Worker], broker_pid: int, total: int
 
 
 def committed_outputs(bootstrap: str, topic: str = OUTPUT) -> int:
-    """How many records there are in a topic (control records of transactions count too where the broker counts them)."""
+    """How many records there are in a topic, with the marks of transactions where the broker counts them."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "count", **_QUIET})
     try:
         marks = (consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10) for n in range(PARTITIONS))
