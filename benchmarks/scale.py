@@ -56,7 +56,7 @@ def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker]) -> None:
 def partitions(port: int) -> int:
     """How many partitions a worker processes."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
             for line in answer.read().decode().splitlines():
                 if line.startswith('scorer_partitions{state="running"}'):
                     return int(float(line.rpartition(" ")[2]))
@@ -96,7 +96,7 @@ def main() -> None:
     dearer = ratio([each.cpu for each in runs[4]], [each.cpu for each in runs[1]]).median
     result.targets.append(Target("CPU an activity: 4 workers / 1", 1.1, dearer, at_least=False))
     result.notes.append(
-        "Each worker owns its partitions and talks to no other: on cores of its own each adds its own rate."
+        "Each worker owns its partitions and talks to no other: with cores of their own their rates add up."
     )
     result.finish()
 
