@@ -99,6 +99,7 @@ def main() -> None:
     """Draw, print or write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown, draw nothing")
+    parser.add_argument("--picture", action="store_true", help="draw only")
     parser.add_argument("--write", action="store_true", help="put the tables into the documents")
     options = parser.parse_args()
     found = results()
@@ -112,7 +113,7 @@ def main() -> None:
     if options.markdown or options.write:
         sys.stdout.write(text)
         return
-    for result in found:
+    for result in found if not options.picture else ():
         result.show()
     for path in picture(found):
         sys.stdout.write(f"{path}\n")
