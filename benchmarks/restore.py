@@ -175,17 +175,21 @@ def main() -> None:
     shown = {"leads": ", ".join(f"{each:,}" for each in sizes), "rounds": options.rounds, "activities each": ACTIVITIES}
     result = Result("restore", "Restoring a partition's state, and memory", "time / bare reader", shown)
     result.figures.append(Figure("state of a lead", size, "bytes", group="size"))
+    grown: dict[int, float] = {}
     for leads in sizes:
         runs = take(leads, states, options)
         slower = ratio([run["rate"] for run in runs["bare"]], [run["rate"] for run in runs["ours"]])
         rate = statistics.median(run["rate"] for run in runs["ours"])
         per_lead = spread([run["rss"] / run["records"] for run in runs["ours"]])
+        grown[leads] = statistics.median(run["rss"] for run in runs["ours"])
         group = f"{leads:,} leads"
         result.figures.append(Figure.of("restore", rate, "records/s", slower, group))
         result.figures.append(Figure("memory (RSS) of a lead", per_lead.median, "bytes", group=group))
-    result.notes.append(
-        "RSS after a garbage collection: the local broker answers a fetch with the whole topic at once."
-    )
+    if len(sizes) > 1:
+        few, many = sizes[0], sizes[-1]
+        each = (grown[many] - grown[few]) / (many - few)
+        result.figures.append(Figure("memory (RSS) of each further lead", each, "bytes", group=f"{few:,} to {many:,}"))
+    result.notes.append("RSS after a garbage collection, for the broker answers a fetch with the whole topic at once.")
     result.finish()
 
 
