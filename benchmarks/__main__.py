@@ -23,7 +23,6 @@ QUICK = {
 USUAL: dict[str, str] = dict.fromkeys(QUICK, "")
 FULL = {
     **USUAL,
-    "service": "--large 1000000",
     "restore": "--leads 10000 --leads 100000 --leads 1000000",
     "offline": "--activities 1000000 --rounds 3",
 }
@@ -37,7 +36,10 @@ def main() -> None:
     size.add_argument("--full", action="store_const", dest="sizes", const=FULL)
     options = parser.parse_args()
     failed = []
-    for part, arguments in options.sizes.items():
+    runs = list(options.sizes.items())
+    if options.sizes is FULL:
+        runs.append(("service", "--large 1000000 --rounds 2"))
+    for part, arguments in runs:
         progress(f"{part} {arguments}")
         command = [sys.executable, "-m", f"benchmarks.{part}", *arguments.split()]
         if subprocess.run(command, cwd=ROOT).returncode:
