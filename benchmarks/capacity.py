@@ -48,7 +48,7 @@ class Parts:
         by_part = {each.part: each for each in results}
         cpu = next(f.absolute for f in by_part["service"].figures if f.name == "ours" and f.unit == "µs")
         restore = by_part["restore"].figures
-        memory = [f.absolute for f in restore if f.name.startswith("memory")]
+        memory = [f.absolute for f in restore if f.name == "memory (RSS) of a lead"]
         rates = [f.absolute for f in restore if f.name == "restore"]
         return cls(cpu=cpu / 1e6, memory=memory[-1], restore=rates[-1], **sizes())
 
@@ -105,7 +105,7 @@ def markdown(results: Sequence[Result]) -> str:
         ("decisions for an activity", f"{parts.decisions:.2f}"),
         ("a state, with its key", f"{parts.state:.0f} bytes"),
         ("states written for an activity, at most", f"{parts.states:.2f}"),
-        ("memory for each further lead (`benchmarks.restore`)", f"{parts.memory:.0f} bytes"),
+        ("memory for a lead (`benchmarks.restore`, largest size)", f"{parts.memory:.0f} bytes"),
         ("restoring, one partition (`benchmarks.restore`)", f"{parts.restore:,.0f} leads/s"),
     ]
     lines = ["| Measured | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in measured), ""]

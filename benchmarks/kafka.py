@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.measuring import progress
 from benchmarks.traffic import HEADERS, PARTITIONS, histories, lead_name, partition_of
-from scorer.demo.broker import EmbeddedBroker
+from scorer.demo.broker import EmbeddedBroker, free_port
 from scorer.stream.codec import encode_lead
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,7 @@ GROUP = "bench"
 _QUIET = {"log_level": 0}
 _POLL = 0.1
 _STALLED = 240.0
+_READY = 300.0
 
 
 class WorkerError(Exception):
@@ -192,24 +194,56 @@ def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
     return Worker([python, script, bootstrap, str(folder)], {}, cores)
 
 
-def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
-    """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerError`."""
+def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int, *, restored: bool = False) -> Run:
+    """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerError`.
+
+    The input is there before the worker starts; with `restored`, ours has all states in memory before there is input,
+    for otherwise one partition is restored while another is at work, and that would be counted.
+    """
     worker_core, broker_core = cores()
     with broker(broker_core) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         if name == "ours":
             fill_states(running.bootstrap, leads)
-        total = fill_input(running.bootstrap, events)
-        made = {worker_core}
+        total = 0 if restored else fill_input(running.bootstrap, events)
+        made, port = {worker_core}, free_port()
         if name == "ours":
             # With a million leads in it the local broker is deaf for seconds while it writes its file.
-            worker = ours(running.bootstrap, made, session_timeout_ms="60000")
+            worker = ours(running.bootstrap, made, session_timeout_ms="60000", http_port=str(port))
         else:
             worker = peer(name, running.bootstrap, made, Path(folder))
         with worker:
+            if restored:
+                wait_until_shared([port], [worker])
+                total = fill_input(running.bootstrap, events)
             run = watch(running.bootstrap, [worker], running.pid, total)
         if dead := committed_outputs(running.bootstrap, DEAD):
             raise WorkerError(f"{dead} of the activities were taken for broken")
         return run
+
+
+def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker]) -> None:
+    """Wait until all workers are ready and the partitions are shared out. Raises `WorkerError`."""
+    deadline = time.monotonic() + _READY
+    while time.monotonic() < deadline:
+        for worker in workers:
+            worker.check()
+        held = [partitions(port) for port in ports]
+        if sum(held) == PARTITIONS and min(held) > 0:
+            return
+        time.sleep(0.2)
+    raise WorkerError(f"the partitions were not shared out within {_READY:.0f} s; held: {held}")
+
+
+def partitions(port: int) -> int:
+    """How many partitions a worker processes."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith('scorer_partitions{state="running"}'):
+                    return int(float(line.rpartition(" ")[2]))
+    except OSError:
+        pass
+    return 0
 
 
 def watch(bootstrap: str, workers: Sequence[Worker], broker_pid: int, total: int) -> Run:

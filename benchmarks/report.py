@@ -79,8 +79,9 @@ def picture(found: list[Result]) -> list[Path]:
         panel.axvline(1.0, color="black", lw=0.8)
         if min(ratios) > 0 and max(ratios) / min(ratios) > 20:
             panel.set_xscale("log")
-        for place, value in zip(places, ratios, strict=True):
-            panel.annotate(f" {number(value)}", (value, place), va="center", fontsize=7)
+        for place, value, above in zip(places, ratios, high, strict=True):
+            panel.annotate(f"  {number(value)}", (value + above, place), va="center", fontsize=7)
+        panel.margins(x=0.1)
         panel.set_title(f"{result.title}: {result.heading}", fontsize=8, loc="left")
         panel.tick_params(axis="x", labelsize=7)
     figure.tight_layout()

@@ -8,22 +8,17 @@ and this process, so wall time says little; CPU an activity says what dividing t
 
 import argparse
 import contextlib
-import json
 import os
 import statistics
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 
-from benchmarks.kafka import Run, Worker, WorkerError, broker, fill_input, fill_states, ours, watch
+from benchmarks.kafka import Run, WorkerError, broker, fill_input, fill_states, ours, wait_until_shared, watch
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import Figure, Result, Target
-from benchmarks.traffic import PARTITIONS, traffic
+from benchmarks.traffic import traffic
 from scorer.demo.broker import free_port
 
 WORKERS = (1, 2, 4)
-_READY = 90.0
 
 
 def measure(count: int, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
@@ -38,31 +33,6 @@ def measure(count: int, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
         ]
         wait_until_shared(ports, workers)
         return watch(running.bootstrap, workers, running.pid, fill_input(running.bootstrap, events))
-
-
-def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker]) -> None:
-    """Wait until all workers are ready and the partitions are shared out. Raises `WorkerError`."""
-    deadline = time.monotonic() + _READY
-    while time.monotonic() < deadline:
-        for worker in workers:
-            worker.check()
-        held = [partitions(port) for port in ports]
-        if sum(held) == PARTITIONS and min(held) > 0:
-            return
-        time.sleep(0.2)
-    raise WorkerError(f"the partitions were not shared out within {_READY:.0f} s; held: {held}")
-
-
-def partitions(port: int) -> int:
-    """How many partitions a worker processes."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith('scorer_partitions{state="running"}'):
-                    return int(float(line.rpartition(" ")[2]))
-    except (OSError, urllib.error.URLError, json.JSONDecodeError):
-        pass
-    return 0
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ def take(plan: Sequence[tuple[str, int]], options: argparse.Namespace, result: R
     for number in range(options.rounds):
         for name, size in list(runs):
             try:
-                run = one_run(name, events[size], size)
+                run = one_run(name, events[size], size, restored=bool(options.large))
             except WorkerError as error:
                 if name == "ours":
                     raise SystemExit(f"ours, {size:,} leads: {error}") from None
