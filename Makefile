@@ -38,9 +38,20 @@ lint: install
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-## bench: what is measured, as ratios to something run beside it
-bench: install
-	@$(BIN)/python -m benchmarks.restore
+## bench: what is measured, as ratios to something run beside it (an hour at most; see benchmarks/README.md)
+bench: install .venv/bench .cache/bench-streams/installed
+	@$(BIN)/python -m benchmarks
+
+.venv/bench: requirements-bench.lock .venv/installed
+	@$(BIN)/pip install -q --require-hashes -r requirements-bench.lock
+	@touch $@
+
+# Quix Streams and Faust ask for other versions of our own dependencies.
+.cache/bench-streams/installed: requirements-bench-streams.lock
+	@mkdir -p $(TMPDIR)
+	@test -x .cache/bench-streams/bin/python || $(PYTHON) -m venv .cache/bench-streams
+	@.cache/bench-streams/bin/pip install -q --require-hashes -r requirements-bench-streams.lock
+	@touch $@
 
 ## schemas: write schemas/ anew from the models
 schemas: install
@@ -50,6 +61,10 @@ schemas: install
 lock:
 	uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
+	uv pip compile --group bench -c requirements.lock --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-bench.lock
+	uv pip compile --group bench-streams --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-bench-streams.lock
 	printf 'setuptools\nwheel\n' | uv pip compile - -c requirements.lock --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-build.lock
 

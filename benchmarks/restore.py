@@ -4,11 +4,12 @@ Fills the changelog of one partition with lead states, then restores it with the
 reads the same topic with a bare aiokafka consumer. Each measurement is a process of its own; the two alternate, and
 what counts is the ratio of their medians.
 
-    .venv/bin/python -m benchmarks.restore --leads 100000 --repeats 3
+    .venv/bin/python -m benchmarks.restore --leads 10000 --leads 100000 --rounds 3
 """
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import itertools
 import json
@@ -25,6 +26,8 @@ import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from benchmarks.measuring import progress, ratio, spread
+from benchmarks.results import Figure, Result
 from scorer.assessment import assess
 from scorer.demo.broker import EmbeddedBroker
 from scorer.demo.market import activities
@@ -155,10 +158,10 @@ def measure(reader: str, bootstrap: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure and print a table; the last line is JSON."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--leads", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--leads", type=int, action="append", help="repeatable; default: 10000 and 100000")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bootstrap", help="a broker to use instead of a fresh embedded one")
     parser.add_argument("--read", choices=READERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -167,24 +170,43 @@ def main() -> None:
         return
     states = sample_states()
     size = statistics.mean(map(len, states))
-    sys.stdout.write(f"{len(states)} sample leads with {ACTIVITIES} activities each: {size:.0f} bytes of state\n")
-    with EmbeddedBroker(Path(".cache")) as broker:
-        started = time.perf_counter()
-        asyncio.run(fill(broker.bootstrap, options.leads, states))
-        sys.stdout.write(f"{options.leads:,} states written in {time.perf_counter() - started:.1f} s\n")
-        runs: dict[str, list[dict[str, float]]] = {"bare": [], "ours": []}
-        for _ in range(options.repeats):
+    progress(f"{len(states):,} sample leads with {ACTIVITIES} activities each: {size:.0f} bytes of state")
+    sizes = sorted(options.leads or [10_000, 100_000])
+    shown = {"leads": ", ".join(f"{each:,}" for each in sizes), "rounds": options.rounds, "activities each": ACTIVITIES}
+    result = Result("restore", "Restoring a partition's state, and memory", "time / bare reader", shown)
+    result.figures.append(Figure("state of a lead", size, "bytes", group="size"))
+    grown: dict[int, float] = {}
+    for leads in sizes:
+        runs = take(leads, states, options)
+        slower = ratio([run["rate"] for run in runs["bare"]], [run["rate"] for run in runs["ours"]])
+        rate = statistics.median(run["rate"] for run in runs["ours"])
+        per_lead = spread([run["rss"] / run["records"] for run in runs["ours"]])
+        grown[leads] = statistics.median(run["rss"] for run in runs["ours"])
+        group = f"{leads:,} leads"
+        result.figures.append(Figure.of("restore", rate, "records/s", slower, group))
+        result.figures.append(Figure("memory (RSS) of a lead", per_lead.median, "bytes", group=group))
+    if len(sizes) > 1:
+        few, many = sizes[0], sizes[-1]
+        each = (grown[many] - grown[few]) / (many - few)
+        result.figures.append(Figure("memory (RSS) of each further lead", each, "bytes", group=f"{few:,} to {many:,}"))
+    result.notes.append("RSS after a garbage collection, for the broker answers a fetch with the whole topic at once.")
+    result.finish()
+
+
+def take(leads: int, states: list[bytes], options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
+    """Both readers by turns, on a fresh broker for each number of leads."""
+    runs: dict[str, list[dict[str, float]]] = {"bare": [], "ours": []}
+    with contextlib.ExitStack() as stack:
+        bootstrap = options.bootstrap or stack.enter_context(EmbeddedBroker(Path(".cache"))).bootstrap
+        asyncio.run(fill(bootstrap, leads, states))
+        for number in range(options.rounds):
             for reader, found in runs.items():
-                found.append(measure(reader, broker.bootstrap))
-                sys.stdout.write(f"{reader:5} {found[-1]['rate']:12,.0f} records/s\n")
-                sys.stdout.flush()
-    medians = {reader: statistics.median(run["rate"] for run in found) for reader, found in runs.items()}
-    per_lead = statistics.median(run["rss"] / run["records"] for run in runs["ours"])
-    ratio = medians["ours"] / medians["bare"]
-    sys.stdout.write(f"restore / bare reader: {ratio:.2f}   RSS a lead: {per_lead:.0f} bytes\n")
-    sys.stdout.write(
-        json.dumps({"leads": options.leads, "state": size, "ratio": ratio, "rss_per_lead": per_lead}) + "\n"
-    )
+                found.append(measure(reader, bootstrap))
+                progress(
+                    f"  {leads:,} leads, round {number + 1} of {options.rounds}  {reader}: "
+                    f"{found[-1]['rate']:,.0f} records/s"
+                )
+    return runs
 
 
 if __name__ == "__main__":

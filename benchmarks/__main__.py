@@ -1,0 +1,53 @@
+"""All benchmarks, one after the other, and the report.
+
+.venv/bin/python -m benchmarks            # what these sizes show, about half an hour on two idle cores
+.venv/bin/python -m benchmarks --quick    # whether they run
+.venv/bin/python -m benchmarks --full     # with a million leads and a million activities
+"""
+
+import argparse
+import subprocess
+import sys
+
+from benchmarks.kafka import ROOT
+from benchmarks.measuring import progress
+
+QUICK = {
+    "rule_core": "--leads 500 --rounds 3",
+    "service": "--activities 4000 --leads 1000 --rounds 1",
+    "latency": "--seconds 8 --rounds 1",
+    "scale": "--activities 4000 --leads 1000 --rounds 1",
+    "restore": "--leads 10000 --rounds 1",
+    "offline": "--activities 10000 --rounds 1",
+}
+USUAL: dict[str, str] = dict.fromkeys(QUICK, "")
+FULL = {
+    **USUAL,
+    "restore": "--leads 10000 --leads 100000 --leads 1000000",
+    "offline": "--activities 1000000 --rounds 3",
+}
+
+
+def main() -> None:
+    """Run each in a process of its own: what one leaves in memory is nothing to the next."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_const", dest="sizes", const=QUICK, default=USUAL)
+    size.add_argument("--full", action="store_const", dest="sizes", const=FULL)
+    options = parser.parse_args()
+    failed = []
+    runs = list(options.sizes.items())
+    if options.sizes is FULL:
+        runs.append(("service", "--large 1000000 --rounds 2"))
+    for part, arguments in runs:
+        progress(f"{part} {arguments}")
+        command = [sys.executable, "-m", f"benchmarks.{part}", *arguments.split()]
+        if subprocess.run(command, cwd=ROOT).returncode:
+            failed.append(part)
+    subprocess.run([sys.executable, "-m", "benchmarks.report", "--picture"], cwd=ROOT, check=True)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""The least that an exactly-once worker on aiokafka does: consume, parse, one small message out for each one in, one
+transaction for each fetched batch. No state, no rules.
+
+    python benchmarks/peers/bare_aiokafka.py localhost:9092
+"""
+
+import asyncio
+import sys
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+BATCH = 500
+
+
+async def main(bootstrap: str) -> None:
+    consumer = AIOKafkaConsumer(
+        "lead.activity",
+        bootstrap_servers=bootstrap,
+        group_id="bench",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=4 << 20,
+    )
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, transactional_id="bench-bare", max_batch_size=512 * 1024, max_request_size=64 << 20
+    )
+    await producer.start()
+    await consumer.start()
+    decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
+    while True:
+        found = await consumer.getmany(timeout_ms=20, max_records=BATCH)
+        if not found:
+            continue
+        async with producer.transaction():
+            for records in found.values():
+                for record in records:
+                    event = decode(record.value)
+                    out = encode({"id": event["id"], "lead": event["subject"], "type": event["type"], "rating": "cold"})
+                    await producer.send("lead.routing", out, key=record.key)
+            offsets = {partition: records[-1].offset + 1 for partition, records in found.items()}
+            await producer.send_offsets_to_transaction(offsets, "bench")
+
+
+asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,124 @@
+"""What the benchmarks found, from `.cache/bench/*.json`: a picture, and the tables of README.md.
+
+.venv/bin/python -m benchmarks.report               # .cache/bench/report.svg and .png, and the tables
+.venv/bin/python -m benchmarks.report --markdown    # the tables as Markdown
+.venv/bin/python -m benchmarks.report --write       # puts them into benchmarks/README.md and docs/capacity.md
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks import capacity
+from benchmarks.results import FOLDER, Result, number, options_text
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "benchmarks" / "README.md"
+CAPACITY = ROOT / "docs" / "capacity.md"
+BEGIN, END = "<!-- results: python -m benchmarks.report --write -->", "<!-- end of results -->"
+ORDER = ("rule_core", "service", "service_large", "latency", "scale", "restore", "offline")
+
+
+def results() -> list[Result]:
+    """Those that there are, in order."""
+    return [Result.load(path) for name in ORDER if (path := FOLDER / f"{name}.json").exists()]
+
+
+def markdown(result: Result) -> str:
+    """A result as Markdown."""
+    lines = [f"### {result.title}", "", f"`python -m benchmarks.{result.part}`, {options_text(result.options)}; "]
+    lines[-1] += f"Python {result.python}, {result.measured_at} UTC."
+    lines += ["", f"| | {result.heading} | quartiles | absolute |", "|---|---:|---:|---:|"]
+    for name, *values in result.rows():
+        cells = [f"**{name}**", *values] if name.endswith(":") and not any(values) else [name, *values]
+        lines.append(f"| {' | '.join(cells)} |")
+    if result.targets:
+        lines += ["", *(f"- {target}" for target in result.targets)]
+    if result.notes:
+        lines += ["", *result.notes]
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Put the text between the marks of a document."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{path}: has no lines {BEGIN} and {END}")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+
+
+def picture(found: list[Result]) -> list[Path]:
+    """A bar for each ratio, one panel for each benchmark."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    bars = {each.part: [f for f in each.figures if f.ratio is not None] for each in found}
+    shown = [each for each in found if bars[each.part]]
+    heights = [0.8 + 0.28 * len(bars[each.part]) for each in shown]
+    figure, panels = plt.subplots(
+        len(shown), 1, figsize=(9, sum(heights) + 0.6 * len(shown)), squeeze=False, height_ratios=heights
+    )
+    for result, panel in zip(shown, panels[:, 0], strict=True):
+        rows = bars[result.part]
+        names = [f"{each.name}  ({each.group})" if _ambiguous(each.name, rows) else each.name for each in rows]
+        ratios = [float(each.ratio or 0) for each in rows]
+        low = [
+            max(0.0, r - float(each.low if each.low is not None else r)) for r, each in zip(ratios, rows, strict=True)
+        ]
+        high = [
+            max(0.0, float(each.high if each.high is not None else r) - r) for r, each in zip(ratios, rows, strict=True)
+        ]
+        places = range(len(rows))
+        colours = ["#1b7f5c" if each.name.startswith("ours") else "#8a94a6" for each in rows]
+        panel.barh(places, ratios, color=colours, xerr=[low, high], error_kw={"lw": 0.8, "capsize": 2})
+        panel.set_yticks(places, names, fontsize=7)
+        panel.invert_yaxis()
+        panel.axvline(1.0, color="black", lw=0.8)
+        if min(ratios) > 0 and max(ratios) / min(ratios) > 20:
+            panel.set_xscale("log")
+        for place, value, above in zip(places, ratios, high, strict=True):
+            panel.annotate(f"  {number(value)}", (value + above, place), va="center", fontsize=7)
+        panel.margins(x=0.1)
+        panel.set_title(f"{result.title}: {result.heading}", fontsize=8, loc="left")
+        panel.tick_params(axis="x", labelsize=7)
+    figure.tight_layout()
+    paths = [FOLDER / "report.svg", FOLDER / "report.png"]
+    for path in paths:
+        figure.savefig(path, dpi=130)
+    plt.close(figure)
+    return paths
+
+
+def _ambiguous(name: str, rows: list) -> bool:  # type: ignore[type-arg]
+    return sum(each.name == name for each in rows) > 1
+
+
+def main() -> None:
+    """Draw, print or write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown, draw nothing")
+    parser.add_argument("--picture", action="store_true", help="draw only")
+    parser.add_argument("--write", action="store_true", help="put the tables into the documents")
+    options = parser.parse_args()
+    found = results()
+    if not found:
+        raise SystemExit(f"nothing in {FOLDER}; run `make bench` first")
+    text = "\n".join(map(markdown, found))
+    if options.write:
+        write(README, text)
+        if CAPACITY.exists():
+            write(CAPACITY, capacity.markdown(found))
+    if options.markdown or options.write:
+        sys.stdout.write(text)
+        return
+    for result in found if not options.picture else ():
+        result.show()
+    for path in picture(found):
+        sys.stdout.write(f"{path}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""More workers on the same topic: what two and four bring, as far as the cores at hand show it.
+
+The workers get their partitions first, then the activities are written at once. Two cores hold the workers, the broker
+and this process, so wall time says little; CPU an activity says what dividing the work costs.
+
+    .venv/bin/python -m benchmarks.scale --activities 20000 --rounds 3
+"""
+
+import argparse
+import contextlib
+import os
+import statistics
+from collections.abc import Sequence
+
+from benchmarks.kafka import Run, WorkerError, broker, fill_input, fill_states, ours, wait_until_shared, watch
+from benchmarks.measuring import progress, ratio
+from benchmarks.results import Figure, Result, Target
+from benchmarks.traffic import traffic
+from scorer.demo.broker import free_port
+
+WORKERS = (1, 2, 4)
+
+
+def measure(count: int, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
+    """So many workers, started together, on all cores. Raises `WorkerError`."""
+    allowed = os.sched_getaffinity(0)
+    with broker(None) as running, contextlib.ExitStack() as stack:
+        fill_states(running.bootstrap, leads)
+        ports = [free_port() for _ in range(count)]
+        workers = [
+            stack.enter_context(ours(running.bootstrap, allowed, http_port=str(port), session_timeout_ms="10000"))
+            for port in ports
+        ]
+        wait_until_shared(ports, workers)
+        return watch(running.bootstrap, workers, running.pid, fill_input(running.bootstrap, events))
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--activities", type=int, default=20_000)
+    parser.add_argument("--leads", type=int, default=5_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    events = list(traffic(options.activities, options.leads))
+    runs: dict[int, list[Run]] = {count: [] for count in WORKERS}
+    for number in range(options.rounds):
+        for count, found in runs.items():
+            try:
+                found.append(measure(count, events, options.leads))
+            except WorkerError as error:
+                raise SystemExit(f"{count} workers: {error}") from None
+            last = found[-1]
+            progress(
+                f"  round {number + 1} of {options.rounds}  {count} workers: {last.rate:,.0f} a second, "
+                f"{last.cpu * 1e6:.0f} µs CPU"
+            )
+    result = Result("scale", "More workers, two cores for all", "/ one worker", vars(options))
+    for heading, basis, unit in (("activities a second", "rate", "/s"), ("CPU an activity", "cpu", "µs")):
+        for count, found in runs.items():
+            values = [getattr(each, basis) for each in found]
+            against = ratio(values, [getattr(each, basis) for each in runs[1]])
+            scaled = 1e6 if unit == "µs" else 1.0
+            name = f"{count} worker{'s' if count > 1 else ''}"
+            result.figures.append(Figure.of(name, scaled * statistics.median(values), unit, against, heading))
+    dearer = ratio([each.cpu for each in runs[4]], [each.cpu for each in runs[1]]).median
+    result.targets.append(Target("CPU an activity: 4 workers / 1", 1.1, dearer, at_least=False))
+    result.notes.append(
+        "Each worker owns its partitions and talks to no other: with cores of their own their rates add up."
+    )
+    result.finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The whole service, exactly once, on one core: activities a second and CPU an activity, beside a bare loop and others.
+
+Each run has a fresh broker on the other core, a topic of four partitions that is full beforehand, and counts from the
+first commit to the last, as the broker sees it. The runs take turns.
+
+    .venv/bin/python -m benchmarks.service --activities 40000 --rounds 3
+    .venv/bin/python -m benchmarks.service --large 1000000 --rounds 2
+"""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+
+from benchmarks.kafka import STREAMS_PYTHON, Run, WorkerError, one_run
+from benchmarks.measuring import Spread, progress, ratio
+from benchmarks.results import Figure, Result, Target
+from benchmarks.traffic import traffic
+
+NAMES = {
+    "ours": "ours",
+    "bare_aiokafka": "bare loop, aiokafka",
+    "bare_confluent": "bare loop, confluent-kafka",
+    "quix": "Quix Streams, stateful",
+    "faust_app": "Faust, stateful",
+}
+Runs = dict[tuple[str, int], list[Run]]
+BARE, QUIX = "bare_aiokafka", "quix"
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--activities", type=int, default=20_000)
+    parser.add_argument("--leads", type=int, default=5_000)
+    parser.add_argument("--large", type=int, metavar="LEADS", help="instead of others: ours with so many leads")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", choices=NAMES, help="repeatable")
+    options = parser.parse_args()
+    sizes = [options.leads, options.large] if options.large else [options.leads]
+    result = Result(
+        "service_large" if options.large else "service",
+        "The whole service by number of leads" if options.large else "The whole service, exactly once, on one core",
+        "CPU an activity / ours",
+        {"activities": options.activities, "leads": options.leads, "rounds": options.rounds},
+    )
+    chosen = ["ours"] if options.large else [name for name in NAMES if not options.only or name in options.only]
+    if not STREAMS_PYTHON.exists():
+        missing = [name for name in chosen if name in ("quix", "faust_app")]
+        chosen = [name for name in chosen if name not in missing]
+        result.notes.append(f"Left out, no {STREAMS_PYTHON} (`make bench` makes it): {', '.join(missing)}.")
+    runs = take([(name, size) for name in chosen for size in sizes], options, result)
+    report(result, runs, options.leads, options.large or 0)
+    result.finish()
+
+
+def take(plan: Sequence[tuple[str, int]], options: argparse.Namespace, result: Result) -> Runs:
+    """All by turns. A peer that does not do it is left out and named."""
+    events = {size: list(traffic(options.activities, size)) for _, size in plan}
+    runs: Runs = {key: [] for key in plan}
+    for number in range(options.rounds):
+        for name, size in list(runs):
+            try:
+                run = one_run(name, events[size], size, restored=bool(options.large))
+            except WorkerError as error:
+                if name == "ours":
+                    raise SystemExit(f"ours, {size:,} leads: {error}") from None
+                result.notes.append(f"{NAMES[name]} did not do it: {error}")
+                del runs[name, size]
+                continue
+            runs[name, size].append(run)
+            progress(
+                f"  round {number + 1} of {options.rounds}  {NAMES[name]}, {size:,} leads: {run.rate:,.0f} a second, "
+                f"{run.cpu * 1e6:.0f} µs CPU, broker {run.broker * 1e6:.0f} µs, RSS {run.rss / 1e6:,.0f} MB"
+            )
+    return runs
+
+
+def report(result: Result, runs: Runs, leads: int, large: int) -> None:
+    """The ratios, round by round, and what was aimed at."""
+    reference = runs.get(("ours", leads))
+    cpu, wall = "CPU of the worker", "activities a second, wall clock (ratio: peer / ours)"
+    group: dict[str, list[Figure]] = {cpu: [], wall: [], "CPU of the broker": []}
+    for (name, size), found in runs.items():
+        label = NAMES[name] if size == leads else f"{NAMES[name]}, {size:,} leads"
+        against = speed = None
+        if reference:
+            against = ratio([run.cpu for run in found], [run.cpu for run in reference])
+            speed = ratio([run.rate for run in found], [run.rate for run in reference])
+        group[cpu].append(figure(label, 1e6 * statistics.median(run.cpu for run in found), "µs", against))
+        group[wall].append(figure(label, statistics.median(run.rate for run in found), "/s", speed))
+        group["CPU of the broker"].append(
+            figure(label, 1e6 * statistics.median(run.broker for run in found), "µs", None)
+        )
+    for heading, figures in group.items():
+        for each in figures:
+            each.group = heading
+        result.figures += figures
+    if reference is None:
+        return
+    for name, bound in ((BARE, 1.0), (QUIX, 2.0)) if not large else ():
+        for basis in ("cpu", "rate"):
+            found = runs.get((name, leads))
+            measured = None if found is None else ours_against(reference, found, basis).median
+            by = "by CPU" if basis == "cpu" else "by wall clock"
+            result.targets.append(Target(f"throughput: ours / {NAMES[name]}, {by}", bound, measured))
+    if large:
+        for basis, by in (("cpu", "by CPU"), ("rate", "by wall clock")):
+            measured = ours_against(runs["ours", large], reference, basis).median
+            result.targets.append(Target(f"throughput: {large:,} leads / {leads:,} leads, {by}", 0.85, measured))
+
+
+def ours_against(ours: list[Run], other: list[Run], basis: str) -> Spread:
+    """How many times the throughput of the other."""
+    if basis == "cpu":
+        return ratio([run.cpu for run in other], [run.cpu for run in ours])
+    return ratio([run.rate for run in ours], [run.rate for run in other])
+
+
+def figure(name: str, absolute: float, unit: str, against: Spread | None) -> Figure:
+    """A line of the table."""
+    return Figure.of(name, absolute, unit, against)
+
+
+if __name__ == "__main__":
+    main()

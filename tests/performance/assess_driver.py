@@ -1,0 +1,83 @@
+"""The process whose instructions `test_assess_cost.py` counts: a fixed reference, then `assess` over fixed activities.
+
+Its argument is a library with `start` and `stop`, which tell the counter what to count: each pair makes one count.
+"""
+
+import ctypes
+import gc
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.traffic import HEADERS, RULES, histories, traffic
+from scorer.assessment import assess
+from scorer.domain.activity import LeadActivity
+from scorer.domain.lead import Lead
+from scorer.rules.engine import default_engine
+from scorer.rules.ruleset import Ruleset
+from scorer.ruleset_files import load_ruleset
+from scorer.sources.cloudevents import parse_record
+
+LEADS = 30
+ACTIVITIES = 150
+"""Counted are as many and twice as many; the difference is free of what a count costs by itself."""
+REFERENCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    x: int
+    y: float
+    name: str
+
+
+def reference(count: int) -> None:
+    """Work of the kind that `assess` consists of, which nobody will ever make faster or slower."""
+    names = {f"field.{number}": number for number in range(40)}
+    keys = list(names)
+    point = _Point(0, 0.0, "")
+    for number in range(count):
+        name = keys[number % 40]
+        codes = tuple([names[key] for key in keys[:8]])
+        point = replace(point, x=point.x + names.get(name, 0), y=point.y * 0.5 + codes[3], name=name)
+        names = {**names, name: number}
+
+
+def fold(leads: dict[str, Lead], activities: Sequence[LeadActivity], ruleset: Ruleset, *, twice: bool = False) -> None:
+    """Apply the activities to the leads; the leads themselves stay as they are. `twice`: every other activity is
+    assessed two times, which is one and a half times the work."""
+    states = dict(leads)
+    for number, activity in enumerate(activities):
+        lead = states[activity.lead_id]
+        if twice and number % 2:
+            assess(lead, activity, ruleset)
+        states[activity.lead_id] = assess(lead, activity, ruleset).lead
+
+
+def main(library: str) -> None:
+    """Count, in this order: the reference once and twice over, `assess` once and twice over, slowed down likewise."""
+    marks = ctypes.CDLL(library)
+    ruleset = load_ruleset(RULES, default_engine("compiled"))
+    leads = {lead.id: lead for lead in histories(LEADS, ruleset=ruleset)}
+    far = 1 << 60
+    activities = [
+        parse_record(value, lead_id.encode(), HEADERS, far) for lead_id, value in traffic(2 * ACTIVITIES, LEADS)
+    ]
+    half = activities[:ACTIVITIES]
+    # Once beforehand, so that every answer is remembered: what is counted is the work of every day.
+    fold(leads, activities, ruleset)
+    gc.collect()
+    gc.disable()
+    for count in (REFERENCE, 2 * REFERENCE):
+        marks.start()
+        reference(count)
+        marks.stop()
+    for twice in (False, True):
+        for some in (half, activities):
+            marks.start()
+            fold(leads, some, ruleset, twice=twice)
+            marks.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

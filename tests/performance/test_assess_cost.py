@@ -1,0 +1,100 @@
+"""What `assess` costs, in machine instructions counted by valgrind: the same on a busy machine as on an idle one.
+
+The unit is a fixed piece of Python in the same process, so that another build of Python changes little.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.performance.assess_driver import ACTIVITIES, REFERENCE
+
+ROOT = Path(__file__).parents[2]
+
+MEASURED = 26.4
+"""Instructions of one activity / those of one step of the reference, as last measured (the test prints it)."""
+BOUND = 1.25 * MEASURED
+"""Well above what differs between machines, well below 1.5 times."""
+
+MARKS = """
+#include <valgrind/callgrind.h>
+void start(void) { CALLGRIND_START_INSTRUMENTATION; CALLGRIND_ZERO_STATS; }
+void stop(void) { CALLGRIND_DUMP_STATS; CALLGRIND_STOP_INSTRUMENTATION; }
+"""
+
+
+class Cost(NamedTuple):
+    """Of one activity, in steps of the reference; `slowed` with one and a half times the calls of `assess`."""
+
+    assess: float
+    slowed: float
+
+
+@pytest.fixture(scope="module")
+def cost(tmp_path_factory: pytest.TempPathFactory) -> Cost:
+    folder = tmp_path_factory.mktemp("valgrind")
+    counts = _counts(folder, _marks(folder))
+    reference, assess, slowed = (counts[i + 1] - counts[i] for i in (0, 2, 4))
+    step = reference / REFERENCE
+    found = Cost(assess / ACTIVITIES / step, slowed / ACTIVITIES / step)
+    print(  # noqa: T201
+        f"one activity: {assess / ACTIVITIES:,.0f} instructions, {found.assess:.2f} steps of the reference "
+        f"({step:,.0f} instructions); 1.5 times the calls: {found.slowed:.2f}"
+    )
+    return found
+
+
+def _marks(folder: Path) -> Path:
+    """A library that tells valgrind when to count."""
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not installed (Debian: apt-get install valgrind)")
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler (cc), which the marks for valgrind need")
+    source, library = folder / "marks.c", folder / "marks.so"
+    source.write_text(MARKS)
+    built = subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], capture_output=True, text=True
+    )
+    if "callgrind.h" in built.stderr and built.returncode:
+        pytest.skip("valgrind's header callgrind.h is not installed")
+    assert built.returncode == 0, built.stderr
+    return library
+
+
+def _counts(folder: Path, library: Path) -> list[int]:
+    """Instructions between each start and stop of the driver, in order."""
+    out = folder / "callgrind.out"
+    valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
+    ran = subprocess.run(
+        [*valgrind, sys.executable, "-m", "tests.performance.assess_driver", str(library)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr[-3_000:]
+    dumps = [out.with_name(f"{out.name}.{number}") for number in range(1, 7)]
+    totals = [re.search(r"^totals: (\d+)$", dump.read_text(), re.MULTILINE) for dump in dumps]
+    return [int(total.group(1)) for total in totals if total is not None]
+
+
+def test_assess_costs_no_more_than_it_did(cost: Cost) -> None:
+    assert cost.assess <= BOUND, (
+        f"assess costs {cost.assess:.2f}, it was {MEASURED} when the bound was set. "
+        "If that is worth it, set MEASURED anew and say why."
+    )
+
+
+def test_the_bound_would_notice_half_as_much_again(cost: Cost) -> None:
+    assert cost.slowed == pytest.approx(1.5 * cost.assess, rel=0.1)
+    assert cost.slowed > BOUND, (
+        f"assess has become faster ({cost.assess:.2f}, it was {MEASURED}): set MEASURED anew, so that losing it again "
+        "is noticed"
+    )
