@@ -91,10 +91,9 @@ def examine(location: Path, engine: EngineName | None) -> Verdict:
         ruleset = parse_ruleset(files, default_engine(engine))
         findings: list[str] = []
         count = 0
-        for name, content in test_files.items():
-            for result in run_tests(name, content, ruleset):
-                count += 1
-                findings += _findings(result)
+        for result in run_tests(test_files, ruleset).results:
+            count += 1
+            findings += _findings(result)
     except RulesetError as error:
         return Verdict(findings=[str(each) for each in error.findings])
     except OSError as error:
