@@ -204,6 +204,36 @@ scoring:
     assert above.targets[1].size is None
 
 
+def test_tables_that_hang_together_through_a_field_lose_none_of_theirs() -> None:
+    text = """
+scoring:
+  one:
+    rules:
+      - {id: a, when: {profile.industry: retail, profile.country: DE}, points: 12}
+  two:
+    rules:
+      - {id: b, when: {profile.country: DE, profile.employees: {gte: 10}}, points: 6}
+"""
+    told = story(rules(text, warm=10, hot=18), profile(company="x"))
+    assert shown(told.targets[0]) == [(("a",), 12)]
+    assert shown(told.targets[1]) == [(("a", "b"), 18)]
+
+
+def test_a_signal_that_ends_soon_says_when() -> None:
+    short = rules(SIGNAL.replace("max_points: 10", "window: 3d"))
+    (signal,) = story(short, activity("page_viewed", {"url": "/"})).signals
+    assert (signal.points, signal.gone_on) == (4, "2026-01-08")
+
+
+def test_counts_beyond_a_daily_cap_that_was_lowered_are_worth_nothing() -> None:
+    visits = [activity("page_viewed", {"url": "/"}) for _ in range(3)]
+    lead = history("lead-1", visits, rules(SIGNAL)).lead
+    told = tell(lead, rules(SIGNAL.replace("daily_cap: 3", "daily_cap: 2")))
+    (signal,) = told.signals
+    assert (signal.days[0].counted, signal.before_limit, signal.cut, signal.points) == (2, 8, 0, 8)
+    assert told.score.total == 8
+
+
 def test_a_table_too_large_to_try_in_full_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reachable, "_COMBINATIONS", 3)
     told = story(rules(FIRST), bant(budget_status="planned"))
