@@ -6,7 +6,7 @@ from typing import Final
 from scorer.domain.lead import Lead
 
 ROOM: Final = 40_000
-"""Leads that are kept unpacked, at some 4 KB each; packed they take a tenth of that."""
+"""Leads that are kept unpacked, at some 4 KB each; packed they take about a tenth of that."""
 
 Pack = Callable[[Lead], bytes]
 Unpack = Callable[[str, bytes], Lead]
