@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "findings.md").read_text()
 REPORTING = {"Finding", "report", "_report", "_refused"}
-CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+CODE = re.compile(r"[a-z0-9]{2,}(-[a-z0-9]+)*")
 
 
 def codes(source: str) -> Iterator[str]:
