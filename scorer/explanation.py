@@ -9,8 +9,9 @@ from pydantic import TypeAdapter
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import Contribution, EvidenceValue, RoutingDecision
 from scorer.domain.instant import day_of, day_to_text, to_text
-from scorer.domain.lead import Days, Lead
+from scorer.domain.lead import Counts, Lead
 from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset, Signal
+from scorer.rules.signal_points import days_counted
 from scorer.scoring import Scored
 
 Cause = Literal["activity", "time", "rules_changed"]
@@ -21,10 +22,11 @@ _CONTRIBUTIONS = TypeAdapter(list[Contribution])
 def contributions(scored: Scored, lead: Lead) -> list[Contribution]:
     """Every point and why, the strongest first. The points add up to the total score."""
     found = []
+    facts = scored.facts
     for rated in scored.criteria:
         name = rated.criterion.name
         found += [
-            _contribution(name, rule.id, rule.points, rule.reason, _evidence(rule.fields, scored.facts))
+            _contribution(name, rule.id, rule.points, rule.reason, _evidence(rule.fields, facts))
             for rule in rated.rules
         ]
         excess = rated.points - sum(rule.points for rule in rated.rules)
@@ -34,7 +36,7 @@ def contributions(scored: Scored, lead: Lead) -> list[Contribution]:
             found.append(_contribution(name, "cap", excess, reason, {}))
     today = day_of(scored.now)
     for signal, points in scored.signals:
-        evidence = _signal_evidence(signal, lead.signals[signal.id], today)
+        evidence = _signal_evidence(signal, lead.counted[signal.id], today)
         found.append(_contribution(BEHAVIOUR, signal.id, points, signal.reason, evidence))
     found.sort(key=lambda each: (-abs(each["points"]), each["criterion"], each["rule"]))
     return _CONTRIBUTIONS.validate_python(found)
@@ -102,8 +104,8 @@ def _evidence(names: tuple[str, ...], facts: Mapping[str, object]) -> dict[str, 
     return found
 
 
-def _signal_evidence(signal: Signal, days: Days, today: int) -> dict[str, EvidenceValue]:
-    counted = {day: len(hashes) for day, hashes in days.items() if 0 <= today - day < len(signal.weights)}
+def _signal_evidence(signal: Signal, counts: Counts, today: int) -> dict[str, EvidenceValue]:
+    counted = {day: count for day, count in days_counted(counts) if 0 <= today - day < len(signal.weights)}
     return {
         "count": sum(min(count, signal.daily_cap) for count in counted.values()),
         "first_day": day_to_text(min(counted)),

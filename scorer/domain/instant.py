@@ -10,14 +10,14 @@ HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def from_datetime(moment: datetime) -> int:
     """Microseconds since the epoch of an aware `datetime`. A naive one is a `ValueError`: it names no instant."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone names no instant; write 2026-01-31T09:30:00Z")
-    return (moment - _EPOCH) // _MICROSECOND
+    passed = moment - _EPOCH
+    return (passed.days * 86400 + passed.seconds) * SECOND + passed.microseconds
 
 
 def to_datetime(instant: int) -> datetime:
