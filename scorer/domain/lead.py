@@ -268,13 +268,19 @@ def _count(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest: int)
 def _after(counts: Counts, day: int) -> Counts:
     """The counts of the days after that one."""
     place = start = 0
-    for place in range(1, len(counts), 2):  # noqa: B007
+    for place in range(1, len(counts), 2):
         if counts[place] > day:  # type: ignore[operator]
             break
         start += 8 * counts[place + 1]  # type: ignore[operator]
     else:
         return (b"",)
     return counts if not start else (counts[0][start:], *counts[place:])  # type: ignore[index]
+
+
+def counts_of(days: Days) -> Counts:
+    """Days as they are kept."""
+    numbers = [number for day in sorted(days) for number in (day, len(days[day]))]
+    return (b"".join(digest.to_bytes(8, "big") for day in sorted(days) for digest in days[day]), *numbers)
 
 
 def _days(counts: Counts) -> Days:
@@ -291,6 +297,11 @@ def _days(counts: Counts) -> Days:
 def event_digest(activity: LeadActivity) -> bytes:
     """64 bits of BLAKE2b over source and id: the same in every process, unlike `hash`."""
     return blake2b(f"{activity.source}\n{activity.id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def event_hash(activity: LeadActivity) -> int:
+    """The digest as a number, as `Lead.signals` gives it."""
+    return int.from_bytes(event_digest(activity), "big")
 
 
 def days_between(earlier: int, later: int) -> float:
