@@ -14,7 +14,7 @@ from benchmarks.measuring import progress
 
 QUICK = {
     "rule_core": "--leads 500 --rounds 3",
-    "service": "--activities 4000 --leads 1000 --rounds 1",
+    "service": "--activities 12000 --leads 1000 --rounds 1",
     "latency": "--seconds 8 --rounds 1",
     "scale": "--activities 4000 --leads 1000 --rounds 1",
     "restore": "--leads 10000 --rounds 1",
