@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Facts, Lead, Memo, days_between
 from scorer.domain.score import Grade, Rating, Score
-from scorer.rules.plan import Judged, Rated, Standing
+from scorer.rules.plan import DAYS_SINCE, LAST_ACTIVITY, Judged, Rated, Standing
 from scorer.rules.ruleset import Ruleset, Signal
 from scorer.rules.signal_points import signal_points
 
@@ -57,6 +57,15 @@ class Scored:
     def grade(self) -> Grade:
         """The grade."""
         return self.standing.grade
+
+    def value(self, field: str) -> object:
+        """What the rules saw of one field, None where it is unknown."""
+        if not field.startswith(DAYS_SINCE):
+            return self._lead.value(field)
+        if field == LAST_ACTIVITY:
+            return days_between(self._lead.clock, self.now)
+        happened = self._lead.facts.get(f"at.{field.removeprefix(DAYS_SINCE)}")
+        return None if happened is None else days_between(happened.stamp.time, self.now)
 
     @property
     def facts(self) -> Mapping[str, object]:

@@ -77,7 +77,10 @@ class Facts(Mapping[str, Fact]):
     __slots__ = ("_known", "_unpack", "packed")
 
     def __init__(
-        self, known: dict[str, Fact] | None, packed: bytes | None = None, unpack: Callable[[bytes], dict[str, Fact]] = {}.get  # type: ignore[assignment]
+        self,
+        known: dict[str, Fact] | None,
+        packed: bytes | None = None,
+        unpack: Callable[[bytes], dict[str, Fact]] = {}.get,  # type: ignore[assignment]
     ) -> None:
         self._known = known
         self._unpack = unpack
@@ -178,9 +181,7 @@ class Lead:
         was_with_sales = self.published is not None and self.published.route is Route.SALES
         facts = self.facts
         # What sales has accepted, it has: a hand-over of that lead would say less.
-        if (
-            published.route is Route.SALES and not was_with_sales and self.value("lifecycle.status") != "accepted"
-        ):
+        if published.route is Route.SALES and not was_with_sales and self.value("lifecycle.status") != "accepted":
             # An empty id: an event of the same instant, sales accepting the lead say, comes after the hand-over.
             stamp = Stamp(published.decided_at, "", "")
             facts = _written(facts, [("lifecycle.status", "handed_over"), ("at.handed_over", True)], stamp)

@@ -29,7 +29,7 @@ MEANING: Final = 1
 and must not be taken for others. A test holds a sample."""
 
 DAYS_SINCE: Final = "days_since."
-_LAST_ACTIVITY: Final = f"{DAYS_SINCE}last_activity"
+LAST_ACTIVITY: Final = f"{DAYS_SINCE}last_activity"
 _SINCE_RETURN: Final = "score.since_return"
 _MERGED: Final = "lifecycle.merged_into"
 _ROOM: Final = 16_384
@@ -96,12 +96,12 @@ class Plan:
             self._by_fact.setdefault(name, []).append((number, encoder))
 
         self._wants_return = _SINCE_RETURN in ruleset.routing_fields
-        asked = {_field(tables, at) for at in timed} - {_LAST_ACTIVITY}
+        asked = {_field(tables, at) for at in timed} - {LAST_ACTIVITY}
         happened = {_fact_of(name) for name in asked} | ({RETURNED} if self._wants_return else set())
         self._happened = tuple(sorted(happened))
         self._timed = [
             (
-                None if (name := _field(tables, at)) == _LAST_ACTIVITY else self._happened.index(_fact_of(name)),
+                None if (name := _field(tables, at)) == LAST_ACTIVITY else self._happened.index(_fact_of(name)),
                 tables[at[0]].encoders[at[1]],
             )
             for at in timed
@@ -228,9 +228,7 @@ class Plan:
         hits = tuple((each.criterion.name, rule.id) for each in rated for rule in each.rules)
         return Judged(rated, fit, hits, bool(codes[self._merged]), tuple(row), {})
 
-    def _standing(
-        self, score: Score, before: Rating | None, since: int | None, points: Mapping[str, int]
-    ) -> Standing:
+    def _standing(self, score: Score, before: Rating | None, since: int | None, points: Mapping[str, int]) -> Standing:
         rating, grade = self._ruleset.ratings.rate(score.total, before), self._ruleset.grades.grade(score)
         facts: dict[str, object] = {
             "rating": rating.value,

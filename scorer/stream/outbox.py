@@ -43,7 +43,7 @@ def decision_message(decision: RoutingDecision, topic: str, source: str, now: in
         ("content-type", b"application/json"),
         ("published-at", to_text(now).encode()),
     ]
-    return Message(topic, None, decision.lead_id.encode(), decision.model_dump_json().encode(), headers)
+    return Message(topic, None, decision.lead_id.encode(), decision.to_json(), headers)
 
 
 def state_message(lead_id: str, state: bytes, topic: str, partition: int, offset: int) -> Message:
