@@ -4,15 +4,15 @@ backtests call, so that what a person tries offline is what production does.
 Pure: no clock, no I/O. A lead is judged as of its latest activity, so that a replay gives the same bytes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.lead import Lead, Published
 from scorer.domain.score import Rating, Route
-from scorer.explanation import Cause, decision
-from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset
+from scorer.explanation import Cause, Said, decision
+from scorer.rules.ruleset import RoutingRule, Ruleset
 from scorer.scoring import Scored, fit, score
 
 ERASED = RoutingRule("erased", None, Route.DISCARD, None, None, "The person asked to be forgotten")
@@ -26,33 +26,46 @@ class Evaluation(NamedTuple):
     routing: RoutingRule
 
 
-@dataclass(frozen=True, slots=True)
+class _Decision:
+    """Becomes a model when somebody looks at it."""
+
+    def __get__(self, instance: "Assessment | None", owner: object = None) -> RoutingDecision | None:
+        said = None if instance is None else instance.said
+        return said.model() if isinstance(said, Said) else said
+
+    def __set__(self, instance: "Assessment", value: RoutingDecision | Said | None) -> None:
+        instance.said = value
+
+
+@dataclass
 class Assessment:
     """The lead after an activity and what there is to say about it.
 
     `lead` is the very state before where nothing changed; then there is no `evaluation`. `decision` is None where there
-    is nothing to publish.
+    is nothing to publish; `said` is the same before it becomes a model.
     """
 
+    said: RoutingDecision | Said | None = field(init=False, repr=False, compare=False)
     lead: Lead
     evaluation: Evaluation | None = None
-    decision: RoutingDecision | None = None
+    decision: _Decision = _Decision()  # noqa: RUF009 (a descriptor)
 
     @property
     def hits(self) -> tuple[tuple[str, str], ...]:
         """(criterion, rule) of every rule and signal that gave points or matched."""
-        if self.evaluation is None:
-            return ()
-        scored = self.evaluation.scored
-        return (*scored.judged.hits, *((BEHAVIOUR, signal.id) for signal, _ in scored.signals))
+        return () if self.evaluation is None else tuple(self.evaluation.scored.hits)
 
     @property
     def transition(self) -> tuple[Rating, Rating] | None:
         """(from, to) where the published rating changed."""
-        decision = self.decision
-        if decision is None or decision.previous is None or decision.previous.rating is decision.rating:
+        said = self.said
+        if said is None:
             return None
-        return decision.previous.rating, decision.rating
+        if isinstance(said, Said):
+            before, rating = said.previous_rating, said.rating
+        else:
+            before, rating = None if said.previous is None else said.previous.rating, said.rating
+        return None if before is None or before is rating else (before, rating)
 
 
 def assess(lead: Lead, activity: LeadActivity, ruleset: Ruleset) -> Assessment:
@@ -60,7 +73,8 @@ def assess(lead: Lead, activity: LeadActivity, ruleset: Ruleset) -> Assessment:
     after = lead.apply(activity, ruleset.hits(activity))
     if after is lead:
         return Assessment(lead)
-    after.memo = fit(after, ruleset)
+    if after.memo is None or after.memo.facts is not after.facts:
+        after.memo = fit(after, ruleset)
     if after.was_returned_by(activity):
         after = replace(after, seen=_matched(score(after, ruleset, after.clock)))
     return reassess(after, ruleset, after.clock, "activity", activity)
@@ -75,7 +89,8 @@ def reassess(lead: Lead, ruleset: Ruleset, now: int, cause: Cause, activity: Lea
     published = Published(scored.rating, scored.grade, routing.route, routing.queue, scored.score, scored.now)
     said = decision(lead, ruleset, scored, routing, cause, activity)
     after = lead.publish(published)
-    after.memo = fit(after, ruleset)
+    if after.facts is not lead.facts:  # handed over
+        after.memo = fit(after, ruleset)
     return Assessment(after, evaluation, said)
 
 

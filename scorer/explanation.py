@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Literal
 
+import msgspec
 from pydantic import TypeAdapter
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import Contribution, EvidenceValue, RoutingDecision
 from scorer.domain.instant import day_of, day_to_text, to_text
 from scorer.domain.lead import Counts, Lead
+from scorer.domain.score import Rating
 from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset, Signal
 from scorer.rules.signal_points import days_counted
 from scorer.scoring import Scored
@@ -17,10 +19,45 @@ from scorer.scoring import Scored
 Cause = Literal["activity", "time", "rules_changed"]
 
 _CONTRIBUTIONS = TypeAdapter(list[Contribution])
+_encode = msgspec.json.Encoder().encode
+
+
+class Said:
+    """A decision as plain values, in the order of the contract. Not validated: a model costs ten times as much as its
+    bytes, which are all that the stream wants (a property test holds that both say the same)."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    @property
+    def rating(self) -> Rating:
+        """The rating."""
+        rating: Rating = self.content["rating"]
+        return rating
+
+    @property
+    def previous_rating(self) -> Rating | None:
+        """The rating of the decision before; None for the first."""
+        previous = self.content["previous"]
+        return None if previous is None else previous["rating"]
+
+    def model(self) -> RoutingDecision:
+        """The decision, validated."""
+        return RoutingDecision.model_validate(self.content)
+
+    def to_json(self) -> bytes:
+        """The same bytes as `model_dump_json` of the model."""
+        return _encode(self.content)
 
 
 def contributions(scored: Scored, lead: Lead) -> list[Contribution]:
     """Every point and why, the strongest first. The points add up to the total score."""
+    return _CONTRIBUTIONS.validate_python(_contributions(scored, lead))
+
+
+def _contributions(scored: Scored, lead: Lead) -> list[dict[str, Any]]:
     found = []
     facts = scored.facts
     for rated in scored.criteria:
@@ -39,18 +76,17 @@ def contributions(scored: Scored, lead: Lead) -> list[Contribution]:
         evidence = _signal_evidence(signal, lead.counted[signal.id], today)
         found.append(_contribution(BEHAVIOUR, signal.id, points, signal.reason, evidence))
     found.sort(key=lambda each: (-abs(each["points"]), each["criterion"], each["rule"]))
-    return _CONTRIBUTIONS.validate_python(found)
+    return found
 
 
 def decision(
     lead: Lead, ruleset: Ruleset, scored: Scored, routing: RoutingRule, cause: Cause, activity: LeadActivity | None
-) -> RoutingDecision:
+) -> Said:
     """The decision about a lead that was scored and routed so."""
     score, last, within = scored.score, lead.published, routing.respond_within
     points = {rated.criterion.name: rated.points for rated in scored.criteria}
     points[BEHAVIOUR] = score.engagement
-    # Plain values, validated at once: one model after the other costs several times as much.
-    return RoutingDecision.model_validate(
+    return Said(
         {
             "decision_id": _decision_id(lead.id, ruleset.revision, cause, scored.now, activity),
             "lead_id": lead.id,
@@ -67,7 +103,7 @@ def decision(
             "routing": {"rule": routing.id, "reason": routing.reason},
             "score": {"total": score.total, "fit": score.fit, "engagement": score.engagement},
             "criteria": dict(sorted(points.items())),
-            "contributions": contributions(scored, lead),
+            "contributions": _contributions(scored, lead),
             "previous": None
             if last is None
             else {"rating": last.rating, "route": last.route, "score": last.score.total},

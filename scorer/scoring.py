@@ -59,6 +59,12 @@ class Scored:
         return self.standing.grade
 
     @property
+    def hits(self) -> list[tuple[str, str]]:
+        """(criterion, rule) of every rule and signal that gave points or matched."""
+        labels = self._ruleset.plan.signals
+        return [*self.judged.hits, *[labels[signal.id].label for signal, _ in self.signals]]
+
+    @property
     def facts(self) -> Mapping[str, object]:
         """Everything known of the lead, by field name, as the rules saw it."""
         lead, now = self._lead, self.now
@@ -88,10 +94,15 @@ def fit(lead: Lead, ruleset: Ruleset) -> Memo:
 
 def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
     """Score, rate and grade the lead as of `now` (microseconds since the epoch)."""
-    plan, memo = ruleset.plan, fit(lead, ruleset)
+    plan, memo = ruleset.plan, lead.memo
+    if memo is None or memo.facts is not lead.facts or memo.mark != plan.mark:
+        memo = fit(lead, ruleset)
     judged: Judged | None
-    if memo.times or now != lead.clock:
-        judged = plan.judge(plan.vector(memo.codes, memo.times, lead.clock, now))
+    times = memo.times
+    if times is None:
+        times = memo.times = plan.times(lead.facts)
+    if times or now != lead.clock:
+        judged = plan.judge(plan.vector(memo.codes, times, lead.clock, now))
     else:
         judged = memo.judged
         if judged is None:
@@ -104,13 +115,19 @@ def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
     for name, counts in lead.counted.items():
         signal = known.get(name)
         if signal is not None:
-            points = signal.at(counts, today)
+            if len(counts) == 3:  # seen on one day: here, for a call would cost as much again
+                _, day, count = counts
+                single = signal.single.get(count) or signal.tabulate(count)  # type: ignore[arg-type]
+                age = today - day  # type: ignore[operator]
+                points = single[age] if 0 <= age < len(single) else 0
+            else:
+                points = signal.at(counts, today)
             if points:
                 found.append((signal.signal, points))
                 by_name[name] = points
                 engagement += points
     published = lead.published
-    returned = plan.returned_at(memo.times)
+    returned = plan.returned_at(times)
     since = None if returned is None else _since_return(lead, judged, found, today, returned // DAY)
     standing = plan.standing(judged, engagement, None if published is None else published.rating, since, by_name)
     return Scored(lead, ruleset, now, judged, tuple(found), standing)

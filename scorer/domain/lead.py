@@ -122,12 +122,17 @@ class Memo:
     __slots__ = ("codes", "facts", "judged", "mark", "times")
 
     def __init__(
-        self, mark: bytes, facts: Mapping[str, Fact], codes: bytes | tuple[int, ...], times: tuple[int | None, ...]
+        self,
+        mark: bytes,
+        facts: Mapping[str, Fact],
+        codes: bytes | tuple[int, ...],
+        times: tuple[int | None, ...] | None,
     ) -> None:
         self.mark = mark
         self.facts = facts
         self.codes = codes
         self.times = times
+        """When what the rules ask about happened, empty where nothing did; None: not looked up yet."""
         self.judged: object = None
 
 

@@ -28,6 +28,7 @@ MEANING: Final = 1
 """Raise it whenever the same rules would give other codes for the same facts: codes are written with the leads' states,
 and must not be taken for others. A test holds a sample."""
 
+MARK_SIZE: Final = 5
 DAYS_SINCE: Final = "days_since."
 _LAST_ACTIVITY: Final = f"{DAYS_SINCE}last_activity"
 _SINCE_RETURN: Final = "score.since_return"
@@ -177,7 +178,7 @@ class Plan:
     ) -> Standing:
         """`engagement` are the points of all signals, `points` those of each; `before` is the rating last published,
         `since` the points that are new since sales returned the lead."""
-        key = judged.fit, engagement, before, since, *[points.get(name, 0) for name in self._asked_signals]
+        key = judged.fit, engagement, before, since, *map(points.get, self._asked_signals)
         known = self._standings.get(key)
         if known is None:
             if len(self._standings) >= _ROOM:
@@ -293,7 +294,7 @@ def _picker(places: Sequence[int]) -> Callable[[Sequence[int]], Codes]:
 
 
 def _mark(revision: str, tables: Sequence[OrdinalTable], fields: Sequence[str]) -> bytes:
-    digest = blake2b(f"{MEANING}\n{revision}".encode(), digest_size=6)
+    digest = blake2b(f"{MEANING}\n{revision}".encode(), digest_size=MARK_SIZE)
     for text in (*(table.content_hash for table in tables), *fields):
         digest.update(f"\n{text}".encode())
     return digest.digest()

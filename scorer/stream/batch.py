@@ -16,7 +16,7 @@ from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.stream.dead_letters import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.stream.fault_points import poisoned
-from scorer.stream.outbox import Outbox, decision_message, state_message
+from scorer.stream.outbox import Outbox, decision_message, state_messages
 from scorer.stream.store import LeadStore
 
 Record = "ConsumerRecord[bytes, bytes]"
@@ -59,6 +59,9 @@ class BatchProcessor:
         last = records[-1]
         outbox = Outbox(last.offset + 1)
         figures = BatchFigures()
+        # Counted once at the end: 0.2 µs a record instead of 2.
+        kinds: list[str] = []
+        hits: list[tuple[str, str]] = []
         for record in records:
             try:
                 activity, assessment = self._attempt(record, store, now, check_each=check_each)
@@ -69,23 +72,25 @@ class BatchProcessor:
                 outbox.messages.append(letter)
                 figures.dead_letters[rejected.reason] += 1
                 continue
-            figures.activities[activity.type] += 1
-            if assessment.evaluation is not None:
-                figures.rule_hits.update(assessment.hits)
-            decision = assessment.decision
-            if decision is not None:
-                outbox.messages.append(decision_message(decision, settings.routing_topic, self._source, now))
-                figures.decisions[decision.rating.value, decision.route.value] += 1
+            kinds.append(activity.type)
+            evaluation = assessment.evaluation
+            if evaluation is not None:
+                hits += evaluation.scored.hits
+            said = assessment.said
+            if said is not None and evaluation is not None:
+                outbox.messages.append(decision_message(said, settings.routing_topic, self._source, now))
+                figures.decisions[evaluation.scored.rating.value, evaluation.routing.route.value] += 1
                 figures.timestamps.append(record.timestamp)
                 if assessment.transition is not None:
                     before, after = assessment.transition
                     figures.transitions[before.value, after.value] += 1
+        figures.activities.update(kinds)
+        figures.rule_hits.update(hits)
         try:
             states = store.encode_staged()
         except Exception as error:
             raise _EncodingError from error
-        for lead_id, state in states.items():
-            outbox.messages.append(state_message(lead_id, state, settings.state_topic, last.partition, last.offset))
+        outbox.messages += state_messages(states, settings.state_topic, last.partition, last.offset)
         return outbox, figures
 
     def _attempt(

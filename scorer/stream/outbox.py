@@ -1,10 +1,12 @@
 """What one transaction publishes: decisions, lead states and dead letters, as Kafka records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.instant import to_text
+from scorer.explanation import Said
 
 Headers = list[tuple[str, bytes]]
 
@@ -30,22 +32,35 @@ class Outbox:
     messages: list[Message] = field(default_factory=list)
 
 
-def decision_message(decision: RoutingDecision, topic: str, source: str, now: int) -> Message:
+def decision_message(decision: RoutingDecision | Said, topic: str, source: str, now: int) -> Message:
     """A decision as a CloudEvent in binary mode. `now`, microseconds since the epoch, only goes into a header: the
     value is the same on every replay."""
+    if isinstance(decision, Said):
+        content, value = decision.content, decision.to_json()
+        identity, at, lead_id = content["decision_id"], content["decided_at"], content["lead_id"]
+    else:
+        value = decision.model_dump_json().encode()
+        identity, at, lead_id = decision.decision_id, decision.decided_at, decision.lead_id
+    key = lead_id.encode()
     headers: Headers = [
         ("ce_specversion", b"1.0"),
-        ("ce_id", decision.decision_id.encode()),
+        ("ce_id", identity.encode()),
         ("ce_source", source.encode()),
         ("ce_type", b"lead.routing_decision"),
-        ("ce_time", decision.decided_at.encode()),
-        ("ce_subject", decision.lead_id.encode()),
+        ("ce_time", at.encode()),
+        ("ce_subject", key),
         ("content-type", b"application/json"),
         ("published-at", to_text(now).encode()),
     ]
-    return Message(topic, None, decision.lead_id.encode(), decision.model_dump_json().encode(), headers)
+    return Message(topic, None, key, value, headers)
+
+
+def state_messages(states: Mapping[str, bytes], topic: str, partition: int, offset: int) -> list[Message]:
+    """Lead states for the changelog: on the partition of the input, whatever the key."""
+    headers = [(OFFSET_HEADER, offset.to_bytes(8, "big"))]
+    return [Message(topic, partition, lead_id.encode(), state, headers) for lead_id, state in states.items()]
 
 
 def state_message(lead_id: str, state: bytes, topic: str, partition: int, offset: int) -> Message:
-    """A lead's state for the changelog: on the partition of the input, whatever the key."""
-    return Message(topic, partition, lead_id.encode(), state, [(OFFSET_HEADER, offset.to_bytes(8, "big"))])
+    """One lead's state for the changelog."""
+    return state_messages({lead_id: state}, topic, partition, offset)[0]
