@@ -1,7 +1,7 @@
 """Why: every point with its rule and evidence, and the decision that carries them. Pure."""
 
-from collections.abc import Mapping
 from hashlib import blake2b
+from operator import itemgetter
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +12,7 @@ from scorer.domain.decision import Contribution, EvidenceValue, RoutingDecision
 from scorer.domain.instant import day_of, day_to_text, to_text
 from scorer.domain.lead import Counts, Lead
 from scorer.domain.score import Rating
+from scorer.rules.plan import DAYS_SINCE
 from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset, Signal
 from scorer.rules.signal_points import days_counted
 from scorer.scoring import Scored
@@ -23,8 +24,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Said:
-    """A decision as plain values, in the order of the contract. Not validated: a model costs ten times as much as its
-    bytes, which are all that the stream wants (a property test holds that both say the same)."""
+    """A decision as plain values, in the order of the contract. Not validated: a model costs several times as much as
+    its bytes, which are all that the stream wants (a property test holds that both say the same)."""
 
     __slots__ = ("content",)
 
@@ -45,7 +46,7 @@ class Said:
 
     def model(self) -> RoutingDecision:
         """The decision, validated."""
-        return RoutingDecision.model_validate(self.content)
+        return RoutingDecision.model_validate_json(self.to_json())
 
     def to_json(self) -> bytes:
         """The same bytes as `model_dump_json` of the model."""
@@ -54,29 +55,35 @@ class Said:
 
 def contributions(scored: Scored, lead: Lead) -> list[Contribution]:
     """Every point and why, the strongest first. The points add up to the total score."""
-    return _CONTRIBUTIONS.validate_python(_contributions(scored, lead))
+    return _CONTRIBUTIONS.validate_json(_contributions(scored, lead))
 
 
-def _contributions(scored: Scored, lead: Lead) -> list[dict[str, Any]]:
-    found = []
-    facts = scored.facts
-    for rated in scored.criteria:
-        name = rated.criterion.name
-        found += [
-            _contribution(name, rule.id, rule.points, rule.reason, _evidence(rule.fields, facts))
-            for rule in rated.rules
-        ]
-        excess = rated.points - sum(rule.points for rule in rated.rules)
-        if excess:
-            limit = rated.criterion.max if excess < 0 else rated.criterion.min
-            reason = f"{name} gives at {'most' if excess < 0 else 'least'} {limit} points"
-            found.append(_contribution(name, "cap", excess, reason, {}))
+def _contributions(scored: Scored, lead: Lead) -> bytes:
+    # JSON put together from prepared parts: 5 µs for nine contributions, where dictionaries take 20.
+    facts = scored.lead_facts
+    found: list[tuple[tuple[int, str, str], bytes]] = []
+    for order, head, fields, finished in scored.judged.reasons:
+        if len(fields) == 1 and (fact := facts.get(fields[0])) is not None and type(fact.value) is str:
+            text = finished.get(fact.value)
+            if text is None:
+                text = head + _encode({fields[0]: fact.value}) + b"}"
+                if len(finished) < _FINISHED:
+                    finished[fact.value] = text
+        else:
+            text = head + _encode(_evidence(fields, scored)) + b"}"
+        found.append((order, text))
     today = day_of(scored.now)
+    known = scored.signal_points
     for signal, points in scored.signals:
+        part = known[signal.id]
         evidence = _signal_evidence(signal, lead.counted[signal.id], today)
-        found.append(_contribution(BEHAVIOUR, signal.id, points, signal.reason, evidence))
-    found.sort(key=lambda each: (-abs(each["points"]), each["criterion"], each["rule"]))
-    return found
+        found.append(((-abs(points), *part.label), f"{part.head}{points}{part.tail}{evidence}}}".encode()))
+    found.sort(key=_order)
+    return b"[" + b",".join([text for _, text in found]) + b"]"
+
+
+_FINISHED = 64
+_order = itemgetter(0)
 
 
 def decision(
@@ -84,8 +91,6 @@ def decision(
 ) -> Said:
     """The decision about a lead that was scored and routed so."""
     score, last, within = scored.score, lead.published, routing.respond_within
-    points = {rated.criterion.name: rated.points for rated in scored.criteria}
-    points[BEHAVIOUR] = score.engagement
     return Said(
         {
             "decision_id": _decision_id(lead.id, ruleset.revision, cause, scored.now, activity),
@@ -102,20 +107,14 @@ def decision(
             "respond_by": None if within is None else to_text(scored.now + within),
             "routing": {"rule": routing.id, "reason": routing.reason},
             "score": {"total": score.total, "fit": score.fit, "engagement": score.engagement},
-            "criteria": dict(sorted(points.items())),
-            "contributions": _contributions(scored, lead),
+            "criteria": {**scored.judged.points, BEHAVIOUR: score.engagement},
+            "contributions": msgspec.Raw(_contributions(scored, lead)),
             "previous": None
             if last is None
             else {"rating": last.rating, "route": last.route, "score": last.score.total},
             "ruleset": {"name": ruleset.name, "revision": ruleset.revision},
         }
     )
-
-
-def _contribution(
-    criterion: str, rule: str, points: int, reason: str, evidence: Mapping[str, EvidenceValue]
-) -> dict[str, Any]:
-    return {"criterion": criterion, "rule": rule, "points": points, "reason": reason, "evidence": evidence}
 
 
 def _decision_id(lead_id: str, revision: str, cause: Cause, now: int, activity: LeadActivity | None) -> str:
@@ -127,23 +126,29 @@ def _decision_id(lead_id: str, revision: str, cause: Cause, now: int, activity: 
     return digest.hexdigest()
 
 
-def _evidence(names: tuple[str, ...], facts: Mapping[str, object]) -> dict[str, EvidenceValue]:
+def _evidence(names: tuple[str, ...], scored: Scored) -> dict[str, EvidenceValue]:
     found: dict[str, EvidenceValue] = {}
+    facts = scored.lead_facts
     for name in names:
-        value = facts.get(name)
+        if name.startswith(DAYS_SINCE):
+            value = scored.facts.get(name)
+        else:
+            fact = facts.get(name)
+            value = None if fact is None else fact.value
         if isinstance(value, (bool, int, str)):
             found[name] = value
         elif isinstance(value, float):
-            found[name] = round(value, 2) if name.startswith("days_since.") else value
+            found[name] = round(value, 2) if name.startswith(DAYS_SINCE) else value
         elif isinstance(value, list):
             found[name] = [str(item) for item in value]
     return found
 
 
-def _signal_evidence(signal: Signal, counts: Counts, today: int) -> dict[str, EvidenceValue]:
-    counted = {day: count for day, count in days_counted(counts) if 0 <= today - day < len(signal.weights)}
-    return {
-        "count": sum(min(count, signal.daily_cap) for count in counted.values()),
-        "first_day": day_to_text(min(counted)),
-        "last_day": day_to_text(max(counted)),
-    }
+def _signal_evidence(signal: Signal, counts: Counts, today: int) -> str:
+    cap, window = signal.daily_cap, len(signal.weights)
+    days = [each for each in days_counted(counts) if 0 <= today - each[0] < window]
+    total = 0
+    for _, count in days:
+        total += count if count < cap else cap
+    first, last = day_to_text(days[0][0]), day_to_text(days[-1][0])
+    return f'{{"count":{total},"first_day":"{first}","last_day":"{last}"}}'

@@ -7,11 +7,11 @@ signals and not every table.
 from collections.abc import Mapping
 
 from scorer.domain.instant import DAY
-from scorer.domain.lead import Facts, Lead, Memo, days_between
+from scorer.domain.lead import Fact, Facts, Lead, Memo, days_between
 from scorer.domain.score import Grade, Rating, Score
 from scorer.rules.plan import Judged, Rated, Standing
 from scorer.rules.ruleset import Ruleset, Signal
-from scorer.rules.signal_points import signal_points
+from scorer.rules.signal_points import SignalPoints, signal_points
 
 __all__ = ["Rated", "Scored", "fit", "score"]
 
@@ -65,6 +65,17 @@ class Scored:
         return [*self.judged.hits, *[labels[signal.id].label for signal, _ in self.signals]]
 
     @property
+    def signal_points(self) -> Mapping[str, SignalPoints]:
+        """The ruleset's signals by id."""
+        return self._ruleset.plan.signals
+
+    @property
+    def lead_facts(self) -> Mapping[str, Fact]:
+        """The facts of the lead that was scored."""
+        facts = self._lead.facts
+        return facts.known if isinstance(facts, Facts) else facts
+
+    @property
     def facts(self) -> Mapping[str, object]:
         """Everything known of the lead, by field name, as the rules saw it."""
         lead, now = self._lead, self.now
@@ -97,16 +108,17 @@ def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
     plan, memo = ruleset.plan, lead.memo
     if memo is None or memo.facts is not lead.facts or memo.mark != plan.mark:
         memo = fit(lead, ruleset)
-    judged: Judged | None
     times = memo.times
     if times is None:
         times = memo.times = plan.times(lead.facts)
-    if times or now != lead.clock:
+    judged: Judged
+    if now != lead.clock:
         judged = plan.judge(plan.vector(memo.codes, times, lead.clock, now))
+    elif memo.since <= now < memo.until:
+        judged = memo.judged  # type: ignore[assignment]
     else:
-        judged = memo.judged
-        if judged is None:
-            judged = memo.judged = plan.judge(plan.vector(memo.codes, (), now, now))
+        judged = memo.judged = plan.judge(plan.vector(memo.codes, times, now, now))
+        memo.since, memo.until = now, plan.until(times, now)
     today = now // DAY
     found: list[tuple[Signal, int]] = []
     by_name: dict[str, int] = {}

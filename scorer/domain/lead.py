@@ -77,7 +77,10 @@ class Facts(Mapping[str, Fact]):
     __slots__ = ("_known", "_unpack", "packed")
 
     def __init__(
-        self, known: dict[str, Fact] | None, packed: bytes | None = None, unpack: Callable[[bytes], dict[str, Fact]] = {}.get  # type: ignore[assignment]
+        self,
+        known: dict[str, Fact] | None,
+        packed: bytes | None = None,
+        unpack: Callable[[bytes], dict[str, Fact]] = {}.get,  # type: ignore[assignment]
     ) -> None:
         self._known = known
         self._unpack = unpack
@@ -119,7 +122,7 @@ class Memo:
     facts are never changed in place.
     """
 
-    __slots__ = ("codes", "facts", "judged", "mark", "times")
+    __slots__ = ("codes", "facts", "judged", "mark", "since", "times", "until")
 
     def __init__(
         self,
@@ -134,6 +137,8 @@ class Memo:
         self.times = times
         """When what the rules ask about happened, empty where nothing did; None: not looked up yet."""
         self.judged: object = None
+        """What the rules said of the lead as of its latest activity, if that is in [since, until)."""
+        self.since = self.until = 0
 
 
 # Not frozen, for speed: that would cost half a microsecond each time, and a lead is made twice for each activity.
@@ -183,9 +188,7 @@ class Lead:
         was_with_sales = self.published is not None and self.published.route is Route.SALES
         facts = self.facts
         # What sales has accepted, it has: a hand-over of that lead would say less.
-        if (
-            published.route is Route.SALES and not was_with_sales and self.value("lifecycle.status") != "accepted"
-        ):
+        if published.route is Route.SALES and not was_with_sales and self.value("lifecycle.status") != "accepted":
             # An empty id: an event of the same instant, sales accepting the lead say, comes after the hand-over.
             stamp = Stamp(published.decided_at, "", "")
             facts = _written(facts, [("lifecycle.status", "handed_over"), ("at.handed_over", True)], stamp)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from math import copysign, floor, fsum
 from typing import TYPE_CHECKING, Final, cast
 
+import msgspec
+
 from scorer.domain.lead import Counts
 
 if TYPE_CHECKING:
@@ -27,11 +29,14 @@ class SignalPoints:
     Signals fade, so each must be worked out again on every day: three quarters of a microsecond instead of three.
     """
 
-    __slots__ = ("_days", "label", "signal", "single")
+    __slots__ = ("_days", "head", "label", "signal", "single", "tail")
 
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
         self.label = (BEHAVIOUR, signal.id)
+        self.head = f'{{"criterion":"{BEHAVIOUR}","rule":{_json(signal.id)},"points":'
+        """JSON of what it contributes, up to the points, and from there to the evidence."""
+        self.tail = f',"reason":{_json(signal.reason)},"evidence":'
         #: by count: points of a day by its age
         self._days: dict[int, list[float]] = {}
         self.single: dict[int, list[int]] = {}
@@ -84,6 +89,10 @@ def days_counted(counts: Counts) -> list[tuple[int, int]]:
     """(UTC day, events counted on it), ascending."""
     numbers = cast("tuple[int, ...]", counts[1:])
     return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _json(text: str) -> str:
+    return msgspec.json.encode(text).decode()
 
 
 def _whole(signal: Signal, total: float) -> int:

@@ -133,4 +133,3 @@ def _hash(hit_policy: HitPolicy, columns: Iterable[Column], rules: Iterable[Deci
     cardinalities = ",".join(str(column.cardinality) for column in columns)
     text = "\n".join((hit_policy, cardinalities, *map(canonical, rules)))
     return hashlib.sha256(text.encode()).hexdigest()
-

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from scorer.domain.decision import RoutingDecision
@@ -50,9 +51,15 @@ def decision_message(decision: RoutingDecision | Said, topic: str, source: str, 
         ("ce_time", at.encode()),
         ("ce_subject", key),
         ("content-type", b"application/json"),
-        ("published-at", to_text(now).encode()),
+        ("published-at", _published_at(now)),
     ]
     return Message(topic, None, key, value, headers)
+
+
+# The same for all decisions of a batch.
+@lru_cache(1)
+def _published_at(now: int) -> bytes:
+    return to_text(now).encode()
 
 
 def state_messages(states: Mapping[str, bytes], topic: str, partition: int, offset: int) -> list[Message]:
