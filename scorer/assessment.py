@@ -12,7 +12,7 @@ from scorer.domain.decision import RoutingDecision
 from scorer.domain.lead import Lead, Published
 from scorer.domain.score import Rating, Route
 from scorer.explanation import Cause, decision
-from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset
+from scorer.rules.ruleset import RoutingRule, Ruleset
 from scorer.scoring import Scored, fit, score
 
 ERASED = RoutingRule("erased", None, Route.DISCARD, None, None, "The person asked to be forgotten")
@@ -26,7 +26,7 @@ class Evaluation(NamedTuple):
     routing: RoutingRule
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Assessment:
     """The lead after an activity and what there is to say about it.
 
@@ -41,10 +41,7 @@ class Assessment:
     @property
     def hits(self) -> tuple[tuple[str, str], ...]:
         """(criterion, rule) of every rule and signal that gave points or matched."""
-        if self.evaluation is None:
-            return ()
-        scored = self.evaluation.scored
-        return (*scored.judged.hits, *((BEHAVIOUR, signal.id) for signal, _ in scored.signals))
+        return () if self.evaluation is None else tuple(self.evaluation.scored.hits)
 
     @property
     def transition(self) -> tuple[Rating, Rating] | None:
@@ -60,7 +57,8 @@ def assess(lead: Lead, activity: LeadActivity, ruleset: Ruleset) -> Assessment:
     after = lead.apply(activity, ruleset.hits(activity))
     if after is lead:
         return Assessment(lead)
-    after.memo = fit(after, ruleset)
+    if after.memo is None or after.memo.facts is not after.facts:
+        after.memo = fit(after, ruleset)
     if after.was_returned_by(activity):
         after = replace(after, seen=_matched(score(after, ruleset, after.clock)))
     return reassess(after, ruleset, after.clock, "activity", activity)
@@ -75,7 +73,8 @@ def reassess(lead: Lead, ruleset: Ruleset, now: int, cause: Cause, activity: Lea
     published = Published(scored.rating, scored.grade, routing.route, routing.queue, scored.score, scored.now)
     said = decision(lead, ruleset, scored, routing, cause, activity)
     after = lead.publish(published)
-    after.memo = fit(after, ruleset)
+    if after.facts is not lead.facts:  # handed over
+        after.memo = fit(after, ruleset)
     return Assessment(after, evaluation, said)
 
 

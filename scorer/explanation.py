@@ -25,18 +25,10 @@ Cause = Literal["activity", "time", "rules_changed"]
 
 def contributions(scored: Scored, lead: Lead) -> list[Contribution]:
     """Every point and why, the strongest first. The points add up to the total score."""
-    found: list[Contribution] = []
-    for criterion, rules, points in scored.criteria:
-        if not rules and not points:
-            continue
-        name, excess = criterion.name, points
-        for rule in rules:
-            excess -= rule.points
-            found.append(Contribution(name, rule.id, rule.points, rule.reason, _evidence(rule.fields, scored)))
-        if excess:
-            limit = criterion.max if excess < 0 else criterion.min
-            reason = f"{name} gives at {'most' if excess < 0 else 'least'} {limit} points"
-            found.append(Contribution(name, "cap", excess, reason, {}))
+    found = [
+        Contribution(criterion, rule, points, text, _evidence(fields, scored))
+        for criterion, rule, points, text, fields in scored.judged.reasons
+    ]
     today = day_of(scored.now)
     for signal, points in scored.signals:
         evidence = _signal_evidence(signal, lead.counted[signal.id], today)
@@ -54,8 +46,6 @@ def decision(
 ) -> RoutingDecision:
     """The decision about a lead that was scored and routed so."""
     score, last, within = scored.score, lead.published, routing.respond_within
-    points = {criterion.name: points for criterion, _, points in scored.criteria}
-    points[BEHAVIOUR] = score.engagement
     return RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, scored.now, activity),
         lead_id=lead.id,
@@ -69,7 +59,7 @@ def decision(
         respond_by=None if within is None else to_text(scored.now + within),
         routing=Routing(routing.id, routing.reason),
         score=ScoreView(score.total, score.fit, score.engagement),
-        criteria=dict(sorted(points.items())),
+        criteria={**scored.judged.points, BEHAVIOUR: score.engagement},
         contributions=contributions(scored, lead),
         previous=None if last is None else Previous(last.rating, last.route, last.score.total),
         ruleset=RulesetReference(ruleset.name, ruleset.revision),
@@ -99,9 +89,9 @@ def _evidence(names: tuple[str, ...], scored: Scored) -> dict[str, EvidenceValue
 
 
 def _signal_evidence(signal: Signal, counts: Counts, today: int) -> dict[str, EvidenceValue]:
-    counted = {day: count for day, count in days_counted(counts) if 0 <= today - day < len(signal.weights)}
-    return {
-        "count": sum(min(count, signal.daily_cap) for count in counted.values()),
-        "first_day": day_to_text(min(counted)),
-        "last_day": day_to_text(max(counted)),
-    }
+    cap, window = signal.daily_cap, len(signal.weights)
+    days = [each for each in days_counted(counts) if 0 <= today - each[0] < window]
+    total = 0
+    for _, count in days:
+        total += count if count < cap else cap
+    return {"count": total, "first_day": day_to_text(days[0][0]), "last_day": day_to_text(days[-1][0])}

@@ -7,11 +7,11 @@ signals and not every table.
 from collections.abc import Mapping
 
 from scorer.domain.instant import DAY
-from scorer.domain.lead import Facts, Lead, Memo, days_between
+from scorer.domain.lead import Fact, Facts, Lead, Memo, days_between
 from scorer.domain.score import Grade, Rating, Score
 from scorer.rules.plan import DAYS_SINCE, LAST_ACTIVITY, Judged, Rated, Standing
 from scorer.rules.ruleset import Ruleset, Signal
-from scorer.rules.signal_points import signal_points
+from scorer.rules.signal_points import SignalPoints, signal_points
 
 __all__ = ["Rated", "Scored", "fit", "score"]
 
@@ -68,6 +68,23 @@ class Scored:
         return None if happened is None else days_between(happened.stamp.time, self.now)
 
     @property
+    def hits(self) -> list[tuple[str, str]]:
+        """(criterion, rule) of every rule and signal that gave points or matched."""
+        labels = self._ruleset.plan.signals
+        return [*self.judged.hits, *[labels[signal.id].label for signal, _ in self.signals]]
+
+    @property
+    def signal_points(self) -> Mapping[str, SignalPoints]:
+        """The ruleset's signals by id."""
+        return self._ruleset.plan.signals
+
+    @property
+    def lead_facts(self) -> Mapping[str, Fact]:
+        """The facts of the lead that was scored."""
+        facts = self._lead.facts
+        return facts.known if isinstance(facts, Facts) else facts
+
+    @property
     def facts(self) -> Mapping[str, object]:
         """Everything known of the lead, by field name, as the rules saw it."""
         lead, now = self._lead, self.now
@@ -97,14 +114,20 @@ def fit(lead: Lead, ruleset: Ruleset) -> Memo:
 
 def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
     """Score, rate and grade the lead as of `now` (microseconds since the epoch)."""
-    plan, memo = ruleset.plan, fit(lead, ruleset)
-    judged: Judged | None
-    if memo.times or now != lead.clock:
-        judged = plan.judge(plan.vector(memo.codes, memo.times, lead.clock, now))
+    plan, memo = ruleset.plan, lead.memo
+    if memo is None or memo.facts is not lead.facts or memo.mark != plan.mark:
+        memo = fit(lead, ruleset)
+    times = memo.times
+    if times is None:
+        times = memo.times = plan.times(lead.facts)
+    judged: Judged
+    if now != lead.clock:
+        judged = plan.judge(plan.vector(memo.codes, times, lead.clock, now))
+    elif memo.since <= now < memo.until:
+        judged = memo.judged  # type: ignore[assignment]
     else:
-        judged = memo.judged
-        if judged is None:
-            judged = memo.judged = plan.judge(plan.vector(memo.codes, (), now, now))
+        judged = memo.judged = plan.judge(plan.vector(memo.codes, times, now, now))
+        memo.since, memo.until = now, plan.until(times, now)
     today = now // DAY
     found: list[tuple[Signal, int]] = []
     by_name: dict[str, int] = {}
@@ -113,13 +136,19 @@ def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
     for name, counts in lead.counted.items():
         signal = known.get(name)
         if signal is not None:
-            points = signal.at(counts, today)
+            if len(counts) == 3:  # seen on one day: here, for a call would cost as much again
+                _, day, count = counts
+                single = signal.single.get(count) or signal.tabulate(count)  # type: ignore[arg-type]
+                age = today - day  # type: ignore[operator]
+                points = single[age] if 0 <= age < len(single) else 0
+            else:
+                points = signal.at(counts, today)
             if points:
                 found.append((signal.signal, points))
                 by_name[name] = points
                 engagement += points
     published = lead.published
-    returned = plan.returned_at(memo.times)
+    returned = plan.returned_at(times)
     since = None if returned is None else _since_return(lead, judged, found, today, returned // DAY)
     standing = plan.standing(judged, engagement, None if published is None else published.rating, since, by_name)
     return Scored(lead, ruleset, now, judged, tuple(found), standing)

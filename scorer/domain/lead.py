@@ -13,7 +13,7 @@ that follows from it, and `seen`.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY, day_of
@@ -115,6 +115,9 @@ class Facts(Mapping[str, Fact]):
         return repr(self.known)
 
 
+NO_FACTS: Final = Facts({})
+
+
 class Memo:
     """What rules made of a lead's facts, so that they need not look at them again.
 
@@ -122,16 +125,23 @@ class Memo:
     facts are never changed in place.
     """
 
-    __slots__ = ("codes", "facts", "judged", "mark", "times")
+    __slots__ = ("codes", "facts", "judged", "mark", "since", "times", "until")
 
     def __init__(
-        self, mark: bytes, facts: Mapping[str, Fact], codes: bytes | tuple[int, ...], times: tuple[int | None, ...]
+        self,
+        mark: bytes,
+        facts: Mapping[str, Fact],
+        codes: bytes | tuple[int, ...],
+        times: tuple[int | None, ...] | None,
     ) -> None:
         self.mark = mark
         self.facts = facts
         self.codes = codes
         self.times = times
+        """When what the rules ask about happened, empty where nothing did; None: not looked up yet."""
         self.judged: object = None
+        """What the rules said of the lead as of its latest activity, if that is in [since, until)."""
+        self.since = self.until = 0
 
 
 # Not frozen, for speed: that would cost half a microsecond each time, and a lead is made twice for each activity.
@@ -237,9 +247,6 @@ class Lead:
                 # Ascending by name, so that equal states give equal bytes.
                 counted = changed if before is not None else dict(sorted(changed.items()))
         return counted
-
-
-NO_FACTS = Facts({})
 
 
 def _count(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest: int) -> Counts:

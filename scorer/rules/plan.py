@@ -14,10 +14,11 @@ from hashlib import blake2b
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from scorer.domain.instant import DAY
+from scorer.domain.instant import DAY, SECOND
 from scorer.domain.lead import RETURNED, Fact
 from scorer.domain.score import Grade, Rating, Score
 from scorer.rules.column import Encoder
+from scorer.rules.condition import tests
 from scorer.rules.signal_points import BEHAVIOUR, SignalPoints
 from scorer.rules.table import Codes, OrdinalTable
 
@@ -28,11 +29,14 @@ MEANING: Final = 1
 """Raise it whenever the same rules would give other codes for the same facts: codes are written with the leads' states,
 and must not be taken for others. A test holds a sample."""
 
+MARK_SIZE: Final = 5
 DAYS_SINCE: Final = "days_since."
 LAST_ACTIVITY: Final = f"{DAYS_SINCE}last_activity"
 _SINCE_RETURN: Final = "score.since_return"
 _MERGED: Final = "lifecycle.merged_into"
+CAP: Final = "cap"
 _ROOM: Final = 16_384
+_FOREVER: Final = 1 << 62
 
 Vector = bytes | tuple[int, ...]
 """Codes in order: two a byte, or a tuple where some column has more than 16 cells."""
@@ -57,6 +61,22 @@ class Standing(NamedTuple):
     codes: Codes
 
 
+class Reason(NamedTuple):
+    """Points of a criterion's rule or limit, and the fields that are the evidence."""
+
+    criterion: str
+    rule: str
+    points: int
+    text: str
+    fields: tuple[str, ...]
+
+
+class _Part(NamedTuple):
+    rated: Rated
+    hits: tuple[tuple[str, str], ...]
+    reasons: tuple[Reason, ...]
+
+
 @dataclass(slots=True, eq=False)
 class Judged:
     """What the criteria make of a vector. `row`: the codes for the routing table, 0 in the columns that depend on
@@ -65,6 +85,9 @@ class Judged:
     rated: tuple[Rated, ...]
     fit: int
     hits: tuple[tuple[str, str], ...]
+    reasons: tuple[Reason, ...]
+    points: Mapping[str, int]
+    """Points by criterion, in order of name; 0 for behaviour."""
     merged: bool
     row: tuple[int, ...]
     routes: dict[Codes, RoutingRule]
@@ -123,6 +146,9 @@ class Plan:
                 if name.startswith("signals.")
             )
         )
+        bounds = _bounds(ruleset)
+        self._bounds = [bounds.get(name, ()) for name in self._happened]
+        self._parts: list[dict[Codes, _Part]] = [{} for _ in self._criteria]
         self._judged: dict[Vector, Judged] = {}
         self._standings: dict[tuple[Any, ...], Standing] = {}
         #: names these rules and the meaning of the codes
@@ -163,6 +189,18 @@ class Plan:
             timed.append(encoder(None if time is None else (now - time) / DAY))
         return codes + self._packed(timed)  # type: ignore[operator]
 
+    def until(self, times: Times, now: int) -> int:
+        """Up to when the vector of a lead is sure to stay as it is at `now`, if its latest activity is always just
+        now; `now` itself where something is about to change. Days are compared as floats, hence the second."""
+        until = _FOREVER
+        for time, bounds in zip(times, self._bounds, strict=False):
+            if time is not None:
+                for bound in bounds:
+                    change = time + int(bound * DAY)
+                    if change > now - SECOND:
+                        until = min(until, change - SECOND)
+        return max(until, now)
+
     def judge(self, vector: Vector) -> Judged:
         """What the criteria make of the vector."""
         known = self._judged.get(vector)
@@ -177,7 +215,7 @@ class Plan:
     ) -> Standing:
         """`engagement` are the points of all signals, `points` those of each; `before` is the rating last published,
         `since` the points that are new since sales returned the lead."""
-        key = judged.fit, engagement, before, since, *[points.get(name, 0) for name in self._asked_signals]
+        key = judged.fit, engagement, before, since, *map(points.get, self._asked_signals)
         known = self._standings.get(key)
         if known is None:
             if len(self._standings) >= _ROOM:
@@ -208,25 +246,34 @@ class Plan:
     def _judge(self, vector: Vector) -> Judged:
         ruleset, match = self._ruleset, self._ruleset.engine.match
         codes = self._unpacked(vector)
-        rated = tuple(
-            rate(criterion, match(criterion.table, pick(codes)))
-            for criterion, pick in zip(self._criteria, self._pick, strict=True)
-        )
-        fit = sum(each.points for each in rated)
+        parts = []
+        for criterion, pick, known in zip(self._criteria, self._pick, self._parts, strict=True):
+            own = pick(codes)
+            part = known.get(own)
+            if part is None:
+                if len(known) >= _ROOM:
+                    known.clear()
+                part = known[own] = _part(criterion, match(criterion.table, own))
+            parts.append(part)
+        rated = tuple([part.rated for part in parts])
+        fit = sum([each.points for each in rated])
         facts: dict[str, object] = {"score.fit": fit, "grade.fit": ruleset.grades.grade(Score(fit, 0)).fit}
         met: dict[str, int] = {}
         for criterion, _, points in rated:
             facts[f"criteria.{criterion.name}"] = points
             if criterion.group is not None:
                 met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
-        facts.update((f"groups.{group}.met", count) for group, count in met.items())
+        for group, count in met.items():
+            facts[f"groups.{group}.met"] = count
         row = [0] * len(ruleset.routing_table.columns)
         for column, place in self._routing_places:
             row[column] = codes[place]
         for column in self._row_columns:
             row[column] = _encoded(ruleset.routing_table, column, facts)
-        hits = tuple((each.criterion.name, rule.id) for each in rated for rule in each.rules)
-        return Judged(rated, fit, hits, bool(codes[self._merged]), tuple(row), {})
+        hits = tuple([hit for part in parts for hit in part.hits])
+        reasons = tuple([reason for part in parts for reason in part.reasons])
+        named = {criterion.name: points for criterion, _, points in rated} | {BEHAVIOUR: 0}
+        return Judged(rated, fit, hits, reasons, dict(sorted(named.items())), bool(codes[self._merged]), tuple(row), {})
 
     def _standing(self, score: Score, before: Rating | None, since: int | None, points: Mapping[str, int]) -> Standing:
         rating, grade = self._ruleset.ratings.rate(score.total, before), self._ruleset.grades.grade(score)
@@ -247,16 +294,35 @@ _DIGITS: Final = bytes.maketrans(bytes(range(16)), b"0123456789abcdef")
 _VALUES: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
 
 
-def rate(criterion: Criterion, matched: Sequence[int]) -> Rated:
-    """The criterion with the rules of those indexes."""
+def _part(criterion: Criterion, matched: Sequence[int]) -> _Part:
+    name = criterion.name
     rules = tuple([criterion.rules[index] for index in matched])
-    points = sum([rule.points for rule in rules])
+    total = points = sum([rule.points for rule in rules])
     low, high = criterion.min, criterion.max
     if high is not None and points > high:
         points = high
     elif low is not None and points < low:
         points = low
-    return Rated(criterion, rules, points)
+    reasons = [Reason(name, rule.id, rule.points, rule.reason, rule.fields) for rule in rules]
+    if points != total:
+        text = f"{name} gives at {'most' if points < total else 'least'} {points} points"
+        reasons.append(Reason(name, CAP, points - total, text, ()))
+    hits = tuple((name, rule.id) for rule in rules)
+    return _Part(Rated(criterion, rules, points), hits, tuple(reasons))
+
+
+def _bounds(ruleset: Ruleset) -> Mapping[str, tuple[float, ...]]:
+    """For each fact that happened: the days since it at which some comparison may change."""
+    conditions = [rule.condition for criterion in ruleset.criteria for rule in criterion.rules]
+    conditions += [rule.condition for rule in ruleset.routing]
+    found: dict[str, set[float]] = {}
+    for condition in conditions:
+        for test in () if condition is None else tests(condition):
+            if test.field.startswith(DAYS_SINCE):
+                operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+                days = [each for each in operands if isinstance(each, (int, float)) and not isinstance(each, bool)]
+                found.setdefault(_fact_of(test.field), set()).update(days)
+    return {name: tuple(sorted(days)) for name, days in found.items()}
 
 
 def _field(tables: Sequence[OrdinalTable], at: tuple[int, int]) -> str:
@@ -291,7 +357,7 @@ def _picker(places: Sequence[int]) -> Callable[[Sequence[int]], Codes]:
 
 
 def _mark(revision: str, tables: Sequence[OrdinalTable], fields: Sequence[str]) -> bytes:
-    digest = blake2b(f"{MEANING}\n{revision}".encode(), digest_size=6)
+    digest = blake2b(f"{MEANING}\n{revision}".encode(), digest_size=MARK_SIZE)
     for text in (*(table.content_hash for table in tables), *fields):
         digest.update(f"\n{text}".encode())
     return digest.digest()

@@ -27,32 +27,27 @@ class SignalPoints:
     Signals fade, so each must be worked out again on every day: three quarters of a microsecond instead of three.
     """
 
-    __slots__ = ("_days", "_single", "label", "signal")
+    __slots__ = ("_days", "label", "signal", "single")
 
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
         self.label = (BEHAVIOUR, signal.id)
         #: by count: points of a day by its age
         self._days: dict[int, list[float]] = {}
-        #: by count: whole points, where that day is the only one
-        self._single: dict[int, list[int]] = {}
+        self.single: dict[int, list[int]] = {}
+        """By count: whole points by age, where that day is the only one."""
 
     def at(self, counts: Counts, today: int) -> int:
         """Whole points as of UTC day `today`."""
-        if len(counts) == 3:
-            _, day, count = cast("tuple[bytes, int, int]", counts)
-            single = self._single.get(count) or self._tabulate(count)
-            age = today - day
-            return single[age] if 0 <= age < len(single) else 0
         tables, total = self._days, 0.0
-        numbers = iter(cast("tuple[int, ...]", counts))
-        next(numbers)
-        for day, count in zip(numbers, numbers, strict=True):
+        numbers = cast("tuple[int, ...]", counts)
+        for place in range(1, len(numbers), 2):
+            count = numbers[place + 1]
             table = tables.get(count)
             if table is None:
-                self._tabulate(count)
+                self.tabulate(count)
                 table = tables[count]
-            age = today - day
+            age = today - numbers[place]
             if 0 <= age < len(table):
                 total += table[age]
         size, limit = abs(total), self.signal.max_points
@@ -64,11 +59,12 @@ class SignalPoints:
             return signal_points(self.signal, counts, today)
         return whole if total >= 0 else -whole
 
-    def _tabulate(self, count: int) -> list[int]:
+    def tabulate(self, count: int) -> list[int]:
+        """Fill the tables for a count, and give that of `single`."""
         signal = self.signal
         value = min(count, signal.daily_cap) * signal.points
         self._days[count] = [value * weight for weight in signal.weights]
-        single = self._single[count] = [_whole(signal, points) for points in self._days[count]]
+        single = self.single[count] = [_whole(signal, points) for points in self._days[count]]
         return single
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from scorer.domain.lead import Counts, Fact, Facts, Lead, Memo, Published, Stamp
 from scorer.domain.score import Grade, Rating, Route, Score
+from scorer.rules.plan import MARK_SIZE
 
 VERSION: Final = 2
 
@@ -77,13 +78,14 @@ class CodecError(Exception):
 class _State(msgspec.Struct, array_like=True, gc=False):
     clock: int
     erased_at: int | None
-    published: Published | None
-    facts: bytes
+    published: tuple[int, str | None, int, int, int] | None
+    facts: bytes | None
     counted: Mapping[str, Counts]
     seen: tuple[str, ...]
-    mark: bytes = b""
-    codes: bytes = b""
-    times: tuple[int | None, ...] = ()
+    memo: bytes | None = None
+    """Its mark and codes."""
+    timed: bool = False
+    """Something happened whose time the rules ask for."""
 
 
 _decode_state: Final = msgspec.msgpack.Decoder(_State).decode
@@ -99,9 +101,10 @@ def encode_lead(lead: Lead) -> bytes:
         packed = facts.packed = _pack_facts(facts.known)
     else:
         packed = facts.packed
-    state = _State(lead.clock, lead.erased_at, lead.published, packed, lead.counted, lead.seen)
+    published = _pack_published(lead.published, lead.clock)
+    state = _State(lead.clock, lead.erased_at, published, packed or None, lead.counted, lead.seen)
     if memo is not None and memo.facts is facts and isinstance(memo.codes, bytes):
-        state.mark, state.codes, state.times = memo.mark, memo.codes, memo.times
+        state.memo, state.timed = memo.mark + memo.codes, memo.times != ()
     return b"\x02" + _encode(state)
 
 
@@ -111,18 +114,21 @@ def _pack_facts(facts: Mapping[str, Fact]) -> bytes:
     for name in sorted(facts):
         value, stamp = facts[name]
         by_stamp.setdefault(stamp, []).extend((_NUMBERS.get(name, name), value))
-    groups = []
+    content: list[object] = [sources]
     for stamp in sorted(by_stamp):
         source = sources.setdefault(stamp.source, len(sources))
-        groups.append((stamp.time, stamp.id, source, by_stamp[stamp]))
-    return _encode((list(sources), groups)) if groups else b""
+        content += (stamp.time, stamp.id, source, by_stamp[stamp])
+    content[0] = list(sources)
+    return _encode(content) if by_stamp else b""
 
 
 def _unpack_facts(packed: bytes) -> dict[str, Fact]:
     if not packed:
         return {}
     try:
-        return _facts(*_decode(packed))
+        sources, *content = _decode(packed)
+        parts = iter(content)
+        return _facts(sources, zip(parts, parts, parts, parts, strict=True))
     except _DAMAGED as error:
         raise CodecError(f"the facts of a state are damaged: {error}") from error
 
@@ -157,9 +163,16 @@ def decode_lead(lead_id: str, state: bytes) -> Lead:
 
 def _read_2(lead_id: str, state: bytes) -> Lead:
     read = _decode_state(memoryview(state)[1:])
-    facts = Facts(None, read.facts, _unpack_facts)
-    memo = Memo(read.mark, facts, read.codes, read.times) if read.mark else None
-    return Lead(lead_id, read.clock, facts, read.counted, read.erased_at, read.published, read.seen, memo)
+    facts = Facts(None, read.facts or b"", _unpack_facts)
+    memo = None
+    if read.memo:
+        memo = Memo(read.memo[:MARK_SIZE], facts, read.memo[MARK_SIZE:], None if read.timed else ())
+    published = None
+    if read.published is not None:
+        said, queue, fit, engagement, before = read.published
+        rating, grade, route = _SAID[said]
+        published = Published(rating, grade, route, queue, Score(fit, engagement), read.clock - before)
+    return Lead(lead_id, read.clock, facts, read.counted, read.erased_at, published, read.seen, memo)
 
 
 def _read_1(lead_id: str, state: bytes) -> Lead:
@@ -175,6 +188,24 @@ _READERS: Final[Mapping[int, Callable[[str, bytes], Lead]]] = {1: _read_1, 2: _r
 def _counts(days: list[Any]) -> Counts:
     numbers = [number for day, hashes in zip(days[::2], days[1::2], strict=True) for number in (day, len(hashes) // 8)]
     return (b"".join(days[1::2]), *numbers)
+
+
+_SAID: Final = tuple(
+    (rating, Grade(letter, figure), route)
+    for rating in Rating
+    for route in Route
+    for letter in "ABCD"
+    for figure in range(1, 5)
+)
+_SAID_NUMBERS: Final = {said: number for number, said in enumerate(_SAID)}
+"""Rating, grade and route are written as one number. Never change the order."""
+
+
+def _pack_published(published: Published | None, clock: int) -> tuple[int, str | None, int, int, int] | None:
+    if published is None:
+        return None
+    rating, grade, route, queue, score, decided_at = published
+    return (_SAID_NUMBERS[rating, grade, route], queue, score.fit, score.engagement, clock - decided_at)
 
 
 def _unpack_published(packed: list[Any] | None) -> Published | None:
