@@ -107,7 +107,7 @@ def fit(lead: Lead, ruleset: Ruleset) -> Memo:
         return known
     before = known.facts.known if isinstance(known.facts, Facts) else known.facts
     after = facts.known if isinstance(facts, Facts) else facts
-    if len(after) < len(before):  # an erasure
+    if not before.keys() <= after.keys():  # an erasure
         return Memo(plan.mark, facts, plan.codes(after), plan.times(after))
     return Memo(plan.mark, facts, plan.changed_codes(known.codes, before, after), plan.times(after))
 
