@@ -9,12 +9,11 @@ from typing import NamedTuple
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision
-from scorer.domain.instant import day_of
-from scorer.domain.lead import RETURNED, Lead, Published
+from scorer.domain.lead import Lead, Published
 from scorer.domain.score import Rating, Route
 from scorer.explanation import Cause, decision
-from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset
-from scorer.scoring import Scored, fit, score, signal_points
+from scorer.rules.ruleset import RoutingRule, Ruleset
+from scorer.scoring import Scored, fit, score
 
 ERASED = RoutingRule("erased", None, Route.DISCARD, None, None, "The person asked to be forgotten")
 MERGED = RoutingRule("merged", None, Route.DISCARD, None, None, "Merged into another lead")
@@ -27,7 +26,7 @@ class Evaluation(NamedTuple):
     routing: RoutingRule
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Assessment:
     """The lead after an activity and what there is to say about it.
 
@@ -42,11 +41,7 @@ class Assessment:
     @property
     def hits(self) -> tuple[tuple[str, str], ...]:
         """(criterion, rule) of every rule and signal that gave points or matched."""
-        if self.evaluation is None:
-            return ()
-        scored = self.evaluation.scored
-        rules = [(rated.criterion.name, rule.id) for rated in scored.criteria for rule in rated.rules]
-        return (*rules, *((BEHAVIOUR, signal.id) for signal, _ in scored.signals))
+        return () if self.evaluation is None else tuple(self.evaluation.scored.hits)
 
     @property
     def transition(self) -> tuple[Rating, Rating] | None:
@@ -62,7 +57,8 @@ def assess(lead: Lead, activity: LeadActivity, ruleset: Ruleset) -> Assessment:
     after = lead.apply(activity, ruleset.hits(activity))
     if after is lead:
         return Assessment(lead)
-    after = after.remember(fit(after, ruleset))
+    if after.memo is None or after.memo.facts is not after.facts:
+        after.memo = fit(after, ruleset)
     if after.was_returned_by(activity):
         after = replace(after, seen=_matched(score(after, ruleset, after.clock)))
     return reassess(after, ruleset, after.clock, "activity", activity)
@@ -76,60 +72,20 @@ def reassess(lead: Lead, ruleset: Ruleset, now: int, cause: Cause, activity: Lea
     scored, routing = evaluation
     published = Published(scored.rating, scored.grade, routing.route, routing.queue, scored.score, scored.now)
     said = decision(lead, ruleset, scored, routing, cause, activity)
-    return Assessment(lead.publish(published), evaluation, said)
+    after = lead.publish(published)
+    if after.facts is not lead.facts:  # handed over
+        after.memo = fit(after, ruleset)
+    return Assessment(after, evaluation, said)
 
 
 def evaluate(lead: Lead, ruleset: Ruleset, now: int) -> Evaluation:
     """Score, rate, grade and route the lead as of `now` (microseconds since the epoch)."""
     scored = score(lead, ruleset, now)
-    return Evaluation(scored, _route(lead, ruleset, scored))
-
-
-def _route(lead: Lead, ruleset: Ruleset, scored: Scored) -> RoutingRule:
     if lead.is_erased:
-        return ERASED
-    if lead.value("lifecycle.merged_into") is not None:
-        return MERGED
-    facts = _routing_facts(lead, ruleset, scored)
-    matched = ruleset.engine.match(ruleset.routing_table, ruleset.routing_table.encode(facts))
-    return ruleset.routing[matched[0]]
-
-
-def _routing_facts(lead: Lead, ruleset: Ruleset, scored: Scored) -> dict[str, object]:
-    facts = dict(scored.facts)
-    facts["rating"] = scored.rating.value
-    facts["score.total"] = scored.score.total
-    facts["score.fit"] = scored.score.fit
-    facts["score.engagement"] = facts["criteria.behaviour"] = scored.score.engagement
-    facts["grade.fit"], facts["grade.engagement"] = scored.grade
-    met: dict[str, int] = {}
-    for criterion, _, points in scored.criteria:
-        facts[f"criteria.{criterion.name}"] = points
-        if criterion.group is not None:
-            met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
-    for group, count in met.items():
-        facts[f"groups.{group}.met"] = count
-    facts.update(ruleset.unfired_signals)
-    for signal, points in scored.signals:
-        facts[f"signals.{signal.id}"] = points
-    if "score.since_return" in ruleset.routing_fields:
-        facts["score.since_return"] = _since_return(lead, scored)
-    return facts
-
-
-def _since_return(lead: Lead, scored: Scored) -> int | None:
-    """Points that rest on evidence sales did not have when it returned the lead; None if it never did.
-
-    Rules count that did not hold then, so that an answer sent again is nothing new; signals count from the day after
-    the return (counts are kept by the day).
-    """
-    returned = lead.facts.get(RETURNED)
-    if returned is None:
-        return None
-    rules = (rule.points for rated in scored.criteria for rule in rated.rules if rule.id not in lead.seen)
-    today, day = day_of(scored.now), day_of(returned.stamp.time)
-    behaviour = (signal_points(signal, lead.signals[signal.id], today, day) for signal, _ in scored.signals)
-    return sum(rules) + sum(behaviour)
+        return Evaluation(scored, ERASED)
+    if scored.judged.merged:
+        return Evaluation(scored, MERGED)
+    return Evaluation(scored, ruleset.plan.route(scored.judged, scored.standing))
 
 
 def _matched(scored: Scored) -> tuple[str, ...]:
@@ -140,7 +96,7 @@ def _worth_publishing(last: Published | None, evaluation: Evaluation, ruleset: R
     if last is None or ruleset.publishing.always:
         return True
     scored, routing = evaluation
-    if (last.rating, last.route, last.queue) != (scored.rating, routing.route, routing.queue):
+    if last.rating is not scored.rating or last.route is not routing.route or last.queue != routing.queue:
         return True
     if last.grade != scored.grade:
         return True

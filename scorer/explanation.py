@@ -1,43 +1,44 @@
 """Why: every point with its rule and evidence, and the decision that carries them. Pure."""
 
-from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, Literal
-
-from pydantic import TypeAdapter
+from typing import Literal
 
 from scorer.domain.activity import LeadActivity
-from scorer.domain.decision import Contribution, EvidenceValue, RoutingDecision
+from scorer.domain.decision import (
+    Contribution,
+    EvidenceValue,
+    Previous,
+    Reference,
+    Routing,
+    RoutingDecision,
+    RulesetReference,
+    ScoreView,
+)
 from scorer.domain.instant import day_of, day_to_text, to_text
-from scorer.domain.lead import Days, Lead
+from scorer.domain.lead import Counts, Lead
 from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset, Signal
+from scorer.rules.signal_points import days_counted
 from scorer.scoring import Scored
 
 Cause = Literal["activity", "time", "rules_changed"]
 
-_CONTRIBUTIONS = TypeAdapter(list[Contribution])
-
 
 def contributions(scored: Scored, lead: Lead) -> list[Contribution]:
     """Every point and why, the strongest first. The points add up to the total score."""
-    found = []
-    for rated in scored.criteria:
-        name = rated.criterion.name
-        found += [
-            _contribution(name, rule.id, rule.points, rule.reason, _evidence(rule.fields, scored.facts))
-            for rule in rated.rules
-        ]
-        excess = rated.points - sum(rule.points for rule in rated.rules)
-        if excess:
-            limit = rated.criterion.max if excess < 0 else rated.criterion.min
-            reason = f"{name} gives at {'most' if excess < 0 else 'least'} {limit} points"
-            found.append(_contribution(name, "cap", excess, reason, {}))
+    found = [
+        Contribution(criterion, rule, points, text, _evidence(fields, scored))
+        for criterion, rule, points, text, fields in scored.judged.reasons
+    ]
     today = day_of(scored.now)
     for signal, points in scored.signals:
-        evidence = _signal_evidence(signal, lead.signals[signal.id], today)
-        found.append(_contribution(BEHAVIOUR, signal.id, points, signal.reason, evidence))
-    found.sort(key=lambda each: (-abs(each["points"]), each["criterion"], each["rule"]))
-    return _CONTRIBUTIONS.validate_python(found)
+        evidence = _signal_evidence(signal, lead.counted[signal.id], today)
+        found.append(Contribution(BEHAVIOUR, signal.id, points, signal.reason, evidence))
+    found.sort(key=_strongest_first)
+    return found
+
+
+def _strongest_first(contribution: Contribution) -> tuple[int, str, str]:
+    return -abs(contribution.points), contribution.criterion, contribution.rule
 
 
 def decision(
@@ -45,39 +46,24 @@ def decision(
 ) -> RoutingDecision:
     """The decision about a lead that was scored and routed so."""
     score, last, within = scored.score, lead.published, routing.respond_within
-    points = {rated.criterion.name: rated.points for rated in scored.criteria}
-    points[BEHAVIOUR] = score.engagement
-    # Plain values, validated at once: one model after the other costs several times as much.
-    return RoutingDecision.model_validate(
-        {
-            "decision_id": _decision_id(lead.id, ruleset.revision, cause, scored.now, activity),
-            "lead_id": lead.id,
-            "decided_at": to_text(scored.now),
-            "cause": cause,
-            "reference": None
-            if activity is None
-            else {"source": activity.source, "id": activity.id, "type": activity.type},
-            "rating": scored.rating,
-            "grade": str(scored.grade),
-            "route": routing.route,
-            "queue": routing.queue,
-            "respond_by": None if within is None else to_text(scored.now + within),
-            "routing": {"rule": routing.id, "reason": routing.reason},
-            "score": {"total": score.total, "fit": score.fit, "engagement": score.engagement},
-            "criteria": dict(sorted(points.items())),
-            "contributions": contributions(scored, lead),
-            "previous": None
-            if last is None
-            else {"rating": last.rating, "route": last.route, "score": last.score.total},
-            "ruleset": {"name": ruleset.name, "revision": ruleset.revision},
-        }
+    return RoutingDecision(
+        decision_id=_decision_id(lead.id, ruleset.revision, cause, scored.now, activity),
+        lead_id=lead.id,
+        decided_at=to_text(scored.now),
+        cause=cause,
+        reference=None if activity is None else Reference(activity.source, activity.id, activity.type),
+        rating=scored.rating,
+        grade=str(scored.grade),
+        route=routing.route,
+        queue=routing.queue,
+        respond_by=None if within is None else to_text(scored.now + within),
+        routing=Routing(routing.id, routing.reason),
+        score=ScoreView(score.total, score.fit, score.engagement),
+        criteria={**scored.judged.points, BEHAVIOUR: score.engagement},
+        contributions=contributions(scored, lead),
+        previous=None if last is None else Previous(last.rating, last.route, last.score.total),
+        ruleset=RulesetReference(ruleset.name, ruleset.revision),
     )
-
-
-def _contribution(
-    criterion: str, rule: str, points: int, reason: str, evidence: Mapping[str, EvidenceValue]
-) -> dict[str, Any]:
-    return {"criterion": criterion, "rule": rule, "points": points, "reason": reason, "evidence": evidence}
 
 
 def _decision_id(lead_id: str, revision: str, cause: Cause, now: int, activity: LeadActivity | None) -> str:
@@ -89,10 +75,10 @@ def _decision_id(lead_id: str, revision: str, cause: Cause, now: int, activity: 
     return digest.hexdigest()
 
 
-def _evidence(names: tuple[str, ...], facts: Mapping[str, object]) -> dict[str, EvidenceValue]:
+def _evidence(names: tuple[str, ...], scored: Scored) -> dict[str, EvidenceValue]:
     found: dict[str, EvidenceValue] = {}
     for name in names:
-        value = facts.get(name)
+        value = scored.value(name)
         if isinstance(value, (bool, int, str)):
             found[name] = value
         elif isinstance(value, float):
@@ -102,10 +88,10 @@ def _evidence(names: tuple[str, ...], facts: Mapping[str, object]) -> dict[str, 
     return found
 
 
-def _signal_evidence(signal: Signal, days: Days, today: int) -> dict[str, EvidenceValue]:
-    counted = {day: len(hashes) for day, hashes in days.items() if 0 <= today - day < len(signal.weights)}
-    return {
-        "count": sum(min(count, signal.daily_cap) for count in counted.values()),
-        "first_day": day_to_text(min(counted)),
-        "last_day": day_to_text(max(counted)),
-    }
+def _signal_evidence(signal: Signal, counts: Counts, today: int) -> dict[str, EvidenceValue]:
+    cap, window = signal.daily_cap, len(signal.weights)
+    days = [each for each in days_counted(counts) if 0 <= today - each[0] < window]
+    total = 0
+    for _, count in days:
+        total += count if count < cap else cap
+    return {"count": total, "first_day": day_to_text(days[0][0]), "last_day": day_to_text(days[-1][0])}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, Envelope
 from scorer.domain.decision import RoutingDecision
@@ -86,8 +86,8 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
 }
 
 
-def _model(model: type[BaseModel], title: str) -> Schema:
-    return {"$schema": _DIALECT, **model.model_json_schema(), "title": title}
+def _model(model: type, title: str) -> Schema:
+    return {"$schema": _DIALECT, **TypeAdapter(model).json_schema(), "title": title}
 
 
 def _with_conditions(schema: Any) -> Any:

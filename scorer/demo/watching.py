@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from scorer.demo.state import DemoState
-from scorer.domain.decision import RoutingDecision
+from scorer.domain.decision import read_decision
 
 ACTIVITY: Final = "lead.activity"
 ROUTING: Final = "lead.routing"
@@ -98,7 +98,7 @@ class Watch:
 
     def _decisions(self, records: Sequence[ConsumerRecord]) -> None:
         for record in records:
-            self._state.decide(RoutingDecision.model_validate_json(record.value))
+            self._state.decide(read_decision(record.value))
 
     def _dead_letters(self, records: Sequence[ConsumerRecord]) -> None:
         for record in records:

@@ -4,20 +4,21 @@ Integers compare and hash exactly and take a third of the time of `datetime` obj
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def from_datetime(moment: datetime) -> int:
     """Microseconds since the epoch of an aware `datetime`. A naive one is a `ValueError`: it names no instant."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone names no instant; write 2026-01-31T09:30:00Z")
-    return (moment - _EPOCH) // _MICROSECOND
+    passed = moment - _EPOCH
+    return (passed.days * 86400 + passed.seconds) * SECOND + passed.microseconds
 
 
 def to_datetime(instant: int) -> datetime:
@@ -27,7 +28,10 @@ def to_datetime(instant: int) -> datetime:
 
 def to_text(instant: int) -> str:
     """RFC 3339 in UTC with a `Z`; fractions of a second only where there are any."""
-    return to_datetime(instant).replace(tzinfo=None).isoformat() + "Z"
+    day, rest = divmod(instant, DAY)
+    second, fraction = divmod(rest, SECOND)
+    time = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    return f"{day_to_text(day)}T{time}.{fraction:06}Z" if fraction else f"{day_to_text(day)}T{time}Z"
 
 
 def day_of(instant: int) -> int:
@@ -35,6 +39,7 @@ def day_of(instant: int) -> int:
     return instant // DAY
 
 
+@lru_cache(4096)
 def day_to_text(day: int) -> str:
     """The ISO date of a UTC day number."""
     return to_datetime(day * DAY).date().isoformat()

@@ -10,10 +10,10 @@ Path-dependent, because it is about what we said and sales saw, not about the le
 that follows from it, and `seen`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY, day_of
@@ -66,56 +66,141 @@ class Published(NamedTuple):
 Days = Mapping[int, tuple[int, ...]]
 """UTC day number -> ascending hashes of the events counted on it."""
 
+Counts = tuple[bytes | int, ...]
+"""The days of one signal as they are written: the hashes of all days in one string, 8 bytes each, then for each day,
+ascending, its number and how many hashes are its own. Scoring asks for numbers, so hashes are not taken apart."""
 
-@dataclass(frozen=True, slots=True)
+
+class Facts(Mapping[str, Fact]):
+    """Facts by name. Those read from a state stay packed until somebody asks: most activities state nothing."""
+
+    __slots__ = ("_known", "_unpack", "packed")
+
+    def __init__(
+        self,
+        known: dict[str, Fact] | None,
+        packed: bytes | None = None,
+        unpack: Callable[[bytes], dict[str, Fact]] = {}.get,  # type: ignore[assignment]
+    ) -> None:
+        self._known = known
+        self._unpack = unpack
+        self.packed = packed
+        """The facts as bytes, for whoever wrote them; None: not written yet."""
+
+    @property
+    def known(self) -> dict[str, Fact]:
+        """The facts as a dictionary, not to be changed."""
+        if self._known is None:
+            assert self.packed is not None
+            self._known = self._unpack(self.packed)
+        return self._known
+
+    def __getitem__(self, name: str) -> Fact:
+        return self.known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        return len(self.known)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Facts):
+            return self.known == other.known
+        return self.known == other if isinstance(other, dict) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self.known)
+
+
+NO_FACTS: Final = Facts({})
+
+
+class Memo:
+    """What rules made of a lead's facts, so that they need not look at them again.
+
+    `mark` names the rules and the meaning of the rest, which only they know. Valid for that very `facts` object, since
+    facts are never changed in place.
+    """
+
+    __slots__ = ("codes", "facts", "judged", "mark", "since", "times", "until")
+
+    def __init__(
+        self,
+        mark: bytes,
+        facts: Mapping[str, Fact],
+        codes: bytes | tuple[int, ...],
+        times: tuple[int | None, ...] | None,
+    ) -> None:
+        self.mark = mark
+        self.facts = facts
+        self.codes = codes
+        self.times = times
+        """When what the rules ask about happened, empty where nothing did; None: not looked up yet."""
+        self.judged: object = None
+        """What the rules said of the lead as of its latest activity, if that is in [since, until)."""
+        self.since = self.until = 0
+
+
+# Not frozen, for speed: that would cost half a microsecond each time, and a lead is made twice for each activity.
+@dataclass(slots=True)
 class Lead:
     """Everything known of one lead. Never changed in place: `apply` returns another.
 
     `clock` is the time of the latest activity (microseconds since the epoch), the moment as of which it is judged.
+    `counted` are the days of each signal, by name, ascending.
     `seen` are the ids of the rules that held when sales last returned the lead: evidence that sales knows already.
     """
 
     id: str
     clock: int = NO_CLOCK
-    facts: Mapping[str, Fact] = field(default_factory=dict)
-    signals: Mapping[str, Days] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = field(default_factory=lambda: NO_FACTS)
+    counted: Mapping[str, Counts] = field(default_factory=dict)
     erased_at: int | None = None
     published: Published | None = None
     seen: tuple[str, ...] = ()
-    memo: object = field(default=None, compare=False, repr=False)
-    """What somebody wants to remember of these facts. No part of the state: it is neither compared nor written."""
+    memo: Memo | None = field(default=None, compare=False, repr=False)
+    """No part of the state: it is not compared. It is written, and only ever saves work."""
+
+    @property
+    def signals(self) -> Mapping[str, Days]:
+        """The events counted for each signal."""
+        return {name: _days(counts) for name, counts in self.counted.items()}
 
     def apply(self, activity: LeadActivity, hits: Iterable[Hit] = ()) -> "Lead":
         """The lead after the activity; the very same object where it changes nothing (a repeated or outdated event)."""
-        if self.erased_at is not None and activity.time <= self.erased_at:
+        time = activity.time
+        if self.erased_at is not None and time <= self.erased_at:
             return self
-        if activity.type == "lead.erased":
-            return self._erase(activity.time)
-        facts = self._facts_after(activity)
-        signals = self._signals_after(activity, hits)
-        clock = max(self.clock, activity.time)
-        if facts is self.facts and signals is self.signals and clock == self.clock:
+        kind = activity.type
+        if kind == "lead.erased":
+            return self._erase(time)
+        facts = self._facts_after(activity) if kind in STATING else self.facts
+        counted = self._counted_after(activity, hits) if hits else self.counted
+        clock = self.clock
+        if time > clock:
+            clock = time
+        elif facts is self.facts and counted is self.counted:
             return self
-        return replace(self, clock=clock, facts=facts, signals=signals)
+        return Lead(self.id, clock, facts, counted, self.erased_at, self.published, self.seen, self.memo)
 
     def publish(self, published: Published) -> "Lead":
         """The lead after a decision about it was published. A hand-over to sales becomes part of its lifecycle."""
         was_with_sales = self.published is not None and self.published.route is Route.SALES
         facts = self.facts
         # What sales has accepted, it has: a hand-over of that lead would say less.
-        accepted = self.value("lifecycle.status") == "accepted"
-        if published.route is Route.SALES and not was_with_sales and not accepted:
+        if published.route is Route.SALES and not was_with_sales and self.value("lifecycle.status") != "accepted":
             # An empty id: an event of the same instant, sales accepting the lead say, comes after the hand-over.
-            facts = _write(facts, "lifecycle.status", "handed_over", Stamp(published.decided_at, "", ""))
-            facts = _write(facts, "at.handed_over", True, Stamp(published.decided_at, "", ""))
-        return replace(self, facts=facts, published=published)
-
-    def remember(self, memo: object) -> "Lead":
-        """The same lead with another memo."""
-        return self if memo is self.memo else replace(self, memo=memo)
+            stamp = Stamp(published.decided_at, "", "")
+            facts = _written(facts, [("lifecycle.status", "handed_over"), ("at.handed_over", True)], stamp)
+        return Lead(self.id, self.clock, facts, self.counted, self.erased_at, published, self.seen, self.memo)
 
     def was_returned_by(self, activity: LeadActivity) -> bool:
         """The activity is the latest return of the lead by sales."""
+        if activity.type != "lead.sales_returned":
+            return False
         returned = self.facts.get(RETURNED)
         return returned is not None and returned.stamp == Stamp(activity.time, activity.id, activity.source)
 
@@ -131,48 +216,100 @@ class Lead:
 
     def _erase(self, time: int) -> "Lead":
         # Counts are kept by the day, so the day of the erasure is forgotten whole, whatever comes first.
-        last = day_of(time)
-        signals = {name: {d: h for d, h in days.items() if d > last} for name, days in self.signals.items()}
+        counted = {name: _after(counts, day_of(time)) for name, counts in self.counted.items()}
         facts = {name: fact for name, fact in self.facts.items() if fact.stamp.time > time}
         return replace(
             self,
             clock=max(self.clock, time),
-            facts=facts,
-            signals={name: days for name, days in signals.items() if days},
+            facts=Facts(facts),
+            counted={name: counts for name, counts in counted.items() if counts[0]},
             erased_at=time,
             seen=self.seen if RETURNED in facts else (),
         )
 
     def _facts_after(self, activity: LeadActivity) -> Mapping[str, Fact]:
-        facts = self.facts
-        stamp = Stamp(activity.time, activity.id, activity.source)
-        for name, value in statements(activity):
-            facts = _write(facts, name, value, stamp, owned=facts is not self.facts)
-        return facts
+        return _written(self.facts, statements(activity), Stamp(activity.time, activity.id, activity.source))
 
-    def _signals_after(self, activity: LeadActivity, hits: Iterable[Hit]) -> Mapping[str, Days]:
-        day = day_of(activity.time)
-        oldest = day_of(max(self.clock, activity.time)) - KEEP_DAYS
-        erased_day = None if self.erased_at is None else day_of(self.erased_at)
-        signals = self.signals
-        if day < oldest or (erased_day is not None and day <= erased_day):
-            return signals
-        digest = None
-        for hit in hits:
-            if digest is None:
-                digest = event_hash(activity)
-            days = signals.get(hit.signal, {})
-            counted = days.get(day, ())
-            kept = tuple(sorted({*counted, digest})[: max(hit.daily_cap, len(counted))])
-            if kept != counted:
-                recent = {d: hashes for d, hashes in days.items() if d >= oldest}
-                signals = {**signals, hit.signal: {**recent, day: kept}}
-        return signals
+    def _counted_after(self, activity: LeadActivity, hits: Iterable[Hit]) -> Mapping[str, Counts]:
+        day = activity.time // DAY
+        oldest = max(self.clock, activity.time) // DAY - KEEP_DAYS
+        if day < oldest or (self.erased_at is not None and day <= day_of(self.erased_at)):
+            return self.counted
+        counted = self.counted
+        digest = b""
+        for signal, daily_cap in hits:
+            if not digest:
+                digest = event_digest(activity)
+            before = counted.get(signal)
+            counts = (digest, day, 1) if before is None else _count(before, day, digest, daily_cap, oldest)
+            if counts is not before:
+                changed = {**counted, signal: counts}
+                # Ascending by name, so that equal states give equal bytes.
+                counted = changed if before is not None else dict(sorted(changed.items()))
+        return counted
+
+
+def _count(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest: int) -> Counts:
+    """The counts with one more event, without the days before `oldest`; the very same where nothing changes: it is
+    counted already, or the day has its `daily_cap` and smaller hashes."""
+    hashes: bytes = counts[0]  # type: ignore[assignment]
+    place, start, number = 1, 0, 0
+    last: int = counts[-2]  # type: ignore[assignment]
+    if day > last:  # nearly always: events arrive in order
+        place, start = len(counts), len(hashes)
+    else:
+        while counts[place] < day:  # type: ignore[operator]
+            start += 8 * counts[place + 1]  # type: ignore[operator]
+            place += 2
+        if counts[place] == day:
+            number = counts[place + 1]  # type: ignore[assignment]
+    end = start + 8 * number
+    known = [hashes[i : i + 8] for i in range(start, end, 8)]
+    if digest in known or (number >= daily_cap and known and digest > known[-1]):
+        return counts
+    kept = sorted((*known, digest))[: max(daily_cap, number, 1)]
+    after = (*counts[:place], day, len(kept), *counts[place + 2 if number else place :])
+    packed = b"".join((hashes[:start], *kept, hashes[end:]))
+    return _after((packed, *after[1:]), oldest - 1)
+
+
+def _after(counts: Counts, day: int) -> Counts:
+    """The counts of the days after that one."""
+    place = start = 0
+    for place in range(1, len(counts), 2):
+        if counts[place] > day:  # type: ignore[operator]
+            break
+        start += 8 * counts[place + 1]  # type: ignore[operator]
+    else:
+        return (b"",)
+    return counts if not start else (counts[0][start:], *counts[place:])  # type: ignore[index]
+
+
+def counts_of(days: Days) -> Counts:
+    """Days as they are kept."""
+    numbers = [number for day in sorted(days) for number in (day, len(days[day]))]
+    return (b"".join(digest.to_bytes(8, "big") for day in sorted(days) for digest in days[day]), *numbers)
+
+
+def _days(counts: Counts) -> Days:
+    hashes: bytes = counts[0]  # type: ignore[assignment]
+    days: dict[int, tuple[int, ...]] = {}
+    start = 0
+    for place in range(1, len(counts), 2):
+        end = start + 8 * counts[place + 1]  # type: ignore[operator]
+        days[counts[place]] = tuple(int.from_bytes(hashes[i : i + 8], "big") for i in range(start, end, 8))  # type: ignore[index]
+        start = end
+    return days
+
+
+def event_digest(activity: LeadActivity) -> bytes:
+    """64 bits of BLAKE2b over source and id: the same in every process, unlike `hash`."""
+    return blake2b(f"{activity.source}\n{activity.id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def event_hash(activity: LeadActivity) -> int:
-    """64 bits of BLAKE2b over source and id: the same in every process, unlike `hash`."""
-    return int.from_bytes(blake2b(activity.key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    """The digest as a number, as `Lead.signals` gives it."""
+    return int.from_bytes(event_digest(activity), "big")
 
 
 def days_between(earlier: int, later: int) -> float:
@@ -180,15 +317,17 @@ def days_between(earlier: int, later: int) -> float:
     return (later - earlier) / DAY
 
 
-def _write(
-    facts: Mapping[str, Fact], name: str, value: object, stamp: Stamp, *, owned: bool = False
-) -> Mapping[str, Fact]:
-    known = facts.get(name)
-    if known is not None and known.stamp >= stamp:
-        return facts
-    changed = facts if owned and isinstance(facts, dict) else dict(facts)
-    changed[name] = Fact(value, stamp)
-    return changed
+def _written(facts: Mapping[str, Fact], stated: Iterable[tuple[str, object]], stamp: Stamp) -> Mapping[str, Fact]:
+    """The facts with what was stated; the very same where all of it is outdated."""
+    known = facts.known if isinstance(facts, Facts) else facts
+    changed: dict[str, Fact] | None = None
+    for name, value in stated:
+        before = known.get(name)
+        if before is None or before.stamp < stamp:
+            if changed is None:
+                changed = dict(known)
+            changed[name] = Fact(value, stamp)
+    return facts if changed is None else Facts(changed)
 
 
 _LIFECYCLE = {
@@ -212,6 +351,22 @@ MILESTONES = (
 """Events whose latest time a lead remembers; `days_since.<name>` is computed from it."""
 
 _MILESTONE_TYPES = {f"lead.{name}": f"at.{name}" for name in MILESTONES}
+
+
+STATING = frozenset(
+    {
+        "lead.profile_updated",
+        "lead.qualification_updated",
+        "lead.assessment_recorded",
+        "lead.consent_changed",
+        "lead.unsubscribed",
+        "lead.stage_changed",
+        "lead.merged",
+        *_LIFECYCLE,
+        *_MILESTONE_TYPES,
+    }
+)
+"""Types of activity that state facts."""
 
 
 def statements(activity: LeadActivity) -> list[tuple[str, object]]:

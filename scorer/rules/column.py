@@ -15,9 +15,10 @@ from enum import StrEnum
 from math import inf
 from typing import Any, Protocol
 
-from scorer.rules.condition import Facts, FieldType, Op, Test, predicate, reader
+from scorer.rules.condition import FieldType, Op, Test, predicate, reader
 
-Encoder = Callable[[Facts], int]
+Encoder = Callable[[object], int]
+"""From a field's value, None where it is unknown, to the code of its cell."""
 
 
 class ColumnKind(StrEnum):
@@ -54,7 +55,7 @@ class Cells(Protocol):
         """The cells in which the comparison holds."""
 
     def encoder(self, code: Mapping[int, int]) -> Encoder:
-        """A function from facts to the code of their cell."""
+        """A function from values to the code of their cell."""
 
 
 def cells_for(tests: Iterable[Test]) -> dict[Test, Cells]:
@@ -118,7 +119,7 @@ class _Rank:
         return 2 * bisect_left(self._constants, constant) + 1
 
     def encoder(self, code: Mapping[int, int]) -> Encoder:
-        field, unknown = self.field, code[self._unknown]
+        unknown = code[self._unknown]
         constants = self._constants
         equal = [code[2 * i + 1] for i in range(len(constants))]
         below = [code.get(2 * i) for i in range(len(constants) + 1)]  # None: no value can fall there
@@ -132,8 +133,7 @@ class _Rank:
         else:
             find, codes = _position, [code.get(cell, 0) for cell in range(self._unknown)]
 
-        def encode(facts: Facts) -> int:
-            value: Any = facts.get(field)
+        def encode(value: Any) -> int:
             # The common types are told apart here; a call more would cost as much as the rest.
             if type(value) is float:
                 if not (value.is_integer() if whole else -inf < value < inf):
@@ -184,12 +184,11 @@ class _Index:
         return known & members if test.op in (Op.EQ, Op.IN) else known - members
 
     def encoder(self, code: Mapping[int, int]) -> Encoder:
-        field, unknown = self.field, code[self._unknown]
+        unknown = code[self._unknown]
         if self.type is FieldType.BOOLEAN:
             false, true = code[0], code[1]
 
-            def encode_bool(facts: Facts) -> int:
-                value = facts.get(field)
+            def encode_bool(value: object) -> int:
                 return true if value is True else false if value is False else unknown
 
             return encode_bool
@@ -197,8 +196,7 @@ class _Index:
         other = code[self._other]
         lookup = {text: code[cell] for text, cell in self._index.items() if code[cell] != other}.get
 
-        def encode(facts: Facts) -> int:
-            value: Any = facts.get(field)
+        def encode(value: Any) -> int:
             return lookup(value, other) if isinstance(value, str) else unknown
 
         return encode
@@ -216,5 +214,5 @@ class _Predicate:
         return frozenset({1})
 
     def encoder(self, code: Mapping[int, int]) -> Encoder:
-        holds, yes, no = self._holds, code[1], code[0]
-        return lambda facts: yes if holds(facts) else no
+        field, holds, yes, no = self.field, self._holds, code[1], code[0]
+        return lambda value: yes if holds({field: value}) else no

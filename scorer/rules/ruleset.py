@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Hit
@@ -10,12 +11,11 @@ from scorer.domain.score import Grades, Ratings, Route
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.condition import Condition, Predicate
 from scorer.rules.engine import RuleEngine
+from scorer.rules.plan import DAYS_SINCE, Plan
+from scorer.rules.signal_points import BEHAVIOUR
 from scorer.rules.table import OrdinalTable
 
-BEHAVIOUR = "behaviour"
-"""Criterion under which the points of all signals appear."""
-
-_DAYS_SINCE = "days_since."
+__all__ = ["BEHAVIOUR", "Criterion", "Publishing", "RoutingRule", "Ruleset", "ScoringRule", "Signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +117,22 @@ class Ruleset:
     """Criteria that also depend on the time: some rule asks for days since something."""
     days_since: Sequence[tuple[str, str | None]] = field(init=False, repr=False)
     """Fields `days_since.*` that some rule asks for, with the fact whose time it is (None: the latest activity)."""
-    unfired_signals: Mapping[str, int] = field(init=False, repr=False)
-    """Fields `signals.*` that routing asks for, at 0."""
-    _signals_by_type: Mapping[str, Sequence[Signal]] = field(init=False, repr=False)
+    _signals_by_type: Mapping[str, Sequence[tuple[Hit, Predicate | None]]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        by_type: defaultdict[str, list[Signal]] = defaultdict(list)
+        by_type: defaultdict[str, list[tuple[Hit, Predicate | None]]] = defaultdict(list)
         for signal in self.signals.values():
-            by_type[signal.activity].append(signal)
+            by_type[signal.activity].append((Hit(signal.id, signal.daily_cap), signal.matches))
         timed = [criterion for criterion in self.criteria if any(map(_is_timed, criterion.fields))]
         asked = self.routing_fields.union(*(criterion.fields for criterion in self.criteria))
-        last = f"{_DAYS_SINCE}last_activity"
+        last = f"{DAYS_SINCE}last_activity"
         derived = {
             "lasting_criteria": tuple(criterion for criterion in self.criteria if criterion not in timed),
             "timed_criteria": tuple(timed),
             "days_since": tuple(
-                (name, None if name == last else f"at.{name.removeprefix(_DAYS_SINCE)}")
+                (name, None if name == last else f"at.{name.removeprefix(DAYS_SINCE)}")
                 for name in sorted(filter(_is_timed, asked))
             ),
-            "unfired_signals": {
-                f"signals.{name}": 0 for name in self.signals if f"signals.{name}" in self.routing_fields
-            },
             "_signals_by_type": dict(by_type),
         }
         for name, value in derived.items():
@@ -153,14 +148,19 @@ class Ruleset:
         """Scoring and routing rules together."""
         return sum(len(criterion.rules) for criterion in self.criteria) + len(self.routing)
 
+    @cached_property
+    def plan(self) -> Plan:
+        """How the rules are evaluated; made when it is first needed."""
+        return Plan(self)
+
     def hits(self, activity: LeadActivity) -> list[Hit]:
         """The signals for which the activity counts."""
         signals = self._signals_by_type.get(activity.type)
         if signals is None:
             return []
         data = activity.data
-        return [Hit(s.id, s.daily_cap) for s in signals if s.matches is None or s.matches(data)]
+        return [hit for hit, matches in signals if matches is None or matches(data)]
 
 
 def _is_timed(name: str) -> bool:
-    return name.startswith(_DAYS_SINCE)
+    return name.startswith(DAYS_SINCE)

@@ -8,7 +8,7 @@ Facts with the same codes cannot be told apart by the table, so its answer can b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -54,8 +54,13 @@ class OrdinalTable:
     hit_policy: HitPolicy
     content_hash: str
     """SHA-256 over hit policy, cardinalities and rewritten rules: no names, no constants."""
-    encode: Callable[[Facts], Codes]
-    """The codes of the facts, one a column."""
+    encoders: tuple[Encoder, ...]
+    """For each column, from the value of its field to the code."""
+
+    def encode(self, facts: Facts) -> Codes:
+        """The codes of the facts, one a column."""
+        pairs = zip(self.columns, self.encoders, strict=True)
+        return tuple([encoder(facts.get(column.field)) for column, encoder in pairs])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,7 @@ class Table:
             rules=rules,
             hit_policy=self.hit_policy,
             content_hash=_hash(self.hit_policy, columns, rules),
-            encode=_encode(tuple(cells.encoder(code) for cells, code in used)),
+            encoders=tuple(cells.encoder(code) for cells, code in used),
         )
 
 
@@ -128,10 +133,3 @@ def _hash(hit_policy: HitPolicy, columns: Iterable[Column], rules: Iterable[Deci
     cardinalities = ",".join(str(column.cardinality) for column in columns)
     text = "\n".join((hit_policy, cardinalities, *map(canonical, rules)))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _encode(encoders: tuple[Encoder, ...]) -> Callable[[Facts], Codes]:
-    if len(encoders) == 1:
-        only = encoders[0]
-        return lambda facts: (only(facts),)
-    return lambda facts: tuple([encoder(facts) for encoder in encoders])

@@ -5,18 +5,19 @@ value is `data`. Pure: the moment that counts as now is passed in.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import ValidationError
 
 from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import DAY, from_datetime, to_text
+from scorer.sources.fast_payload import CHECKS
 from scorer.sources.rejected import Rejected, show
 from scorer.sources.rejected import kind as kind_of
-from scorer.sources.strict_json import decode_object
+from scorer.sources.strict_json import MAX_DEPTH, decode_object
 
 __all__ = ["MAX_AHEAD", "MAX_BYTES", "Header", "Rejected", "parse_line", "parse_record"]
 
@@ -32,26 +33,41 @@ _STRUCTURED: Final = "application/cloudevents+json"
 _TYPE: Final = re.compile(TYPE_PATTERN)
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _Aware = Annotated[datetime, msgspec.Meta(tz=True)]
+_USUAL_HEADERS: Final[Sequence[Sequence[Header]]] = (
+    [("content-type", _STRUCTURED.encode())],
+    (("content-type", _STRUCTURED.encode()),),
+)
 _EARLIEST: Final = from_datetime(datetime.fromisoformat("0001-01-01T00:00:00Z"))
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    """The event as nearly all emitters send it. `data` is decoded as any JSON is; it is checked by its type later."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=_LENGTHS["id"])]
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=_LENGTHS["source"])]
+    type: Annotated[str, msgspec.Meta(max_length=_LENGTHS["type"])]
+    time: _Aware
+    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=_LENGTHS["subject"])]
+    data: dict[str, Any] | None = None
+    datacontenttype: Literal["application/json"] | None = None
+    dataschema: object = None
+    partitionkey: object = None
+    traceparent: object = None
+    tracestate: object = None
+
+
+_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 
 
 def parse_record(
     value: bytes | None, key: bytes | None, headers: Iterable[Header], now: int, *, max_bytes: int = MAX_BYTES
 ) -> LeadActivity:
     """The activity of a Kafka record. `now` in microseconds since the epoch. Raises `Rejected`."""
-    content_type, attributes = _read_headers(headers)
-    if not value:
-        raise Rejected("empty_value", f"the record has {'an empty' if value == b'' else 'no'} value")
-    if content_type is not None and content_type.startswith("application/cloudevents"):
-        if content_type != _STRUCTURED:
-            raise Rejected("unsupported_content_type", f"content-type is {show(content_type)}; expected {_STRUCTURED}")
+    if headers in _USUAL_HEADERS and value:
         activity = _structured(value, now, max_bytes)
-    elif attributes:
-        if content_type is not None:
-            _check_json_type("the header content-type", content_type)
-        activity = _activity(attributes, decode_object(value, max_bytes, "data"), "the header ce_", now)
     else:
-        activity = _structured(value, now, max_bytes)
+        activity = _by_mode(value, headers, now, max_bytes)
     if key is None:
         raise Rejected("null_key", "the record has no key; expected the lead id, so that a lead stays on one partition")
     if key != activity.lead_id.encode():
@@ -63,6 +79,21 @@ def parse_record(
     return activity
 
 
+def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes: int) -> LeadActivity:
+    content_type, attributes = _read_headers(headers)
+    if not value:
+        raise Rejected("empty_value", f"the record has {'an empty' if value == b'' else 'no'} value")
+    if content_type is not None and content_type.startswith("application/cloudevents"):
+        if content_type != _STRUCTURED:
+            raise Rejected("unsupported_content_type", f"content-type is {show(content_type)}; expected {_STRUCTURED}")
+        return _structured(value, now, max_bytes)
+    if attributes:
+        if content_type is not None:
+            _check_json_type("the header content-type", content_type)
+        return _activity(attributes, decode_object(value, max_bytes, "data"), "the header ce_", now)
+    return _structured(value, now, max_bytes)
+
+
 def parse_line(line: bytes, now: int, *, max_bytes: int = MAX_BYTES) -> LeadActivity:
     """The activity of one line of a JSON Lines file (structured mode). `now` in microseconds since the epoch.
     Raises `Rejected`."""
@@ -72,6 +103,35 @@ def parse_line(line: bytes, now: int, *, max_bytes: int = MAX_BYTES) -> LeadActi
 
 
 def _structured(value: bytes, now: int, max_bytes: int) -> LeadActivity:
+    return _usual(value, now, max_bytes) or _any_structured(value, now, max_bytes)
+
+
+def _usual(value: bytes, now: int, max_bytes: int) -> LeadActivity | None:
+    """The activity of an event without anything unusual, in a quarter of the time; None: look closely."""
+    # Counting brackets: see `decode_object`.
+    if len(value) > max_bytes or value.count(b"{") + value.count(b"[") > MAX_DEPTH:
+        return None
+    try:
+        event = _decode_envelope(value)
+        kind, data = event.type, event.data
+        check = CHECKS.get(kind)
+        if check is not None:
+            data = check({} if data is None else data)
+        elif data is None:
+            data = {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    identity, source, subject = event.id, event.source, event.subject
+    if check is None and _TYPE.fullmatch(kind) is None:
+        return None
+    time = from_datetime(event.time)
+    printable = f"{identity}{source}{subject}".isprintable()
+    if not printable or not _EARLIEST <= time <= now + MAX_AHEAD or (kind == "lead.merged" and data["into"] == subject):
+        return None
+    return LeadActivity(identity, source, kind, time, subject, data)
+
+
+def _any_structured(value: bytes, now: int, max_bytes: int) -> LeadActivity:
     event = decode_object(value, max_bytes, "the event")
     content_type = event.get("datacontenttype")
     if content_type is not None:

@@ -16,7 +16,7 @@ from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.stream.dead_letters import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.stream.fault_points import poisoned
-from scorer.stream.outbox import Outbox, decision_message, state_message
+from scorer.stream.outbox import Outbox, decision_message, state_messages
 from scorer.stream.shadow import Shadow
 from scorer.stream.store import LeadStore
 
@@ -63,6 +63,9 @@ class BatchProcessor:
         last = records[-1]
         outbox = Outbox(last.offset + 1)
         figures = BatchFigures()
+        # Counted once at the end: 0.2 µs a record instead of 2.
+        kinds: list[str] = []
+        hits: list[tuple[str, str]] = []
         for record in records:
             try:
                 lead, activity, assessment = self._attempt(record, store, now, check_each=check_each)
@@ -73,9 +76,10 @@ class BatchProcessor:
                 outbox.messages.append(letter)
                 figures.dead_letters[rejected.reason] += 1
                 continue
-            figures.activities[activity.type] += 1
-            if assessment.evaluation is not None:
-                figures.rule_hits.update(assessment.hits)
+            kinds.append(activity.type)
+            evaluation = assessment.evaluation
+            if evaluation is not None:
+                hits += evaluation.scored.hits
             if self._shadow is not None:
                 self._shadow.compare(lead, activity, assessment, outbox, figures)
             decision = assessment.decision
@@ -86,12 +90,13 @@ class BatchProcessor:
                 if assessment.transition is not None:
                     before, after = assessment.transition
                     figures.transitions[before.value, after.value] += 1
+        figures.activities.update(kinds)
+        figures.rule_hits.update(hits)
         try:
             states = store.encode_staged()
         except Exception as error:
             raise _EncodingError from error
-        for lead_id, state in states.items():
-            outbox.messages.append(state_message(lead_id, state, settings.state_topic, last.partition, last.offset))
+        outbox.messages += state_messages(states, settings.state_topic, last.partition, last.offset)
         return outbox, figures
 
     def _attempt(

@@ -1,20 +1,24 @@
 """A lead's state as bytes: a version byte, then msgpack of nested lists. Equal states give equal bytes.
 
-Facts of one event share its stamp, built-in fact names are numbers, event hashes of one day are packed at 8 bytes each.
+Facts of one event share its stamp, and built-in fact names are numbers. They are packed apart: most activities neither
+look at them nor change them, so they are neither taken apart nor packed again. Behind the state stands what the rules
+made of the facts (`Memo`), which follows from both and is worked out anew where the rules are other ones.
+
 A new version gets a new first byte and the reader of the old one stays, so that any changelog ever written can be read;
 tests hold a sample of each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from sys import intern
 from typing import Any, Final
 
 import msgspec
 
-from scorer.domain.lead import Days, Fact, Lead, Published, Stamp
+from scorer.domain.lead import Counts, Fact, Facts, Lead, Memo, Published, Stamp
 from scorer.domain.score import Grade, Rating, Route, Score
+from scorer.rules.plan import MARK_SIZE
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder().decode
@@ -71,21 +75,76 @@ class CodecError(Exception):
     """The bytes are no state that this version of the software can read."""
 
 
+class _State(msgspec.Struct, array_like=True, gc=False):
+    clock: int
+    erased_at: int | None
+    published: tuple[int, str | None, int, int, int] | None
+    facts: bytes | None
+    counted: Mapping[str, Counts]
+    seen: tuple[str, ...]
+    memo: bytes | None = None
+    """Its mark and codes."""
+    timed: bool = False
+    """Something happened whose time the rules ask for."""
+
+
+_decode_state: Final = msgspec.msgpack.Decoder(_State).decode
+
+
 def encode_lead(lead: Lead) -> bytes:
     """The state as bytes, without the lead's id: that is the record's key. Raises `TypeError` or `OverflowError` for
     a value that has no place in msgpack."""
+    facts, memo = lead.facts, lead.memo
+    if not isinstance(facts, Facts):
+        packed = _pack_facts(facts)
+    elif facts.packed is None:
+        packed = facts.packed = _pack_facts(facts.known)
+    else:
+        packed = facts.packed
+    published = _pack_published(lead.published, lead.clock)
+    state = _State(lead.clock, lead.erased_at, published, packed or None, lead.counted, lead.seen)
+    if memo is not None and memo.facts is facts and isinstance(memo.codes, bytes):
+        state.memo, state.timed = memo.mark + memo.codes, memo.times != ()
+    return b"\x02" + _encode(state)
+
+
+def _pack_facts(facts: Mapping[str, Fact]) -> bytes:
     sources: dict[str, int] = {}
     by_stamp: dict[Stamp, list[object]] = {}
-    for name in sorted(lead.facts):
-        value, stamp = lead.facts[name]
+    for name in sorted(facts):
+        value, stamp = facts[name]
         by_stamp.setdefault(stamp, []).extend((_NUMBERS.get(name, name), value))
-    groups = []
+    content: list[object] = [sources]
     for stamp in sorted(by_stamp):
         source = sources.setdefault(stamp.source, len(sources))
-        groups.append((stamp.time, stamp.id, source, by_stamp[stamp]))
-    signals = [(name, _pack_days(lead.signals[name])) for name in sorted(lead.signals)]
-    content = (lead.clock, lead.erased_at, _pack_published(lead.published), list(sources), groups, signals, lead.seen)
-    return b"\x01" + _encode(content)
+        content += (stamp.time, stamp.id, source, by_stamp[stamp])
+    content[0] = list(sources)
+    return _encode(content) if by_stamp else b""
+
+
+def _unpack_facts(packed: bytes) -> dict[str, Fact]:
+    if not packed:
+        return {}
+    try:
+        sources, *content = _decode(packed)
+        parts = iter(content)
+        return _facts(sources, zip(parts, parts, parts, parts, strict=True))
+    except _DAMAGED as error:
+        raise CodecError(f"the facts of a state are damaged: {error}") from error
+
+
+def _facts(sources: list[str], groups: Iterable[tuple[int, str, int, list[Any]]]) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {}
+    for time, identity, source, named in groups:
+        stamp = Stamp(time, identity, sources[source])
+        for position in range(0, len(named), 2):
+            name = named[position]
+            name = intern(name) if isinstance(name, str) else _NAMES[name]
+            facts[name] = Fact(named[position + 1], stamp)
+    return facts
+
+
+_DAMAGED: Final = (msgspec.DecodeError, ValueError, TypeError, IndexError, AttributeError)
 
 
 def decode_lead(lead_id: str, state: bytes) -> Lead:
@@ -98,46 +157,55 @@ def decode_lead(lead_id: str, state: bytes) -> Lead:
         raise CodecError(f"the state of {lead_id!a} has version {state[0]}; this software reads {known}")
     try:
         return reader(lead_id, state)
-    except (msgspec.DecodeError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except _DAMAGED as error:
         raise CodecError(f"the state of {lead_id!a} is damaged: {error}") from error
+
+
+def _read_2(lead_id: str, state: bytes) -> Lead:
+    read = _decode_state(memoryview(state)[1:])
+    facts = Facts(None, read.facts or b"", _unpack_facts)
+    memo = None
+    if read.memo:
+        memo = Memo(read.memo[:MARK_SIZE], facts, read.memo[MARK_SIZE:], None if read.timed else ())
+    published = None
+    if read.published is not None:
+        said, queue, fit, engagement, before = read.published
+        rating, grade, route = _SAID[said]
+        published = Published(rating, grade, route, queue, Score(fit, engagement), read.clock - before)
+    return Lead(lead_id, read.clock, facts, read.counted, read.erased_at, published, read.seen, memo)
 
 
 def _read_1(lead_id: str, state: bytes) -> Lead:
     clock, erased_at, published, sources, groups, signals, seen = _decode(memoryview(state)[1:])
-    facts: dict[str, Fact] = {}
-    for time, identity, source, named in groups:
-        stamp = Stamp(time, identity, sources[source])
-        for position in range(0, len(named), 2):
-            name = named[position]
-            name = intern(name) if isinstance(name, str) else _NAMES[name]
-            facts[name] = Fact(named[position + 1], stamp)
-    days = {intern(name): _unpack_days(packed) for name, packed in signals}
-    return Lead(lead_id, clock, facts, days, erased_at, _unpack_published(published), tuple(map(intern, seen)))
+    facts = Facts(_facts(sources, groups))
+    counted = {intern(name): _counts(days) for name, days in signals}
+    return Lead(lead_id, clock, facts, counted, erased_at, _unpack_published(published), tuple(map(intern, seen)))
 
 
-_READERS: Final[Mapping[int, Callable[[str, bytes], Lead]]] = {1: _read_1}
+_READERS: Final[Mapping[int, Callable[[str, bytes], Lead]]] = {1: _read_1, 2: _read_2}
 
 
-def _pack_days(days: Days) -> list[object]:
-    packed: list[object] = []
-    for day in sorted(days):
-        packed += (day, b"".join(digest.to_bytes(8, "big") for digest in days[day]))
-    return packed
+def _counts(days: list[Any]) -> Counts:
+    numbers = [number for day, hashes in zip(days[::2], days[1::2], strict=True) for number in (day, len(hashes) // 8)]
+    return (b"".join(days[1::2]), *numbers)
 
 
-def _unpack_days(packed: list[Any]) -> Days:
-    return {packed[i]: _unpack_hashes(packed[i + 1]) for i in range(0, len(packed), 2)}
+_SAID: Final = tuple(
+    (rating, Grade(letter, figure), route)
+    for rating in Rating
+    for route in Route
+    for letter in "ABCD"
+    for figure in range(1, 5)
+)
+_SAID_NUMBERS: Final = {said: number for number, said in enumerate(_SAID)}
+"""Rating, grade and route are written as one number. Never change the order."""
 
 
-def _unpack_hashes(packed: bytes) -> tuple[int, ...]:
-    return tuple(int.from_bytes(packed[i : i + 8], "big") for i in range(0, len(packed), 8))
-
-
-def _pack_published(published: Published | None) -> tuple[object, ...] | None:
+def _pack_published(published: Published | None, clock: int) -> tuple[int, str | None, int, int, int] | None:
     if published is None:
         return None
     rating, grade, route, queue, score, decided_at = published
-    return (rating.value, grade.fit, grade.engagement, route.value, queue, score.fit, score.engagement, decided_at)
+    return (_SAID_NUMBERS[rating, grade, route], queue, score.fit, score.engagement, clock - decided_at)
 
 
 def _unpack_published(packed: list[Any] | None) -> Published | None:

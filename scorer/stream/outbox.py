@@ -1,6 +1,8 @@
 """What one transaction publishes: decisions, lead states and dead letters, as Kafka records."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from scorer.domain.decision import RoutingDecision
@@ -33,19 +35,32 @@ class Outbox:
 def decision_message(decision: RoutingDecision, topic: str, source: str, now: int) -> Message:
     """A decision as a CloudEvent in binary mode. `now`, microseconds since the epoch, only goes into a header: the
     value is the same on every replay."""
+    key = decision.lead_id.encode()
     headers: Headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", decision.decision_id.encode()),
         ("ce_source", source.encode()),
         ("ce_type", b"lead.routing_decision"),
         ("ce_time", decision.decided_at.encode()),
-        ("ce_subject", decision.lead_id.encode()),
+        ("ce_subject", key),
         ("content-type", b"application/json"),
-        ("published-at", to_text(now).encode()),
+        ("published-at", _published_at(now)),
     ]
-    return Message(topic, None, decision.lead_id.encode(), decision.model_dump_json().encode(), headers)
+    return Message(topic, None, key, decision.to_json(), headers)
+
+
+# The same for all decisions of a batch.
+@lru_cache(1)
+def _published_at(now: int) -> bytes:
+    return to_text(now).encode()
+
+
+def state_messages(states: Mapping[str, bytes], topic: str, partition: int, offset: int) -> list[Message]:
+    """Lead states for the changelog: on the partition of the input, whatever the key."""
+    headers = [(OFFSET_HEADER, offset.to_bytes(8, "big"))]
+    return [Message(topic, partition, lead_id.encode(), state, headers) for lead_id, state in states.items()]
 
 
 def state_message(lead_id: str, state: bytes, topic: str, partition: int, offset: int) -> Message:
-    """A lead's state for the changelog: on the partition of the input, whatever the key."""
-    return Message(topic, partition, lead_id.encode(), state, [(OFFSET_HEADER, offset.to_bytes(8, "big"))])
+    """One lead's state for the changelog."""
+    return state_messages({lead_id: state}, topic, partition, offset)[0]

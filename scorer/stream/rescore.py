@@ -52,7 +52,7 @@ def rescored(lead: Lead, ruleset: Ruleset, number: int) -> Assessment | None:
         return found
     text = f"{found.decision.decision_id} {number}"
     identity = blake2b(text.encode(), digest_size=16).hexdigest()
-    return replace(found, decision=found.decision.model_copy(update={"decision_id": identity}))
+    return replace(found, decision=replace(found.decision, decision_id=identity))
 
 
 def changes_only(ruleset: Ruleset) -> Ruleset:

@@ -18,7 +18,7 @@ import structlog
 from scorer.assessment import Assessment, Evaluation, evaluate
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
-from scorer.domain.lead import Lead
+from scorer.domain.lead import Lead, Memo
 from scorer.domain.score import Route
 from scorer.metrics import BatchFigures
 from scorer.rules.ruleset import BEHAVIOUR, Ruleset
@@ -46,7 +46,7 @@ class Shadow:
         self._monotonic = monotonic
         self._ruleset: Ruleset | None = None
         # What the candidate's tables said of a lead's facts: a lead itself remembers that for the live rules only.
-        self._fits: OrderedDict[str, object] = OrderedDict()
+        self._fits: OrderedDict[str, Memo] = OrderedDict()
         self._log_from = monotonic()
         self._samples_from = self._log_from - 1.0
 

@@ -50,7 +50,7 @@ class DecisionShard:
                 shelf.put(assessment.lead)
             if assessment.decision is not None:
                 found.lines.append(number)
-                found.decisions.append(assessment.decision.model_dump_json().encode() + b"\n")
+                found.decisions.append(assessment.decision.to_json() + b"\n")
         return found
 
     def finish(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scorer.assessment import Evaluation, evaluate
 from scorer.domain.instant import day_of
-from scorer.domain.lead import Fact, Lead, Stamp
+from scorer.domain.lead import Fact, Facts, Lead, Stamp, counts_of
 from scorer.domain.score import Rating
 from scorer.rules.ruleset import BEHAVIOUR, Ruleset
 from scorer.scoring import Scored
@@ -56,13 +56,13 @@ def changed(lead: Lead, chosen: Sequence[Option], now: int) -> Lead:
                 facts[field] = Fact(value, stamp)
         if option.signal is not None:
             days, today = signals.get(option.signal.id, {}), day_of(now)
-            hashes = (*range(-option.times, 0), *days.get(today, ()))
+            hashes = (*range(option.times), *days.get(today, ()))
             signals[option.signal.id] = {**days, today: hashes}
     return Lead(
         lead.id,
         clock=lead.clock,
-        facts=facts,
-        signals=signals,
+        facts=Facts(facts),
+        counted={name: counts_of(days) for name, days in signals.items()},
         erased_at=lead.erased_at,
         published=lead.published,
         seen=lead.seen,

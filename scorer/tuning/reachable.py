@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from scorer.domain.instant import day_of
-from scorer.domain.lead import Lead
+from scorer.domain.lead import Lead, counts_of
 from scorer.rules.condition import Test, tests
 from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule, Signal
+from scorer.rules.signal_points import signal_points
 from scorer.rules.table import HitPolicy
-from scorer.scoring import Scored, signal_points
+from scorer.scoring import Scored
 from scorer.tuning.answers import choices
 
 MOST = 3
@@ -159,8 +160,8 @@ def _of_signals(lead: Lead, ruleset: Ruleset, scored: Scored) -> Iterator[Option
     for signal in ruleset.signals.values():
         days = lead.signals.get(signal.id, {})
         counted = days.get(today, ())
-        present = signal_points(signal, days, today)
+        present = signal_points(signal, counts_of(days), today)
         for times in range(1, min(MOST, signal.daily_cap - len(counted)) + 1):
-            gain = signal_points(signal, {**days, today: (*counted, *range(-times, 0))}, today) - present
+            gain = signal_points(signal, counts_of({**days, today: (*counted, *range(times))}), today) - present
             if gain > 0:
                 yield Option(f"signal {signal.id}", times, {signal.id: gain}, gain, signal=signal, times=times)

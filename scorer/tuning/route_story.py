@@ -10,7 +10,8 @@ from scorer.assessment import ERASED, MERGED, Evaluation
 from scorer.domain.instant import SECOND, day_of
 from scorer.domain.lead import RETURNED, Lead
 from scorer.rules.ruleset import RoutingRule, Ruleset
-from scorer.scoring import Scored, signal_points
+from scorer.rules.signal_points import signal_points
+from scorer.scoring import Scored
 from scorer.tuning.story_model import ConditionPart, RoutingPart, RoutingRulePart
 from scorer.tuning.wording import because, condition_part
 
@@ -73,7 +74,7 @@ def _since_return(lead: Lead, scored: Scored) -> int | None:
         return None
     today, day = day_of(scored.now), day_of(returned.stamp.time)
     rules = (rule.points for rated in scored.criteria for rule in rated.rules if rule.id not in lead.seen)
-    return sum(rules) + sum(signal_points(signal, lead.signals[signal.id], today, day) for signal, _ in scored.signals)
+    return sum(rules) + sum(signal_points(signal, lead.counted[signal.id], today, day) for signal, _ in scored.signals)
 
 
 def _rule(rule: RoutingRule) -> dict[str, object]:

@@ -8,10 +8,11 @@ from itertools import accumulate
 from math import fsum, log2
 
 from scorer.domain.instant import day_of, day_to_text, to_text
-from scorer.domain.lead import Days, Lead, Stamp
+from scorer.domain.lead import Days, Lead, Stamp, counts_of
 from scorer.rules.ruleset import BEHAVIOUR, Ruleset, Signal
+from scorer.rules.signal_points import signal_points
 from scorer.rules.table import HitPolicy
-from scorer.scoring import Rated, Scored, signal_points
+from scorer.scoring import Rated, Scored
 from scorer.tuning.story_model import CriterionPart, DayPart, Event, KnownValue, RulePart, SignalPart, Step
 from scorer.tuning.wording import condition_text, evidence
 
@@ -106,7 +107,7 @@ def signal_part(signal: Signal, days: Days, today: int, events: Events) -> Signa
         undiminished=sum(day.counted for day in shown) * signal.points,
         before_limit=round(total, 2),
         cut=round(kept - total, 2),
-        points=signal_points(signal, days, today),
+        points=signal_points(signal, counts_of(days), today),
         gone_on=_gone_on(signal, days, today),
     )
 
@@ -163,10 +164,11 @@ def _half_life(signal: Signal) -> float | None:
 def _gone_on(signal: Signal, days: Days, today: int) -> str | None:
     """The first day from which on it gives no points. What it gives never grows with time alone, unless activities of
     the future are counted already; so the days are tried from the last one on."""
-    if not signal_points(signal, days, today):
+    counts = counts_of(days)
+    if not signal_points(signal, counts, today):
         return None
     last = max(days) + len(signal.weights)
     for day in range(last, today, -1):
-        if signal_points(signal, days, day):
+        if signal_points(signal, counts, day):
             return day_to_text(day + 1)
     return day_to_text(today + 1)

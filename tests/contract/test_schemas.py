@@ -33,7 +33,7 @@ def test_a_schema_file_is_that_of_the_models(name: str) -> None:
 def test_a_decision_fits_its_schema() -> None:
     decision = assess(Lead("lead-1"), activity("trial_started"), ruleset()).decision
     assert decision is not None
-    validator("decision.json").validate(json.loads(decision.model_dump_json()))
+    validator("decision.json").validate(json.loads(decision.to_json()))
 
 
 EVENT: dict[str, Any] = {

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from scorer.assessment import assess
-from scorer.domain.decision import RoutingDecision
+from scorer.domain.decision import read_decision
 from scorer.domain.lead import Lead
 from scorer.rules.engine import default_engine
 from scorer.ruleset_files import load_ruleset
@@ -62,7 +62,7 @@ def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collecti
         assessment = assess(lead, activity, ruleset)
         outcome.states[activity.lead_id] = assessment.lead
         if assessment.decision is not None:
-            outcome.decisions[activity.lead_id].append(assessment.decision.model_dump_json().encode())
+            outcome.decisions[activity.lead_id].append(assessment.decision.to_json())
     # A lead of which nothing is known has no record in the changelog.
     states = {lead_id: lead for lead_id, lead in outcome.states.items() if lead != Lead(lead_id)}
     return outcome._replace(decisions=dict(outcome.decisions), states=states)
@@ -125,7 +125,7 @@ def _decisions(wanted: Mapping[str, list[bytes]], got: Mapping[str, list[bytes]]
 
 
 def _id(value: bytes | None) -> str:
-    return RoutingDecision.model_validate_json(value or b"").decision_id
+    return read_decision(value or b"").decision_id
 
 
 def _states(wanted: Mapping[str, Lead], got: Mapping[str, Lead]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scorer.assessment import assess
-from scorer.domain.decision import RoutingDecision
+from scorer.domain.decision import read_decision
 from scorer.domain.lead import Lead
 from scorer.rules.ruleset import Ruleset
 from scorer.sources.cloudevents import parse_record
@@ -43,13 +43,13 @@ def offline(
         result = assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity, old)
         leads[activity.lead_id] = result.lead
         if result.decision is not None:
-            decisions[activity.lead_id].append(result.decision.model_dump_json().encode())
+            decisions[activity.lead_id].append(result.decision.to_json())
     for lead_id, lead in leads.items():
         judged = rescored(lead, new, sweep)
         if judged is not None:
             leads[lead_id] = judged.lead
             if judged.decision is not None:
-                decisions[lead_id].append(judged.decision.model_dump_json().encode())
+                decisions[lead_id].append(judged.decision.to_json())
     return dict(decisions), leads
 
 
@@ -141,7 +141,7 @@ def test_the_next_owner_goes_on_where_the_last_one_was(kafka: Kafka, names: Name
         assert stays.terminate() == 0
     got = found(kafka, names)
     assert rules_changed(got) > 20
-    said = [RoutingDecision.model_validate_json(value) for values in got.decisions.values() for value in values]
+    said = [read_decision(value) for values in got.decisions.values() for value in values]
     assert [each for each, count in Counter(one.decision_id for one in said).items() if count > 1] == []
     for lead in got.states.values():
         judged = rescored(lead, new, 99)

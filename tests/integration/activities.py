@@ -69,7 +69,7 @@ def offline(records: Iterable[Record]) -> tuple[dict[str, list[bytes]], dict[str
         result = assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity, ruleset)
         leads[activity.lead_id] = result.lead
         if result.decision is not None:
-            decisions[activity.lead_id].append(result.decision.model_dump_json().encode())
+            decisions[activity.lead_id].append(result.decision.to_json())
     return dict(decisions), leads
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from scorer.domain.decision import RoutingDecision
+from scorer.domain.decision import read_decision
 from scorer.domain.instant import DAY, to_text
 from scorer.domain.lead import Lead
 from scorer.stream.recovery import Progress, restore
@@ -50,7 +50,7 @@ def test_publishes_what_assess_says_and_keeps_the_states(kafka: Kafka, names: Na
     assert by_lead(published) == expected
     assert kafka.read(names.dead_letters) == []
     for record in published:
-        decision = RoutingDecision.model_validate_json(record.value or b"")
+        decision = read_decision(record.value or b"")
         headers = {name: value.decode() for name, value in record.headers}
         assert headers.pop("published-at") >= "2026"
         assert headers == {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scorer.assessment import evaluate
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY, day_of
-from scorer.domain.lead import Fact, Lead, Stamp
+from scorer.domain.lead import Fact, Lead, Stamp, counts_of
 from scorer.domain.score import Rating
 from scorer.rules.ruleset import Ruleset
 from scorer.scoring import Scored, score
@@ -145,7 +145,8 @@ def _engaged(lead: Lead, more: Mapping[str, int], rules: Ruleset) -> int | None:
         if len(hashes) > rules.signals[name].daily_cap:
             return None
         signals[name] = {**days, today: hashes}
-    return score(replace(lead, signals=signals), rules, lead.clock).score.engagement
+    counted = {name: counts_of(days) for name, days in signals.items()}
+    return score(replace(lead, counted=counted), rules, lead.clock).score.engagement
 
 
 def _gained(before: Scored, after: Scored) -> int:

@@ -103,10 +103,13 @@ def test_reads_what_version_1_wrote() -> None:
     ("state", "message"),
     [
         (b"", "the state of 'L-1' is empty"),
-        (b"\x02\x90", "has version 2; this software reads 1"),
+        (b"\x03\x90", "has version 3; this software reads 1, 2"),
         (b"\x01", "is damaged"),
         (b"\x01\x93\x01\x02\x03", "is damaged"),
-        (b"\x01" + encode_lead(rich_lead())[1:-4], "is damaged"),
+        (bytes.fromhex(SAMPLE_1)[:-4], "is damaged"),
+        (b"\x02", "is damaged"),
+        (b"\x02\x93\x01\x02\x03", "is damaged"),
+        (encode_lead(rich_lead())[:-4], "is damaged"),
     ],
 )
 def test_says_what_is_wrong_with_the_bytes(state: bytes, message: str) -> None:

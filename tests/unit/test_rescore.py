@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scorer.assessment import assess, reassess
 from scorer.domain.activity import LeadActivity
-from scorer.domain.decision import RoutingDecision
+from scorer.domain.decision import RoutingDecision, read_decision
 from scorer.domain.lead import Lead
 from scorer.metrics import BatchFigures
 from scorer.rules.ruleset import Ruleset
@@ -66,7 +66,7 @@ class World:
             return
         for message in outbox.messages:
             if message.topic == SETTINGS.routing_topic:
-                said.append(RoutingDecision.model_validate_json(message.value or b""))
+                said.append(read_decision(message.value or b""))
             else:
                 assert message.key is not None
                 self.changelog[message.key] = message.value
@@ -124,28 +124,28 @@ def activities(count: int, leads: int, seed: int) -> list[LeadActivity]:
     return found
 
 
-def offline(history: Iterable[LeadActivity], number: int = 2) -> tuple[dict[str, Lead], dict[str, list[str]]]:
+def offline(history: Iterable[LeadActivity], number: int = 2) -> tuple[dict[str, Lead], dict[str, list[bytes]]]:
     """All by the old rules, then all by the new ones: states, and the decisions about each lead."""
     leads: dict[str, Lead] = {}
-    said: dict[str, list[str]] = defaultdict(list)
+    said: dict[str, list[bytes]] = defaultdict(list)
     for each in history:
         result = assess(leads.get(each.lead_id, Lead(each.lead_id)), each, OLD)
         leads[each.lead_id] = result.lead
         if result.decision is not None:
-            said[each.lead_id].append(result.decision.model_dump_json())
+            said[each.lead_id].append(result.decision.to_json())
     for lead_id, lead in leads.items():
         found = rescored(lead, NEW, number)
         if found is not None:
             leads[lead_id] = found.lead
             if found.decision is not None:
-                said[lead_id].append(found.decision.model_dump_json())
+                said[lead_id].append(found.decision.to_json())
     return leads, dict(said)
 
 
-def by_lead(decisions: Iterable[RoutingDecision]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+def by_lead(decisions: Iterable[RoutingDecision]) -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = defaultdict(list)
     for each in decisions:
-        found[each.lead_id].append(each.model_dump_json())
+        found[each.lead_id].append(each.to_json())
     return dict(found)
 
 

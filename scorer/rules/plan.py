@@ -1,0 +1,363 @@
+"""A ruleset laid out for speed: every column of every table in one vector of small numbers.
+
+Two leads with the same vector cannot be told apart by any criterion, so what the criteria make of it is worked out
+once and remembered, bounded. A lead keeps the part of its vector that follows from its facts; an activity changes the
+places of the facts that it states and no others. What depends on the time as well (`days_since`) is a second part.
+"""
+
+from __future__ import annotations
+
+from binascii import hexlify, unhexlify
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from scorer.domain.instant import DAY, SECOND
+from scorer.domain.lead import RETURNED, Fact
+from scorer.domain.score import Grade, Rating, Score
+from scorer.rules.column import Encoder
+from scorer.rules.condition import tests
+from scorer.rules.signal_points import BEHAVIOUR, SignalPoints
+from scorer.rules.table import Codes, OrdinalTable
+
+if TYPE_CHECKING:
+    from scorer.rules.ruleset import Criterion, RoutingRule, Ruleset, ScoringRule
+
+MEANING: Final = 1
+"""Raise it whenever the same rules would give other codes for the same facts: codes are written with the leads' states,
+and must not be taken for others. A test holds a sample."""
+
+MARK_SIZE: Final = 5
+DAYS_SINCE: Final = "days_since."
+LAST_ACTIVITY: Final = f"{DAYS_SINCE}last_activity"
+_SINCE_RETURN: Final = "score.since_return"
+_MERGED: Final = "lifecycle.merged_into"
+CAP: Final = "cap"
+_ROOM: Final = 16_384
+_FOREVER: Final = 1 << 62
+
+Vector = bytes | tuple[int, ...]
+"""Codes in order: two a byte, or a tuple where some column has more than 16 cells."""
+Times = tuple[int | None, ...]
+"""When things happened that the rules ask `days_since` for; empty where none of them did."""
+
+
+class Rated(NamedTuple):
+    """A criterion with the rules that matched and its points, limits applied."""
+
+    criterion: Criterion
+    rules: tuple[ScoringRule, ...]
+    points: int
+
+
+class Standing(NamedTuple):
+    """The score with its rating and grade, and the codes of the routing table's columns that depend on them."""
+
+    score: Score
+    rating: Rating
+    grade: Grade
+    codes: Codes
+
+
+class Reason(NamedTuple):
+    """Points of a criterion's rule or limit, and the fields that are the evidence."""
+
+    criterion: str
+    rule: str
+    points: int
+    text: str
+    fields: tuple[str, ...]
+
+
+class _Part(NamedTuple):
+    rated: Rated
+    hits: tuple[tuple[str, str], ...]
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Judged:
+    """What the criteria make of a vector. `row`: the codes for the routing table, 0 in the columns that depend on
+    behaviour; `routes`: the routing rule by the codes of those."""
+
+    rated: tuple[Rated, ...]
+    fit: int
+    hits: tuple[tuple[str, str], ...]
+    reasons: tuple[Reason, ...]
+    points: Mapping[str, int]
+    """Points by criterion, in order of name; 0 for behaviour."""
+    merged: bool
+    row: tuple[int, ...]
+    routes: dict[Codes, RoutingRule]
+
+
+class Plan:
+    """How a ruleset is evaluated. Pure, but for what it remembers of its own answers."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._criteria: tuple[Criterion, ...] = (*ruleset.lasting_criteria, *ruleset.timed_criteria)
+        self.signals = {signal.id: SignalPoints(signal) for signal in ruleset.signals.values()}
+        routing = ruleset.routing_table
+        tables = [*(criterion.table for criterion in self._criteria), routing]
+        columns = [(t, c) for t, table in enumerate(tables) for c in range(len(table.columns))]
+        lasting = [at for at in columns if _is_fact(_field(tables, at))]
+        timed = [at for at in columns if _field(tables, at).startswith(DAYS_SINCE)]
+        self._encoders = [(_field(tables, at), tables[at[0]].encoders[at[1]]) for at in lasting]
+        self._merged = len(lasting)
+        self._encoders.append((_MERGED, lambda value: int(value is not None)))
+        cardinalities = [column.cardinality for table in tables for column in table.columns]
+        self._is_narrow = max(cardinalities, default=0) <= 16
+        if self._is_narrow and len(self._encoders) % 2:
+            self._encoders.append((_MERGED, lambda value: 0))  # two codes a byte
+        place = {at: number for number, at in enumerate(lasting)}
+        place |= {at: number for number, at in enumerate(timed, start=len(self._encoders))}
+        self._by_fact: dict[str, list[tuple[int, Encoder]]] = {}
+        for number, (name, encoder) in enumerate(self._encoders):
+            self._by_fact.setdefault(name, []).append((number, encoder))
+
+        self._wants_return = _SINCE_RETURN in ruleset.routing_fields
+        asked = {_field(tables, at) for at in timed} - {LAST_ACTIVITY}
+        happened = {_fact_of(name) for name in asked} | ({RETURNED} if self._wants_return else set())
+        self._happened = tuple(sorted(happened))
+        self._timed = [
+            (
+                None if (name := _field(tables, at)) == LAST_ACTIVITY else self._happened.index(_fact_of(name)),
+                tables[at[0]].encoders[at[1]],
+            )
+            for at in timed
+        ]
+        self._untimed = self._packed([encoder(0.0 if which is None else None) for which, encoder in self._timed])
+        self._pick = [
+            _picker([place[t, column] for column in range(len(criterion.table.columns))])
+            for t, criterion in enumerate(self._criteria)
+        ]
+        last = len(tables) - 1
+        self._routing_places = [(c, place[last, c]) for c in range(len(routing.columns)) if (last, c) in place]
+        judged = [c for c in range(len(routing.columns)) if (last, c) not in place]
+        self._row_columns = [c for c in judged if not _is_open(routing.columns[c].field)]
+        self._open_columns = [c for c in judged if _is_open(routing.columns[c].field)]
+        self._asked_signals = tuple(
+            dict.fromkeys(
+                name.removeprefix("signals.")
+                for name in (routing.columns[c].field for c in self._open_columns)
+                if name.startswith("signals.")
+            )
+        )
+        bounds = _bounds(ruleset)
+        self._bounds = [bounds.get(name, ()) for name in self._happened]
+        self._parts: list[dict[Codes, _Part]] = [{} for _ in self._criteria]
+        self._judged: dict[Vector, Judged] = {}
+        self._standings: dict[tuple[Any, ...], Standing] = {}
+        #: names these rules and the meaning of the codes
+        self.mark = _mark(ruleset.revision, tables, [_field(tables, at) for at in (*lasting, *timed)])
+
+    def codes(self, facts: Mapping[str, Fact]) -> Vector:
+        """The part of the vector that follows from the facts."""
+        get = facts.get
+        return self._packed(
+            [encoder(None if (fact := get(name)) is None else fact.value) for name, encoder in self._encoders]
+        )
+
+    def changed_codes(self, codes: Vector, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> Vector:
+        """The codes after some facts were written and none removed: only theirs are encoded anew."""
+        changed = list(self._unpacked(codes))
+        for name, fact in after.items():
+            if before.get(name) is not fact:
+                for place, encoder in self._by_fact.get(name, ()):
+                    changed[place] = encoder(fact.value)
+        return self._packed(changed)
+
+    def times(self, facts: Mapping[str, Fact]) -> Times:
+        """When what the rules ask `days_since` for happened."""
+        found = tuple([None if (fact := facts.get(name)) is None else fact.stamp.time for name in self._happened])
+        return () if found.count(None) == len(found) else found
+
+    def returned_at(self, times: Times) -> int | None:
+        """When sales last returned the lead; None if it never did, or if routing does not ask what is new since."""
+        return times[self._happened.index(RETURNED)] if times and self._wants_return else None
+
+    def vector(self, codes: Vector, times: Times, clock: int, now: int) -> Vector:
+        """The whole vector as of `now`, for a lead whose latest activity was at `clock`."""
+        if not times and clock == now:
+            return codes + self._untimed  # type: ignore[operator]
+        timed = []
+        for which, encoder in self._timed:
+            time = clock if which is None else times[which] if times else None
+            timed.append(encoder(None if time is None else (now - time) / DAY))
+        return codes + self._packed(timed)  # type: ignore[operator]
+
+    def until(self, times: Times, now: int) -> int:
+        """Up to when the vector of a lead is sure to stay as it is at `now`, if its latest activity is always just
+        now; `now` itself where something is about to change. Days are compared as floats, hence the second."""
+        until = _FOREVER
+        for time, bounds in zip(times, self._bounds, strict=False):
+            if time is not None:
+                for bound in bounds:
+                    change = time + int(bound * DAY)
+                    if change > now - SECOND:
+                        until = min(until, change - SECOND)
+        return max(until, now)
+
+    def judge(self, vector: Vector) -> Judged:
+        """What the criteria make of the vector."""
+        known = self._judged.get(vector)
+        if known is None:
+            if len(self._judged) >= _ROOM:
+                self._judged.clear()
+            known = self._judged[vector] = self._judge(vector)
+        return known
+
+    def standing(
+        self, judged: Judged, engagement: int, before: Rating | None, since: int | None, points: Mapping[str, int]
+    ) -> Standing:
+        """`engagement` are the points of all signals, `points` those of each; `before` is the rating last published,
+        `since` the points that are new since sales returned the lead."""
+        key = judged.fit, engagement, before, since, *map(points.get, self._asked_signals)
+        known = self._standings.get(key)
+        if known is None:
+            if len(self._standings) >= _ROOM:
+                self._standings.clear()
+            known = self._standings[key] = self._standing(Score(judged.fit, engagement), before, since, points)
+        return known
+
+    def route(self, judged: Judged, standing: Standing) -> RoutingRule:
+        """The routing rule that applies, merged and erased leads apart."""
+        known = judged.routes.get(standing.codes)
+        if known is None:
+            ruleset, row = self._ruleset, list(judged.row)
+            for column, code in zip(self._open_columns, standing.codes, strict=True):
+                row[column] = code
+            matched = ruleset.engine.match(ruleset.routing_table, tuple(row))
+            known = judged.routes[standing.codes] = ruleset.routing[matched[0]]
+        return known
+
+    def _packed(self, codes: Sequence[int]) -> Vector:
+        if not self._is_narrow:
+            return tuple(codes)
+        digits = bytes(codes).translate(_DIGITS)
+        return unhexlify(digits if len(digits) % 2 == 0 else digits + b"0")
+
+    def _unpacked(self, vector: Vector) -> Sequence[int]:
+        return hexlify(vector).translate(_VALUES) if isinstance(vector, bytes) else vector
+
+    def _judge(self, vector: Vector) -> Judged:
+        ruleset, match = self._ruleset, self._ruleset.engine.match
+        codes = self._unpacked(vector)
+        parts = []
+        for criterion, pick, known in zip(self._criteria, self._pick, self._parts, strict=True):
+            own = pick(codes)
+            part = known.get(own)
+            if part is None:
+                if len(known) >= _ROOM:
+                    known.clear()
+                part = known[own] = _part(criterion, match(criterion.table, own))
+            parts.append(part)
+        rated = tuple([part.rated for part in parts])
+        fit = sum([each.points for each in rated])
+        facts: dict[str, object] = {"score.fit": fit, "grade.fit": ruleset.grades.grade(Score(fit, 0)).fit}
+        met: dict[str, int] = {}
+        for criterion, _, points in rated:
+            facts[f"criteria.{criterion.name}"] = points
+            if criterion.group is not None:
+                met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
+        for group, count in met.items():
+            facts[f"groups.{group}.met"] = count
+        row = [0] * len(ruleset.routing_table.columns)
+        for column, place in self._routing_places:
+            row[column] = codes[place]
+        for column in self._row_columns:
+            row[column] = _encoded(ruleset.routing_table, column, facts)
+        hits = tuple([hit for part in parts for hit in part.hits])
+        reasons = tuple([reason for part in parts for reason in part.reasons])
+        named = {criterion.name: points for criterion, _, points in rated} | {BEHAVIOUR: 0}
+        return Judged(rated, fit, hits, reasons, dict(sorted(named.items())), bool(codes[self._merged]), tuple(row), {})
+
+    def _standing(self, score: Score, before: Rating | None, since: int | None, points: Mapping[str, int]) -> Standing:
+        rating, grade = self._ruleset.ratings.rate(score.total, before), self._ruleset.grades.grade(score)
+        facts: dict[str, object] = {
+            "rating": rating.value,
+            "score.total": score.total,
+            "score.engagement": score.engagement,
+            f"criteria.{BEHAVIOUR}": score.engagement,
+            "grade.engagement": grade.engagement,
+            _SINCE_RETURN: since,
+            **{f"signals.{name}": points.get(name, 0) for name in self._asked_signals},
+        }
+        codes = tuple([_encoded(self._ruleset.routing_table, column, facts) for column in self._open_columns])
+        return Standing(score, rating, grade, codes)
+
+
+_DIGITS: Final = bytes.maketrans(bytes(range(16)), b"0123456789abcdef")
+_VALUES: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
+
+
+def _part(criterion: Criterion, matched: Sequence[int]) -> _Part:
+    name = criterion.name
+    rules = tuple([criterion.rules[index] for index in matched])
+    total = points = sum([rule.points for rule in rules])
+    low, high = criterion.min, criterion.max
+    if high is not None and points > high:
+        points = high
+    elif low is not None and points < low:
+        points = low
+    reasons = [Reason(name, rule.id, rule.points, rule.reason, rule.fields) for rule in rules]
+    if points != total:
+        text = f"{name} gives at {'most' if points < total else 'least'} {points} points"
+        reasons.append(Reason(name, CAP, points - total, text, ()))
+    hits = tuple((name, rule.id) for rule in rules)
+    return _Part(Rated(criterion, rules, points), hits, tuple(reasons))
+
+
+def _bounds(ruleset: Ruleset) -> Mapping[str, tuple[float, ...]]:
+    """For each fact that happened: the days since it at which some comparison may change."""
+    conditions = [rule.condition for criterion in ruleset.criteria for rule in criterion.rules]
+    conditions += [rule.condition for rule in ruleset.routing]
+    found: dict[str, set[float]] = {}
+    for condition in conditions:
+        for test in () if condition is None else tests(condition):
+            if test.field.startswith(DAYS_SINCE):
+                operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+                days = [each for each in operands if isinstance(each, (int, float)) and not isinstance(each, bool)]
+                found.setdefault(_fact_of(test.field), set()).update(days)
+    return {name: tuple(sorted(days)) for name, days in found.items()}
+
+
+def _field(tables: Sequence[OrdinalTable], at: tuple[int, int]) -> str:
+    return tables[at[0]].columns[at[1]].field
+
+
+def _fact_of(days_since: str) -> str:
+    return f"at.{days_since.removeprefix(DAYS_SINCE)}"
+
+
+_COMPUTED: Final = ("score.", "grade.", "criteria.", "groups.", "signals.", DAYS_SINCE)
+
+
+def _is_fact(name: str) -> bool:
+    return name != "rating" and not name.startswith(_COMPUTED)
+
+
+def _is_open(name: str) -> bool:
+    """It depends on what the lead does, not only on who it is."""
+    always = ("rating", "score.total", "score.engagement", _SINCE_RETURN, f"criteria.{BEHAVIOUR}", "grade.engagement")
+    return name in always or name.startswith("signals.")
+
+
+def _encoded(table: OrdinalTable, column: int, facts: Mapping[str, object]) -> int:
+    return table.encoders[column](facts.get(table.columns[column].field))
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[int]], Codes]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda codes: tuple([codes[place] for place in places])
+
+
+def _mark(revision: str, tables: Sequence[OrdinalTable], fields: Sequence[str]) -> bytes:
+    digest = blake2b(f"{MEANING}\n{revision}".encode(), digest_size=MARK_SIZE)
+    for text in (*(table.content_hash for table in tables), *fields):
+        digest.update(f"\n{text}".encode())
+    return digest.digest()
