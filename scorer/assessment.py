@@ -4,7 +4,7 @@ backtests call, so that what a person tries offline is what production does.
 Pure: no clock, no I/O. A lead is judged as of its latest activity, so that a replay gives the same bytes.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from scorer.domain.activity import LeadActivity
@@ -37,7 +37,7 @@ class _Decision:
         instance.said = value
 
 
-@dataclass
+@dataclass(init=False)
 class Assessment:
     """The lead after an activity and what there is to say about it.
 
@@ -45,10 +45,16 @@ class Assessment:
     is nothing to publish; `said` is the same before it becomes a model.
     """
 
-    said: RoutingDecision | Said | None = field(init=False, repr=False, compare=False)
     lead: Lead
-    evaluation: Evaluation | None = None
-    decision: _Decision = _Decision()  # noqa: RUF009 (a descriptor)
+    evaluation: Evaluation | None
+    decision: _Decision = _Decision()
+
+    def __init__(
+        self, lead: Lead, evaluation: Evaluation | None = None, decision: RoutingDecision | Said | None = None
+    ) -> None:
+        self.lead = lead
+        self.evaluation = evaluation
+        self.said = decision
 
     @property
     def hits(self) -> tuple[tuple[str, str], ...]:
@@ -97,11 +103,12 @@ def reassess(lead: Lead, ruleset: Ruleset, now: int, cause: Cause, activity: Lea
 def evaluate(lead: Lead, ruleset: Ruleset, now: int) -> Evaluation:
     """Score, rate, grade and route the lead as of `now` (microseconds since the epoch)."""
     scored = score(lead, ruleset, now)
-    if lead.is_erased:
+    judged, standing = scored.judged, scored.standing
+    if lead.erased_at is not None and lead.is_erased:
         return Evaluation(scored, ERASED)
-    if scored.judged.merged:
+    if judged.merged:
         return Evaluation(scored, MERGED)
-    return Evaluation(scored, ruleset.plan.route(scored.judged, scored.standing))
+    return Evaluation(scored, judged.routes.get(standing.codes) or ruleset.plan.route(judged, standing))
 
 
 def _matched(scored: Scored) -> tuple[str, ...]:
@@ -116,4 +123,5 @@ def _worth_publishing(last: Published | None, evaluation: Evaluation, ruleset: R
         return True
     if last.grade != scored.grade:
         return True
-    return abs(scored.score.total - last.score.total) >= ruleset.publishing.score_step
+    (fit, engagement), before = scored.score, last.score
+    return abs(fit + engagement - before.fit - before.engagement) >= ruleset.publishing.score_step

@@ -2,7 +2,7 @@
 
 from hashlib import blake2b
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from pydantic import TypeAdapter
@@ -146,6 +146,10 @@ def _evidence(names: tuple[str, ...], scored: Scored) -> dict[str, EvidenceValue
 
 def _signal_evidence(signal: Signal, counts: Counts, today: int) -> str:
     cap, window = signal.daily_cap, len(signal.weights)
+    if len(counts) == 3:
+        _, day, count = cast("tuple[bytes, int, int]", counts)
+        text = day_to_text(day)
+        return f'{{"count":{min(count, cap)},"first_day":"{text}","last_day":"{text}"}}'
     days = [each for each in days_counted(counts) if 0 <= today - each[0] < window]
     total = 0
     for _, count in days:

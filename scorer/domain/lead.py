@@ -80,7 +80,7 @@ class Facts(Mapping[str, Fact]):
         self,
         known: dict[str, Fact] | None,
         packed: bytes | None = None,
-        unpack: Callable[[bytes], dict[str, Fact]] = {}.get,  # type: ignore[assignment]
+        unpack: Callable[[bytes], dict[str, Fact]] | None = None,
     ) -> None:
         self._known = known
         self._unpack = unpack
@@ -92,6 +92,7 @@ class Facts(Mapping[str, Fact]):
         """The facts as a dictionary, not to be changed."""
         if self._known is None:
             assert self.packed is not None
+            assert self._unpack is not None
             self._known = self._unpack(self.packed)
         return self._known
 
@@ -113,6 +114,13 @@ class Facts(Mapping[str, Fact]):
 
     def __repr__(self) -> str:
         return repr(self.known)
+
+
+_NO_FACTS = Facts({})
+
+
+def _no_facts() -> Facts:
+    return _NO_FACTS
 
 
 class Memo:
@@ -153,7 +161,7 @@ class Lead:
 
     id: str
     clock: int = NO_CLOCK
-    facts: Mapping[str, Fact] = field(default_factory=lambda: NO_FACTS)
+    facts: Mapping[str, Fact] = field(default_factory=_no_facts)
     counted: Mapping[str, Counts] = field(default_factory=dict)
     erased_at: int | None = None
     published: Published | None = None
@@ -246,9 +254,6 @@ class Lead:
         return counted
 
 
-NO_FACTS = Facts({})
-
-
 def _count(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest: int) -> Counts:
     """The counts with one more event, without the days before `oldest`; the very same where nothing changes: it is
     counted already, or the day has its `daily_cap` and smaller hashes."""
@@ -275,8 +280,8 @@ def _count(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest: int)
 
 def _after(counts: Counts, day: int) -> Counts:
     """The counts of the days after that one."""
-    place = start = 0
-    for place in range(1, len(counts), 2):  # noqa: B007
+    start = 0
+    for place in range(1, len(counts), 2):
         if counts[place] > day:  # type: ignore[operator]
             break
         start += 8 * counts[place + 1]  # type: ignore[operator]
