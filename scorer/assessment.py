@@ -81,11 +81,12 @@ def reassess(lead: Lead, ruleset: Ruleset, now: int, cause: Cause, activity: Lea
 def evaluate(lead: Lead, ruleset: Ruleset, now: int) -> Evaluation:
     """Score, rate, grade and route the lead as of `now` (microseconds since the epoch)."""
     scored = score(lead, ruleset, now)
-    if lead.is_erased:
+    judged, standing = scored.judged, scored.standing
+    if lead.erased_at is not None and lead.is_erased:
         return Evaluation(scored, ERASED)
-    if scored.judged.merged:
+    if judged.merged:
         return Evaluation(scored, MERGED)
-    return Evaluation(scored, ruleset.plan.route(scored.judged, scored.standing))
+    return Evaluation(scored, judged.routes.get(standing.codes) or ruleset.plan.route(judged, standing))
 
 
 def _matched(scored: Scored) -> tuple[str, ...]:
@@ -100,4 +101,5 @@ def _worth_publishing(last: Published | None, evaluation: Evaluation, ruleset: R
         return True
     if last.grade != scored.grade:
         return True
-    return abs(scored.score.total - last.score.total) >= ruleset.publishing.score_step
+    (fit, engagement), before = scored.score, last.score
+    return abs(fit + engagement - before.fit - before.engagement) >= ruleset.publishing.score_step

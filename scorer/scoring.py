@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Fact, Facts, Lead, Memo, days_between
-from scorer.domain.score import Grade, Rating, Score
 from scorer.rules.plan import DAYS_SINCE, LAST_ACTIVITY, Judged, Rated, Standing
 from scorer.rules.ruleset import Ruleset, Signal
 from scorer.rules.signal_points import SignalPoints, signal_points
@@ -19,7 +18,7 @@ __all__ = ["Rated", "Scored", "fit", "score"]
 class Scored:
     """What the scoring makes of a lead as of an instant (`now`, microseconds since the epoch)."""
 
-    __slots__ = ("_lead", "_ruleset", "judged", "now", "signals", "standing")
+    __slots__ = ("_lead", "_ruleset", "grade", "judged", "now", "rating", "score", "signals", "standing")
 
     def __init__(
         self,
@@ -37,26 +36,12 @@ class Scored:
         self.signals = signals
         """The signals that give points, with them."""
         self.standing = standing
+        self.score, self.rating, self.grade, _ = standing
 
     @property
     def criteria(self) -> tuple[Rated, ...]:
         """What each criterion gives."""
         return self.judged.rated
-
-    @property
-    def score(self) -> Score:
-        """The points."""
-        return self.standing.score
-
-    @property
-    def rating(self) -> Rating:
-        """The rating, hysteresis applied."""
-        return self.standing.rating
-
-    @property
-    def grade(self) -> Grade:
-        """The grade."""
-        return self.standing.grade
 
     def value(self, field: str) -> object:
         """What the rules saw of one field, None where it is unknown."""

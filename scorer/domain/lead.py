@@ -13,7 +13,7 @@ that follows from it, and `seen`.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY, day_of
@@ -80,7 +80,7 @@ class Facts(Mapping[str, Fact]):
         self,
         known: dict[str, Fact] | None,
         packed: bytes | None = None,
-        unpack: Callable[[bytes], dict[str, Fact]] = {}.get,  # type: ignore[assignment]
+        unpack: Callable[[bytes], dict[str, Fact]] | None = None,
     ) -> None:
         self._known = known
         self._unpack = unpack
@@ -92,6 +92,7 @@ class Facts(Mapping[str, Fact]):
         """The facts as a dictionary, not to be changed."""
         if self._known is None:
             assert self.packed is not None
+            assert self._unpack is not None
             self._known = self._unpack(self.packed)
         return self._known
 
@@ -115,7 +116,11 @@ class Facts(Mapping[str, Fact]):
         return repr(self.known)
 
 
-NO_FACTS: Final = Facts({})
+_NO_FACTS = Facts({})
+
+
+def _no_facts() -> Facts:
+    return _NO_FACTS
 
 
 class Memo:
@@ -156,7 +161,7 @@ class Lead:
 
     id: str
     clock: int = NO_CLOCK
-    facts: Mapping[str, Fact] = field(default_factory=lambda: NO_FACTS)
+    facts: Mapping[str, Fact] = field(default_factory=_no_facts)
     counted: Mapping[str, Counts] = field(default_factory=dict)
     erased_at: int | None = None
     published: Published | None = None
@@ -275,7 +280,7 @@ def _count(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest: int)
 
 def _after(counts: Counts, day: int) -> Counts:
     """The counts of the days after that one."""
-    place = start = 0
+    start = 0
     for place in range(1, len(counts), 2):
         if counts[place] > day:  # type: ignore[operator]
             break

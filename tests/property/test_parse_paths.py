@@ -1,0 +1,154 @@
+"""What the fast way accepts the explaining way accepts, with the same values; what that rejects it never accepts."""
+
+import json
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from scorer.domain.activity import PAYLOADS, LeadActivity
+from scorer.domain.instant import DAY
+from scorer.sources import cloudevents
+from scorer.sources.cloudevents import MAX_BYTES, Rejected
+
+NOW = 20_500 * DAY
+
+_texts = st.sampled_from(
+    ["", "a", "hot", "none", "approved", "DE", "DEU", "de", "DE\n", "/pricing?x#y", "//h/p", "//[x"]
+)
+_texts |= st.sampled_from(["https://a.example", "https://[::1/p", "x" * 257, "x" * 2049, "\x7f", "\u200b", "ü", "🚀"])
+_scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2),
+    st.sampled_from([0.5, 1.0, -0.0, -1.5, 1e300, 2**53 + 1, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**64, 10**400]),
+    _texts,
+)
+_values = (
+    _scalars | st.lists(_scalars, max_size=3) | st.just(["a"] * 65) | st.dictionaries(_texts, _scalars, max_size=2)
+)
+_customs = st.dictionaries(st.sampled_from(["a", "b_1", "A", "a b", "", "a" * 65]), _values, max_size=3) | _values
+
+
+def _names(kind: str) -> list[str]:
+    payload = PAYLOADS.get(kind)
+    names = ["extra"] if payload is None else [*payload.model_fields, "extra"]
+    return [name for name in names if name != "custom"]
+
+
+@st.composite
+def _data(draw: st.DrawFn, kind: str) -> Any:
+    if draw(st.integers(0, 19)) == 0:
+        return draw(_values)
+    data: dict[str, Any] = draw(st.dictionaries(st.sampled_from(_names(kind)), _values, max_size=5))
+    if draw(st.booleans()):
+        data["custom"] = draw(_customs)
+    for section, names in (
+        ("bant", ["budget_status", "budget_amount", "need"]),
+        ("project", ["resources", "start_in_months"]),
+        ("competition", ["position", "competitors"]),
+    ):
+        if section in _names(kind) and draw(st.booleans()):
+            data[section] = draw(st.dictionaries(st.sampled_from(names), _values, max_size=3))
+    return data
+
+
+_broken: st.SearchStrategy[Any] = st.sampled_from(
+    [None, "", 5, True, 1.5, [], {}, "1.0", "lead.x", "lead.X", "order.x", "a\nb", "\u200b", "x" * 2000]
+)
+_times = st.sampled_from(
+    [
+        "2026-01-31T09:30:00Z",
+        "2026-01-31t09:30:00.1234567z",
+        "2026-01-31T09:30:00+14:00",
+        "2026-01-31T09:30:00",
+        "2026-02-30T09:30:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "2199-01-01T00:00:00Z",
+        1769851800,
+    ]
+)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> bytes:
+    kind = draw(st.sampled_from([*PAYLOADS, "lead.my_type"]))
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": "e1",
+        "source": "/web",
+        "type": kind,
+        "time": draw(_times) if draw(st.integers(0, 3)) == 0 else "2026-01-31T09:30:00Z",
+        "subject": "L-1",
+        "data": draw(_data(kind)),
+    }
+    if draw(st.booleans()):
+        event["datacontenttype"] = draw(st.sampled_from(["application/json", "text/xml", None, 1, "text/json"]))
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        name = draw(st.sampled_from([*event, "traceparent", "data_base64", "other"]))
+        if draw(st.booleans()):
+            event.pop(name, None)
+        else:
+            event[name] = draw(_broken)
+    value = json.dumps(event, ensure_ascii=draw(st.booleans())).encode()
+    if draw(st.integers(0, 9)) == 0:
+        # An object may say the same name twice; the last one counts.
+        twice = draw(
+            st.sampled_from(['"id":"e2"', '"type":"lead.demo_requested"', '"data":{}', '"time":5', '"x":1e999'])
+        )
+        value = value[:-1] + f",{twice}}}".encode()
+    return value
+
+
+@settings(max_examples=2000, deadline=None)
+@given(events())
+@example(
+    b'{"specversion":"1.0","id":"\\ud800","source":"s","type":"lead.erased","time":"2026-01-31T09:30:00Z","subject":"L"}'
+)
+@example(
+    b'{"specversion":"1.0","id":"\xff","source":"s","type":"lead.erased","time":"2026-01-31T09:30:00Z","subject":"L"}'
+)
+@example(b'{"specversion":"1.0"')
+@example(b"[" * 2000)
+def test_both_ways_agree(value: bytes) -> None:
+    usual = cloudevents._usual(value, NOW, MAX_BYTES)
+    explained: LeadActivity | Rejected
+    try:
+        explained = cloudevents._any_structured(value, NOW, MAX_BYTES)
+    except Rejected as rejected:
+        explained = rejected
+    if usual is not None:
+        assert isinstance(explained, LeadActivity), str(explained)
+        assert _exact(usual) == _exact(explained)
+
+
+def _exact(activity: LeadActivity) -> str:
+    """Text in which 1, 1.0 and True differ and the order of keys does not matter."""
+    data = json.dumps(activity.data, sort_keys=True)
+    return repr((activity.id, activity.source, activity.type, activity.time, activity.lead_id, data))
+
+
+def test_the_fast_way_serves_every_built_in_type() -> None:
+    minimal: dict[str, dict[str, object]] = {
+        "lead.page_viewed": {"url": "/"},
+        "lead.form_submitted": {"form": "f"},
+        "lead.content_downloaded": {"content": "c"},
+        "lead.webinar_attended": {"name": "w"},
+        "lead.event_attended": {"name": "e"},
+        "lead.call_logged": {"outcome": "reached"},
+        "lead.stage_changed": {"stage": "s"},
+        "lead.consent_changed": {"status": "granted"},
+        "lead.merged": {"into": "L-2"},
+    }
+    for kind in [*PAYLOADS, "lead.my_type"]:
+        event = {
+            "specversion": "1.0",
+            "id": "e1",
+            "source": "/web",
+            "type": kind,
+            "time": "2026-01-31T09:30:00Z",
+            "subject": "L-1",
+            "data": minimal.get(kind, {}) | {"unknown": 1},
+            "traceparent": "00-1",
+        }
+        assert cloudevents._usual(json.dumps(event).encode(), NOW, MAX_BYTES) is not None, kind

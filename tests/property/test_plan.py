@@ -1,0 +1,229 @@
+"""What is remembered of a lead never shows: evaluating with it, without it and from bytes says the same, and that is
+what the conditions say of the plain facts."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scorer.assessment import Evaluation, assess, evaluate
+from scorer.domain.activity import LeadActivity
+from scorer.domain.decision import read_decision
+from scorer.domain.instant import DAY, day_of
+from scorer.domain.lead import Counts, Hit, Lead, days_between
+from scorer.explanation import contributions
+from scorer.rules.condition import predicate
+from scorer.rules.ruleset import Ruleset, Signal
+from scorer.rules.signal_points import SignalPoints, signal_points
+from scorer.scoring import Scored
+from scorer.stream.codec import decode_lead, encode_lead
+from tests.factory import MONDAY, SMALL_RULES, activity, ruleset
+
+TIMED = """
+  history:
+    rules:
+      - {id: returned-lately, when: {days_since.sales_returned: {lt: 3}}, points: -5}
+      - {id: returned-once, when: {days_since.sales_returned: {gte: 3}, bant.budget_status: {exists: true}}, points: -2}
+  quiet:
+    hit_policy: sum
+    rules:
+      - {id: tried, when: {days_since.trial_started: {between: [1, 9]}}, points: 3}
+      - {id: asked, when: {not: {days_since.demo_requested: {gt: 0.25}}, days_since.last_activity: {lt: 1}}, points: 1}
+      - {id: named, when: {profile.company: {matches: "^A.*é$"}}, points: 1, reason: "Says “é” \\\\ \\"x\\""}
+routing:
+  - {id: cold-again, when: {days_since.last_activity: {gte: 5}}, route: discard}
+  - {id: busy, when: {signals.pricing: {gte: 5}, grade.fit: {in: [A, B]}, criteria.budget: {gt: 5}}, route: sales}
+  - {id: lately, when: {days_since.trial_started: {lte: 1}, criteria.behaviour: {gte: 15}}, route: nurture, queue: q}
+  - {id: handed, when: {lifecycle.status: handed_over, days_since.handed_over: {gte: 1}}, route: nurture}
+  - {id: d4, when: {any: [{grade.engagement: 4, score.engagement: {lte: 0}}, {score.fit: {lt: 0}}]}, route: nurture}
+"""
+RULES = ruleset(SMALL_RULES.replace("routing:\n", TIMED))
+# More than 16 cells in a column: codes that do not fit into half a byte.
+WIDE = ruleset(
+    SMALL_RULES.replace(
+        "routing:\n",
+        "  bands:\n    rules:\n"
+        + "".join(
+            f"      - {{id: band-{n}, when: {{profile.employees: {{lt: {n * 20}}}}}, points: {n}}}\n"
+            for n in range(1, 20)
+        )
+        + "routing:\n",
+    )
+)
+
+_kinds: st.SearchStrategy[Any] = st.one_of(
+    st.tuples(st.just("page_viewed"), st.fixed_dictionaries({"url": st.sampled_from(["/pricing", "/careers", "/"])})),
+    st.tuples(st.sampled_from(["trial_started", "demo_requested", "sales_returned", "erased"]), st.just({})),
+    st.tuples(st.just("merged"), st.just({"into": "lead-2"})),
+    st.tuples(
+        st.just("qualification_updated"),
+        st.fixed_dictionaries({"bant": st.dictionaries(st.just("budget_status"), st.sampled_from(["approved", None]))}),
+    ),
+    st.tuples(
+        st.just("profile_updated"),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "company": st.sampled_from(["Aé", "B\u2028<\x1f\x7f🚀"]),
+                "employees": st.none() | st.sampled_from([0, 100, 250, 390]),
+                "is_competitor": st.booleans(),
+                "custom": st.fixed_dictionaries({"installed_base": st.integers(-1, 1)}),
+            },
+        ),
+    ),
+)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[LeadActivity]:
+    days = st.sampled_from([0, 0.25, 0.2500001, 1, 1.5, 3, 4, 9, 10.5, 30])
+    return [
+        activity(*draw(_kinds), day=draw(days), id=f"{number:02}", source=draw(st.sampled_from(["a", "b"])))
+        for number in range(draw(st.integers(1, 12)))
+    ]
+
+
+def shown(evaluation: Evaluation, lead: Lead) -> object:
+    scored = evaluation.scored
+    points = sorted((signal.id, points) for signal, points in scored.signals)
+    rules = [(rated.criterion.name, [rule.id for rule in rated.rules], rated.points) for rated in scored.criteria]
+    said = contributions(scored, lead)
+    return scored.score, scored.rating, scored.grade, points, rules, evaluation.routing.id, said
+
+
+def from_plain_facts(scored: Scored, rules: Ruleset, lead: Lead, routing: str) -> None:
+    """The criteria and the routing rule by the conditions themselves, over a dictionary of everything."""
+    facts: dict[str, object] = {name: fact.value for name, fact in lead.facts.items()}
+    for name, fact in lead.facts.items():
+        if name.startswith("at."):
+            facts[f"days_since.{name[3:]}"] = days_between(fact.stamp.time, scored.now)
+    facts["days_since.last_activity"] = days_between(lead.clock, scored.now)
+    met: dict[str, int] = {}
+    for rated in scored.criteria:
+        criterion = rated.criterion
+        holding = [rule for rule in criterion.rules if rule.condition is None or predicate(rule.condition)(facts)]
+        if criterion.table.hit_policy == "first":
+            holding = holding[:1]
+        assert list(rated.rules) == holding
+        points = sum(rule.points for rule in holding)
+        points = points if criterion.max is None else min(points, criterion.max)
+        points = points if criterion.min is None else max(points, criterion.min)
+        assert rated.points == points
+        facts[f"criteria.{criterion.name}"] = points
+        if criterion.group is not None:
+            met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
+    facts |= {f"groups.{name}.met": count for name, count in met.items()}
+    facts |= {f"signals.{name}": 0 for name in rules.signals} | {f"signals.{s.id}": p for s, p in scored.signals}
+    facts["rating"], (facts["grade.fit"], facts["grade.engagement"]) = scored.rating.value, scored.grade
+    facts["score.total"], facts["score.fit"] = scored.score.total, scored.score.fit
+    facts["score.engagement"] = facts["criteria.behaviour"] = scored.score.engagement
+    returned = lead.facts.get("at.sales_returned")
+    if returned is not None:
+        today, day = day_of(scored.now), day_of(returned.stamp.time)
+        new = [rule.points for rated in scored.criteria for rule in rated.rules if rule.id not in lead.seen]
+        new += [signal_points(signal, lead.counted[signal.id], today, day) for signal, _ in scored.signals]
+        facts["score.since_return"] = sum(new)
+    if lead.is_erased:
+        assert routing == "erased"
+    elif lead.value("lifecycle.merged_into") is not None:
+        assert routing == "merged"
+    else:
+        holds = (rule.id for rule in rules.routing if rule.condition is None or predicate(rule.condition)(facts))
+        assert routing == next(holds)
+
+
+@settings(max_examples=400, deadline=None)
+@given(stories(), st.sampled_from([RULES, WIDE]), st.integers(0, 40), st.randoms(use_true_random=False))
+def test_what_is_remembered_never_shows(
+    story: Sequence[LeadActivity], rules: Ruleset, later: int, chance: random.Random
+) -> None:
+    lead = Lead("lead-1")
+    for each in story:
+        if chance.random() < 0.3:
+            lead = decode_lead("lead-1", encode_lead(lead))
+        assessment = assess(lead, each, rules)
+        lead = assessment.lead
+        for now in (lead.clock, lead.clock + later * DAY // 4, lead.clock):
+            known = evaluate(lead, rules, now)
+            fresh = Lead(lead.id, lead.clock, dict(lead.facts), lead.counted, lead.erased_at, lead.published, lead.seen)
+            assert shown(known, lead) == shown(evaluate(fresh, rules, now), fresh)
+            back = decode_lead("lead-1", encode_lead(lead))
+            assert back == lead == fresh
+            assert encode_lead(back) == encode_lead(lead)
+            assert shown(known, lead) == shown(evaluate(back, rules, now), back)
+            from_plain_facts(known.scored, rules, lead, known.routing.id)
+        # Other rules take over, and give way again.
+        other = WIDE if rules is RULES else RULES
+        evaluate(lead, other, lead.clock)
+        if chance.random() < 0.2:
+            lead = assess(lead, activity("page_viewed", {"url": "/"}, day=chance.random(), id="other"), other).lead
+
+
+@settings(max_examples=300, deadline=None)
+@given(stories())
+def test_a_decision_read_back_by_its_contract_is_the_same(story: Sequence[LeadActivity]) -> None:
+    lead = Lead("lead-1")
+    for each in story:
+        assessment = assess(lead, each, RULES)
+        lead = assessment.lead
+        if assessment.decision is not None:
+            model = read_decision(assessment.decision.to_json())
+            assert model == assessment.decision
+            assert assessment.evaluation is not None
+            assert (model.rating, model.route) == (
+                assessment.evaluation.scored.rating,
+                assessment.evaluation.routing.route,
+            )
+            before = model.previous
+            changed = before is not None and before.rating is not model.rating
+            assert assessment.transition == ((before.rating, model.rating) if before and changed else None)
+
+
+@settings(max_examples=800, deadline=None)
+@given(
+    st.integers(-10_000, 10_000).filter(bool),
+    st.integers(1, 100),
+    st.none() | st.integers(1, 200_000),
+    st.none() | st.sampled_from([1, 2, 10, 14, 30]),
+    st.integers(1, 730),
+    st.dictionaries(st.integers(0, 800), st.integers(1, 100), min_size=1, max_size=30),
+)
+def test_tabulated_points_are_those_of_the_formula(
+    points: int, cap: int, limit: int | None, half_life: int | None, window: int, days: dict[int, int]
+) -> None:
+    weights = tuple(1.0 if half_life is None else 0.5 ** (age / half_life) for age in range(window))
+    signal = Signal("s", "lead.page_viewed", None, points, cap, limit, weights, "S")
+    counts: Counts = (b"", *(number for day in sorted(days.items()) for number in day))
+    table = SignalPoints(signal)
+    for today in (800, 790, 814, 1):
+        expected = signal_points(signal, counts, today)
+        if len(counts) == 3:
+            age = today - next(iter(days))
+            single = table.tabulate(next(iter(days.values())))
+            assert (single[age] if 0 <= age < window else 0) == expected
+        assert table.at(counts, today) == expected
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 1, 2, 5, 9, 729, 731, 1500]), st.integers(0, 12)), max_size=25),
+    st.integers(1, 4),
+)
+def test_counts_keep_the_smallest_hashes_of_each_day(events: list[tuple[int, int]], cap: int) -> None:
+    lead, expected = Lead("lead-1"), dict[int, set[int]]()
+    clock = -(10**9)
+    for day, number in events:
+        each = activity("page_viewed", {"url": "/"}, day=day, id=f"e{number}")
+        lead = lead.apply(each, [Hit("s", cap)])
+        clock = max(clock, day)
+        if day >= clock - 730:
+            own = expected.get(day, set())
+            alone = Lead("x").apply(each, [Hit("s", 1)]).signals["s"]
+            kept = set(sorted(own | {*alone[day_of(each.time)]})[:cap])
+            if kept != own:
+                expected = {d: hashes for d, hashes in expected.items() if d >= clock - 730} | {day: kept}
+    first = day_of(MONDAY)
+    assert lead.signals.get("s", {}) == {first + day: tuple(sorted(expected[day])) for day in sorted(expected)}
+    assert list(lead.signals.get("s", {})) == sorted(lead.signals.get("s", {}))
