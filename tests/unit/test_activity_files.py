@@ -112,6 +112,7 @@ def test_a_pipe_can_be_read_twice_where_that_is_asked_for(tmp_path: Path) -> Non
         (b"\x28\xb5\x2f\xfd....", "is compressed with zstd; use: zstd -dc FILE"),
         (b"PAR1 and then nothing of the kind", "cannot be read as Parquet"),
     ],
+    ids=["cut", "damaged", "empty", "zstd", "parquet"],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
     file = tmp_path / "damaged"
