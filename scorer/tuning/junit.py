@@ -15,7 +15,7 @@ from scorer.tuning.rule_tests import Result
 # What no XML 1.0 document may hold, whether escaped or not (https://www.w3.org/TR/xml/#charsets).
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-_TYPES = {"fail": ("failure", "expectation not met"), "error": ("error", "mistake in the test")}
+_TYPES = {"fail": ("failure", "expectation not met"), "error": ("error", "mistake in the rules or the test")}
 
 
 def junit_xml(name: str, results: Sequence[tuple[Result, float]]) -> bytes:
