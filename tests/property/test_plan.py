@@ -3,6 +3,7 @@ what the conditions say of the plain facts."""
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ TIMED = """
     rules:
       - {id: tried, when: {days_since.trial_started: {between: [1, 9]}}, points: 3}
       - {id: asked, when: {not: {days_since.demo_requested: {gt: 0.25}}, days_since.last_activity: {lt: 1}}, points: 1}
+      - {id: uses-kafka, when: {profile.technologies: {contains: kafka}}, points: 1}
       - {id: named, when: {profile.company: {matches: "^A.*é$"}}, points: 1, reason: "Says “é” \\\\ \\"x\\""}
 routing:
   - {id: cold-again, when: {days_since.last_activity: {gte: 5}}, route: discard}
@@ -69,7 +71,8 @@ _kinds: st.SearchStrategy[Any] = st.one_of(
                 "company": st.sampled_from(["Aé", "B\u2028<\x1f\x7f🚀"]),
                 "employees": st.none() | st.sampled_from([0, 100, 250, 390]),
                 "is_competitor": st.booleans(),
-                "custom": st.fixed_dictionaries({"installed_base": st.integers(-1, 1)}),
+                "custom": st.fixed_dictionaries({"installed_base": st.sampled_from([-1, 1, 1.0, True])}),
+                "technologies": st.sampled_from([["kafka"], ["sap", "kafka"], []]),
             },
         ),
     ),
@@ -145,6 +148,7 @@ def test_what_is_remembered_never_shows(
             lead = decode_lead("lead-1", encode_lead(lead))
         assessment = assess(lead, each, rules)
         lead = assessment.lead
+        assert lead.memo is None or lead.memo.facts is lead.facts
         for now in (lead.clock, lead.clock + later * DAY // 4, lead.clock):
             known = evaluate(lead, rules, now)
             fresh = Lead(lead.id, lead.clock, dict(lead.facts), lead.counted, lead.erased_at, lead.published, lead.seen)
@@ -176,6 +180,8 @@ def test_a_decision_read_back_by_its_contract_is_the_same(story: Sequence[LeadAc
                 assessment.evaluation.scored.rating,
                 assessment.evaluation.routing.route,
             )
+            order = [(-abs(part.points), part.criterion, part.rule) for part in model.contributions]
+            assert order == sorted(order)
             before = model.previous
             changed = before is not None and before.rating is not model.rating
             assert assessment.transition == ((before.rating, model.rating) if before and changed else None)
@@ -227,3 +233,17 @@ def test_counts_keep_the_smallest_hashes_of_each_day(events: list[tuple[int, int
     first = day_of(MONDAY)
     assert lead.signals.get("s", {}) == {first + day: tuple(sorted(expected[day])) for day in sorted(expected)}
     assert list(lead.signals.get("s", {})) == sorted(lead.signals.get("s", {}))
+
+
+def test_a_sum_next_to_a_half_is_rounded_as_the_formula_says() -> None:
+    # 50 x 0.05 is 2.5, added one by one it is 2.499999999999999.
+    signal = Signal("s", "lead.page_viewed", None, 1, 1, None, (0.05,) * 60, "S")
+    counts: Counts = (b"", *(number for day in range(50) for number in (day, 1)))
+    assert signal_points(signal, counts, 50) == SignalPoints(signal).at(counts, 50) == 3
+
+
+def test_facts_put_in_from_outside_are_judged_as_they_are() -> None:
+    lead = assess(Lead("lead-1"), activity("profile_updated", {"employees": 1000}), RULES).lead
+    less = replace(lead, facts={})  # one point remains, for what was not asked
+    assert evaluate(less, RULES, less.clock).scored.score.fit == 1
+    assert evaluate(decode_lead("lead-1", encode_lead(less)), RULES, less.clock).scored.score.fit == 1
