@@ -24,7 +24,7 @@ BLOCK: Final = 1 << 19
 MAX_LINE: Final = 1 << 24
 """A line longer than this many bytes is passed on cut to them; no source accepts one of a sixteenth of it."""
 STDIN: Final = "-"
-PARQUET_COLUMNS: Final = ("id", "source", "type", "time", "subject")
+PARQUET_COLUMNS: Final = ("id", "source", "type", "time", "subject", "data")
 PARQUET_ROWS: Final = 2000
 
 _GZIP, _PARQUET, _ZSTD = b"\x1f\x8b", b"PAR1", b"\x28\xb5\x2f\xfd"
@@ -179,7 +179,7 @@ def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Bl
         schema = polars.read_parquet_schema(stream)
         stream.seek(0)
         _check_schema(schema, name, polars)
-        columns = [each for each in (*PARQUET_COLUMNS, "specversion", "data") if each in schema]
+        columns = [each for each in (*PARQUET_COLUMNS, "specversion") if each in schema]
         frames = polars.scan_parquet(stream).select(columns).collect_batches(chunk_size=PARQUET_ROWS)
         number = 1
         rows = 0
@@ -195,7 +195,7 @@ def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Bl
 def _check_schema(schema: Any, name: str, polars: Any) -> None:
     missing = [each for each in PARQUET_COLUMNS if each not in schema]
     if missing:
-        raise InputError(f"{name}: has no column {', '.join(missing)}; expected {', '.join(PARQUET_COLUMNS)}, data")
+        raise InputError(f"{name}: has no column {', '.join(missing)}; expected {', '.join(PARQUET_COLUMNS)}")
     time = schema["time"]
     if isinstance(time, polars.Datetime) and time.time_zone is None:
         raise InputError(f"{name}: the column time has no time zone; write it as UTC, or as RFC 3339 text")

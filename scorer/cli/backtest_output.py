@@ -7,13 +7,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from scorer.domain.score import Rating, Route
-from scorer.tuning.backtest import Backtest, Outcomes
-from scorer.tuning.impact import Changes, Matrix, Moved, Side
+from scorer.tuning.backtest import CAUTION, Backtest, Outcomes, a_week, percent, plural
+from scorer.tuning.impact import Changes, Matrix, Moved, Moves, Side, without_rules
 from scorer.tuning.outcomes import RuleOutcomes, SideOutcomes
 
 _MOVERS = 10
 _RULES = 12
 _WEEKS = 12
+_MOVES = 8
 
 
 def show(result: Backtest, console: Console) -> None:
@@ -23,9 +24,11 @@ def show(result: Backtest, console: Console) -> None:
     read = result.input
     rejected = sum(read.rejected.values())
     span = f"{(read.first or '–')[:10]} to {(read.last or '–')[:10]}"
-    left_out = f"; {rejected:,} of {read.lines:,} lines rejected" if rejected else ""
-    facts = f"{read.activities:,} activities of {read.leads:,} leads, {span}{left_out}"
+    left_out = f"; {rejected:,} of {plural(read.lines, 'line')} rejected" if rejected else ""
+    facts = f"{plural(read.activities, 'activity')} of {plural(read.leads, 'lead')}, {span}{left_out}"
     console.print(facts, style="dim", highlight=False)
+    if result.changes is not None and read.leads:
+        console.print(CAUTION, style="dim", highlight=False)
     if not read.leads:
         return
     console.print(_sides(result.new, result.old))
@@ -48,7 +51,7 @@ def _sides(new: Side, old: Side | None) -> Table:
         table.add_row(str(route), *(_share(each.routes[route], sum(each.routes.values())) for each in both))
     table.add_section()
     table.add_row("handed over to sales", *(f"{each.handovers.total:,}" for each in both))
-    table.add_row("  a week", *(_figure(each.handovers.per_week) for each in both))
+    table.add_row("  a week", *(_a_week(each.handovers.per_week) for each in both))
     table.add_row("median score", *(_figure(each.scores.median) for each in both))
     table.add_row("decisions", *(f"{each.decisions:,}" for each in both))
     return table
@@ -57,6 +60,10 @@ def _sides(new: Side, old: Side | None) -> Table:
 def _show_changes(changes: Changes, console: Console) -> None:
     console.print(_matrix(changes.ratings, "Rating: old down, new across"))
     console.print(_matrix(changes.routes, "Route: old down, new across"))
+    for title, moves in (("Queue", changes.queues), ("Grade", changes.grades)):
+        if moves.changed:
+            console.print(_moves(moves, title))
+            _more(len(moves.moves) - _MOVES, console)
     if changes.rules:
         table = _table("rule", "leads", "points", "usually", title="Rules behind the difference")
         for rule in changes.rules[:_RULES]:
@@ -74,7 +81,7 @@ def _mover(mover: Moved) -> Sequence[str]:
     because = ", ".join(f"{rule.rule} {(rule.new or 0) - (rule.old or 0):+}" for rule in mover.rules[:4])
     more = len(mover.rules) - 4
     if not mover.rules:
-        because = "other bounds" if mover.steps else "other routing"
+        because = without_rules(mover)
     return (
         escape(mover.lead_id),
         f"{mover.old.score} › {mover.new.score}",
@@ -99,11 +106,12 @@ def _weeks(new: Side, old: Side | None) -> Table:
 def _show_outcomes(outcomes: Outcomes, console: Console) -> None:
     both = [each for each in (outcomes.old, outcomes.new) if each is not None]
     table = _table("", *(["old"] if outcomes.old else []), "new", title="Against the outcomes")
-    ends = f"{outcomes.won:,} won, {outcomes.lost:,} lost; {_percent(outcomes.base_rate)} of all are won"
+    ends = f"{outcomes.won:,} won, {outcomes.lost:,} lost"
+    ends += f"; {percent(outcomes.base_rate)} of all are won" if outcomes.won else ""
     table.caption = ends + (f"; {outcomes.unjudged:,} ended before anything was known" if outcomes.unjudged else "")
     table.add_row("AUC (95% interval)", *map(_auc, both))
-    table.add_row("precision of sales", *(_percent(each.sales.precision) for each in both))
-    table.add_row("recall of sales", *(_percent(each.sales.recall) for each in both))
+    table.add_row("precision of sales", *(percent(each.sales.precision) for each in both))
+    table.add_row("recall of sales", *(percent(each.sales.recall) for each in both))
     if outcomes.won_deals is not None and outcomes.lost_deals is not None:
         only = outcomes.won_deals, outcomes.lost_deals
         table.add_row("won deals only it hands over", f"{only[0].only_old:,}", f"{only[0].only_new:,}")
@@ -122,7 +130,7 @@ def _show_outcomes(outcomes: Outcomes, console: Console) -> None:
 
 
 def _rule(rule: RuleOutcomes) -> Sequence[str]:
-    shares = (_percent(rule.won_share), _percent(rule.lost_share))
+    shares = (percent(rule.won_share), percent(rule.lost_share))
     return escape(rule.rule), f"{rule.points:+}", *shares, "–" if rule.lift is None else f"{rule.lift:.2f}"
 
 
@@ -130,7 +138,7 @@ def _conversion(side: SideOutcomes, index: int) -> str:
     found = side.conversion[index]
     if found.rate is None:
         return "–"
-    return f"{_percent(found.rate)} of {found.leads:,}" + ("" if found.lift is None else f", lift {found.lift:.2f}")
+    return f"{percent(found.rate)} of {found.leads:,}" + ("" if found.lift is None else f", lift {found.lift:.2f}")
 
 
 def _auc(side: SideOutcomes) -> str:
@@ -142,11 +150,19 @@ def _matrix(matrix: Matrix, title: str) -> Table:
     names = list(matrix.counts)
     total = sum(sum(row.values()) for row in matrix.counts.values())
     table = _table("", *names, title=title)
-    table.caption = f"{matrix.changed:,} of {total:,} change ({_percent(matrix.share)})"
+    table.caption = f"{matrix.changed:,} of {total:,} change ({percent(matrix.share)})"
     for old, row in matrix.counts.items():
         cells = (_share(count, total) for count in row.values())
         styled = (f"[dim]{cell}[/]" if old == new else cell for new, cell in zip(row, cells, strict=True))
         table.add_row(old, *styled)
+    return table
+
+
+def _moves(moves: Moves, title: str) -> Table:
+    table = _table("old", "new", "leads", title=f"{title}: old › new")
+    table.caption = f"{plural(moves.changed, 'lead')} ({percent(moves.share)}) with another {title.lower()}"
+    for move in moves.moves[:_MOVES]:
+        table.add_row(escape(move.old or "none"), escape(move.new or "none"), f"{move.leads:,}")
     return table
 
 
@@ -169,13 +185,11 @@ def _step(old: str, new: str) -> str:
 
 
 def _share(count: int, total: int) -> str:
-    return f"{count:,} {_percent(count / total if total else None):>4}"
+    return f"{count:,} {percent(count / total if total else None):>4}"
 
 
-def _percent(share: float | None) -> str:
-    if share is None:
-        return "–"
-    return "<1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"
+def _a_week(mean: float | None) -> str:
+    return "–" if mean is None else a_week(mean)
 
 
 def _figure(value: float | None) -> str:

@@ -8,9 +8,9 @@ from markupsafe import Markup
 from scorer.domain.score import Rating, Route
 from scorer.report.backtest_charts import Named, score_chart, shares, week_chart
 from scorer.report.charts import Bar, Tone, bars, heat_table
-from scorer.report.page import number, percent, render, signed
-from scorer.tuning.backtest import Backtest
-from scorer.tuning.impact import Matrix, Side
+from scorer.report.page import number, render, signed
+from scorer.tuning.backtest import CAUTION, Backtest, a_week, percent, plural
+from scorer.tuning.impact import Matrix, Moves, Side, without_rules
 from scorer.tuning.outcomes import RuleOutcomes
 
 _SHOWN = 10
@@ -35,6 +35,11 @@ def backtest_page(result: Backtest) -> str:
             "ratings": _split(sides, "ratings"),
             "routes": _split(sides, "routes"),
             "matrices": _matrices(result),
+            "moves": _moves(result),
+            "caution": CAUTION,
+            "share": percent,
+            "activities": plural(result.input.activities, "activity"),
+            "without_rules": without_rules,
             "rule_bars": _rule_bars(result),
             "conversion": _conversion(result),
             "telling": _telling(result),
@@ -59,32 +64,41 @@ def _tiles(result: Backtest) -> list[tuple[str, str, str]]:
     found = [
         (
             "Leads for sales a week",
-            _decimal(new.handovers.per_week),
-            f"{number(new.handovers.total)} in all" if old is None else f"today {_decimal(old.handovers.per_week)}",
+            _a_week(new.handovers.per_week),
+            f"{number(new.handovers.total)} in all" if old is None else f"today {_a_week(old.handovers.per_week)}",
         )
     ]
     if result.changes is not None:
         leads = sum(new.ratings.values())
-        found.append(("Another rating", number(result.changes.ratings.changed), f"of {number(leads)} leads"))
-        found.append(("Another route", number(result.changes.routes.changed), f"of {number(leads)} leads"))
-    if outcomes is not None:
+        of = f"of {plural(leads, 'lead')}"
+        changes = result.changes
+        found += [
+            (f"Another {name}", number(moved.changed), of)
+            for name, moved in (
+                ("rating", changes.ratings),
+                ("route", changes.routes),
+                ("queue", changes.queues),
+                ("grade", changes.grades),
+            )
+        ]
+    if outcomes is not None and outcomes.won:
         before = outcomes.old
         found.append(
             (
                 "Won, of those handed over",
-                _share(outcomes.new.sales.precision),
-                f"of all leads {_share(outcomes.base_rate)}"
+                percent(outcomes.new.sales.precision),
+                f"of all leads {percent(outcomes.base_rate)}"
                 if before is None
-                else f"today {_share(before.sales.precision)}, of all leads {_share(outcomes.base_rate)}",
+                else f"today {percent(before.sales.precision)}, of all leads {percent(outcomes.base_rate)}",
             )
         )
         found.append(
             (
                 "Won deals handed over",
-                _share(outcomes.new.sales.recall),
+                percent(outcomes.new.sales.recall),
                 f"{number(outcomes.new.sales.won)} of {number(outcomes.won)}"
                 if before is None
-                else f"today {_share(before.sales.recall)}",
+                else f"today {percent(before.sales.recall)}",
             )
         )
         auc = outcomes.new.auc
@@ -99,7 +113,7 @@ def _tiles(result: Backtest) -> list[tuple[str, str, str]]:
 def _weeks(sides: Sequence[tuple[str, Tone, Side]]) -> Markup | None:
     if len(sides[0][2].handovers.weeks) < 2:
         return None
-    means = ", ".join(f"{name} {_decimal(side.handovers.per_week)}" for name, _, side in sides)
+    means = ", ".join(f"{name} {_a_week(side.handovers.per_week)}" for name, _, side in sides)
     series = [(name, tone, side.handovers.weeks) for name, tone, side in sides]
     return week_chart(series, f"Leads handed over to sales in each week; on average: {means}.")
 
@@ -131,6 +145,13 @@ def _matrices(result: Backtest) -> list[tuple[str, Matrix, Markup]]:
     if changes is None:
         return []
     return [(name, matrix, _heat(matrix)) for name, matrix in (("Rating", changes.ratings), ("Route", changes.routes))]
+
+
+def _moves(result: Backtest) -> list[tuple[str, Moves]]:
+    changes = result.changes
+    if changes is None:
+        return []
+    return [(name, moves) for name, moves in (("Queue", changes.queues), ("Grade", changes.grades)) if moves.changed]
 
 
 def _heat(matrix: Matrix) -> Markup:
@@ -181,5 +202,5 @@ def _score(value: int | None) -> str:
     return "–" if value is None else number(value)
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else percent(value)
+def _a_week(value: float | None) -> str:
+    return "–" if value is None else a_week(value)

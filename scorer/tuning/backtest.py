@@ -11,6 +11,12 @@ from scorer.tuning.tally import Outcome, Tally
 
 FEW = 30
 """Below so many won or lost leads a figure drawn from them is a hint, no more."""
+MANY_REJECTED = 0.1
+"""From this share of unusable lines on, that is said first."""
+CAUTION = (
+    "This is what would be if the new rules had always held. After a real switch a lead keeps its rating within the "
+    "hysteresis, so not every lead that moves here moves at once."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +114,27 @@ def _headline(
     if not read.leads:
         return ["No lead was found in the input."]
     found = []
+    rejected = sum(read.rejected.values())
+    if rejected and rejected >= MANY_REJECTED * read.lines:
+        found.append(f"Read with care: {rejected:,} of {plural(read.lines, 'line')} could not be used.")
     if old is None or changed is None:
         found.append(f"Sales would get {_a_week(new)}.")
         if outcomes is not None and outcomes.won:
             won = outcomes.new.sales.won
-            found.append(f"{won:,} of {_count(outcomes.won, 'won deal')} would have been handed over before the end.")
+            found.append(f"{won:,} of {plural(outcomes.won, 'won deal')} would have been handed over before the end.")
     elif old.revision == new.revision:
         found.append(f"The two rulesets are the same (revision {new.revision[:12]}).")
-    elif changed.scores_changed == changed.ratings.changed == changed.routes.changed == 0:
-        found.append("No lead is judged differently: the same scores, ratings and routes.")
+    elif changed.scores_changed == changed.otherwise == 0:
+        found.append("No lead is judged differently: the same scores, ratings, routes, queues and grades.")
     else:
         found.append(_handed_over(new, old))
         if outcomes is not None and outcomes.won_deals is not None and outcomes.won:
             found.append(_won_deals(outcomes.won_deals, outcomes.won))
         leads = sum(new.ratings.values())
         found.append(
-            f"{changed.ratings.changed:,} of {_count(leads, 'lead')} ({_percent(changed.ratings.share)}) would get "
-            f"another rating, {changed.routes.changed:,} ({_percent(changed.routes.share)}) another route."
+            f"{changed.otherwise:,} of {plural(leads, 'lead')} ({percent(changed.share)}) would get another rating, "
+            f"route, queue or grade: rating {changed.ratings.changed:,}, route {changed.routes.changed:,}, "
+            f"queue {changed.queues.changed:,}, grade {changed.grades.changed:,}."
         )
     if outcomes is not None:
         found += _foresight(outcomes)
@@ -144,11 +154,11 @@ def _handed_over(new: Side, old: Side) -> str:
 def _won_deals(deals: Deals, won: int) -> str:
     parts = []
     if deals.only_old:
-        parts.append(f"{deals.only_old:,} of {_count(won, 'won deal')} would be missed that sales gets today")
+        parts.append(f"{deals.only_old:,} of {plural(won, 'won deal')} would be missed that sales gets today")
     if deals.only_new:
         parts.append(f"{deals.only_new:,} would be found that sales does not get today")
     if not parts:
-        return f"Of {_count(won, 'won deal')}, none would be missed that sales gets today."
+        return f"Of {plural(won, 'won deal')}, none would be missed that sales gets today."
     text = "; ".join(parts)
     return text[:1].upper() + text[1:] + "."
 
@@ -156,14 +166,14 @@ def _won_deals(deals: Deals, won: int) -> str:
 def _foresight(outcomes: Outcomes) -> list[str]:
     new, old = outcomes.new, outcomes.old
     found = []
-    if new.sales.precision is not None:
-        before = "" if old is None or old.sales.precision is None else f" (today {_percent(old.sales.precision)})"
+    if outcomes.won and new.sales.precision is not None:
+        before = "" if old is None or old.sales.precision is None else f" (today {percent(old.sales.precision)})"
         found.append(
-            f"Of the leads handed over, {_percent(new.sales.precision)}{before} were won; "
-            f"of all leads with an outcome, {_percent(outcomes.base_rate)}."
+            f"Of the leads handed over, {percent(new.sales.precision)}{before} were won; "
+            f"of all leads with an outcome, {percent(outcomes.base_rate)}."
         )
     if min(outcomes.won, outcomes.lost) < FEW:
-        ends = f"{_count(outcomes.won, 'won deal')} and {_count(outcomes.lost, 'lost deal')}"
+        ends = f"{plural(outcomes.won, 'won deal')} and {plural(outcomes.lost, 'lost deal')}"
         found.append(f"Only {ends} are known: read what is said about deals as a hint.")
     return found
 
@@ -174,20 +184,26 @@ def _a_week(one: Side) -> str:
 
 
 def _week_figure(one: Side) -> str:
-    """Whole leads from ten on, below with one decimal: 0.4 is not nothing."""
-    mean = one.handovers.per_week or 0.0
-    if mean >= 10:
-        return f"{round(mean):,}"
-    text = f"{mean:.1f}"
-    return text.removesuffix(".0")
+    return a_week(one.handovers.per_week or 0.0)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def a_week(mean: float) -> str:
+    """Leads a week as everywhere in the report: whole from ten on, below with one decimal (0.4 is not nothing)."""
+    return f"{mean:,.0f}" if mean >= 10 else f"{mean:.1f}".removesuffix(".0")
 
 
-def _percent(share: float | None) -> str:
+def plural(number: int, noun: str) -> str:
+    """`1 lead`, `2,000 leads`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number:,} {noun}s"
+
+
+def percent(share: float | None) -> str:
+    """A share as everywhere in the report: whole percents, with one decimal near nothing and near all."""
     if share is None:
-        return "0%"
-    text = f"{100 * share:.1f}" if 0 < share < 0.1 or 0.99 < share < 1 else f"{100 * share:.0f}"
+        return "–"
+    if 0 < share < 0.0005 or 0.9995 < share < 1:
+        return "<0.1%" if share < 0.5 else ">99.9%"
+    text = f"{100 * share:.1f}" if share < 0.1 or share > 0.99 else f"{100 * share:.0f}"
     return f"{text.removesuffix('.0')}%"

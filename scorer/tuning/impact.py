@@ -87,6 +87,8 @@ class Judgement:
     score: int
     rating: Rating
     route: Route
+    grade: str
+    queue: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +104,46 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """The two rulesets side by side, over the same leads. `scores` counts leads by how many points more they have."""
+class Move:
+    """Leads that go from one queue or grade to another; None is no queue."""
 
+    old: str | None
+    new: str | None
+    leads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Leads whose queue or grade differs, most frequent moves first."""
+
+    changed: int
+    share: float | None
+    moves: Sequence[Move]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The two rulesets side by side, over the same leads. `otherwise` counts those whose rating, route, queue or grade
+    differs; `scores` counts leads by how many points more they have."""
+
+    otherwise: int
+    share: float | None
     ratings: Matrix
     routes: Matrix
+    queues: Moves
+    grades: Moves
     scores_changed: int
     mean_difference: float | None
     scores: Mapping[int, int]
     rules: Sequence[RuleChange]
     movers: Sequence[Moved]
+
+
+def without_rules(mover: Moved) -> str:
+    """Why a lead moves to which no rule gives other points."""
+    if mover.steps or mover.old.grade != mover.new.grade:
+        return "other bounds"
+    return "other routing" if mover.old.route is not mover.new.route else "other queue"
 
 
 def side(tally: SideTally, ruleset: Ruleset, active: Sequence[Week], listed: Sequence[Week]) -> Side:
@@ -145,8 +177,12 @@ def changes(tally: Tally, old: Ruleset, new: Ruleset) -> Changes:
     leads = tally.differences.total()
     total = sum(difference * count for difference, count in tally.differences.items())
     return Changes(
+        tally.otherwise,
+        tally.otherwise / leads if leads else None,
         _matrix(tally.ratings, Rating, leads),
         _matrix(tally.routes, Route, leads),
+        _moves(tally.queues, leads),
+        _moves(tally.grades, leads),
         leads - tally.differences[0],
         total / leads if leads else None,
         dict(sorted(tally.differences.items())),
@@ -200,6 +236,13 @@ def _matrix(
     return Matrix(changed, changed / leads if leads else None, table)
 
 
+def _moves(counted: Mapping[tuple[str | None, str | None], int] | Mapping[tuple[str, str], int], leads: int) -> Moves:
+    moves = [Move(old, new, count) for (old, new), count in counted.items() if old != new]
+    moves.sort(key=lambda each: (-each.leads, each.old or "", each.new or ""))
+    changed = sum(each.leads for each in moves)
+    return Moves(changed, changed / leads if leads else None, moves)
+
+
 def _rule_changes(counted: Mapping[tuple[str, str, int], int], old: Ruleset, new: Ruleset) -> list[RuleChange]:
     reasons = {(criterion, rule): reason for criterion, rule, reason, _ in [*rules(old), *rules(new)]}
     by_rule: defaultdict[tuple[str, str], Counter[int]] = defaultdict(Counter)
@@ -219,6 +262,6 @@ def _rule_changes(counted: Mapping[tuple[str, str, int], int], old: Ruleset, new
 
 
 def _moved(mover: Mover) -> Moved:
-    old, new = (Judgement(each.score, each.rating, each.route) for each in (mover.old, mover.new))
+    old, new = (Judgement(*each[:5]) for each in (mover.old, mover.new))
     difference = new.score - old.score
     return Moved(mover.lead_id, old, new, mover.steps, difference, compare(mover.old, mover.new))

@@ -158,11 +158,15 @@ class ReplayShard:
         tally = self._tally
         tally.ratings[old.rating, new.rating] += 1
         tally.routes[old.route, new.route] += 1
+        tally.grades[old.grade, new.grade] += 1
+        tally.queues[old.queue, new.queue] += 1
+        otherwise = old[1:5] != new[1:5]  # all but score and points
+        tally.otherwise += otherwise
         tally.differences[new.score - old.score] += 1
         if old.points != new.points:
             for criterion, rule, before, after in compare(old, new):
                 tally.rules[criterion, rule, (after or 0) - (before or 0)] += 1
-        if (old.score, old.rating, old.route) != (new.score, new.rating, new.route):
+        if otherwise or old.score != new.score:
             movers.append(Mover(lead_id, old, new))
         if outcome is not None:
             before_, after_ = (lead_id in side.handed_over for side in reversed(self._sides))
@@ -175,12 +179,12 @@ def may_be_outcomes(lines: Sequence[bytes]) -> list[bytes]:
 
 
 def judge(lead: Lead, ruleset: Ruleset) -> Verdict:
-    """The score of a lead as of its latest activity, with the rating and route that were published last."""
+    """The score of a lead as of its latest activity, and rating, route, grade and queue as published last."""
     said = lead.published
     if said is None:
         raise ValueError(f"nothing was ever said of {lead.id!a}")
     scored = score(lead, ruleset, lead.clock)
-    return Verdict(scored.score.total, said.rating, said.route, points(scored))
+    return Verdict(scored.score.total, said.rating, said.route, str(said.grade), said.queue, points(scored))
 
 
 def points(scored: Scored) -> tuple[tuple[str, str, int], ...]:

@@ -23,6 +23,8 @@ class Verdict(NamedTuple):
     score: int
     rating: Rating
     route: Route
+    grade: str
+    queue: str | None
     points: tuple[tuple[str, str, int], ...]
 
 
@@ -91,6 +93,10 @@ class Tally:
     ratings: Counter[tuple[Rating, Rating]] = field(default_factory=Counter)
     routes: Counter[tuple[Route, Route]] = field(default_factory=Counter)
     """(old, new) of every lead; as `differences`, `rules`, `sales` and `movers` only where there are two rulesets."""
+    grades: Counter[tuple[str, str]] = field(default_factory=Counter)
+    queues: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+    otherwise: int = 0
+    """Leads of which rating, route, queue or grade differ."""
     differences: Counter[int] = field(default_factory=Counter)
     """New score less the old one."""
     rules: Counter[tuple[str, str, int]] = field(default_factory=Counter)
@@ -101,7 +107,17 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Count in what was found about other leads."""
-        for name in ("activities", "outcomes", "ratings", "routes", "differences", "rules", "sales"):
+        for name in (
+            "activities",
+            "outcomes",
+            "ratings",
+            "routes",
+            "grades",
+            "queues",
+            "differences",
+            "rules",
+            "sales",
+        ):
             getattr(self, name).update(getattr(other, name))
         for mine, theirs in zip(self.sides, other.sides, strict=True):
             mine.decisions += theirs.decisions
@@ -112,6 +128,7 @@ class Tally:
         self.weeks |= other.weeks
         self.leads += other.leads
         self.unjudged += other.unjudged
+        self.otherwise += other.otherwise
         self.seen(other.first, other.last)
         self.movers = most(self.movers + other.movers)
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from scorer.report.backtest_page import backtest_page
+from scorer.tuning.backtest import a_week
 from tests.browser.browser import VARIANTS, Page, browser, needs_browser
 from tests.unit.test_backtest import NEW, OLD, event, market, run
 from tests.unit.test_report import EVIL
@@ -69,7 +70,9 @@ def test_what_is_shown_is_what_the_json_holds(page: Page, files: dict[str, Path]
     tiles = dict(zip(page.run(texts(".tile .name")), page.run(texts(".tile .value")), strict=True))
     assert tiles["Another rating"] == str(changes["ratings"]["changed"])
     assert tiles["Ranking (AUC)"] == page.run(texts("#auc"))[0] == f"{outcomes['new']['auc']['value']:.3f}"
-    week = f"{new['handovers']['per_week']:.1f}".removesuffix(".0")
+    assert tiles["Another queue"] == str(changes["queues"]["changed"])
+    assert tiles["Another grade"] == str(changes["grades"]["changed"])
+    week = a_week(new["handovers"]["per_week"])
     assert tiles["Leads for sales a week"] == week
     assert page.run(texts(".movers th[scope=row]")) == [mover["lead_id"] for mover in changes["movers"]]
     scores = [f"{mover['old']['score']} → {mover['new']['score']}" for mover in changes["movers"]]

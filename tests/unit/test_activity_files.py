@@ -37,6 +37,7 @@ def parquet(path: Path, **columns: list[object]) -> Path:
         "type": ["lead.page_viewed"] * rows,
         "time": ["2026-01-01T00:00:00Z"] * rows,
         "subject": ["lead-1"] * rows,
+        "data": ["{}"] * rows,
         **columns,
     }
     polars.DataFrame(given).write_parquet(path)
@@ -185,7 +186,10 @@ def test_many_rows_keep_their_numbers(tmp_path: Path) -> None:
 def test_parquet_without_a_column_or_a_zone_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     polars.DataFrame({"id": ["1"], "type": ["lead.x"]}).write_parquet(file)
-    with pytest.raises(InputError, match="has no column source, time, subject; expected id, source"):
+    with pytest.raises(InputError, match="has no column source, time, subject, data; expected id, source"):
+        lines(file)
+    polars.read_parquet(parquet(file, id=["1"])).drop("data").write_parquet(file)
+    with pytest.raises(InputError, match=r"has no column data; expected id, source, type, time, subject, data$"):
         lines(file)
     parquet(file, time=[datetime(2026, 1, 1)])
     with pytest.raises(InputError, match="the column time has no time zone; write it as UTC"):

@@ -19,8 +19,8 @@ from scorer.rules.ruleset import Ruleset
 from scorer.shards import shard_of
 from scorer.sources.cloudevents import parse_line
 from scorer.stream.codec import decode_lead, encode_lead
-from scorer.tuning.backtest import Backtest, backtest
-from scorer.tuning.impact import between, scores
+from scorer.tuning.backtest import Backtest, backtest, percent
+from scorer.tuning.impact import Move, Moves, between, scores
 from scorer.tuning.outcomes import auc
 from scorer.tuning.replay import FIND_OUTCOMES, REPLAY, ReplayShard, may_be_outcomes
 from scorer.tuning.shelf import LeadShelf
@@ -245,6 +245,60 @@ def test_the_two_rulesets_side_by_side() -> None:
     assert [(each.rule, each.old, each.new) for each in mover.rules] == [("budget-approved", 20, 35)]
 
 
+def test_leads_that_only_change_their_queue_are_counted_and_named() -> None:
+    other = ruleset(SMALL_RULES.replace("queue: key-accounts", "queue: field-sales"))
+    lines = deals(("approved", 3), ("small", 2))
+    result = run(lines, other, OLD)
+    changes = result.changes
+    assert changes is not None
+    assert (changes.otherwise, changes.ratings.changed, changes.routes.changed, changes.grades.changed) == (3, 0, 0, 0)
+    assert changes.queues == Moves(3, 0.6, [Move("key-accounts", "field-sales", 3)])
+    assert [mover.old.queue for mover in changes.movers] == ["key-accounts"] * 3
+    assert (
+        "3 of 5 leads (60%) would get another rating, route, queue or grade: rating 0, route 0, queue 3, grade 0."
+        in (result.headline)
+    )
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_changes_count_every_lead_of_which_anything_differs_once(shards: int) -> None:
+    other = ruleset(SMALL_RULES.replace("hot: 40", "hot: 30").replace("queue: inside-sales", "queue: field-sales"))
+    lines = market(11)
+    changes = run(lines, other, OLD, shards=shards).changes
+    assert changes is not None
+    ratings, queues = changes.ratings.changed, changes.queues.changed
+    # Some change only their rating, some only their queue, some both.
+    assert max(ratings, queues) < changes.otherwise < ratings + queues
+    assert queues == sum(move.leads for move in changes.queues.moves)
+    assert all(move.old != move.new for move in changes.queues.moves)
+
+
+@pytest.mark.parametrize(
+    ("lines", "rejected", "first"),
+    [
+        (1967, {"not_json": 800, "no_subject": 2}, "Read with care: 802 of 1,967 lines could not be used."),
+        (100, {"not_json": 10}, "Read with care: 10 of 100 lines could not be used."),
+        (100, {"not_json": 9}, "Sales would get 2 leads a week."),
+    ],
+)
+def test_many_unusable_lines_are_said_first(lines: int, rejected: dict[str, int], first: str) -> None:
+    tally = tallied(deals(("approved", 2)), [OLD])
+    assert backtest(tally, [OLD], ["f"], lines, rejected).headline[0] == first
+
+
+def test_without_a_won_deal_nothing_is_said_of_shares() -> None:
+    headline = run(deals(("approved lost", 3)), OLD).headline
+    assert headline[1:] == ["Only 0 won deals and 3 lost deals are known: read what is said about deals as a hint."]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(None, "–"), (0, "0%"), (0.0001, "<0.1%"), (0.004, "0.4%"), (0.05, "5%"), (0.256, "26%"), (0.9999, ">99.9%")],
+)
+def test_a_share_never_looks_like_none_or_all_unless_it_is(share: float | None, text: str) -> None:
+    assert percent(share) == text
+
+
 def test_the_points_of_a_mover_add_up_to_its_scores() -> None:
     capped = ruleset(SMALL_RULES.replace("max: 15", "max: 7"))
     movers = tallied(market(9), [capped, OLD]).movers
@@ -255,8 +309,11 @@ def test_the_points_of_a_mover_add_up_to_its_scores() -> None:
 
 
 def test_those_that_move_most_come_first_in_any_order() -> None:
+    def verdict(score: int, rating: Rating) -> Verdict:
+        return Verdict(score, rating, Route.NURTURE, "D4", None, ())
+
     def mover(lead: str, score: int, rating: Rating) -> Mover:
-        return Mover(lead, Verdict(0, Rating.COLD, Route.NURTURE, ()), Verdict(score, rating, Route.NURTURE, ()))
+        return Mover(lead, verdict(0, Rating.COLD), verdict(score, rating))
 
     best, worse = mover("d", 5, Rating.HOT), mover("c", -90, Rating.WARM)
     ranked = [best, worse, mover("b", 90, Rating.COLD), mover("e", -90, Rating.COLD)]
@@ -384,10 +441,14 @@ NOT_TODAY = "would be missed that sales gets today."
         (
             deals(("planned", 1), ("approved", 3)),
             (NEW, OLD),
-            "1 of 4 leads (25%) would get another rating, 1 (25%) another route.",
+            "1 of 4 leads (25%) would get another rating, route, queue or grade: rating 1, route 1, queue 1, grade 1.",
         ),
         (deals(("approved", 2)), (OLD, OLD), f"The two rulesets are the same (revision {OLD.revision[:12]})."),
-        (deals(("small", 2)), (NEW, OLD), "No lead is judged differently: the same scores, ratings and routes."),
+        (
+            deals(("small", 2)),
+            (NEW, OLD),
+            "No lead is judged differently: the same scores, ratings, routes, queues and grades.",
+        ),
         ([], (OLD,), "No lead was found in the input."),
     ],
 )

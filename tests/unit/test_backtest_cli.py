@@ -12,6 +12,7 @@ import polars
 import pytest
 
 from scorer.demo.market import write_jsonl
+from scorer.tuning.backtest import CAUTION
 from tests.factory import SMALL_RULES
 from tests.unit.test_cli import scorer
 
@@ -84,7 +85,10 @@ def test_rejected_lines_are_counted_named_and_kept(folder: Path, tmp_path: Path)
     assert said[0].startswith(f"{source}:2: not_json: ")
     assert said[19].startswith(f"{source}:21: not_json: ")
     assert said[20:] == [f"… and 5 more; all of them are in {rejects}"]
-    assert "25 of 26 lines rejected" in done.stdout.decode()
+    shown = " ".join(done.stdout.decode().split())
+    assert shown.startswith("Read with care: 25 of 26 lines could not be used.")
+    assert "1 activity of 1 lead, " in shown
+    assert "25 of 26 lines rejected" in shown
     kept = [json.loads(line) for line in rejects.read_bytes().splitlines()]
     assert [each["line"] for each in kept] == list(range(2, 27))
     assert kept[0]["value"].encode() == bad[0]
@@ -128,6 +132,9 @@ def test_the_terminal_shows_what_the_json_holds(folder: Path, monkeypatch: pytes
     for sentence in result["headline"]:
         assert sentence in flat
     assert f"{result['changes']['ratings']['changed']:,} of {sum(result['new']['ratings'].values()):,} change" in flat
+    assert CAUTION in flat
+    for move in result["changes"]["queues"]["moves"]:
+        assert f"{move['old'] or 'none'} │ {move['new'] or 'none'} │ {move['leads']}" in flat
     for mover in result["changes"]["movers"][:10]:
         assert mover["lead_id"] in text
     assert f"{result['outcomes']['new']['auc']['value']:.3f}" in text

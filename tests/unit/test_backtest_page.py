@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scorer.report.backtest_charts import classes, week_chart
 from scorer.report.backtest_page import backtest_page
 from scorer.rules.ruleset import Ruleset
+from scorer.tuning.backtest import CAUTION
 from scorer.tuning.impact import WeekCount
 from tests.unit.test_backtest import NEW, OLD, event, market, run
 from tests.unit.test_report import EVIL, Tags
@@ -59,6 +60,10 @@ def test_the_page_has_the_numbers_of_the_result() -> None:
     assert result.outcomes.new.auc is not None
     assert f"{result.outcomes.new.auc.value:.3f}" in words
     assert result.changes is not None
+    assert CAUTION in words
+    assert result.changes.queues.moves
+    for move in result.changes.queues.moves:
+        assert f"{move.old or 'none'} {move.new or 'none'} {move.leads:,}" in words
     for matrix in (result.changes.ratings, result.changes.routes):
         for row in matrix.counts.values():
             for count in row.values():
