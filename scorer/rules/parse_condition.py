@@ -126,9 +126,9 @@ def _ungrouped(name: str, operands: Mapping[Any, Any]) -> str:
     number = ""
     groups: list[str] = []
     for key, value in operands.items():
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and -1000 < value < 1000:
             number, groups = str(value), []
-        elif number and value is None and str(key).isdecimal():
+        elif number and value is None and str(key).isdecimal() and len(str(key)) <= 3:
             number += f"{key:0>3}"
             groups.append(str(key))
         elif name in groups:
