@@ -76,7 +76,11 @@ class LeadStories:
 
     def _not_held(self, lead_id: str) -> Answer:
         ready, details = self._holder.ready()
-        here = {"partition": self._holder.partition_of(lead_id), "partitions": details["partitions"]}
+        partition, partitions = self._holder.partition_of(lead_id), details["partitions"]
+        here = {"partition": partition, "partitions": partitions}
         if not ready:
             return 503, {"error": f"not found yet, for this worker is {details['status']}; ask again", **here}
+        # A producer may choose partitions in its own way: held by the default partition is no proof, but likely.
+        if isinstance(partitions, Mapping) and str(partition) in partitions:
+            return 404, {"error": "nothing is known of this lead; its default partition is held by this worker", **here}
         return 404, {"error": "nothing is known of this lead here; another worker may hold it", **here}

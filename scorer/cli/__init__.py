@@ -3,7 +3,10 @@
 Exit status: 0 fine, 1 findings or failed tests, 2 wrong usage or settings, 3 some input was rejected.
 """
 
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from scorer.cli import dlq, topics
 from scorer.cli.backtest import run_backtest
@@ -15,8 +18,22 @@ from scorer.cli.schema import schema
 from scorer.cli.score import score
 from scorer.cli.test import run_rule_tests
 
+
+class _Group(TyperGroup):
+    """All commands."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            # How pydantic, by which options are read, begins a sentence of Python's.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
     name="scorer",
+    cls=_Group,
     help="Rule-based lead scoring and routing on Kafka.",
     no_args_is_help=True,
     add_completion=False,

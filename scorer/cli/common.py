@@ -21,6 +21,7 @@ class ExitStatus(IntEnum):
     FINDINGS = 1
     USAGE = 2
     REJECTED = 3
+    UNANSWERED = 3
 
 
 RulesArgument = Annotated[Path, typer.Argument(metavar="RULES", help="Ruleset directory, or one rule file.")]

@@ -1,22 +1,20 @@
 """`scorer explain`: one lead's whole story, from an activity file or from the running service."""
 
-import gzip
 import json
 import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import msgspec
 import typer
 from pydantic import ValidationError
 
+from scorer.activity_files import InputError, open_activities
 from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, load_or_exit, say
 from scorer.cli.readable import readable
 from scorer.domain.activity import LeadActivity
@@ -28,13 +26,13 @@ from scorer.tuning.story_model import Story
 from scorer.tuning.timeline import history
 
 _TIMEOUT = 30.0
-_GZIP = b"\x1f\x8b"
 
 
 def explain(
     lead_id: Annotated[str, typer.Argument(metavar="LEAD_ID", help="The lead, `subject` of its activities.")],
     input_: Annotated[
-        str | None, typer.Option("--input", metavar="F|-", help="Activities, JSON Lines, also gzipped; - is stdin.")
+        str | None,
+        typer.Option("--input", metavar="F|-", help="JSON Lines, also gzipped, or Parquet; - is stdin."),
     ] = None,
     service: Annotated[
         str | None,
@@ -54,7 +52,7 @@ def explain(
     """Explain one lead: every point of its score, why it is routed so, what changed it, and what would.
 
     Exit status 1: nothing is known of the lead, or it was erased. A line that cannot be read is named on stderr; then
-    the exit status is 3.
+    the exit status is 3, as it is where the service does not answer.
     """
     if (input_ is None) == (service is None):
         _fail("give either --input F (an activity file) or --service URL (a running service)", ExitStatus.USAGE)
@@ -97,8 +95,8 @@ def _read(
         if untold.reason == "unknown":
             until = "" if moment is None else f" until {to_text(moment)}"
             where = "<stdin>" if name == "-" else name
-            _fail(f"{where}: none of {reader.lines:,} lines is an activity of {readable(lead_id)}{until}")
-        _fail(f"{readable(lead_id)}: {untold}")
+            _fail(f"{where}: none of {reader.lines:,} lines is an activity of {_quoted(lead_id)}{until}")
+        _fail(f"{_quoted(lead_id)}: {untold}")
 
 
 class _Reader:
@@ -114,26 +112,25 @@ class _Reader:
         self._now = now
 
     def activities(self) -> Iterator[LeadActivity]:
-        shown = "<stdin>" if self._name == "-" else self._name
-        with ExitStack() as stack:
-            source = _unpacked(_open(self._name, stack))
-            try:
-                for line in source:
-                    self.lines += 1
-                    if _other_lead(line, self._lead_id):
-                        continue
-                    try:
-                        activity = parse_line(line, self._now)
-                    except Rejected as error:
-                        self.rejected += 1
-                        say(f"{shown}:{self.lines}: {error.reason}: {error.detail}")
-                        continue
-                    if activity.lead_id == self._lead_id and (self._moment is None or activity.time <= self._moment):
-                        yield activity
-            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                _fail(f"{shown}: line {self.lines + 1}: the gzip data is damaged: {error}", ExitStatus.USAGE)
-            except OSError as error:
-                _fail(f"{shown}: {error.strerror or error}", ExitStatus.USAGE)
+        try:
+            with open_activities([self._name]) as (file,):
+                for block in file.blocks():
+                    for line in block.lines:
+                        self.lines += 1
+                        if not _other_lead(line, self._lead_id):
+                            yield from self._read(f"{block.file}:{self.lines}", line)
+        except InputError as error:
+            _fail(str(error), ExitStatus.USAGE)
+
+    def _read(self, place: str, line: bytes) -> Iterator[LeadActivity]:
+        try:
+            activity = parse_line(line, self._now)
+        except Rejected as error:
+            self.rejected += 1
+            say(f"{place}: {error.reason}: {error.detail}")
+            return
+        if activity.lead_id == self._lead_id and (self._moment is None or activity.time <= self._moment):
+            yield activity
 
 
 class _Subject(msgspec.Struct):
@@ -150,26 +147,9 @@ def _other_lead(line: bytes, lead_id: str) -> bool:
         return False
 
 
-def _open(name: str, stack: ExitStack) -> BinaryIO:
-    if name == "-":
-        if sys.stdin is None:
-            _fail("stdin is closed; name a file", ExitStatus.USAGE)
-        return sys.stdin.buffer
-    try:
-        path = Path(name)
-        if path.is_dir():
-            _fail(f"{name}: is a directory", ExitStatus.USAGE)
-        return stack.enter_context(path.open("rb"))
-    except OSError as error:
-        _fail(f"{name or 'an empty file name'}: {error.strerror}", ExitStatus.USAGE)
-
-
-def _unpacked(source: BinaryIO) -> BinaryIO:
-    # By content, not by name: stdin has no name.
-    peek = getattr(source, "peek", None)
-    if peek is not None and peek(2)[:2] == _GZIP:
-        return gzip.GzipFile(fileobj=source)  # type: ignore[return-value]
-    return source
+def _quoted(lead_id: str) -> str:
+    # In quotes: an id that ends in a blank, or is one, looks like another.
+    return f"'{readable(lead_id)}'"
 
 
 def _ask(service: str, lead_id: str, at: str | None) -> Story:
@@ -185,25 +165,31 @@ def _ask(service: str, lead_id: str, at: str | None) -> Story:
         with opener.open(url, timeout=_TIMEOUT) as response:
             return Story.model_validate_json(response.read())
     except urllib.error.HTTPError as error:
-        _fail(f"{readable(lead_id)}: {_refusal(error)}")
+        _refused(lead_id, error)
     except ValidationError:
-        _fail(f"{service}: the answer is no story of a lead; is another version of the service running there?")
+        _fail(
+            f"{service}: the answer is no story of a lead; is another version of the service running there?",
+            ExitStatus.UNANSWERED,
+        )
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        _fail(f"{service} does not answer: {reason}")
+        _fail(f"{service} does not answer: {reason}", ExitStatus.UNANSWERED)
 
 
-def _refusal(error: urllib.error.HTTPError) -> str:
+_STATUSES = {400: ExitStatus.USAGE, 404: ExitStatus.FINDINGS, 410: ExitStatus.FINDINGS}
+
+
+def _refused(lead_id: str, error: urllib.error.HTTPError) -> NoReturn:
     try:
         body = json.loads(error.read())
         text = readable(str(body.pop("error")))
     except (ValueError, KeyError, AttributeError, OSError):
-        return f"the service answers {error.code}; is it a lead scorer?"
+        _fail(f"the service answers {error.code}; is it a lead scorer?", ExitStatus.UNANSWERED)
     partitions = body.get("partitions")
     if error.code == 404 and isinstance(partitions, dict):
         held = ", ".join(map(str, partitions)) or "none"
         text += f" (this worker holds partitions: {readable(held)}; its default partition is {body.get('partition')})"
-    return text
+    _fail(f"{_quoted(lead_id)}: {text}", _STATUSES.get(error.code, ExitStatus.UNANSWERED))
 
 
 def _write(story: Story, format_: str, output: str) -> None:

@@ -37,9 +37,9 @@ def payload_fields(activity_type: str) -> Catalogue | None:
     return None if payload is None else _model_fields(payload, "")
 
 
-def suggestion(name: str, candidates: Mapping[str, object] | tuple[str, ...]) -> str:
-    """`; did you mean …?` where a candidate is close, else nothing."""
-    close = get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+def suggestion(name: str, candidates: Mapping[str, object] | tuple[str, ...], cutoff: float = 0.6) -> str:
+    """`; did you mean …?` where a candidate is close, else nothing. `cutoff`: from which similarity on (0 to 1)."""
+    close = get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
     if not close:
         # People forget the prefix more often than they misspell: `industry` for `profile.industry`.
         close = [each for each in candidates if each.rpartition(".")[2] == name][:1]

@@ -128,7 +128,8 @@ def operand_problem(kind: FieldType, op: Op, operand: object) -> str | None:
             return None if low <= high else f"{op}: low {low!r} is above high {high!r}"
         case _:
             if known(item, operand) is None:
-                return f"{op} takes a value of type {item}, not {operand!r}"
+                hint = "; write true or false" if item is FieldType.BOOLEAN else ""
+                return f"{op} takes a value of type {item}, not {operand!r}{hint}"
     return _bad_pattern(operand) if op is Op.MATCHES else None
 
 

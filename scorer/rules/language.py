@@ -20,8 +20,15 @@ from scorer.domain.score import Route
 from scorer.rules import duration
 from scorer.rules.condition import FieldType
 
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-FieldName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+_ID, _FIELD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", r"^[a-z][a-z0-9_]{0,63}$"
+PATTERNS = {
+    _ID: "letters, digits, _ and -, at most 64, and begin with a letter or digit",
+    _FIELD_NAME: "small letters, digits and _, at most 64, and begin with a letter",
+}
+"""What each pattern asks for, in words."""
+
+Id = Annotated[str, StringConstraints(pattern=_ID)]
+FieldName = Annotated[str, StringConstraints(pattern=_FIELD_NAME)]
 Points = Annotated[int, Field(ge=-10_000, le=10_000)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 
@@ -36,6 +43,14 @@ CONDITION_MARK = "x-condition"
 """Stands in the generated schema where a condition goes; the whole schema has one definition of conditions."""
 
 RawCondition = Annotated[dict[str, Any], WithJsonSchema({CONDITION_MARK: True})]
+
+
+class MisplacedKeyError(ValueError):
+    """A key of a section that does not belong there, because of another; `key` is where to point at."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class Section(BaseModel):
@@ -178,7 +193,8 @@ class CriterionSection(Section):
     @model_validator(mode="after")
     def _limits_fit(self) -> "CriterionSection":
         if self.hit_policy == "first" and (self.min is not None or self.max is not None):
-            raise ValueError("min and max belong to `hit_policy: sum`")
+            key = "min" if self.max is None else "max"
+            raise MisplacedKeyError(key, "min and max belong to `hit_policy: sum`")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min ({self.min}) is above max ({self.max})")
         return self

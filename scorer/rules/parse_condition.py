@@ -56,15 +56,16 @@ class _Parser:
             return self._test(field, Op.EQ, value, path)
         if not value:
             self._report(path, "bad-condition", f"`{name}` needs at least one operator")
-        parts = [self._operator(field, str(op), operand, (*path, op)) for op, operand in value.items()]
+        parts = [self._operator(field, op, value, path) for op in value]
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
-    def _operator(self, field: Field, name: str, operand: object, path: Path) -> Condition:
+    def _operator(self, field: Field, key: str | int, operands: Mapping[Any, Any], path: Path) -> Condition:
+        name, operand, path = str(key), operands[key], (*path, key)
         try:
             operator = Op(name)
         except ValueError:
             allowed = tuple(op.value for op in Op if op in OPERATORS[field.type])
-            hint = suggestion(name, allowed) or f"; use one of {', '.join(allowed)}"
+            hint = _ungrouped(name, operands) or suggestion(name, allowed) or f"; use one of {', '.join(allowed)}"
             self._report(path, "unknown-operator", f"unknown operator `{name}`{hint}")
             return All(())
         return self._test(field, operator, operand, path)
@@ -118,6 +119,23 @@ def _inferred(value: object) -> FieldType:
     if isinstance(sample, bool):
         return FieldType.BOOLEAN
     return FieldType.NUMBER if isinstance(sample, (int, float)) else FieldType.STRING
+
+
+def _ungrouped(name: str, operands: Mapping[Any, Any]) -> str:
+    """The advice for `{gte: 50,000}`, in which YAML sees one more key, `000` (read as 0), without a value."""
+    number = ""
+    groups: list[str] = []
+    for key, value in operands.items():
+        if isinstance(value, int) and not isinstance(value, bool) and -1000 < value < 1000:
+            number, groups = str(value), []
+        elif number and value is None and str(key).isdecimal() and len(str(key)) <= 3:
+            number += f"{key:0>3}"
+            groups.append(str(key))
+        elif name in groups:
+            break
+        else:
+            number, groups = "", []
+    return f"; a number has no commas: write {number}" if name in groups else ""
 
 
 def _kind(value: object) -> str:

@@ -1,6 +1,7 @@
 """A YAML document as a model: what does not fit, in words, with its position and what was probably meant."""
 
 from collections.abc import Mapping
+from re import findall
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -8,10 +9,12 @@ from pydantic_core import ErrorDetails
 from scorer.rules.catalogue import suggestion
 from scorer.rules.finding import Finding, RulesetError
 from scorer.rules.language import (
+    PATTERNS,
     CriterionSection,
     FieldSection,
     FitGrades,
     GradesSection,
+    MisplacedKeyError,
     PublishSection,
     RatingsSection,
     RescoreSection,
@@ -62,24 +65,54 @@ def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, ty
         case "extra_forbidden":
             model = sections.get(_generic(path[:-1]))
             hint = suggestion(str(path[-1]), tuple(model.model_fields)) if model else ""
+            if error["input"] is None and " " in str(path[-1]):
+                # {reason: polite, but wants no calls}: what follows the comma is read as a key without a value.
+                hint = "; a text with a comma needs quotes"
             return Finding(document.position(path), "unknown-key", f"unknown key `{path[-1]}`{hint}")
         case "missing":
             parent = document.position(path[:-1])
             return Finding(parent, "missing-key", f"`{path[-1]}` is missing")
         case "value_error":
-            return Finding(document.position(path, of_value=True), "bad-value", str(error["ctx"]["error"]))
+            mistake = error["ctx"]["error"]
+            if isinstance(mistake, MisplacedKeyError):
+                return Finding(document.position((*path, mistake.key)), "bad-value", str(mistake))
+            return Finding(document.position(path, of_value=True), "bad-value", str(mistake))
     name = next((part for part in reversed(path) if isinstance(part, str)), "file")
     if name in ("half_life", "window", "respond_within") and error["type"] == "string_type":
         message = f"`{name}` must be a duration: a number and one of s, m, h, d, w, as in 14d"
-        return Finding(document.position(path, of_value=True), "wrong-type", message)
+        return Finding(document.position(path, of_value=error["input"] is not None), "wrong-type", message)
     if error["type"] == "too_short":
         return Finding(document.position(path, of_value=True), "wrong-type", f"`{name}` must not be empty")
-    expected = error["msg"].replace("Input should be", "must be").replace("String should", "must")
-    expected = expected[0].lower() + expected[1:]
     found = error["input"]
     shown = f", not {_shown(found)}" if isinstance(found, (str, int, float)) else ""
-    position = document.position(path, of_value=not of_key)
-    return Finding(position, "bad-key" if of_key else "wrong-type", f"`{name}` {expected}{shown}")
+    # A value left empty stands, to YAML, where the next line begins; what is to be mended is the key.
+    position = document.position(path, of_value=not of_key and found is not None)
+    code = "bad-key" if of_key else "wrong-type"
+    if error["type"] in ("enum", "literal_error") and isinstance(found, str):
+        # Among a few words less likeness says enough: `some` for `sum`.
+        shown += suggestion(found, _choices(error), cutoff=0.5)
+        code = "bad-key" if of_key else "bad-value"
+    return Finding(position, code, f"`{name}` {_expected(error)}{shown}")
+
+
+def _expected(error: ErrorDetails) -> str:
+    """What is expected, in the words of people who write YAML."""
+    match error["type"]:
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "must be a mapping, as in {field: value}"
+        case "list_type":
+            return "must be a list, as in [a, b]"
+        case "bool_type" | "bool_parsing":
+            return "must be a boolean; write true or false"
+        case "string_pattern_mismatch" if words := PATTERNS.get(error["ctx"]["pattern"]):
+            return f"must be {words}"
+    expected = error["msg"].replace("Input should be", "must be").replace("String should", "must")
+    return expected[0].lower() + expected[1:]
+
+
+def _choices(error: ErrorDetails) -> tuple[str, ...]:
+    # pydantic gives them as a sentence only: 'a', 'b' or 'c'.
+    return tuple(findall(r"'([^']*)'", error["ctx"]["expected"]))
 
 
 def _generic(path: Path) -> Path:

@@ -159,7 +159,13 @@ def _refused(position: Position, code: str, message: str) -> RulesetError:
 
 _HINTS = (
     ("could not find expected ':'", "put a colon and a blank after the key"),
-    ("mapping values are not allowed", "put quotes around a text that has a colon in it"),
+    (
+        "mapping values are not allowed",
+        "put quotes around a text that has a colon in it, or a colon is missing in the line above, "
+        "or the indentation is wrong",
+    ),
+    ("or '}', but got ':'", "put quotes around a text that has a colon in it"),
+    ("or ']', but got ':'", "put quotes around a text that has a colon in it"),
     ("found character '\\t'", "tabs are not allowed; use blanks"),
     ("expected <block end>", "indent it like the lines it belongs to"),
     ("while scanning a quoted scalar", "the quote is never closed"),

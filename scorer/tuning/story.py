@@ -20,6 +20,7 @@ from scorer.tuning.timeline import History
 from scorer.tuning.waterfall import criterion_part, event_of, known_value, signal_parts, steps
 
 NO_HISTORY = "The service keeps the state of a lead, not its history: there is no timeline here."
+FIRST_YEAR, LAST_YEAR = 1970, 9000
 _CONSENT = ("consent.email", "consent.phone")
 
 
@@ -35,14 +36,15 @@ def parse_time(text: str) -> int:
     """Microseconds since the epoch of a time as people write it: `2026-01-31T09:30:00Z` or a date (00:00 UTC).
     Raises `ValueError`, which says what is expected."""
     try:
-        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
-            text += "T00:00:00Z"
-        moment = datetime.fromisoformat(text)
-        if not 1970 <= moment.year <= 9000:
-            raise ValueError
-        return from_datetime(moment)
-    except ValueError:
+        day = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+        moment = datetime.fromisoformat(f"{text}T00:00:00Z" if day else text)
+        instant = from_datetime(moment)
+    except (ValueError, OverflowError):
         raise ValueError(f"{text[:60]!a} is no time; write 2026-01-31T09:30:00Z or 2026-01-31 (00:00 UTC)") from None
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        which = "late" if moment.year > LAST_YEAR else "early"
+        raise ValueError(f"{text[:60]!a} is too {which}; write a time in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return instant
 
 
 def tell(lead: Lead, ruleset: Ruleset, now: int | None = None, history: History | None = None) -> Story:

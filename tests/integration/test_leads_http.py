@@ -43,4 +43,4 @@ def test_the_service_tells_the_same_story_as_the_files_do(kafka: Kafka, names: N
         assert json.loads(body)["partition"] in (0, 1)
         unknown = scorer("explain", "nobody", "--service", running.address)
         assert unknown.returncode == 1
-        assert b"nobody: nothing is known of this lead here" in unknown.stderr
+        assert b"'nobody': nothing is known of this lead; its default partition is held by this" in unknown.stderr

@@ -130,7 +130,7 @@ ODD = {
     "binary": (bytes(range(256)) * 40, "not-utf8"),
     "10 MB": (b"#" * 10_000_000, "too-large"),
     "escapes": (b"\x1b[31mred: \x1b]0;title\x07\n", "not-yaml"),
-    "surrogate": (b'fields: {a: {description: "\\ud800", type: x}}\n', "wrong-type"),
+    "surrogate": (b'fields: {a: {description: "\\ud800", type: x}}\n', "bad-value"),
     "bomb": (BOMB, "too-large"),
     "cycle": (b"description: &a {b: *a}\n", "too-deep"),
     "deep": (b"description: " + b"[" * 1_000, "too-deep"),

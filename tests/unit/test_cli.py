@@ -71,6 +71,13 @@ def test_wrong_usage_exits_2(args: list[str]) -> None:
     assert scorer(*args).returncode == 2
 
 
+@pytest.mark.parametrize("option", ["--format", "--level", "--engine"])
+def test_a_wrong_choice_is_said_without_words_of_the_library(option: str) -> None:
+    said = scorer("check", "rules/b2b", option, "magic").stderr.decode()
+    assert f"Invalid value for '{option}': 'magic' is not one of" in said
+    assert "Value error" not in said
+
+
 def test_score_gives_the_same_bytes_every_time_and_with_either_engine(rules: Path) -> None:
     lines = [event(n, url="/pricing", lead=f"lead-{n % 3}") for n in range(1, 25)]
     lines.append(event(26, "lead.qualification_updated", bant={"budget_status": "approved"}))

@@ -3,7 +3,11 @@
 import gzip
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import pytest
@@ -127,20 +131,21 @@ def test_gzip_and_stdin_are_read_like_a_plain_file(source: Path, rules: Path, tm
     packed.write_bytes(packed.read_bytes()[:-20])
     done = explain("lead-1", "--input", str(packed), "--rules", str(rules))
     assert done.returncode == 2
-    assert b"the gzip data is damaged" in done.stderr
+    assert b"damaged gzip file after line" in done.stderr
     assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("lead", "says"),
     [
-        ("nobody", "none of 6 lines is an activity of nobody"),
+        ("nobody", "none of 6 lines is an activity of 'nobody'"),
         (
             "lead-3",
-            "lead-3: everything known of the lead was erased on its person's request, as of 2026-01-05T09:00:00Z",
+            "'lead-3': everything known of the lead was erased on its person's request, as of 2026-01-05T09:00:00Z",
         ),
-        ("", "none of 6 lines is an activity of "),
-        ("no\x1b[31mbody", "none of 6 lines is an activity of no\\x1b[31mbody"),
+        ("", "none of 6 lines is an activity of ''"),
+        ("lead-1 ", "none of 6 lines is an activity of 'lead-1 '"),
+        ("no\x1b[31mbody", "none of 6 lines is an activity of 'no\\x1b[31mbody'"),
     ],
 )
 def test_unknown_and_erased_leads_are_exit_1_and_said_so(source: Path, rules: Path, lead: str, says: str) -> None:
@@ -171,10 +176,14 @@ def test_lines_that_could_be_the_leads_are_named_and_exit_3(source: Path, rules:
         ([], "give either --input F"),
         (["--input", "x", "--service", "http://y"], "give either --input F"),
         (["--input", "/nowhere/x"], "/nowhere/x: No such file or directory"),
-        (["--input", "/"], "/: is a directory"),
+        (["--input", "/"], "/: Is a directory"),
         (["--input", "docs/example.jsonl", "--at", "soon"], "--at: 'soon' is no time; write 2026-01-31T09:30:00Z"),
         (["--input", "docs/example.jsonl", "--at", "2026-01-31T09:30:00"], "is no time"),
-        (["--input", "docs/example.jsonl", "--at", "9999-12-31"], "is no time"),
+        (
+            ["--input", "docs/example.jsonl", "--at", "9999-12-31"],
+            "--at: '9999-12-31' is too late; write a time in the years 1970 to 9000",
+        ),
+        (["--input", "docs/example.jsonl", "--at", "1969-12-31"], "is too early"),
         (["--service", "ftp://x"], "expected a URL"),
         (["--service", "http://x", "--rules", "rules/b2b"], "the service explains by its own rules"),
         (["--input", "docs/example.jsonl", "--output", "docs/example.jsonl"], "is the input as well"),
@@ -187,9 +196,67 @@ def test_wrong_usage_is_exit_2_and_one_line(args: list[str], says: str) -> None:
     assert len(done.stderr.decode().splitlines()) == 1
 
 
-def test_a_service_that_does_not_answer_is_exit_1_and_one_line() -> None:
+def test_parquet_is_read_like_a_plain_file(source: Path, rules: Path, tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    events = [json.loads(line) for line in source.read_text().splitlines()]
+    columns = {name: [each[name] for each in events] for name in ("id", "source", "type", "time", "subject")}
+    packed = tmp_path / "named.anything"
+    polars.DataFrame({**columns, "data": [json.dumps(each["data"]) for each in events]}).write_parquet(packed)
+    assert story_of(packed, rules) == story_of(source, rules)
+    done = explain("nobody", "--input", str(packed), "--rules", str(rules))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == f"error: {packed}: none of 6 lines is an activity of 'nobody'\n"
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """A service that answers every question so; its address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "exit_status", "says"),
+    [
+        (404, b'{"error": "nothing is known"}', 1, "'L-1 ': nothing is known"),
+        (410, b'{"error": "erased"}', 1, "'L-1 ': erased"),
+        (404, b"<html>", 3, "the service answers 404; is it a lead scorer?"),
+        (400, b'{"error": "at: too early"}', 2, "'L-1 ': at: too early"),
+        (500, b'{"error": "cannot be read"}', 3, "'L-1 ': cannot be read"),
+        (503, b'{"error": "ask again"}', 3, "'L-1 ': ask again"),
+        (200, b"{}", 3, "the answer is no story of a lead"),
+    ],
+)
+def test_only_a_lead_that_the_service_does_not_have_is_exit_1(
+    status: int, body: bytes, exit_status: int, says: str
+) -> None:
+    with answering(status, body) as address:
+        done = explain("L-1 ", "--service", address)
+    assert done.returncode == exit_status
+    assert says in done.stderr.decode()
+    assert len(done.stderr.decode().splitlines()) == 1
+
+
+def test_a_service_that_does_not_answer_is_exit_3_and_one_line() -> None:
     done = explain("L-1", "--service", "http://127.0.0.1:1")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert re.fullmatch(r"error: http://127.0.0.1:1 does not answer: .*refused\n", done.stderr.decode())
 
 

@@ -27,9 +27,10 @@ ODD = "a/b?c=d#e%2F é\u202e"
 class Worker:
     """Holds leads as a worker does."""
 
-    def __init__(self, *leads: Lead, ready: bool = True) -> None:
+    def __init__(self, *leads: Lead, ready: bool = True, partition: int = 5) -> None:
         self.leads = {lead.id: lead for lead in leads}
         self._ready = ready
+        self._partition = partition
 
     def lead(self, lead_id: str) -> Lead | None:
         if lead_id == "damaged":
@@ -37,7 +38,7 @@ class Worker:
         return self.leads.get(lead_id)
 
     def partition_of(self, lead_id: str) -> int | None:
-        return 5
+        return self._partition
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
         state = "running" if self._ready else "restoring"
@@ -105,6 +106,12 @@ def test_a_lead_that_is_not_here_is_404_with_the_partitions_that_are() -> None:
         "partition": 5,
         "partitions": {"0": "running", "3": "running"},
     }
+
+
+def test_where_this_worker_holds_the_leads_partition_no_other_worker_is_named() -> None:
+    status, body, _ = get(Worker(partition=3), "/leads/lead-1")
+    assert (status, body["partition"]) == (404, 3)
+    assert body["error"] == "nothing is known of this lead; its default partition is held by this worker"
 
 
 def test_while_restoring_it_is_503_unless_the_lead_is_there_already() -> None:

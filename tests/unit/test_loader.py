@@ -62,6 +62,34 @@ def scoring(condition: str) -> str:
             HEAD + "routing:\n  - {id: a, route: trash}\n",
             "1.yaml:4:20: error: `route` must be 'discard', 'nurture' or 'sales', not \"trash\"",
         ),
+        (HEAD + "routing:\n  - {id: a, route: discrad}\n", 'not "discrad"; did you mean discard?'),
+        (HEAD + ROUTE + "fields: {x: {type: int}}\n", 'not "int"; did you mean integer?'),
+        (HEAD + ROUTE + "scoring:\n  c: {hit_policy: some, rules: [{id: a, points: 1}]}\n", "did you mean sum?"),
+        (
+            HEAD + ROUTE + "scoring:\n  c:\n    group: g\n    max: 3\n    rules: [{id: a, points: 1}]\n",
+            "1.yaml:8:5: error: min and max belong to `hit_policy: sum`",
+        ),
+        (
+            HEAD + ROUTE + "scoring:\n  c:\n    group: g\n    min: 3\n    rules: [{id: a, points: 1}]\n",
+            "1.yaml:8:5: error: min and max belong to `hit_policy: sum`",
+        ),
+        (
+            HEAD + ROUTE + "signals:\n  a:\n    points:\n    activity: page_viewed\n",
+            "1.yaml:7:5: error: `points` must be a valid integer",
+        ),
+        (
+            HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1, reason: polite, but wants no calls}\n",
+            "unknown key `but wants no calls`; a text with a comma needs quotes",
+        ),
+        (
+            HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1, reason: Works: a competitor}\n",
+            "but got ':'; put quotes around a text that has a colon in it",
+        ),
+        (
+            HEAD + ROUTE + "description: x\n  fields: {}\n",
+            "or a colon is missing in the line above, or the indentation is wrong",
+        ),
+        ("ruleset: a b\n", "1.yaml:1:10: error: `ruleset` must be letters, digits, _ and -, at most 64"),
         (HEAD + ROUTE + "ruleset: again\n", "1.yaml:5:1: error: `ruleset` is given twice; the first is in line 1"),
         ("- a\n", "1.yaml:1:1: error: a rule file is a mapping of sections"),
         ("ruleset: [\n", "1.yaml:2:1: error: not valid YAML"),
@@ -125,8 +153,11 @@ def test_a_mistake_is_named_with_its_place(text: str | bytes, expected: str) -> 
         ("{profile.employees: {in: 50}}", "profile.employees: in takes a list of values, not 50"),
         ("{any: {}}", "`any` takes a list of conditions"),
         ("{}", "an empty condition always holds; leave it out if that is meant"),
-        ("hot", '`when` must be a valid dictionary, not "hot"'),
-        ("{profile.is_competitor: yes}", "eq takes a value of type boolean, not 'yes'"),
+        ("hot", '`when` must be a mapping, as in {field: value}, not "hot"'),
+        ("{profile.is_competitor: yes}", "eq takes a value of type boolean, not 'yes'; write true or false"),
+        ("{profile.employees: {gte: 50,250}}", "unknown operator `250`; a number has no commas: write 50250"),
+        ("{profile.employees: {gte: 50,000}}", "a number has no commas: write 50000"),
+        ("{profile.employees: {gte: 5, 250: 3}}", "unknown operator `250`; use one of"),
     ],
 )
 def test_a_mistaken_condition_is_named(condition: str, expected: str) -> None:

@@ -139,7 +139,7 @@ def test_what_limits_take_is_a_contribution_too() -> None:
         ("{contributions: {pricng: 5}}", "7:30: error: no rule or signal `pricng` in the ruleset; did you mean"),
         ("{contributions: {pricing: }}", "7:30: error: `contributions.pricing` is compared with nothing"),
         ("{criteria: {budgt: 1}}", "7:25: error: no criterion `budgt` in the ruleset; did you mean budget?"),
-        ("{published: maybe}", "7:25: error: `published` must be a valid boolean"),
+        ("{published: maybe}", "7:25: error: `published` must be a boolean; write true or false"),
         ("{}", "7:5: error: nothing is expected, so the test would always pass"),
         ("{absent: []}", "7:5: error: nothing is expected, so the test would always pass"),
         ("[]", "7:13: error: `expect` must not be empty"),
