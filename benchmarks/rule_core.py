@@ -8,6 +8,7 @@ All engines give the same points for every criterion of every lead; that is chec
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from typing import Any
 
@@ -48,7 +49,7 @@ def engines(result: Result, count: int, rounds: int) -> None:
     facts = leads(count)
     rules = ruleset(criteria, default_engine("durable"))
     changed = [lead(number, each) for number, each in enumerate(facts)]
-    remembered = [each.remember(fit(each, rules)) for each in changed]
+    remembered = [replace(each, memo=fit(each, rules)) for each in changed]
     expected = [[rated.points for rated in score(each, rules, NOW).criteria] for each in changed]
     contenders: dict[str, Callable[[int], None]] = {
         CHANGED: over(changed, lambda each: score(each, rules, NOW)),
