@@ -47,7 +47,7 @@ def main() -> None:
     if not STREAMS_PYTHON.exists():
         missing = [name for name in chosen if name in ("quix", "faust_app")]
         chosen = [name for name in chosen if name not in missing]
-        result.notes.append(f"Left out, no {STREAMS_PYTHON} (`make bench` makes it): {', '.join(missing)}.")
+        result.notes.append(f"Left out, their environment is not there (`make bench` makes it): {', '.join(missing)}.")
     runs = take([(name, size) for name in chosen for size in sizes], options, result)
     report(result, runs, options.leads, options.large or 0)
     result.finish()
