@@ -27,10 +27,10 @@ install: .venv/installed
 	@$(BIN)/pip install -q --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-## test: every test; first those that share nothing, two at a time, then those over a broker, one after the other
+## test: every test, two at a time; over a broker file by file
 test: install
-	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2 tests/unit tests/property tests/contract
-	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest tests/browser tests/performance tests/integration tests/faults
+	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2 tests/unit tests/property tests/contract tests/browser
+	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2 --dist loadfile tests/performance tests/integration tests/faults
 
 ## lint: types, style, import directions
 lint: install

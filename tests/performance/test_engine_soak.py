@@ -1,6 +1,6 @@
 """The durable engine over a long run: right to the end, and no larger at the end than when warm.
 
-SCORER_SOAK sets the number of `match` calls (default 1,000,000).
+SCORER_SOAK sets the number of `match` calls (default 250,000).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scorer.rules.table import HitPolicy, OrdinalTable, Rule, Table
 
 durable_engine = pytest.importorskip("scorer.rules.durable_engine", exc_type=ImportError)
 
-CALLS = int(os.environ.get("SCORER_SOAK", "1000000"))
+CALLS = int(os.environ.get("SCORER_SOAK", "250000"))
 MEGABYTE = 1e6
 
 
