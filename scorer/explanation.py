@@ -59,7 +59,7 @@ def decision(
         respond_by=None if within is None else to_text(scored.now + within),
         routing=Routing(routing.id, routing.reason),
         score=ScoreView(score.total, score.fit, score.engagement),
-        criteria={**scored.judged.points, BEHAVIOUR: score.engagement},
+        criteria={**scored.judged.by_criterion, BEHAVIOUR: score.engagement},
         contributions=contributions(scored, lead),
         previous=None if last is None else Previous(last.rating, last.route, last.score.total),
         ruleset=RulesetReference(ruleset.name, ruleset.revision),
