@@ -63,8 +63,6 @@ def _known_event(kind: str, payload: type[msgspec.Struct]) -> type[msgspec.Struc
         namespace={"kind": kind},
         tag_field="type",
         tag=kind,
-        forbid_unknown_fields=True,
-        gc=False,
         kw_only=True,
     )
 
@@ -76,8 +74,6 @@ _AnyEvent: Final = msgspec.defstruct(
         ("data", _json_object(_DEPTH) | None, None),
     ],
     bases=(_Attributes,),
-    forbid_unknown_fields=True,
-    gc=False,
     kw_only=True,
 )
 
