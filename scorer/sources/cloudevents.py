@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import from_datetime, to_text
-from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, TYPE, Aware
+from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.rejected import Rejected, show
 from scorer.sources.rejected import kind as kind_of
 from scorer.sources.strict_json import decode_object
@@ -106,7 +106,7 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
     identity = _attribute(attributes, "id", prefix)
     source = _attribute(attributes, "source", prefix)
     kind = _attribute(attributes, "type", prefix)
-    if kind not in PAYLOADS and TYPE.fullmatch(kind) is None:
+    if kind not in PAYLOADS and not is_type(kind):
         if not kind.startswith(TYPE_PREFIX):
             raise Rejected("unknown_type", f"{prefix}type is {show(kind)}; expected lead.<name>")
         raise Rejected(

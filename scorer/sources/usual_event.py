@@ -11,7 +11,7 @@ import msgspec
 
 from scorer.domain.activity import LeadActivity, path_of
 from scorer.domain.instant import from_datetime
-from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, TYPE, Aware
+from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.fast_payload import CLOSED, OPEN
 
 _PAGE_VIEWED: Final = "lead.page_viewed"
@@ -117,4 +117,4 @@ def _of_any_type(value: bytes) -> tuple[Any, str, dict[str, Any]] | None:
             return event, kind, _to_builtins(_convert(data, payload))
     except _REFUSED:
         return None
-    return (event, kind, data) if TYPE.fullmatch(kind) is not None else None
+    return (event, kind, data) if is_type(kind) else None
