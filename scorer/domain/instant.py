@@ -15,10 +15,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def from_datetime(moment: datetime) -> int:
     """Microseconds since the epoch of an aware `datetime`. A naive one is a `ValueError`: it names no instant."""
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone names no instant; write 2026-01-31T09:30:00Z")
-    passed = moment - _EPOCH
-    return (passed.days * 86400 + passed.seconds) * SECOND + passed.microseconds
+    try:
+        passed = moment - _EPOCH
+    except TypeError:
+        raise ValueError("a time without a zone names no instant; write 2026-01-31T09:30:00Z") from None
+    return passed.days * DAY + passed.seconds * SECOND + passed.microseconds
 
 
 def to_datetime(instant: int) -> datetime:
