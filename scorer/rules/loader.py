@@ -177,6 +177,7 @@ class _Compiler:
             max_points=section.max_points,
             weights=tuple(1.0 if half_life is None else 0.5 ** (age / half_life) for age in range(window)),
             reason=section.reason or _words(name),
+            fields=None if condition is None else fields(condition),
         )
 
     def _activity_type(self, name: str, path: Path) -> str | None:
