@@ -4,24 +4,31 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from aiokafka import ConsumerRecord
 
 _STALLED_SECONDS: Final = 0.5
+_BATCH_BYTES: Final = 16 * 1024 * 1024
 
 
 class Inbox:
-    """Records in order. Full batches under load, small ones soon after they arrive when there is little to do.
+    """Records in order. Large batches under load, small ones soon after they arrive when there is little to do.
 
-    `max_records`: of a batch; twice as many make it full. `linger`: seconds to wait for more where a batch would be
-    small.
+    `max_records` and `max_bytes` (of the values): of a batch, which has one record at least; twice as many make the
+    inbox full. `linger`: seconds that a record waits for others where a batch would be small. One that has waited for
+    so long already, while the batch before it was under way, does not wait any longer.
     """
 
-    def __init__(self, max_records: int, linger: float) -> None:
+    def __init__(self, max_records: int, linger: float, max_bytes: int = _BATCH_BYTES) -> None:
         self._max_records = max_records
+        self._max_bytes = max_bytes
         self._linger = linger
         self._queue: deque[ConsumerRecord[bytes, bytes]] = deque()
+        self._bytes = 0
+        self._oldest_since = 0.0
+        self._steps = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._closed = False
@@ -32,23 +39,39 @@ class Inbox:
     @property
     def full(self) -> bool:
         """More records should wait until there is room."""
-        return len(self._queue) >= 2 * self._max_records and not self._closed
+        much = len(self._queue) >= 2 * self._max_records or self._bytes >= 2 * self._max_bytes
+        return much and not self._closed
+
+    @property
+    def low(self) -> bool:
+        """There is less than a batch, so more is wanted."""
+        return len(self._queue) < self._max_records and self._bytes < self._max_bytes
 
     def put(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
         """Take records, in order."""
+        if not self._queue:
+            self._oldest_since = asyncio.get_running_loop().time()
         self._queue.extend(records)
+        self._bytes += sum(map(_size, records))
         self._changed.set()
 
     async def room(self) -> bool:
-        """Wait until there is room. Not for long, False then: one partition that hangs must not hold up the others."""
-        try:
-            async with asyncio.timeout(_STALLED_SECONDS):
-                while self.full:
-                    self._room.clear()
+        """Wait until there is room. False where nobody gets on with what is there: one partition that hangs must not
+        hold up the others."""
+        while self.full:
+            steps = self._steps
+            self._room.clear()
+            try:
+                async with asyncio.timeout(_STALLED_SECONDS):
                     await self._room.wait()
-        except TimeoutError:
-            return not self.full
+            except TimeoutError:
+                if self._steps == steps:
+                    return not self.full
         return True
+
+    def step(self) -> None:
+        """Whoever takes the batches gets on."""
+        self._steps += 1
 
     async def batch(self, patience: float | None = None) -> "list[ConsumerRecord[bytes, bytes]]":
         """The next records; waits for some. Empty once the inbox is closed, when `patience` (seconds) is over or
@@ -58,13 +81,30 @@ class Inbox:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     await self._changed.wait()
-        if self._linger and 0 < len(self._queue) < self._max_records and not self._closed:
-            await asyncio.sleep(self._linger)
+        if self._linger and self._queue and self.low and not self._closed:
+            waited = asyncio.get_running_loop().time() - self._oldest_since
+            if waited < self._linger:
+                await asyncio.sleep(self._linger - waited)
         if self._closed:
             return []
-        taken = [self._queue.popleft() for _ in range(min(len(self._queue), self._max_records))]
-        if len(self._queue) < self._max_records:
+        taken = self._take()
+        self.step()
+        if self.low:
             self._room.set()
+        return taken
+
+    def _take(self) -> "list[ConsumerRecord[bytes, bytes]]":
+        taken: list[ConsumerRecord[bytes, bytes]] = []
+        taken_bytes = 0
+        for record in islice(self._queue, self._max_records):
+            taken_bytes += _size(record)
+            if taken and taken_bytes > self._max_bytes:
+                taken_bytes -= _size(record)
+                break
+            taken.append(record)
+        for _ in taken:
+            self._queue.popleft()
+        self._bytes -= taken_bytes
         return taken
 
     def nudge(self) -> None:
@@ -74,6 +114,7 @@ class Inbox:
     def clear(self) -> None:
         """Drop everything; whoever waits for room goes on."""
         self._queue.clear()
+        self._bytes = 0
         self._room.set()
 
     def close(self) -> None:
@@ -81,3 +122,7 @@ class Inbox:
         self._closed = True
         self._changed.set()
         self._room.set()
+
+
+def _size(record: "ConsumerRecord[bytes, bytes]") -> int:
+    return 0 if record.value is None else len(record.value)

@@ -17,9 +17,11 @@ from scorer.stream.outbox import OFFSET_HEADER
 from scorer.stream.store import LeadStore
 
 _POLL_MS: Final = 500
-_FETCH_BYTES: Final = 8 * 1024 * 1024
-# Few at a time: each costs as much as the state in it while it lives, and the memory is not given back.
-_RECORDS: Final = 1000
+# What a fetch brings is read and taken apart in one go, while nothing else happens.
+_FETCH_BYTES: Final = 4 * 1024 * 1024
+# Few at a time: each costs as much as the state in it while it lives, and the memory is not given back; and between two
+# times everything else has its turn.
+_RECORDS: Final = 500
 _STALLED_SECONDS: Final = 30.0
 _STALE_ATTEMPTS: Final = 10
 _STALE_PAUSE: Final = 0.2
@@ -65,6 +67,7 @@ async def restore(
         auto_offset_reset="earliest",
         isolation_level="read_committed",
         max_partition_fetch_bytes=_FETCH_BYTES,
+        fetch_max_bytes=_FETCH_BYTES,
     )
     await consumer.start()
     try:
@@ -104,6 +107,9 @@ async def _read(
         elif not stalled and clock() - moved > _STALLED_SECONDS:
             stalled = True
             log.warning("restore_stalled", partition=changelog.partition, position=position, end=end)
+        # What is fetched already is handed over without waiting: a whole fetch would pass before anybody else had a
+        # turn, and with a million leads the heartbeats came too late.
+        await asyncio.sleep(0)
     return applied + 1 if applied >= 0 else None
 
 

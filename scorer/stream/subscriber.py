@@ -4,7 +4,7 @@ Its own parsing is passed by, for it drops a whole batch on one bad record; its 
 transactions. What can go wrong in the handler is only ours to handle: it swallows exceptions and moves on.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -17,6 +17,9 @@ from faststream.message import StreamMessage
 from scorer.settings import Settings
 from scorer.stream.client import CLIENT_ID, security, servers
 from scorer.stream.rebalance import Partitions
+
+# Taking them apart holds up everything else in the process: so many take some milliseconds.
+_POLL_RECORDS: Final = 500
 
 log = structlog.get_logger()
 
@@ -43,7 +46,7 @@ class Subscription:
             group_id=settings.group,
             group_instance_id=settings.instance,
             batch=True,
-            max_records=settings.max_records,
+            max_records=min(settings.max_records, _POLL_RECORDS),
             batch_timeout_ms=settings.poll_ms,
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,

@@ -233,7 +233,7 @@ class PartitionWorker:
                 where = f"{record.topic}-{record.partition}"
                 raise FatalError(f"{where} gave offset {record.offset} again after {wanted - 1}")
             wanted = record.offset + 1
-        if len(self._inbox) < self._settings.max_records:
+        if self._inbox.low:
             self._fetch_again()
         return batch
 
@@ -245,7 +245,7 @@ class PartitionWorker:
         while True:
             outbox, figures = Outbox(self.next_offset), BatchFigures()
             if batch:
-                outbox, figures = self._processor.process(batch, self._store, shorten=shorten)
+                outbox, figures = await self._process(batch, shorten=shorten)
             sweep.stage(outbox, figures, busy=len(self._inbox) > 0)
             try:
                 async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE):
@@ -278,6 +278,25 @@ class PartitionWorker:
         self.next_offset = outbox.next_offset
         self._metrics.committed(figures, time.time())
         self.measure_lag()
+
+    async def _process(
+        self, batch: "list[ConsumerRecord[bytes, bytes]]", *, shorten: bool
+    ) -> tuple[Outbox, BatchFigures]:
+        """Judge a batch, while heartbeats, requests and the transactions of other partitions have their turn."""
+        while True:
+            rules = self._rescorer.rules()
+            steps = self._processor.steps(batch, self._store, shorten=shorten)
+            try:
+                while True:
+                    next(steps)
+                    self._inbox.step()
+                    await asyncio.sleep(0)
+            except StopIteration as done:
+                result: tuple[Outbox, BatchFigures] = done.value
+            # A batch is never judged by two revisions: the marker in the changelog names one.
+            if self._rescorer.rules() is rules:
+                return result
+            self._store.discard()
 
     def measure_lag(self) -> None:
         """Bring the metric of the lag up to date."""

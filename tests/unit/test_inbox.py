@@ -4,13 +4,27 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+import pytest
 from aiokafka import ConsumerRecord
 
+from scorer.stream import inbox as inbox_module
 from scorer.stream.inbox import Inbox
 
 
 def records(*offsets: int) -> "list[ConsumerRecord[bytes, bytes]]":
     return [ConsumerRecord("in", 0, offset, 0, 0, b"k", b"v", None, 1, 1, ()) for offset in offsets]
+
+
+def sized(*sizes: int) -> "list[ConsumerRecord[bytes, bytes]]":
+    return [ConsumerRecord("in", 0, n, 0, 0, b"k", b"v" * size, None, 1, size, ()) for n, size in enumerate(sizes)]
+
+
+def at_once(inbox: Inbox) -> list[int]:
+    """The offsets of a batch that nobody has to wait for."""
+    taking = inbox.batch()
+    with pytest.raises(StopIteration) as done:
+        taking.send(None)
+    return [record.offset for record in done.value.value]
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
@@ -40,6 +54,77 @@ def test_a_batch_waits_for_records_and_lingers_for_more() -> None:
         await asyncio.sleep(0)
         inbox.put(records(1))
         assert await waiting == [0, 1]
+
+    run(scenario())
+
+
+def test_who_has_waited_long_enough_already_does_not_wait_for_more() -> None:
+    """While the batch before it was under way, say."""
+
+    async def scenario() -> None:
+        inbox = Inbox(10, 0.01)
+        inbox.put(records(0))
+        await asyncio.sleep(0.01)
+        inbox.put(records(1))
+        assert at_once(inbox) == [0, 1]
+
+    run(scenario())
+
+
+def test_who_comes_to_an_empty_inbox_waits_for_more_again() -> None:
+    async def scenario() -> None:
+        inbox = Inbox(10, 0.01)
+        inbox.put(records(0))
+        await asyncio.sleep(0.01)
+        assert at_once(inbox) == [0]
+        inbox.put(records(1))
+        waiting = asyncio.create_task(offsets(inbox))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        assert await waiting == [1]
+
+    run(scenario())
+
+
+def test_a_batch_and_the_inbox_are_bounded_by_bytes_too() -> None:
+    async def scenario() -> None:
+        inbox = Inbox(100, 0, max_bytes=10)
+        inbox.put(sized(4, 4, 4, 25, 1, 0))
+        assert inbox.full
+        waiting = asyncio.create_task(inbox.room())
+        await asyncio.sleep(0)
+        assert at_once(inbox) == [0, 1]
+        assert at_once(inbox) == [2]
+        assert not waiting.done()
+        # One record there must be, or it would stay for ever.
+        assert at_once(inbox) == [3]
+        assert await waiting
+        assert at_once(inbox) == [4, 5]
+        inbox.put(sized(9))
+        assert inbox.low
+        inbox.put(sized(1))
+        assert not inbox.low
+        inbox.clear()
+        assert inbox.low
+
+    run(scenario())
+
+
+def test_who_waits_for_room_waits_on_while_the_batch_under_way_gets_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four busy partitions need longer for a large batch than one that hangs is waited for."""
+    patience = 0.02
+    monkeypatch.setattr(inbox_module, "_STALLED_SECONDS", patience)
+
+    async def scenario() -> None:
+        inbox, clock = Inbox(1, 0), asyncio.get_running_loop().time
+        inbox.put(records(0, 1))
+        waiting = asyncio.create_task(inbox.room())
+        began = clock()
+        while clock() < began + 3 * patience:
+            inbox.step()
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        assert not await waiting
 
     run(scenario())
 

@@ -1,0 +1,80 @@
+"""Restoring: what is read goes into the store, and everybody else has a turn meanwhile."""
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from scorer.stream.outbox import OFFSET_HEADER
+from scorer.stream.recovery import Progress, _read
+from scorer.stream.store import LeadStore
+
+CHANGELOG = TopicPartition("states", 0)
+RECORDS_A_TURN = 500
+"""About ten milliseconds of work."""
+
+
+def state(offset: int) -> "ConsumerRecord[bytes, bytes]":
+    headers = ((OFFSET_HEADER, offset.to_bytes(8, "big")),)
+    return ConsumerRecord("states", 0, offset, 0, 0, b"lead-%d" % offset, b"\x01", None, 1, 1, headers)
+
+
+class Fetched:
+    """A consumer that has everything already: it never waits, as aiokafka does not for what was fetched before."""
+
+    def __init__(self, count: int) -> None:
+        self._records = [state(offset) for offset in range(count)]
+        self._position = 0
+
+    async def getmany(
+        self, partition: TopicPartition, *, timeout_ms: int, max_records: int
+    ) -> "dict[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]":
+        found = self._records[self._position : self._position + max_records]
+        self._position += len(found)
+        return {partition: found}
+
+    async def position(self, partition: TopicPartition) -> int:
+        return self._position
+
+
+def test_a_long_restore_lets_others_have_their_turn() -> None:
+    """With a million leads it takes longer than a session lasts: heartbeats must go out meanwhile."""
+    count = 20_000
+    store = LeadStore()
+    seen: list[int] = []
+
+    async def turns() -> None:
+        while True:
+            seen.append(len(store))
+            await asyncio.sleep(0)
+
+    async def scenario() -> int | None:
+        watching = asyncio.create_task(turns())
+        in_state = await _read(Fetched(count), CHANGELOG, 0, count, store, Progress(), lambda number: None)
+        watching.cancel()
+        return in_state
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 30)) == count
+    assert len(store) == count
+    gaps = [after - before for before, after in zip(seen, [*seen[1:], count], strict=True)]
+    assert max(gaps) <= RECORDS_A_TURN
+
+
+def test_restores_side_by_side_take_turns() -> None:
+    """One partition's restore does not make the others wait for its end."""
+    count = 5_000
+    stores = [LeadStore(), LeadStore()]
+
+    async def scenario() -> list[int]:
+        lengths: list[int] = []
+
+        async def one(store: LeadStore) -> None:
+            await _read(Fetched(count), CHANGELOG, 0, count, store, Progress(), lambda number: None)
+            lengths.append(min(map(len, stores)))
+
+        await asyncio.gather(*map(one, stores))
+        return lengths
+
+    first, last = asyncio.run(asyncio.wait_for(scenario(), 30))
+    assert last == count
+    assert first >= count - 2 * RECORDS_A_TURN

@@ -1,0 +1,165 @@
+"""A partition's worker at a large batch: everybody else has a turn meanwhile, and one revision judges all of it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+
+from scorer.assessment import Assessment
+from scorer.domain.activity import LeadActivity
+from scorer.domain.lead import Fact, Lead, Stamp
+from scorer.metrics import Metrics
+from scorer.rules.ruleset import Ruleset
+from scorer.settings import load_settings
+from scorer.stream import worker as worker_module
+from scorer.stream.batch import BatchProcessor
+from scorer.stream.codec import decode_lead
+from scorer.stream.marker import MARKER_KEY, decode_marker
+from scorer.stream.outbox import Outbox
+from scorer.stream.rescore import Rescorer
+from scorer.stream.worker import PartitionWorker
+from tests.factory import ruleset
+from tests.unit.test_batch import NOW, record
+
+COUNT = 1_000
+A_TURN = 100
+"""Records: some ten milliseconds of work."""
+PARTITION = TopicPartition("in", 3)
+
+
+class Consumer:
+    """What a worker asks of it; `opened` once it goes on reading."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        pass
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        pass
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        self.opened.set()
+
+    def assignment(self) -> set[TopicPartition]:
+        return set()
+
+
+class Producer:
+    """Notes what is committed."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    async def commit(self, outbox: Outbox) -> None:
+        committed.append(outbox)
+
+
+class Owner:
+    """Nothing is to be reported."""
+
+    def fenced(self, worker: PartitionWorker) -> None:
+        raise AssertionError("fenced")
+
+    def failed(self, error: BaseException) -> None:
+        raise error
+
+
+committed: list[Outbox] = []
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Outbox]]:
+    """Let a worker process COUNT records of as many leads; returns what it committed."""
+
+    async def nothing(*_: object) -> int:
+        return 0
+
+    monkeypatch.setattr(worker_module, "PartitionProducer", Producer)
+    monkeypatch.setattr(worker_module, "restore", nothing)
+    monkeypatch.setattr(worker_module, "starting_offset", nothing)
+
+    async def scenario(judge: Any, rules: Callable[[], Ruleset], beside: Callable[[], None]) -> None:
+        consumer = Consumer()
+        settings, metrics = load_settings(None, rules=tmp_path, max_records=COUNT), Metrics()
+        worker = PartitionWorker(
+            PARTITION,
+            consumer,
+            settings,
+            BatchProcessor(settings, judge, metrics, lambda: NOW),
+            metrics,
+            Owner(),
+            asyncio.Semaphore(1),
+            Rescorer(settings, rules, lambda: NOW),
+        )
+        await consumer.opened.wait()
+        records: list[ConsumerRecord[bytes, bytes]] = [record(offset, f"lead-{offset}") for offset in range(COUNT)]
+        worker.offer(records)
+        while not committed:
+            beside()
+            await asyncio.sleep(0)
+        worker.close()
+        await worker.task
+
+    def run(judge: Any, rules: Callable[[], Ruleset], beside: Callable[[], None]) -> list[Outbox]:
+        committed.clear()
+        asyncio.run(asyncio.wait_for(scenario(judge, rules, beside), 30))
+        return committed
+
+    return run
+
+
+def test_others_have_their_turn_within_a_batch(process: Callable[..., list[Outbox]]) -> None:
+    judged, seen, rules = 0, [0], ruleset()
+
+    def judge(lead: Lead, activity: LeadActivity) -> Assessment:
+        nonlocal judged
+        judged += 1
+        return Assessment(lead)
+
+    (outbox,) = process(judge, lambda: rules, lambda: seen.append(judged))
+    assert outbox.next_offset == COUNT
+    assert judged == COUNT
+    assert max(after - before for before, after in zip(seen, [*seen[1:], COUNT], strict=True)) <= A_TURN
+
+
+def test_rules_that_change_within_a_batch_judge_all_of_it(process: Callable[..., list[Outbox]]) -> None:
+    """The marker in the changelog says that everything in the transaction was judged by them."""
+    old = ruleset()
+    new = replace(old, revision="new")
+    judged = 0
+    current = old
+
+    def judge(lead: Lead, activity: LeadActivity) -> Assessment:
+        nonlocal judged
+        judged += 1
+        fact = Fact(current.revision, Stamp(activity.time, activity.id, activity.source))
+        return Assessment(Lead(lead.id, activity.time, {"by": fact}))
+
+    def change() -> None:
+        nonlocal current
+        if judged >= COUNT // 2:
+            current = new
+
+    (outbox,) = process(judge, lambda: current, change)
+    states = {message.key: message.value for message in outbox.messages}
+    marker = states.pop(MARKER_KEY)
+    assert marker is not None
+    assert decode_marker(marker).revision == "new"
+    assert len(states) == COUNT
+    for key, state in states.items():
+        assert key is not None
+        assert state is not None
+        assert decode_lead(key.decode(), state).facts["by"].value == "new"
+    assert judged > COUNT
