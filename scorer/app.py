@@ -128,7 +128,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         metrics.reloaded(done.outcome, done.at)
 
     shadow = None if settings.shadow_rules is None else Shadow(settings, lambda: live.ruleset)
-    processor = BatchProcessor(settings, judge, metrics, _microseconds, shadow)
+    processor = BatchProcessor(settings, judge, _microseconds, shadow)
     rescorer = Rescorer(settings, lambda: live.ruleset, _microseconds)
     partitions = Partitions(settings, processor, metrics, rescorer)
     reloaders = [Reloader("rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known)]

@@ -75,6 +75,8 @@ class BatchFigures:
     dead_letters: Counter[str] = field(default_factory=Counter)
     timestamps: list[int] = field(default_factory=list)
     """Of the records that led to a decision, in milliseconds since the epoch."""
+    assess_seconds: list[float] = field(default_factory=list)
+    """Of each activity."""
     rescored: Counter[str] = field(default_factory=Counter)
     """Leads that were judged anew, by outcome."""
     shadow: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -173,6 +175,7 @@ class Metrics:
         for what, count in figures.divergences.items():
             self._divergences.labels(what).inc(count)
         self._shadow_failures.inc(figures.shadow_failures)
+        self.assess_seconds.observe(figures.assess_seconds)
         self._latency.observe([max(0.0, now - timestamp / 1000) for timestamp in figures.timestamps])
 
     def transaction(self, outcome: str) -> None:

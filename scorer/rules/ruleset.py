@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Hit
@@ -94,6 +95,33 @@ class Rescoring:
     per_second: int = 500
 
 
+class _Signals:
+    """The signals of one type of activity."""
+
+    __slots__ = ("_field", "_remembered", "_signals")
+
+    def __init__(self, signals: Sequence[Signal]) -> None:
+        self._signals = [(Hit(signal.id, signal.daily_cap), signal.matches) for signal in signals]
+        asked = {signal.fields for signal in signals if signal.matches is not None}
+        (fields,) = asked if len(asked) == 1 else (None,)
+        self._field = fields[0] if fields is not None and len(fields) == 1 else None
+        self._remembered: dict[str, Sequence[Hit]] = {}
+
+    def hits(self, data: Mapping[str, object]) -> Sequence[Hit]:
+        """Those that count an activity with such data. Where all ask for the same text, the path of a page say, each
+        text is only looked at once: a fifth of the time."""
+        text = None if self._field is None else data.get(self._field)
+        if type(text) is not str:
+            return [hit for hit, matches in self._signals if matches is None or matches(data)]
+        known = self._remembered.get(text)
+        if known is None:
+            if len(self._remembered) >= _ROOM:
+                self._remembered.clear()
+            found = [hit for hit, matches in self._signals if matches is None or matches(data)]
+            known = self._remembered[text] = found
+        return known
+
+
 @dataclass(frozen=True)
 class Ruleset:
     """Rules that are checked and compiled, with the engine that decides their tables.
@@ -161,33 +189,6 @@ class Ruleset:
         """The signals for which the activity counts."""
         signals = self._signals_by_type.get(activity.type)
         return () if signals is None else signals.hits(activity.data)
-
-
-class _Signals:
-    """The signals of one type of activity."""
-
-    __slots__ = ("_field", "_remembered", "_signals")
-
-    def __init__(self, signals: Sequence[Signal]) -> None:
-        self._signals = [(Hit(signal.id, signal.daily_cap), signal.matches) for signal in signals]
-        asked = {signal.fields for signal in signals if signal.matches is not None}
-        (fields,) = asked if len(asked) == 1 else (None,)
-        self._field = fields[0] if fields is not None and len(fields) == 1 else None
-        self._remembered: dict[str, Sequence[Hit]] = {}
-
-    def hits(self, data: Mapping[str, object]) -> Sequence[Hit]:
-        """Those that count an activity with such data. Where all ask for the same text, the path of a page say, each
-        text is only looked at once: a fifth of the time."""
-        text = None if self._field is None else data.get(self._field)
-        if type(text) is not str:
-            return [hit for hit, matches in self._signals if matches is None or matches(data)]
-        known = self._remembered.get(text)
-        if known is None:
-            if len(self._remembered) >= _ROOM:
-                self._remembered.clear()
-            found = [hit for hit, matches in self._signals if matches is None or matches(data)]
-            known = self._remembered[text] = found
-        return known
 
 
 def _is_timed(name: str) -> bool:

@@ -1,7 +1,8 @@
 """From a batch of raw records to what its transaction publishes. No I/O, and no awaiting."""
 
-import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
+from time import perf_counter
 from typing import Final
 
 import structlog
@@ -11,7 +12,9 @@ from scorer.assessment import Assessment
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
-from scorer.metrics import BatchFigures, Metrics
+from scorer.metrics import BatchFigures
+from scorer.rules.plan import Judged
+from scorer.rules.signal_points import BEHAVIOUR
 from scorer.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
@@ -34,12 +37,9 @@ log = structlog.get_logger()
 class BatchProcessor:
     """Parses, assesses and stages. `clock` gives microseconds since the epoch."""
 
-    def __init__(
-        self, settings: Settings, assess: Assess, metrics: Metrics, clock: Clock, shadow: Shadow | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, assess: Assess, clock: Clock, shadow: Shadow | None = None) -> None:
         self._settings = settings
         self._assess = poisoned(assess)
-        self._metrics = metrics
         self._clock = clock
         self._shadow = shadow
         self._source = f"/lead-scorer/{settings.group}"
@@ -78,14 +78,20 @@ class BatchProcessor:
         last = records[-1]
         outbox = Outbox(last.offset + 1)
         figures = BatchFigures()
-        # Counted once at the end: 0.2 µs a record instead of 2.
+        # Counted once at the end: half a microsecond a record instead of 4.
         kinds: list[str] = []
-        hits: list[tuple[str, str]] = []
+        judged: list[Judged] = []
+        engaged: list[str] = []
         for number, record in enumerate(records, 1):
             if number % _STEP == 0:
                 yield
             try:
-                lead, activity, assessment = self._attempt(record, store, now, check_each=check_each)
+                try:
+                    lead, activity, assessment = self._one(record, store, now, figures, check_each=check_each)
+                except (Rejected, MemoryError):
+                    raise
+                except Exception:  # noqa: BLE001 (what our code does wrong must cost one record, not a partition)
+                    lead, activity, assessment = self._again(record, store, now, figures, check_each=check_each)
             except Rejected as rejected:
                 letter = dead_letter(
                     record, rejected.reason, rejected.detail, settings.dead_letter_topic, shorten=shorten
@@ -96,7 +102,8 @@ class BatchProcessor:
             kinds.append(activity.type)
             evaluation = assessment.evaluation
             if evaluation is not None:
-                hits += evaluation.scored.hits
+                judged.append(evaluation.scored.judged)
+                engaged += evaluation.scored.engaged
             if self._shadow is not None:
                 self._shadow.compare(lead, activity, assessment, outbox, figures)
             decision = assessment.decision
@@ -108,7 +115,11 @@ class BatchProcessor:
                     before, after = assessment.transition
                     figures.transitions[before.value, after.value] += 1
         figures.activities.update(kinds)
-        figures.rule_hits.update(hits)
+        for each, times in Counter(judged).items():
+            for hit in each.hits:
+                figures.rule_hits[hit] += times
+        for signal, times in Counter(engaged).items():
+            figures.rule_hits[BEHAVIOUR, signal] += times
         try:
             states = store.encode_staged()
         except Exception as error:
@@ -116,38 +127,45 @@ class BatchProcessor:
         outbox.messages += state_messages(states, settings.state_topic, last.partition, last.offset)
         return outbox, figures
 
-    def _attempt(
-        self, record: "ConsumerRecord[bytes, bytes]", store: LeadStore, now: int, *, check_each: bool
+    def _again(
+        self,
+        record: "ConsumerRecord[bytes, bytes]",
+        store: LeadStore,
+        now: int,
+        figures: BatchFigures,
+        *,
+        check_each: bool,
     ) -> tuple[Lead, LeadActivity, Assessment]:
         try:
-            return self._one(record, store, now, check_each=check_each)
+            return self._one(record, store, now, figures, check_each=check_each)
         except (Rejected, MemoryError):
             raise
-        except Exception:  # noqa: BLE001 (whatever our code does wrong must cost one record, not a partition)
-            try:
-                return self._one(record, store, now, check_each=check_each)
-            except (Rejected, MemoryError):
-                raise
-            except Exception as error:
-                rejected = internal_error(error)
-                log.exception(
-                    INTERNAL_ERROR,
-                    topic=record.topic,
-                    partition=record.partition,
-                    offset=record.offset,
-                    detail=rejected.detail,
-                    at=to_text(now),
-                )
-                raise rejected from error
+        except Exception as error:
+            rejected = internal_error(error)
+            log.exception(
+                INTERNAL_ERROR,
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                detail=rejected.detail,
+                at=to_text(now),
+            )
+            raise rejected from error
 
     def _one(
-        self, record: "ConsumerRecord[bytes, bytes]", store: LeadStore, now: int, *, check_each: bool
+        self,
+        record: "ConsumerRecord[bytes, bytes]",
+        store: LeadStore,
+        now: int,
+        figures: BatchFigures,
+        *,
+        check_each: bool,
     ) -> tuple[Lead, LeadActivity, Assessment]:
         activity = parse_record(record.value, record.key, record.headers, now, max_bytes=self._settings.max_value_bytes)
         lead = store.get(activity.lead_id)
-        started = time.perf_counter()
+        started = perf_counter()
         assessment = self._assess(lead, activity)
-        self._metrics.assess_seconds.observe(time.perf_counter() - started)
+        figures.assess_seconds.append(perf_counter() - started)
         if assessment.lead is not lead:
             store.stage(assessment.lead)
             if check_each:

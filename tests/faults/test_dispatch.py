@@ -59,9 +59,7 @@ def test_every_partition_gets_its_records_before_one_makes_them_wait(
     async def scenario() -> None:
         settings, metrics = load_settings(None, rules=tmp_path), Metrics()
         rescorer = Rescorer(settings, ruleset, lambda: 0)
-        partitions = rebalance.Partitions(
-            settings, BatchProcessor(settings, judge, metrics, lambda: 0), metrics, rescorer
-        )
+        partitions = rebalance.Partitions(settings, BatchProcessor(settings, judge, lambda: 0), metrics, rescorer)
         partitions.attach(Consumer)
         await partitions.on_partitions_assigned([TopicPartition("in", 0), TopicPartition("in", 1)])
         dispatching = asyncio.create_task(partitions.dispatch([record(0, 5), record(1, 7), record(1, 8)]))

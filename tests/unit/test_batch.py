@@ -10,7 +10,6 @@ from scorer.assessment import Assessment
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Fact, Lead, Stamp
-from scorer.metrics import Metrics
 from scorer.settings import Settings, load_settings
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.codec import encode_lead
@@ -52,7 +51,7 @@ def touch(lead: Lead, activity: LeadActivity) -> Assessment:
 
 def test_a_lead_is_written_once_per_batch_with_its_last_state(settings: Settings) -> None:
     store = LeadStore()
-    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    processor = BatchProcessor(settings, touch, lambda: NOW)
     outbox, figures = processor.process([record(0, "a"), record(1, "b"), record(2, "a")], store)
     assert outbox.next_offset == 3
     assert [(each.topic, each.partition, each.key) for each in outbox.messages] == [
@@ -70,7 +69,7 @@ def test_a_lead_is_written_once_per_batch_with_its_last_state(settings: Settings
 
 def test_what_is_discarded_never_happened(settings: Settings) -> None:
     store = LeadStore()
-    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    processor = BatchProcessor(settings, touch, lambda: NOW)
     processor.process([record(0, "a")], store)
     store.commit()
     processor.process([record(1, "a")], store)
@@ -81,7 +80,7 @@ def test_what_is_discarded_never_happened(settings: Settings) -> None:
 @pytest.mark.parametrize(("bad", "error"), [("broken", "ZeroDivisionError"), ("unwritable", "TypeError")])
 def test_a_record_on_which_our_code_fails_costs_one_record(settings: Settings, bad: str, error: str) -> None:
     store = LeadStore()
-    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    processor = BatchProcessor(settings, touch, lambda: NOW)
     outbox, figures = processor.process([record(0, "a"), record(1, bad), record(2, "b")], store)
     letters = [each for each in outbox.messages if each.topic == settings.dead_letter_topic]
     (letter,) = letters
@@ -105,7 +104,7 @@ def test_a_failure_that_does_not_come_again_costs_nothing(settings: Settings) ->
             raise RuntimeError
         return touch(lead, activity)
 
-    outbox, figures = BatchProcessor(settings, once, Metrics(), lambda: NOW).process([record(0, "a")], LeadStore())
+    outbox, figures = BatchProcessor(settings, once, lambda: NOW).process([record(0, "a")], LeadStore())
     assert figures.dead_letters == {}
     assert [each.topic for each in outbox.messages] == [settings.state_topic]
 
@@ -115,11 +114,11 @@ def test_running_out_of_memory_is_no_fault_of_the_record(settings: Settings) -> 
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        BatchProcessor(settings, exhausted, Metrics(), lambda: NOW).process([record(0, "a")], LeadStore())
+        BatchProcessor(settings, exhausted, lambda: NOW).process([record(0, "a")], LeadStore())
 
 
 def test_a_dead_letter_too_large_for_the_broker_is_cut(settings: Settings) -> None:
-    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    processor = BatchProcessor(settings, touch, lambda: NOW)
     large = b"x" * (SHORTENED + 1)
     for shorten, expected in ((False, large), (True, large[:SHORTENED])):
         outbox, _ = processor.process([record(0, "a", large)], LeadStore(), shorten=shorten)
@@ -129,7 +128,7 @@ def test_a_dead_letter_too_large_for_the_broker_is_cut(settings: Settings) -> No
 
 def test_the_cache_is_bounded_and_the_states_are_not_lost(settings: Settings) -> None:
     store = LeadStore(cache_size=2)
-    processor = BatchProcessor(settings, touch, Metrics(), lambda: NOW)
+    processor = BatchProcessor(settings, touch, lambda: NOW)
     processor.process([record(number, f"lead-{number}") for number in range(10)], store)
     store.commit()
     assert len(store._cache) == 2

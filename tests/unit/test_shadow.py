@@ -69,7 +69,7 @@ def judge(lead: Lead, done: LeadActivity) -> Assessment:
 def process(settings: Settings, shadow: Shadow | None) -> tuple[list[Any], dict[str, Lead], Metrics]:
     """Messages but for the shadow's, final states, metrics."""
     store, metrics = LeadStore(), Metrics()
-    processor = BatchProcessor(settings, judge, metrics, lambda: NOW, shadow)
+    processor = BatchProcessor(settings, judge, lambda: NOW, shadow)
     messages = []
     todo = records()
     for start in range(0, len(todo), 50):

@@ -97,7 +97,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
             PARTITION,
             consumer,
             settings,
-            BatchProcessor(settings, judge, metrics, lambda: NOW),
+            BatchProcessor(settings, judge, lambda: NOW),
             metrics,
             Owner(),
             asyncio.Semaphore(1),
