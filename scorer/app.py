@@ -40,7 +40,6 @@ EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_CONFIGURATION: Final = 2
 
-_COLLECT_AFTER: Final = 50_000
 _WATCH_SECONDS: Final = 0.5
 _TROUBLE_SECONDS: Final = 5.0
 
@@ -166,9 +165,6 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
     # second, in which nothing else happens, and a reload makes it look.
     gc.collect()
     gc.freeze()
-    # Nearly all that an activity makes is gone with its batch, without the collector: to look after every 700 objects,
-    # as Python does by itself, costs 5 % of all CPU. Cycles still go, later; the memory in use does not differ.
-    gc.set_threshold(_COLLECT_AFTER, 10, 10)
     log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.ruleset.engine_name)
     if settings.engine is None and service.ruleset.engine_name != "durable":
         log.warning("durable_rules_not_available", serving="compiled", python=platform.python_version())
