@@ -71,11 +71,13 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="Address of /metrics, /health and /leads.")
     http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Their port; 0: a free one.")
 
-    max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(500, description="Activities per transaction.")
-    linger_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        5, description="How long an incomplete batch waits for more."
+    max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        2_000, description="Activities per transaction, at most."
     )
-    poll_ms: Annotated[int, Field(ge=1, le=10_000)] = Field(20, description="Pause between polls when idle.")
+    linger_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        5, description="How long a record waits for others where a batch would be small."
+    )
+    poll_ms: Annotated[int, Field(ge=1, le=10_000)] = Field(5, description="Pause between polls when idle.")
     max_value_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = Field(
         1 << 20, description="Larger activities go to the dead letters."
     )

@@ -22,11 +22,12 @@ def tolerate() -> None:
 
 
 class _Records:
-    """aiokafka's MemoryRecords, which remembers the bytes of each batch."""
+    """aiokafka's MemoryRecords, which remembers where in the bytes each batch is."""
 
     def __init__(self, data: bytes) -> None:
         self._records = MemoryRecords(data)
-        self._rest = memoryview(data)
+        self._data = data
+        self._position = 0
 
     def size_in_bytes(self) -> int:
         return int(self._records.size_in_bytes())
@@ -38,9 +39,10 @@ class _Records:
         batch = self._records.next_batch()
         if batch is None:
             return None
-        _, length = _BATCH_LENGTH.unpack_from(self._rest)
-        raw, self._rest = self._rest[: _BATCH_LENGTH.size + length], self._rest[_BATCH_LENGTH.size + length :]
-        return _Batch(batch, raw)
+        begin = self._position
+        _, length = _BATCH_LENGTH.unpack_from(self._data, begin)
+        self._position = begin + _BATCH_LENGTH.size + length
+        return _Batch(batch, self._data, begin, self._position)
 
 
 class _Batch:
@@ -49,9 +51,16 @@ class _Batch:
     Records from its beginning come again then; the fetcher passes over those it has had.
     """
 
-    def __init__(self, batch: Any, raw: memoryview) -> None:
+    def __init__(self, batch: Any, data: bytes, begin: int, end: int) -> None:
         self._batch = batch
-        self._raw = raw
+        self._where = data, begin, end
+        # Taken once: the fetcher asks several times, and under a low load for every record or two. 17 µs less for each.
+        self.producer_id = batch.producer_id
+        self.base_offset = batch.base_offset
+        self.next_offset = batch.next_offset
+        self.is_control_batch = batch.is_control_batch
+        self.is_transactional = batch.is_transactional
+        self.validate_crc = batch.validate_crc
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -63,7 +72,8 @@ class _Batch:
         try:
             yield from self._batch
         except UnicodeDecodeError:
-            yield from _LenientBatch(self._raw)
+            data, begin, end = self._where
+            yield from _LenientBatch(memoryview(data)[begin:end])
 
 
 class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
