@@ -2,9 +2,8 @@
 
 from collections import Counter
 
-from prometheus_client.parser import text_string_to_metric_families
-
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from scorer.metrics import MAX_CUSTOM_TYPES, BatchFigures, Metrics
 
