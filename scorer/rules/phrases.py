@@ -8,7 +8,7 @@ import msgspec
 
 from scorer.domain.decision import Contribution
 from scorer.domain.instant import day_to_text
-from scorer.rules.plan import CAP, DAYS_SINCE, Reason
+from scorer.rules.plan import CAP, Reason
 from scorer.rules.signal_points import BEHAVIOUR
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ _Value = TypeVar("_Value")
 class ReasonPhrase(NamedTuple):
     """A contribution of a criterion's rule or limit, in JSON up to its evidence.
 
-    Contributions are in the order of `place`. `text` ends before the evidence. Where that is the value of one fact,
-    `field` is its name (else empty), `opening` ends before the value, and `known` holds the whole by the value, if that
-    is a text.
+    Contributions are in the order of `place`. `text` ends before the evidence. Where that is one field, it is `field`
+    (else empty), `opening` ends before its value, and `known` holds the whole by the value, where that is a text.
     """
 
     place: int
@@ -54,7 +53,7 @@ class Phrases:
         """The phrase of a rule or limit, from now on in `reasons`."""
         criterion, rule, points, text, fields = reason
         place, opening = self._opening(criterion, rule, points, text)
-        if len(fields) == 1 and not fields[0].startswith(DAYS_SINCE):
+        if len(fields) == 1:
             phrase = ReasonPhrase(place, opening, fields[0], f"{opening}{{{_json(fields[0])}:", {})
         else:
             phrase = ReasonPhrase(place, opening, "", opening, {})
