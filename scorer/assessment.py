@@ -81,12 +81,9 @@ def reassess(lead: Lead, ruleset: Ruleset, now: int, cause: Cause, activity: Lea
 def evaluate(lead: Lead, ruleset: Ruleset, now: int) -> Evaluation:
     """Score, rate, grade and route the lead as of `now` (microseconds since the epoch)."""
     scored = score(lead, ruleset, now)
-    judged, standing = scored.judged, scored.standing
     if lead.erased_at is not None and lead.is_erased:
         return Evaluation(scored, ERASED)
-    if judged.merged:
-        return Evaluation(scored, MERGED)
-    return Evaluation(scored, judged.routes.get(standing.codes) or ruleset.plan.route(judged, standing))
+    return Evaluation(scored, MERGED if scored.judged.merged else scored.routing)
 
 
 def _matched(scored: Scored) -> tuple[str, ...]:
@@ -97,9 +94,10 @@ def _worth_publishing(last: Published | None, evaluation: Evaluation, ruleset: R
     if last is None or ruleset.publishing.always:
         return True
     scored, routing = evaluation
-    if last.rating is not scored.rating or last.route is not routing.route or last.queue != routing.queue:
+    score, rating, grade, _ = scored.standing
+    if last.rating is not rating or last.route is not routing.route or last.queue != routing.queue:
         return True
-    if last.grade != scored.grade:
+    if last.grade != grade:
         return True
-    (fit, engagement), before = scored.score, last.score
+    (fit, engagement), before = score, last.score
     return abs(fit + engagement - before.fit - before.engagement) >= ruleset.publishing.score_step

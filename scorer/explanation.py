@@ -21,7 +21,7 @@ from scorer.domain.decision import (
 from scorer.domain.instant import DAY, day_to_text, to_text
 from scorer.domain.lead import Counts, Lead
 from scorer.rules.phrases import Phrases
-from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset, Signal
+from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset
 from scorer.rules.signal_points import days_counted
 from scorer.scoring import Scored
 
@@ -39,7 +39,8 @@ def contributions(scored: Scored, lead: Lead) -> list[Contribution]:
     ]
     today = scored.now // DAY
     for signal, points in scored.signals:
-        count, first, last = _counted(signal, lead.counted[signal.id], today)
+        cap, window = signal.daily_cap, len(signal.weights)
+        count, first, last = _counted(lead.counted[signal.id], cap, window, today)
         evidence: dict[str, EvidenceValue] = {
             "count": count,
             "first_day": day_to_text(first),
@@ -58,21 +59,22 @@ def decision(
     lead: Lead, ruleset: Ruleset, scored: Scored, routing: RoutingRule, cause: Cause, activity: LeadActivity | None
 ) -> RoutingDecision:
     """The decision about a lead that was scored and routed so."""
-    (fit, engagement), last, within = scored.score, lead.published, routing.respond_within
+    (fit, engagement), rating, grade, _ = scored.standing
+    last, within = lead.published, routing.respond_within
     return RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, scored.now, activity),
         lead_id=lead.id,
         decided_at=to_text(scored.now),
         cause=cause,
         reference=None if activity is None else Reference(activity.source, activity.id, activity.type),
-        rating=scored.rating,
-        grade=str(scored.grade),
+        rating=rating,
+        grade=str(grade),
         route=routing.route,
         queue=routing.queue,
         respond_by=None if within is None else to_text(scored.now + within),
         routing=Routing(routing.id, routing.reason),
         score=ScoreView(fit + engagement, fit, engagement),
-        criteria={**scored.judged.points, BEHAVIOUR: engagement},
+        criteria={**scored.judged.by_criterion, BEHAVIOUR: engagement},
         contributions=_Explanation(scored, lead, ruleset.phrases),
         previous=None if last is None else Previous(last.rating, last.route, last.score.total),
         ruleset=RulesetReference(ruleset.name, ruleset.revision),
@@ -107,9 +109,8 @@ def _evidence(names: tuple[str, ...], scored: Scored) -> dict[str, EvidenceValue
     return found
 
 
-def _counted(signal: Signal, counts: Counts, today: int) -> tuple[int, int, int]:
+def _counted(counts: Counts, cap: int, window: int, today: int) -> tuple[int, int, int]:
     """How many events count as of UTC day `today`, the first and the last day of them."""
-    cap, window = signal.daily_cap, len(signal.weights)
     days = []
     total = 0
     for day, count in days_counted(counts):
@@ -156,17 +157,18 @@ class _Explanation(Explained):
 
     def _add_signals(self, found: dict[int, str]) -> None:
         scored, phrases, counted = self._scored, self._phrases, self._lead.counted
-        signals, days, today = phrases.signals, phrases.days, scored.now // DAY
-        for signal, points in scored.signals:
-            name, cap = signal.id, signal.daily_cap
+        signals, days, limits = phrases.signals, phrases.days, phrases.limits
+        today = scored.now // DAY
+        for name, points in scored.engaged.items():
+            cap, window = limits[name]
             counts: Any = counted[name]
             hashes, first, last = counts[0], counts[1], counts[-2]
             # Nearly always every event counts: then there are as many as hashes, which saves looking at each day.
             count = len(hashes) >> 3
             is_over_cap = count > cap and 2 * count >= len(counts) and max(counts[2::2]) > cap
-            if is_over_cap or today - first >= len(signal.weights) or last > today:
-                count, first, last = _counted(signal, counts, today)
-            place, opening = signals.get((name, points, count)) or phrases.add_signal(signal, points, count)
+            if is_over_cap or today - first >= window or last > today:
+                count, first, last = _counted(counts, cap, window, today)
+            place, opening = signals.get((name, points, count)) or phrases.add_signal(name, points, count)
             from_day = days.get(first) or phrases.add_day(first)
             to_day = days.get(last) or phrases.add_day(last)
             found[place] = f'{opening}{from_day}","last_day":"{to_day}"}}}}'

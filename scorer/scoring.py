@@ -4,11 +4,12 @@ Pure. A lead keeps what the tables saw of its facts as long as the facts are the
 signals and not every table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Fact, Facts, Lead, Memo, days_between
-from scorer.rules.plan import DAYS_SINCE, LAST_ACTIVITY, Judged, Rated, Standing
+from scorer.domain.score import Grade, Rating, Score
+from scorer.rules.plan import DAYS_SINCE, LAST_ACTIVITY, Judged, Outcome, Rated
 from scorer.rules.ruleset import Ruleset, Signal
 from scorer.rules.signal_points import SignalPoints, signal_points
 
@@ -18,7 +19,7 @@ __all__ = ["Rated", "Scored", "fit", "score"]
 class Scored:
     """What the scoring makes of a lead as of an instant (`now`, microseconds since the epoch)."""
 
-    __slots__ = ("_lead", "_ruleset", "grade", "judged", "now", "rating", "score", "signals", "standing")
+    __slots__ = ("_lead", "_ruleset", "engaged", "judged", "now", "routing", "standing")
 
     def __init__(
         self,
@@ -26,22 +27,42 @@ class Scored:
         ruleset: Ruleset,
         now: int,
         judged: Judged,
-        signals: tuple[tuple[Signal, int], ...],
-        standing: Standing,
+        engaged: Mapping[str, int],
+        outcome: Outcome,
     ) -> None:
         self._lead = lead
         self._ruleset = ruleset
         self.now = now
         self.judged = judged
-        self.signals = signals
-        """The signals that give points, with them."""
-        self.standing = standing
-        self.score, self.rating, self.grade, _ = standing
+        self.engaged = engaged
+        """Points by signal, of those that give any."""
+        self.standing, self.routing = outcome
+
+    @property
+    def score(self) -> Score:
+        """The points."""
+        return self.standing.score
+
+    @property
+    def rating(self) -> Rating:
+        """Cold, warm or hot."""
+        return self.standing.rating
+
+    @property
+    def grade(self) -> Grade:
+        """Fit and engagement as a letter and a figure."""
+        return self.standing.grade
 
     @property
     def criteria(self) -> tuple[Rated, ...]:
         """What each criterion gives."""
         return self.judged.rated
+
+    @property
+    def signals(self) -> Sequence[tuple[Signal, int]]:
+        """The signals that give points, with them."""
+        known = self._ruleset.plan.signals
+        return [(known[name].signal, points) for name, points in self.engaged.items()]
 
     def value(self, field: str) -> object:
         """What the rules saw of one field, None where it is unknown."""
@@ -55,8 +76,8 @@ class Scored:
     @property
     def hits(self) -> list[tuple[str, str]]:
         """(criterion, rule) of every rule and signal that gave points or matched."""
-        labels = self._ruleset.plan.signals
-        return [*self.judged.hits, *[labels[signal.id].label for signal, _ in self.signals]]
+        known = self._ruleset.plan.signals
+        return [*self.judged.hits, *[known[name].label for name in self.engaged]]
 
     @property
     def signal_points(self) -> Mapping[str, SignalPoints]:
@@ -92,9 +113,9 @@ def fit(lead: Lead, ruleset: Ruleset) -> Memo:
         return known
     before = known.facts.known if isinstance(known.facts, Facts) else known.facts
     after = facts.known if isinstance(facts, Facts) else facts
-    if not before.keys() <= after.keys():  # an erasure
-        return Memo(plan.mark, facts, plan.codes(after), plan.times(after))
-    return Memo(plan.mark, facts, plan.changed_codes(known.codes, before, after), plan.times(after))
+    erased = not before.keys() <= after.keys()
+    codes = plan.codes(after) if erased else plan.changed_codes(known.codes, before, after)
+    return Memo(plan.mark, facts, codes, plan.times(after), known.worth)
 
 
 def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
@@ -114,37 +135,35 @@ def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
         judged = memo.judged = plan.judge(plan.vector(memo.codes, times, now, now))
         memo.since, memo.until = now, plan.until(times, now)
     today = now // DAY
-    found: list[tuple[Signal, int]] = []
-    by_name: dict[str, int] = {}
+    engaged: dict[str, int] = {}
     engagement = 0
-    known = plan.signals
+    known, worth = plan.signals, memo.worth
     for name, counts in lead.counted.items():
-        signal = known.get(name)
-        if signal is not None:
-            if len(counts) == 3:  # seen on one day: here, for a call would cost as much again
-                _, day, count = counts
-                single = signal.single.get(count) or signal.tabulate(count)  # type: ignore[arg-type]
-                age = today - day  # type: ignore[operator]
-                points = single[age] if 0 <= age < len(single) else 0
-            else:
-                points = signal.at(counts, today)
-            if points:
-                found.append((signal.signal, points))
-                by_name[name] = points
-                engagement += points
+        each = worth.get(name)
+        if each is None or each[0] is not counts or not each[2] <= today < each[3]:
+            signal = known.get(name)
+            if signal is None:  # of other rules
+                continue
+            each = worth[name] = signal.worth(counts, today, each)
+        points = each[1]
+        if points:
+            engaged[name] = points
+            engagement += points
     published = lead.published
-    returned = plan.returned_at(times)
-    since = None if returned is None else _since_return(lead, judged, found, today, returned // DAY)
-    standing = plan.standing(judged, engagement, None if published is None else published.rating, since, by_name)
-    return Scored(lead, ruleset, now, judged, tuple(found), standing)
+    returned = plan.returned_at(times) if times else None
+    since = None if returned is None else _since_return(lead, ruleset, judged, engaged, today, returned // DAY)
+    before = None if published is None else published.rating
+    standpoint = (engagement, before, since, *map(engaged.get, plan.asked_signals))
+    outcome = judged.outcomes.get(standpoint) or plan.outcome(judged, standpoint)
+    return Scored(lead, ruleset, now, judged, engaged, outcome)
 
 
-def _since_return(lead: Lead, judged: Judged, signals: list[tuple[Signal, int]], today: int, day: int) -> int:
+def _since_return(lead: Lead, ruleset: Ruleset, judged: Judged, engaged: Iterable[str], today: int, day: int) -> int:
     """Points that rest on evidence sales did not have when it returned the lead.
 
     Rules count that did not hold then, so that an answer sent again is nothing new; signals count from the day after
     the return (counts are kept by the day).
     """
     rules = (rule.points for rated in judged.rated for rule in rated.rules if rule.id not in lead.seen)
-    behaviour = (signal_points(signal, lead.counted[signal.id], today, day) for signal, _ in signals)
+    behaviour = (signal_points(ruleset.signals[name], lead.counted[name], today, day) for name in engaged)
     return sum(rules) + sum(behaviour)

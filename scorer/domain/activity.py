@@ -290,8 +290,8 @@ class Envelope(BaseModel):
     subject: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(description="The lead's id.")
 
 
-# A msgspec struct: made in 0.1 µs, where a frozen dataclass takes 0.9.
-class LeadActivity(msgspec.Struct, frozen=True):
+# A msgspec struct: made in 0.1 µs, where a frozen dataclass takes 0.9. JSON has no cycles: nothing for the collector.
+class LeadActivity(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened to one lead, validated.
 
     `time` is in microseconds since the epoch; `key` is `source` and `id` in one string; `data` is the payload as plain

@@ -16,10 +16,11 @@ _TWO_DIGITS = tuple(f"{number:02}" for number in range(60))
 
 def from_datetime(moment: datetime) -> int:
     """Microseconds since the epoch of an aware `datetime`. A naive one is a `ValueError`: it names no instant."""
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone names no instant; write 2026-01-31T09:30:00Z")
-    passed = moment - _EPOCH
-    return (passed.days * 86400 + passed.seconds) * SECOND + passed.microseconds
+    try:
+        passed = moment - _EPOCH
+    except TypeError:
+        raise ValueError("a time without a zone names no instant; write 2026-01-31T09:30:00Z") from None
+    return passed.days * DAY + passed.seconds * SECOND + passed.microseconds
 
 
 def to_datetime(instant: int) -> datetime:

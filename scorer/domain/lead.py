@@ -130,7 +130,7 @@ class Memo:
     facts are never changed in place.
     """
 
-    __slots__ = ("codes", "facts", "judged", "mark", "since", "times", "until")
+    __slots__ = ("codes", "facts", "judged", "mark", "since", "times", "until", "worth")
 
     def __init__(
         self,
@@ -138,6 +138,7 @@ class Memo:
         facts: Mapping[str, Fact],
         codes: bytes | tuple[int, ...],
         times: tuple[int | None, ...] | None,
+        worth: "dict[str, tuple[Counts, int, int, int, float, int]] | None" = None,
     ) -> None:
         self.mark = mark
         self.facts = facts
@@ -147,6 +148,8 @@ class Memo:
         self.judged: object = None
         """What the rules said of the lead as of its latest activity, if that is in [since, until)."""
         self.since = self.until = 0
+        self.worth = {} if worth is None else worth
+        """What each signal gives, for `scorer.rules.signal_points`. Each entry names the counts that it is about."""
 
 
 # Not frozen, for speed: that would cost half a microsecond each time, and a lead is made twice for each activity.
@@ -236,46 +239,49 @@ class Lead:
         return _written(self.facts, statements(activity), Stamp(activity.time, activity.id, activity.source))
 
     def _counted_after(self, activity: LeadActivity, hits: Iterable[Hit]) -> Mapping[str, Counts]:
-        day = activity.time // DAY
-        oldest = max(self.clock, activity.time) // DAY - KEEP_DAYS
+        time = activity.time
+        day = time // DAY
+        oldest = (time if time > self.clock else self.clock) // DAY - KEEP_DAYS
         if day < oldest or (self.erased_at is not None and day <= day_of(self.erased_at)):
             return self.counted
-        counted = self.counted
-        digest = b""
+        before, changed, is_new = self.counted, None, False
+        digest = event_digest(activity)
         for signal, daily_cap in hits:
-            if not digest:
-                digest = event_digest(activity)
-            before = counted.get(signal)
-            counts = (digest, day, 1) if before is None else _count(before, day, digest, daily_cap, oldest)
-            if counts is not before:
-                changed = {**counted, signal: counts}
-                # Ascending by name, so that equal states give equal bytes.
-                counted = changed if before is not None else dict(sorted(changed.items()))
-        return counted
+            counts = before.get(signal)
+            after = (digest, day, 1) if counts is None else _count(counts, day, digest, daily_cap, oldest)
+            if after is not counts:
+                if changed is None:
+                    changed = dict(before)
+                changed[signal] = after
+                is_new = is_new or counts is None
+        if changed is None:
+            return before
+        # Ascending by name, so that equal states give equal bytes.
+        return dict(sorted(changed.items())) if is_new else changed
 
 
 def _count(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest: int) -> Counts:
     """The counts with one more event, without the days before `oldest`; the very same where nothing changes: it is
     counted already, or the day has its `daily_cap` and smaller hashes."""
     hashes: bytes = counts[0]  # type: ignore[assignment]
-    place, start, number = 1, 0, 0
     last: int = counts[-2]  # type: ignore[assignment]
     if day > last:  # nearly always: events arrive in order
-        place, start = len(counts), len(hashes)
-    else:
-        while counts[place] < day:  # type: ignore[operator]
-            start += 8 * counts[place + 1]  # type: ignore[operator]
-            place += 2
-        if counts[place] == day:
-            number = counts[place + 1]  # type: ignore[assignment]
+        first: int = counts[1]  # type: ignore[assignment]
+        after = (hashes + digest, *counts[1:], day, 1)
+        return after if first >= oldest else _after(after, oldest - 1)
+    place, start, number = 1, 0, 0
+    while counts[place] < day:  # type: ignore[operator]
+        start += 8 * counts[place + 1]  # type: ignore[operator]
+        place += 2
+    if counts[place] == day:
+        number = counts[place + 1]  # type: ignore[assignment]
     end = start + 8 * number
     known = [hashes[i : i + 8] for i in range(start, end, 8)]
     if digest in known or (number >= daily_cap and known and digest > known[-1]):
         return counts
     kept = sorted((*known, digest))[: max(daily_cap, number, 1)]
-    after = (*counts[:place], day, len(kept), *counts[place + 2 if number else place :])
-    packed = b"".join((hashes[:start], *kept, hashes[end:]))
-    return _after((packed, *after[1:]), oldest - 1)
+    changed = (*counts[:place], day, len(kept), *counts[place + 2 if number else place :])
+    return _after((b"".join((hashes[:start], *kept, hashes[end:])), *changed[1:]), oldest - 1)
 
 
 def _after(counts: Counts, day: int) -> Counts:

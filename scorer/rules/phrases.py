@@ -12,7 +12,7 @@ from scorer.rules.plan import CAP, Reason
 from scorer.rules.signal_points import BEHAVIOUR
 
 if TYPE_CHECKING:
-    from scorer.rules.ruleset import Ruleset, Signal
+    from scorer.rules.ruleset import Ruleset
 
 _ROOM: Final = 4096
 """Entries of one memory; there are that many only where values or a criterion's limit vary without end."""
@@ -43,9 +43,12 @@ class Phrases:
         for criterion in ruleset.criteria:
             names += [(criterion.name, rule) for rule in (*(each.id for each in criterion.rules), CAP)]
         self._places = {name: place for place, name in enumerate(sorted(names))}
+        self._said = {name: signal.reason for name, signal in ruleset.signals.items()}
         self.reasons: dict[Reason, ReasonPhrase] = {}
         self.signals: dict[tuple[str, int, int], tuple[int, str]] = {}
         """By signal, points and number of events: the place, and the text up to the first day."""
+        self.limits = {name: (signal.daily_cap, len(signal.weights)) for name, signal in ruleset.signals.items()}
+        """By signal: its daily cap and its window in days."""
         self.days: dict[int, str] = {}
         """ISO dates by UTC day number."""
 
@@ -63,10 +66,10 @@ class Phrases:
         """The whole contribution with that value as its evidence, from now on in `phrase.known`."""
         return _keep(phrase.known, value, f"{phrase.opening}{_json(value)}}}}}")
 
-    def add_signal(self, signal: Signal, points: int, count: int) -> tuple[int, str]:
+    def add_signal(self, signal: str, points: int, count: int) -> tuple[int, str]:
         """The phrase of a signal that gives these points for so many events, from now on in `signals`."""
-        place, opening = self._opening(BEHAVIOUR, signal.id, points, signal.reason)
-        return _keep(self.signals, (signal.id, points, count), (place, f'{opening}{{"count":{count},"first_day":"'))
+        place, opening = self._opening(BEHAVIOUR, signal, points, self._said[signal])
+        return _keep(self.signals, (signal, points, count), (place, f'{opening}{{"count":{count},"first_day":"'))
 
     def add_day(self, day: int) -> str:
         """The ISO date of a day, from now on in `days`."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from binascii import hexlify, unhexlify
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -36,10 +35,14 @@ _SINCE_RETURN: Final = "score.since_return"
 _MERGED: Final = "lifecycle.merged_into"
 CAP: Final = "cap"
 _ROOM: Final = 16_384
+_OUTCOMES: Final = 64
 _FOREVER: Final = 1 << 62
 
 Vector = bytes | tuple[int, ...]
 """Codes in order: two a byte, or a tuple where some column has more than 16 cells."""
+Standpoint = tuple[Any, ...]
+"""What routing and rating depend on beside the criteria: points of all signals, the rating last published, points that
+are new since sales returned the lead, points of the signals that routing asks for."""
 Times = tuple[int | None, ...]
 """When things happened that the rules ask `days_since` for; empty where none of them did."""
 
@@ -73,24 +76,64 @@ class Reason(NamedTuple):
 
 class _Part(NamedTuple):
     rated: Rated
+    points: int
     hits: tuple[tuple[str, str], ...]
     reasons: tuple[Reason, ...]
 
 
-@dataclass(slots=True, eq=False)
+class Outcome(NamedTuple):
+    """Where a lead stands, and the routing rule that applies, merged and erased leads apart."""
+
+    standing: Standing
+    routing: RoutingRule
+
+
 class Judged:
-    """What the criteria make of a vector. `row`: the codes for the routing table, 0 in the columns that depend on
-    behaviour; `routes`: the routing rule by the codes of those."""
+    """What the criteria make of a vector. Most of it is only asked for where a decision is published."""
 
-    rated: tuple[Rated, ...]
-    fit: int
-    hits: tuple[tuple[str, str], ...]
-    reasons: tuple[Reason, ...]
-    points: Mapping[str, int]
-    """Points by criterion, in order of name; 0 for behaviour."""
-    merged: bool
-    row: tuple[int, ...]
-    routes: dict[Codes, RoutingRule]
+    __slots__ = ("_hits", "_parts", "_points", "_reasons", "fit", "merged", "outcomes", "points", "row")
+
+    def __init__(
+        self, parts: Sequence[_Part], fit: int, points: tuple[int, ...], row: tuple[int, ...], *, merged: bool
+    ) -> None:
+        self._parts = parts
+        self.fit = fit
+        self.points = points
+        """By criterion, in their order in the plan."""
+        self.row = row
+        """Codes of the lead's facts in the routing table."""
+        self.merged = merged
+        self.outcomes: dict[Standpoint, Outcome] = {}
+        self._hits: tuple[tuple[str, str], ...] | None = None
+        self._reasons: tuple[Reason, ...] | None = None
+        self._points: Mapping[str, int] | None = None
+
+    @property
+    def rated(self) -> tuple[Rated, ...]:
+        """The criteria."""
+        return tuple([part.rated for part in self._parts])
+
+    @property
+    def hits(self) -> tuple[tuple[str, str], ...]:
+        """(criterion, rule) of the rules that hold."""
+        if self._hits is None:
+            self._hits = tuple([hit for part in self._parts for hit in part.hits])
+        return self._hits
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The points of all rules and limits."""
+        if self._reasons is None:
+            self._reasons = tuple([reason for part in self._parts for reason in part.reasons])
+        return self._reasons
+
+    @property
+    def by_criterion(self) -> Mapping[str, int]:
+        """Points by criterion, in order of name; 0 for behaviour."""
+        if self._points is None:
+            named = {part.rated.criterion.name: part.points for part in self._parts} | {BEHAVIOUR: 0}
+            self._points = dict(sorted(named.items()))
+        return self._points
 
 
 class Plan:
@@ -130,16 +173,18 @@ class Plan:
             for at in timed
         ]
         self._untimed = self._packed([encoder(0.0 if which is None else None) for which, encoder in self._timed])
-        self._pick = [
-            _picker([place[t, column] for column in range(len(criterion.table.columns))])
+        self._looks: list[tuple[Callable[[Sequence[int]], Codes], dict[Codes, _Part], Criterion]] = [
+            (_picker([place[t, column] for column in range(len(criterion.table.columns))]), {}, criterion)
             for t, criterion in enumerate(self._criteria)
         ]
         last = len(tables) - 1
-        self._routing_places = [(c, place[last, c]) for c in range(len(routing.columns)) if (last, c) in place]
+        self._routing_columns = [c for c in range(len(routing.columns)) if (last, c) in place]
+        self._pick_routing = _picker([place[last, c] for c in self._routing_columns])
         judged = [c for c in range(len(routing.columns)) if (last, c) not in place]
         self._row_columns = [c for c in judged if not _is_open(routing.columns[c].field)]
         self._open_columns = [c for c in judged if _is_open(routing.columns[c].field)]
-        self._asked_signals = tuple(
+        #: signals whose points the routing rules ask for
+        self.asked_signals = tuple(
             dict.fromkeys(
                 name.removeprefix("signals.")
                 for name in (routing.columns[c].field for c in self._open_columns)
@@ -148,9 +193,9 @@ class Plan:
         )
         bounds = _bounds(ruleset)
         self._bounds = [bounds.get(name, ()) for name in self._happened]
-        self._parts: list[dict[Codes, _Part]] = [{} for _ in self._criteria]
         self._judged: dict[Vector, Judged] = {}
         self._standings: dict[tuple[Any, ...], Standing] = {}
+        self._routes: dict[tuple[Codes, ...], RoutingRule] = {}
         #: names these rules and the meaning of the codes
         self.mark = _mark(ruleset.revision, tables, [_field(tables, at) for at in (*lasting, *timed)])
 
@@ -193,6 +238,8 @@ class Plan:
         """Up to when the vector of a lead is sure to stay as it is at `now`, if its latest activity is always just
         now; `now` itself where something is about to change. Days are compared as floats, hence the second."""
         until = _FOREVER
+        if not times:
+            return until
         for time, bounds in zip(times, self._bounds, strict=False):
             if time is not None:
                 for bound in bounds:
@@ -210,29 +257,53 @@ class Plan:
             known = self._judged[vector] = self._judge(vector)
         return known
 
-    def standing(
-        self, judged: Judged, engagement: int, before: Rating | None, since: int | None, points: Mapping[str, int]
-    ) -> Standing:
-        """`engagement` are the points of all signals, `points` those of each; `before` is the rating last published,
-        `since` the points that are new since sales returned the lead."""
-        key = judged.fit, engagement, before, since, *map(points.get, self._asked_signals)
-        known = self._standings.get(key)
-        if known is None:
+    def outcome(self, judged: Judged, standpoint: Standpoint) -> Outcome:
+        """What follows for a lead that was judged so; remembered in `judged.outcomes`."""
+        engagement, before, since, *asked = standpoint
+        key = judged.fit, *standpoint
+        standing = self._standings.get(key)
+        if standing is None:
             if len(self._standings) >= _ROOM:
                 self._standings.clear()
-            known = self._standings[key] = self._standing(Score(judged.fit, engagement), before, since, points)
+            points = dict(zip(self.asked_signals, asked, strict=True))
+            standing = self._standings[key] = self._standing(Score(judged.fit, engagement), before, since, points)
+        routing = self._route(judged, standing)
+        if len(judged.outcomes) >= _OUTCOMES:
+            judged.outcomes.clear()
+        found = judged.outcomes[standpoint] = Outcome(standing, routing)
+        return found
+
+    def _route(self, judged: Judged, standing: Standing) -> RoutingRule:
+        key = judged.points, judged.row, standing.codes
+        known = self._routes.get(key)
+        if known is None:
+            if len(self._routes) >= _ROOM:
+                self._routes.clear()
+            ruleset = self._ruleset
+            matched = ruleset.engine.match(ruleset.routing_table, self._routing_codes(judged, standing))
+            known = self._routes[key] = ruleset.routing[matched[0]]
         return known
 
-    def route(self, judged: Judged, standing: Standing) -> RoutingRule:
-        """The routing rule that applies, merged and erased leads apart."""
-        known = judged.routes.get(standing.codes)
-        if known is None:
-            ruleset, row = self._ruleset, list(judged.row)
-            for column, code in zip(self._open_columns, standing.codes, strict=True):
-                row[column] = code
-            matched = ruleset.engine.match(ruleset.routing_table, tuple(row))
-            known = judged.routes[standing.codes] = ruleset.routing[matched[0]]
-        return known
+    def _routing_codes(self, judged: Judged, standing: Standing) -> Codes:
+        table = self._ruleset.routing_table
+        row = [0] * len(table.columns)
+        for column, code in zip(self._routing_columns, judged.row, strict=True):
+            row[column] = code
+        for column, code in zip(self._open_columns, standing.codes, strict=True):
+            row[column] = code
+        if self._row_columns:
+            letter = self._ruleset.grades.grade(Score(judged.fit, 0)).fit
+            facts: dict[str, object] = {"score.fit": judged.fit, "grade.fit": letter}
+            met: dict[str, int] = {}
+            for criterion, points in zip(self._criteria, judged.points, strict=True):
+                facts[f"criteria.{criterion.name}"] = points
+                if criterion.group is not None:
+                    met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
+            for group, count in met.items():
+                facts[f"groups.{group}.met"] = count
+            for column in self._row_columns:
+                row[column] = _encoded(table, column, facts)
+        return tuple(row)
 
     def _packed(self, codes: Sequence[int]) -> Vector:
         if not self._is_narrow:
@@ -244,36 +315,18 @@ class Plan:
         return hexlify(vector).translate(_VALUES) if isinstance(vector, bytes) else vector
 
     def _judge(self, vector: Vector) -> Judged:
-        ruleset, match = self._ruleset, self._ruleset.engine.match
         codes = self._unpacked(vector)
         parts = []
-        for criterion, pick, known in zip(self._criteria, self._pick, self._parts, strict=True):
+        for pick, known, criterion in self._looks:
             own = pick(codes)
             part = known.get(own)
             if part is None:
                 if len(known) >= _ROOM:
                     known.clear()
-                part = known[own] = _part(criterion, match(criterion.table, own))
+                part = known[own] = _part(criterion, self._ruleset.engine.match(criterion.table, own))
             parts.append(part)
-        rated = tuple([part.rated for part in parts])
-        fit = sum([each.points for each in rated])
-        facts: dict[str, object] = {"score.fit": fit, "grade.fit": ruleset.grades.grade(Score(fit, 0)).fit}
-        met: dict[str, int] = {}
-        for criterion, _, points in rated:
-            facts[f"criteria.{criterion.name}"] = points
-            if criterion.group is not None:
-                met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
-        for group, count in met.items():
-            facts[f"groups.{group}.met"] = count
-        row = [0] * len(ruleset.routing_table.columns)
-        for column, place in self._routing_places:
-            row[column] = codes[place]
-        for column in self._row_columns:
-            row[column] = _encoded(ruleset.routing_table, column, facts)
-        hits = tuple([hit for part in parts for hit in part.hits])
-        reasons = tuple([reason for part in parts for reason in part.reasons])
-        named = {criterion.name: points for criterion, _, points in rated} | {BEHAVIOUR: 0}
-        return Judged(rated, fit, hits, reasons, dict(sorted(named.items())), bool(codes[self._merged]), tuple(row), {})
+        points = tuple([part.points for part in parts])
+        return Judged(parts, sum(points), points, self._pick_routing(codes), merged=bool(codes[self._merged]))
 
     def _standing(self, score: Score, before: Rating | None, since: int | None, points: Mapping[str, int]) -> Standing:
         rating, grade = self._ruleset.ratings.rate(score.total, before), self._ruleset.grades.grade(score)
@@ -284,7 +337,7 @@ class Plan:
             f"criteria.{BEHAVIOUR}": score.engagement,
             "grade.engagement": grade.engagement,
             _SINCE_RETURN: since,
-            **{f"signals.{name}": points.get(name, 0) for name in self._asked_signals},
+            **{f"signals.{name}": points.get(name, 0) for name in self.asked_signals},
         }
         codes = tuple([_encoded(self._ruleset.routing_table, column, facts) for column in self._open_columns])
         return Standing(score, rating, grade, codes)
@@ -308,7 +361,7 @@ def _part(criterion: Criterion, matched: Sequence[int]) -> _Part:
         text = f"{name} gives at {'most' if points < total else 'least'} {points} points"
         reasons.append(Reason(name, CAP, points - total, text, ()))
     hits = tuple((name, rule.id) for rule in rules)
-    return _Part(Rated(criterion, rules, points), hits, tuple(reasons))
+    return _Part(Rated(criterion, rules, points), points, hits, tuple(reasons))
 
 
 def _bounds(ruleset: Ruleset) -> Mapping[str, tuple[float, ...]]:

@@ -6,7 +6,9 @@ rounded half away from zero.
 
 from __future__ import annotations
 
-from math import copysign, floor, fsum
+from collections.abc import Sequence
+from functools import partial
+from math import copysign, floor, fsum, isclose, log
 from typing import TYPE_CHECKING, Final, cast
 
 from scorer.domain.lead import Counts
@@ -19,53 +21,87 @@ BEHAVIOUR: Final = "behaviour"
 
 _SURE: Final = 1e-6
 _LARGE: Final = 1e6
+_LONG: Final = 100_000
+"""Days; longer than any window."""
+_FOREVER: Final = 1 << 40
+
+
+Worth = tuple[Counts, int, int, int, float, int]
+"""What a signal is worth to one lead: its counts and the points they give; the first UTC day on which they do, and the
+day after the last; the sum before it was limited and rounded, as of the first day, and the day on which the oldest part
+of it leaves the window. It holds for those very counts, since they are never changed in place."""
 
 
 class SignalPoints:
-    """A signal with a table of what a day is worth, by its count and age.
+    """A signal with a table of what a day is worth, by its count and age."""
 
-    Signals fade, so each must be worked out again on every day: three quarters of a microsecond instead of three.
-    """
-
-    __slots__ = ("_days", "label", "signal", "single")
+    __slots__ = ("_days", "_lasting", "_limit", "_shares", "label", "signal")
 
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
         self.label = (BEHAVIOUR, signal.id)
+        self._limit = signal.max_points
+        self._shares, self._lasting = _fading(signal.weights)
         #: by count: points of a day by its age
         self._days: dict[int, list[float]] = {}
-        self.single: dict[int, list[int]] = {}
-        """By count: whole points by age, where that day is the only one."""
 
-    def at(self, counts: Counts, today: int) -> int:
-        """Whole points as of UTC day `today`."""
-        tables, total = self._days, 0.0
+    def worth(self, counts: Counts, today: int, known: Worth | None = None) -> Worth:
+        """The points as of UTC day `today`, and how long they stay.
+
+        `known`: what was worked out before, of these counts or others. All days fade by the same share, so the sum of
+        another day follows from it, whatever the number of days; and so does the day on which the points change.
+        """
+        if known is not None and known[0] is counts and known[4] and self._shares and known[2] <= today < known[5]:
+            leaves = known[5]
+            total = known[4] * self._shares[today - known[2]]
+        else:
+            total, leaves = self._sum(counts, today)
+        size = total if total >= 0 else -total
+        limit = self._limit
+        if limit is not None and size > limit:
+            whole = limit
+        else:
+            whole = int(size + 0.5)
+            # The sum is off by less than 1e-7 (at most 730 terms of one sign, below 1e6): it only matters next to .5.
+            if size > _LARGE or not _SURE < size + 0.5 - whole < 1 - _SURE:
+                return counts, signal_points(self.signal, counts, today), today, today + 1, total, leaves
+        until = today + 1
+        if self._lasting:
+            until = leaves if not whole else today + int(self._lasting * log(size / (whole - 0.5 + _SURE))) + 1
+            if until > leaves:
+                until = leaves
+        return counts, whole if total >= 0 else -whole, today, until, total, leaves
+
+    def _sum(self, counts: Counts, today: int) -> tuple[float, int]:
+        """The sum of all days in the window, and the day on which the oldest of them leaves it."""
         numbers = cast("tuple[int, ...]", counts)
+        tables, total, leaves = self._days, 0.0, _FOREVER
         for place in range(1, len(numbers), 2):
             count = numbers[place + 1]
-            table = tables.get(count)
-            if table is None:
-                self.tabulate(count)
-                table = tables[count]
+            table = tables.get(count) or self._tabulate(count)
             age = today - numbers[place]
             if 0 <= age < len(table):
                 total += table[age]
-        size, limit = abs(total), self.signal.max_points
-        if limit is not None and size > limit:
-            size = limit
-        whole = int(size + 0.5)
-        # A plain sum is off by less than 1e-7 (at most 730 terms of one sign, below 1e6): it only matters next to .5.
-        if size > _LARGE or not _SURE < size + 0.5 - whole < 1 - _SURE:
-            return signal_points(self.signal, counts, today)
-        return whole if total >= 0 else -whole
+                if leaves == _FOREVER:
+                    leaves = numbers[place] + len(table)
+        if numbers[-2] > today:  # as of a day before the latest: more will come in
+            leaves = today + 1
+        return total, leaves
 
-    def tabulate(self, count: int) -> list[int]:
-        """Fill the tables for a count, and give that of `single`."""
+    def _tabulate(self, count: int) -> list[float]:
         signal = self.signal
         value = min(count, signal.daily_cap) * signal.points
-        self._days[count] = [value * weight for weight in signal.weights]
-        single = self.single[count] = [_whole(signal, points) for points in self._days[count]]
-        return single
+        table = self._days[count] = [value * weight for weight in signal.weights]
+        return table
+
+
+def _fading(weights: Sequence[float]) -> tuple[Sequence[float], float]:
+    """What is left after so many days, where all days fade by the same share, and the days in which it falls to 1/e."""
+    share = weights[1] if len(weights) > 1 else 1.0
+    law = [share**age for age in range(len(weights))]
+    if not 0 < share <= 1 or not all(map(partial(isclose, rel_tol=1e-12), weights, law)):
+        return (), 0.0
+    return law, _LONG if share == 1 else min(_LONG, -1 / log(share))
 
 
 def signal_points(signal: Signal, counts: Counts, today: int, after_day: int | None = None) -> int:

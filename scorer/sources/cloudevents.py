@@ -6,58 +6,32 @@ value is `data`. Pure: the moment that counts as now is passed in.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 from pydantic import ValidationError
 
-from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX, LeadActivity, validate_data
-from scorer.domain.instant import DAY, from_datetime, to_text
-from scorer.sources.fast_payload import CHECKS
+from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
+from scorer.domain.instant import from_datetime, to_text
+from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.rejected import Rejected, show
 from scorer.sources.rejected import kind as kind_of
-from scorer.sources.strict_json import MAX_DEPTH, decode_object
+from scorer.sources.strict_json import decode_object
+from scorer.sources.usual_event import usual
 
 __all__ = ["MAX_AHEAD", "MAX_BYTES", "Header", "Rejected", "parse_line", "parse_record"]
 
 Header = tuple[str, bytes | None]
 
 MAX_BYTES: Final = 1 << 20
-MAX_AHEAD: Final = DAY
-"""An event may be this far ahead of now, in microseconds: clocks differ, but no lead acts next year."""
 
-_LENGTHS: Final[Mapping[str, int]] = {"id": 256, "source": 1024, "type": 128, "subject": 256}
 _PREFIX: Final = "ce_"
 _STRUCTURED: Final = "application/cloudevents+json"
-_TYPE: Final = re.compile(TYPE_PATTERN)
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
-_Aware = Annotated[datetime, msgspec.Meta(tz=True)]
 _USUAL_HEADERS: Final[Sequence[Sequence[Header]]] = (
-    [("content-type", _STRUCTURED.encode())],
     (("content-type", _STRUCTURED.encode()),),
+    [("content-type", _STRUCTURED.encode())],
 )
-_EARLIEST: Final = from_datetime(datetime.fromisoformat("0001-01-01T00:00:00Z"))
-
-
-class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
-    """The event as nearly all emitters send it. `data` is decoded as any JSON is; it is checked by its type later."""
-
-    specversion: Literal["1.0"]
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=_LENGTHS["id"])]
-    source: Annotated[str, msgspec.Meta(min_length=1, max_length=_LENGTHS["source"])]
-    type: Annotated[str, msgspec.Meta(max_length=_LENGTHS["type"])]
-    time: _Aware
-    subject: Annotated[str, msgspec.Meta(min_length=1, max_length=_LENGTHS["subject"])]
-    data: dict[str, Any] | None = None
-    datacontenttype: Literal["application/json"] | None = None
-    dataschema: object = None
-    partitionkey: object = None
-    traceparent: object = None
-    tracestate: object = None
-
-
-_decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 
 
 def parse_record(
@@ -65,7 +39,7 @@ def parse_record(
 ) -> LeadActivity:
     """The activity of a Kafka record. `now` in microseconds since the epoch. Raises `Rejected`."""
     if headers in _USUAL_HEADERS and value:
-        activity = _structured(value, now, max_bytes)
+        activity = usual(value, now, max_bytes) or _any_structured(value, now, max_bytes)
     else:
         activity = _by_mode(value, headers, now, max_bytes)
     if key is None:
@@ -103,32 +77,7 @@ def parse_line(line: bytes, now: int, *, max_bytes: int = MAX_BYTES) -> LeadActi
 
 
 def _structured(value: bytes, now: int, max_bytes: int) -> LeadActivity:
-    return _usual(value, now, max_bytes) or _any_structured(value, now, max_bytes)
-
-
-def _usual(value: bytes, now: int, max_bytes: int) -> LeadActivity | None:
-    """The activity of an event without anything unusual, in a quarter of the time; None: look closely."""
-    # Counting brackets: see `decode_object`.
-    if len(value) > max_bytes or value.count(b"{") + value.count(b"[") > MAX_DEPTH:
-        return None
-    try:
-        event = _decode_envelope(value)
-        kind, data = event.type, event.data
-        check = CHECKS.get(kind)
-        if check is not None:
-            data = check({} if data is None else data)
-        elif data is None:
-            data = {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    identity, source, subject = event.id, event.source, event.subject
-    if check is None and _TYPE.fullmatch(kind) is None:
-        return None
-    time = from_datetime(event.time)
-    printable = f"{identity}{source}{subject}".isprintable()
-    if not printable or not _EARLIEST <= time <= now + MAX_AHEAD or (kind == "lead.merged" and data["into"] == subject):
-        return None
-    return LeadActivity(identity, source, kind, time, subject, data)
+    return usual(value, now, max_bytes) or _any_structured(value, now, max_bytes)
 
 
 def _any_structured(value: bytes, now: int, max_bytes: int) -> LeadActivity:
@@ -157,7 +106,7 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
     identity = _attribute(attributes, "id", prefix)
     source = _attribute(attributes, "source", prefix)
     kind = _attribute(attributes, "type", prefix)
-    if kind not in PAYLOADS and _TYPE.fullmatch(kind) is None:
+    if kind not in PAYLOADS and not is_type(kind):
         if not kind.startswith(TYPE_PREFIX):
             raise Rejected("unknown_type", f"{prefix}type is {show(kind)}; expected lead.<name>")
         raise Rejected(
@@ -183,10 +132,10 @@ def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:
         raise Rejected("invalid_attribute", f"{prefix}{name} is {kind_of(text)}; expected a non-empty string")
     if not text:
         raise Rejected("invalid_attribute", f"{prefix}{name} is empty; expected a non-empty string")
-    if len(text) > _LENGTHS[name]:
+    if len(text) > LENGTHS[name]:
         raise Rejected(
             "invalid_attribute",
-            f"{prefix}{name} has {len(text)} characters; expected at most {_LENGTHS[name]}",
+            f"{prefix}{name} has {len(text)} characters; expected at most {LENGTHS[name]}",
         )
     # CloudEvents forbids them, and a line feed would let two different (source, id) look the same.
     if not (text.isascii() and text.isprintable()) and _CONTROL.search(text) is not None:
@@ -200,7 +149,7 @@ def _time(text: object, prefix: str, now: int) -> int:
     try:
         if not isinstance(text, str):
             raise ValueError
-        instant = from_datetime(msgspec.convert(text, _Aware))
+        instant = from_datetime(msgspec.convert(text, Aware))
     except ValueError:  # includes msgspec.ValidationError
         raise Rejected(
             "invalid_time",
@@ -211,7 +160,7 @@ def _time(text: object, prefix: str, now: int) -> int:
             "time_in_future",
             f"{prefix}time is {show(text)}, more than 24 hours ahead of {to_text(now)} by the clock here",
         )
-    if instant < _EARLIEST:
+    if instant < EARLIEST:
         raise Rejected("invalid_time", f"{prefix}time is {show(text)}; expected no time before the year 1, in UTC")
     return instant
 

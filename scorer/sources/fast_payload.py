@@ -5,65 +5,46 @@ msgspec accepts pydantic accepts, with the same values (a property test holds it
 which may still accept it, or says in words what is wrong.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NotRequired, TypedDict, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 import msgspec
 from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
-from scorer.domain.activity import PAYLOADS, PageViewed, path_of
-
-Check = Callable[[dict[str, Any]], dict[str, Any]]
-"""The payload with only the keys that its type names; raises `msgspec.ValidationError` where it is not sure."""
+from scorer.domain.activity import PAYLOADS
 
 _INT64_MAX = 2**63 - 1
 
 
-def _checker(model: type[BaseModel]) -> Check:
-    kind: Any = _typed_dict(model)
-    convert = msgspec.convert
-    if model is PageViewed:
-
-        def page_viewed(data: dict[str, Any]) -> dict[str, Any]:
-            found: dict[str, Any] = convert(data, kind)
-            if found.get("path") is None:
-                found["path"] = path_of(found["url"])
-            return found
-
-        return page_viewed
-    return lambda data: convert(data, kind)
+def _struct(model: type[BaseModel], *, closed: bool) -> type[msgspec.Struct]:
+    """The payload with only the keys that its type names; `msgspec.to_builtins` leaves out those that were not sent.
+    Closed: another key is refused. Open: it is dropped."""
+    fields: list[Any] = []
+    for name, field in model.model_fields.items():
+        kind = _of_type(field.annotation, tuple(field.metadata), closed=closed)
+        fields.append((name, kind) if field.is_required() else (name, kind | msgspec.UnsetType, msgspec.UNSET))
+    return msgspec.defstruct(model.__name__, fields, forbid_unknown_fields=closed, gc=False, kw_only=True)
 
 
-def _typed_dict(model: type[BaseModel]) -> Any:
-    keys = {
-        name: _of_field(field) if field.is_required() else NotRequired[_of_field(field)]
-        for name, field in model.model_fields.items()
-    }
-    return TypedDict(model.__name__, keys)  # type: ignore[operator]
-
-
-def _of_field(field: FieldInfo) -> Any:
-    return _of_type(field.annotation, tuple(field.metadata))
-
-
-def _of_type(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:
+def _of_type(annotation: Any, metadata: tuple[Any, ...] = (), *, closed: bool) -> Any:
     """The msgspec type that accepts what pydantic accepts in strict mode. Raises `TypeError` for what it does not
     know: a new kind of field has to be thought about here."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _of_type(arguments[0], (*arguments[1:], *metadata))
+        return _of_type(arguments[0], (*arguments[1:], *metadata), closed=closed)
     if origin in (Union, UnionType):
-        return Union[tuple(_of_type(each, metadata if each is not NoneType else ()) for each in arguments)]  # noqa: UP007
+        kinds = [_of_type(each, metadata if each is not NoneType else (), closed=closed) for each in arguments]
+        return Union[tuple(kinds)]  # noqa: UP007
     kind = annotation
     if origin is list:
-        kind = list[_of_type(arguments[0])]  # type: ignore[misc]
+        kind = list[_of_type(arguments[0], closed=closed)]  # type: ignore[misc]
     elif origin is dict:
-        kind = dict[_of_type(arguments[0]), _of_type(arguments[1])]  # type: ignore[misc]
+        kind = dict[_of_type(arguments[0], closed=closed), _of_type(arguments[1], closed=closed)]  # type: ignore[misc]
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        kind = _typed_dict(annotation)
+        kind = _struct(annotation, closed=closed)
     elif origin is not Literal and annotation not in (str, int, float, bool, NoneType):
         raise TypeError(f"no msgspec type is known for {annotation}")
     limits = _limits(metadata)
@@ -96,4 +77,7 @@ def _limits(metadata: tuple[Any, ...]) -> dict[str, Any]:
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
-CHECKS: Mapping[str, Check] = {kind: _checker(model) for kind, model in PAYLOADS.items()}
+CLOSED: Mapping[str, type[msgspec.Struct]] = {kind: _struct(model, closed=True) for kind, model in PAYLOADS.items()}
+"""By type of activity: data that holds no more keys than the type names."""
+OPEN: Mapping[str, type[msgspec.Struct]] = {kind: _struct(model, closed=False) for kind, model in PAYLOADS.items()}
+"""By type of activity: other keys are dropped."""

@@ -1,15 +1,18 @@
 """What the fast way accepts the explaining way accepts, with the same values; what that rejects it never accepts."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scorer.domain.activity import PAYLOADS, LeadActivity
 from scorer.domain.instant import DAY
-from scorer.sources import cloudevents
+from scorer.sources import cloudevents, usual_event
 from scorer.sources.cloudevents import MAX_BYTES, Rejected
 
 NOW = 20_500 * DAY
@@ -212,17 +215,31 @@ def test_both_ways_agree_on_whatever_comes(value: bytes) -> None:
 
 
 def agree(value: bytes) -> bool:
-    """Whether the fast way accepted."""
-    usual = cloudevents._usual(value, NOW, MAX_BYTES)
+    """Whether the fast way accepted. Its second half, for types of your own and for unknown keys, is tried on
+    everything."""
     explained: LeadActivity | Rejected
     try:
         explained = cloudevents._any_structured(value, NOW, MAX_BYTES)
     except Rejected as rejected:
         explained = rejected
-    if usual is not None:
-        assert isinstance(explained, LeadActivity), (str(explained), value)
-        assert _exact(usual) == _exact(explained)
+    usual = usual_event.usual(value, NOW, MAX_BYTES)
+    with _without_known_types():
+        of_any_type = usual_event.usual(value, NOW, MAX_BYTES)
+    for found in (usual, of_any_type):
+        if found is not None:
+            assert isinstance(explained, LeadActivity), (str(explained), value)
+            assert _exact(found) == _exact(explained)
     return usual is not None
+
+
+@contextmanager
+def _without_known_types() -> Iterator[None]:
+    def refuse(value: bytes) -> object:
+        raise msgspec.DecodeError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(usual_event, "_decode_known", refuse)
+        yield
 
 
 def _exact(activity: LeadActivity) -> str:
@@ -231,7 +248,63 @@ def _exact(activity: LeadActivity) -> str:
     return repr((activity.id, activity.source, activity.type, activity.time, activity.lead_id, data))
 
 
+@pytest.mark.parametrize("kind", [*PAYLOADS, "lead.my_type"])
+def test_both_ways_agree_on_data_that_says_nothing(kind: str) -> None:
+    event = json.loads(_event(kind, {}))
+    without = {name: value for name, value in event.items() if name != "data"}
+    accepted = [agree(json.dumps(each).encode()) for each in (event, event | {"data": None}, without)]
+    assert accepted == [kind not in MINIMAL] * 3
+
+
+_UNREADABLE = [
+    *(b"1e999", b"-1e999", b"1" * 5000, b"NaN", b"Infinity", b"01", b"1.", b"tru", b"nul", b"'a'", b"/**/1", b"{,}"),
+    *(b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\x41"', b'"\xff"', b'"\xed\xa0\x80"', b'"\n"', b'"\x00"', b'"a'),
+    *(b"[" * 64 + b"]" * 64, b'{"a":' * 64 + b"1" + b"}" * 64, b"[" * 5000 + b"]" * 5000, b"[" * 5000),
+    *(b'{"a":1e999}', b'["\xff"]', b'{"\xff":1}', b'{"a":{"b":["\\ud800"]}}', b'{"a":1e999,"a":1}', b"[1,]"),
+]
+_READABLE = [b"1", b'"a"', b"null", b"[]", b'{"a":{"b":[1]}}', b'"\\ud83d\\ude00"', b"1" * 400, b"[" * 9 + b"]" * 9]
+_PLACES = [
+    *(b'{"data":{"url":"/","extra":%s},', b'{"data":{"extra":%s,"url":"/"},', b'{"data":{"url":%s,"url":"/"},'),
+    *(b'{"data":{"url":"/","seconds":%s},', b'{"data":{"url":"/","seconds":%s,"seconds":1},'),
+    *(b'{"data":%s,"data":{"url":"/"},', b'{"data":{"url":"/"},"data":%s,'),
+    *(b'{"data":{"url":"/","extra":{"a":[%s]}},', b'{"data":{"url":"/","extra":[{"a":%s}]},'),
+    *(b'{"data":{"url":"/"},"traceparent":%s,', b'{"data":{"url":"/"},"dataschema":%s,"dataschema":"a",'),
+    *(b'{"data":{"url":"/"},"extra":%s,', b'{"data":{"url":"/"},"id":%s,', b'{"type":%s,"data":{"url":"/"},'),
+    *(b'{"type":"lead.my_type","data":%s,"data":{"url":"/"},', b'{"data":{"url":"/"},"type":%s,'),
+]
+
+
+@pytest.mark.parametrize("place", _PLACES)
+def test_what_no_json_reader_may_take_is_refused_wherever_it_stands(place: bytes) -> None:
+    rest = _event("lead.page_viewed", {})
+    rest = rest[1 : rest.index(b', "data"')] + b"}"
+    for kind in (b"lead.page_viewed", b"lead.my_type"):
+        for literal in _UNREADABLE:
+            value = place.replace(b"%s", literal) + rest.replace(b"lead.page_viewed", kind)
+            assert not agree(value), value
+        for literal in _READABLE:
+            agree(place.replace(b"%s", literal) + rest.replace(b"lead.page_viewed", kind))
+
+
+@pytest.mark.parametrize("name", ["id", "source", "subject"])
+def test_no_control_character_is_taken_however_it_is_written(name: str) -> None:
+    for character in [*range(0x20), *range(0x7F, 0xA0)]:
+        for ascii_only in (True, False):
+            event = json.loads(_event("lead.page_viewed", {"url": "/"})) | {name: f"a{chr(character)}"}
+            assert not agree(json.dumps(event, ensure_ascii=ascii_only).encode()), event
+
+
 def test_the_fast_way_serves_every_built_in_type() -> None:
     for kind in [*PAYLOADS, "lead.my_type"]:
         attributes: dict[str, object] = {"traceparent": "00-1", "datacontenttype": "application/json"}
         assert agree(_event(kind, MINIMAL.get(kind, {}) | {"unknown": 1}, attributes)), kind
+        assert agree(_event(kind, MINIMAL.get(kind, {}) | {"unknown": {"a": [{"b": ["c"]}]}}, attributes)), kind
+
+
+def test_the_fastest_way_serves_every_built_in_type_whose_keys_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: dict[str, object] = {"traceparent": "00-1", "id": "größe / \u00e9", "source": "C:\\a"}
+    values = [_event(kind, MINIMAL.get(kind, {}), texts) for kind in PAYLOADS]
+    values += [value.replace(b"/", b"\\/") for value in values]
+    assert all(map(agree, values))
+    monkeypatch.setattr(usual_event, "_of_any_type", lambda value: None)
+    assert all(usual_event.usual(value, NOW, MAX_BYTES) for value in values)

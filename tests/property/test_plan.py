@@ -17,7 +17,7 @@ from scorer.domain.lead import Counts, Hit, Lead, days_between
 from scorer.explanation import contributions
 from scorer.rules.condition import predicate
 from scorer.rules.ruleset import Ruleset, Signal
-from scorer.rules.signal_points import SignalPoints, signal_points
+from scorer.rules.signal_points import SignalPoints, Worth, signal_points
 from scorer.scoring import Scored
 from scorer.stream.codec import decode_lead, encode_lead
 from tests.factory import MONDAY, SMALL_RULES, activity, ruleset
@@ -196,20 +196,22 @@ def test_a_decision_read_back_by_its_contract_is_the_same(story: Sequence[LeadAc
     st.integers(1, 730),
     st.dictionaries(st.integers(0, 800), st.integers(1, 100), min_size=1, max_size=30),
 )
-def test_tabulated_points_are_those_of_the_formula(
+def test_tabulated_points_are_those_of_the_formula_for_as_long_as_they_say(
     points: int, cap: int, limit: int | None, half_life: int | None, window: int, days: dict[int, int]
 ) -> None:
     weights = tuple(1.0 if half_life is None else 0.5 ** (age / half_life) for age in range(window))
     signal = Signal("s", "lead.page_viewed", None, points, cap, limit, weights, "S")
     counts: Counts = (b"", *(number for day in sorted(days.items()) for number in day))
     table = SignalPoints(signal)
-    for today in (800, 790, 814, 1):
-        expected = signal_points(signal, counts, today)
-        if len(counts) == 3:
-            age = today - next(iter(days))
-            single = table.tabulate(next(iter(days.values())))
-            assert (single[age] if 0 <= age < window else 0) == expected
-        assert table.at(counts, today) == expected
+    known: Worth | None = None
+    for today in (700, 800, 790, 792, 793, 814, 900, 1_400, 1):
+        known = table.worth(counts, today, known)
+        same, whole, since, until, _, _ = known
+        assert same is counts
+        assert whole == signal_points(signal, counts, today)
+        assert since <= today < until
+        for day in {*range(today, min(until, today + 40)), *range(max(today, until - 3), min(until, 2_000))}:
+            assert signal_points(signal, counts, day) == whole
 
 
 @settings(max_examples=500, deadline=None)
@@ -239,7 +241,7 @@ def test_a_sum_next_to_a_half_is_rounded_as_the_formula_says() -> None:
     # 50 x 0.05 is 2.5, added one by one it is 2.499999999999999.
     signal = Signal("s", "lead.page_viewed", None, 1, 1, None, (0.05,) * 60, "S")
     counts: Counts = (b"", *(number for day in range(50) for number in (day, 1)))
-    assert signal_points(signal, counts, 50) == SignalPoints(signal).at(counts, 50) == 3
+    assert signal_points(signal, counts, 50) == SignalPoints(signal).worth(counts, 50)[1] == 3
 
 
 def test_facts_put_in_from_outside_are_judged_as_they_are() -> None:

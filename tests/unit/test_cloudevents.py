@@ -56,6 +56,25 @@ def test_structured_binary_and_line_say_the_same() -> None:
     assert parse_line(value + b"\n", NOW) == activity
 
 
+def test_headers_may_come_in_any_container() -> None:
+    value = json.dumps(EVENT).encode()
+    usual: Header = ("content-type", b"application/cloudevents+json")
+    expected = parse_line(value, NOW)
+    for headers in ([usual], (usual,), iter([usual]), (), [], (("x", None), usual)):
+        assert parse_record(value, b"L-1", headers, NOW) == expected
+
+
+def test_the_limit_of_size_holds_for_a_good_event_too() -> None:
+    value = json.dumps(EVENT).encode()
+    headers: list[Header] = [("content-type", b"application/cloudevents+json")]
+    parse_record(value, b"L-1", headers, NOW, max_bytes=len(value))
+    parse_line(value, NOW, max_bytes=len(value))
+    with pytest.raises(Rejected, match="too_large"):
+        parse_record(value, b"L-1", headers, NOW, max_bytes=len(value) - 1)
+    with pytest.raises(Rejected, match="too_large"):
+        parse_line(value, NOW, max_bytes=len(value) - 1)
+
+
 def test_missing_data_is_an_empty_object() -> None:
     event = {**without("data"), "type": "lead.demo_requested"}
     assert parse_line(json.dumps(event).encode(), NOW).data == {}
