@@ -1,30 +1,49 @@
 """The routing decision: what a CRM acts on and a person can understand.
 
 The classes are the contract; `schemas/decision.json` is generated from them. The points of the contributions add up to
-the total score, always. Plain dataclasses, because one decision holds dozens of parts: made and written, they take a
-quarter of the time of models that validate what our own code has just computed. Whoever reads foreign bytes validates
+the total score, always. Structs of msgspec, because one decision holds dozens of parts: made and written, they take a
+fraction of the time of models that validate what our own code has just computed. Whoever reads foreign bytes validates
 with `read_decision`.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final, Literal
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import make_dataclass
+from typing import Annotated, Any, Final, Literal, get_type_hints, overload
 
 import msgspec
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, core_schema
 
 from scorer.domain.score import Rating, Route
 
 EvidenceValue = bool | int | float | str | list[str]
 
-_STRICT: Final = ConfigDict(extra="forbid")
-_encode: Final = msgspec.json.Encoder().encode
+
+class Contract(msgspec.Struct, gc=False):
+    """A struct that pydantic can describe, validate and write. It knows none, so it is shown a dataclass of the same
+    name and fields, which takes nothing else."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema for pydantic."""
+        names = cls.__struct_fields__
+        hints = get_type_hints(cls, include_extras=True)
+        more = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__pydantic_config__": ConfigDict(extra="forbid")}
+        twin = make_dataclass(cls.__name__, [(name, hints[name]) for name in names], namespace=more)
+
+        def read(value: Any, as_twin: core_schema.ValidatorFunctionWrapHandler) -> Contract:
+            if isinstance(value, cls):
+                return value
+            found = as_twin(value)
+            return cls(*[getattr(found, name) for name in names])
+
+        write = core_schema.plain_serializer_function_ser_schema(msgspec.to_builtins)
+        return core_schema.no_info_wrap_validator_function(read, handler(twin), serialization=write)
 
 
-@dataclass(slots=True)
-class Contribution:
+class Contribution(Contract):
     """Points that one rule gave, and why."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     criterion: Annotated[str, Field(description="Criterion of the rule; `behaviour` for signals.")]
     rule: Annotated[str, Field(description="Id of the rule or signal; `cap` where a criterion's limit was applied.")]
@@ -35,67 +54,98 @@ class Contribution:
     ]
 
 
-@dataclass(slots=True)
-class ScoreView:
-    """Points: `total` = `fit` + `engagement`."""
+class Explained(Sequence[Contribution]):
+    """Contributions that are made when somebody looks at them, and written without. Equal to the list of them.
 
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+    Most decisions are only ever published.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def make(self) -> list[Contribution]:
+        """The contributions; the same list each time."""
+
+    @abstractmethod
+    def to_json(self) -> bytes:
+        """The contributions as a JSON array, the same bytes as the encoder makes of the list."""
+
+    @overload
+    def __getitem__(self, index: int) -> Contribution: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Contribution]: ...
+    def __getitem__(self, index: int | slice) -> Contribution | list[Contribution]:
+        return self.make()[index]
+
+    def __len__(self) -> int:
+        return len(self.make())
+
+    def __iter__(self) -> Iterator[Contribution]:
+        return iter(self.make())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Explained):
+            return self.make() == other.make()
+        return self.make() == other if isinstance(other, list) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self.make())
+
+
+def _written(value: object) -> msgspec.Raw:
+    if isinstance(value, Explained):
+        return msgspec.Raw(value.to_json())
+    raise TypeError(f"a decision holds no {type(value).__name__}")
+
+
+_encode: Final = msgspec.json.Encoder(enc_hook=_written).encode
+
+
+class ScoreView(Contract):
+    """Points: `total` = `fit` + `engagement`."""
 
     total: Annotated[int, Field(description="All points; the sum of all contributions.")]
     fit: Annotated[int, Field(description="Points of the criteria: who the lead is.")]
     engagement: Annotated[int, Field(description="Points of the signals: what the lead does.")]
 
 
-@dataclass(slots=True)
-class Previous:
+class Previous(Contract):
     """What the decision before this one said."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     rating: Rating
     route: Route
     score: Annotated[int, Field(description="Total score.")]
 
 
-@dataclass(slots=True)
-class RulesetReference:
+class RulesetReference(Contract):
     """The rules that were applied."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     name: str
     revision: Annotated[str, Field(description="SHA-256 over the canonical ruleset, hexadecimal.")]
 
 
-@dataclass(slots=True)
-class Reference:
+class Reference(Contract):
     """The activity that caused the decision."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     source: str
     id: str
     type: str
 
 
-@dataclass(slots=True)
-class Routing:
+class Routing(Contract):
     """The routing rule that decided."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     rule: Annotated[str, Field(description="Id of the routing rule.")]
     reason: Annotated[str, Field(description="Why, in words for a salesperson.")]
 
 
-@dataclass(slots=True)
-class RoutingDecision:
+class RoutingDecision(Contract):
     """How a lead is rated and where it goes.
 
     `decision_id` is made from the lead, the cause and the ruleset's revision: the same input gives the same id.
     """
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     decision_id: Annotated[str, Field(description="32 hexadecimal digits; equal for equal lead, cause and rules.")]
     lead_id: str
@@ -125,7 +175,7 @@ class RoutingDecision:
         dict[str, int], Field(description="Points by criterion; `behaviour` is the sum of the signals.")
     ]
     contributions: Annotated[
-        list[Contribution], Field(description="Every point with its rule; they add up to `score.total`.")
+        Sequence[Contribution], Field(description="Every point with its rule; they add up to `score.total`.")
     ]
     previous: Annotated[Previous | None, Field(description="The last published decision, null for the first.")]
     ruleset: RulesetReference

@@ -11,6 +11,7 @@ HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TWO_DIGITS = tuple(f"{number:02}" for number in range(60))
 
 
 def from_datetime(moment: datetime) -> int:
@@ -30,8 +31,10 @@ def to_datetime(instant: int) -> datetime:
 def to_text(instant: int) -> str:
     """RFC 3339 in UTC with a `Z`; fractions of a second only where there are any."""
     day, rest = divmod(instant, DAY)
-    second, fraction = divmod(rest, SECOND)
-    time = f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+    seconds, fraction = divmod(rest, SECOND)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    time = f"{_TWO_DIGITS[hour]}:{_TWO_DIGITS[minute]}:{_TWO_DIGITS[second]}"
     return f"{day_to_text(day)}T{time}.{fraction:06}Z" if fraction else f"{day_to_text(day)}T{time}Z"
 
 

@@ -12,6 +12,7 @@ from scorer.domain.score import Grades, Ratings, Route
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.condition import Condition, Predicate
 from scorer.rules.engine import RuleEngine
+from scorer.rules.phrases import Phrases
 from scorer.rules.plan import DAYS_SINCE, Plan
 from scorer.rules.signal_points import BEHAVIOUR
 from scorer.rules.table import OrdinalTable
@@ -184,6 +185,11 @@ class Ruleset:
     def plan(self) -> Plan:
         """How the rules are evaluated; made when it is first needed."""
         return Plan(self)
+
+    @cached_property
+    def phrases(self) -> Phrases:
+        """What decisions say of the rules; made when it is first needed."""
+        return Phrases(self)
 
     def hits(self, activity: LeadActivity) -> Sequence[Hit]:
         """The signals for which the activity counts."""

@@ -36,23 +36,24 @@ def decision_message(decision: RoutingDecision, topic: str, source: str, now: in
     """A decision as a CloudEvent in binary mode. `now`, microseconds since the epoch, only goes into a header: the
     value is the same on every replay."""
     key = decision.lead_id.encode()
+    source_header, published_header = _batch_headers(source, now)
     headers: Headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", decision.decision_id.encode()),
-        ("ce_source", source.encode()),
+        source_header,
         ("ce_type", b"lead.routing_decision"),
         ("ce_time", decision.decided_at.encode()),
         ("ce_subject", key),
         ("content-type", b"application/json"),
-        ("published-at", _published_at(now)),
+        published_header,
     ]
     return Message(topic, None, key, decision.to_json(), headers)
 
 
 # The same for all decisions of a batch.
 @lru_cache(1)
-def _published_at(now: int) -> bytes:
-    return to_text(now).encode()
+def _batch_headers(source: str, now: int) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    return ("ce_source", source.encode()), ("published-at", to_text(now).encode())
 
 
 def state_messages(states: Mapping[str, bytes], topic: str, partition: int, offset: int) -> list[Message]:

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
+import msgspec
 import structlog
 
 from scorer.assessment import Assessment, reassess
@@ -52,7 +53,7 @@ def rescored(lead: Lead, ruleset: Ruleset, number: int) -> Assessment | None:
         return found
     text = f"{found.decision.decision_id} {number}"
     identity = blake2b(text.encode(), digest_size=16).hexdigest()
-    return replace(found, decision=replace(found.decision, decision_id=identity))
+    return replace(found, decision=msgspec.structs.replace(found.decision, decision_id=identity))
 
 
 def changes_only(ruleset: Ruleset) -> Ruleset:

@@ -1,0 +1,127 @@
+"""A decision's JSON is put together from parts; it is that of the decision's own attributes, byte for byte."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scorer.assessment import assess, reassess
+from scorer.domain.activity import LeadActivity
+from scorer.domain.decision import RoutingDecision, read_decision
+from scorer.domain.instant import DAY
+from scorer.domain.lead import Lead
+from scorer.rules import phrases
+from scorer.stream.codec import decode_lead, encode_lead
+from tests.factory import SMALL_RULES, activity, ruleset
+
+ALWAYS = SMALL_RULES.replace("publish: {on: change, score_step: 10}", "publish: {on: activity}")
+# Every kind of value as evidence, none and several at a time, words that JSON must escape, points that tie.
+MORE = """
+  evidence:
+    hit_policy: sum
+    max: 11
+    rules:
+      - {id: Named, when: {profile.company: {exists: true}}, points: 5, reason: "“Says” \\\\ \\"x\\" \\u0001é🚀"}
+      - {id: named, when: {profile.company: {matches: "."}}, points: -5}
+      - {id: nobody, when: {profile.company: {exists: false}}, points: 5}
+      - {id: uses, when: {profile.technologies: {contains: kafka}}, points: 3}
+      - {id: rival, when: {profile.is_competitor: {exists: true}}, points: 2}
+      - {id: likely, when: {assessment.probability: {gte: 0}}, points: 2}
+      - {id: small, when: {profile.employees: {lt: 400}, profile.company: {not_in: [x]}}, points: 2}
+      - {id: lately, when: {days_since.trial_started: {lt: 9}}, points: 1}
+      - {id: own, when: {installed_base: {exists: true}}, points: 1}
+  always:
+    hit_policy: sum
+    rules:
+      - {id: anybody, when: {not: {profile.is_customer: true}}, points: 5}
+routing:
+"""
+ALL = ruleset(ALWAYS.replace("daily_cap: 2", "daily_cap: 5").replace("routing:\n", MORE.lstrip("\n")))
+# The same leads under rules that count less of what they did.
+LESS = ruleset(
+    ALWAYS.replace("daily_cap: 2", "daily_cap: 1\n    window: 4d").replace("window: 90d", "window: 2d, daily_cap: 1")
+)
+
+_texts = st.sampled_from(["Aé", "B\u2028<\x1f\x7f🚀", 'C"\\/', "\ufffd"])
+_kinds: st.SearchStrategy[Any] = st.one_of(
+    st.tuples(st.just("page_viewed"), st.fixed_dictionaries({"url": st.sampled_from(["/pricing", "/careers", "/"])})),
+    st.tuples(st.just("trial_started"), st.just({})),
+    st.tuples(
+        st.just("assessment_recorded"),
+        st.fixed_dictionaries({"probability": st.sampled_from([0, 0.0, -0.0, 0.1, 0.3333333333333333, 1])}),
+    ),
+    st.tuples(
+        st.just("profile_updated"),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "company": st.none() | _texts,
+                "employees": st.none() | st.sampled_from([0, 100, 250, 2**53]),
+                "is_competitor": st.booleans(),
+                "technologies": st.lists(st.sampled_from(["kafka", 'sap "4"', "é"]), max_size=2),
+                "custom": st.fixed_dictionaries(
+                    {}, optional={"installed_base": st.sampled_from([0, -1, 1, 1.0, 2.5, 1e300, True])}
+                ),
+            },
+        ),
+    ),
+)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> list[LeadActivity]:
+    days = st.sampled_from([0, 0.1, 0.2, 0.5, 1, 1.5, 3, 4, 5, 9, 10.5])
+    return [
+        activity(*draw(_kinds), day=draw(days), id=f"{number:02}", source=draw(st.sampled_from(["a", 'b"é'])))
+        for number in range(draw(st.integers(1, 14)))
+    ]
+
+
+def plain(decision: RoutingDecision) -> bytes:
+    """The decision as the encoder writes its attributes."""
+    return msgspec.json.encode(msgspec.structs.replace(decision, contributions=list(decision.contributions)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(stories(), st.integers(-12, 12))
+def test_a_decision_is_written_as_its_attributes_say(story: Sequence[LeadActivity], quarters: int) -> None:
+    lead = Lead('lead-"1é')
+    for each in story:
+        found = assess(lead, each, ALL)
+        if found.decision is not None:
+            assert found.decision.to_json() == plain(found.decision)
+            assert read_decision(found.decision.to_json()) == found.decision
+        lead = decode_lead(lead.id, encode_lead(found.lead))
+    for rules in (ALL, LESS):
+        for now in (lead.clock, lead.clock + quarters * DAY // 4):
+            decision = reassess(lead, rules, now, "time").decision
+            assert decision is not None
+            assert decision.to_json() == plain(decision)
+            assert decision.to_json() == decision.to_json()
+
+
+def test_what_is_remembered_of_a_ruleset_is_bounded(monkeypatch: Any) -> None:
+    monkeypatch.setattr(phrases, "_ROOM", 8)
+    rules = ruleset(ALWAYS.replace("routing:\n", MORE.lstrip("\n")))
+    lead = Lead("lead-1")
+    for number in range(100):
+        profile = {"company": f"Company {number}", "employees": number}
+        decision = assess(lead, activity("profile_updated", profile, day=number), rules).decision
+        assert decision is not None
+        assert decision.to_json() == plain(decision)
+        visit = activity("page_viewed", {"url": "/pricing"}, day=number, id=f"{number}")
+        found = assess(lead, visit, rules)
+        assert found.decision is not None
+        assert found.decision.to_json() == plain(found.decision)
+        lead = found.lead
+    known = rules.phrases
+    sizes = [
+        len(known.reasons),
+        len(known.signals),
+        len(known.days),
+        *(len(each.known) for each in known.reasons.values()),
+    ]
+    assert max(sizes) <= 8
+    assert min(len(known.signals), len(known.days)) > 0
