@@ -2,31 +2,37 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import psutil
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.measuring import progress
-from benchmarks.traffic import HEADERS, PARTITIONS, histories, lead_name, partition_of
+from benchmarks.traffic import HEADERS, PARTITIONS, RULES, histories, lead_name, partition_of
 from scorer.demo.broker import EmbeddedBroker, free_port
+from scorer.rules.engine import default_engine
+from scorer.ruleset_files import load_ruleset
 from scorer.stream.codec import encode_lead
+from scorer.stream.marker import Marker, marker_message
 
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / ".cache" / "bench"
 STREAMS_PYTHON = Path(os.environ.get("BENCH_STREAMS_PYTHON", ROOT / ".cache" / "bench-streams" / "bin" / "python"))
 """Quix Streams and Faust ask for other versions of our packages, so they have an environment of their own."""
+IN_STREAMS_PYTHON = ("quix", "quix_same", "faust_app")
 
 INPUT = "lead.activity"
 OUTPUT = "lead.routing"
@@ -34,7 +40,8 @@ DEAD = "lead.activity.dlq"
 STATE = "bench.lead-state"
 GROUP = "bench"
 _QUIET = {"log_level": 0}
-_POLL = 0.1
+_POLL = 0.05
+_FIRST = 400
 _STALLED = 240.0
 _READY = 300.0
 
@@ -91,20 +98,24 @@ def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]]) -> int:
 
 
 @cache
-def sample_states() -> list[bytes]:
-    """States of leads with a history each."""
-    return [encode_lead(lead) for lead in histories()]
+def sample_states() -> tuple[str, list[bytes]]:
+    """The revision of the rules, and states of leads with a history each that were judged by them."""
+    ruleset = load_ruleset(RULES, default_engine())
+    return ruleset.revision, [encode_lead(lead) for lead in histories(ruleset=ruleset)]
 
 
 def fill_states(bootstrap: str, leads: int) -> None:
-    """Write a state with a history for each lead."""
-    states = sample_states()
+    """Write what a service that has run for long leaves behind: a state with a history for each lead, and that all
+    of them were judged by the rules in force, for otherwise all would be judged anew while we measure."""
+    revision, states = sample_states()
     names = map(lead_name, range(leads))
     # Without the header that names an input offset: these states come from before the topic.
     _fill(bootstrap, ((STATE, partition_of(n), n, s, []) for n, s in zip(names, cycle(states), strict=False)))
+    judged = [marker_message(Marker(revision, 1, None), STATE, number) for number in range(PARTITIONS)]
+    _fill(bootstrap, ((STATE, number, each.key, each.value, []) for number, each in enumerate(judged)))
 
 
-def _fill(bootstrap: str, records: Iterable[tuple[str, int, str, bytes, Any]]) -> int:
+def _fill(bootstrap: str, records: Iterable[tuple[str, int, str | bytes | None, bytes | None, Any]]) -> int:
     producer = Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 20, "batch.size": 500_000, "acks": "all", **_QUIET}
     )
@@ -149,6 +160,14 @@ class Worker:
         """Resident bytes now."""
         return int(self._seen.memory_info().rss)
 
+    def pause(self) -> None:
+        """Let it stand still until `resume`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
     def check(self) -> None:
         """Raise `WorkerError` where it has ended."""
         if self._process.poll() is not None:
@@ -164,6 +183,7 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
+            self.resume()
             self._process.terminate()
             try:
                 self._process.wait(15)
@@ -188,37 +208,48 @@ def ours(bootstrap: str, cores: set[int], **settings: str) -> Worker:
 
 
 def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
-    """One of `benchmarks/peers`."""
-    python = str(STREAMS_PYTHON) if name in ("quix", "faust_app") else sys.executable
+    """One of `benchmarks/peers`. `folder` is for its state; what it needs from here is put there too."""
+    python = str(STREAMS_PYTHON) if name in IN_STREAMS_PYTHON else sys.executable
+    if name == "quix_same":
+        (folder / "states.msgpack").write_bytes(msgspec.msgpack.encode(sample_states()[1]))
     script = str(ROOT / "benchmarks" / "peers" / f"{name}.py")
-    return Worker([python, script, bootstrap, str(folder)], {}, cores)
+    return Worker([python, script, bootstrap, str(folder)], {"PYTHONPATH": str(ROOT)}, cores)
 
 
-def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int, *, restored: bool = False) -> Run:
-    """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerError`.
-
-    The input is there before the worker starts; with `restored`, ours has all states in memory before there is input,
-    for otherwise one partition is restored while another is at work, and that would be counted.
-    """
+def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
+    """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerError`."""
     worker_core, broker_core = cores()
     with broker(broker_core) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
-        if name == "ours":
-            fill_states(running.bootstrap, leads)
-        total = 0 if restored else fill_input(running.bootstrap, events)
         made, port = {worker_core}, free_port()
         if name == "ours":
+            fill_states(running.bootstrap, leads)
             # With a million leads in it the local broker is deaf for seconds while it writes its file.
             worker = ours(running.bootstrap, made, session_timeout_ms="60000", http_port=str(port))
         else:
             worker = peer(name, running.bootstrap, made, Path(folder))
         with worker:
-            if restored:
+            if name == "ours":
                 wait_until_shared([port], [worker])
-                total = fill_input(running.bootstrap, events)
-            run = watch(running.bootstrap, [worker], running.pid, total)
-        if dead := committed_outputs(running.bootstrap, DEAD):
-            raise WorkerError(f"{dead} of the activities were taken for broken")
-        return run
+            return measure(running, [worker], events)
+
+
+def measure(running: EmbeddedBroker, workers: Sequence[Worker], events: Sequence[tuple[str, bytes]]) -> Run:
+    """From the first commit of these activities to the last, of workers that are started. Raises `WorkerError`.
+
+    All are at work already, for they have committed a few activities before. While the others are written they stand
+    still, and then find everything there: what they do is not mixed with what writing the input costs the broker.
+    """
+    first = fill_input(running.bootstrap, events[:_FIRST])
+    wait_until_committed(running.bootstrap, workers, first)
+    for worker in workers:
+        worker.pause()
+    total = first + fill_input(running.bootstrap, events[_FIRST:])
+    for worker in workers:
+        worker.resume()
+    run = watch(running.bootstrap, workers, running.pid, first, total)
+    if dead := committed_outputs(running.bootstrap, DEAD):
+        raise WorkerError(f"{dead} of the activities were taken for broken")
+    return run
 
 
 def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker]) -> None:
@@ -246,42 +277,66 @@ def partitions(port: int) -> int:
     return 0
 
 
-def watch(bootstrap: str, workers: Sequence[Worker], broker_pid: int, total: int) -> Run:
-    """Wait until everything is committed; count from the first commit to the last. Raises `WorkerError`."""
+@contextlib.contextmanager
+def commits(bootstrap: str) -> Iterator[Callable[[], int]]:
+    """What tells how many activities are committed, over all partitions; 0 where the broker does not answer."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, "enable.auto.commit": False, **_QUIET})
     partitions = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
-    broker = psutil.Process(broker_pid)
-    first: tuple[int, float, float, float] | None = None
-    done, moved = 0, time.monotonic()
+
+    def committed() -> int:
+        try:
+            return sum(max(0, each.offset) for each in consumer.committed(partitions, timeout=10))
+        except KafkaException:
+            return 0
+
     try:
-        while True:
-            try:
-                found = consumer.committed(partitions, timeout=10)
-            except KafkaException:
-                found = []
-            now = time.monotonic()
-            committed = sum(max(0, each.offset) for each in found)
+        yield committed
+    finally:
+        consumer.close()
+
+
+def wait_until_committed(bootstrap: str, workers: Sequence[Worker], count: int, seconds: float = _STALLED) -> None:
+    """Wait until so many activities are committed. Raises `WorkerError` where it takes longer or a worker ends."""
+    deadline = time.monotonic() + seconds
+    with commits(bootstrap) as committed:
+        while (found := committed()) < count:
             for worker in workers:
                 worker.check()
-            if committed > done:
-                done, moved = committed, now
+            if time.monotonic() > deadline:
+                words = workers[0].last_words()
+                raise WorkerError(f"{found} of {count} committed {seconds:.0f} s after the last was written: {words}")
+            time.sleep(_POLL)
+
+
+def watch(bootstrap: str, workers: Sequence[Worker], broker_pid: int, before: int, total: int) -> Run:
+    """Wait until everything is committed; count from the first commit after the `before` activities that are committed
+    already to the last. Raises `WorkerError`."""
+    broker = psutil.Process(broker_pid)
+    first: tuple[int, float, float, float] | None = None
+    done, moved = before, time.monotonic()
+    with commits(bootstrap) as committed:
+        while True:
+            count = committed()
+            now = time.monotonic()
+            for worker in workers:
+                worker.check()
+            if count > done:
+                done, moved = count, now
                 times = broker.cpu_times()
                 cpu = sum(worker.cpu() for worker in workers)
                 broker_cpu = float(times.user + times.system)
                 if first is None:
-                    first = (committed, now, cpu, broker_cpu)
-                elif committed >= total:
-                    count, began, cpu_before, broker_before = first
+                    first = (count, now, cpu, broker_cpu)
+                elif count >= total:
+                    started, began, cpu_before, broker_before = first
                     rss = sum(worker.rss() for worker in workers)
-                    return Run(committed - count, now - began, cpu - cpu_before, broker_cpu - broker_before, rss)
+                    return Run(count - started, now - began, cpu - cpu_before, broker_cpu - broker_before, rss)
             if first is not None and first[0] >= total:
                 raise WorkerError("everything was committed at once; too few activities to measure")
             if now - moved > _STALLED:
                 words = workers[0].last_words()
-                raise WorkerError(f"{committed} of {total} committed, nothing new for {_STALLED:.0f} s: {words}")
+                raise WorkerError(f"{count} of {total} committed, nothing new for {_STALLED:.0f} s: {words}")
             time.sleep(_POLL)
-    finally:
-        consumer.close()
 
 
 def committed_outputs(bootstrap: str, topic: str = OUTPUT) -> int:

@@ -1,6 +1,6 @@
 """More workers on the same topic: what two and four bring, as far as the cores at hand show it.
 
-The workers get their partitions first, then the activities are written at once. Two cores hold the workers, the broker
+The workers get their partitions first, then they find all activities at once. Two cores hold the workers, the broker
 and this process, so wall time says little; CPU an activity says what dividing the work costs.
 
     .venv/bin/python -m benchmarks.scale --activities 20000 --rounds 3
@@ -12,7 +12,8 @@ import os
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.kafka import Run, WorkerError, broker, fill_input, fill_states, ours, wait_until_shared, watch
+from benchmarks import kafka
+from benchmarks.kafka import Run, WorkerError, broker, fill_states, ours, wait_until_shared
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import Figure, Result, Target
 from benchmarks.traffic import traffic
@@ -32,7 +33,7 @@ def measure(count: int, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
             for port in ports
         ]
         wait_until_shared(ports, workers)
-        return watch(running.bootstrap, workers, running.pid, fill_input(running.bootstrap, events))
+        return kafka.measure(running, workers, events)
 
 
 def main() -> None:
