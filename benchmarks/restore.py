@@ -4,14 +4,13 @@ Fills the changelog of one partition with lead states, then restores it with the
 reads the same topic with a bare aiokafka consumer. Each measurement is a process of its own; the two alternate, and
 what counts is the ratio of their medians.
 
-    .venv/bin/python -m benchmarks.restore --leads 10000 --leads 100000 --rounds 3
+    .venv/bin/python -m benchmarks.restore --leads 10000 --leads 100000 --leads 1000000 --rounds 3
 """
 
 import argparse
 import asyncio
 import contextlib
 import gc
-import itertools
 import json
 import statistics
 import subprocess
@@ -19,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ async def fill(bootstrap: str, leads: int, states: list[bytes]) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, max_batch_size=900_000, max_request_size=8 << 20)
     await producer.start()
     try:
-        numbered = zip(range(leads), itertools.cycle(states), strict=False)
+        numbered = zip(range(leads), cycle(states), strict=False)
         pending = []
         for batch in batches(producer, numbered):
             pending.append(await producer.send_batch(batch, TOPIC, partition=0))
@@ -185,10 +185,13 @@ def main() -> None:
         group = f"{leads:,} leads"
         result.figures.append(Figure.of("restore", rate, "records/s", slower, group))
         result.figures.append(Figure("memory (RSS) of a lead", per_lead.median, "bytes", group=group))
-    if len(sizes) > 1:
-        few, many = sizes[0], sizes[-1]
+    for few, many in pairwise(sizes):
         each = (grown[many] - grown[few]) / (many - few)
         result.figures.append(Figure("memory (RSS) of each further lead", each, "bytes", group=f"{few:,} to {many:,}"))
+    result.notes.append(
+        "Of few leads the quotient is mostly what the process took besides (connections, buffers); "
+        "what each further lead takes is free of that."
+    )
     result.notes.append("RSS after a garbage collection, for the broker answers a fetch with the whole topic at once.")
     result.finish()
 
