@@ -16,7 +16,17 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "benchmarks" / "README.md"
 CAPACITY = ROOT / "docs" / "capacity.md"
 BEGIN, END = "<!-- results: python -m benchmarks.report --write -->", "<!-- end of results -->"
-ORDER = ("rule_core", "service", "service_large", "latency", "scale", "restore", "offline")
+ORDER = (
+    "rule_core",
+    "service",
+    "service_mock",
+    "service_large",
+    "latency",
+    "latency_mock",
+    "scale",
+    "restore",
+    "offline",
+)
 
 
 def results() -> list[Result]:

@@ -160,7 +160,7 @@ def measure(reader: str, bootstrap: str) -> dict[str, float]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--leads", type=int, action="append", help="repeatable; default: 10000 and 100000")
+    parser.add_argument("--leads", type=int, action="append", help="repeatable; default: 10000, 100000 and 1000000")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bootstrap", help="a broker to use instead of a fresh embedded one")
     parser.add_argument("--read", choices=READERS, help=argparse.SUPPRESS)
@@ -171,7 +171,7 @@ def main() -> None:
     states = sample_states()
     size = statistics.mean(map(len, states))
     progress(f"{len(states):,} sample leads with {ACTIVITIES} activities each: {size:.0f} bytes of state")
-    sizes = sorted(options.leads or [10_000, 100_000])
+    sizes = sorted(options.leads or [10_000, 100_000, 1_000_000])
     shown = {"leads": ", ".join(f"{each:,}" for each in sizes), "rounds": options.rounds, "activities each": ACTIVITIES}
     result = Result("restore", "Restoring a partition's state, and memory", "time / bare reader", shown)
     result.figures.append(Figure("state of a lead", size, "bytes", group="size"))
