@@ -1,7 +1,8 @@
 """librdkafka's mock cluster as a broker: in C, in memory, over TCP, so fast that the wall clock is the worker's own.
 
-It is made for tests of clients. It takes transactions, but forgets the input offsets in them, so nobody could be
-restarted on it; it keeps 5 MB or 100,000 records of a partition and drops the oldest; it creates no topics when asked.
+It is made for tests of clients. It takes transactions, but forgets the input offsets in them, and the marks of their
+ends have no checksum, so that aiokafka cannot read what they hold: nobody could be restarted on it. It keeps 5 MB or
+100,000 records of a partition and drops the oldest; it creates no topics when asked.
 
     python -m benchmarks.mock_broker TOPIC…    # prints host:port, runs until it is ended
 """

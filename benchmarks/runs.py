@@ -39,7 +39,7 @@ _STALLED = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run of a worker came to, between its first commit and its last."""
+    """What one run of a worker came to, from when it found the activities to the last commit."""
 
     activities: int
     seconds: float
@@ -83,10 +83,11 @@ def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int, kind: st
 def measure(
     running: Broker, workers: Sequence[Worker], events: Sequence[tuple[str, bytes]], progress: "Progress"
 ) -> Run:
-    """From the first commit of these activities to the last, of workers that are started. Raises `WorkerError`.
+    """What these activities cost workers that are started. Raises `WorkerError`.
 
-    All are at work already, for they have done a few activities before. While the others are written they stand still,
-    and then find everything there: what they do is not mixed with what writing the input costs the broker.
+    All are at work already, for they have committed a few activities before. While the others are written they stand
+    still, and then find everything there: nothing is mixed with what writing the input costs the broker. That moment
+    is where the measurement begins; it ends with the last commit.
     """
     with contextlib.closing(progress) as seen:
         first = fill_input(running.bootstrap, events[:_FIRST])
@@ -94,8 +95,6 @@ def measure(
         for worker in workers:
             worker.pause()
         total = first + fill_input(running.bootstrap, events[_FIRST:])
-        for worker in workers:
-            worker.resume()
         run = watch(seen, workers, running.pid, first, total)
     if dead := committed_outputs(running.bootstrap, DEAD):
         raise WorkerError(f"{dead} of the activities were taken for broken")
@@ -177,30 +176,28 @@ def wait_until_done(progress: Progress, workers: Sequence[Worker], count: int, s
 
 
 def watch(progress: Progress, workers: Sequence[Worker], broker_pid: int, before: int, total: int) -> Run:
-    """Wait until everything is done; count from the first commit after the `before` activities that are done already to
-    the last. Raises `WorkerError`."""
+    """From now until all `total` activities are done; `before` of them are already. Raises `WorkerError`."""
     broker = psutil.Process(broker_pid)
-    first: tuple[int, float, float, float] | None = None
-    done, moved = before, time.monotonic()
-    while True:
-        count = progress.done()
-        now = time.monotonic()
+    began, cpu, broker_cpu = time.monotonic(), sum(worker.cpu() for worker in workers), cpu_of(broker)
+    done, moved = before, began
+    for worker in workers:
+        worker.resume()
+    while done < total:
+        time.sleep(_POLL)
+        count, now = progress.done(), time.monotonic()
         for worker in workers:
             worker.check()
         if count > done:
             done, moved = count, now
-            times = broker.cpu_times()
-            cpu = sum(worker.cpu() for worker in workers)
-            broker_cpu = float(times.user + times.system)
-            if first is None:
-                first = (count, now, cpu, broker_cpu)
-            elif count >= total:
-                started, began, cpu_before, broker_before = first
-                rss = sum(worker.rss() for worker in workers)
-                return Run(count - started, now - began, cpu - cpu_before, broker_cpu - broker_before, rss)
-        if first is not None and first[0] >= total:
-            raise WorkerError("everything was done at once; too few activities to measure")
-        if now - moved > _STALLED:
+        elif now - moved > _STALLED:
             words = workers[0].last_words()
-            raise WorkerError(f"{count} of {total} done, nothing new for {_STALLED:.0f} s: {words}")
-        time.sleep(_POLL)
+            raise WorkerError(f"{done} of {total} done, nothing new for {_STALLED:.0f} s: {words}")
+    spent = sum(worker.cpu() for worker in workers) - cpu
+    rss = sum(worker.rss() for worker in workers)
+    return Run(total - before, moved - began, spent, cpu_of(broker) - broker_cpu, rss)
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """CPU seconds of a process so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -31,7 +31,7 @@ def one_run(count: int, events: Sequence[tuple[str, bytes]], leads: int, kind: s
         fill_states(running.bootstrap, leads)
         ports = [free_port() for _ in range(count)]
         workers = [
-            stack.enter_context(ours(running.bootstrap, allowed, http_port=str(port), session_timeout_ms="10000"))
+            stack.enter_context(ours(running.bootstrap, allowed, http_port=str(port), session_timeout_ms="30000"))
             for port in ports
         ]
         wait_until_shared(ports, workers)

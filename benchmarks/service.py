@@ -1,7 +1,7 @@
 """The whole service, exactly once, on one core: activities a second and CPU an activity, beside a bare loop and others.
 
 Each run has a fresh broker on the other core and four partitions. Whoever is measured is at work already, stands still
-while the topic is filled, and is watched from its first commit to its last, as the broker sees it. The runs take turns.
+while the topic is filled, and is watched from then to its last commit, as the broker sees it. The runs take turns.
 
     .venv/bin/python -m benchmarks.service --rounds 3 --even
     .venv/bin/python -m benchmarks.service --rounds 3 --even --broker mock
