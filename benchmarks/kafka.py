@@ -56,7 +56,8 @@ def broker(core: int | None, kind: str = "noida") -> Iterator[Broker]:
     with MockBroker(INPUT, OUTPUT, DEAD, STATE) if kind == "mock" else EmbeddedBroker(SCRATCH) as running:
         if core is not None:
             for thread in psutil.Process(running.pid).threads():
-                os.sched_setaffinity(thread.id, {core})
+                with contextlib.suppress(ProcessLookupError):  # it may have ended meanwhile
+                    os.sched_setaffinity(thread.id, {core})
         if kind != "mock":
             create_topics(running.bootstrap)
         yield running
