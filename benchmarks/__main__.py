@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, and the report.
 
-.venv/bin/python -m benchmarks            # what these sizes show, about half an hour on two idle cores
+.venv/bin/python -m benchmarks            # what these sizes show, about three quarters of an hour on two idle cores
 .venv/bin/python -m benchmarks --quick    # whether they run
 .venv/bin/python -m benchmarks --full     # with a million leads and a million activities
 """
