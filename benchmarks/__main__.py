@@ -1,6 +1,6 @@
 """All benchmarks, one after the other, and the report.
 
-.venv/bin/python -m benchmarks            # what these sizes show, about half an hour on two idle cores
+.venv/bin/python -m benchmarks            # what these sizes show, about three quarters of an hour on two idle cores
 .venv/bin/python -m benchmarks --quick    # whether they run
 .venv/bin/python -m benchmarks --full     # with a million leads and a million activities
 """
@@ -12,20 +12,32 @@ import sys
 from benchmarks.kafka import ROOT
 from benchmarks.measuring import progress
 
-QUICK = {
-    "rule_core": "--leads 500 --rounds 3",
-    "service": "--activities 12000 --leads 1000 --rounds 1",
-    "latency": "--seconds 8 --rounds 1",
-    "scale": "--activities 4000 --leads 1000 --rounds 1",
-    "restore": "--leads 10000 --rounds 1",
-    "offline": "--activities 10000 --rounds 1",
-}
-USUAL: dict[str, str] = dict.fromkeys(QUICK, "")
-FULL = {
-    **USUAL,
-    "restore": "--leads 10000 --leads 100000 --leads 1000000",
-    "offline": "--activities 1000000 --rounds 3",
-}
+Parts = tuple[tuple[str, str], ...]
+QUICK: Parts = (
+    ("rule_core", "--leads 500 --rounds 3"),
+    ("service", "--activities 12000 --leads 1000 --rounds 1 --even"),
+    ("service", "--activities 12000 --leads 1000 --rounds 1 --even --broker mock"),
+    ("latency", "--seconds 8 --rounds 1"),
+    ("latency", "--seconds 8 --rounds 1 --broker mock"),
+    ("scale", "--activities 8000 --leads 1000 --rounds 1"),
+    ("restore", "--leads 10000 --rounds 1"),
+    ("offline", "--activities 10000 --rounds 1"),
+)
+USUAL: Parts = (
+    ("rule_core", ""),
+    ("service", "--even"),
+    ("service", "--even --broker mock"),
+    ("latency", ""),
+    ("latency", "--broker mock"),
+    ("scale", ""),
+    ("restore", ""),
+    ("offline", ""),
+)
+FULL: Parts = (
+    *(each for each in USUAL if each[0] != "offline"),
+    ("service", "--large 1000000 --rounds 2"),
+    ("offline", "--activities 1000000 --rounds 3"),
+)
 
 
 def main() -> None:
@@ -36,14 +48,11 @@ def main() -> None:
     size.add_argument("--full", action="store_const", dest="sizes", const=FULL)
     options = parser.parse_args()
     failed = []
-    runs = list(options.sizes.items())
-    if options.sizes is FULL:
-        runs.append(("service", "--large 1000000 --rounds 2"))
-    for part, arguments in runs:
+    for part, arguments in options.sizes:
         progress(f"{part} {arguments}")
         command = [sys.executable, "-m", f"benchmarks.{part}", *arguments.split()]
         if subprocess.run(command, cwd=ROOT).returncode:
-            failed.append(part)
+            failed.append(f"{part} {arguments}".strip())
     subprocess.run([sys.executable, "-m", "benchmarks.report", "--picture"], cwd=ROOT, check=True)
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")

@@ -1,88 +1,75 @@
-"""A fresh broker with input, and a worker that is watched from the broker's side: what is committed, and when."""
+"""A fresh broker with the input, and with the states that the service restores."""
 
 import contextlib
 import os
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import cycle
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 import psutil
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.measuring import progress
-from benchmarks.traffic import HEADERS, PARTITIONS, histories, lead_name, partition_of
-from scorer.demo.broker import EmbeddedBroker, free_port
+from benchmarks.mock_broker import MockBroker
+from benchmarks.traffic import HEADERS, PARTITIONS, RULES, histories, lead_name, partition_of
+from scorer.demo.broker import EmbeddedBroker
+from scorer.rules.engine import default_engine
+from scorer.ruleset_files import load_ruleset
 from scorer.stream.codec import encode_lead
+from scorer.stream.marker import Marker, marker_message
 
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / ".cache" / "bench"
-STREAMS_PYTHON = Path(os.environ.get("BENCH_STREAMS_PYTHON", ROOT / ".cache" / "bench-streams" / "bin" / "python"))
-"""Quix Streams and Faust ask for other versions of our packages, so they have an environment of their own."""
 
 INPUT = "lead.activity"
 OUTPUT = "lead.routing"
 DEAD = "lead.activity.dlq"
 STATE = "bench.lead-state"
 GROUP = "bench"
-_QUIET = {"log_level": 0}
-_POLL = 0.1
-_STALLED = 240.0
-_READY = 300.0
+BROKERS = ("noida", "mock")
+QUIET = {"log_level": 0}
 
 
 class WorkerError(Exception):
     """A worker ended or stood still; the message has its last words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What one run of a worker came to, between its first commit and its last."""
-
-    activities: int
-    seconds: float
-    worker_cpu: float
-    broker_cpu: float
-    rss: int
+class Broker(Protocol):
+    """A broker that runs."""
 
     @property
-    def rate(self) -> float:
-        """Activities a second."""
-        return self.activities / self.seconds
+    def bootstrap(self) -> str:
+        """`host:port`."""
 
     @property
-    def cpu(self) -> float:
-        """CPU seconds of the workers for one activity."""
-        return self.worker_cpu / self.activities
-
-    @property
-    def broker(self) -> float:
-        """CPU seconds of the broker for one activity, and for keeping its file."""
-        return self.broker_cpu / self.activities
+    def pid(self) -> int:
+        """Of its process."""
 
 
 @contextlib.contextmanager
-def broker(core: int | None) -> Iterator[EmbeddedBroker]:
-    """A fresh broker, bound to a core, with empty topics."""
+def broker(core: int | None, kind: str = "noida") -> Iterator[Broker]:
+    """A fresh broker (one of BROKERS), bound to a core, with empty topics."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    with EmbeddedBroker(SCRATCH) as running:
+    with MockBroker(INPUT, OUTPUT, DEAD, STATE) if kind == "mock" else EmbeddedBroker(SCRATCH) as running:
         if core is not None:
             for thread in psutil.Process(running.pid).threads():
-                os.sched_setaffinity(thread.id, {core})
-        topics = [NewTopic(name, PARTITIONS, 1) for name in (INPUT, OUTPUT, DEAD)]
-        topics.append(NewTopic(STATE, PARTITIONS, 1, config={"cleanup.policy": "compact"}))
-        admin = AdminClient({"bootstrap.servers": running.bootstrap, **_QUIET})
-        for made in admin.create_topics(topics).values():
-            made.result(30)
+                with contextlib.suppress(ProcessLookupError):  # it may have ended meanwhile
+                    os.sched_setaffinity(thread.id, {core})
+        if kind != "mock":
+            create_topics(running.bootstrap)
         yield running
+
+
+def create_topics(bootstrap: str) -> None:
+    """Empty ones."""
+    topics = [NewTopic(name, PARTITIONS, 1) for name in (INPUT, OUTPUT, DEAD)]
+    topics.append(NewTopic(STATE, PARTITIONS, 1, config={"cleanup.policy": "compact"}))
+    admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
+    for made in admin.create_topics(topics).values():
+        made.result(30)
 
 
 def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]]) -> int:
@@ -91,22 +78,26 @@ def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]]) -> int:
 
 
 @cache
-def sample_states() -> list[bytes]:
-    """States of leads with a history each."""
-    return [encode_lead(lead) for lead in histories()]
+def sample_states() -> tuple[str, list[bytes]]:
+    """The revision of the rules, and states of leads with a history each that were judged by them."""
+    ruleset = load_ruleset(RULES, default_engine())
+    return ruleset.revision, [encode_lead(lead) for lead in histories(ruleset=ruleset)]
 
 
 def fill_states(bootstrap: str, leads: int) -> None:
-    """Write a state with a history for each lead."""
-    states = sample_states()
+    """Write what a service that has run for long leaves behind: a state with a history for each lead, and that all
+    of them were judged by the rules in force, for otherwise all would be judged anew while we measure."""
+    revision, states = sample_states()
     names = map(lead_name, range(leads))
     # Without the header that names an input offset: these states come from before the topic.
     _fill(bootstrap, ((STATE, partition_of(n), n, s, []) for n, s in zip(names, cycle(states), strict=False)))
+    judged = [marker_message(Marker(revision, 1, None), STATE, number) for number in range(PARTITIONS)]
+    _fill(bootstrap, ((STATE, number, each.key, each.value, []) for number, each in enumerate(judged)))
 
 
-def _fill(bootstrap: str, records: Iterable[tuple[str, int, str, bytes, Any]]) -> int:
+def _fill(bootstrap: str, records: Iterable[tuple[str, int, str | bytes | None, bytes | None, Any]]) -> int:
     producer = Producer(
-        {"bootstrap.servers": bootstrap, "linger.ms": 20, "batch.size": 500_000, "acks": "all", **_QUIET}
+        {"bootstrap.servers": bootstrap, "linger.ms": 20, "batch.size": 500_000, "acks": "all", **QUIET}
     )
     count = 0
     for topic, partition, key, value, headers in records:
@@ -122,171 +113,9 @@ def _fill(bootstrap: str, records: Iterable[tuple[str, int, str, bytes, Any]]) -
     return count
 
 
-class Worker:
-    """A process that consumes the input, bound to some cores; its output goes to a file."""
-
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], cores: set[int]) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**kept, **environment, "PYTHONDONTWRITEBYTECODE": "1"},
-            stdout=self._log,
-            stderr=self._log,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),
-        )
-        self._seen = psutil.Process(self._process.pid)
-
-    def cpu(self) -> float:
-        """CPU seconds so far."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = self._seen.cpu_times()
-            return float(times.user + times.system)
-        raise WorkerError(f"the worker ended: {self.last_words()}")
-
-    def rss(self) -> int:
-        """Resident bytes now."""
-        return int(self._seen.memory_info().rss)
-
-    def check(self) -> None:
-        """Raise `WorkerError` where it has ended."""
-        if self._process.poll() is not None:
-            raise WorkerError(f"the worker ended with status {self._process.returncode}: {self.last_words()}")
-
-    def last_words(self) -> str:
-        """The end of its log."""
-        self._log.seek(0)
-        return self._log.read().decode("utf-8", "replace")[-1_500:]
-
-    def __enter__(self) -> "Worker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._log.close()
-
-
-def ours(bootstrap: str, cores: set[int], **settings: str) -> Worker:
-    """The service, as it would run in production."""
-    environment = {
-        "BOOTSTRAP_SERVERS": bootstrap,
-        "RULES": str(ROOT / "rules" / "b2b"),
-        "HTTP_PORT": "0",
-        "GROUP": GROUP,
-        "STATE_TOPIC": STATE,
-        **{name.upper(): value for name, value in settings.items()},
-    }
-    command = [sys.executable, "-m", "scorer", "run"]
-    return Worker(command, {f"SCORER_{name}": value for name, value in environment.items()}, cores)
-
-
-def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
-    """One of `benchmarks/peers`."""
-    python = str(STREAMS_PYTHON) if name in ("quix", "faust_app") else sys.executable
-    script = str(ROOT / "benchmarks" / "peers" / f"{name}.py")
-    return Worker([python, script, bootstrap, str(folder)], {}, cores)
-
-
-def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int, *, restored: bool = False) -> Run:
-    """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerError`.
-
-    The input is there before the worker starts; with `restored`, ours has all states in memory before there is input,
-    for otherwise one partition is restored while another is at work, and that would be counted.
-    """
-    worker_core, broker_core = cores()
-    with broker(broker_core) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
-        if name == "ours":
-            fill_states(running.bootstrap, leads)
-        total = 0 if restored else fill_input(running.bootstrap, events)
-        made, port = {worker_core}, free_port()
-        if name == "ours":
-            # With a million leads in it the local broker is deaf for seconds while it writes its file.
-            worker = ours(running.bootstrap, made, session_timeout_ms="60000", http_port=str(port))
-        else:
-            worker = peer(name, running.bootstrap, made, Path(folder))
-        with worker:
-            if restored:
-                wait_until_shared([port], [worker])
-                total = fill_input(running.bootstrap, events)
-            run = watch(running.bootstrap, [worker], running.pid, total)
-        if dead := committed_outputs(running.bootstrap, DEAD):
-            raise WorkerError(f"{dead} of the activities were taken for broken")
-        return run
-
-
-def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker]) -> None:
-    """Wait until all workers are ready and the partitions are shared out. Raises `WorkerError`."""
-    deadline = time.monotonic() + _READY
-    while time.monotonic() < deadline:
-        for worker in workers:
-            worker.check()
-        held = [partitions(port) for port in ports]
-        if sum(held) == PARTITIONS and min(held) > 0:
-            return
-        time.sleep(0.2)
-    raise WorkerError(f"the partitions were not shared out within {_READY:.0f} s; held: {held}")
-
-
-def partitions(port: int) -> int:
-    """How many partitions a worker processes."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith('scorer_partitions{state="running"}'):
-                    return int(float(line.rpartition(" ")[2]))
-    except OSError:
-        pass
-    return 0
-
-
-def watch(bootstrap: str, workers: Sequence[Worker], broker_pid: int, total: int) -> Run:
-    """Wait until everything is committed; count from the first commit to the last. Raises `WorkerError`."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, "enable.auto.commit": False, **_QUIET})
-    partitions = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
-    broker = psutil.Process(broker_pid)
-    first: tuple[int, float, float, float] | None = None
-    done, moved = 0, time.monotonic()
-    try:
-        while True:
-            try:
-                found = consumer.committed(partitions, timeout=10)
-            except KafkaException:
-                found = []
-            now = time.monotonic()
-            committed = sum(max(0, each.offset) for each in found)
-            for worker in workers:
-                worker.check()
-            if committed > done:
-                done, moved = committed, now
-                times = broker.cpu_times()
-                cpu = sum(worker.cpu() for worker in workers)
-                broker_cpu = float(times.user + times.system)
-                if first is None:
-                    first = (committed, now, cpu, broker_cpu)
-                elif committed >= total:
-                    count, began, cpu_before, broker_before = first
-                    rss = sum(worker.rss() for worker in workers)
-                    return Run(committed - count, now - began, cpu - cpu_before, broker_cpu - broker_before, rss)
-            if first is not None and first[0] >= total:
-                raise WorkerError("everything was committed at once; too few activities to measure")
-            if now - moved > _STALLED:
-                words = workers[0].last_words()
-                raise WorkerError(f"{committed} of {total} committed, nothing new for {_STALLED:.0f} s: {words}")
-            time.sleep(_POLL)
-    finally:
-        consumer.close()
-
-
 def committed_outputs(bootstrap: str, topic: str = OUTPUT) -> int:
     """How many records there are in a topic, with the marks of transactions where the broker counts them."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "count", **_QUIET})
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "count", **QUIET})
     try:
         marks = (consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10) for n in range(PARTITIONS))
         return sum(high - low for low, high in marks)

@@ -4,10 +4,11 @@ Activities are written at a fixed rate; a reader of committed records notes when
 from when the activity was due to be written, so that nobody gains by slowing the writer down. The load is half of what
 `benchmarks.service` found for ours, unless `--rate` says otherwise.
 
-    .venv/bin/python -m benchmarks.latency --seconds 20 --rounds 3
+    .venv/bin/python -m benchmarks.latency --seconds 20 --rounds 3 --broker mock
 """
 
 import argparse
+import contextlib
 import statistics
 import tempfile
 import threading
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer
 
-from benchmarks.kafka import GROUP, INPUT, OUTPUT, SCRATCH, WorkerError, broker, cores, fill_states, ours, peer
+from benchmarks.kafka import BROKERS, INPUT, OUTPUT, SCRATCH, WorkerError, broker, cores, fill_states
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import FOLDER, Figure, Result, Target
-from benchmarks.traffic import HEADERS, PARTITIONS, partition_of, traffic
+from benchmarks.runs import progress_of, wait_until_done
+from benchmarks.traffic import HEADERS, partition_of, traffic
+from benchmarks.worker import ours, peer
 
 NAMES = {"ours": "ours", "bare_aiokafka": "bare loop, aiokafka"}
 _TICK = 0.002
@@ -51,14 +54,15 @@ class Delays(NamedTuple):
     count: int
 
 
-def largest_load() -> float:
-    """What `benchmarks.service` found for ours, activities a second by wall clock. Raises SystemExit without it."""
-    path = FOLDER / "service.json"
+def largest_load(kind: str) -> float:
+    """What `benchmarks.service` found for ours on that kind of broker, activities a second by wall clock. Raises
+    SystemExit without it."""
+    path = FOLDER / ("service_mock.json" if kind == "mock" else "service.json")
     if path.exists():
         for figure in Result.load(path).figures:
             if figure.name == "ours" and figure.unit == "/s":
                 return figure.absolute
-    raise SystemExit("the largest load is not known: run benchmarks.service first, or give --rate")
+    raise SystemExit(f"the largest load is not known: run benchmarks.service --broker {kind} first, or give --rate")
 
 
 class Observer:
@@ -97,21 +101,24 @@ class Observer:
         self._consumer.close()
 
 
-def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, leads: int) -> Delays:
+def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, leads: int, kind: str) -> Delays:
     """One run against a fresh broker. Raises `WorkerError`."""
     worker_core, broker_core = cores()
-    with broker(broker_core) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+    with broker(broker_core, kind) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         bootstrap = running.bootstrap
         if name == "ours":
             fill_states(bootstrap, leads)
         made = {worker_core}
-        with ours(bootstrap, made) if name == "ours" else peer(name, bootstrap, made, Path(folder)) as worker:
+        with (
+            contextlib.closing(progress_of(name, bootstrap, kind)) as done,
+            ours(bootstrap, made) if name == "ours" else peer(name, bootstrap, made, Path(folder)) as worker,
+        ):
             observer = Observer(bootstrap)
             try:
                 write(bootstrap, events[:_FIRST], 1_000)
-                wait_until_committed(bootstrap, _FIRST, _READY)
+                wait_until_done(done, [worker], _FIRST, _READY)
                 due = write(bootstrap, events[_FIRST:], rate)
-                wait_until_committed(bootstrap, len(events), _SETTLE)
+                wait_until_done(done, [worker], len(events), _SETTLE)
                 time.sleep(_ARRIVE)
                 worker.check()
             finally:
@@ -122,23 +129,6 @@ def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, leads: 
     if len(delays) < 100:
         raise WorkerError(f"only {len(delays)} decisions of {len(counted)} activities; run for longer")
     return Delays(statistics.median(delays), delays[int(len(delays) * 0.99)], len(delays))
-
-
-def wait_until_committed(bootstrap: str, count: int, seconds: float) -> None:
-    """Wait until the worker has committed so many activities. Raises `WorkerError` where it takes longer."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, "log_level": 0})
-    deadline = time.monotonic() + seconds
-    committed = 0
-    try:
-        while time.monotonic() < deadline:
-            found = consumer.committed([TopicPartition(INPUT, number) for number in range(PARTITIONS)], timeout=10)
-            committed = sum(max(0, each.offset) for each in found)
-            if committed >= count:
-                return
-            time.sleep(0.1)
-    finally:
-        consumer.close()
-    raise WorkerError(f"{committed} of {count} committed, {seconds:.0f} s after the last was written: too high a load?")
 
 
 def write(bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float) -> dict[str, float]:
@@ -166,14 +156,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--broker", choices=BROKERS, default=BROKERS[0], help="mock: see mock_broker.py")
     options = parser.parse_args()
-    rate = options.rate or largest_load() / 2
+    mock = options.broker == "mock"
+    rate = options.rate or largest_load(options.broker) / 2
     events = list(traffic(_FIRST + int(rate * options.seconds), options.leads))
     runs: dict[str, list[Delays]] = {name: [] for name in NAMES}
     for number in range(options.rounds):
         for name, found in runs.items():
             try:
-                found.append(measure(name, events, rate, options.leads))
+                found.append(measure(name, events, rate, options.leads, options.broker))
             except WorkerError as error:
                 raise SystemExit(f"{NAMES[name]}: {error}") from None
             last = found[-1]
@@ -182,7 +174,10 @@ def main() -> None:
                 f"p99 {1e3 * last.p99:.1f} ms of {last.count:,} decisions"
             )
     shown = {"rate": f"{rate:,.0f}/s", "seconds": options.seconds, "leads": options.leads, "rounds": options.rounds}
-    result = Result("latency", "Event to decision at half the largest load", "time / bare loop", shown)
+    part, title = "latency", "Event to decision at half the largest load"
+    if mock:
+        part, title = "latency_mock", f"{title}, with the mock broker"
+    result = Result(part, title, "time / bare loop", shown)
     for percentile in ("p50", "p99"):
         values = {name: [getattr(each, percentile) for each in found] for name, found in runs.items()}
         for name, found in values.items():

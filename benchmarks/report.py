@@ -16,7 +16,23 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "benchmarks" / "README.md"
 CAPACITY = ROOT / "docs" / "capacity.md"
 BEGIN, END = "<!-- results: python -m benchmarks.report --write -->", "<!-- end of results -->"
-ORDER = ("rule_core", "service", "service_large", "latency", "scale", "restore", "offline")
+ORDER = (
+    "rule_core",
+    "service",
+    "service_mock",
+    "service_large",
+    "latency",
+    "latency_mock",
+    "scale",
+    "restore",
+    "offline",
+)
+COMMANDS = {
+    "service_mock": "service --broker mock",
+    "service_large": "service --large",
+    "latency_mock": "latency --broker mock",
+}
+"""Of results that are not named like their module."""
 
 
 def results() -> list[Result]:
@@ -26,7 +42,8 @@ def results() -> list[Result]:
 
 def markdown(result: Result) -> str:
     """A result as Markdown."""
-    lines = [f"### {result.title}", "", f"`python -m benchmarks.{result.part}`, {options_text(result.options)}; "]
+    command = COMMANDS.get(result.part, result.part)
+    lines = [f"### {result.title}", "", f"`python -m benchmarks.{command}`, {options_text(result.options)}; "]
     lines[-1] += f"Python {result.python}, {result.measured_at} UTC."
     lines += ["", f"| | {result.heading} | quartiles | absolute |", "|---|---:|---:|---:|"]
     for name, *values in result.rows():

@@ -1,9 +1,10 @@
 """More workers on the same topic: what two and four bring, as far as the cores at hand show it.
 
-The workers get their partitions first, then the activities are written at once. Two cores hold the workers, the broker
-and this process, so wall time says little; CPU an activity says what dividing the work costs.
+The workers get their partitions first, then they find all activities at once. The broker is librdkafka's mock, which
+leaves the cores to the workers; still, four workers on two cores say little by the clock. CPU an activity says what
+dividing the work costs.
 
-    .venv/bin/python -m benchmarks.scale --activities 20000 --rounds 3
+    .venv/bin/python -m benchmarks.scale --activities 40000 --rounds 3
 """
 
 import argparse
@@ -12,42 +13,45 @@ import os
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.kafka import Run, WorkerError, broker, fill_input, fill_states, ours, wait_until_shared, watch
+from benchmarks.kafka import BROKERS, WorkerError, broker, fill_states
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import Figure, Result, Target
+from benchmarks.runs import Run, measure, progress_of
 from benchmarks.traffic import traffic
+from benchmarks.worker import ours, wait_until_shared
 from scorer.demo.broker import free_port
 
 WORKERS = (1, 2, 4)
 
 
-def measure(count: int, events: Sequence[tuple[str, bytes]], leads: int) -> Run:
+def one_run(count: int, events: Sequence[tuple[str, bytes]], leads: int, kind: str) -> Run:
     """So many workers, started together, on all cores. Raises `WorkerError`."""
     allowed = os.sched_getaffinity(0)
-    with broker(None) as running, contextlib.ExitStack() as stack:
+    with broker(None, kind) as running, contextlib.ExitStack() as stack:
         fill_states(running.bootstrap, leads)
         ports = [free_port() for _ in range(count)]
         workers = [
-            stack.enter_context(ours(running.bootstrap, allowed, http_port=str(port), session_timeout_ms="10000"))
+            stack.enter_context(ours(running.bootstrap, allowed, http_port=str(port), session_timeout_ms="30000"))
             for port in ports
         ]
         wait_until_shared(ports, workers)
-        return watch(running.bootstrap, workers, running.pid, fill_input(running.bootstrap, events))
+        return measure(running, workers, events, progress_of("ours", running.bootstrap, kind))
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--activities", type=int, default=20_000)
+    parser.add_argument("--activities", type=int, default=40_000)
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--broker", choices=BROKERS, default="mock")
     options = parser.parse_args()
     events = list(traffic(options.activities, options.leads))
     runs: dict[int, list[Run]] = {count: [] for count in WORKERS}
     for number in range(options.rounds):
         for count, found in runs.items():
             try:
-                found.append(measure(count, events, options.leads))
+                found.append(one_run(count, events, options.leads, options.broker))
             except WorkerError as error:
                 raise SystemExit(f"{count} workers: {error}") from None
             last = found[-1]

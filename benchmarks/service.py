@@ -1,9 +1,10 @@
 """The whole service, exactly once, on one core: activities a second and CPU an activity, beside a bare loop and others.
 
-Each run has a fresh broker on the other core, a topic of four partitions that is full beforehand, and counts from the
-first commit to the last, as the broker sees it. The runs take turns.
+Each run has a fresh broker on the other core and four partitions. Whoever is measured is at work already, stands still
+while the topic is filled, and is watched from then to its last commit, as the broker sees it. The runs take turns.
 
-    .venv/bin/python -m benchmarks.service --activities 40000 --rounds 3
+    .venv/bin/python -m benchmarks.service --rounds 3 --even
+    .venv/bin/python -m benchmarks.service --rounds 3 --even --broker mock
     .venv/bin/python -m benchmarks.service --large 1000000 --rounds 2
 """
 
@@ -11,42 +12,76 @@ import argparse
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.kafka import STREAMS_PYTHON, Run, WorkerError, one_run
+from benchmarks.kafka import BROKERS, WorkerError
 from benchmarks.measuring import Spread, progress, ratio
+from benchmarks.mock_broker import KEEPS
 from benchmarks.results import Figure, Result, Target
-from benchmarks.traffic import traffic
+from benchmarks.runs import Run, one_run
+from benchmarks.traffic import PARTITIONS, traffic
+from benchmarks.worker import IN_STREAMS_PYTHON, STREAMS_PYTHON
 
+CPU, SINGLE = "CPU of the worker", "ours, single activities"
 NAMES = {
     "ours": "ours",
+    "ours_even": SINGLE,
     "bare_aiokafka": "bare loop, aiokafka",
     "bare_confluent": "bare loop, confluent-kafka",
-    "quix": "Quix Streams, stateful",
-    "faust_app": "Faust, stateful",
+    "quix_same": "Quix Streams, our assess",
+    "quix": "Quix Streams, ten weights",
+    "faust_app": "Faust, ten weights",
 }
 Runs = dict[tuple[str, int], list[Run]]
-BARE, QUIX = "bare_aiokafka", "quix"
+ON_MOCK = ("ours", "bare_aiokafka", "bare_confluent")
+"""The others make topics of their own, which the mock broker cannot."""
+USUAL, MOCK = 60_000, 40_000
+RECORD = 420
+"""Bytes of an activity in the topic, about."""
+BARE, QUIX = "bare_aiokafka", "quix_same"
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--activities", type=int, default=20_000)
+    parser.add_argument("--activities", type=int, help=f"default: {USUAL:,}, and {MOCK:,} with the mock broker")
     parser.add_argument("--leads", type=int, default=5_000)
+    parser.add_argument("--even", action="store_true", help="ours also with single activities instead of visits")
     parser.add_argument("--large", type=int, metavar="LEADS", help="instead of others: ours with so many leads")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", action="append", choices=NAMES, help="repeatable")
+    parser.add_argument(
+        "--only", action="append", choices=[name for name in NAMES if name != "ours_even"], help="repeatable"
+    )
+    parser.add_argument("--broker", choices=BROKERS, default=BROKERS[0], help="mock: see mock_broker.py")
     options = parser.parse_args()
+    mock = options.broker == "mock"
+    options.activities = options.activities or (MOCK if mock else USUAL)
+    if mock and (options.large or options.activities * RECORD > PARTITIONS * KEEPS):
+        most = PARTITIONS * KEEPS // RECORD
+        parser.error(f"the mock broker keeps {KEEPS:,} bytes of a partition: at most {most:,} activities, no --large")
     sizes = [options.leads, options.large] if options.large else [options.leads]
+    part, title = "service", "The whole service, exactly once, on one core"
+    if options.large:
+        part, title = "service_large", "The whole service by number of leads"
+    elif mock:
+        part, title = "service_mock", f"{title}, with the mock broker"
     result = Result(
-        "service_large" if options.large else "service",
-        "The whole service by number of leads" if options.large else "The whole service, exactly once, on one core",
+        part,
+        title,
         "CPU an activity / ours",
         {"activities": options.activities, "leads": options.leads, "rounds": options.rounds},
     )
-    chosen = ["ours"] if options.large else [name for name in NAMES if not options.only or name in options.only]
+    chosen = [name for name in NAMES if name != "ours_even" and (not options.only or name in options.only)]
+    if options.large:
+        chosen = ["ours"]
+    if mock:
+        chosen = [name for name in chosen if name in ON_MOCK]
+    if options.even:
+        chosen.insert(1, "ours_even")
     if not STREAMS_PYTHON.exists():
-        missing = [name for name in chosen if name in ("quix", "faust_app")]
+        missing = [name for name in chosen if name in IN_STREAMS_PYTHON]
         chosen = [name for name in chosen if name not in missing]
+    else:
+        missing = []
+    if missing:
         result.notes.append(f"Left out, their environment is not there (`make bench` makes it): {', '.join(missing)}.")
     runs = take([(name, size) for name in chosen for size in sizes], options, result)
     report(result, runs, options.leads, options.large or 0)
@@ -55,14 +90,14 @@ def main() -> None:
 
 def take(plan: Sequence[tuple[str, int]], options: argparse.Namespace, result: Result) -> Runs:
     """All by turns. A peer that does not do it is left out and named."""
-    events = {size: list(traffic(options.activities, size)) for _, size in plan}
+    events = {key: list(traffic(options.activities, key[1], even=key[0] == "ours_even")) for key in plan}
     runs: Runs = {key: [] for key in plan}
     for number in range(options.rounds):
         for name, size in list(runs):
             try:
-                run = one_run(name, events[size], size, restored=bool(options.large))
+                run = one_run(name.removesuffix("_even"), events[name, size], size, options.broker)
             except WorkerError as error:
-                if name == "ours":
+                if name.startswith("ours"):
                     raise SystemExit(f"ours, {size:,} leads: {error}") from None
                 result.notes.append(f"{NAMES[name]} did not do it: {error}")
                 del runs[name, size]
@@ -78,7 +113,7 @@ def take(plan: Sequence[tuple[str, int]], options: argparse.Namespace, result: R
 def report(result: Result, runs: Runs, leads: int, large: int) -> None:
     """The ratios, round by round, and what was aimed at."""
     reference = runs.get(("ours", leads))
-    cpu, wall = "CPU of the worker", "activities a second, wall clock (ratio: peer / ours)"
+    cpu, wall = CPU, "activities a second, wall clock (ratio: peer / ours)"
     group: dict[str, list[Figure]] = {cpu: [], wall: [], "CPU of the broker": []}
     for (name, size), found in runs.items():
         label = NAMES[name] if size == leads else f"{NAMES[name]}, {size:,} leads"
@@ -98,6 +133,8 @@ def report(result: Result, runs: Runs, leads: int, large: int) -> None:
     if reference is None:
         return
     for name, bound in ((BARE, 1.0), (QUIX, 2.0)) if not large else ():
+        if name not in ON_MOCK and result.part == "service_mock":
+            continue
         for basis in ("cpu", "rate"):
             found = runs.get((name, leads))
             measured = None if found is None else ours_against(reference, found, basis).median

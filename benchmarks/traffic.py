@@ -1,10 +1,15 @@
 """Activities as a marketing system sends them: mostly page views and mail, some answers and profiles; CloudEvents in
 structured mode, 300 to 400 bytes each. The same for the same seed. Leads have a history of activities each before the
 measured traffic begins, so that it meets leads that are known.
+
+Leads act in episodes (see there), and those of many leads run at the same time. `even` gives single activities instead,
+each by any lead at any time, in the same mix: then hardly a lead is twice in a batch.
 """
 
-from collections.abc import Callable, Iterator
+import heapq
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count as numbers
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,6 +17,7 @@ from zlib import crc32
 
 import msgspec
 
+from benchmarks.episodes import MEAN_LENGTH, Step, episode, single
 from scorer.assessment import assess
 from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
 from scorer.domain.lead import Lead
@@ -31,60 +37,7 @@ _HISTORY_DAYS = 60
 _TRAFFIC_DAYS = 14
 _SAMPLE = 1_000
 
-_PAGES = ("/", "/pricing", "/product/overview", "/product/tour", "/docs/start", "/blog/2025/spring", "/case-studies/a")
-_CAMPAIGNS = ("spring-2025", "newsletter-march", "webinar-invitation")
 _encode = msgspec.json.Encoder().encode
-
-
-def _page(random: Random) -> dict[str, Any]:
-    page = random.choice(_PAGES)
-    return {
-        "url": f"https://www.example.com{page}?utm_source=mail&utm_campaign={random.choice(_CAMPAIGNS)}",
-        "referrer": "https://www.example.com/",
-        "seconds": random.randrange(3, 240),
-    }
-
-
-def _mail(random: Random) -> dict[str, Any]:
-    campaign = random.choice(_CAMPAIGNS)
-    return {"campaign": campaign, "url": f"https://mail.example.com/l/{campaign}/{random.randrange(1 << 40):x}"}
-
-
-def _profile(random: Random) -> dict[str, Any]:
-    return {
-        "company": f"Company {random.randrange(10_000)} GmbH",
-        "industry": random.choice(("manufacturing", "logistics", "retail", "finance")),
-        "employees": random.choice((5, 40, 180, 700, 4_000)),
-        "country": random.choice(("DE", "AT", "FR", "US")),
-        "job_level": random.choice(("employee", "manager", "director", "executive")),
-        "email_kind": random.choice(("business", "business", "free")),
-    }
-
-
-def _answers(random: Random) -> dict[str, Any]:
-    return {
-        "bant": {
-            "budget_status": random.choice(("approved", "planned", "requested", "none")),
-            "budget_amount": random.choice((10_000, 60_000, 150_000)),
-            "authority": random.choice(("decision_maker", "influencer", "user")),
-            "need": random.choice(("critical", "important", "useful")),
-            "timeline_months": random.randrange(1, 24),
-        }
-    }
-
-
-_MIX: tuple[tuple[float, str, Callable[[Random], dict[str, Any]]], ...] = (
-    (0.56, "lead.page_viewed", _page),
-    (0.20, "lead.email_opened", _mail),
-    (0.10, "lead.email_clicked", _mail),
-    (0.03, "lead.content_downloaded", lambda r: {"content": f"paper-{r.randrange(20)}", "kind": "whitepaper"}),
-    (0.02, "lead.form_submitted", lambda r: {"form": r.choice(("newsletter", "contact")), "url": "/contact"}),
-    (0.04, "lead.profile_updated", _profile),
-    (0.03, "lead.qualification_updated", _answers),
-    (0.01, "lead.webinar_attended", lambda r: {"name": "Planning live", "minutes": r.randrange(60)}),
-    (0.01, "lead.call_logged", lambda r: {"outcome": r.choice(("reached", "no_answer")), "minutes": r.randrange(20)}),
-)
-_WEIGHTS = [weight for weight, _, _ in _MIX]
 
 
 def lead_name(number: int) -> str:
@@ -97,8 +50,7 @@ def partition_of(lead_id: str) -> int:
     return crc32(lead_id.encode()) % PARTITIONS
 
 
-def _event(random: Random, name: str, lead_id: str, time: int) -> bytes:
-    ((_, kind, data),) = random.choices(_MIX, _WEIGHTS)
+def _encoded(name: str, lead_id: str, time: int, kind: str, data: dict[str, Any]) -> bytes:
     return _encode(
         {
             "specversion": "1.0",
@@ -108,22 +60,51 @@ def _event(random: Random, name: str, lead_id: str, time: int) -> bytes:
             "time": to_text(time),
             "subject": lead_id,
             "datacontenttype": "application/json",
-            "data": data(random),
+            "data": data,
         }
     )
 
 
-def traffic(count: int, leads: int, seed: int = 1) -> Iterator[tuple[str, bytes]]:
-    """So many activities, each (lead id, value), evenly over the leads and two weeks."""
+def traffic(count: int, leads: int, seed: int = 1, *, even: bool = False) -> Iterator[tuple[str, bytes]]:
+    """So many activities in the order of their time, each (lead id, value), over two weeks: of any leads, who come in
+    episodes, or with `even` at any time."""
     random = Random(seed)
     start = _START + _HISTORY_DAYS * DAY
+    made = _singles(random, count, leads) if even else _interleaved(random, count, leads)
+    for number, (after, lead, kind, data) in zip(range(count), made, strict=False):
+        lead_id = lead_name(lead)
+        yield lead_id, _encoded(f"t{number:09}", lead_id, start + after, kind, data)
+
+
+_Made = tuple[int, int, str, dict[str, Any]]
+"""Microseconds after the start, lead, type, data."""
+
+
+def _singles(random: Random, count: int, leads: int) -> Iterator[_Made]:
     step = _TRAFFIC_DAYS * DAY // count
     for number in range(count):
-        lead_id = lead_name(random.randrange(leads))
-        yield lead_id, _event(random, f"t{number:09}", lead_id, start + number * step)
+        yield number * step, random.randrange(leads), *single(random)
 
 
-def histories(sample: int = _SAMPLE, seed: int = 2, ruleset: Ruleset | None = None) -> list[Lead]:
+def _interleaved(random: Random, count: int, leads: int) -> Iterator[_Made]:
+    """Episodes begin at random (Poisson), so often that `count` activities take two weeks. Endless."""
+    every = _TRAFFIC_DAYS * DAY / count * MEAN_LENGTH
+    waiting: list[tuple[int, int, int, str, dict[str, Any]]] = []
+    order = numbers()
+    begins = 0.0
+    while True:
+        begins += random.expovariate(1 / every)
+        while waiting and waiting[0][0] < begins:
+            after, _, lead, kind, data = heapq.heappop(waiting)
+            yield after, lead, kind, data
+        lead = random.randrange(leads)
+        for after, kind, data in episode(random):
+            heapq.heappush(waiting, (int(begins) + after, next(order), lead, kind, data))
+
+
+def histories(
+    sample: int = _SAMPLE, seed: int = 2, ruleset: Ruleset | None = None, *, even: bool = False
+) -> list[Lead]:
     """Leads after a history each. A large number of leads is made by using these over and over."""
     ruleset = ruleset or load_ruleset(RULES, default_engine())
     found = []
@@ -131,11 +112,25 @@ def histories(sample: int = _SAMPLE, seed: int = 2, ruleset: Ruleset | None = No
         random = Random(f"{seed}-{number}")
         lead_id = lead_name(number)
         lead = Lead(lead_id)
-        times = sorted(random.randrange(_HISTORY_DAYS * 86_400) for _ in range(HISTORY))
-        for each, seconds in enumerate(times):
-            time = _START + seconds * SECOND
-            value = _event(random, f"h{number}-{each}", lead_id, time)
-            activity = parse_record(value, lead_id.encode(), HEADERS, time)
+        past = _single_past(random) if even else _past(random)
+        for each, (after, kind, data) in enumerate(past):
+            value = _encoded(f"h{number}-{each}", lead_id, _START + after, kind, data)
+            activity = parse_record(value, lead_id.encode(), HEADERS, _START + after)
             lead = assess(lead, activity, ruleset).lead
         found.append(lead)
     return found
+
+
+def _single_past(random: Random) -> Iterator[Step]:
+    times = sorted(random.randrange(_HISTORY_DAYS * 86_400) for _ in range(HISTORY))
+    for seconds in times:
+        yield seconds * SECOND, *single(random)
+
+
+def _past(random: Random) -> list[Step]:
+    """HISTORY activities, in as many episodes as it takes; the last one may be cut short."""
+    steps: list[Step] = []
+    while len(steps) < HISTORY:
+        begins = random.randrange(_HISTORY_DAYS * 86_400 - 7_200) * SECOND
+        steps += [(begins + after, kind, data) for after, kind, data in episode(random)]
+    return sorted(steps[:HISTORY], key=lambda step: step[0])

@@ -58,10 +58,11 @@ def main(library: str) -> None:
     """Count, in this order: the reference once and twice over, `assess` once and twice over, slowed down likewise."""
     marks = ctypes.CDLL(library)
     ruleset = load_ruleset(RULES, default_engine("compiled"))
-    leads = {lead.id: lead for lead in histories(LEADS, ruleset=ruleset)}
+    leads = {lead.id: lead for lead in histories(LEADS, ruleset=ruleset, even=True)}
     far = 1 << 60
     activities = [
-        parse_record(value, lead_id.encode(), HEADERS, far) for lead_id, value in traffic(2 * ACTIVITIES, LEADS)
+        parse_record(value, lead_id.encode(), HEADERS, far)
+        for lead_id, value in traffic(2 * ACTIVITIES, LEADS, even=True)
     ]
     half = activities[:ACTIVITIES]
     # Once beforehand, so that every answer is remembered: what is counted is the work of every day.

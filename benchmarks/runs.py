@@ -1,0 +1,203 @@
+"""A run: workers at work, watched from the broker's side: what is done, and when."""
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from benchmarks.kafka import (
+    DEAD,
+    GROUP,
+    INPUT,
+    OUTPUT,
+    QUIET,
+    SCRATCH,
+    STATE,
+    Broker,
+    WorkerError,
+    broker,
+    committed_outputs,
+    cores,
+    fill_input,
+    fill_states,
+)
+from benchmarks.traffic import PARTITIONS
+from benchmarks.worker import Worker, ours, peer, wait_until_shared
+from scorer.demo.broker import free_port
+from scorer.stream.outbox import OFFSET_HEADER
+
+_POLL = 0.05
+_FIRST = 400
+_STALLED = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of a worker came to, from when it found the activities to the last commit."""
+
+    activities: int
+    seconds: float
+    worker_cpu: float
+    broker_cpu: float
+    rss: int
+
+    @property
+    def rate(self) -> float:
+        """Activities a second."""
+        return self.activities / self.seconds
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of the workers for one activity."""
+        return self.worker_cpu / self.activities
+
+    @property
+    def broker(self) -> float:
+        """CPU seconds of the broker for one activity, and for keeping its file."""
+        return self.broker_cpu / self.activities
+
+
+def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int, kind: str = "noida") -> Run:
+    """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerError`."""
+    worker_core, broker_core = cores()
+    with broker(broker_core, kind) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        made, port = {worker_core}, free_port()
+        if name == "ours":
+            fill_states(running.bootstrap, leads)
+            # With a million leads in it the local broker is deaf for seconds while it writes its file.
+            worker = ours(running.bootstrap, made, session_timeout_ms="60000", http_port=str(port))
+        else:
+            worker = peer(name, running.bootstrap, made, Path(folder))
+        with worker:
+            if name == "ours":
+                wait_until_shared([port], [worker])
+            return measure(running, [worker], events, progress_of(name, running.bootstrap, kind))
+
+
+def measure(
+    running: Broker, workers: Sequence[Worker], events: Sequence[tuple[str, bytes]], progress: "Progress"
+) -> Run:
+    """What these activities cost workers that are started. Raises `WorkerError`.
+
+    All are at work already, for they have committed a few activities before. While the others are written they stand
+    still, and then find everything there: nothing is mixed with what writing the input costs the broker. That moment
+    is where the measurement begins; it ends with the last commit.
+    """
+    with contextlib.closing(progress) as seen:
+        first = fill_input(running.bootstrap, events[:_FIRST])
+        wait_until_done(seen, workers, first)
+        for worker in workers:
+            worker.pause()
+        total = first + fill_input(running.bootstrap, events[_FIRST:])
+        run = watch(seen, workers, running.pid, first, total)
+    if dead := committed_outputs(running.bootstrap, DEAD):
+        raise WorkerError(f"{dead} of the activities were taken for broken")
+    return run
+
+
+class Progress(Protocol):
+    """How far the workers are."""
+
+    def done(self) -> int:
+        """Activities."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+class Committed:
+    """Progress as the broker knows it: input offsets that are committed."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, **QUIET})
+        self._partitions = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
+
+    def done(self) -> int:
+        """How many activities are committed, over all partitions; 0 where the broker does not answer."""
+        try:
+            return sum(max(0, each.offset) for each in self._consumer.committed(self._partitions, timeout=10))
+        except KafkaException:
+            return 0
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
+
+
+class ByOutput:
+    """Progress where the broker forgets committed offsets, by what comes out. The bare loops write a record for each
+    activity; every state that ours writes says up to which input offset it is."""
+
+    def __init__(self, bootstrap: str, name: str) -> None:
+        settings = {"auto.offset.reset": "earliest", "isolation.level": "read_committed", "enable.auto.commit": False}
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "progress", **settings, **QUIET})
+        topic = STATE if name == "ours" else OUTPUT
+        self._consumer.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+        self._by_state = name == "ours"
+        self._done = [0] * PARTITIONS
+
+    def done(self) -> int:
+        """How many activities are done, over all partitions."""
+        for record in self._consumer.consume(20_000, timeout=0.001):
+            if record.error() is not None:
+                continue
+            if not self._by_state:
+                self._done[record.partition()] += 1
+            elif offset := dict(record.headers() or ()).get(OFFSET_HEADER):
+                self._done[record.partition()] = int.from_bytes(offset, "big") + 1
+        return sum(self._done)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
+
+
+def progress_of(name: str, bootstrap: str, kind: str) -> Progress:
+    """How to tell the progress of ours or a peer on a kind of broker."""
+    return ByOutput(bootstrap, name) if kind == "mock" else Committed(bootstrap)
+
+
+def wait_until_done(progress: Progress, workers: Sequence[Worker], count: int, seconds: float = _STALLED) -> None:
+    """Wait until so many activities are done. Raises `WorkerError` where it takes longer or a worker ends."""
+    deadline = time.monotonic() + seconds
+    while (found := progress.done()) < count:
+        for worker in workers:
+            worker.check()
+        if time.monotonic() > deadline:
+            words = workers[0].last_words()
+            raise WorkerError(f"{found} of {count} done {seconds:.0f} s after the last was written: {words}")
+        time.sleep(_POLL)
+
+
+def watch(progress: Progress, workers: Sequence[Worker], broker_pid: int, before: int, total: int) -> Run:
+    """From now until all `total` activities are done; `before` of them are already. Raises `WorkerError`."""
+    broker = psutil.Process(broker_pid)
+    began, cpu, broker_cpu = time.monotonic(), sum(worker.cpu() for worker in workers), cpu_of(broker)
+    done, moved = before, began
+    for worker in workers:
+        worker.resume()
+    while done < total:
+        time.sleep(_POLL)
+        count, now = progress.done(), time.monotonic()
+        for worker in workers:
+            worker.check()
+        if count > done:
+            done, moved = count, now
+        elif now - moved > _STALLED:
+            words = workers[0].last_words()
+            raise WorkerError(f"{done} of {total} done, nothing new for {_STALLED:.0f} s: {words}")
+    spent = sum(worker.cpu() for worker in workers) - cpu
+    rss = sum(worker.rss() for worker in workers)
+    return Run(total - before, moved - began, spent, cpu_of(broker) - broker_cpu, rss)
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """CPU seconds of a process so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
