@@ -42,7 +42,7 @@ Vector = bytes | tuple[int, ...]
 """Codes in order: two a byte, or a tuple where some column has more than 16 cells."""
 Standpoint = tuple[Any, ...]
 """What routing and rating depend on beside the criteria: points of all signals, the rating last published, points that
-are new since sales returned the lead, points of the signals that routing asks for."""
+are new since sales returned the lead, points of the signals that routing asks for (None: not counted)."""
 Times = tuple[int | None, ...]
 """When things happened that the rules ask `days_since` for; empty where none of them did."""
 
@@ -265,7 +265,7 @@ class Plan:
         if standing is None:
             if len(self._standings) >= _ROOM:
                 self._standings.clear()
-            points = dict(zip(self.asked_signals, asked, strict=True))
+            points = {name: each or 0 for name, each in zip(self.asked_signals, asked, strict=True)}
             standing = self._standings[key] = self._standing(Score(judged.fit, engagement), before, since, points)
         routing = self._route(judged, standing)
         if len(judged.outcomes) >= _OUTCOMES:
@@ -337,7 +337,7 @@ class Plan:
             f"criteria.{BEHAVIOUR}": score.engagement,
             "grade.engagement": grade.engagement,
             _SINCE_RETURN: since,
-            **{f"signals.{name}": points.get(name, 0) for name in self.asked_signals},
+            **{f"signals.{name}": points[name] for name in self.asked_signals},
         }
         codes = tuple([_encoded(self._ruleset.routing_table, column, facts) for column in self._open_columns])
         return Standing(score, rating, grade, codes)

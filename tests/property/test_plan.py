@@ -39,6 +39,7 @@ routing:
   - {id: busy, when: {signals.pricing: {gte: 5}, grade.fit: {in: [A, B]}, criteria.budget: {gt: 5}}, route: sales}
   - {id: lately, when: {days_since.trial_started: {lte: 1}, criteria.behaviour: {gte: 15}}, route: nurture, queue: q}
   - {id: handed, when: {lifecycle.status: handed_over, days_since.handed_over: {gte: 1}}, route: nurture}
+  - {id: unseen, when: {signals.pricing: {lt: 3}, score.fit: {gte: 8}}, route: nurture}
   - {id: d4, when: {any: [{grade.engagement: 4, score.engagement: {lte: 0}}, {score.fit: {lt: 0}}]}, route: nurture}
 """
 RULES = ruleset(SMALL_RULES.replace("routing:\n", TIMED))

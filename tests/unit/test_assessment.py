@@ -115,6 +115,11 @@ def test_a_competitor_is_discarded_however_hot() -> None:
     assert (decision.rating, decision.route) == ("hot", "discard")
 
 
+def test_a_signal_that_never_counted_gives_routing_no_points() -> None:
+    few = "routing:\n  - {id: few, when: {signals.pricing: {lte: 3}}, route: discard}\n"
+    assert last([BUDGET], ruleset(SMALL_RULES.replace("routing:\n", few))).route == "discard"
+
+
 def test_nothing_is_published_until_something_worth_saying_changed() -> None:
     _, decisions = run([BUDGET, activity("page_viewed", {"url": "/pricing"}), activity("email_opened", day=0.5)])
     assert len(decisions) == 1
