@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Fact, Facts, Lead, Memo, days_between
 from scorer.domain.score import Grade, Rating, Score
-from scorer.rules.plan import DAYS_SINCE, LAST_ACTIVITY, Judged, Outcome, Rated
+from scorer.rules.judged import Judged, Rated
+from scorer.rules.outcome import Outcome
+from scorer.rules.plan import DAYS_SINCE, LAST_ACTIVITY
 from scorer.rules.ruleset import Ruleset, Signal
 from scorer.rules.signal_points import SignalPoints, signal_points
 
@@ -137,7 +139,7 @@ def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
     today = now // DAY
     engaged: dict[str, int] = {}
     engagement = 0
-    known, worth = plan.signals, memo.worth
+    known, worth, outcomes = plan.signals, memo.worth, plan.outcomes
     for name, counts in lead.counted.items():
         each = worth.get(name)
         if each is None or each[0] is not counts or not each[2] <= today < each[3]:
@@ -153,8 +155,8 @@ def score(lead: Lead, ruleset: Ruleset, now: int) -> Scored:
     returned = plan.returned_at(times) if times else None
     since = None if returned is None else _since_return(lead, ruleset, judged, engaged, today, returned // DAY)
     before = None if published is None else published.rating
-    standpoint = (engagement, before, since, *map(engaged.get, plan.asked_signals))
-    outcome = judged.outcomes.get(standpoint) or plan.outcome(judged, standpoint)
+    standpoint = (engagement, before, since, *map(engaged.get, outcomes.asked_signals))
+    outcome = outcomes.outcome(judged, standpoint)
     return Scored(lead, ruleset, now, judged, engaged, outcome)
 
 

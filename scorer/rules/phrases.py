@@ -8,7 +8,7 @@ import msgspec
 
 from scorer.domain.decision import Contribution
 from scorer.domain.instant import day_to_text
-from scorer.rules.plan import CAP, Reason
+from scorer.rules.judged import CAP, Reason
 from scorer.rules.signal_points import BEHAVIOUR
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ from __future__ import annotations
 from binascii import hexlify, unhexlify
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from scorer.domain.instant import DAY, SECOND
 from scorer.domain.lead import RETURNED, Fact
-from scorer.domain.score import Grade, Rating, Score
 from scorer.rules.column import Encoder
 from scorer.rules.condition import tests
-from scorer.rules.signal_points import BEHAVIOUR, SignalPoints
+from scorer.rules.judged import Judged, Part, part
+from scorer.rules.outcome import SINCE_RETURN, Outcomes, picker
+from scorer.rules.signal_points import SignalPoints
 from scorer.rules.table import Codes, OrdinalTable
 
 if TYPE_CHECKING:
-    from scorer.rules.ruleset import Criterion, RoutingRule, Ruleset, ScoringRule
+    from scorer.rules.ruleset import Criterion, Ruleset
 
 MEANING: Final = 1
 """Raise it whenever the same rules would give other codes for the same facts: codes are written with the leads' states,
@@ -31,109 +31,14 @@ and must not be taken for others. A test holds a sample."""
 MARK_SIZE: Final = 5
 DAYS_SINCE: Final = "days_since."
 LAST_ACTIVITY: Final = f"{DAYS_SINCE}last_activity"
-_SINCE_RETURN: Final = "score.since_return"
 _MERGED: Final = "lifecycle.merged_into"
-CAP: Final = "cap"
 _ROOM: Final = 16_384
-_OUTCOMES: Final = 64
 _FOREVER: Final = 1 << 62
 
 Vector = bytes | tuple[int, ...]
 """Codes in order: two a byte, or a tuple where some column has more than 16 cells."""
-Standpoint = tuple[Any, ...]
-"""What routing and rating depend on beside the criteria: points of all signals, the rating last published, points that
-are new since sales returned the lead, points of the signals that routing asks for (None: not counted)."""
 Times = tuple[int | None, ...]
 """When things happened that the rules ask `days_since` for; empty where none of them did."""
-
-
-class Rated(NamedTuple):
-    """A criterion with the rules that matched and its points, limits applied."""
-
-    criterion: Criterion
-    rules: tuple[ScoringRule, ...]
-    points: int
-
-
-class Standing(NamedTuple):
-    """The score with its rating and grade, and the codes of the routing table's columns that depend on them."""
-
-    score: Score
-    rating: Rating
-    grade: Grade
-    codes: Codes
-
-
-class Reason(NamedTuple):
-    """Points of a criterion's rule or limit, and the fields that are the evidence."""
-
-    criterion: str
-    rule: str
-    points: int
-    text: str
-    fields: tuple[str, ...]
-
-
-class _Part(NamedTuple):
-    rated: Rated
-    points: int
-    hits: tuple[tuple[str, str], ...]
-    reasons: tuple[Reason, ...]
-
-
-class Outcome(NamedTuple):
-    """Where a lead stands, and the routing rule that applies, merged and erased leads apart."""
-
-    standing: Standing
-    routing: RoutingRule
-
-
-class Judged:
-    """What the criteria make of a vector. Most of it is only asked for where a decision is published."""
-
-    __slots__ = ("_hits", "_parts", "_points", "_reasons", "fit", "merged", "outcomes", "points", "row")
-
-    def __init__(
-        self, parts: Sequence[_Part], fit: int, points: tuple[int, ...], row: tuple[int, ...], *, merged: bool
-    ) -> None:
-        self._parts = parts
-        self.fit = fit
-        self.points = points
-        """By criterion, in their order in the plan."""
-        self.row = row
-        """Codes of the lead's facts in the routing table."""
-        self.merged = merged
-        self.outcomes: dict[Standpoint, Outcome] = {}
-        self._hits: tuple[tuple[str, str], ...] | None = None
-        self._reasons: tuple[Reason, ...] | None = None
-        self._points: Mapping[str, int] | None = None
-
-    @property
-    def rated(self) -> tuple[Rated, ...]:
-        """The criteria."""
-        return tuple([part.rated for part in self._parts])
-
-    @property
-    def hits(self) -> tuple[tuple[str, str], ...]:
-        """(criterion, rule) of the rules that hold."""
-        if self._hits is None:
-            self._hits = tuple([hit for part in self._parts for hit in part.hits])
-        return self._hits
-
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """The points of all rules and limits."""
-        if self._reasons is None:
-            self._reasons = tuple([reason for part in self._parts for reason in part.reasons])
-        return self._reasons
-
-    @property
-    def by_criterion(self) -> Mapping[str, int]:
-        """Points by criterion, in order of name; 0 for behaviour."""
-        if self._points is None:
-            named = {part.rated.criterion.name: part.points for part in self._parts} | {BEHAVIOUR: 0}
-            self._points = dict(sorted(named.items()))
-        return self._points
 
 
 class Plan:
@@ -161,7 +66,7 @@ class Plan:
         for number, (name, encoder) in enumerate(self._encoders):
             self._by_fact.setdefault(name, []).append((number, encoder))
 
-        self._wants_return = _SINCE_RETURN in ruleset.routing_fields
+        self._wants_return = SINCE_RETURN in ruleset.routing_fields
         asked = {_field(tables, at) for at in timed} - {LAST_ACTIVITY}
         happened = {_fact_of(name) for name in asked} | ({RETURNED} if self._wants_return else set())
         self._happened = tuple(sorted(happened))
@@ -173,29 +78,17 @@ class Plan:
             for at in timed
         ]
         self._untimed = self._packed([encoder(0.0 if which is None else None) for which, encoder in self._timed])
-        self._looks: list[tuple[Callable[[Sequence[int]], Codes], dict[Codes, _Part], Criterion]] = [
-            (_picker([place[t, column] for column in range(len(criterion.table.columns))]), {}, criterion)
+        self._looks: list[tuple[Callable[[Sequence[int]], Codes], dict[Codes, Part], Criterion]] = [
+            (picker([place[t, column] for column in range(len(criterion.table.columns))]), {}, criterion)
             for t, criterion in enumerate(self._criteria)
         ]
         last = len(tables) - 1
-        self._routing_columns = [c for c in range(len(routing.columns)) if (last, c) in place]
-        self._pick_routing = _picker([place[last, c] for c in self._routing_columns])
-        judged = [c for c in range(len(routing.columns)) if (last, c) not in place]
-        self._row_columns = [c for c in judged if not _is_open(routing.columns[c].field)]
-        self._open_columns = [c for c in judged if _is_open(routing.columns[c].field)]
-        #: signals whose points the routing rules ask for
-        self.asked_signals = tuple(
-            dict.fromkeys(
-                name.removeprefix("signals.")
-                for name in (routing.columns[c].field for c in self._open_columns)
-                if name.startswith("signals.")
-            )
-        )
+        factual = [c for c in range(len(routing.columns)) if (last, c) in place]
+        self._pick_routing = picker([place[last, c] for c in factual])
+        self.outcomes = Outcomes(ruleset, factual)
         bounds = _bounds(ruleset)
         self._bounds = [bounds.get(name, ()) for name in self._happened]
         self._judged: dict[Vector, Judged] = {}
-        self._standings: dict[tuple[Any, ...], Standing] = {}
-        self._routes: dict[tuple[Codes, ...], RoutingRule] = {}
         #: names these rules and the meaning of the codes
         self.mark = _mark(ruleset.revision, tables, [_field(tables, at) for at in (*lasting, *timed)])
 
@@ -257,54 +150,6 @@ class Plan:
             known = self._judged[vector] = self._judge(vector)
         return known
 
-    def outcome(self, judged: Judged, standpoint: Standpoint) -> Outcome:
-        """What follows for a lead that was judged so; remembered in `judged.outcomes`."""
-        engagement, before, since, *asked = standpoint
-        key = judged.fit, *standpoint
-        standing = self._standings.get(key)
-        if standing is None:
-            if len(self._standings) >= _ROOM:
-                self._standings.clear()
-            points = {name: each or 0 for name, each in zip(self.asked_signals, asked, strict=True)}
-            standing = self._standings[key] = self._standing(Score(judged.fit, engagement), before, since, points)
-        routing = self._route(judged, standing)
-        if len(judged.outcomes) >= _OUTCOMES:
-            judged.outcomes.clear()
-        found = judged.outcomes[standpoint] = Outcome(standing, routing)
-        return found
-
-    def _route(self, judged: Judged, standing: Standing) -> RoutingRule:
-        key = judged.points, judged.row, standing.codes
-        known = self._routes.get(key)
-        if known is None:
-            if len(self._routes) >= _ROOM:
-                self._routes.clear()
-            ruleset = self._ruleset
-            matched = ruleset.engine.match(ruleset.routing_table, self._routing_codes(judged, standing))
-            known = self._routes[key] = ruleset.routing[matched[0]]
-        return known
-
-    def _routing_codes(self, judged: Judged, standing: Standing) -> Codes:
-        table = self._ruleset.routing_table
-        row = [0] * len(table.columns)
-        for column, code in zip(self._routing_columns, judged.row, strict=True):
-            row[column] = code
-        for column, code in zip(self._open_columns, standing.codes, strict=True):
-            row[column] = code
-        if self._row_columns:
-            letter = self._ruleset.grades.grade(Score(judged.fit, 0)).fit
-            facts: dict[str, object] = {"score.fit": judged.fit, "grade.fit": letter}
-            met: dict[str, int] = {}
-            for criterion, points in zip(self._criteria, judged.points, strict=True):
-                facts[f"criteria.{criterion.name}"] = points
-                if criterion.group is not None:
-                    met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
-            for group, count in met.items():
-                facts[f"groups.{group}.met"] = count
-            for column in self._row_columns:
-                row[column] = _encoded(table, column, facts)
-        return tuple(row)
-
     def _packed(self, codes: Sequence[int]) -> Vector:
         if not self._is_narrow:
             return tuple(codes)
@@ -319,49 +164,17 @@ class Plan:
         parts = []
         for pick, known, criterion in self._looks:
             own = pick(codes)
-            part = known.get(own)
-            if part is None:
+            found = known.get(own)
+            if found is None:
                 if len(known) >= _ROOM:
                     known.clear()
-                part = known[own] = _part(criterion, self._ruleset.engine.match(criterion.table, own))
-            parts.append(part)
-        points = tuple([part.points for part in parts])
-        return Judged(parts, sum(points), points, self._pick_routing(codes), merged=bool(codes[self._merged]))
-
-    def _standing(self, score: Score, before: Rating | None, since: int | None, points: Mapping[str, int]) -> Standing:
-        rating, grade = self._ruleset.ratings.rate(score.total, before), self._ruleset.grades.grade(score)
-        facts: dict[str, object] = {
-            "rating": rating.value,
-            "score.total": score.total,
-            "score.engagement": score.engagement,
-            f"criteria.{BEHAVIOUR}": score.engagement,
-            "grade.engagement": grade.engagement,
-            _SINCE_RETURN: since,
-            **{f"signals.{name}": points[name] for name in self.asked_signals},
-        }
-        codes = tuple([_encoded(self._ruleset.routing_table, column, facts) for column in self._open_columns])
-        return Standing(score, rating, grade, codes)
+                found = known[own] = part(criterion, self._ruleset.engine.match(criterion.table, own))
+            parts.append(found)
+        return Judged(parts, self._pick_routing(codes), merged=bool(codes[self._merged]))
 
 
 _DIGITS: Final = bytes.maketrans(bytes(range(16)), b"0123456789abcdef")
 _VALUES: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
-
-
-def _part(criterion: Criterion, matched: Sequence[int]) -> _Part:
-    name = criterion.name
-    rules = tuple([criterion.rules[index] for index in matched])
-    total = points = sum([rule.points for rule in rules])
-    low, high = criterion.min, criterion.max
-    if high is not None and points > high:
-        points = high
-    elif low is not None and points < low:
-        points = low
-    reasons = [Reason(name, rule.id, rule.points, rule.reason, rule.fields) for rule in rules]
-    if points != total:
-        text = f"{name} gives at {'most' if points < total else 'least'} {points} points"
-        reasons.append(Reason(name, CAP, points - total, text, ()))
-    hits = tuple((name, rule.id) for rule in rules)
-    return _Part(Rated(criterion, rules, points), points, hits, tuple(reasons))
 
 
 def _bounds(ruleset: Ruleset) -> Mapping[str, tuple[float, ...]]:
@@ -391,22 +204,6 @@ _COMPUTED: Final = ("score.", "grade.", "criteria.", "groups.", "signals.", DAYS
 
 def _is_fact(name: str) -> bool:
     return name != "rating" and not name.startswith(_COMPUTED)
-
-
-def _is_open(name: str) -> bool:
-    """It depends on what the lead does, not only on who it is."""
-    always = ("rating", "score.total", "score.engagement", _SINCE_RETURN, f"criteria.{BEHAVIOUR}", "grade.engagement")
-    return name in always or name.startswith("signals.")
-
-
-def _encoded(table: OrdinalTable, column: int, facts: Mapping[str, object]) -> int:
-    return table.encoders[column](facts.get(table.columns[column].field))
-
-
-def _picker(places: Sequence[int]) -> Callable[[Sequence[int]], Codes]:
-    if len(places) > 1:
-        return itemgetter(*places)
-    return lambda codes: tuple([codes[place] for place in places])
 
 
 def _mark(revision: str, tables: Sequence[OrdinalTable], fields: Sequence[str]) -> bytes:

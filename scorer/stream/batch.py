@@ -13,7 +13,7 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.metrics import BatchFigures
-from scorer.rules.plan import Judged
+from scorer.rules.judged import Judged
 from scorer.rules.signal_points import BEHAVIOUR
 from scorer.settings import Settings
 from scorer.sources.cloudevents import parse_record
