@@ -80,7 +80,9 @@ class Grades:
 
     def grade(self, score: Score) -> Grade:
         """The grade of a score."""
-        letter = next((name for name, bound in zip("ABC", self.fit, strict=True) if score.fit >= bound), "D")
-        bounds = enumerate(self.engagement, start=1)
-        figure = next((number for number, bound in bounds if score.engagement >= bound), 4)
+        fit, engagement = score
+        a, b, c = self.fit
+        letter = "A" if fit >= a else "B" if fit >= b else "C" if fit >= c else "D"
+        first, second, third = self.engagement
+        figure = 1 if engagement >= first else 2 if engagement >= second else 3 if engagement >= third else 4
         return Grade(letter, figure)
