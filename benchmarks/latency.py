@@ -1,10 +1,10 @@
 """Event to decision at a steady load: ours, and the bare loop on aiokafka at the same load.
 
-Activities are written at a fixed rate; a reader of committed records notes when each decision arrives. The time runs
-from when the activity was due to be written, so that nobody gains by slowing the writer down. The load is half of what
-`benchmarks.service` found for ours, unless `--rate` says otherwise.
+Activities are written at a fixed rate, and somebody notes when each is committed, and with it what it led to. The time
+runs from when the activity was due to be written, so that nobody gains by slowing the writer down. The load is half of
+what `benchmarks.service` found for ours, unless `--rate` says otherwise.
 
-    .venv/bin/python -m benchmarks.latency --seconds 20 --rounds 3 --broker mock
+    .venv/bin/python -m benchmarks.latency --seconds 20 --rounds 3
 """
 
 import argparse
@@ -13,18 +13,19 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from benchmarks.kafka import BROKERS, INPUT, OUTPUT, SCRATCH, WorkerError, broker, cores, fill_states
+from benchmarks.kafka import GROUP, INPUT, SCRATCH, WorkerError, broker, cores, fill_states
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import FOLDER, Figure, Result, Target
-from benchmarks.runs import progress_of, wait_until_done
-from benchmarks.traffic import HEADERS, partition_of, traffic
+from benchmarks.runs import Committed, wait_until_done
+from benchmarks.traffic import HEADERS, PARTITIONS, partition_of, traffic
 from benchmarks.worker import ours, peer
 
 NAMES = {"ours": "ours", "bare_aiokafka": "bare loop, aiokafka"}
@@ -32,18 +33,8 @@ _TICK = 0.002
 _FIRST = 200
 _READY = 60.0
 _SETTLE = 20.0
-_ARRIVE = 0.5
-
-
-class _Reference(msgspec.Struct):
-    id: str
-
-
-class _Output(msgspec.Struct):
-    """What tells the activity: a decision of ours names it in `reference`, the bare loop in `id`."""
-
-    id: str = ""
-    reference: _Reference | None = None
+_SEEN = 0.1
+_PAUSE = 0.003
 
 
 class Delays(NamedTuple):
@@ -54,96 +45,98 @@ class Delays(NamedTuple):
     count: int
 
 
-def largest_load(kind: str) -> float:
-    """What `benchmarks.service` found for ours on that kind of broker, activities a second by wall clock. Raises
-    SystemExit without it."""
-    path = FOLDER / ("service_mock.json" if kind == "mock" else "service.json")
+def largest_load() -> float:
+    """What `benchmarks.service` found for ours, activities a second by wall clock. Raises SystemExit without it."""
+    path = FOLDER / "service.json"
     if path.exists():
         for figure in Result.load(path).figures:
             if figure.name == "ours" and figure.unit == "/s":
                 return figure.absolute
-    raise SystemExit(f"the largest load is not known: run benchmarks.service --broker {kind} first, or give --rate")
+    raise SystemExit("the largest load is not known: run benchmarks.service first, or give --rate")
 
 
 class Observer:
-    """Reads the output in a thread and notes when the decision on each activity arrived."""
+    """Asks in a thread, at short intervals, how far the input is committed: a decision is committed together with the
+    offset of its activity. (To read the decisions would keep the broker's core busy: it answers empty fetches at once.)
+    """
 
     def __init__(self, bootstrap: str) -> None:
-        self.arrived: dict[str, float] = {}
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": "observer",
-                "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 5,
-                "enable.auto.commit": False,
-                "log_level": 0,
-            }
-        )
-        self._consumer.subscribe([OUTPUT])
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, "log_level": 0})
+        self._partitions = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
+        self._moments: list[float] = []
+        self._offsets: list[list[int]] = [[] for _ in self._partitions]
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def _read(self) -> None:
-        decode = msgspec.json.Decoder(_Output).decode
-        while not self._stopping.is_set():
-            for record in self._consumer.consume(500, timeout=0.005):
-                now = time.perf_counter()
-                if record.error() is None:
-                    output = decode(record.value())
-                    self.arrived[output.reference.id if output.reference else output.id] = now
+    def _watch(self) -> None:
+        while not self._stopping.wait(_PAUSE):
+            try:
+                found = self._consumer.committed(self._partitions, timeout=10)
+            except KafkaException:
+                continue
+            self._moments.append(time.perf_counter())
+            for offsets, each in zip(self._offsets, found, strict=True):
+                offsets.append(each.offset)
 
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join()
         self._consumer.close()
 
+    def committed_at(self, partition: int, offset: int) -> float:
+        """When the record was seen to be committed. Raises IndexError if it never was."""
+        return self._moments[bisect_right(self._offsets[partition], offset)]
 
-def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, leads: int, kind: str) -> Delays:
+
+def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, leads: int) -> Delays:
     """One run against a fresh broker. Raises `WorkerError`."""
     worker_core, broker_core = cores()
-    with broker(broker_core, kind) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+    with broker(broker_core) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         bootstrap = running.bootstrap
         if name == "ours":
             fill_states(bootstrap, leads)
         made = {worker_core}
         with (
-            contextlib.closing(progress_of(name, bootstrap, kind)) as done,
+            contextlib.closing(Committed(bootstrap)) as done,
             ours(bootstrap, made) if name == "ours" else peer(name, bootstrap, made, Path(folder)) as worker,
         ):
             observer = Observer(bootstrap)
             try:
                 write(bootstrap, events[:_FIRST], 1_000)
                 wait_until_done(done, [worker], _FIRST, _READY)
-                due = write(bootstrap, events[_FIRST:], rate)
+                due = write(bootstrap, events[_FIRST:], rate, [lead for lead, _ in events[:_FIRST]])
                 wait_until_done(done, [worker], len(events), _SETTLE)
-                time.sleep(_ARRIVE)
+                time.sleep(_SEEN)
                 worker.check()
             finally:
                 observer.stop()
-    # The first tenth warms up. Everything is committed: what did not arrive led to no decision.
+    # The first tenth warms up.
     counted = list(due)[len(due) // 10 :]
-    delays = sorted(observer.arrived[each] - due[each] for each in counted if each in observer.arrived)
-    if len(delays) < 100:
-        raise WorkerError(f"only {len(delays)} decisions of {len(counted)} activities; run for longer")
+    delays = sorted(observer.committed_at(*place) - due[place] for place in counted)
     return Delays(statistics.median(delays), delays[int(len(delays) * 0.99)], len(delays))
 
 
-def write(bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float) -> dict[str, float]:
-    """Write them at that rate; returns when each was due, by its id."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": 0})
-    decode = msgspec.json.Decoder(_Output).decode
-    due: dict[str, float] = {}
+Written = dict[tuple[int, int], float]
+"""When each record was due, by partition and offset."""
+
+
+def write(bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float, before: Iterable[str] = ()) -> Written:
+    """Write them at that rate. `before`: the leads of what was written already, so that offsets are known."""
+    # As Kafka's own producers do by default, which spares the broker a request for each record.
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "log_level": 0})
+    offsets = Counter(map(partition_of, before))
+    due: Written = {}
     began = time.perf_counter()
     for number, (lead, value) in enumerate(events):
         moment = began + number / rate
         while (ahead := moment - time.perf_counter()) > 0:
             producer.poll(0)
             time.sleep(min(ahead, _TICK))
-        due[decode(value).id] = moment
-        producer.produce(INPUT, value, key=lead, partition=partition_of(lead), headers=HEADERS)
+        partition = partition_of(lead)
+        due[partition, offsets[partition]] = moment
+        offsets[partition] += 1
+        producer.produce(INPUT, value, key=lead, partition=partition, headers=HEADERS)
     if producer.flush(30):
         raise WorkerError("the broker did not take the activities")
     return due
@@ -156,28 +149,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--broker", choices=BROKERS, default=BROKERS[0], help="mock: see mock_broker.py")
     options = parser.parse_args()
-    mock = options.broker == "mock"
-    rate = options.rate or largest_load(options.broker) / 2
+    rate = options.rate or largest_load() / 2
     events = list(traffic(_FIRST + int(rate * options.seconds), options.leads))
     runs: dict[str, list[Delays]] = {name: [] for name in NAMES}
     for number in range(options.rounds):
         for name, found in runs.items():
             try:
-                found.append(measure(name, events, rate, options.leads, options.broker))
+                found.append(measure(name, events, rate, options.leads))
             except WorkerError as error:
                 raise SystemExit(f"{NAMES[name]}: {error}") from None
             last = found[-1]
             progress(
                 f"  round {number + 1} of {options.rounds}  {NAMES[name]}: p50 {1e3 * last.p50:.1f} ms, "
-                f"p99 {1e3 * last.p99:.1f} ms of {last.count:,} decisions"
+                f"p99 {1e3 * last.p99:.1f} ms of {last.count:,}"
             )
     shown = {"rate": f"{rate:,.0f}/s", "seconds": options.seconds, "leads": options.leads, "rounds": options.rounds}
-    part, title = "latency", "Event to decision at half the largest load"
-    if mock:
-        part, title = "latency_mock", f"{title}, with the mock broker"
-    result = Result(part, title, "time / bare loop", shown)
+    result = Result("latency", "Event to decision at half the largest load", "time / bare loop", shown)
     for percentile in ("p50", "p99"):
         values = {name: [getattr(each, percentile) for each in found] for name, found in runs.items()}
         for name, found in values.items():

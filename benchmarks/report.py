@@ -22,7 +22,6 @@ ORDER = (
     "service_mock",
     "service_large",
     "latency",
-    "latency_mock",
     "scale",
     "restore",
     "offline",
@@ -30,7 +29,6 @@ ORDER = (
 COMMANDS = {
     "service_mock": "service --broker mock",
     "service_large": "service --large",
-    "latency_mock": "latency --broker mock",
 }
 """Of results that are not named like their module."""
 
