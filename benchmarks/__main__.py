@@ -17,7 +17,7 @@ QUICK: Parts = (
     ("rule_core", "--leads 500 --rounds 3"),
     ("service", "--activities 12000 --leads 1000 --rounds 1 --even"),
     ("service", "--activities 12000 --leads 1000 --rounds 1 --even --broker mock"),
-    ("latency", "--seconds 8 --rounds 1"),
+    ("latency", "--seconds 8 --rounds 1 --rate 500"),
     ("scale", "--activities 8000 --leads 1000 --rounds 1"),
     ("restore", "--leads 10000 --rounds 1"),
     ("offline", "--activities 10000 --rounds 1"),

@@ -1,8 +1,8 @@
-"""Event to decision at a steady load: ours, and the bare loop on aiokafka at the same load.
+"""Event to decision at steady loads: ours, and the bare loop on aiokafka at the same loads.
 
 Activities are written at a fixed rate, and somebody notes when each is committed, and with it what it led to. The time
-runs from when the activity was due to be written, so that nobody gains by slowing the writer down. The load is half of
-what `benchmarks.service` found for ours, unless `--rate` says otherwise.
+runs from when the activity was due to be written, so that nobody gains by slowing the writer down. The loads are
+shares, up to half, of what `benchmarks.service` found for ours at most, unless `--rate` says otherwise.
 
     .venv/bin/python -m benchmarks.latency --seconds 20 --rounds 3
 """
@@ -16,6 +16,7 @@ import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ from benchmarks.traffic import HEADERS, PARTITIONS, partition_of, traffic
 from benchmarks.worker import ours, peer
 
 NAMES = {"ours": "ours", "bare_aiokafka": "bare loop, aiokafka"}
+SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
+"""Of the largest load."""
 _TICK = 0.002
 _FIRST = 200
 _READY = 60.0
@@ -150,31 +153,31 @@ def main() -> None:
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    rate = options.rate or largest_load() / 2
-    events = list(traffic(_FIRST + int(rate * options.seconds), options.leads))
-    runs: dict[str, list[Delays]] = {name: [] for name in NAMES}
-    for number in range(options.rounds):
-        for name, found in runs.items():
+    rates = [options.rate] if options.rate else [largest_load() * share for share in SHARES]
+    rounds = options.rounds
+    shown = {"seconds": options.seconds, "leads": options.leads, "rounds": rounds}
+    result = Result("latency", "Event to decision, up to half the largest load", "time / bare loop", shown)
+    for rate in rates:
+        events = list(traffic(_FIRST + int(rate * options.seconds), options.leads))
+        runs: dict[str, list[Delays]] = {name: [] for name in NAMES}
+        for number, (name, found) in product(range(rounds), runs.items()):
             try:
-                found.append(measure(name, events, rate, options.leads))
+                last = measure(name, events, rate, options.leads)
             except WorkerError as error:
                 raise SystemExit(f"{NAMES[name]}: {error}") from None
-            last = found[-1]
+            found.append(last)
             progress(
-                f"  round {number + 1} of {options.rounds}  {NAMES[name]}: p50 {1e3 * last.p50:.1f} ms, "
-                f"p99 {1e3 * last.p99:.1f} ms of {last.count:,}"
+                f"  round {number + 1} of {rounds} at {rate:,.0f} a second  {NAMES[name]}: "
+                f"p50 {1e3 * last.p50:.1f} ms, p99 {1e3 * last.p99:.1f} ms of {last.count:,}"
             )
-    shown = {"rate": f"{rate:,.0f}/s", "seconds": options.seconds, "leads": options.leads, "rounds": options.rounds}
-    result = Result("latency", "Event to decision at half the largest load", "time / bare loop", shown)
-    for percentile in ("p50", "p99"):
-        values = {name: [getattr(each, percentile) for each in found] for name, found in runs.items()}
-        for name, found in values.items():
-            against = ratio(found, values["bare_aiokafka"])
-            figure = Figure.of(NAMES[name], 1e3 * statistics.median(found), "ms", against, percentile)
-            result.figures.append(figure)
-        if percentile == "p99":
-            measured = ratio(values["ours"], values["bare_aiokafka"]).median
-            result.targets.append(Target("p99: ours / bare loop", 2, measured, at_least=False))
+        for percentile in Delays._fields[:2]:
+            values = {name: [getattr(each, percentile) for each in found] for name, found in runs.items()}
+            for name, each in values.items():
+                against = ratio(each, values["bare_aiokafka"])
+                heading = f"{percentile} at {rate:,.0f} a second"
+                result.figures.append(Figure.of(NAMES[name], 1e3 * statistics.median(each), "ms", against, heading))
+        measured = ratio(values["ours"], values["bare_aiokafka"]).median
+        result.targets.append(Target(f"p99 at {rate:,.0f} a second: ours / bare loop", 2, measured, at_least=False))
     result.finish()
 
 

@@ -8,7 +8,7 @@ A new version gets a new first byte and the reader of the old one stays, so that
 tests hold a sample of each.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from sys import intern
 from typing import Any, Final
 
@@ -133,7 +133,7 @@ def _unpack_facts(packed: bytes) -> dict[str, Fact]:
         raise CodecError(f"the facts of a state are damaged: {error}") from error
 
 
-def _facts(sources: list[str], groups: Iterable[tuple[int, str, int, list[Any]]]) -> dict[str, Fact]:
+def _facts(sources: list[str], groups: Iterable[Sequence[Any]]) -> dict[str, Fact]:
     facts: dict[str, Fact] = {}
     for time, identity, source, named in groups:
         stamp = Stamp(time, identity, sources[source])
