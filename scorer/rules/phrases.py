@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from scorer.domain.decision import Contribution
 from scorer.domain.instant import day_to_text
 from scorer.rules.judged import CAP, Reason
+from scorer.rules.memory import keep
 from scorer.rules.signal_points import BEHAVIOUR
 
 if TYPE_CHECKING:
     from scorer.rules.ruleset import Ruleset
-
-_ROOM: Final = 4096
-"""Entries of one memory; there are that many only where values or a criterion's limit vary without end."""
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
 
 
 class ReasonPhrase(NamedTuple):
@@ -60,32 +55,25 @@ class Phrases:
             phrase = ReasonPhrase(place, opening, fields[0], f"{opening}{{{_json(fields[0])}:", {})
         else:
             phrase = ReasonPhrase(place, opening, "", opening, {})
-        return _keep(self.reasons, reason, phrase)
+        return keep(self.reasons, reason, phrase)
 
     def add_value(self, phrase: ReasonPhrase, value: str) -> str:
         """The whole contribution with that value as its evidence, from now on in `phrase.known`."""
-        return _keep(phrase.known, value, f"{phrase.opening}{_json(value)}}}}}")
+        return keep(phrase.known, value, f"{phrase.opening}{_json(value)}}}}}")
 
     def add_signal(self, signal: str, points: int, count: int) -> tuple[int, str]:
         """The phrase of a signal that gives these points for so many events, from now on in `signals`."""
         place, opening = self._opening(BEHAVIOUR, signal, points, self._said[signal])
-        return _keep(self.signals, (signal, points, count), (place, f'{opening}{{"count":{count},"first_day":"'))
+        return keep(self.signals, (signal, points, count), (place, f'{opening}{{"count":{count},"first_day":"'))
 
     def add_day(self, day: int) -> str:
         """The ISO date of a day, from now on in `days`."""
-        return _keep(self.days, day, day_to_text(day))
+        return keep(self.days, day, day_to_text(day))
 
     def _opening(self, criterion: str, rule: str, points: int, text: str) -> tuple[int, str]:
         # The strongest first; those equally strong by their names.
         place = self._places[criterion, rule] - abs(points) * len(self._places)
         return place, _json(Contribution(criterion, rule, points, text, {})).removesuffix("{}}")
-
-
-def _keep(memory: dict[_Key, _Value], key: _Key, value: _Value) -> _Value:
-    if len(memory) >= _ROOM:
-        memory.clear()
-    memory[key] = value
-    return value
 
 
 def _json(value: object) -> str:

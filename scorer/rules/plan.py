@@ -17,6 +17,7 @@ from scorer.domain.lead import RETURNED, Fact
 from scorer.rules.column import Encoder
 from scorer.rules.condition import tests
 from scorer.rules.judged import Judged, Part, part
+from scorer.rules.memory import keep
 from scorer.rules.outcome import SINCE_RETURN, Outcomes, picker
 from scorer.rules.signal_points import SignalPoints
 from scorer.rules.table import Codes, OrdinalTable
@@ -145,9 +146,7 @@ class Plan:
         """What the criteria make of the vector."""
         known = self._judged.get(vector)
         if known is None:
-            if len(self._judged) >= _ROOM:
-                self._judged.clear()
-            known = self._judged[vector] = self._judge(vector)
+            known = keep(self._judged, vector, self._judge(vector), _ROOM)
         return known
 
     def _packed(self, codes: Sequence[int]) -> Vector:
@@ -166,9 +165,7 @@ class Plan:
             own = pick(codes)
             found = known.get(own)
             if found is None:
-                if len(known) >= _ROOM:
-                    known.clear()
-                found = known[own] = part(criterion, self._ruleset.engine.match(criterion.table, own))
+                found = keep(known, own, part(criterion, self._ruleset.engine.match(criterion.table, own)), _ROOM)
             parts.append(found)
         return Judged(parts, self._pick_routing(codes), merged=bool(codes[self._merged]))
 

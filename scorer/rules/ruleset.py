@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Hit
@@ -12,14 +11,13 @@ from scorer.domain.score import Grades, Ratings, Route
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.condition import Condition, Predicate
 from scorer.rules.engine import RuleEngine
+from scorer.rules.memory import keep
 from scorer.rules.phrases import Phrases
 from scorer.rules.plan import DAYS_SINCE, Plan
 from scorer.rules.signal_points import BEHAVIOUR
 from scorer.rules.table import OrdinalTable
 
 __all__ = ["BEHAVIOUR", "Criterion", "Publishing", "RoutingRule", "Ruleset", "ScoringRule", "Signal"]
-
-_ROOM: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +114,8 @@ class _Signals:
             return [hit for hit, matches in self._signals if matches is None or matches(data)]
         known = self._remembered.get(text)
         if known is None:
-            if len(self._remembered) >= _ROOM:
-                self._remembered.clear()
             found = [hit for hit, matches in self._signals if matches is None or matches(data)]
-            known = self._remembered[text] = found
+            known = keep(self._remembered, text, found)
         return known
 
 

@@ -12,7 +12,7 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision, read_decision
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
-from scorer.rules import phrases
+from scorer.rules import memory
 from scorer.stream.codec import decode_lead, encode_lead
 from tests.factory import SMALL_RULES, activity, ruleset
 
@@ -103,7 +103,7 @@ def test_a_decision_is_written_as_its_attributes_say(story: Sequence[LeadActivit
 
 
 def test_what_is_remembered_of_a_ruleset_is_bounded(monkeypatch: Any) -> None:
-    monkeypatch.setattr(phrases, "_ROOM", 8)
+    monkeypatch.setattr(memory, "ROOM", 8)
     rules = ruleset(ALWAYS.replace("routing:\n", MORE.lstrip("\n")))
     lead = Lead("lead-1")
     for number in range(100):
