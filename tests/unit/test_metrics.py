@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from scorer.metrics import MAX_CUSTOM_TYPES, BatchFigures, Metrics
@@ -56,13 +55,13 @@ def test_custom_types_do_not_make_labels_without_end() -> None:
 
 def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:
     metrics = Metrics()
-    metrics.assess_seconds.observe([5.0, 1e-5])
-    metrics.assess_seconds.observe([1.1e-5])
+    metrics.assess_seconds.observe([1.1e-5, 1e-5])
+    metrics.assess_seconds.observe([5.0])
     assert value(metrics, "scorer_assess_seconds_bucket", le="1e-05") == 1
     assert value(metrics, "scorer_assess_seconds_bucket", le="2.5e-05") == 2
     assert value(metrics, "scorer_assess_seconds_bucket", le="1.0") == 2
     assert value(metrics, "scorer_assess_seconds_bucket", le="+Inf") == 3
-    assert value(metrics, "scorer_assess_seconds_sum") == pytest.approx(5.000021)
+    assert value(metrics, "scorer_assess_seconds_sum") == 1e-5 + 1.1e-5 + 5.0
 
 
 def test_only_the_ruleset_in_use_shows() -> None:
