@@ -20,7 +20,6 @@ LOADS = ((1_000, 1_000_000), (10_000, 10_000_000), (100_000, 100_000_000))
 BUSY = 0.6
 """Share of a core that the usual load may take; the rest is for peaks, restoring and catching up."""
 REPLICAS = 3
-BATCH: int = Settings.model_fields["max_records"].default
 OVERHEAD = 60
 """Bytes of a record beside its value: key, headers, its share of the batch's header. Decisions have theirs counted."""
 PROCESS = 120_000_000
@@ -128,6 +127,7 @@ def modelled(parts: Parts, rate: float, leads: int) -> dict[str, str]:
     read = rate * parts.activity
     written = rate * (parts.decisions * parts.decision + parts.states * parts.state)
     kept = leads * parts.state * REPLICAS
+    batch = Settings().max_records
     cached = min(Settings().cache_leads, leads / divided) * divided * DECODED
     memory = leads * parts.memory + cached
     return {
@@ -144,7 +144,7 @@ def modelled(parts: Parts, rate: float, leads: int) -> dict[str, str]:
         "written to Kafka": f"{size(written)}/s",
         f"taken in by the brokers, {REPLICAS} replicas": f"{size(REPLICAS * (read + written))}/s",
         f"changelog on disk when compacted, {REPLICAS} replicas": size(kept),
-        f"transactions, at full batches of {BATCH:,}": f"{rate / BATCH:,.1f}/s",
+        f"transactions, at full batches of {batch:,}": f"{rate / batch:,.1f}/s",
         f"workers' cost a month at {CORE_PRICE} a core": f"{count * CORE_PRICE:,}",
     }
 

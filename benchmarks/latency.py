@@ -14,15 +14,14 @@ import tempfile
 import threading
 import time
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from itertools import product
+from collections.abc import Sequence
+from itertools import count, product
 from pathlib import Path
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer
 
-from benchmarks.kafka import GROUP, INPUT, SCRATCH, WorkerError, broker, cores, fill_states
+from benchmarks.kafka import INPUT, QUIET, SCRATCH, WorkerError, broker, cores, fill_states
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import FOLDER, Figure, Result, Target
 from benchmarks.runs import Committed, wait_until_done
@@ -64,10 +63,9 @@ class Observer:
     """
 
     def __init__(self, bootstrap: str) -> None:
-        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, "log_level": 0})
-        self._partitions = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
+        self._committed = Committed(bootstrap)
         self._moments: list[float] = []
-        self._offsets: list[list[int]] = [[] for _ in self._partitions]
+        self._offsets: list[list[int]] = [[] for _ in range(PARTITIONS)]
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -75,17 +73,17 @@ class Observer:
     def _watch(self) -> None:
         while not self._stopping.wait(_PAUSE):
             try:
-                found = self._consumer.committed(self._partitions, timeout=10)
+                found = self._committed.offsets()
             except KafkaException:
                 continue
             self._moments.append(time.perf_counter())
             for offsets, each in zip(self._offsets, found, strict=True):
-                offsets.append(each.offset)
+                offsets.append(each)
 
     def stop(self) -> None:
         self._stopping.set()
         self._thread.join()
-        self._consumer.close()
+        self._committed.close()
 
     def committed_at(self, partition: int, offset: int) -> float:
         """When the record was seen to be committed. Raises IndexError if it never was."""
@@ -108,38 +106,37 @@ def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, leads: 
             try:
                 write(bootstrap, events[:_FIRST], 1_000)
                 wait_until_done(done, [worker], _FIRST, _READY)
-                due = write(bootstrap, events[_FIRST:], rate, [lead for lead, _ in events[:_FIRST]])
+                due = write(bootstrap, events[_FIRST:], rate)
                 wait_until_done(done, [worker], len(events), _SETTLE)
                 time.sleep(_SEEN)
                 worker.check()
             finally:
                 observer.stop()
+    written = list(zip(places(events)[_FIRST:], due, strict=True))
     # The first tenth warms up.
-    counted = list(due)[len(due) // 10 :]
-    delays = sorted(observer.committed_at(*place) - due[place] for place in counted)
+    delays = sorted(observer.committed_at(*place) - moment for place, moment in written[len(written) // 10 :])
     return Delays(statistics.median(delays), delays[int(len(delays) * 0.99)], len(delays))
 
 
-Written = dict[tuple[int, int], float]
-"""When each record was due, by partition and offset."""
+def places(events: Sequence[tuple[str, bytes]]) -> list[tuple[int, int]]:
+    """Partition and offset of each, in a topic with nothing else."""
+    offsets = [count() for _ in range(PARTITIONS)]
+    return [(partition, next(offsets[partition])) for partition in (partition_of(lead) for lead, _ in events)]
 
 
-def write(bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float, before: Iterable[str] = ()) -> Written:
-    """Write them at that rate. `before`: the leads of what was written already, so that offsets are known."""
+def write(bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float) -> list[float]:
+    """Write them at that rate; returns when each was due."""
     # As Kafka's own producers do by default, which spares the broker a request for each record.
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "log_level": 0})
-    offsets = Counter(map(partition_of, before))
-    due: Written = {}
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, **QUIET})
+    due: list[float] = []
     began = time.perf_counter()
     for number, (lead, value) in enumerate(events):
         moment = began + number / rate
         while (ahead := moment - time.perf_counter()) > 0:
             producer.poll(0)
             time.sleep(min(ahead, _TICK))
-        partition = partition_of(lead)
-        due[partition, offsets[partition]] = moment
-        offsets[partition] += 1
-        producer.produce(INPUT, value, key=lead, partition=partition, headers=HEADERS)
+        due.append(moment)
+        producer.produce(INPUT, value, key=lead, partition=partition_of(lead), headers=HEADERS)
     if producer.flush(30):
         raise WorkerError("the broker did not take the activities")
     return due

@@ -118,10 +118,14 @@ class Committed:
         self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, **QUIET})
         self._partitions = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
 
+    def offsets(self) -> list[int]:
+        """Of each partition. Raises `KafkaException` where the broker does not answer."""
+        return [max(0, each.offset) for each in self._consumer.committed(self._partitions, timeout=10)]
+
     def done(self) -> int:
         """How many activities are committed, over all partitions; 0 where the broker does not answer."""
         try:
-            return sum(max(0, each.offset) for each in self._consumer.committed(self._partitions, timeout=10))
+            return sum(self.offsets())
         except KafkaException:
             return 0
 

@@ -50,9 +50,10 @@ def main() -> None:
     runs: dict[int, list[Run]] = {count: [] for count in WORKERS}
     left_out = 0
     for number in range(options.rounds):
+        taken: dict[int, Run] = {}
         try:
-            for count, last in [(count, one_run(count, events, options.leads, options.broker)) for count in WORKERS]:
-                runs[count].append(last)
+            for count in WORKERS:
+                taken[count] = last = one_run(count, events, options.leads, options.broker)
                 progress(
                     f"  round {number + 1} of {options.rounds}  {count} workers: {last.rate:,.0f} a second, "
                     f"{last.cpu * 1e6:.0f} µs CPU"
@@ -60,6 +61,9 @@ def main() -> None:
         except WorkerError as error:
             left_out += 1
             progress(f"  round {number + 1} of {options.rounds} is left out: {error}")
+            continue
+        for count, run in taken.items():
+            runs[count].append(run)
     if left_out == options.rounds:
         raise SystemExit("no round came to its end")
     result = Result("scale", "More workers, two cores for all", "/ one worker", vars(options))

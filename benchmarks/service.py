@@ -76,12 +76,9 @@ def main() -> None:
         chosen = [name for name in chosen if name in ON_MOCK]
     if options.even:
         chosen.insert(1, "ours_even")
-    if not STREAMS_PYTHON.exists():
-        missing = [name for name in chosen if name in IN_STREAMS_PYTHON]
-        chosen = [name for name in chosen if name not in missing]
-    else:
-        missing = []
+    missing = [] if STREAMS_PYTHON.exists() else [name for name in chosen if name in IN_STREAMS_PYTHON]
     if missing:
+        chosen = [name for name in chosen if name not in missing]
         result.notes.append(f"Left out, their environment is not there (`make bench` makes it): {', '.join(missing)}.")
     runs = take([(name, size) for name in chosen for size in sizes], options, result)
     report(result, runs, options.leads, options.large or 0)

@@ -6,7 +6,9 @@ a decision out when the rating changes or the points move by ten. It knows ten w
 
 import sys
 
-from quixstreams import Application, State
+from quixstreams import State
+
+from benchmarks.peers.quix_app import application
 
 WEIGHTS = {
     "lead.page_viewed": 1,
@@ -39,16 +41,7 @@ def judge(event: dict, state: State) -> dict | None:
 
 
 def main(bootstrap: str, folder: str) -> None:
-    app = Application(
-        broker_address=bootstrap,
-        consumer_group="bench",
-        processing_guarantee="exactly-once",
-        auto_offset_reset="earliest",
-        state_dir=folder,
-        commit_interval=1.0,
-        consumer_extra_config={"isolation.level": "read_committed"},
-        loglevel="WARNING",
-    )
+    app = application(bootstrap, folder)
     decisions = app.topic("lead.routing", value_serializer="json")
     stream = app.dataframe(app.topic("lead.activity", value_deserializer="json", key_deserializer="str"))
     stream = stream.apply(judge, stateful=True)

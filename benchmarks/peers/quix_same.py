@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from quixstreams import Application, State
+from quixstreams import State
 
+from benchmarks.peers.quix_app import application
 from scorer.assessment import assess
 from scorer.rules.engine import default_engine
 from scorer.ruleset_files import load_ruleset
@@ -44,16 +45,7 @@ def main(bootstrap: str, folder: str) -> None:
         decision = assessment.decision
         return None if decision is None else decision_message(decision, ROUTING, "/lead-scorer/bench", now)
 
-    app = Application(
-        broker_address=bootstrap,
-        consumer_group="bench",
-        processing_guarantee="exactly-once",
-        auto_offset_reset="earliest",
-        state_dir=folder,
-        commit_interval=1.0,
-        consumer_extra_config={"isolation.level": "read_committed"},
-        loglevel="WARNING",
-    )
+    app = application(bootstrap, folder)
     decisions = app.topic(ROUTING, value_serializer="bytes", key_serializer="bytes")
     stream = app.dataframe(app.topic("lead.activity", value_deserializer="bytes", key_deserializer="bytes"))
     stream = stream.apply(judge, stateful=True, metadata=True)
