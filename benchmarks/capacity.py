@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from benchmarks.results import Result
 from benchmarks.service import CPU, SINGLE
 from benchmarks.traffic import HEADERS, RULES, histories, traffic
-from scorer.assessment import assess
-from scorer.rules.engine import default_engine
-from scorer.ruleset_files import load_ruleset
-from scorer.settings import Settings
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.offline.ruleset_files import load_ruleset
+from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
-from scorer.stream.codec import encode_lead
+from scorer.state.codec import encode_lead
 from scorer.stream.outbox import decision_message
 
 LOADS = ((1_000, 1_000_000), (10_000, 10_000_000), (100_000, 100_000_000))

@@ -16,10 +16,11 @@ from benchmarks.measuring import progress
 from benchmarks.mock_broker import MockBroker
 from benchmarks.traffic import HEADERS, PARTITIONS, RULES, histories, lead_name, partition_of
 from scorer.demo.broker import EmbeddedBroker
-from scorer.rules.engine import default_engine
-from scorer.ruleset_files import load_ruleset
-from scorer.stream.codec import encode_lead
-from scorer.stream.marker import Marker, marker_message
+from scorer.engines.engine import default_engine
+from scorer.offline.ruleset_files import load_ruleset
+from scorer.state.codec import encode_lead
+from scorer.state.marker import Marker
+from scorer.stream.outbox import marker_message
 
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / ".cache" / "bench"

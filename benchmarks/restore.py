@@ -28,19 +28,19 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from benchmarks.measuring import progress, ratio, spread
 from benchmarks.results import Figure, Result
-from scorer.assessment import assess
 from scorer.demo.broker import EmbeddedBroker
 from scorer.demo.market import activities
 from scorer.domain.lead import Lead
-from scorer.rules.engine import default_engine
-from scorer.ruleset_files import load_ruleset
-from scorer.settings import Settings
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.offline.ruleset_files import load_ruleset
+from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
-from scorer.stream.codec import encode_lead
+from scorer.state.codec import encode_lead
+from scorer.state.store import LeadStore
 from scorer.stream.outbox import state_message
 from scorer.stream.recovery import Progress, restore
-from scorer.stream.store import LeadStore
 
 TOPIC = "bench.lead-state"
 SAMPLE = 2_000

@@ -16,13 +16,13 @@ from benchmarks.measuring import progress, ratio, spread, take_turns
 from benchmarks.results import Figure, Result, Target
 from benchmarks.rule_engines import PEERS
 from benchmarks.scorecard import NOW, PROBED, lead, leads, ruleset, scorecard
-from scorer.assessment import assess
 from scorer.domain.activity import LeadActivity, validate_data
 from scorer.domain.instant import HOUR
 from scorer.domain.lead import Lead
-from scorer.rules.engine import default_engine
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.evaluation.scoring import fit, score
 from scorer.rules.ruleset import Ruleset
-from scorer.scoring import fit, score
 
 RULES = 50
 SIZES = (20, 50, 100, 200)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Fact, Lead, Stamp
-from scorer.rules.engine import RuleEngine
+from scorer.engines.engine import RuleEngine
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
 

@@ -18,12 +18,12 @@ from zlib import crc32
 import msgspec
 
 from benchmarks.episodes import MEAN_LENGTH, Step, episode, single
-from scorer.assessment import assess
 from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
 from scorer.domain.lead import Lead
-from scorer.rules.engine import default_engine
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.ruleset import Ruleset
-from scorer.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 
 RULES = Path(__file__).parents[1] / "rules" / "b2b"

@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from scorer.asyncapi import asyncapi_yaml
-from scorer.schemas import SCHEMAS
+from scorer.contracts.asyncapi import asyncapi_yaml
+from scorer.contracts.schemas import SCHEMAS
 
 HERE = Path(__file__).parent
 

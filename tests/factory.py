@@ -5,7 +5,7 @@ from itertools import count
 
 from scorer.domain.activity import LeadActivity, validate_data
 from scorer.domain.instant import DAY
-from scorer.rules.engine import default_engine
+from scorer.engines.engine import default_engine
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
 

@@ -16,12 +16,13 @@ import msgspec
 from quixstreams import State
 
 from benchmarks.peers.quix_app import application
-from scorer.assessment import assess
-from scorer.rules.engine import default_engine
-from scorer.ruleset_files import load_ruleset
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.kafka.message import Message
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
-from scorer.stream.codec import decode_lead, encode_lead
-from scorer.stream.outbox import Message, decision_message
+from scorer.state.codec import decode_lead, encode_lead
+from scorer.stream.outbox import decision_message
 
 ROUTING = "lead.routing"
 

@@ -13,10 +13,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from scorer.activity_files import ActivityFile, Block, InputError, open_activities
 from scorer.cli.common import ExitStatus, say
-from scorer.shards import ShardError
-from scorer.tuning.decisions import Rejection
+from scorer.offline.activity_files import ActivityFile, Block, InputError, open_activities
+from scorer.offline.decisions import Rejection
+from scorer.offline.shards import ShardError
 
 InputOption = Annotated[
     list[str] | None,

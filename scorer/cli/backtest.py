@@ -12,7 +12,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-from scorer.activity_files import Block
+from scorer.backtest.replay import FIND_OUTCOMES, REPLAY, may_be_outcomes, replay_shard
+from scorer.backtest.run import Backtest, backtest
 from scorer.cli.activity_input import (
     InputOption,
     MoreInputs,
@@ -28,12 +29,10 @@ from scorer.cli.activity_input import (
 )
 from scorer.cli.backtest_output import show
 from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, RulesOption, load_or_exit, say
-from scorer.offline import replay_shard
+from scorer.offline.activity_files import Block
+from scorer.offline.ruleset_files import read_rule_files
+from scorer.offline.shards import open_shards, usable_cores
 from scorer.report.backtest_page import backtest_page
-from scorer.ruleset_files import read_rule_files
-from scorer.shards import open_shards, usable_cores
-from scorer.tuning.backtest import Backtest, backtest
-from scorer.tuning.replay import FIND_OUTCOMES, REPLAY, may_be_outcomes
 
 _NAMED = 20
 """Rejected lines that are named; the rest is counted, and written where --rejects says."""

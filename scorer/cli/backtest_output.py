@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from scorer.backtest.impact import Changes, Matrix, Moved, Moves, Side, without_rules
+from scorer.backtest.outcomes import RuleOutcomes, SideOutcomes
+from scorer.backtest.run import CAUTION, Backtest, Outcomes, a_week, percent, plural
 from scorer.domain.score import Rating, Route
-from scorer.tuning.backtest import CAUTION, Backtest, Outcomes, a_week, percent, plural
-from scorer.tuning.impact import Changes, Matrix, Moved, Moves, Side, without_rules
-from scorer.tuning.outcomes import RuleOutcomes, SideOutcomes
 
 _MOVERS = 10
 _RULES = 12

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from scorer.cli.common import EngineOption, ExitStatus, RulesArgument, say
 from scorer.cli.findings import Format, as_github, as_json, as_text
-from scorer.rules.engine import EngineUnavailableError, RuleEngine, default_engine
+from scorer.engines.engine import EngineUnavailableError, RuleEngine, default_engine
+from scorer.lint import analyse
+from scorer.offline.ruleset_files import read_rule_files
 from scorer.rules.finding import Finding, Level, RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
-from scorer.ruleset_files import read_rule_files
-from scorer.tuning.analysis import analyse
 
 _LEVELS: Sequence[Level] = ("error", "warning", "info")
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from scorer.rules.engine import EngineName, EngineUnavailableError, default_engine
+from scorer.engines.engine import EngineName, EngineUnavailableError, default_engine
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.finding import RulesetError
 from scorer.rules.ruleset import Ruleset
-from scorer.ruleset_files import load_ruleset
 
 DEFAULT_RULES = Path("rules/b2b")
 

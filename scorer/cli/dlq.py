@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from scorer.cli.common import ExitStatus, say
+from scorer.dlq.position import Position
 from scorer.domain.instant import from_datetime
 from scorer.rules.catalogue import suggestion
 from scorer.rules.duration import parse as parse_duration
-from scorer.stream.position import Position
 
 if TYPE_CHECKING:
-    from scorer.settings import Settings
-    from scorer.stream.dead_letter_queue import Filter, Found
-    from scorer.stream.replay import Outcome
+    from scorer.dlq.queue import Filter, Found
+    from scorer.dlq.replay import ReplayReport
+    from scorer.runtime.settings import Settings
 
 app = typer.Typer(help="Dead letters: look at them, send them back.", no_args_is_help=True)
 
@@ -118,7 +118,7 @@ def replay(
     """
     from scorer.cli.dlq_output import counted, print_reasons
     from scorer.cli.kafka import run_or_exit, settings_or_exit
-    from scorer.stream.replay import Outcome, obstacle
+    from scorer.dlq.replay import ReplayReport, obstacle
 
     selective = bool(reason or offset) or any(each is not None for each in (since, until, key))
     if selective == all_:
@@ -128,7 +128,7 @@ def replay(
     _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key, frozenset(offset or ()))
     found = run_or_exit(_find(settings, wanted, limit, pending=True), settings)
-    outcome = Outcome(already=found.replayed)
+    outcome = ReplayReport(already=found.replayed)
     outcome.refused = dict.fromkeys(found.missing, "there is no such dead letter")
     going = []
     for letter in found.letters:
@@ -178,27 +178,27 @@ def _filter(
     key: str | None,
     positions: frozenset[Position] = frozenset(),
 ) -> "Filter":
-    from scorer.stream.dead_letter_queue import Filter
+    from scorer.dlq.queue import Filter
 
     return Filter(frozenset(reasons or ()), since, until, None if key is None else key.encode(), positions)
 
 
 async def _find(settings: "Settings", wanted: "Filter", limit: int | None, *, pending: bool) -> "Found":
-    from scorer.stream.dead_letter_queue import find
-    from scorer.stream.topic_admin import topic_admin
-    from scorer.stream.topic_reader import topic_reader
+    from scorer.dlq.queue import find
+    from scorer.kafka.topic_admin import topic_admin
+    from scorer.kafka.topic_reader import topic_reader
 
     async with topic_admin(settings) as admin, topic_reader(settings) as reader:
         return await find(reader, admin, settings, wanted, limit, pending=pending)
 
 
-async def _send(settings: "Settings", positions: list[Position], outcome: "Outcome") -> None:
+async def _send(settings: "Settings", positions: list[Position], outcome: "ReplayReport") -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from scorer.stream.replay import Replay
-    from scorer.stream.topic_admin import topic_admin
-    from scorer.stream.topic_reader import topic_reader
+    from scorer.dlq.replay import Replay
+    from scorer.kafka.topic_admin import topic_admin
+    from scorer.kafka.topic_reader import topic_reader
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from scorer.dlq.queue import DeadLetter, Found
 from scorer.domain.instant import SECOND, to_text
-from scorer.stream.dead_letter_queue import DeadLetter, Found
 
 _COLUMNS: Final = ("record", "when", "reason", "lead", "from", "replayed", "detail")
 _LEAD_WIDTH: Final = 40

@@ -14,16 +14,16 @@ import msgspec
 import typer
 from pydantic import ValidationError
 
-from scorer.activity_files import InputError, open_activities
 from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, load_or_exit, say
 from scorer.cli.readable import readable
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
-from scorer.rules.engine import EngineName
+from scorer.engines.engine import EngineName
+from scorer.explain.story import Untold, parse_time, tell
+from scorer.explain.story_model import Story
+from scorer.explain.timeline import history
+from scorer.offline.activity_files import InputError, open_activities
 from scorer.sources.cloudevents import Rejected, parse_line
-from scorer.tuning.story import Untold, parse_time, tell
-from scorer.tuning.story_model import Story
-from scorer.tuning.timeline import history
 
 _TIMEOUT = 30.0
 

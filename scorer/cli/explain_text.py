@@ -10,8 +10,8 @@ from rich.text import Text
 
 from scorer.cli.readable import readable
 from scorer.domain.score import Rating, Route
-from scorer.tuning.story_model import Event, KnownValue, RuleChange, Story, Suggestion, Target, TimelineEntry
-from scorer.tuning.wording import (
+from scorer.explain.story_model import Event, KnownValue, RuleChange, Story, Suggestion, Target, TimelineEntry
+from scorer.explain.wording import (
     activity_text,
     count_text,
     moment_text,

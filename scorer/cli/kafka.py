@@ -10,9 +10,9 @@ import typer
 from aiokafka.errors import KafkaError
 
 from scorer.cli.common import ExitStatus, say
-from scorer.settings import Settings, SettingsError, load_settings
-from scorer.stream.replay import ReplayError
-from scorer.stream.topic_admin import TopicError
+from scorer.dlq.replay import ReplayError
+from scorer.kafka.topic_admin import TopicError
+from scorer.runtime.settings import Settings, SettingsError, load_settings
 
 T = TypeVar("T")
 

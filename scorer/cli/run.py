@@ -3,15 +3,15 @@
 import typer
 
 from scorer.cli.common import ExitStatus, say
-from scorer.rules.engine import EngineUnavailableError
+from scorer.engines.engine import EngineUnavailableError
 from scorer.rules.finding import RulesetError
 
 
 def run() -> None:
     """Run the service. It is set by SCORER_* environment variables or a `.env` file; see docs/operations.md."""
     # Imported here: the offline commands start without the Kafka client.
-    from scorer import app
-    from scorer.settings import SettingsError, load_settings
+    from scorer.runtime.settings import SettingsError, load_settings
+    from scorer.service import app
 
     try:
         status = app.run(load_settings())

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from scorer.cli.common import ExitStatus, say
-from scorer.schemas import SCHEMAS
+from scorer.contracts.schemas import SCHEMAS
 
 
 def schema(name: Annotated[str, typer.Argument(metavar="NAME", help=" | ".join(SCHEMAS))]) -> None:

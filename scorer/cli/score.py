@@ -22,10 +22,9 @@ from scorer.cli.activity_input import (
     usage_error,
 )
 from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, RulesOption, load_or_exit, say
-from scorer.offline import decision_shard
-from scorer.ruleset_files import read_rule_files
-from scorer.shards import open_shards
-from scorer.tuning.decisions import Decided
+from scorer.offline.decisions import BlockDecisions, decision_shard
+from scorer.offline.ruleset_files import read_rule_files
+from scorer.offline.shards import open_shards
 
 
 def score(
@@ -66,7 +65,7 @@ def score(
         raise typer.Exit(ExitStatus.REJECTED)
 
 
-def _in_order(answers: Sequence[Decided]) -> Sequence[bytes]:
+def _in_order(answers: Sequence[BlockDecisions]) -> Sequence[bytes]:
     """The decisions in the order of the lines they come from, whoever made them."""
     if len(answers) == 1:
         return answers[0].decisions

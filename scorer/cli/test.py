@@ -12,14 +12,14 @@ from scorer.cli.atomic import write_atomically
 from scorer.cli.common import EngineOption, ExitStatus, RulesArgument
 from scorer.cli.test_output import complain, show, summary, tell
 from scorer.cli.watching import watch_rules
-from scorer.rules.engine import EngineName, EngineUnavailableError, default_engine
+from scorer.engines.engine import EngineName, EngineUnavailableError, default_engine
+from scorer.offline.ruleset_files import load_ruleset, read_rule_file, rule_files, rule_test_files
 from scorer.rules.finding import RulesetError
 from scorer.rules.ruleset import Ruleset
-from scorer.ruleset_files import load_ruleset, read_rule_file, rule_files, rule_test_files
-from scorer.tuning.coverage import coverage
-from scorer.tuning.junit import junit_xml
-from scorer.tuning.rule_tests import Result, of_file, run_file
-from scorer.tuning.selection import Selection
+from scorer.ruletests.coverage import coverage
+from scorer.ruletests.junit import junit_xml
+from scorer.ruletests.run import Result, of_file, run_file
+from scorer.ruletests.selection import Selection
 
 Timed = tuple[Result, float]
 """A result and the seconds it took."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import typer
 
-from scorer.tuning.rule_test_model import printable
-from scorer.tuning.rule_tests import Result
+from scorer.ruletests.model import printable
+from scorer.ruletests.run import Result
 
 _COLOURS = {"pass": typer.colors.GREEN, "fail": typer.colors.RED, "error": typer.colors.MAGENTA}
 

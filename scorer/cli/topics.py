@@ -31,7 +31,7 @@ def ensure(
     """
     # Imported here: the offline commands start without the Kafka client.
     from scorer.cli.kafka import run_or_exit, settings_or_exit
-    from scorer.stream.topics import Verdict, ensure_and_report
+    from scorer.kafka.topics import TopicStatus, ensure_and_report
 
     settings = settings_or_exit()
     findings = run_or_exit(ensure_and_report(settings, partitions, replication_factor), settings)
@@ -39,5 +39,5 @@ def ensure(
     names = max(len(finding.topic) for finding in findings)
     for finding in findings:
         typer.echo(f"{finding.verdict:{verdicts}}  {finding.topic:{names}}  {finding.text}")
-    if any(finding.verdict in (Verdict.DIFFERS, Verdict.FAILED) for finding in findings):
+    if any(finding.verdict in (TopicStatus.DIFFERS, TopicStatus.FAILED) for finding in findings):
         raise typer.Exit(ExitStatus.FINDINGS)

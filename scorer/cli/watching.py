@@ -6,8 +6,8 @@ from time import sleep
 
 from watchfiles import watch
 
+from scorer.offline.ruleset_files import read_rule_file, rule_files, rule_test_files
 from scorer.rules.finding import RulesetError
-from scorer.ruleset_files import read_rule_file, rule_files, rule_test_files
 
 QUIET_MS = 200
 """Editors write in several steps: a change is looked at when so long nothing more has happened."""

@@ -149,7 +149,7 @@ class Memo:
         """What the rules said of the lead as of its latest activity, if that is in [since, until)."""
         self.since = self.until = 0
         self.worth = {} if worth is None else worth
-        """What each signal gives, for `scorer.rules.signal_points`. Each entry names the counts that it is about."""
+        """What each signal gives. Each entry names the counts that it is about."""
 
 
 # Not frozen, for speed: that would cost half a microsecond each time, and a lead is made twice for each activity.

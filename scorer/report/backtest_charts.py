@@ -5,8 +5,8 @@ from math import ceil, floor
 
 from markupsafe import Markup
 
+from scorer.backtest.impact import WeekCount
 from scorer.report.charts import Scale, Series, Tone, histogram, lines, track
-from scorer.tuning.impact import WeekCount
 
 _CLASSES = 24
 _INTERVALS = 4

@@ -5,13 +5,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from scorer.backtest.impact import Matrix, Moves, Side, without_rules
+from scorer.backtest.outcomes import RuleOutcomes
+from scorer.backtest.run import CAUTION, Backtest, a_week, percent, plural
 from scorer.domain.score import Rating, Route
 from scorer.report.backtest_charts import Named, score_chart, shares, week_chart
 from scorer.report.charts import Bar, Tone, bars, heat_table
 from scorer.report.page import number, render, signed
-from scorer.tuning.backtest import CAUTION, Backtest, a_week, percent, plural
-from scorer.tuning.impact import Matrix, Moves, Side, without_rules
-from scorer.tuning.outcomes import RuleOutcomes
 
 _SHOWN = 10
 """Rules and leads that are shown at once; the rest can be unfolded."""

@@ -7,10 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from scorer.domain.score import Rating
-from scorer.report.charts import Mark, Scale, Series, Tone, lines, track
-from scorer.report.page import render
-from scorer.tuning.story_model import Moment, Step, Story
-from scorer.tuning.wording import (
+from scorer.explain.story_model import Moment, Step, Story
+from scorer.explain.wording import (
     activity_text,
     count_text,
     moment_text,
@@ -19,6 +17,8 @@ from scorer.tuning.wording import (
     span_text,
     value_text,
 )
+from scorer.report.charts import Mark, Scale, Series, Tone, lines, track
+from scorer.report.page import render
 
 _TONES: dict[str, Tone] = {"limit": "cap"}
 

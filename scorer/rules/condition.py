@@ -1,6 +1,6 @@
 """Conditions over a lead's facts: what a rule's `when` and a signal's `where` say.
 
-Facts are a mapping from field name to value. A value that is missing, None, of another type than the field's,
+FieldValues are a mapping from field name to value. A value that is missing, None, of another type than the field's,
 NaN or infinite is *unknown*; a comparison with an unknown value is false, whatever the operator.
 """
 
@@ -17,8 +17,8 @@ __all__ = [
     "All",
     "AnyOf",
     "Condition",
-    "Facts",
     "FieldType",
+    "FieldValues",
     "Not",
     "Op",
     "Operand",
@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 Operand = Scalar | tuple[Scalar, ...]
-Facts = Mapping[str, object]
-Predicate = Callable[[Facts], bool]
+FieldValues = Mapping[str, object]
+Predicate = Callable[[FieldValues], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _all(parts: tuple[Predicate, ...]) -> Predicate:
     if len(parts) == 1:
         return parts[0]
 
-    def holds(facts: Facts) -> bool:
+    def holds(facts: FieldValues) -> bool:
         for part in parts:  # noqa: SIM110 -- a generator costs more than short conditions do
             if not part(facts):
                 return False
@@ -131,7 +131,7 @@ def _any(parts: tuple[Predicate, ...]) -> Predicate:
     if len(parts) == 1:
         return parts[0]
 
-    def holds(facts: Facts) -> bool:
+    def holds(facts: FieldValues) -> bool:
         for part in parts:  # noqa: SIM110
             if part(facts):
                 return True
@@ -149,14 +149,14 @@ def _test(test: Test) -> Predicate:
         # Most signals ask for the path of a page, several for each page: a third of the time of the general way.
         prefix: Any = test.operand
 
-        def begins(facts: Facts) -> bool:
+        def begins(facts: FieldValues) -> bool:
             value = facts.get(field)
             return isinstance(value, str) and value.startswith(prefix)
 
         return begins
     compare = _comparison(test.op, test.operand)
 
-    def holds(facts: Facts) -> bool:
+    def holds(facts: FieldValues) -> bool:
         value = read(facts.get(field))
         return value is not None and compare(value)
 

@@ -9,10 +9,11 @@ from typing import Any
 from scorer.domain.activity import PAYLOADS, TYPE_PREFIX
 from scorer.domain.instant import DAY
 from scorer.domain.score import Grades, Ratings
+from scorer.engines.engine import RuleEngine
+from scorer.engines.table import HitPolicy, Rule, Table
 from scorer.rules import duration
 from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field, payload_fields, routing_fields, suggestion
 from scorer.rules.condition import Condition, Test, fields, predicate, tests
-from scorer.rules.engine import RuleEngine
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.language import (
     CriterionSection,
@@ -27,7 +28,6 @@ from scorer.rules.language import (
 )
 from scorer.rules.parse_condition import parse_condition
 from scorer.rules.ruleset import BEHAVIOUR, Criterion, Publishing, Rescoring, RoutingRule, Ruleset, ScoringRule, Signal
-from scorer.rules.table import HitPolicy, Rule, Table
 from scorer.rules.validation import rule_file
 from scorer.rules.yaml_source import Document, Path, read
 
@@ -38,6 +38,10 @@ MAX_CELLS = 1_000_000
 """Limit of comparisons times constants of one field in one table: some seconds, and 100 MB."""
 
 _DEFAULT_GRADES = GradesSection(fit=FitGrades(A=45, B=30, C=15), engagement={1: 30, 2: 20, 3: 10})
+
+
+RuleFiles = Mapping[str, bytes]
+"""The content of a ruleset's files by path: the same for all processes, whatever happens on disk meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from functools import cached_property
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Hit
 from scorer.domain.score import Grades, Ratings, Route
+from scorer.engines.cache import keep
+from scorer.engines.engine import RuleEngine
+from scorer.engines.table import OrdinalTable
+from scorer.evaluation.contribution_templates import Phrases
+from scorer.evaluation.fact_vector import DAYS_SINCE, Plan
+from scorer.evaluation.signal_points import BEHAVIOUR
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.condition import Condition, Predicate
-from scorer.rules.engine import RuleEngine
-from scorer.rules.memory import keep
-from scorer.rules.phrases import Phrases
-from scorer.rules.plan import DAYS_SINCE, Plan
-from scorer.rules.signal_points import BEHAVIOUR
-from scorer.rules.table import OrdinalTable
 
 __all__ = ["BEHAVIOUR", "Criterion", "Publishing", "RoutingRule", "Ruleset", "ScoringRule", "Signal"]
 

@@ -9,21 +9,21 @@ from typing import Final
 import structlog
 from aiokafka import ConsumerRecord
 
-from scorer.assessment import Assessment
+from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
-from scorer.metrics import BatchFigures
-from scorer.rules.judged import Judged
-from scorer.rules.signal_points import BEHAVIOUR
-from scorer.settings import Settings
+from scorer.evaluation.assessment import Assessment
+from scorer.evaluation.criteria import Judged
+from scorer.evaluation.signal_points import BEHAVIOUR
+from scorer.kafka.fault_points import poisoned
+from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
-from scorer.stream.dead_letters import INTERNAL_ERROR, dead_letter, internal_error
-from scorer.stream.fault_points import poisoned
+from scorer.state.store import LeadStore
 from scorer.stream.outbox import Outbox, decision_message, state_messages
 from scorer.stream.shadow import Shadow
-from scorer.stream.store import LeadStore
 
 Assess = Callable[[Lead, LeadActivity], Assessment]
 Clock = Callable[[], int]

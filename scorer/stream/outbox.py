@@ -3,25 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.instant import to_text
-
-Headers = list[tuple[str, bytes]]
+from scorer.kafka.message import Headers, Message
+from scorer.state.marker import MARKER_KEY, Marker, encode_marker
 
 OFFSET_HEADER = "offset"
 """On changelog records: the input offset up to which the state is, 8 bytes big-endian. Recovery checks against it."""
-
-
-class Message(NamedTuple):
-    """A record to be published; `partition` None: by the key, as every Kafka client does."""
-
-    topic: str
-    partition: int | None
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
 
 
 @dataclass(slots=True)
@@ -65,3 +54,8 @@ def state_messages(states: Mapping[str, bytes], topic: str, partition: int, offs
 def state_message(lead_id: str, state: bytes, topic: str, partition: int, offset: int) -> Message:
     """One lead's state for the changelog."""
     return state_messages({lead_id: state}, topic, partition, offset)[0]
+
+
+def marker_message(marker: Marker, topic: str, partition: int) -> Message:
+    """The marker for the changelog."""
+    return Message(topic, partition, MARKER_KEY, encode_marker(marker), [])

@@ -8,13 +8,13 @@ from typing import Any, Final, Protocol
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from scorer.settings import Settings
-from scorer.stream.client import connection
-from scorer.stream.codec import VERSION, CodecError
-from scorer.stream.fault_points import reached
-from scorer.stream.marker import MARKER_KEY, decode_marker
+from scorer.kafka.connection import connection
+from scorer.kafka.fault_points import reached
+from scorer.runtime.settings import Settings
+from scorer.state.codec import VERSION, CodecError
+from scorer.state.marker import MARKER_KEY, decode_marker
+from scorer.state.store import LeadStore
 from scorer.stream.outbox import OFFSET_HEADER
-from scorer.stream.store import LeadStore
 
 _POLL_MS: Final = 500
 # What a fetch brings is read and taken apart in one go, while nothing else happens.

@@ -15,16 +15,17 @@ from typing import Final
 
 import structlog
 
-from scorer.assessment import Assessment, Evaluation, evaluate
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead, Memo
 from scorer.domain.score import Route
-from scorer.metrics import BatchFigures
+from scorer.evaluation.assessment import Assessment, Evaluation, evaluate
+from scorer.evaluation.scoring import fit
+from scorer.kafka.message import Message
 from scorer.rules.ruleset import BEHAVIOUR, Ruleset
-from scorer.scoring import fit
-from scorer.settings import Settings
-from scorer.stream.outbox import Message, Outbox
+from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.settings import Settings
+from scorer.stream.outbox import Outbox
 
 SAMPLES_A_SECOND: Final = 10
 """So many differing leads a second are published, at most; the metrics count them all."""

@@ -14,9 +14,9 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
 
-from scorer.settings import Settings
-from scorer.stream.client import CLIENT_ID, security, servers
-from scorer.stream.rebalance import Partitions
+from scorer.kafka.connection import CLIENT_ID, security, servers
+from scorer.runtime.settings import Settings
+from scorer.stream.partitions import Partitions
 
 # Taking them apart holds up everything else in the process: so many take some milliseconds.
 _POLL_RECORDS: Final = 500

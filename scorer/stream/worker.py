@@ -12,15 +12,15 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
 
 from scorer.domain.lead import Lead
-from scorer.metrics import BatchFigures, Metrics
-from scorer.settings import Settings
+from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, PartitionProducer
+from scorer.runtime.metrics import BatchFigures, Metrics
+from scorer.runtime.settings import Settings
+from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.inbox import Inbox
+from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.outbox import Outbox
 from scorer.stream.recovery import Progress, restore, starting_offset
-from scorer.stream.rescore import Rescorer, Sweep
-from scorer.stream.store import LeadStore
-from scorer.stream.transaction import AbortedError, DoubtfulError, FencedError, PartitionProducer
 
 _MAX_FAILURES: Final = 20
 _FIRST_PAUSE: Final = 0.1

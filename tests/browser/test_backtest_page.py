@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from scorer.backtest.run import a_week
 from scorer.report.backtest_page import backtest_page
-from scorer.tuning.backtest import a_week
 from tests.browser.browser import VARIANTS, Page, browser, needs_browser
 from tests.unit.test_backtest import NEW, OLD, event, market, run
 from tests.unit.test_report import EVIL

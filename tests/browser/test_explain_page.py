@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from scorer.explain.story import tell
+from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
-from scorer.tuning.story import tell
-from scorer.tuning.timeline import history
 from tests.browser.browser import VARIANTS, Page, browser, needs_browser
 from tests.factory import activity, ruleset
 from tests.unit.test_explain import EVIL, evil_story

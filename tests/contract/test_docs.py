@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scorer.rules.engine import default_engine
+from scorer.engines.engine import default_engine
 from scorer.rules.loader import parse_ruleset
-from scorer.tuning.rule_tests import run_tests
+from scorer.ruletests.run import run_tests
 from tests.unit.test_cli import scorer
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from schemas.generate import contents
-from scorer.assessment import assess
 from scorer.domain.lead import Lead
+from scorer.evaluation.assessment import assess
 from tests.factory import SMALL_RULES, activity, ruleset
 
 ROOT = Path(__file__).parents[2]

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from scorer.assessment import assess
 from scorer.domain.decision import read_decision
 from scorer.domain.lead import Lead
-from scorer.rules.engine import default_engine
-from scorer.ruleset_files import load_ruleset
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
+from scorer.state.store import LeadStore
 from scorer.stream.recovery import Progress, restore
-from scorer.stream.store import LeadStore
 from tests.faults.group import positions
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import RULES, settings_for

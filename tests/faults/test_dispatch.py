@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from scorer.assessment import Assessment
-from scorer.metrics import Metrics
-from scorer.settings import load_settings
-from scorer.stream import rebalance
+from scorer.evaluation.assessment import Assessment
+from scorer.runtime.metrics import Metrics
+from scorer.runtime.settings import load_settings
+from scorer.stream import partitions as rebalance
 from scorer.stream.batch import BatchProcessor
-from scorer.stream.rescore import Rescorer
+from scorer.stream.jobs.rescore import Rescorer
 from scorer.stream.worker import State
 from tests.factory import ruleset
 

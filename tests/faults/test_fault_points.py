@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 
-from scorer.assessment import Assessment
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
-from scorer.stream import fault_points
+from scorer.evaluation.assessment import Assessment
+from scorer.kafka import fault_points
 
 
 def test_a_process_without_the_variable_has_none() -> None:
@@ -22,7 +22,7 @@ def test_a_process_without_the_variable_has_none() -> None:
 
 def test_a_wrong_one_ends_the_process() -> None:
     environment = {**os.environ, fault_points.VARIABLE: "sent:1:explode"}
-    command = [sys.executable, "-c", "import scorer.stream.fault_points"]
+    command = [sys.executable, "-c", "import scorer.kafka.fault_points"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "SCORER_FAULT_POINT: 'sent:1:explode' is no fault point" in ended.stderr

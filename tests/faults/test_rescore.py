@@ -4,13 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from scorer.assessment import assess
 from scorer.domain.decision import read_decision
 from scorer.domain.lead import Lead
+from scorer.evaluation.assessment import assess
 from scorer.rules.ruleset import Ruleset
 from scorer.sources.cloudevents import parse_record
-from scorer.stream.marker import MARKER_KEY, Marker, decode_marker
-from scorer.stream.rescore import rescored
+from scorer.state.marker import MARKER_KEY, Marker, decode_marker
+from scorer.stream.jobs.rescore import rescored
 from tests.factory import SMALL_RULES, ruleset
 from tests.faults.group import evict, wait_until_processed
 from tests.faults.oracle import Outcome, found

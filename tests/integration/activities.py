@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
-from scorer.assessment import assess
 from scorer.domain.instant import DAY, HOUR, to_text
 from scorer.domain.lead import Lead
-from scorer.rules.engine import default_engine
-from scorer.ruleset_files import load_ruleset
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from tests.integration.kafka import Record
 from tests.integration.service import RULES

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from scorer.settings import Settings, load_settings
+from scorer.runtime.settings import Settings, load_settings
 from tests.integration.kafka import DEADLINE, Kafka, Names
 
 T = TypeVar("T")

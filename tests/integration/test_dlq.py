@@ -21,8 +21,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from scorer.cli import app
+from scorer.dlq.dead_letter import dead_letter
 from scorer.domain.instant import DAY, HOUR, SECOND, to_text
-from scorer.stream.dead_letters import dead_letter
 from tests.integration.activities import START, event, offline, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
 from tests.integration.service import ROOT, service
@@ -34,7 +34,7 @@ PARTITIONS = 3
 FAULTY = """
 import os, signal, sys, threading
 from aiokafka import AIOKafkaProducer
-from scorer.stream import replay
+from scorer.dlq import replay
 replay._RECORDS = 10
 point, action, number, delay = sys.argv[1], getattr(signal, sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 reached = 0

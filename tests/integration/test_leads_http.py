@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from scorer.rules.engine import default_engine
-from scorer.ruleset_files import load_ruleset
-from scorer.tuning.story import Untold, tell
-from scorer.tuning.story_model import Story
+from scorer.engines.engine import default_engine
+from scorer.explain.story import Untold, tell
+from scorer.explain.story_model import Story
+from scorer.offline.ruleset_files import load_ruleset
 from tests.integration.activities import offline, stream
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import RULES, service

@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from scorer.state.store import LeadStore
 from scorer.stream.recovery import Progress, restore
-from scorer.stream.store import LeadStore
 from tests.factory import SMALL_RULES
 from tests.faults.group import wait_until_processed
 from tests.integration.activities import START, event, structured

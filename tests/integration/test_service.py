@@ -12,9 +12,9 @@ from aiokafka import ConsumerRecord, TopicPartition
 from scorer.domain.decision import read_decision
 from scorer.domain.instant import DAY, to_text
 from scorer.domain.lead import Lead
+from scorer.kafka.transaction import PartitionProducer
+from scorer.state.store import LeadStore
 from scorer.stream.recovery import Progress, restore
-from scorer.stream.store import LeadStore
-from scorer.stream.transaction import PartitionProducer
 from tests.integration.activities import START, binary, event, offline, stream, structured
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import service, settings_for

@@ -5,11 +5,12 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from scorer.settings import Settings
-from scorer.stream.outbox import Message, Outbox, state_message
+from scorer.kafka.message import Message
+from scorer.kafka.transaction import FencedError, PartitionProducer
+from scorer.runtime.settings import Settings
+from scorer.state.store import LeadStore
+from scorer.stream.outbox import Outbox, state_message
 from scorer.stream.recovery import Progress, restore
-from scorer.stream.store import LeadStore
-from scorer.stream.transaction import FencedError, PartitionProducer
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import settings_for
 

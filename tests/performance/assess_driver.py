@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.traffic import HEADERS, RULES, histories, traffic
-from scorer.assessment import assess
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
-from scorer.rules.engine import default_engine
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.ruleset import Ruleset
-from scorer.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 
 LEADS = 30

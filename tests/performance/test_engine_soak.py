@@ -12,12 +12,12 @@ import random
 import psutil
 import pytest
 
-from scorer.rules.compiled_engine import CompiledEngine
+from scorer.engines.compiled_engine import CompiledEngine
+from scorer.engines.engine import MemoEngine
+from scorer.engines.table import HitPolicy, OrdinalTable, Rule, Table
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Op, Test
-from scorer.rules.engine import MemoEngine
-from scorer.rules.table import HitPolicy, OrdinalTable, Rule, Table
 
-durable_engine = pytest.importorskip("scorer.rules.durable_engine", exc_type=ImportError)
+durable_engine = pytest.importorskip("scorer.engines.durable_engine", exc_type=ImportError)
 
 CALLS = int(os.environ.get("SCORER_SOAK", "250000"))
 MEGABYTE = 1e6

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from scorer.engines.table import Table
 from scorer.rules.condition import All, AnyOf, Condition, Not, Test
-from scorer.rules.table import Table
 
 _ABSENT = object()
 

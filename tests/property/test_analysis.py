@@ -14,13 +14,13 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from scorer.engines.table import HitPolicy, Rule, Table
+from scorer.lint.atoms import Domain
+from scorer.lint.solver import Budget
+from scorer.lint.space import Space
+from scorer.lint.tables import Fate, TableAnalysis
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Not, Op, Test
 from scorer.rules.condition import tests as asked_in
-from scorer.rules.table import HitPolicy, Rule, Table
-from scorer.tuning.analysis.atoms import Domain
-from scorer.tuning.analysis.solver import Budget
-from scorer.tuning.analysis.space import Space
-from scorer.tuning.analysis.tables import Fate, TableAnalysis
 from tests.property.oracle import holds, matching
 from tests.property.test_engines_agree import FACTS, comparisons
 

@@ -8,15 +8,15 @@ from itertools import product
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scorer.assessment import assess
 from scorer.domain.lead import Lead
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.lint import analyse
+from scorer.lint.formula import Among, Every, Formula, Some, every, some, status
+from scorer.lint.solver import Budget, solve
+from scorer.lint.text import texts
 from scorer.rules.condition import FieldType, Op, Test
-from scorer.rules.engine import default_engine
 from scorer.rules.loader import parse_with_source
-from scorer.tuning.analysis import analyse
-from scorer.tuning.analysis.formula import Among, Every, Formula, Some, every, some, status
-from scorer.tuning.analysis.solver import Budget, solve
-from scorer.tuning.analysis.text import texts
 from tests.factory import activity
 from tests.property.oracle import holds
 

@@ -7,13 +7,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorer.assessment import assess, reassess
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision, read_decision
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
-from scorer.rules import memory
-from scorer.stream.codec import decode_lead, encode_lead
+from scorer.engines import cache as memory
+from scorer.evaluation.assessment import assess, reassess
+from scorer.state.codec import decode_lead, encode_lead
 from tests.factory import SMALL_RULES, activity, ruleset
 
 ALWAYS = SMALL_RULES.replace("publish: {on: change, score_step: 10}", "publish: {on: activity}")

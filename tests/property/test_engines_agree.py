@@ -11,10 +11,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scorer.rules.compiled_engine import CompiledEngine
+from scorer.engines.compiled_engine import CompiledEngine
+from scorer.engines.engine import MemoEngine, RuleEngine, default_engine
+from scorer.engines.table import HitPolicy, Rule, Table
 from scorer.rules.condition import OPERATORS, All, AnyOf, Condition, FieldType, Not, Op, Test, predicate
-from scorer.rules.engine import MemoEngine, RuleEngine, default_engine
-from scorer.rules.table import HitPolicy, Rule, Table
 from tests.property.oracle import holds, matching
 
 # 300 tables with 40 sets of facts each: 12,000 cases.

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorer.assessment import assess, evaluate
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY, day_of
 from scorer.domain.lead import Lead
-from scorer.explanation import contributions
+from scorer.evaluation.assessment import assess, evaluate
+from scorer.evaluation.contributions import contributions
 from tests.factory import MONDAY, activity, ruleset
 
 RULES = ruleset()

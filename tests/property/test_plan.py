@@ -9,17 +9,17 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorer.assessment import Evaluation, assess, evaluate
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import read_decision
 from scorer.domain.instant import DAY, day_of
 from scorer.domain.lead import Counts, Hit, Lead, days_between
-from scorer.explanation import contributions
+from scorer.evaluation.assessment import Evaluation, assess, evaluate
+from scorer.evaluation.contributions import contributions
+from scorer.evaluation.scoring import Scored
+from scorer.evaluation.signal_points import SignalPoints, Worth, signal_points
 from scorer.rules.condition import predicate
 from scorer.rules.ruleset import Ruleset, Signal
-from scorer.rules.signal_points import SignalPoints, Worth, signal_points
-from scorer.scoring import Scored
-from scorer.stream.codec import decode_lead, encode_lead
+from scorer.state.codec import decode_lead, encode_lead
 from tests.factory import MONDAY, SMALL_RULES, activity, ruleset
 
 TIMED = """

@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorer.assessment import assess
 from scorer.domain.activity import LeadActivity, validate_data
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
-from scorer.tuning.coverage import coverage
-from scorer.tuning.rule_tests import START, run_tests
+from scorer.evaluation.assessment import assess
+from scorer.ruletests.coverage import coverage
+from scorer.ruletests.run import START, run_tests
 from tests.factory import SMALL_RULES, ruleset
 
 # Published always, so that the decisions show every state.

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scorer.assessment import evaluate
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY, day_of
 from scorer.domain.lead import Fact, Lead, Stamp, counts_of
 from scorer.domain.score import Rating
+from scorer.evaluation.assessment import evaluate
+from scorer.evaluation.scoring import Scored, score
+from scorer.explain.route_story import routing_facts
+from scorer.explain.story import Untold, parse_time, tell
+from scorer.explain.story_model import Story
+from scorer.explain.timeline import history
+from scorer.explain.wording import condition_part
 from scorer.rules.ruleset import Ruleset
-from scorer.scoring import Scored, score
-from scorer.tuning.route_story import routing_facts
-from scorer.tuning.story import Untold, parse_time, tell
-from scorer.tuning.story_model import Story
-from scorer.tuning.timeline import history
-from scorer.tuning.wording import condition_part
 from tests.factory import SMALL_RULES, activity, ruleset
 from tests.property.test_lead_fold import stories
 

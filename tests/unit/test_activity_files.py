@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer import activity_files
-from scorer.activity_files import Block, InputError, line_blocks, open_activities
+from scorer.offline import activity_files
+from scorer.offline.activity_files import Block, InputError, line_blocks, open_activities
 
 LINES = [json.dumps({"id": str(number), "subject": f"lead-{number}"}).encode() for number in range(5000)]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from scorer.rules.engine import default_engine
+from scorer.engines.engine import default_engine
+from scorer.lint import analyse
+from scorer.lint.solver import Budget
 from scorer.rules.finding import Finding
 from scorer.rules.loader import parse_with_source
-from scorer.tuning.analysis import analyse
-from scorer.tuning.analysis.solver import Budget
 from tests.factory import SMALL_RULES
 
 HEAD = "ruleset: r\nratings: {warm: 1, hot: 2}\n"

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from scorer.assessment import Assessment, assess, reassess
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
+from scorer.evaluation.assessment import Assessment, assess, reassess
 from scorer.rules.ruleset import Ruleset
 from tests.factory import SMALL_RULES, activity, ruleset
 

@@ -10,21 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.assessment import assess
+from scorer.backtest.impact import Move, Moves, between, scores
+from scorer.backtest.outcomes import auc
+from scorer.backtest.replay import FIND_OUTCOMES, REPLAY, ReplayShard, may_be_outcomes
+from scorer.backtest.run import Backtest, backtest, percent
+from scorer.backtest.tally import JudgedLead, Mover, Tally, most
 from scorer.domain.instant import DAY, to_text
 from scorer.domain.lead import Lead
 from scorer.domain.score import Rating, Route
-from scorer.offline import shelf
+from scorer.evaluation.assessment import assess
+from scorer.offline.shards import shard_of
 from scorer.rules.ruleset import Ruleset
-from scorer.shards import shard_of
 from scorer.sources.cloudevents import parse_line
-from scorer.stream.codec import decode_lead, encode_lead
-from scorer.tuning.backtest import Backtest, backtest, percent
-from scorer.tuning.impact import Move, Moves, between, scores
-from scorer.tuning.outcomes import auc
-from scorer.tuning.replay import FIND_OUTCOMES, REPLAY, ReplayShard, may_be_outcomes
-from scorer.tuning.shelf import LeadShelf
-from scorer.tuning.tally import Mover, Tally, Verdict, most
+from scorer.state.shelf import LeadShelf
 from tests.factory import MONDAY, SMALL_RULES, ruleset
 
 NOW = MONDAY + 3650 * DAY
@@ -50,7 +48,7 @@ def event(lead: str, kind: str, day: float, **data: object) -> bytes:
 def tallied(lines: Sequence[bytes], rulesets: Sequence[Ruleset], shards: int = 1) -> Tally:
     found = []
     for number in range(shards):
-        shard = ReplayShard(rulesets, shelf, NOW)
+        shard = ReplayShard(rulesets, NOW)
         mine = [line for line in lines if shard_of(line, shards) == number]
         endings = may_be_outcomes(mine)
         shard.handle(FIND_OUTCOMES, range(len(endings)), endings)
@@ -309,8 +307,8 @@ def test_the_points_of_a_mover_add_up_to_its_scores() -> None:
 
 
 def test_those_that_move_most_come_first_in_any_order() -> None:
-    def verdict(score: int, rating: Rating) -> Verdict:
-        return Verdict(score, rating, Route.NURTURE, "D4", None, ())
+    def verdict(score: int, rating: Rating) -> JudgedLead:
+        return JudgedLead(score, rating, Route.NURTURE, "D4", None, ())
 
     def mover(lead: str, score: int, rating: Rating) -> Mover:
         return Mover(lead, verdict(0, Rating.COLD), verdict(score, rating))
@@ -379,7 +377,7 @@ def test_a_shelf_gives_back_what_was_put_last_however_small_it_is() -> None:
     activities = [parse_line(line, NOW) for line in market(4, leads=30)]
     plain: dict[str, Lead] = {}
     for room in (1, 7, 30, 1000):
-        small = LeadShelf(encode_lead, decode_lead, room)
+        small = LeadShelf(room)
         plain.clear()
         for each in activities:
             lead = small.get(each.lead_id) or Lead(each.lead_id)

@@ -11,8 +11,8 @@ from typing import Any
 import polars
 import pytest
 
+from scorer.backtest.run import CAUTION
 from scorer.demo.market import write_jsonl
-from scorer.tuning.backtest import CAUTION
 from tests.factory import SMALL_RULES
 from tests.unit.test_cli import scorer
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scorer.backtest.impact import WeekCount
+from scorer.backtest.run import CAUTION
 from scorer.report.backtest_charts import classes, week_chart
 from scorer.report.backtest_page import backtest_page
 from scorer.rules.ruleset import Ruleset
-from scorer.tuning.backtest import CAUTION
-from scorer.tuning.impact import WeekCount
 from tests.unit.test_backtest import NEW, OLD, event, market, run
 from tests.unit.test_report import EVIL, Tags
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from aiokafka import ConsumerRecord
 
-from scorer.assessment import Assessment
+from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Fact, Lead, Stamp
-from scorer.settings import Settings, load_settings
+from scorer.evaluation.assessment import Assessment
+from scorer.runtime.settings import Settings, load_settings
+from scorer.state.codec import encode_lead
+from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
-from scorer.stream.codec import encode_lead
-from scorer.stream.dead_letters import SHORTENED
-from scorer.stream.store import LeadStore
 
 NOW = 21_000 * DAY
 

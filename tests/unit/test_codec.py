@@ -5,12 +5,12 @@ from hashlib import blake2b
 
 import pytest
 
-from scorer.assessment import assess
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY
 from scorer.domain.lead import NO_CLOCK, Hit, Lead, Published
 from scorer.domain.score import Grade, Rating, Route, Score
-from scorer.stream.codec import CodecError, decode_lead, encode_lead
+from scorer.evaluation.assessment import assess
+from scorer.state.codec import CodecError, decode_lead, encode_lead
 from tests.factory import ruleset
 
 DAY_0 = 20_000 * DAY
@@ -113,7 +113,8 @@ def test_reads_and_writes_what_version_2_wrote() -> None:
 
 JUDGED_2 = "a513d47a151110000100"
 """What the rules of `tests.factory` made of a lead, as it is written: their mark, then the codes of its facts. If this
-changes with the same rules, raise `MEANING` in `scorer.rules.plan`: states that were written before hold the old."""
+changes with the same rules, raise `MEANING` in `scorer.evaluation.fact_vector`: states that were written before hold
+the old ones."""
 
 
 def test_the_meaning_of_codes_is_part_of_the_format() -> None:

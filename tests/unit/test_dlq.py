@@ -13,12 +13,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from scorer.cli import app, dlq, dlq_output
+from scorer.dlq.dead_letter import INTERNAL_ERROR
+from scorer.dlq.position import Position
+from scorer.dlq.queue import UNKNOWN, DeadLetter, Filter, Found, Origin, dead_letter_of, mark_of
+from scorer.dlq.replay import obstacle
 from scorer.domain.instant import SECOND
-from scorer.settings import Settings, load_settings
-from scorer.stream.dead_letter_queue import UNKNOWN, DeadLetter, Filter, Found, Origin, dead_letter_of, mark_of
-from scorer.stream.dead_letters import INTERNAL_ERROR
-from scorer.stream.position import Position
-from scorer.stream.replay import obstacle
+from scorer.runtime.settings import Settings, load_settings
 
 TIME = 1_700_000_000 * SECOND
 

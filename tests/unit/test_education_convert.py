@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from scorer.assessment import assess, evaluate
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
-from scorer.rules.engine import default_engine
-from scorer.ruleset_files import load_ruleset
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess, evaluate
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_line
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from scorer.rules.compiled_engine import CompiledEngine
+from scorer.engines.compiled_engine import CompiledEngine
+from scorer.engines.engine import EngineUnavailableError, MemoEngine, RuleEngine, default_engine
+from scorer.engines.table import Codes, HitPolicy, OrdinalTable, Rule, Table
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Not, Op, Test
-from scorer.rules.engine import EngineUnavailableError, MemoEngine, RuleEngine, default_engine
-from scorer.rules.table import Codes, HitPolicy, OrdinalTable, Rule, Table
 
-durable_engine = pytest.importorskip("scorer.rules.durable_engine", exc_type=ImportError)
+durable_engine = pytest.importorskip("scorer.engines.durable_engine", exc_type=ImportError)
 DurableEngine = durable_engine.DurableEngine
 DurableEngineError = durable_engine.DurableEngineError
 
@@ -309,7 +309,7 @@ def test_sizes_that_make_no_sense_are_refused(make: Any) -> None:
 def test_the_default_is_durable_and_falls_back_to_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert default_engine().name == "durable"
     assert default_engine("compiled").name == "compiled"
-    monkeypatch.delitem(sys.modules, "scorer.rules.durable_engine")
+    monkeypatch.delitem(sys.modules, "scorer.engines.durable_engine")
     monkeypatch.setitem(sys.modules, "durable", None)
     assert default_engine().name == "compiled"
     with pytest.raises(EngineUnavailableError, match=r"durable_rules cannot be imported .* Python 3.11 or 3.12"):

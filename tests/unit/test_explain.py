@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from scorer.cli import app
 from scorer.cli.explain_text import story_text
+from scorer.explain.story import tell
+from scorer.explain.story_model import Story
+from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
-from scorer.tuning.story import tell
-from scorer.tuning.story_model import Story
-from scorer.tuning.timeline import history
 from tests.contract.test_schemas import validator
 from tests.factory import SMALL_RULES, activity, ruleset
 from tests.unit.test_cli import ROOT, event, scorer

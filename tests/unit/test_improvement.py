@@ -7,13 +7,13 @@ import pytest
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY
-from scorer.rules.engine import default_engine
+from scorer.engines.engine import default_engine
+from scorer.explain import reachable
+from scorer.explain.story import tell
+from scorer.explain.story_model import Story, Target
+from scorer.explain.timeline import history
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.ruleset import Ruleset
-from scorer.ruleset_files import load_ruleset
-from scorer.tuning import reachable
-from scorer.tuning.story import tell
-from scorer.tuning.story_model import Story, Target
-from scorer.tuning.timeline import history
 from tests.factory import activity, ruleset
 
 ROUTING = "\nrouting:\n  - {id: ready, when: {rating: hot}, route: sales}\n  - {id: rest, route: nurture}\n"

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 from junitparser import Error, Failure, JUnitXml
 
 from scorer.rules.finding import Position
-from scorer.tuning.junit import junit_xml
-from scorer.tuning.rule_tests import Result
+from scorer.ruletests.junit import junit_xml
+from scorer.ruletests.run import Result
 
 SAID = "a:10:1: `score` expected 1, found 2"
 RESULTS = [

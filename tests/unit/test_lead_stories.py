@@ -8,15 +8,15 @@ from urllib.parse import unquote
 
 import pytest
 
-from scorer.assessment import assess
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
-from scorer.http import build_asgi
-from scorer.lead_stories import LeadStories
-from scorer.metrics import Metrics
-from scorer.stream.codec import CodecError
-from scorer.stream.store import LeadStore
-from scorer.tuning.story_model import Story
+from scorer.evaluation.assessment import assess
+from scorer.explain.story_model import Story
+from scorer.runtime.metrics import Metrics
+from scorer.service.http import build_asgi
+from scorer.service.lead_explanations import LeadStories
+from scorer.state.codec import CodecError
+from scorer.state.store import LeadStore
 from tests.contract.test_schemas import validator
 from tests.factory import MONDAY, activity, ruleset
 

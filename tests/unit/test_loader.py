@@ -2,7 +2,7 @@
 
 import pytest
 
-from scorer.rules.engine import default_engine
+from scorer.engines.engine import default_engine
 from scorer.rules.finding import RulesetError
 from scorer.rules.loader import parse_ruleset
 from tests.factory import SMALL_RULES, ruleset

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from scorer.assessment import assess
 from scorer.demo.market import Record, activities, write_jsonl
 from scorer.domain.activity import PAYLOADS, LeadActivity
 from scorer.domain.instant import DAY, HOUR, from_datetime, to_datetime
 from scorer.domain.lead import Lead
 from scorer.domain.score import Rating
-from scorer.rules.engine import default_engine
-from scorer.ruleset_files import load_ruleset
+from scorer.engines.engine import default_engine
+from scorer.evaluation.assessment import assess
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 

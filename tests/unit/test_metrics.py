@@ -4,7 +4,7 @@ from collections import Counter
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from scorer.metrics import MAX_CUSTOM_TYPES, BatchFigures, Metrics
+from scorer.runtime.metrics import MAX_CUSTOM_TYPES, BatchFigures, Metrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
 
+from scorer.state.store import LeadStore
 from scorer.stream.outbox import OFFSET_HEADER
 from scorer.stream.recovery import Progress, _read
-from scorer.stream.store import LeadStore
 
 CHANGELOG = TopicPartition("states", 0)
 RECORDS_A_TURN = 500

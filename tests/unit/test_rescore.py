@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorer.assessment import assess, reassess
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision, read_decision
 from scorer.domain.lead import Lead
-from scorer.metrics import BatchFigures
+from scorer.evaluation.assessment import assess, reassess
 from scorer.rules.ruleset import Ruleset
-from scorer.settings import load_settings
-from scorer.stream.codec import VERSION, CodecError, decode_lead, encode_lead
-from scorer.stream.marker import MARKER_KEY, Marker, decode_marker, marker_message
-from scorer.stream.outbox import Outbox, state_message
+from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.settings import load_settings
+from scorer.state.codec import VERSION, CodecError, decode_lead, encode_lead
+from scorer.state.marker import MARKER_KEY, Marker, decode_marker
+from scorer.state.store import LeadStore
+from scorer.stream.jobs.rescore import Rescorer, Sweep, rescored
+from scorer.stream.outbox import Outbox, marker_message, state_message
 from scorer.stream.recovery import _apply
-from scorer.stream.rescore import Rescorer, Sweep, rescored
-from scorer.stream.store import LeadStore
 from tests.factory import SMALL_RULES, activity, ruleset
 
 OLD = ruleset()
@@ -354,7 +354,7 @@ def test_a_lead_on_which_our_code_fails_keeps_its_decision(monkeypatch: pytest.M
 
 
 def test_many_leads_are_sorted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scorer.stream.rescore._RUN", 7)
+    monkeypatch.setattr("scorer.stream.jobs.rescore._RUN", 7)
     world = judged()
     world.rules = NEW
     calls = 0

@@ -3,11 +3,11 @@
 import pytest
 
 from scorer.domain.activity import LeadActivity
+from scorer.explain.story import tell
+from scorer.explain.story_model import RoutingPart
+from scorer.explain.timeline import history
+from scorer.explain.wording import because, condition_part, condition_text
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Not, Op, Test
-from scorer.tuning.story import tell
-from scorer.tuning.story_model import RoutingPart
-from scorer.tuning.timeline import history
-from scorer.tuning.wording import because, condition_part, condition_text
 from tests.factory import activity, ruleset
 
 RULES = ruleset()

@@ -2,10 +2,10 @@
 
 from fractions import Fraction
 
-from scorer.rules.engine import default_engine
+from scorer.engines.engine import default_engine
 from scorer.rules.loader import parse_ruleset
-from scorer.tuning.coverage import Coverage, Idle, coverage
-from scorer.tuning.rule_tests import run_tests
+from scorer.ruletests.coverage import Coverage, Idle, coverage
+from scorer.ruletests.run import run_tests
 from tests.factory import SMALL_RULES, ruleset
 
 FILES = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scorer.rules.yaml_source import MAX_BYTES
-from scorer.tuning.rule_tests import Result, run_tests
+from scorer.ruletests.run import Result, run_tests
 from tests.factory import ruleset
 
 RULES = ruleset()
@@ -183,7 +183,7 @@ def test_no_mutation_of_a_file_does_worse_than_be_an_error_and_none_passes_unsee
 
 
 def test_the_rule_tests_we_ship_are_read_without_a_finding() -> None:
-    from scorer.tuning.rule_test_file import read_test_file
+    from scorer.ruletests.file import read_test_file
 
     for path in sorted((Path(__file__).parents[2] / "rules").glob("*/*_test.yaml")):
         read = read_test_file(str(path), path.read_bytes())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scorer.tuning.rule_tests import Result, RuleTestReport, run_tests
+from scorer.ruletests.run import Result, RuleTestReport, run_tests
 from tests.factory import SMALL_RULES, ruleset
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scorer.settings import Settings, SettingsError, load_settings, variable
-from scorer.stream.client import connection
+from scorer.kafka.connection import connection
+from scorer.runtime.settings import Settings, SettingsError, load_settings, variable
 
 
 @pytest.fixture(autouse=True)

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord
 
-from scorer.assessment import Assessment, assess, evaluate
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
-from scorer.metrics import BatchFigures, Metrics
+from scorer.evaluation.assessment import Assessment, assess, evaluate
 from scorer.rules.ruleset import Ruleset
-from scorer.settings import Settings, load_settings
+from scorer.runtime.metrics import BatchFigures, Metrics
+from scorer.runtime.settings import Settings, load_settings
+from scorer.state.store import LeadStore
 from scorer.stream import shadow as module
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.outbox import Outbox
 from scorer.stream.shadow import SAMPLES_A_SECOND, Shadow
-from scorer.stream.store import LeadStore
 from tests.factory import SMALL_RULES, activity, ruleset
 from tests.integration.activities import NOW, stream
 from tests.unit.test_metrics import value

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.activity_files import Block
-from scorer.shards import ShardError, open_shards, shard_of
+from scorer.offline.activity_files import Block
+from scorer.offline.shards import ShardError, open_shards, shard_of
 from scorer.sources.cloudevents import parse_line
 from scorer.sources.rejected import Rejected
 

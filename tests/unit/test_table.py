@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from scorer.rules.column import ColumnKind
+from scorer.engines.column import ColumnKind
+from scorer.engines.expression import And, In
+from scorer.engines.table import HitPolicy, OrdinalTable, Rule, Table
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Not, Op, Operand, Test
-from scorer.rules.expression import And, In
-from scorer.rules.table import HitPolicy, OrdinalTable, Rule, Table
 
 
 def number(op: Op, operand: Operand, field: str = "amount") -> Test:

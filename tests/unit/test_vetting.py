@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scorer import vetting
-from scorer.ruleset_files import read_rule_file
-from scorer.vetting import Verdict, examine, vet
+from scorer.offline.ruleset_files import read_rule_file
+from scorer.service import vetting
+from scorer.service.vetting import VettingReport, examine, vet
 from tests.factory import SMALL_RULES, ruleset
 
 TESTS = """
@@ -258,7 +258,7 @@ def test_a_check_that_dies_is_a_finding(
 
 def test_a_verdict_with_names_that_are_no_text_comes_through(rules: Path) -> None:
     (rules / os.fsdecode(b"\xff.yaml")).write_text("fields: {extra: {type: integer}}\n")
-    verdict: Verdict = asyncio.run(vet(rules, "compiled"))
+    verdict: VettingReport = asyncio.run(vet(rules, "compiled"))
     assert verdict.findings == []
     assert str(rules / os.fsdecode(b"\xff.yaml")) in verdict.named_files()
     (rules / os.fsdecode(b"\xff.yaml")).write_text("extra: 1\n")

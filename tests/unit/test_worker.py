@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from scorer.assessment import Assessment
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Fact, Lead, Stamp
-from scorer.metrics import Metrics
+from scorer.evaluation.assessment import Assessment
 from scorer.rules.ruleset import Ruleset
-from scorer.settings import load_settings
+from scorer.runtime.metrics import Metrics
+from scorer.runtime.settings import load_settings
+from scorer.state.codec import decode_lead
+from scorer.state.marker import MARKER_KEY, decode_marker
 from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
-from scorer.stream.codec import decode_lead
-from scorer.stream.marker import MARKER_KEY, decode_marker
+from scorer.stream.jobs.rescore import Rescorer
 from scorer.stream.outbox import Outbox
-from scorer.stream.rescore import Rescorer
 from scorer.stream.worker import PartitionWorker
 from tests.factory import ruleset
 from tests.unit.test_batch import NOW, record

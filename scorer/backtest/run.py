@@ -1,0 +1,209 @@
+"""The result of a backtest, and what it says in a few sentences. Pure: from counts to figures and words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scorer.backtest.impact import Changes, Side, between, changes, side
+from scorer.backtest.outcomes import SideOutcomes, ratio, side_outcomes
+from scorer.backtest.tally import DealOutcome, Tally
+from scorer.domain.instant import to_text
+from scorer.rules.ruleset import Ruleset
+
+FEW = 30
+"""Below so many won or lost leads a figure drawn from them is a hint, no more."""
+MANY_REJECTED = 0.1
+"""From this share of unusable lines on, that is said first."""
+CAUTION = (
+    "This is what would be if the new rules had always held. After a real switch a lead keeps its rating within the "
+    "hysteresis, so not every lead that moves here moves at once."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What was read. `rejected` counts lines by reason."""
+
+    files: Sequence[str]
+    lines: int
+    activities: int
+    rejected: dict[str, int]
+    leads: int
+    first: str | None
+    last: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deals:
+    """Deals with an outcome by which ruleset handed them over before it."""
+
+    both: int
+    only_old: int
+    only_new: int
+    neither: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """How the leads ended, and what the rulesets foresaw. `unjudged`: leads of which nothing was known before."""
+
+    won: int
+    lost: int
+    unjudged: int
+    base_rate: float | None
+    new: SideOutcomes
+    old: SideOutcomes | None
+    won_deals: Deals | None
+    lost_deals: Deals | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backtest:
+    """Everything a backtest found. `old` and `changes` only where two rulesets were compared; `outcomes` only where
+    the activities hold any."""
+
+    headline: Sequence[str]
+    input: Input
+    new: Side
+    old: Side | None
+    changes: Changes | None
+    outcomes: Outcomes | None
+
+
+def backtest(
+    tally: Tally, rulesets: Sequence[Ruleset], files: Sequence[str], lines: int, rejected: dict[str, int]
+) -> Backtest:
+    """The result of counts over all leads. `rulesets`: the new one and, where two were compared, the old one."""
+    weeks = sorted(tally.weeks)
+    listed = between([*weeks, *(week for each in tally.sides for week in each.handovers)])
+    sides = [side(each, ruleset, weeks, listed) for each, ruleset in zip(tally.sides, rulesets, strict=True)]
+    new, old = sides[0], sides[1] if len(sides) > 1 else None
+    first, last = (None if each is None else to_text(each) for each in (tally.first, tally.last))
+    read = Input(files, lines, tally.activities.total(), dict(sorted(rejected.items())), tally.leads, first, last)
+    changed = changes(tally, rulesets[1], rulesets[0]) if len(rulesets) > 1 else None
+    ended = _outcomes(tally, rulesets)
+    return Backtest(_headline(read, new, old, changed, ended), read, new, old, changed, ended)
+
+
+def _outcomes(tally: Tally, rulesets: Sequence[Ruleset]) -> Outcomes | None:
+    if not tally.outcomes.total():
+        return None
+    judged = [side_outcomes(each, ruleset) for each, ruleset in zip(tally.sides, rulesets, strict=True)]
+    counted = tally.sides[0].outcome_sales
+    won, lost = (counted[outcome, True] + counted[outcome, False] for outcome in ("won", "lost"))
+    compared = len(judged) > 1
+    return Outcomes(
+        won,
+        lost,
+        tally.unjudged,
+        ratio(won, won + lost),
+        judged[0],
+        judged[1] if compared else None,
+        _deals(tally, "won") if compared else None,
+        _deals(tally, "lost") if compared else None,
+    )
+
+
+def _deals(tally: Tally, outcome: DealOutcome) -> Deals:
+    pairs = [(True, True), (True, False), (False, True), (False, False)]
+    return Deals(*(tally.sales[outcome, old, new] for old, new in pairs))
+
+
+def _headline(
+    read: Input, new: Side, old: Side | None, changed: Changes | None, outcomes: Outcomes | None
+) -> list[str]:
+    if not read.leads:
+        return ["No lead was found in the input."]
+    found = []
+    rejected = sum(read.rejected.values())
+    if rejected and rejected >= MANY_REJECTED * read.lines:
+        found.append(f"Read with care: {rejected:,} of {plural(read.lines, 'line')} could not be used.")
+    if old is None or changed is None:
+        found.append(f"Sales would get {_a_week(new)}.")
+        if outcomes is not None and outcomes.won:
+            won = outcomes.new.sales.won
+            found.append(f"{won:,} of {plural(outcomes.won, 'won deal')} would have been handed over before the end.")
+    elif old.revision == new.revision:
+        found.append(f"The two rulesets are the same (revision {new.revision[:12]}).")
+    elif changed.scores_changed == changed.otherwise == 0:
+        found.append("No lead is judged differently: the same scores, ratings, routes, queues and grades.")
+    else:
+        found.append(_handed_over(new, old))
+        if outcomes is not None and outcomes.won_deals is not None and outcomes.won:
+            found.append(_won_deals(outcomes.won_deals, outcomes.won))
+        leads = sum(new.ratings.values())
+        found.append(
+            f"{changed.otherwise:,} of {plural(leads, 'lead')} ({percent(changed.share)}) would get another rating, "
+            f"route, queue or grade: rating {changed.ratings.changed:,}, route {changed.routes.changed:,}, "
+            f"queue {changed.queues.changed:,}, grade {changed.grades.changed:,}."
+        )
+    if outcomes is not None:
+        found += _foresight(outcomes)
+    return found
+
+
+def _handed_over(new: Side, old: Side) -> str:
+    if new.handovers.total == old.handovers.total:
+        return f"Sales would get {_a_week(new)}, as many as today."
+    if _week_figure(new) == _week_figure(old):
+        more = new.handovers.total - old.handovers.total
+        change = f"{abs(more):,} {'more' if more > 0 else 'fewer'} in all"
+        return f"Sales would get {_a_week(new)}, nearly as many as today: {change}."
+    return f"Sales would get {_a_week(new)} instead of {_week_figure(old)}."
+
+
+def _won_deals(deals: Deals, won: int) -> str:
+    parts = []
+    if deals.only_old:
+        parts.append(f"{deals.only_old:,} of {plural(won, 'won deal')} would be missed that sales gets today")
+    if deals.only_new:
+        parts.append(f"{deals.only_new:,} would be found that sales does not get today")
+    if not parts:
+        return f"Of {plural(won, 'won deal')}, none would be missed that sales gets today."
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:] + "."
+
+
+def _foresight(outcomes: Outcomes) -> list[str]:
+    new, old = outcomes.new, outcomes.old
+    found = []
+    if outcomes.won and new.sales.precision is not None:
+        before = "" if old is None or old.sales.precision is None else f" (today {percent(old.sales.precision)})"
+        found.append(
+            f"Of the leads handed over, {percent(new.sales.precision)}{before} were won; "
+            f"of all leads with an outcome, {percent(outcomes.base_rate)}."
+        )
+    if min(outcomes.won, outcomes.lost) < FEW:
+        ends = f"{plural(outcomes.won, 'won deal')} and {plural(outcomes.lost, 'lost deal')}"
+        found.append(f"Only {ends} are known: read what is said about deals as a hint.")
+    return found
+
+
+def _a_week(one: Side) -> str:
+    figure = _week_figure(one)
+    return f"{figure} {'lead' if figure == '1' else 'leads'} a week"
+
+
+def _week_figure(one: Side) -> str:
+    return a_week(one.handovers.per_week or 0.0)
+
+
+def a_week(mean: float) -> str:
+    """Leads a week as everywhere in the report: whole from ten on, below with one decimal (0.4 is not nothing)."""
+    return f"{mean:,.0f}" if mean >= 10 else f"{mean:.1f}".removesuffix(".0")
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 lead`, `2,000 leads`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number:,} {noun}s"
+
+
+def percent(share: float | None) -> str:
+    """A share as everywhere in the report: whole percents, with one decimal near nothing and near all."""
+    if share is None:
+        return "–"
+    if 0 < share < 0.0005 or 0.9995 < share < 1:
+        return "<0.1%" if share < 0.5 else ">99.9%"
+    text = f"{100 * share:.1f}" if share < 0.1 or share > 0.99 else f"{100 * share:.0f}"
+    return f"{text.removesuffix('.0')}%"

@@ -1,0 +1,146 @@
+"""The JSON Schemas of the contracts, generated from the models. `scorer schema` prints them, `schemas/` holds them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, Envelope
+from scorer.domain.decision import RoutingDecision
+from scorer.explain.story_model import Story
+from scorer.rules.catalogue import LEAD_FIELDS, Field, routing_fields
+from scorer.rules.condition import OPERATORS, FieldType, Op
+from scorer.rules.language import CONDITION_MARK, RulesetFile
+from scorer.ruletests.run import RuleTestFile
+
+Schema = dict[str, Any]
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def activity() -> Schema:
+    """An activity, a CloudEvents 1.0 event in structured mode, with `data` by type."""
+    schema = _model(Envelope, "Lead activity")
+    definitions: Schema = {}
+    branches = []
+    for name, payload in PAYLOADS.items():
+        data = payload.model_json_schema(ref_template="#/$defs/{model}")
+        definitions |= data.pop("$defs", {})
+        definitions[payload.__name__] = data
+        condition = {"properties": {"type": {"const": name}}, "required": ["type"]}
+        branches.append({"if": condition, "then": {"properties": {"data": {"$ref": f"#/$defs/{payload.__name__}"}}}})
+    schema["properties"]["type"]["pattern"] = TYPE_PATTERN
+    schema["properties"]["type"]["examples"] = list(PAYLOADS)
+    schema["properties"]["data"] = {"type": "object", "description": "The payload; what it may hold depends on `type`."}
+    return {**schema, "allOf": branches, "$defs": definitions}
+
+
+def decision() -> Schema:
+    """A routing decision."""
+    return _model(RoutingDecision, "Routing decision")
+
+
+def dead_letter() -> Schema:
+    """The headers of a dead letter; its key and value are the original bytes, and the original headers are kept."""
+    texts = {
+        "dlq-reason": "Short, stable name of the reason.",
+        "dlq-detail": "What was wrong, in a sentence.",
+        "dlq-topic": "Topic the record came from.",
+        "dlq-partition": "Its partition.",
+        "dlq-offset": "Its offset.",
+        "dlq-timestamp": "Its timestamp, milliseconds since the epoch.",
+    }
+    return {
+        "$schema": _DIALECT,
+        "title": "Dead letter headers",
+        "description": dead_letter.__doc__,
+        "type": "object",
+        "properties": {name: {"type": "string", "description": text} for name, text in texts.items()},
+        "required": list(texts),
+    }
+
+
+def ruleset() -> Schema:
+    """A rule file, for editors that complete and check YAML."""
+    schema: Schema = _with_conditions(_model(RulesetFile, "Lead scoring rules"))
+    schema["$defs"] |= _conditions()
+    return schema
+
+
+def rule_tests() -> Schema:
+    """A file of rule tests."""
+    return _model(RuleTestFile, "Lead scoring rule tests")
+
+
+def story() -> Schema:
+    """What `scorer explain --format json` prints and `GET /leads/{id}` answers with."""
+    return _model(Story, "Story of a lead")
+
+
+SCHEMAS: Mapping[str, Callable[[], Schema]] = {
+    "activity": activity,
+    "decision": decision,
+    "dead-letter": dead_letter,
+    "ruleset": ruleset,
+    "rule-tests": rule_tests,
+    "story": story,
+}
+
+
+def _model(model: type, title: str) -> Schema:
+    return {"$schema": _DIALECT, **TypeAdapter(model).json_schema(), "title": title}
+
+
+def _with_conditions(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_with_conditions(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get(CONDITION_MARK):
+        kept = {key: value for key, value in schema.items() if key in ("description", "default")}
+        return {"$ref": "#/$defs/Condition", **kept}
+    return {key: _with_conditions(value) for key, value in schema.items()}
+
+
+def _conditions() -> Schema:
+    condition = {"$ref": "#/$defs/Condition"}
+    fields = {**LEAD_FIELDS, **routing_fields({}, {})}
+    return {
+        "Condition": {
+            "type": "object",
+            "minProperties": 1,
+            "description": "A mapping of fields is AND; `all`, `any` and `not` combine.",
+            "properties": {
+                "all": {"type": "array", "minItems": 1, "items": condition, "description": "Every one holds."},
+                "any": {"type": "array", "minItems": 1, "items": condition, "description": "At least one holds."},
+                "not": {**condition, "description": "Does not hold."},
+                **{name: _comparison(field) for name, field in fields.items()},
+            },
+            # Fields of the ruleset's own, payload keys in `where`, and computed facts are checked by `scorer check`.
+            "additionalProperties": {"type": ["string", "number", "boolean", "object"]},
+        }
+    }
+
+
+def _comparison(field: Field) -> Schema:
+    constant: Schema = {"type": "string"} if field.type is FieldType.STRINGS else {"type": field.type.value}
+    if field.choices:
+        constant["enum"] = list(field.choices)
+    operators: Schema = {}
+    for operator in Op:
+        if operator not in OPERATORS[field.type]:
+            continue
+        match operator:
+            case Op.EXISTS:
+                operators[operator.value] = {"type": "boolean"}
+            case Op.IN | Op.NOT_IN:
+                operators[operator.value] = {"type": "array", "items": constant}
+            case Op.BETWEEN:
+                operators[operator.value] = {"type": "array", "items": constant, "minItems": 2, "maxItems": 2}
+            case Op.STARTS_WITH | Op.ENDS_WITH | Op.CONTAINS | Op.MATCHES:
+                operators[operator.value] = {"type": "string"}
+            case _:
+                operators[operator.value] = constant
+    alternatives = [{"type": "object", "minProperties": 1, "properties": operators, "additionalProperties": False}]
+    if Op.EQ in OPERATORS[field.type]:
+        alternatives.insert(0, constant)
+    return {"description": field.description, "anyOf": alternatives}

@@ -1,0 +1,200 @@
+"""How an ordinal table is split into rulesets that durable_rules decides reliably.
+
+durable_rules fails with error 303 when one message meets more than 64 candidate conditions. `$or` makes
+joins in its network, and a message then passes a condition once per path. So rules become plain
+conjunctions: the network is a tree, a condition is met once at most, and a ruleset of 32 conditions stays
+clear of the limit whatever is posted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, groupby, product
+from math import prod
+from typing import Literal, TypeVar
+
+from scorer.engines.expression import And, Expression, In, Or
+from scorer.engines.table import HitPolicy, OrdinalTable
+
+_T = TypeVar("_T")
+
+CONDITIONS = 32
+"""The conditions one ruleset may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    column: int
+    op: Literal["eq", "ne", "gte", "lte"]
+    code: int
+
+
+Conjunction = tuple[Comparison, ...]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Rules for one ruleset. Columns are renumbered from 0, so equal logic is equal wherever it stands."""
+
+    rules: tuple[tuple[Conjunction, ...], ...]
+    """Per rule: the conjunctions of which one must hold."""
+    resumable: bool
+    """Whether it can be asked for the first match from a given rule on."""
+
+    @cached_property
+    def key(self) -> str:
+        """Equal for equal logic."""
+        return hashlib.sha256(repr((self.rules, self.resumable)).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A shard in its table."""
+
+    shard: Shard
+    columns: tuple[int, ...]
+    """The place in the code tuple of each of the shard's columns."""
+    indexes: tuple[int, ...]
+    """The place in the table of each of the shard's rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePlan:
+    """Decide `auxiliary` in order, appending a code 0 or 1 each, then ask `shards` in order."""
+
+    auxiliary: tuple[Placed, ...]
+    shards: tuple[Placed, ...]
+    always: tuple[int, ...]
+    """Rules that hold for every lead; under FIRST at most one, and no rule follows it."""
+
+
+def plan(table: OrdinalTable) -> EnginePlan:
+    """Split the table; rules that never hold, or that no lead reaches under FIRST, are left out."""
+    first = table.hit_policy is HitPolicy.FIRST
+    # A resumable rule carries one more condition: where to resume.
+    extra = 0 if first else 1
+    splitter = _Splitter([column.cardinality for column in table.columns], CONDITIONS - extra)
+    always: list[int] = []
+    shards: list[Placed] = []
+    pending: list[tuple[int, Expression]] = []
+    room = CONDITIONS
+    for index, rule in enumerate(table.rules):
+        if rule is True:
+            always.append(index)
+            if first:
+                break
+        elif rule is not False:
+            fitted = splitter.fit(rule)
+            needed = splitter.cost(fitted) + extra
+            if needed > room:
+                shards.append(splitter.place(pending, resumable=not first))
+                pending, room = [], CONDITIONS
+            pending.append((index, fitted))
+            room -= needed
+    if pending:
+        shards.append(splitter.place(pending, resumable=not first))
+    return EnginePlan(tuple(splitter.auxiliary), tuple(shards), tuple(always))
+
+
+class _Splitter:
+    def __init__(self, cardinalities: list[int], limit: int) -> None:
+        self._cardinalities = cardinalities
+        self._limit = limit
+        self.auxiliary: list[Placed] = []
+
+    def fit(self, expression: Expression) -> Expression:
+        """The same rule in at most `limit` conditions; parts that are too large become auxiliary codes."""
+        if self.cost(expression) <= self._limit:
+            return expression
+        kind: type[And] | type[Or]
+        parts: list[Expression]
+        if isinstance(expression, In):
+            codes = sorted(expression.codes)
+            kind = Or
+            parts = [In(expression.column, frozenset(chunk)) for chunk in _chunks(codes, self._limit // 2)]
+        else:
+            kind = type(expression)
+            parts = [self.fit(part) for part in expression.parts]
+        while self.cost(kind(tuple(parts))) > self._limit:
+            largest = max(range(len(parts)), key=lambda i: self.cost(parts[i]))
+            if self.cost(parts[largest]) > 1:
+                parts[largest] = self._decided_before(parts[largest])
+            else:
+                groups = _chunks(parts, self._limit)
+                parts = [self._decided_before(kind(tuple(group))) for group in groups]
+        return kind(tuple(parts))
+
+    def _decided_before(self, expression: Expression) -> Expression:
+        self.auxiliary.append(self.place([(0, expression)], resumable=False))
+        self._cardinalities.append(2)
+        return In(len(self._cardinalities) - 1, frozenset({1}))
+
+    def cost(self, expression: Expression) -> int:
+        """How many conditions the rule's conjunctions hold in total."""
+        return self._size(expression)[1]
+
+    def _size(self, expression: Expression) -> tuple[int, int]:
+        """How many conjunctions, and conditions in them; counted, not built, for they can be a great many."""
+        if isinstance(expression, In):
+            alternatives = self._alternatives(expression)
+            return len(alternatives), sum(map(len, alternatives))
+        sizes = [self._size(part) for part in expression.parts]
+        if isinstance(expression, Or):
+            return sum(count for count, _ in sizes), sum(total for _, total in sizes)
+        count = prod(count for count, _ in sizes)
+        return count, sum(total * count // each for each, total in sizes)
+
+    def place(self, rules: Sequence[tuple[int, Expression]], resumable: bool) -> Placed:
+        decided = [tuple(self._conjunctions(expression)) for _, expression in rules]
+        columns = tuple(dict.fromkeys(test.column for rule in decided for conjunction in rule for test in conjunction))
+        local = {column: i for i, column in enumerate(columns)}
+        shard = Shard(
+            tuple(
+                tuple(
+                    tuple(Comparison(local[test.column], test.op, test.code) for test in conjunction)
+                    for conjunction in rule
+                )
+                for rule in decided
+            ),
+            resumable,
+        )
+        return Placed(shard, columns, tuple(index for index, _ in rules))
+
+    def _conjunctions(self, expression: Expression) -> Iterator[Conjunction]:
+        if isinstance(expression, In):
+            yield from self._alternatives(expression)
+        elif isinstance(expression, Or):
+            for part in expression.parts:
+                yield from self._conjunctions(part)
+        else:
+            for choice in product(*(tuple(self._conjunctions(part)) for part in expression.parts)):
+                yield tuple(dict.fromkeys(chain.from_iterable(choice)))
+
+    def _alternatives(self, leaf: In) -> list[Conjunction]:
+        """The codes as ranges; all but one code as a single inequality."""
+        column, last = leaf.column, self._cardinalities[leaf.column] - 1
+        others = set(range(last + 1)) - leaf.codes
+        if len(others) == 1:
+            return [(Comparison(column, "ne", others.pop()),)]
+        return [_within(column, low, high, last) for low, high in _ranges(leaf.codes)]
+
+
+def _within(column: int, low: int, high: int, last: int) -> Conjunction:
+    if low == high:
+        return (Comparison(column, "eq", low),)
+    from_low = (Comparison(column, "gte", low),) if low > 0 else ()
+    to_high = (Comparison(column, "lte", high),) if high < last else ()
+    return from_low + to_high
+
+
+def _ranges(codes: frozenset[int]) -> Iterator[tuple[int, int]]:
+    for _, run in groupby(enumerate(sorted(codes)), key=lambda pair: pair[1] - pair[0]):
+        members = [code for _, code in run]
+        yield members[0], members[-1]
+
+
+def _chunks(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]

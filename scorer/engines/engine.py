@@ -1,0 +1,106 @@
+"""Rule engines: which rules of an ordinal table hold for a code tuple, and the memory in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+from scorer.engines.compiled_engine import CompiledEngine
+from scorer.engines.table import Codes, OrdinalTable
+
+EngineName = Literal["durable", "compiled"]
+
+
+class RuleEngine(Protocol):
+    """Decides code tuples."""
+
+    @property
+    def name(self) -> str:
+        """`durable` or `compiled`."""
+
+    def match(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
+        """The indexes of the rules that count, in table order; under FIRST at most one."""
+
+
+class PreparedEngine(RuleEngine, Protocol):
+    """An engine that can get ready for a table before it is asked."""
+
+    def prepare(self, table: OrdinalTable) -> Iterator[None]:
+        """Get ready, in small steps."""
+
+
+class EngineUnavailableError(RuntimeError):
+    """The engine asked for cannot be loaded here."""
+
+
+class MemoEngine:
+    """Remembers the answers of another engine, at most `size` of them over all tables together.
+
+    The bound spans tables, so that those of a replaced ruleset make room as the new ones are asked. Answers
+    are kept in two generations: when the young one is half of `size`, it becomes the old one, and what was
+    not asked for since the last change is forgotten. That costs nothing per look-up and no ordering.
+
+    `hits` and `misses` count look-ups; threads that share it may lose a count, never an answer.
+    """
+
+    def __init__(self, engine: PreparedEngine, size: int = 65536) -> None:
+        if size < 2:
+            raise ValueError(f"size must be at least 2, not {size}")
+        self.engine = engine
+        self.name = engine.name
+        self.hits = 0
+        self.misses = 0
+        self._half = size // 2
+        self._room = self._half
+        self._young: dict[str, dict[Codes, tuple[int, ...]]] = {}
+        self._old: dict[str, dict[Codes, tuple[int, ...]]] = {}
+
+    def match(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
+        """The indexes of the rules that count, in table order; raises what the engine raises."""
+        answers = self._young.get(table.content_hash)
+        if answers is not None:
+            answer = answers.get(codes)
+            if answer is not None:
+                self.hits += 1
+                return answer
+        return self._recall(table, codes)
+
+    def prepare(self, table: OrdinalTable) -> Iterator[None]:
+        """Do in small steps what the first question about the table would wait for; raises as `match` does."""
+        return self.engine.prepare(table)
+
+    def _recall(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
+        answer = self._old.get(table.content_hash, {}).get(codes)
+        if answer is None:
+            answer = self.engine.match(table, codes)
+            self.misses += 1
+        else:
+            self.hits += 1
+        if self._room <= 0:
+            self._old, self._young, self._room = self._young, {}, self._half
+        self._young.setdefault(table.content_hash, {})[codes] = answer
+        self._room -= 1
+        return answer
+
+    def __len__(self) -> int:
+        """How many answers are remembered now."""
+        return sum(len(answers) for kept in (self._young, self._old) for answers in kept.values())
+
+
+def default_engine(prefer: EngineName | None = None) -> MemoEngine:
+    """The engine to serve with, behind a memory of its answers; `name` tells which it is.
+
+    Without a preference: durable_rules, or plain Python where durable_rules cannot be imported. Raises
+    EngineUnavailableError if `durable` was asked for by name and cannot be imported.
+    """
+    if prefer == "compiled":
+        return MemoEngine(CompiledEngine())
+    try:
+        from scorer.engines.durable_engine import DurableEngine
+    except ImportError as error:
+        if prefer == "durable":
+            raise EngineUnavailableError(
+                f"durable_rules cannot be imported ({error}); it needs Python 3.11 or 3.12"
+            ) from error
+        return MemoEngine(CompiledEngine())
+    return MemoEngine(DurableEngine())

@@ -1,0 +1,1 @@
+"""The story of one lead: every point, why, and what would change it."""

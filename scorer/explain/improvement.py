@@ -1,0 +1,219 @@
+"""What would make a lead warm or hot: the smallest sets of rules and signals that lift it over the bound.
+
+The search is exact for sets of up to three: it works on points with hit policies and limits applied, leaves out only
+what cannot suffice, and says so where it had to stop. What it suggests is then tried: the values are put into a copy of
+the lead, and `evaluate` judges it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from scorer.domain.instant import day_of
+from scorer.domain.lead import Fact, Facts, Lead, Stamp, counts_of
+from scorer.domain.score import Rating
+from scorer.evaluation.assessment import Evaluation, evaluate
+from scorer.evaluation.scoring import Scored
+from scorer.explain.reachable import MOST, Option, options
+from scorer.explain.story_model import Suggestion, Target, WantedRule
+from scorer.explain.wording import condition_text, evidence
+from scorer.rules.ruleset import BEHAVIOUR, Ruleset
+
+SHOWN = 10
+_STEPS = 200_000
+_ORDER = (Rating.COLD, Rating.WARM, Rating.HOT)
+_DAYS_SINCE = "days_since."
+
+Chosen = tuple[Option, ...]
+
+
+def targets(lead: Lead, ruleset: Ruleset, evaluation: Evaluation) -> list[Target]:
+    """How the lead could reach each better rating, as of the time of the evaluation; the next one first."""
+    scored = evaluation.scored
+    better = _ORDER[_ORDER.index(scored.rating) + 1 :]
+    if not better:
+        return []
+    search = _Search(ruleset, scored, *options(lead, ruleset, scored))
+    return [_target(rating, lead, ruleset, search) for rating in better]
+
+
+def needed_for(rating: Rating, ruleset: Ruleset, previous: Rating | None) -> int:
+    """The lowest score that is rated so, given the rating last published."""
+    ratings = ruleset.ratings
+    bound = ratings.hot if rating is Rating.HOT else ratings.warm
+    kept = previous is not None and _ORDER.index(previous) >= _ORDER.index(rating)
+    return bound - ratings.hysteresis if kept else bound
+
+
+def changed(lead: Lead, chosen: Sequence[Option], now: int) -> Lead:
+    """The lead if the changes were made at `now`."""
+    stamp = Stamp(now, "", "")
+    facts, signals = dict(lead.facts), dict(lead.signals)
+    for option in chosen:
+        for field, value in (option.values or {}).items():
+            if field.startswith(_DAYS_SINCE):
+                facts[f"at.{field.removeprefix(_DAYS_SINCE)}"] = Fact(True, stamp)
+            else:
+                facts[field] = Fact(value, stamp)
+        if option.signal is not None:
+            days, today = signals.get(option.signal.id, {}), day_of(now)
+            hashes = (*range(option.times), *days.get(today, ()))
+            signals[option.signal.id] = {**days, today: hashes}
+    return Lead(
+        lead.id,
+        clock=lead.clock,
+        facts=Facts(facts),
+        counted={name: counts_of(days) for name, days in signals.items()},
+        erased_at=lead.erased_at,
+        published=lead.published,
+        seen=lead.seen,
+    )
+
+
+def _target(rating: Rating, lead: Lead, ruleset: Ruleset, search: "_Search") -> Target:
+    scored = search.scored
+    needed = needed_for(rating, ruleset, None if lead.published is None else lead.published.rating)
+    size, sets, suggestions = None, [], []
+    for size in range(1, MOST + 1):
+        sets = sorted(search.sufficient(size, needed), key=lambda each: (-search.total(each), _names(each)))
+        suggestions = list(_verified(sets, rating, lead, ruleset, scored.now))
+        if suggestions:
+            break
+    return Target(
+        rating=rating,
+        needed=needed,
+        missing=needed - scored.score.total,
+        size=size if suggestions else None,
+        suggestions=suggestions,
+        found=len(sets) if suggestions else 0,
+        most=search.most(),
+        exhaustive=search.exhaustive,
+    )
+
+
+def _verified(sets: Sequence[Chosen], rating: Rating, lead: Lead, ruleset: Ruleset, now: int) -> Iterator[Suggestion]:
+    shown = 0
+    for chosen in sets:
+        scored, routing = evaluate(changed(lead, chosen, now), ruleset, now)
+        if _ORDER.index(scored.rating) < _ORDER.index(rating):
+            continue
+        yield Suggestion(
+            wanted=[wanted for option in chosen for wanted in _wanted(option)],
+            example={
+                field: shown_value
+                for option in chosen
+                for field, value in (option.values or {}).items()
+                if (shown_value := evidence(value)) is not None
+            },
+            replaced=[rule for option in chosen for rule in option.replaced],
+            score=scored.score.total,
+            rating=scored.rating,
+            route=routing.route,
+            routing_rule=routing.id,
+        )
+        shown += 1
+        if shown == SHOWN:
+            return
+
+
+def _wanted(option: Option) -> Iterator[WantedRule]:
+    for rules, ceases in ((option.came, False), (option.ceased, True)):
+        for criterion, rule in rules:
+            yield WantedRule(
+                criterion=criterion.name,
+                rule=rule.id,
+                points=-rule.points if ceases else rule.points,
+                reason=rule.reason,
+                condition=condition_text(rule.condition),
+                ceases=ceases,
+                times=1,
+            )
+    if option.signal is not None:
+        yield WantedRule(
+            criterion=BEHAVIOUR,
+            rule=option.signal.id,
+            points=option.upper,
+            reason=option.signal.reason,
+            condition=option.signal.activity,
+            ceases=False,
+            times=option.times,
+        )
+
+
+def _names(chosen: Chosen) -> tuple[str, ...]:
+    return tuple(f"{wanted.rule} {wanted.times}" for option in chosen for wanted in _wanted(option))
+
+
+@dataclass(slots=True)
+class _Search:
+    """Sets of options and what they bring, without judging the lead anew for each."""
+
+    ruleset: Ruleset
+    scored: Scored
+    options: Sequence[Option]
+    exhaustive: bool
+
+    def total(self, chosen: Chosen) -> int:
+        """The score with these changes, limits applied."""
+        raw: dict[str, int] = {}
+        for option in chosen:
+            for name, points in option.raw.items():
+                raw[name] = raw.get(name, 0) + points
+        score = self.scored.score.total + sum(raw.values())
+        for rated in self.scored.criteria:
+            change = raw.get(rated.criterion.name)
+            if change is not None:
+                before = sum(rule.points for rule in rated.rules)
+                after = before + change
+                low, high = rated.criterion.min, rated.criterion.max
+                if high is not None:
+                    after = min(high, after)
+                if low is not None:
+                    after = max(low, after)
+                score += after - rated.points - change
+        return score
+
+    def sufficient(self, size: int, needed: int) -> list[Chosen]:
+        """Every set of that size with which the score reaches what is needed."""
+        missing = needed - self.scored.score.total
+        return [chosen for chosen in self._sets(size, lambda: missing, exact=True) if self.total(chosen) >= needed]
+
+    def most(self) -> int:
+        """The highest score that up to three changes reach."""
+        now = self.scored.score.total
+        best = [now]
+        # What is missing grows with every better set: the rest can be left out sooner.
+        for chosen in self._sets(MOST, lambda: best[0] - now + 1, exact=False):
+            best[0] = max(best[0], self.total(chosen))
+        return best[0]
+
+    def _sets(self, size: int, missing: Callable[[], int], *, exact: bool) -> Iterator[Chosen]:
+        """Sets of that cost (or, not `exact`, up to it) whose upper bounds allow for what is missing by then."""
+        ceilings = self._ceilings(size)
+        steps = 0
+
+        def extend(chosen: Chosen, start: int, room: int, upper: int) -> Iterator[Chosen]:
+            nonlocal steps
+            for index in range(start, len(self.options)):
+                steps += 1
+                if steps > _STEPS:
+                    self.exhaustive = False
+                    return
+                option = self.options[index]
+                left, reach = room - option.cost, upper + option.upper
+                if left < 0 or reach + ceilings[left] < missing() or any(o.block == option.block for o in chosen):
+                    continue
+                more = (*chosen, option)
+                if (left == 0 or not exact) and reach >= missing():
+                    yield more
+                if left:
+                    yield from extend(more, index + 1, left, reach)
+
+        return extend((), 0, size, 0)
+
+    def _ceilings(self, size: int) -> list[int]:
+        """The most that options of a cost up to 0, 1, … together can bring."""
+        single = [max((o.upper for o in self.options if o.cost == cost), default=0) for cost in range(size + 1)]
+        ceilings = [0]
+        for cost in range(1, size + 1):
+            ceilings.append(max(ceilings[cost - 1], *(single[c] + ceilings[cost - c] for c in range(1, cost + 1))))
+        return ceilings

@@ -1,0 +1,189 @@
+"""The story of a lead: why it is rated and routed as it is, what changed it, and what would. Pure."""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+
+from scorer.domain.decision import RulesetReference, ScoreView
+from scorer.domain.instant import from_datetime, to_text
+from scorer.domain.lead import NO_CLOCK, Lead
+from scorer.domain.score import Grades, Rating
+from scorer.evaluation.assessment import Evaluation, evaluate
+from scorer.evaluation.scoring import Scored
+from scorer.explain.improvement import needed_for, targets
+from scorer.explain.outlook import outlook
+from scorer.explain.route_story import routing_part
+from scorer.explain.story_model import GradePart, KnownValue, PublishedPart, RatingPart, Story
+from scorer.explain.timeline import History
+from scorer.explain.waterfall import criterion_part, event_of, known_value, signal_parts, steps
+from scorer.rules.catalogue import LEAD_FIELDS
+from scorer.rules.ruleset import Ruleset
+
+NO_HISTORY = "The service keeps the state of a lead, not its history: there is no timeline here."
+FIRST_YEAR, LAST_YEAR = 1970, 9000
+_CONSENT = ("consent.email", "consent.phone")
+
+
+class Untold(Exception):  # noqa: N818 (an outcome with a reason, not a failure of ours)
+    """There is nothing to explain: `reason` is `unknown` or `erased`; the message says it in a sentence."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def parse_time(text: str) -> int:
+    """Microseconds since the epoch of a time as people write it: `2026-01-31T09:30:00Z` or a date (00:00 UTC).
+    Raises `ValueError`, which says what is expected."""
+    try:
+        day = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+        moment = datetime.fromisoformat(f"{text}T00:00:00Z" if day else text)
+        instant = from_datetime(moment)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text[:60]!a} is no time; write 2026-01-31T09:30:00Z or 2026-01-31 (00:00 UTC)") from None
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        which = "late" if moment.year > LAST_YEAR else "early"
+        raise ValueError(f"{text[:60]!a} is too {which}; write a time in the years {FIRST_YEAR} to {LAST_YEAR}")
+    return instant
+
+
+def tell(lead: Lead, ruleset: Ruleset, now: int | None = None, history: History | None = None) -> Story:
+    """The story of a lead as of `now` (microseconds since the epoch; left out: its latest activity).
+
+    `history` is what made it so, where that is known. Raises `Untold` for a lead of which nothing is known (any more).
+    """
+    if lead.is_erased and lead.erased_at is not None:
+        message = f"everything known of the lead was erased on its person's request, as of {to_text(lead.erased_at)}"
+        raise Untold("erased", f"{message}; only that time is kept")
+    if lead.clock == NO_CLOCK:
+        raise Untold("unknown", "nothing is known of this lead")
+    evaluation = evaluate(lead, ruleset, lead.clock if now is None else now)
+    scored = evaluation.scored
+    facts = scored.facts
+    criteria = [criterion_part(rated, lead, facts) for rated in scored.criteria]
+    signals = signal_parts(lead, ruleset, scored, {} if history is None else history.events)
+    merged = lead.value("lifecycle.merged_into")
+    known = _known(lead)
+    return Story(
+        lead_id=lead.id,
+        as_of=to_text(scored.now),
+        latest_activity=to_text(lead.clock),
+        ruleset=RulesetReference(name=ruleset.name, revision=ruleset.revision),
+        score=ScoreView(total=scored.score.total, fit=scored.score.fit, engagement=scored.score.engagement),
+        rating=_rating(lead, ruleset, scored),
+        grade=_grade(ruleset.grades, scored),
+        routing=routing_part(lead, ruleset, evaluation),
+        waterfall=steps(criteria, signals),
+        criteria=criteria,
+        signals=signals,
+        uncounted_signals=sorted(set(lead.signals) - set(ruleset.signals)),
+        consent=[known_value(lead, field, facts) for field in _CONSENT],
+        erased_at=None if lead.erased_at is None else to_text(lead.erased_at),
+        merged_into=None if merged is None else str(merged),
+        known=known,
+        meanings=_meanings(ruleset, [*known, *(e for part in criteria for rule in part.rules for e in rule.evidence)]),
+        published=_published(lead),
+        outlook=outlook(lead, ruleset, scored.now),
+        targets=[] if merged is not None else targets(lead, ruleset, evaluation),
+        timeline=None if history is None else history.entries,
+        without_effect=0 if history is None else history.without_effect,
+        notes=[*([NO_HISTORY] if history is None else []), *_differences(lead, evaluation)],
+    )
+
+
+def _rating(lead: Lead, ruleset: Ruleset, scored: Scored) -> RatingPart:
+    ratings, total, rating = ruleset.ratings, scored.score.total, scored.rating
+    previous = None if lead.published is None else lead.published.rating
+    reached = ratings.rate(total)
+    bounds = {Rating.WARM: ratings.warm, Rating.HOT: ratings.hot}
+    kept = None if rating is Rating.COLD else needed_for(rating, ruleset, rating)
+    if reached is not rating:
+        why = f"{total} is below {bounds[rating]}, but the lead was {previous} and stays {rating} down to {kept}"
+    elif rating is Rating.COLD:
+        why = f"{total} is below {ratings.warm}, from which on a lead is warm"
+    elif rating is Rating.WARM:
+        why = f"{total} is at least {ratings.warm} and below {ratings.hot}, from which on a lead is hot"
+    else:
+        why = f"{total} is at least {ratings.hot}"
+    return RatingPart(
+        rating=rating,
+        warm=ratings.warm,
+        hot=ratings.hot,
+        hysteresis=ratings.hysteresis,
+        reached=reached,
+        previous=previous,
+        kept_down_to=kept,
+        because=why,
+    )
+
+
+def _grade(grades: Grades, scored: Scored) -> GradePart:
+    fit, engagement = scored.score
+    letters = dict(zip("ABC", grades.fit, strict=True))
+    figures = dict(zip("123", grades.engagement, strict=True))
+    letter, figure = scored.grade.fit, str(scored.grade.engagement)
+    return GradePart(
+        grade=str(scored.grade),
+        fit_bounds=letters,
+        engagement_bounds=figures,
+        because=f"{_bound(letter, fit, letters, 'who it is')}; {_bound(figure, engagement, figures, 'what it does')}",
+    )
+
+
+def _bound(grade: str, points: int, bounds: dict[str, int], what: str) -> str:
+    if grade in bounds:
+        return f"{grade} from {bounds[grade]} points on, it has {points} for {what}"
+    return f"{grade} below {min(bounds.values())} points, it has {points} for {what}"
+
+
+def _known(lead: Lead) -> list[KnownValue]:
+    values = {name: fact.value for name, fact in lead.facts.items()}
+    return [
+        KnownValue(field=name, value=known_value(lead, name, values).value, event=event_of(lead.facts[name].stamp))
+        for name in sorted(lead.facts)
+    ]
+
+
+def _meanings(ruleset: Ruleset, values: Iterable[KnownValue]) -> dict[str, str]:
+    found = {}
+    for field in sorted({each.field for each in values}):
+        entry = LEAD_FIELDS.get(field) or ruleset.own_fields.get(field)
+        if entry is not None:
+            found[field] = entry.description
+        elif field.startswith("at."):
+            found[field] = f"The latest {field.removeprefix('at.').replace('_', ' ')}: when is in the event."
+        elif field == "lifecycle.merged_into":
+            found[field] = "The lead that lives on."
+        else:
+            found[field] = ""
+    return found
+
+
+def _differences(lead: Lead, evaluation: Evaluation) -> list[str]:
+    """Where the last published decision said something else than what is explained here."""
+    last = lead.published
+    if last is None:
+        return ["No decision about this lead was published yet."]
+    scored, routing = evaluation
+    said, now = (last.rating, last.route, last.queue), (scored.rating, routing.route, routing.queue)
+    if said == now:
+        return []
+    before, after = (" / ".join(map(str, filter(None, each))) for each in (said, now))
+    return [
+        f"The last published decision, as of {to_text(last.decided_at)}, said {before}. Judged as of "
+        f"{to_text(scored.now)} it is {after}; that is said at the lead's next activity."
+    ]
+
+
+def _published(lead: Lead) -> PublishedPart | None:
+    last = lead.published
+    if last is None:
+        return None
+    return PublishedPart(
+        at=to_text(last.decided_at),
+        rating=last.rating,
+        grade=str(last.grade),
+        route=last.route,
+        queue=last.queue,
+        score=last.score.total,
+    )

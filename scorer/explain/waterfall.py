@@ -1,0 +1,174 @@
+"""The waterfall: every rule and signal that gives points, what limits and time took, and the event behind each value.
+
+Points are those that the scoring gave, never computed anew; what lies behind them (days, limits) is worked out here.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from math import fsum, log2
+
+from scorer.domain.instant import day_of, day_to_text, to_text
+from scorer.domain.lead import Days, Lead, Stamp, counts_of
+from scorer.engines.table import HitPolicy
+from scorer.evaluation.scoring import Rated, Scored
+from scorer.evaluation.signal_points import signal_points
+from scorer.explain.story_model import CriterionPart, DayPart, Event, KnownValue, RulePart, SignalPart, Step
+from scorer.explain.wording import condition_text, evidence
+from scorer.rules.ruleset import BEHAVIOUR, Ruleset, Signal
+
+_DAYS_SINCE = "days_since."
+
+Events = Mapping[int, Event]
+"""The activities that are known, by `event_hash`."""
+
+
+def event_of(stamp: Stamp) -> Event:
+    """The event of a stamp. A hand-over by ourselves has neither id nor source."""
+    return Event(time=to_text(stamp.time), id=stamp.id or None, source=stamp.source or None)
+
+
+def known_value(lead: Lead, field: str, facts: Mapping[str, object]) -> KnownValue:
+    """What was found under a field, and the event it came from."""
+    if field == f"{_DAYS_SINCE}last_activity":
+        return KnownValue(field=field, value=evidence(facts.get(field)), event=Event(time=to_text(lead.clock)))
+    fact = lead.facts.get(f"at.{field.removeprefix(_DAYS_SINCE)}" if field.startswith(_DAYS_SINCE) else field)
+    return KnownValue(
+        field=field, value=evidence(facts.get(field)), event=None if fact is None else event_of(fact.stamp)
+    )
+
+
+def criterion_part(rated: Rated, lead: Lead, facts: Mapping[str, object]) -> CriterionPart:
+    """A criterion with its rules that hold."""
+    criterion = rated.criterion
+    rules = [
+        RulePart(
+            rule=rule.id,
+            points=rule.points,
+            reason=rule.reason,
+            condition=condition_text(rule.condition),
+            evidence=[known_value(lead, field, facts) for field in rule.fields],
+        )
+        for rule in rated.rules
+    ]
+    total = sum(rule.points for rule in rated.rules)
+    return CriterionPart(
+        criterion=criterion.name,
+        group=criterion.group,
+        met=None if criterion.group is None else rated.points >= criterion.met_at,
+        met_at=criterion.met_at,
+        hit_policy="first" if criterion.table.hit_policy is HitPolicy.FIRST else "sum",
+        rules=rules,
+        before_limit=total,
+        min=criterion.min,
+        max=criterion.max,
+        cut=rated.points - total,
+        points=rated.points,
+    )
+
+
+def signal_part(signal: Signal, days: Days, today: int, events: Events) -> SignalPart:
+    """A signal day by day."""
+    weights = signal.weights
+    shown, outside = [], 0
+    for day in sorted(days):
+        age, hashes = today - day, days[day]
+        counted = min(len(hashes), signal.daily_cap)
+        if not 0 <= age < len(weights):
+            outside += counted
+            continue
+        shown.append(
+            DayPart(
+                day=day_to_text(day),
+                counted=counted,
+                full=len(hashes) >= signal.daily_cap,
+                age_days=age,
+                share=round(weights[age], 4),
+                points=counted * signal.points * weights[age],
+                events=sorted(
+                    (events[each] for each in hashes[:counted] if each in events),
+                    key=lambda each: (each.time, each.id or ""),
+                ),
+            )
+        )
+    total = fsum(day.points for day in shown)
+    limit = signal.max_points
+    kept = total if limit is None else max(-limit, min(limit, total))
+    return SignalPart(
+        signal=signal.id,
+        activity=signal.activity,
+        reason=signal.reason,
+        points_each=signal.points,
+        daily_cap=signal.daily_cap,
+        max_points=limit,
+        half_life_days=_half_life(signal),
+        window_days=len(weights),
+        days=[day.model_copy(update={"points": round(day.points, 2)}) for day in shown],
+        outside_window=outside,
+        undiminished=sum(day.counted for day in shown) * signal.points,
+        before_limit=round(total, 2),
+        cut=round(kept - total, 2),
+        points=signal_points(signal, counts_of(days), today),
+        gone_on=_gone_on(signal, days, today),
+    )
+
+
+def steps(criteria: Sequence[CriterionPart], signals: Sequence[SignalPart]) -> list[Step]:
+    """From 0 to the total score: the criteria, then the signals; what gives most first, what takes points last."""
+    found: list[tuple[str, str, str, str, int]] = []
+    for criterion in sorted(criteria, key=lambda each: (-each.points, each.criterion)):
+        name = criterion.criterion
+        ranked = sorted(criterion.rules, key=lambda each: (-each.points, each.rule))
+        found += [("rule", name, rule.rule, rule.reason, rule.points) for rule in ranked if rule.points]
+        if criterion.cut:
+            most = criterion.cut < 0
+            limit = criterion.max if most else criterion.min
+            reason = f"{name} gives at {'most' if most else 'least'} {limit} points"
+            found.append(("limit", name, "cap", reason, criterion.cut))
+    for signal in sorted(signals, key=lambda each: (-each.points, each.signal)):
+        if signal.points:
+            found.append(("signal", BEHAVIOUR, signal.signal, signal.reason, signal.points))
+    sums = accumulate((points for *_, points in found), initial=0)
+    return [
+        Step.model_validate(
+            {
+                "kind": kind,
+                "criterion": criterion,
+                "rule": rule,
+                "reason": reason,
+                "points": points,
+                "start": start,
+                "end": start + points,
+            }
+        )
+        for (kind, criterion, rule, reason, points), start in zip(found, sums, strict=False)
+    ]
+
+
+def signal_parts(lead: Lead, ruleset: Ruleset, scored: Scored, events: Events) -> list[SignalPart]:
+    """Every signal that was ever counted and that the ruleset knows, also those that give nothing any more."""
+    today = day_of(scored.now)
+    return [
+        signal_part(ruleset.signals[name], days, today, events)
+        for name, days in sorted(lead.signals.items())
+        if name in ruleset.signals and days
+    ]
+
+
+def _half_life(signal: Signal) -> float | None:
+    # The weights are all that a compiled signal keeps; of a single day nothing can be told, and nothing fades either.
+    if len(signal.weights) < 2 or signal.weights[1] == 1.0:
+        return None
+    return round(-1 / log2(signal.weights[1]), 6)
+
+
+def _gone_on(signal: Signal, days: Days, today: int) -> str | None:
+    """The first day from which on it gives no points. What it gives never grows with time alone, unless activities of
+    the future are counted already; so the days are tried from the last one on."""
+    counts = counts_of(days)
+    if not signal_points(signal, counts, today):
+        return None
+    last = max(days) + len(signal.weights)
+    for day in range(last, today, -1):
+        if signal_points(signal, counts, day):
+            return day_to_text(day + 1)
+    return day_to_text(today + 1)

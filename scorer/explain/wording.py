@@ -1,0 +1,181 @@
+"""Conditions and values in plain words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scorer.domain.decision import EvidenceValue
+from scorer.explain.story_model import ConditionPart, SignalPart
+from scorer.rules.condition import All, AnyOf, Condition, FieldValues, Not, Op, Test, predicate
+
+_WORDS: Mapping[Op, str] = {
+    Op.EQ: "is",
+    Op.NE: "is not",
+    Op.GT: "is above",
+    Op.GTE: "is at least",
+    Op.LT: "is below",
+    Op.LTE: "is at most",
+    Op.IN: "is one of",
+    Op.NOT_IN: "is none of",
+    Op.STARTS_WITH: "starts with",
+    Op.ENDS_WITH: "ends with",
+    Op.CONTAINS: "contains",
+    Op.MATCHES: "matches",
+}
+_ALWAYS = "always"
+
+
+def value_text(value: object) -> str:
+    """A value as people write it: `50,000`, `approved`, `"with blanks"`, `unknown` for None."""
+    match value:
+        case None:
+            return "unknown"
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+        case list() | tuple():
+            return ", ".join(map(value_text, value)) or "nothing"
+        case _:
+            text = str(value)
+            return text if text and not set(text) & set(' ,;"()') else f'"{text}"'
+
+
+def condition_text(condition: Condition | None) -> str:
+    """The condition in words; without one: always."""
+    if condition is None:
+        return _ALWAYS
+    match condition:
+        case Test():
+            return test_text(condition)
+        case All(parts):
+            return " and ".join(_inner(part) for part in parts) or _ALWAYS
+        case AnyOf(parts):
+            return " or ".join(_inner(part) for part in parts) or "never"
+        case Not(part):
+            return f"not ({condition_text(part)})"
+
+
+def test_text(test: Test) -> str:
+    """One comparison in words."""
+    operand: Any = test.operand
+    if test.op is Op.EXISTS:
+        return f"{test.field} is {'known' if operand else 'unknown'}"
+    if test.op is Op.BETWEEN:
+        return f"{test.field} is from {value_text(operand[0])} to {value_text(operand[1])}"
+    return f"{test.field} {_WORDS[test.op]} {value_text(operand)}"
+
+
+def condition_part(condition: Condition, facts: FieldValues) -> ConditionPart:
+    """The condition with the truth of each of its comparisons."""
+    text, holds = condition_text(condition), predicate(condition)(facts)
+    match condition:
+        case Test(field):
+            return ConditionPart(kind="test", holds=holds, text=text, field=field, value=evidence(facts.get(field)))
+        case All(parts) | AnyOf(parts):
+            kind = "all" if isinstance(condition, All) else "any"
+            inner = [condition_part(part, facts) for part in parts]
+            return ConditionPart(kind=kind, holds=holds, text=text, parts=inner)
+        case Not(part):
+            return ConditionPart(kind="not", holds=holds, text=text, parts=[condition_part(part, facts)])
+
+
+def because(part: ConditionPart | None) -> str:
+    """Why it holds or does not: the comparisons that decide, with the value each found."""
+    if part is None:
+        return "it always applies"
+    reasons = _reasons(part, wanted=part.holds)
+    return "; ".join(dict.fromkeys(reasons)) if part.holds else "not so: " + "; ".join(dict.fromkeys(reasons))
+
+
+def evidence(value: object) -> EvidenceValue | None:
+    """A fact as evidence in JSON; None for what is unknown."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [str(item) for item in value]
+    return None
+
+
+def _inner(condition: Condition) -> str:
+    text = condition_text(condition)
+    return f"({text})" if isinstance(condition, (All, AnyOf)) and len(condition.parts) > 1 else text
+
+
+def _reasons(part: ConditionPart, *, wanted: bool) -> list[str]:
+    """What makes the part `wanted` (true or false), which it is."""
+    match part.kind:
+        case "test":
+            return [_found(part)]
+        case "not":
+            inner = _reasons(part.parts[0], wanted=not wanted)
+            return [f"{'it is not so' if wanted else 'it must not be'} that {each}" for each in inner]
+        case "all" if wanted:
+            return [reason for each in part.parts for reason in _reasons(each, wanted=True)]
+        case "any" if not wanted:
+            return [reason for each in part.parts for reason in _reasons(each, wanted=False)]
+        case _:
+            return _first(part.parts, wanted)
+
+
+def _first(parts: Sequence[ConditionPart], wanted: bool) -> list[str]:
+    return next((_reasons(each, wanted=wanted) for each in parts if each.holds is wanted), [])
+
+
+def _found(part: ConditionPart) -> str:
+    if part.holds:
+        shown = value_text(part.value)
+        return part.text if part.value is None or part.text.endswith(f" {shown}") else f"{part.text} ({shown})"
+    return f"{part.text} (it is {value_text(part.value)})"
+
+
+def moment_text(time: str) -> str:
+    """RFC 3339 as people read it: `2026-03-02 09:00`; seconds only where there are any. Always UTC."""
+    text = time.removesuffix("Z").replace("T", " ")
+    return text[:16] if text[16:] == ":00" else text[:19]
+
+
+def activity_text(activity: str) -> str:
+    """`lead.page_viewed` as `page viewed`."""
+    return activity.removeprefix("lead.").replace("_", " ").replace(".", " ")
+
+
+def span_text(seconds: float) -> str:
+    """A span of time in its largest whole unit: `2 hours`, `90 minutes`."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length and seconds % length == 0:
+            count = int(seconds // length)
+            return f"{count:,} {unit}{'' if count == 1 else 's'}"
+    return f"{seconds:,.6g} seconds"
+
+
+def points_text(points: float) -> str:
+    """`+5`, `-3`, `0`, `+4.15`."""
+    return f"{points:+,.6g}" if points else "0"
+
+
+def count_text(count: int, one: str) -> str:
+    """`1 day`, `2 days`."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
+
+
+def signal_text(signal: SignalPart) -> str:
+    """How a signal comes to its points, in one sentence."""
+    counted = sum(day.counted for day in signal.days)
+    days = count_text(len(signal.days), "day")
+    text = f"{counted:,} counted on {days}, {points_text(signal.points_each)} each: {points_text(signal.undiminished)}"
+    if signal.half_life_days is not None and abs(signal.before_limit - signal.undiminished) >= 0.005:
+        half = signal.half_life_days
+        text += f"; faded to {points_text(signal.before_limit)} (half every {half:.6g} day{'' if half == 1 else 's'})"
+    if signal.cut:
+        text += f"; limited to {points_text(signal.before_limit + signal.cut)}"
+    if signal.before_limit + signal.cut != signal.points:
+        text += f"; rounded {points_text(signal.points)}"
+    if signal.outside_window:
+        text += f". {signal.outside_window:,} older than {count_text(signal.window_days, 'day')}: worth nothing"
+    if signal.gone_on is not None:
+        text += f". Without more of it, gone on {signal.gone_on}"
+    return f"{text}."

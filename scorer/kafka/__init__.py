@@ -1,0 +1,1 @@
+"""Connections to Kafka, topics, one transactional send, reading a topic to its end."""

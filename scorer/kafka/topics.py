@@ -1,0 +1,236 @@
+"""The topics that the service needs: checked before it starts, created where it is told to."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from scorer.kafka.topic_admin import Topic, TopicError, cleanup_policy, describe, topic_admin
+from scorer.runtime.settings import Settings, variable
+
+_REPLICAS: Final = 3
+_DEAD_LETTER_ROOM: Final = 65_536
+_KAFKAS_LIMIT: Final = 1_048_588
+_SHOWN_ATTEMPTS: Final = 25
+_SHOWN_PAUSE: Final = 0.2
+_POLICY: Final = "cleanup.policy"
+_SIZE: Final = "max.message.bytes"
+
+__all__ = ["Need", "TopicError", "TopicFinding", "TopicStatus", "ensure_and_report", "ensure_topics", "needs"]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A topic as it should be. `config`: what it is created with. `partitions` None: as many as the input has."""
+
+    topic: str
+    setting: str | None
+    compact: bool | None
+    """Whether it must be compacted, must not be, or either is fine (None)."""
+    why: str
+    config: Mapping[str, str] = field(default_factory=dict)
+    partitions: int | None = None
+
+
+class TopicStatus(StrEnum):
+    """How a topic is. `differs` and `failed` need a person."""
+
+    OK = "ok"
+    CREATED = "created"
+    DIFFERS = "differs"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFinding:
+    """One line of a report on topics."""
+
+    verdict: TopicStatus
+    topic: str
+    text: str
+
+
+def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
+    """The topics of the service, the input first. `source`: the input as it is, where it exists."""
+    # A dead letter is its input and some headers: it must fit where the input just fitted.
+    largest = max(settings.max_value_bytes, _limit(source) or _KAFKAS_LIMIT)
+    room = {_SIZE: str(largest + 2 * _DEAD_LETTER_ROOM)}
+    lost = "a later activity of a lead would delete the ones before"
+    shadow = () if settings.shadow_rules is None else (Need(settings.shadow_topic, "shadow_topic", None, ""),)
+    return (
+        Need(settings.activity_topic, "activity_topic", False, lost),
+        Need(settings.routing_topic, "routing_topic", None, ""),
+        Need(settings.dead_letter_topic, "dead_letter_topic", False, "records without a key are refused then", room),
+        Need(settings.state_topic, "state_topic", True, "old states of leads would be deleted", {_POLICY: "compact"}),
+        Need(
+            settings.replay_marks_topic,
+            None,
+            True,
+            "what went back once could go back again",
+            {_POLICY: "compact"},
+            partitions=1,
+        ),
+        *shadow,
+    )
+
+
+async def ensure_topics(settings: Settings) -> None:
+    """Check the topics; create what is missing if `SCORER_CREATE_TOPICS` says so.
+
+    Raises `TopicError` where one is missing, or where the changelog has another number of partitions than the input:
+    the state of a lead would be looked for on the wrong partition. Raises `KafkaError` where Kafka cannot be asked.
+    """
+    async with topic_admin(settings) as admin:
+        names = [need.topic for need in needs(settings)]
+        topics = await describe(admin, names)
+        if settings.create_topics:
+            failures = await _create_missing(admin, settings, topics)
+            if failures:
+                raise TopicError("; ".join(f"the topic {name} {text}" for name, text in failures.items()))
+            created = [name for name in names if name not in topics]
+            if created:
+                topics = await _describe_when_there(admin, names)
+                counts = {name: topics[name].partitions for name in created if name in topics}
+                log.info("topics_created", partitions=counts)
+    for need in needs(settings):
+        if need.setting is not None and need.topic not in topics:
+            raise TopicError(
+                f"the topic {need.topic} ({variable(need.setting)}) does not exist; create it with "
+                "`scorer topics ensure`, or set SCORER_CREATE_TOPICS=true"
+            )
+    inputs, states = topics[settings.activity_topic].partitions, topics[settings.state_topic].partitions
+    if inputs != states:
+        raise TopicError(_unequal(settings, states, inputs))
+
+
+async def ensure_and_report(settings: Settings, partitions: int | None, replicas: int | None) -> list[TopicFinding]:
+    """Create what is missing, and say of each topic how it is.
+
+    `partitions`: of an input that is created; None takes the setting. `replicas`: of each topic; None takes three, or
+    as many as there are brokers. Raises `KafkaError` where Kafka cannot be asked.
+    """
+    names = [need.topic for need in needs(settings)]
+    async with topic_admin(settings) as admin:
+        before = await describe(admin, names)
+        failures = await _create_missing(admin, settings, before, partitions, replicas)
+        topics = await _describe_when_there(admin, [name for name in names if name not in failures])
+        wanted = replicas or await _default_replicas(admin)
+    findings: list[TopicFinding] = []
+    for need in needs(settings):
+        if need.topic in failures:
+            findings.append(TopicFinding(TopicStatus.FAILED, need.topic, failures[need.topic]))
+        if need.topic not in topics:
+            if need.topic not in failures:
+                findings.append(
+                    TopicFinding(TopicStatus.FAILED, need.topic, "created, but Kafka does not show it yet; run again")
+                )
+            continue
+        topic = topics[need.topic]
+        differences = list(_differences(settings, need, topics, partitions, wanted))
+        if need.topic not in before:
+            findings.append(TopicFinding(TopicStatus.CREATED, need.topic, _shape(topic)))
+        elif not differences:
+            findings.append(TopicFinding(TopicStatus.OK, need.topic, _shape(topic)))
+        findings += [TopicFinding(TopicStatus.DIFFERS, need.topic, each) for each in differences]
+        if topic.config is None:
+            text = "Kafka does not tell its settings: cleanup.policy and max.message.bytes cannot be checked here"
+            findings.append(TopicFinding(TopicStatus.UNKNOWN, need.topic, text))
+    return findings
+
+
+def _differences(
+    settings: Settings, need: Need, topics: Mapping[str, Topic], partitions: int | None, replicas: int
+) -> Iterable[str]:
+    topic = topics[need.topic]
+    source = topics.get(settings.activity_topic)
+    if need.topic == settings.activity_topic and partitions not in (None, topic.partitions):
+        yield f"{topic.partitions} partitions, not {partitions}; before changing that see docs/operations.md"
+    if need.topic == settings.state_topic and source is not None and source.partitions != topic.partitions:
+        yield _unequal(settings, topic.partitions, source.partitions)
+    if topic.replicas < replicas:
+        yield f"replication factor {topic.replicas}, not {replicas}"
+    policy = cleanup_policy(topic)
+    if policy is not None and need.compact is not None:
+        if need.compact and policy != "compact":
+            yield f"cleanup.policy={policy}, not compact: {need.why}"
+        if not need.compact and "compact" in policy.split(","):
+            yield f"cleanup.policy={policy}, not delete: {need.why}"
+    if need.topic == settings.dead_letter_topic and source is not None:
+        takes, given = _limit(topic), _limit(source)
+        if takes is not None and given is not None and takes < given:
+            yield f"{_SIZE}={takes}, the input's is {given}: larger dead letters would be cut short"
+
+
+def _limit(topic: Topic | None) -> int | None:
+    found = None if topic is None else (topic.config or {}).get(_SIZE)
+    return None if found is None else int(found)
+
+
+def _unequal(settings: Settings, states: int, inputs: int) -> str:
+    return (
+        f"the changelog {settings.state_topic} has {states} partitions, its input {settings.activity_topic} has "
+        f"{inputs}; they must be equal. Leads would lose their state: see docs/operations.md, Changing partitions"
+    )
+
+
+def _shape(topic: Topic) -> str:
+    policy = cleanup_policy(topic)
+    text = f"partitions={topic.partitions} replication.factor={topic.replicas}"
+    return text if policy is None else f"{text} {_POLICY}={policy}"
+
+
+async def _create_missing(
+    admin: AIOKafkaAdminClient,
+    settings: Settings,
+    topics: Mapping[str, Topic],
+    partitions: int | None = None,
+    replicas: int | None = None,
+) -> dict[str, str]:
+    """Returns what could not be created, and why."""
+    source = topics.get(settings.activity_topic)
+    missing = [need for need in needs(settings, source) if need.topic not in topics]
+    if not missing:
+        return {}
+    inputs = source.partitions if source is not None else partitions or settings.topic_partitions
+    replicas = replicas or await _default_replicas(admin)
+    new = [
+        NewTopic(
+            name=need.topic,
+            num_partitions=need.partitions or inputs,
+            replication_factor=replicas,
+            topic_configs=dict(need.config),
+        )
+        for need in missing
+    ]
+    response = await admin.create_topics(new)
+    failures: dict[str, str] = {}
+    for name, code, *message in response.topic_errors:
+        error = for_code(code)
+        # Another one may create them at the same time.
+        if code != 0 and error is not TopicAlreadyExistsError:
+            why = message[0] if message and message[0] else error.__name__
+            failures[name] = f"could not be created: {why}"
+    return failures
+
+
+async def _describe_when_there(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, Topic]:
+    """What was just created, brokers may not all know at once."""
+    topics = await describe(admin, names)
+    for _ in range(_SHOWN_ATTEMPTS):
+        if len(topics) == len(names):
+            break
+        await asyncio.sleep(_SHOWN_PAUSE)
+        topics = await describe(admin, names)
+    return topics
+
+
+async def _default_replicas(admin: AIOKafkaAdminClient) -> int:
+    return min(_REPLICAS, max(1, len((await admin.describe_cluster())["brokers"])))

@@ -1,0 +1,81 @@
+"""Findings about signals: those that never give a point."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX
+from scorer.lint.atoms import Domain
+from scorer.lint.limits import field_domain
+from scorer.lint.reporter import Reporter
+from scorer.lint.solver import Budget
+from scorer.lint.space import Space
+from scorer.lint.table_findings import place_of
+from scorer.lint.tables import Fate, TableAnalysis
+from scorer.lint.wording import never
+from scorer.rules.catalogue import Catalogue, payload_fields
+from scorer.rules.condition import Condition, FieldType, tests
+from scorer.rules.language import RulesetFile
+from scorer.rules.parse_condition import parse_condition
+from scorer.rules.ruleset import Ruleset
+from scorer.rules.yaml_source import Path
+
+
+def unused_signals(
+    ruleset: Ruleset, file: RulesetFile, reporter: Reporter, budget: Budget, doubted: frozenset[Path]
+) -> frozenset[str]:
+    """Report the signals that never count or count for nothing; returns those that never count."""
+    silent = set()
+    for name, signal in ruleset.signals.items():
+        path: Path = ("signals", name)
+        if signal.points == 0:
+            message = f"`{name}` gives 0 points, so it has no part in any decision"
+            reporter.report((*path, "points"), "unused-signal", message)
+        problem = _never_counted(signal.activity)
+        if problem is not None:
+            silent.add(name)
+        doubtful = problem or _mistyped(signal.activity)
+        if doubtful is not None:
+            reporter.report((*path, "activity"), "unused-signal", f"`{name}` {doubtful}", of_value=True)
+        where = file.signals[name].where
+        if where is None:
+            continue
+        fields = payload_fields(signal.activity)
+        at: Path = (*path, "where")
+        condition = parse_condition(where, at, fields, lambda *_: None)
+
+        domain = _domains(fields, condition)
+        verdict = TableAnalysis([condition], Space([condition], domain), budget).verdicts()[0]
+        if verdict.fate is Fate.DEAD:
+            silent.add(name)
+            if at not in doubted:
+                message = never(f"`{name}` never counts", verdict.because, domain)
+                reporter.report(place_of(where, at, verdict.because), "unused-signal", message)
+    return frozenset(silent)
+
+
+def _domains(fields: Catalogue | None, condition: Condition) -> Callable[[str], Domain]:
+    if fields is not None:
+        return lambda name: field_domain(fields[name])
+    # Any key of any type; what is of another type than a comparison's is unknown to it.
+    types: dict[str, FieldType] = {test.field: test.type for test in tests(condition)}
+    return lambda name: Domain(types[name])
+
+
+def _never_counted(activity: str) -> str | None:
+    if activity == "lead.erased":
+        return "never counts: an erasure forgets all counts of its day"
+    if not re.fullmatch(TYPE_PATTERN, activity):
+        return f"never counts: `{activity}` is no activity type; it has lower case letters, digits, `_` and dots"
+    return None
+
+
+def _mistyped(activity: str) -> str | None:
+    if activity in PAYLOADS:
+        return None
+    close = get_close_matches(activity, list(PAYLOADS), n=1, cutoff=0.88)
+    if close:
+        return f"counts `{activity}`, a type of your own; did you mean {close[0].removeprefix(TYPE_PREFIX)}?"
+    return None

@@ -1,0 +1,187 @@
+"""Findings about the rules of criteria and of routing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scorer.domain.score import Route
+from scorer.engines.table import HitPolicy
+from scorer.lint.atoms import Domain
+from scorer.lint.limits import Range, Reach, computed_domains, lead_domain
+from scorer.lint.reporter import Reporter
+from scorer.lint.solver import Budget
+from scorer.lint.space import Scoring, Space
+from scorer.lint.tables import SAMPLES, Fate, Reachability, TableAnalysis
+from scorer.lint.wording import never, one_of
+from scorer.lint.written import constants, example
+from scorer.rules.condition import Condition, Test
+from scorer.rules.language import CriterionSection, RulesetFile
+from scorer.rules.ruleset import Criterion, Ruleset
+from scorer.rules.yaml_source import Path
+
+_ENDS = (Fate.DEAD, Fate.SHADOWED)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A rule as every table has it. `outcome`: what a lead gets by it, but for the rule's name."""
+
+    id: str
+    condition: Condition | None
+    raw: Mapping[str, Any] | None
+    path: Path
+    outcome: object
+
+
+@dataclass(frozen=True, slots=True)
+class TableFindings:
+    """Checks tables. `doubted`: paths of conditions with a doubtful constant; what follows from it is not reported."""
+
+    ruleset: Ruleset
+    file: RulesetFile
+    reporter: Reporter
+    budget: Budget
+    doubted: frozenset[Path]
+
+    def criterion(self, criterion: Criterion, section: CriterionSection) -> Range:
+        """Report on a criterion; returns the points it can give."""
+        path: Path = ("scoring", criterion.name)
+        lines = [
+            _Line(r.id, r.condition, s.when, (*path, "rules", i), (r.points, s.reason))
+            for i, (r, s) in enumerate(zip(criterion.rules, section.rules, strict=True))
+        ]
+
+        def domain(name: str) -> Domain:
+            return lead_domain(name, self.ruleset.own_fields)
+
+        first = criterion.table.hit_policy is HitPolicy.FIRST
+        space = Space((line.condition for line in lines), domain)
+        table = TableAnalysis([line.condition for line in lines], space, self.budget, first=first)
+        verdicts = table.verdicts()
+        self._fates(lines, verdicts, domain, path)
+        if first:
+            self._gap(table, criterion, path)
+            self._redundant(table, lines, verdicts)
+            alive = [r.points for r, v in zip(criterion.rules, verdicts, strict=True) if v.fate not in _ENDS]
+            return _range([*alive, 0] if table.uncovered() or not alive else alive)
+        self._double(table, lines, verdicts)
+        low, high = table.extremes([rule.points for rule in criterion.rules])
+        self._caps(criterion, path, low, high)
+        return _clipped(criterion, low), _clipped(criterion, high)
+
+    def met(self, criterion: Criterion, section: CriterionSection, points: Range) -> None:
+        """Report a criterion that its group never counts."""
+        if criterion.group is None or points[1] >= criterion.met_at:
+            return
+        written = "met_at" in section.model_fields_set
+        path: Path = ("scoring", criterion.name, "met_at") if written else ("scoring", criterion.name)
+        message = (
+            f"`{criterion.name}` is never met: it gives at most {points[1]} points, and counts for "
+            f"`groups.{criterion.group}.met` from {criterion.met_at} on"
+        )
+        self.reporter.report(path, "met-unreachable", message)
+
+    def routing(self, reach: Reach) -> None:
+        """Report on the routing rules."""
+        computed = computed_domains(self.ruleset, reach)
+        sections = self.file.routing or []
+        lines = [
+            _Line(r.id, r.condition, s.when, ("routing", i), (s.route, s.queue, s.respond_within, s.reason))
+            for i, (r, s) in enumerate(zip(self.ruleset.routing, sections, strict=True))
+        ]
+
+        def domain(name: str) -> Domain:
+            return computed[name] if name in computed else lead_domain(name, self.ruleset.own_fields)
+
+        scoring = Scoring(self.ruleset.ratings, self.ruleset.grades, reach.total)
+        space = Space((line.condition for line in lines), domain, scoring)
+        table = TableAnalysis([line.condition for line in lines], space, self.budget)
+        verdicts = table.verdicts()
+        self._fates(lines, verdicts, domain, ("routing",))
+        self._redundant(table, lines, verdicts)
+        to_sales = [i for i, rule in enumerate(self.ruleset.routing) if rule.route is Route.SALES]
+        if all(verdicts[i].fate in _ENDS for i in to_sales):
+            why = "no rule with `route: sales` can ever apply" if to_sales else "no rule has `route: sales`"
+            self.reporter.report(("routing",), "no-sales", f"no lead is ever handed over to sales: {why}")
+
+    def _fates(
+        self, lines: Sequence[_Line], verdicts: Sequence[Reachability], domain: Callable[[str], Domain], path: Path
+    ) -> None:
+        undecided = []
+        for line, verdict in zip(lines, verdicts, strict=True):
+            if verdict.fate is Fate.UNDECIDED:
+                undecided.append(line.id)
+            if (*line.path, "when") in self.doubted:
+                continue
+            if verdict.fate is Fate.DEAD:
+                message = never(f"`{line.id}` can never apply", verdict.because, domain)
+                self.reporter.report(place_of(line.raw, (*line.path, "when"), verdict.because), "never-fires", message)
+            elif verdict.fate is Fate.SHADOWED:
+                by = [lines[i].id for i in verdict.by]
+                earlier = f"{one_of(by)} before it {'holds' if len(by) == 1 else 'together hold'} whenever it does"
+                message = f"`{line.id}` can never apply: {earlier}"
+                self.reporter.report((*line.path, "id"), "shadowed", message, of_value=True)
+        if undecided:
+            message = (
+                f"`{path[-1]}` is too large to decide for every lead; not seen to apply in up to {SAMPLES:,} random "
+                f"leads: {one_of(undecided)}"
+            )
+            self.reporter.report(path, "undecided", message, level="info")
+
+    def _gap(self, table: TableAnalysis, criterion: Criterion, path: Path) -> None:
+        # One rule alone is a mark that a lead has or has not; that the others get nothing is what is meant.
+        if len(criterion.rules) < 2:
+            return
+        facts = table.gap()
+        if facts is not None:
+            message = f"no rule of `{criterion.name}` holds for a lead with {example(facts)}: 0 points"
+            self.reporter.report(path, "gap", message, level="info")
+
+    def _redundant(self, table: TableAnalysis, lines: Sequence[_Line], verdicts: Sequence[Reachability]) -> None:
+        for i, (line, verdict) in enumerate(zip(lines, verdicts, strict=True)):
+            alike = [j for j in range(i + 1, len(lines)) if lines[j].outcome == line.outcome]
+            if alike and verdict.fate not in _ENDS and table.removable(i, alike):
+                message = f"`{line.id}` changes nothing but the name of the rule: without it {_others(lines, alike)}"
+                self.reporter.report((*line.path, "id"), "redundant", message, level="info", of_value=True)
+
+    def _double(self, table: TableAnalysis, lines: Sequence[_Line], verdicts: Sequence[Reachability]) -> None:
+        for j, line in enumerate(lines):
+            if verdicts[j].fate in _ENDS:
+                continue
+            twin = next((i for i in range(j) if verdicts[i].fate not in _ENDS and table.same(i, j)), None)
+            if twin is not None:
+                where = self.reporter.line_of((*lines[twin].path, "id"), of_value=True)
+                message = f"`{line.id}` holds for the same leads as `{lines[twin].id}` ({where}), and both give points"
+                self.reporter.report((*line.path, "id"), "double", message, of_value=True)
+
+    def _caps(self, criterion: Criterion, path: Path, low: int, high: int) -> None:
+        if criterion.max is not None and high < criterion.max:
+            message = f"`max: {criterion.max}` is never reached: the rules give at most {high} points together"
+            self.reporter.report((*path, "max"), "cap-unreachable", message)
+        if criterion.min is not None and low > criterion.min:
+            message = f"`min: {criterion.min}` is never reached: the rules give at least {low} points together"
+            self.reporter.report((*path, "min"), "cap-unreachable", message)
+
+
+def place_of(raw: Mapping[str, Any] | None, path: Path, because: Sequence[Condition]) -> Path:
+    """Where the first comparison of the reason is written; the condition itself where that is not plain."""
+    wanted = {(part.field, part.op) for part in because if isinstance(part, Test)}
+    found = (each.path for each in constants(raw or {}, path) if (each.field, each.op) in wanted)
+    place = next(found, path)
+    # Of a list the comparison, not its first value.
+    return place[:-1] if isinstance(place[-1], int) else place
+
+
+def _others(lines: Sequence[_Line], alike: Sequence[int]) -> str:
+    return f"{one_of([lines[j].id for j in alike])} would apply, with the same result"
+
+
+def _range(points: Sequence[int]) -> Range:
+    return min(points), max(points)
+
+
+def _clipped(criterion: Criterion, points: int) -> int:
+    high = points if criterion.max is None else min(points, criterion.max)
+    return high if criterion.min is None else max(high, criterion.min)

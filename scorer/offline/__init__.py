@@ -1,0 +1,1 @@
+"""Activities and rules from files, leads spread over processes."""

@@ -1,0 +1,64 @@
+"""Activities in, decisions out: what `scorer score` does with the leads of one shard."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from scorer.domain.lead import Lead
+from scorer.engines.engine import EngineName, default_engine
+from scorer.evaluation.assessment import assess
+from scorer.rules.loader import RuleFiles, parse_ruleset
+from scorer.rules.ruleset import Ruleset
+from scorer.sources.cloudevents import parse_line
+from scorer.sources.rejected import Rejected
+from scorer.state.shelf import LeadShelf
+
+
+class Rejection(NamedTuple):
+    """A line that is no activity, by its number."""
+
+    line: int
+    reason: str
+    detail: str
+
+
+class BlockDecisions(NamedTuple):
+    """What became of some lines. `decisions` are JSON with a line end each; `lines` are the numbers of the lines they
+    came from, ascending."""
+
+    lines: list[int]
+    decisions: list[bytes]
+    rejected: list[Rejection]
+
+
+class DecisionShard:
+    """Scores the activities of its leads. `now` in microseconds since the epoch: what lies far ahead is rejected."""
+
+    def __init__(self, ruleset: Ruleset, now: int) -> None:
+        self._ruleset, self._shelf, self._now = ruleset, LeadShelf(), now
+
+    def handle(self, task: str, numbers: Sequence[int], lines: Sequence[bytes]) -> BlockDecisions:
+        """Score the lines."""
+        found = BlockDecisions([], [], [])
+        ruleset, shelf, now = self._ruleset, self._shelf, self._now
+        for number, line in zip(numbers, lines, strict=True):
+            try:
+                activity = parse_line(line, now)
+            except Rejected as error:
+                found.rejected.append(Rejection(number, error.reason, error.detail))
+                continue
+            lead = shelf.get(activity.lead_id) or Lead(activity.lead_id)
+            assessment = assess(lead, activity, ruleset)
+            if assessment.lead is not lead:
+                shelf.put(assessment.lead)
+            if assessment.decision is not None:
+                found.lines.append(number)
+                found.decisions.append(assessment.decision.to_json() + b"\n")
+        return found
+
+    def finish(self) -> None:
+        """Nothing is left: every decision was handed back with its lines."""
+
+
+def decision_shard(files: RuleFiles, engine: EngineName | None, now: int) -> DecisionShard:
+    """A shard that scores. `now` in microseconds since the epoch."""
+    return DecisionShard(parse_ruleset(files, default_engine(engine)), now)

@@ -1,0 +1,103 @@
+"""Rule files on disk: the only place that reads them."""
+
+import os
+import stat
+from pathlib import Path
+
+from scorer.engines.engine import RuleEngine
+from scorer.rules.finding import Finding, Position, RulesetError
+from scorer.rules.loader import parse_ruleset
+from scorer.rules.ruleset import Ruleset
+from scorer.rules.yaml_source import MAX_BYTES
+
+MAX_FILES = 256
+MAX_TOTAL_BYTES = 2 * MAX_BYTES
+_SUFFIXES = (".yaml", ".yml")
+
+
+def rule_files(location: Path) -> list[Path]:
+    """The rule files of a ruleset directory (or the one file given), sorted; test files (`*_test.yaml`) left out.
+
+    Raises `RulesetError` if there is no such directory, or it cannot be listed.
+    """
+    try:
+        if not stat.S_ISDIR(location.stat().st_mode):
+            return [location]
+    except FileNotFoundError:
+        raise _refused(location, "no-files", "there is no such file or directory") from None
+    except (OSError, ValueError) as error:
+        raise _refused(location, "unreadable", f"cannot be read: {_reason(error)}") from error
+    return [path for path in _listed(location) if _is_yaml(path) and not path.stem.endswith("_test")]
+
+
+def rule_test_files(location: Path) -> list[Path]:
+    """The test files beside the rules, sorted."""
+    directory = location if location.is_dir() else location.parent
+    return [path for path in sorted(directory.iterdir()) if _is_yaml(path) and path.stem.endswith("_test")]
+
+
+def load_ruleset(location: Path, engine: RuleEngine) -> Ruleset:
+    """Read and compile a ruleset. Raises `RulesetError` with every mistake found, whatever lies there."""
+    return parse_ruleset(read_rule_files(location), engine)
+
+
+def read_rule_files(location: Path) -> dict[str, bytes]:
+    """The rule files' contents by name. Raises `RulesetError` for what cannot be read and for more than
+    `MAX_FILES` files or `MAX_TOTAL_BYTES` altogether."""
+    paths = rule_files(location)
+    if not paths:
+        raise _refused(location, "no-files", "there is no rule file (*.yaml) here")
+    if len(paths) > MAX_FILES:
+        raise _refused(location, "too-large", f"more than the {MAX_FILES} rule files that are allowed")
+    files: dict[str, bytes] = {}
+    findings: list[Finding] = []
+    total = 0
+    for path in paths:
+        try:
+            content = files[str(path)] = read_rule_file(path)
+        except RulesetError as error:
+            findings += error.findings
+            continue
+        total += len(content)
+        if len(content) <= MAX_BYTES and total > MAX_TOTAL_BYTES:
+            message = f"with this file the ruleset is larger than the {MAX_TOTAL_BYTES:,} bytes that are allowed"
+            raise _refused(path, "too-large", message)
+    if findings:
+        raise RulesetError(findings)
+    return files
+
+
+def read_rule_file(path: Path) -> bytes:
+    """The content, or so much of it as shows that it is too large. Raises `RulesetError`."""
+    try:
+        # A pipe would be waited for, a device read for ever. What was opened is asked: the name may lead elsewhere now.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _refused(path, "unreadable", "cannot be read: not a regular file")
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        raise _refused(path, "unreadable", f"cannot be read: {_reason(error)}") from error
+
+
+def _listed(directory: Path) -> list[Path]:
+    try:
+        return sorted(directory.iterdir())
+    except OSError as error:
+        raise _refused(directory, "unreadable", f"cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _refused(path: Path, code: str, message: str) -> RulesetError:
+    return RulesetError([Finding(Position(str(path)), code, message)])
+
+
+def _is_yaml(path: Path) -> bool:
+    # A ConfigMap's files are links into hidden directories; the links themselves have plain names.
+    return path.suffix in _SUFFIXES and not path.name.startswith(".")

@@ -1,0 +1,215 @@
+"""Leads are independent, so their activities can be spread over processes: each lead always goes to the same one.
+
+A shard is what one process does and remembers. The parent cuts blocks of lines up by lead, passes them on as bytes and
+gets the answers back in the order of the input. What comes out does not depend on the number of processes.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import zlib
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from scorer.offline.activity_files import Block
+
+AHEAD: Final = 4
+"""Blocks that are under way at a time: enough to keep every process busy, few enough to hold in memory."""
+
+
+class Shard(Protocol):
+    """Lives in one process and sees all lines of its leads, in the order of the input."""
+
+    def handle(self, task: str, numbers: Sequence[int], lines: Sequence[bytes]) -> Any:
+        """Do the task with the lines; `numbers` are their line numbers. The answer must be picklable."""
+
+    def finish(self) -> Any:
+        """What it found, once there are no more lines."""
+
+
+Maker = Callable[[], Shard]
+"""Makes the shard, in the process where it will live. Picklable: a function of a module, or a partial of one."""
+
+
+class ShardError(Exception):
+    """A process ended before its work was done."""
+
+
+class Shards(Protocol):
+    """Shards at work."""
+
+    def run(self, task: str, blocks: Iterable[Block]) -> Iterator[tuple[Block, list[Any]]]:
+        """Pass the blocks to the shards. Each block with the answers to it, in the order of the blocks."""
+
+    def finish(self) -> list[Any]:
+        """What each shard found."""
+
+
+def usable_cores() -> int:
+    """How many processes can run at once here."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+@contextmanager
+def open_shards(make: Maker, count: int) -> Iterator[Shards]:
+    """So many shards, each in a process of its own; one alone stays in this process. On leaving, also by an exception
+    or Ctrl-C, every process has ended. What is asked of the shards raises `ShardError` where a process is lost."""
+    if count == 1:
+        yield _Alone(make())
+        return
+    spread = _Spread(make, count)
+    try:
+        yield spread
+    finally:
+        spread.close()
+
+
+def shard_of(line: bytes, count: int) -> int:
+    """The shard of a line, 0 to `count` - 1, by the lead it is about. The same in every process, unlike `hash`. A line
+    that names no lead is rejected wherever it goes."""
+    try:
+        subject = _subject(line).subject
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+    return zlib.crc32(subject.encode("utf-8", "surrogatepass")) % count
+
+
+class _Subject(msgspec.Struct):
+    subject: str
+
+
+_subject: Final = msgspec.json.Decoder(_Subject).decode
+
+
+class _Alone:
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+
+    def run(self, task: str, blocks: Iterable[Block]) -> Iterator[tuple[Block, list[Any]]]:
+        for block in blocks:
+            numbers = range(block.first, block.first + len(block.lines))
+            yield block, [self._shard.handle(task, numbers, block.lines)]
+
+    def finish(self) -> list[Any]:
+        return [self._shard.finish()]
+
+
+class _Spread:
+    def __init__(self, make: Maker, count: int) -> None:
+        # Spawned, never forked: the rule engine must not be shared, and each process loads its own rules.
+        context = multiprocessing.get_context("spawn")
+        self._pools = [
+            ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(make,)) for _ in range(count)
+        ]
+        with _without_interrupts():
+            for pool in self._pools:
+                pool.submit(_ready)
+
+    def run(self, task: str, blocks: Iterable[Block]) -> Iterator[tuple[Block, list[Any]]]:
+        waiting: deque[tuple[Block, list[Future[Any]]]] = deque()
+        for block in blocks:
+            waiting.append((block, self._send(task, block)))
+            if len(waiting) > AHEAD:
+                yield _answered(*waiting.popleft())
+        while waiting:
+            yield _answered(*waiting.popleft())
+
+    def finish(self) -> list[Any]:
+        with _losses():
+            return [future.result() for future in [pool.submit(_finish) for pool in self._pools]]
+
+    def close(self) -> None:
+        for pool in self._pools:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _send(self, task: str, block: Block) -> list[Future[Any]]:
+        count = len(self._pools)
+        parts: list[tuple[array[int], list[bytes]]] = [(array("Q"), []) for _ in range(count)]
+        for number, line in enumerate(block.lines, start=block.first):
+            numbers, lines = parts[shard_of(line, count)]
+            numbers.append(number)
+            lines.append(line)
+        # One piece of bytes for all lines: thousands of objects would have to be pickled one by one.
+        with _losses():
+            return [
+                pool.submit(_handle, task, numbers.tobytes(), b"\n".join(lines))
+                for pool, (numbers, lines) in zip(self._pools, parts, strict=True)
+                if lines
+            ]
+
+
+def _answered(block: Block, futures: list[Future[Any]]) -> tuple[Block, list[Any]]:
+    with _losses():
+        return block, [future.result() for future in futures]
+
+
+@contextmanager
+def _losses() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise ShardError("a worker process was killed; is there enough memory?") from None
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes started in here never see Ctrl-C: the terminal sends it to all, and ending is the parent's business."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# In the worker process
+
+_make: Maker
+_shard: Shard | None = None
+
+
+def _begin(make: Maker) -> None:
+    global _make
+    _make = make
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    """A parent that was killed cannot end its children; waiting for work that never comes, they would live on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _ready() -> None:
+    """Makes the shard now rather than with the first lines."""
+    _get()
+
+
+def _get() -> Shard:
+    global _shard
+    if _shard is None:
+        _shard = _make()
+    return _shard
+
+
+def _handle(task: str, numbers: bytes, lines: bytes) -> Any:
+    return _get().handle(task, array("Q", numbers), lines.split(b"\n"))
+
+
+def _finish() -> Any:
+    return _get().finish()

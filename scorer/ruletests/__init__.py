@@ -1,0 +1,1 @@
+"""Tests that live beside rule files."""

@@ -1,0 +1,176 @@
+"""What a rule test expects, compared with what the rules make of its lead. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from scorer.domain.decision import Contribution
+from scorer.domain.lead import Lead
+from scorer.domain.score import Rating, Route
+from scorer.evaluation.assessment import ERASED, MERGED, Evaluation
+from scorer.evaluation.contributions import contributions
+from scorer.rules.catalogue import Catalogue, Field, suggestion
+from scorer.rules.condition import FieldType, predicate
+from scorer.rules.parse_condition import parse_condition
+from scorer.rules.ruleset import BEHAVIOUR, Ruleset
+from scorer.rules.yaml_source import Path
+from scorer.ruletests.model import Expectation
+
+Report = Callable[[Path, str, str], None]
+"""Takes the path of a mistake in the test, a finding code and a sentence."""
+
+_GRADES = tuple(f"{letter}{figure}" for letter in "ABCD" for figure in range(1, 5))
+_TEXTS = ("rating", "grade", "route", "queue", "routing")
+_POINTS = ("score", "fit", "engagement")
+
+
+@dataclass(frozen=True, slots=True)
+class TestedLead:
+    """What there is to compare with: the lead as it was judged, and whether its last activity published a decision."""
+
+    lead: Lead
+    evaluation: Evaluation
+    published: bool
+
+    @property
+    def contributions(self) -> Sequence[Contribution]:
+        """Every point and why, the strongest first."""
+        return contributions(self.evaluation.scored, self.lead)
+
+
+class Comparison:
+    """Compares expectations with outcomes, by the ids, queues and criteria that the ruleset has."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._rules = rule_ids(ruleset)
+        self._catalogue = _catalogue(ruleset, self._rules)
+
+    def differences(
+        self, expected: Expectation, path: Path, outcome: TestedLead, report: Report
+    ) -> list[tuple[Path, str]]:
+        """(path, sentence) of each thing that is not as expected. Mistakes in the expectation go to `report`."""
+        found = _found(outcome)
+        return list(self._differences(expected, path, found, report))
+
+    def _differences(
+        self, expected: Expectation, path: Path, found: Mapping[str, object], report: Report
+    ) -> Iterator[tuple[Path, str]]:
+        for name in (*_TEXTS, *_POINTS):
+            if name in expected.model_fields_set:
+                yield from self._compare((*path, name), name, getattr(expected, name), found, report)
+        if expected.published is not None and expected.published is not found["published"]:
+            wanted, was = _plain(expected.published), _plain(found["published"])
+            yield (*path, "published"), f"`published` expected {wanted}, found {was}"
+        for section in ("criteria", "contributions"):
+            for key, wanted in getattr(expected, section).items():
+                at, name = (*path, section, key), f"{section}.{key}"
+                if self._known(name, at, report):
+                    yield from self._compare(at, name, wanted, found, report)
+        for section in ("present", "absent"):
+            for index, key in enumerate(getattr(expected, section)):
+                at, name = (*path, section, index), f"contributions.{key}"
+                if not self._known(name, at, report):
+                    continue
+                if section == "present" and name not in found:
+                    yield at, f"`{key}` expected to contribute, did not"
+                if section == "absent" and name in found:
+                    yield at, f"`{key}` expected not to contribute, contributed {found[name]}"
+
+    def _known(self, name: str, path: Path, report: Report) -> bool:
+        if name in self._catalogue:
+            return True
+        section, _, key = name.partition(".")
+        candidates = tuple(each.partition(".")[2] for each in self._catalogue if each.startswith(f"{section}."))
+        if section == "criteria":
+            report(path, "unknown-criterion", f"no criterion `{key}` in the ruleset{suggestion(key, candidates)}")
+        else:
+            report(path, "unknown-rule", f"no rule or signal `{key}` in the ruleset{suggestion(key, candidates)}")
+        return False
+
+    def _compare(
+        self, path: Path, name: str, wanted: object, found: Mapping[str, object], report: Report
+    ) -> Iterator[tuple[Path, str]]:
+        value = found.get(name)
+        shown = "nothing" if value is None else value
+        if wanted is None:
+            if name != "queue":
+                report(path, "wrong-type", f"`{name}` is compared with nothing; write what is expected")
+            elif value is not None:
+                yield path, f"`{name}` expected nothing, found {value}"
+            return
+        mistaken = False
+
+        def slip(where: Path, code: str, message: str) -> None:
+            nonlocal mistaken
+            mistaken = True
+            report((*path, *where[1:]), code, message)
+
+        condition = parse_condition({name: wanted}, (), self._catalogue, slip)
+        if not mistaken and not predicate(condition)(found):
+            yield path, f"`{name}` expected {_shown(wanted)}, found {shown}"
+
+
+def rule_ids(ruleset: Ruleset) -> frozenset[str]:
+    """Ids of every scoring rule and signal."""
+    rules = {rule.id for criterion in ruleset.criteria for rule in criterion.rules}
+    return frozenset(rules | set(ruleset.signals))
+
+
+def points_found(outcome: TestedLead) -> str:
+    """The points of every rule and signal that contributed, on one line."""
+    return ", ".join(f"{each.rule} {each.points:+}" for each in outcome.contributions) or "none"
+
+
+def _catalogue(ruleset: Ruleset, rules: frozenset[str]) -> Catalogue:
+    queues = tuple(dict.fromkeys(rule.queue for rule in ruleset.routing if rule.queue is not None))
+    texts = {
+        "rating": tuple(Rating),
+        "grade": _GRADES,
+        "route": tuple(Route),
+        "queue": queues,
+        "routing": (*(rule.id for rule in ruleset.routing), ERASED.id, MERGED.id),
+    }
+    points = [
+        *_POINTS,
+        *(f"criteria.{name}" for name in (*(criterion.name for criterion in ruleset.criteria), BEHAVIOUR)),
+        # What limits take or add appears as a contribution of its own.
+        *(f"contributions.{name}" for name in (*sorted(rules), "cap")),
+    ]
+    return {
+        **{name: Field(name, FieldType.STRING, choices=choices) for name, choices in texts.items()},
+        **{name: Field(name, FieldType.INTEGER) for name in points},
+    }
+
+
+def _found(outcome: TestedLead) -> dict[str, object]:
+    scored, routing = outcome.evaluation
+    found: dict[str, object] = {
+        "rating": scored.rating.value,
+        "grade": str(scored.grade),
+        "route": routing.route.value,
+        "queue": routing.queue,
+        "routing": routing.id,
+        "score": scored.score.total,
+        "fit": scored.score.fit,
+        "engagement": scored.score.engagement,
+        "published": outcome.published,
+        f"criteria.{BEHAVIOUR}": scored.score.engagement,
+    }
+    found |= {f"criteria.{rated.criterion.name}": rated.points for rated in scored.criteria}
+    for each in outcome.contributions:
+        name = f"contributions.{each.rule}"
+        # Only `cap` can stand there more than once, once for each criterion that has limits.
+        before = found.get(name, 0)
+        found[name] = each.points + (before if isinstance(before, int) else 0)
+    return found
+
+
+def _shown(wanted: object) -> str:
+    if isinstance(wanted, Mapping):
+        return " and ".join(f"{operator} {_plain(value)}" for operator, value in wanted.items())
+    return _plain(wanted)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,192 @@
+"""Reads a file of rule tests test by test, so that a slip in one of them does not hide what the others say. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pydantic import BaseModel, ValidationError
+
+from scorer.rules.catalogue import suggestion
+from scorer.rules.finding import Finding, Position, RulesetError
+from scorer.rules.validation import findings_of
+from scorer.rules.yaml_source import Document, Path, Slip, read_with_slips
+from scorer.ruletests.model import Expectation, GivenActivity, TestCase, printable
+
+MAX_SALVAGED = 5000
+"""Tests that are read one by one; each costs most of a millisecond beyond its length, and a broken file of a hundred
+thousand dashes must not take minutes."""
+
+_SECTIONS: Mapping[Path, type[BaseModel]] = {
+    (): TestCase,
+    ("activities", "*"): GivenActivity,
+    ("expect", "*"): Expectation,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTest:
+    """A test as read: `case`, or the `findings` that say why there is none. `document` holds the positions, with paths
+    that begin at the test; a single expectation stands at `("expect", 0)` there."""
+
+    name: str
+    document: Document
+    case: TestCase | None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def position(self) -> Position:
+        """Where the test begins."""
+        return self.document.position(())
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """The tests of a file in its order, and what is wrong with the file as a whole."""
+
+    tests: tuple[ReadTest, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def read_test_file(file: str, content: bytes) -> ReadFile:
+    """Read a test file. Never raises: mistakes are findings, on the test they are in or on the file."""
+    try:
+        document, slips = read_with_slips(file, content)
+    except RulesetError as error:
+        read = _salvaged(file, content, error)
+    else:
+        read = _file(document, slips)
+    return ReadFile(tuple(_with_each_name_once(read.tests)), read.findings)
+
+
+def _file(document: Document, slips: Sequence[Slip], before: int = 0) -> ReadFile:
+    data, findings = document.data, [finding for path, finding in slips if len(path) < 2]
+    if not isinstance(data, dict):
+        finding = Finding(document.position(()), "bad-file", "a test file is a mapping with the key `tests`")
+        return ReadFile((), (*findings, finding))
+    for key in data:
+        if key != "tests":
+            message = f"unknown key `{printable(str(key))}`{suggestion(str(key), ('tests',))}"
+            findings.append(Finding(document.position((key,)), "unknown-key", message))
+    tests = data.get("tests")
+    if not isinstance(tests, list) or not tests:
+        missing = "tests" not in data
+        message = "`tests` is missing" if missing else "`tests` must be a list of tests, and not an empty one"
+        findings.append(Finding(document.position(("tests",)), "missing-key" if missing else "wrong-type", message))
+        return ReadFile((), tuple(findings))
+    slipped: dict[int, list[Finding]] = {}
+    for path, finding in slips:
+        if len(path) > 1 and path[0] == "tests" and isinstance(path[1], int):
+            slipped.setdefault(path[1], []).append(finding)
+    parts = _parts_of(document, tests)
+    read = (_test(before + index, part, slipped.get(index, [])) for index, part in enumerate(parts))
+    return ReadFile(tuple(read), tuple(findings))
+
+
+def _parts_of(document: Document, tests: Sequence[object]) -> list[Document]:
+    """A document for each test, its paths beginning there."""
+    parts = [Document(document.file, data, {}, {}) for data in tests]
+    for whole, places in ((document.keys, "keys"), (document.values, "values")):
+        for path, position in whole.items():
+            if len(path) > 1 and path[0] == "tests" and isinstance(path[1], int):
+                getattr(parts[path[1]], places)[_listed_path(path[2:], tests[path[1]])] = position
+    return parts
+
+
+def _listed_path(path: Path, test: object) -> Path:
+    # A single `expect` is read as a list of one.
+    single = len(path) > 1 and path[0] == "expect" and isinstance(test, dict) and isinstance(test["expect"], dict)
+    return (path[0], 0, *path[1:]) if single else path
+
+
+def _test(index: int, document: Document, slips: Sequence[Finding]) -> ReadTest:
+    data = document.data
+    said = data.get("name") if isinstance(data, dict) else None
+    name = printable(said[:200]) if isinstance(said, str) and said.strip() else f"test {index + 1}, without a name"
+    if slips:
+        return ReadTest(name, document, None, tuple(slips))
+    if not isinstance(data, dict):
+        finding = Finding(document.position(()), "bad-file", "a test is a mapping with name, activities and expect")
+        return ReadTest(name, document, None, (finding,))
+    try:
+        return ReadTest(name, document, TestCase.model_validate(data))
+    except ValidationError as error:
+        return ReadTest(name, document, None, tuple(findings_of(document, error, _SECTIONS)))
+
+
+def _with_each_name_once(tests: Sequence[ReadTest]) -> Iterator[ReadTest]:
+    lines: dict[str, int] = {}
+    for test in tests:
+        if test.name not in lines:
+            lines[test.name] = test.position.line
+            yield test
+            continue
+        message = f"the name `{test.name}` is used in line {lines[test.name]} already"
+        finding = Finding(test.document.position(("name",)), "duplicate-name", message)
+        name = f"{test.name} (again, in line {test.position.line})"
+        yield ReadTest(name, test.document, None, (*test.findings, finding))
+
+
+def _salvaged(file: str, content: bytes, error: RulesetError) -> ReadFile:
+    """What can be read of a file that is no YAML as a whole: its tests one by one."""
+    whole = tuple(error.findings)
+    if whole[0].code != "not-yaml":
+        return ReadFile((), whole)
+    lines = content.decode("utf-8-sig").split("\n")
+    starts = _starts(lines)
+    tests: list[ReadTest] = []
+    findings: list[Finding] = []
+    for begin, end in pairwise([*starts, len(lines)]):
+        read = _piece(file, lines, begin, end, len(tests))
+        tests += read.tests
+        findings += read.findings
+    said = (finding.code for test in tests for finding in (*findings, *test.findings))
+    # Each of them may be fine by itself: then the mistake is in between.
+    return ReadFile(tuple(tests), (*findings, *(() if "not-yaml" in said else whole)))
+
+
+def _starts(lines: Sequence[str]) -> list[int]:
+    """Indexes of the lines in which a test begins: those that are indented like the first."""
+    header = next((i for i, line in enumerate(lines) if re.match(r"tests\s*:\s*(#.*)?$", line)), None)
+    if header is None:
+        return []
+    first = next((line for line in lines[header + 1 :] if line.strip() and not line.lstrip().startswith("#")), "")
+    indent = re.match(r" *- ", first)
+    if indent is None:
+        return []
+    starts = [i for i, line in enumerate(lines) if i > header and line.startswith(indent.group())]
+    return starts if len(starts) <= MAX_SALVAGED else []
+
+
+def _piece(file: str, lines: Sequence[str], begin: int, end: int, index: int) -> ReadFile:
+    text = "\n".join(("tests:", *lines[begin:end]))
+    shift = begin - 1
+    try:
+        document, slips = read_with_slips(file, text.encode())
+    except RulesetError as error:
+        said = re.search(r"^ *(?:- +)?[{ ]*name: *[\"']?([^\"',}\n]*)", text, re.MULTILINE)
+        name = printable(said[1].strip()[:200]) if said else ""
+        place = Document(file, None, {}, {(): Position(file, begin + 1, lines[begin].index("-") + 3)})
+        findings = tuple(_explained(_moved(finding, shift)) for finding in error.findings)
+        return ReadFile((ReadTest(name or f"test {index + 1}, without a name", place, None, findings),))
+    moved = Document(
+        file,
+        document.data,
+        {path: _down(position, shift) for path, position in document.keys.items()},
+        {path: _down(position, shift) for path, position in document.values.items()},
+    )
+    return _file(moved, [(path, _moved(finding, shift)) for path, finding in slips], index)
+
+
+def _explained(finding: Finding) -> Finding:
+    if "undefined alias" not in finding.message:
+        return finding
+    return Finding(finding.position, finding.code, "not run: it uses an alias, and another test is not valid YAML")
+
+
+def _moved(finding: Finding, lines: int) -> Finding:
+    return Finding(_down(finding.position, lines), finding.code, finding.message, finding.level)
+
+
+def _down(position: Position, lines: int) -> Position:
+    return position._replace(line=position.line + lines)

@@ -1,0 +1,126 @@
+"""The activities of a rule test, as production would get them. Pure.
+
+Stricter than production, where what nobody asks for is ignored: in a test it is a slip.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from re import fullmatch
+
+from pydantic import BaseModel, ValidationError
+
+from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX, LeadActivity, validate_data
+from scorer.domain.instant import DAY
+from scorer.rules import duration
+from scorer.rules.catalogue import suggestion
+from scorer.rules.condition import known
+from scorer.rules.ruleset import Ruleset
+from scorer.rules.yaml_source import Path
+from scorer.ruletests.model import GivenActivity
+
+START = 20_454 * DAY + DAY * 9 // 24
+"""When every test starts: Thursday 2026-01-01, 09:00 UTC, in microseconds since the epoch."""
+
+Report = Callable[[Path, str, str], None]
+"""Takes the path of a mistake in the test, a finding code and a sentence."""
+
+
+def moment(offset: str) -> int:
+    """The instant so long after the start of the test, in microseconds since the epoch."""
+    return START if offset == "0" else START + duration.parse(offset)
+
+
+def given_activities(given: Sequence[GivenActivity], ruleset: Ruleset, report: Report) -> Iterator[LeadActivity]:
+    """The lead's activities, in the order written. What is wrong with one goes to `report`, and it is left out."""
+    time = START
+    for index, each in enumerate(given):
+        path: Path = ("activities", index)
+        if each.after is not None:
+            time = moment(each.after)
+        kind = _kind(each.type, path, ruleset, report)
+        data = None if kind is None else _data(kind, each.data, (*path, "data"), ruleset, report)
+        if kind is None or data is None:
+            continue
+        for number in range(each.times):
+            yield LeadActivity(f"{index}-{number}", "test", kind, time, "test", data)
+
+
+def _kind(name: str, path: Path, ruleset: Ruleset, report: Report) -> str | None:
+    kind = name if name.startswith(TYPE_PREFIX) else TYPE_PREFIX + name
+    if kind in PAYLOADS:
+        return kind
+    built_in = tuple(each.removeprefix(TYPE_PREFIX) for each in PAYLOADS)
+    if kind != name:
+        hint = suggestion(name, built_in) or f"; write a type of your own in full, as in {kind}"
+        report((*path, "type"), "unknown-activity", f"unknown activity type `{name}`{hint}")
+        return None
+    if fullmatch(TYPE_PATTERN, kind) is None:
+        message = f"`{name}` is no activity type; write it as in lead.my_type, in lower case letters, digits, _ and ."
+        report((*path, "type"), "unknown-activity", message)
+        return None
+    counted = {signal.activity for signal in ruleset.signals.values()}
+    close = get_close_matches(kind, {*PAYLOADS, *counted}, n=1, cutoff=0.9)
+    if kind not in counted and close:
+        message = f"no signal counts `{name}`; did you mean {close[0]}?"
+        report((*path, "type"), "unknown-activity", message)
+        return None
+    return kind
+
+
+def _data(
+    kind: str, data: Mapping[str, object], path: Path, ruleset: Ruleset, report: Report
+) -> Mapping[str, object] | None:
+    try:
+        checked = validate_data(kind, data)
+    except ValidationError as error:
+        _report_payload(error, path, report)
+        return None
+    if kind in PAYLOADS:
+        _check_keys(PAYLOADS[kind].model_validate(data), data, path, report)
+    custom = checked.get("custom")
+    if isinstance(custom, Mapping):
+        _check_custom(custom, (*path, "custom"), ruleset, report)
+    return checked
+
+
+def _report_payload(error: ValidationError, path: Path, report: Report) -> None:
+    told: set[Path] = set()
+    for each in error.errors():
+        # A field of one's own may be of several types; what is wrong with each of them helps nobody.
+        own = each["loc"][0] == "custom" and len(each["loc"]) > 1
+        where = each["loc"][:2] if own else each["loc"]
+        if where in told:
+            continue
+        told.add(where)
+        name = ".".join(map(str, ("data", *where)))
+        message = each["msg"].replace("Input should be", "must be").replace("String should", "must")
+        if own:
+            message = "must be true, false, a number, a text or a list of texts, its name in lower case letters"
+        elif each["type"] == "missing":
+            message = "is missing"
+        report((*path, *where), "wrong-type", f"`{name}` {message[0].lower()}{message[1:]}")
+
+
+def _check_keys(payload: BaseModel, data: Mapping[str, object], path: Path, report: Report) -> None:
+    fields = type(payload).model_fields
+    for key, value in data.items():
+        if key not in fields:
+            hint = suggestion(str(key), tuple(fields)) or f"; it is one of {', '.join(fields)}"
+            report((*path, key), "unknown-key", f"nothing reads `{'.'.join(map(str, (*path[2:], key)))}`{hint}")
+            continue
+        part = getattr(payload, key)
+        if isinstance(part, BaseModel) and isinstance(value, Mapping):
+            _check_keys(part, value, (*path, key), report)
+
+
+def _check_custom(custom: Mapping[str, object], path: Path, ruleset: Ruleset, report: Report) -> None:
+    for name, value in custom.items():
+        field = ruleset.own_fields.get(name)
+        if field is None:
+            hint = suggestion(name, tuple(ruleset.own_fields)) or "; declare it under `fields`"
+            report((*path, name), "unknown-field", f"unknown field `{name}`{hint}")
+        elif value is not None and known(field.type, value) is None:
+            report((*path, name), "wrong-type", f"`{name}` is of type {field.type}, not {value!r}")
+        elif field.choices and value is not None and value not in field.choices:
+            hint = suggestion(str(value), field.choices) or f"; it is one of {', '.join(field.choices)}"
+            report((*path, name), "impossible-value", f"`{name}` is never `{value}`{hint}")

@@ -1,0 +1,177 @@
+"""Rule tests: given activities, expect a rating, a route, points. They stand beside the rules as `*_test.yaml`.
+
+Each test is one lead. Its activities go through `assess`, as in production; what is expected is compared with what was
+made of the last one, or with the lead at the time that the expectation names. Pure: files come as bytes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.lead import Lead
+from scorer.evaluation.assessment import Assessment, assess, evaluate
+from scorer.rules.finding import Finding, Position
+from scorer.rules.ruleset import Ruleset
+from scorer.rules.yaml_source import Path
+from scorer.ruletests.expectations import Comparison, TestedLead, points_found, rule_ids
+from scorer.ruletests.file import ReadTest, read_test_file
+from scorer.ruletests.given_activities import START, given_activities
+from scorer.ruletests.given_activities import moment as moment_of
+from scorer.ruletests.model import Expectation, RuleTestFile, TestCase
+
+__all__ = ["START", "Result", "RuleTestFile", "RuleTestReport", "of_file", "rule_ids", "run_file", "run_tests"]
+
+MAX_REPLAYED = 200_000
+"""Activities that the tests of one file may apply, each time that an expectation asks for them counted: seconds."""
+
+WHOLE_FILE = "the file"
+"""Name of the result that says what is wrong with a file as a whole."""
+
+Selector = Callable[[str], bool]
+"""Takes `file::name`; true if the test is to be run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of one test. `error` means that the test itself is wrong; `details` are lines for people.
+
+    `fired` are the ids of the rules that held, the signals that counted and the routing rules that applied at any time
+    of the test, as expected or not; empty for an error.
+    """
+
+    name: str
+    position: Position
+    outcome: Literal["pass", "fail", "error"]
+    details: tuple[str, ...] = ()
+    fired: frozenset[str] = frozenset()
+
+    @property
+    def id(self) -> str:
+        """`file::name`."""
+        return f"{self.position.file}::{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTestReport:
+    """What the tests of a ruleset said."""
+
+    results: tuple[Result, ...]
+
+    @property
+    def passed(self) -> bool:
+        """No test failed and none is wrong; also where there are no tests."""
+        return all(result.outcome == "pass" for result in self.results)
+
+    @property
+    def failures(self) -> tuple[Result, ...]:
+        """The tests whose expectations the rules do not meet."""
+        return tuple(result for result in self.results if result.outcome == "fail")
+
+    @property
+    def errors(self) -> tuple[Result, ...]:
+        """The tests, and files, that are wrong themselves."""
+        return tuple(result for result in self.results if result.outcome == "error")
+
+
+def run_tests(files: Mapping[str, bytes], ruleset: Ruleset) -> RuleTestReport:
+    """Run every test of the test files, by name. Never raises: what is wrong with a file is a result too."""
+    return RuleTestReport(tuple(r for name in sorted(files) for r in run_file(name, files[name], ruleset)))
+
+
+def run_file(file: str, content: bytes, ruleset: Ruleset, selected: Selector = lambda _: True) -> Iterator[Result]:
+    """Run the tests of one file that are selected, in order, each when its result is asked for.
+
+    What is wrong with the file as a whole is a result of outcome `error`, whatever is selected: it may hide tests.
+    """
+    read = read_test_file(file, content)
+    if read.findings:
+        yield of_file(read.findings)
+    budget = MAX_REPLAYED
+    comparison = Comparison(ruleset)
+    for test in read.tests:
+        if not selected(f"{file}::{test.name}"):
+            continue
+        if test.case is None:
+            yield Result(test.name, test.position, "error", tuple(map(str, test.findings)))
+            continue
+        budget -= sum(given.times for given in test.case.activities) * len(test.case.expect)
+        yield _too_much(test) if budget < 0 else _Run(test, test.case, ruleset, comparison).result()
+
+
+def of_file(findings: Sequence[Finding]) -> Result:
+    """The result that says that a file cannot be read, or not all of it."""
+    return Result(WHOLE_FILE, findings[0].position, "error", tuple(map(str, findings)))
+
+
+def _too_much(test: ReadTest) -> Result:
+    message = f"the tests of this file apply more than {MAX_REPLAYED:,} activities; lower `times`, or split the file"
+    return Result(test.name, test.position, "error", (str(Finding(test.position, "too-large", message)),))
+
+
+class _Run:
+    """One test being run."""
+
+    def __init__(self, test: ReadTest, case: TestCase, ruleset: Ruleset, comparison: Comparison) -> None:
+        self._test = test
+        self._case = case
+        self._ruleset = ruleset
+        self._comparison = comparison
+        self._findings: list[Finding] = []
+        self._all_given = True
+        self._fired: set[str] = set()
+
+    def result(self) -> Result:
+        test = self._test
+        activities = list(given_activities(self._case.activities, self._ruleset, self._report))
+        self._all_given = not self._findings
+        failures: list[str] = []
+        for index, expected in enumerate(self._case.expect):
+            failures += self._failures(expected, ("expect", index), activities)
+        if self._findings:
+            lines = tuple(str(finding) for finding in sorted(self._findings, key=lambda each: each.position))
+            return Result(test.name, test.position, "error", lines)
+        return Result(test.name, test.position, "fail" if failures else "pass", tuple(failures), frozenset(self._fired))
+
+    def _report(self, path: Path, code: str, message: str) -> None:
+        finding = Finding(self._test.document.position(path), code, message)
+        if finding not in self._findings:
+            self._findings.append(finding)
+
+    def _failures(self, expected: Expectation, path: Path, activities: Sequence[LeadActivity]) -> list[str]:
+        moment = None if expected.after is None else moment_of(expected.after)
+        outcome = self._outcome([each for each in activities if moment is None or each.time <= moment], moment)
+        if outcome is None:
+            if self._all_given:
+                self._report((*path, "after"), "bad-value", f"at {expected.after} no activity has happened yet")
+            return []
+        differences = list(self._comparison.differences(expected, path, outcome, self._report))
+        if not differences:
+            return []
+        when = "" if expected.after is None else f" at {expected.after}"
+        placed = sorted((self._test.document.position(where), message) for where, message in differences)
+        lines = [f"{file}:{line}:{column}: {message}{when}" for (file, line, column), message in placed]
+        return [*lines, f"points found{when}: {points_found(outcome)}"]
+
+    def _outcome(self, activities: Sequence[LeadActivity], moment: int | None) -> TestedLead | None:
+        lead, evaluation, published = Lead("test"), None, False
+        for activity in activities:
+            assessment = assess(lead, activity, self._ruleset)
+            lead, published = assessment.lead, assessment.decision is not None
+            if assessment.evaluation is not None:
+                evaluation = assessment.evaluation
+                self._note(assessment)
+                self._fired.update(hit.signal for hit in self._ruleset.hits(activity))
+        if evaluation is None:
+            return None
+        if moment is not None and moment > lead.clock:
+            evaluation = evaluate(lead, self._ruleset, moment)
+            self._note(Assessment(lead, evaluation))
+        # Where nothing has happened since, what was said of the last activity: a hand-over to sales that followed from
+        # it is not yet part of it.
+        return TestedLead(lead, evaluation, published)
+
+    def _note(self, assessment: Assessment) -> None:
+        self._fired.update(rule for _, rule in assessment.hits)
+        if assessment.evaluation is not None:
+            self._fired.add(assessment.evaluation.routing.id)

@@ -1,0 +1,1 @@
+"""What a process needs around the work: settings, logs, metrics."""

@@ -1,0 +1,225 @@
+"""What the service is told by its environment: `SCORER_*` variables or a `.env` file."""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "SCORER_"
+TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
+OptionalFile = Path | None
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one line that names the variable or the file."""
+
+
+class Settings(BaseSettings):
+    """The settings of the service. Read them with `load_settings`, which explains what is wrong in one line."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
+
+    bootstrap_servers: str = Field("localhost:9092", description="Kafka brokers, host:port, comma-separated.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to Kafka."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="How to log in."
+    )
+    sasl_username: str | None = Field(None, description="User name.")
+    sasl_password: SecretStr | None = Field(None, description="Password.")
+    tls_ca_file: OptionalFile = Field(None, description="CA certificates (PEM); default: the system's.")
+    tls_cert_file: OptionalFile = Field(None, description="Client certificate (PEM).")
+    tls_key_file: OptionalFile = Field(None, description="Key of the client certificate (PEM).")
+
+    activity_topic: TopicName = Field("lead.activity", description="Input: what leads do.")
+    routing_topic: TopicName = Field("lead.routing", description="Output: decisions.")
+    dead_letter_topic: TopicName = Field("lead.activity.dlq", description="Output: rejected input.")
+    state_topic: str = Field("", description="Changelog of lead states; default: <group>.lead-state.")
+    group: TopicName = Field("lead-scorer", description="Consumer group, also the base of transactional ids.")
+    instance: TopicName | None = Field(
+        None,
+        description="Name of this worker in the group, unique and the same after a restart (a StatefulSet's pod name): "
+        "it then gets its partitions back at once, and nobody else gets them before the session timeout.",
+    )
+    create_topics: bool = Field(False, description="Create missing topics at start.")
+    topic_partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        6, description="Partitions of an input topic that is created."
+    )
+
+    rules: Path = Field(Path("rules/b2b"), description="Directory of the ruleset.")
+    engine: Literal["durable", "compiled"] | None = Field(
+        None, description="Rule engine; default: durable where it can be loaded, else compiled."
+    )
+
+    reload: Literal["on", "off"] = Field(
+        "on", description="Whether changed rules are loaded while the service runs; also on SIGHUP."
+    )
+    shadow_rules: Path | None = Field(
+        None, description="Directory of a candidate ruleset that judges beside the live one, without effect."
+    )
+    shadow_topic: str = Field(
+        "", description="Output: leads of which the candidate says something else; default: <routing topic>.shadow."
+    )
+
+    http_host: str = Field("127.0.0.1", description="Address of /metrics, /health and /leads.")
+    http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Their port; 0: a free one.")
+
+    max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        2_000, description="Activities per transaction, at most."
+    )
+    linger_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        5, description="How long a record waits for others where a batch would be small."
+    )
+    poll_ms: Annotated[int, Field(ge=1, le=10_000)] = Field(5, description="Pause between polls when idle.")
+    max_value_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = Field(
+        1 << 20, description="Larger activities go to the dead letters."
+    )
+    cache_leads: Annotated[int, Field(ge=0)] = Field(10_000, description="Leads kept decoded in memory, per partition.")
+    session_timeout_ms: Annotated[int, Field(ge=1_000, le=1_800_000)] = Field(
+        10_000, description="Without a heartbeat for so long, a member is out of the group."
+    )
+    transaction_timeout_ms: Annotated[int, Field(ge=1_000, le=900_000)] = Field(
+        60_000, description="After that the broker aborts an open transaction."
+    )
+    startup_timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="How long to wait for Kafka at start.")
+    shutdown_timeout_s: Annotated[float, Field(gt=0)] = Field(
+        20.0, description="How long to wait at the end for transactions in flight."
+    )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    log_format: Literal["json", "console"] = Field("json", description="Form of the log.")
+
+    @property
+    def replay_marks_topic(self) -> str:
+        """The topic that records which dead letters were replayed."""
+        return f"{self.dead_letter_topic}.replayed"
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if not self.state_topic:
+            object.__setattr__(self, "state_topic", f"{self.group}.lead-state")
+        if not self.shadow_topic:
+            object.__setattr__(self, "shadow_topic", f"{self.routing_topic}.shadow")
+        self._check_bootstrap()
+        self._check_topics()
+        self._check_sasl()
+        self._check_tls()
+        return self
+
+    def _check_bootstrap(self) -> None:
+        for server in self.bootstrap_servers.split(","):
+            scheme, separator, _ = server.strip().partition("://")
+            if separator:
+                raise _wrong("bootstrap_servers", f"has {server.strip()!r}; expected host:port, without {scheme}://")
+            host, colon, port = server.strip().rpartition(":")
+            if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+                raise _wrong("bootstrap_servers", f"has {server.strip()!r}; expected host:port")
+
+    def _check_topics(self) -> None:
+        names = ["activity_topic", "routing_topic", "dead_letter_topic", "state_topic"]
+        if self.shadow_rules is not None:
+            names.append("shadow_topic")
+        for name in names[3:]:
+            topic = getattr(self, name)
+            if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) is None:
+                raise _wrong(name, f"is {topic!r}; expected 1 to 249 of A-Z a-z 0-9 . _ -")
+        seen: dict[str, str] = {}
+        for name in names:
+            topic = getattr(self, name)
+            if topic in seen:
+                raise _wrong(name, f"is {topic!r}, the same as {variable(seen[topic])}; expected different topics")
+            seen[topic] = name
+
+    def _check_sasl(self) -> None:
+        if self.security_protocol.startswith("SASL_"):
+            for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
+                if getattr(self, name) is None:
+                    reason = f"SCORER_SECURITY_PROTOCOL is {self.security_protocol}"
+                    raise _wrong(name, f"is not set, but {reason}; set it")
+        elif self.sasl_mechanism is not None:
+            raise _wrong(
+                "sasl_mechanism",
+                f"is set, but SCORER_SECURITY_PROTOCOL is {self.security_protocol}; "
+                "expected SASL_SSL or SASL_PLAINTEXT",
+            )
+
+    def _check_tls(self) -> None:
+        for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
+            path: Path | None = getattr(self, name)
+            if path is None:
+                continue
+            if not self.security_protocol.endswith("SSL"):
+                raise _wrong(
+                    name,
+                    f"is set, but SCORER_SECURITY_PROTOCOL is {self.security_protocol}; expected SSL or SASL_SSL",
+                )
+            try:
+                path.read_bytes()
+            except OSError as error:
+                raise _wrong(name, f"is {str(path)!r}, which cannot be read: {error.strerror}") from None
+        if self.tls_key_file is not None and self.tls_cert_file is None:
+            raise _wrong("tls_cert_file", "is not set, but SCORER_TLS_KEY_FILE is; set both")
+
+
+def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
+    """The settings from the environment, then from the file (where it exists), then the defaults; `overrides` win over
+    all. Raises `SettingsError`, whose message is one line that names the variable or the file."""
+    known = [variable(name) for name in Settings.model_fields]
+    _check_names([*os.environ, *_names_in(env_file)], known)
+    try:
+        settings = Settings(_env_file=env_file, **overrides)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+    if not settings.rules.exists():
+        raise SettingsError(str(_wrong("rules", f"is {str(settings.rules)!r}; expected an existing directory")))
+    return settings
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def _names_in(env_file: Path | None) -> Iterable[str]:
+    if env_file is None or not env_file.is_file():
+        return ()
+    try:
+        return dotenv_values(env_file)
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{env_file} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"{env_file} cannot be read: {error.strerror}") from None
+
+
+def _check_names(names: Iterable[str], known: list[str]) -> None:
+    for name in names:
+        upper = name.upper()
+        if not upper.startswith(PREFIX) or upper in known:
+            continue
+        near = difflib.get_close_matches(upper, known, n=1, cutoff=0.85)
+        if near:
+            raise SettingsError(f"{name} is not a setting; did you mean {near[0]}?")
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return str(first["msg"]).removeprefix("Value error, ")
+    name = str(first["loc"][0])
+    message = first["msg"]
+    if Settings.model_fields[name].annotation == SecretStr | None:
+        return f"{variable(name)} is wrong: {message}"
+    found = str(first["input"])
+    shown = repr(found if len(found) <= 80 else found[:77] + "...")
+    return f"{variable(name)} is {shown}: {message[:1].lower()}{message[1:]}"
+
+
+def _wrong(name: str, what: str) -> ValueError:
+    return ValueError(f"{variable(name)} {what}")

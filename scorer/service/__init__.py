@@ -1,0 +1,1 @@
+"""The running service: composed, served over HTTP, reloaded."""

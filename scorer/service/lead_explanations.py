@@ -1,0 +1,86 @@
+"""The story of a lead that this worker holds, for `GET /leads/{id}`.
+
+It is told beside the event loop, one at a time, and decided by an engine of its own: questions must neither hold up the
+stream nor push the stream's answers out of the engine's memory.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from scorer.domain.lead import NO_CLOCK, Lead
+from scorer.engines.engine import default_engine
+from scorer.explain.story import Untold, parse_time, tell
+from scorer.rules.ruleset import Ruleset
+from scorer.state.codec import CodecError
+
+Answer = tuple[int, Mapping[str, object]]
+log = structlog.get_logger()
+
+
+class Holder(Protocol):
+    """Who holds the states of leads: the partitions of this worker."""
+
+    def lead(self, lead_id: str) -> Lead | None:
+        """The committed state; None where it is not held here."""
+
+    def partition_of(self, lead_id: str) -> int | None:
+        """Where Kafka's own clients put the lead."""
+
+    def ready(self) -> tuple[bool, Mapping[str, object]]:
+        """Whether all partitions are processed; `partitions` says what each is doing."""
+
+
+class LeadStories:
+    """Answers with HTTP status and content: 200 the story, 400 a wrong time, 404 not here, 410 erased, 500 a state that
+    cannot be read, 503 not yet here."""
+
+    def __init__(self, holder: Holder, rules: Callable[[], Ruleset]) -> None:
+        self._holder = holder
+        self._rules = rules
+        self._explaining: Ruleset | None = None
+        self._one = asyncio.Lock()
+
+    async def story(self, lead_id: str, at: str | None) -> Answer:
+        """The answer for a lead; `at`: as of when, else its latest activity."""
+        try:
+            now = None if at is None else parse_time(at)
+        except ValueError as error:
+            return 400, {"error": f"at: {error}"}
+        async with self._one:
+            try:
+                lead = self._holder.lead(lead_id)
+            except CodecError as error:
+                log.error("story_failed", error=str(error))
+                return 500, {"error": "the state of this lead cannot be read; the log of the worker says why"}
+            if lead is None:
+                return self._not_held(lead_id)
+            if now is not None and now < lead.clock != NO_CLOCK:
+                return 400, {"error": "at: the lead has been active since; the state knows no past"}
+            return await asyncio.to_thread(self._tell, lead, now)
+
+    def _tell(self, lead: Lead, now: int | None) -> Answer:
+        try:
+            return 200, tell(lead, self._ruleset(), now).model_dump(mode="json")
+        except Untold as untold:
+            return (410 if untold.reason == "erased" else 404), {"error": str(untold)}
+
+    def _ruleset(self) -> Ruleset:
+        rules = self._rules()
+        if self._explaining is None or self._explaining.revision != rules.revision:
+            self._explaining = replace(rules, engine=default_engine("compiled"))
+        return self._explaining
+
+    def _not_held(self, lead_id: str) -> Answer:
+        ready, details = self._holder.ready()
+        partition, partitions = self._holder.partition_of(lead_id), details["partitions"]
+        here = {"partition": partition, "partitions": partitions}
+        if not ready:
+            return 503, {"error": f"not found yet, for this worker is {details['status']}; ask again", **here}
+        # A producer may choose partitions in its own way: held by the default partition is no proof, but likely.
+        if isinstance(partitions, Mapping) and str(partition) in partitions:
+            return 404, {"error": "nothing is known of this lead; its default partition is held by this worker", **here}
+        return 404, {"error": "nothing is known of this lead here; another worker may hold it", **here}

@@ -1,0 +1,1 @@
+"""The state of leads as bytes and at rest."""

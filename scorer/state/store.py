@@ -1,0 +1,87 @@
+"""The states of the leads of one partition: bytes at rest, a bounded cache of decoded ones, and what a running
+transaction has changed, kept apart until it is committed."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from scorer.domain.lead import Lead
+from scorer.state.codec import decode_lead, encode_lead
+from scorer.state.marker import Marker
+
+
+class LeadStore:
+    """Leads by id. `stage` what a transaction changes, then `commit` or `discard` it; `get` sees what is staged."""
+
+    def __init__(self, cache_size: int = 10_000) -> None:
+        self._states: dict[str, bytes] = {}
+        self._cache: OrderedDict[str, Lead] = OrderedDict()
+        self._cache_size = cache_size
+        self._staged: dict[str, Lead] = {}
+        self._encoded: dict[str, bytes] = {}
+        self.marker: Marker | None = None
+        """As it was restored: how far the leads were judged by which rules."""
+
+    def __len__(self) -> int:
+        """How many leads there are at rest."""
+        return len(self._states)
+
+    def get(self, lead_id: str) -> Lead:
+        """The state of a lead; an empty one where nothing is known of it. Raises `CodecError` for damaged bytes."""
+        lead = self._staged.get(lead_id)
+        if lead is not None:
+            return lead
+        lead = self._cache.get(lead_id)
+        if lead is not None:
+            self._cache.move_to_end(lead_id)
+            return lead
+        state = self._states.get(lead_id)
+        return Lead(lead_id) if state is None else decode_lead(lead_id, state)
+
+    def stage(self, lead: Lead) -> None:
+        """Change a lead within the running transaction."""
+        self._staged[lead.id] = lead
+        self._encoded.pop(lead.id, None)
+
+    def encode_staged(self) -> dict[str, bytes]:
+        """The changed states by lead id, each once. Raises what `encode_lead` raises."""
+        for lead_id, lead in self._staged.items():
+            if lead_id not in self._encoded:
+                self._encoded[lead_id] = encode_lead(lead)
+        return self._encoded
+
+    def commit(self) -> None:
+        """Make what is staged the state: the transaction is committed."""
+        self._states.update(self.encode_staged())
+        for lead_id, lead in self._staged.items():
+            self._cache[lead_id] = lead
+            self._cache.move_to_end(lead_id)
+        while len(self._cache) > self._cache_size:
+            self._cache.popitem(last=False)
+        self.discard()
+
+    def discard(self) -> None:
+        """Forget what is staged: the transaction did not happen."""
+        self._staged = {}
+        self._encoded = {}
+
+    def restore(self, lead_id: str, state: bytes | None) -> None:
+        """Put a state from the changelog in its place; None removes it."""
+        if state is None:
+            self._states.pop(lead_id, None)
+        else:
+            self._states[lead_id] = state
+
+    def ids(self) -> Iterable[str]:
+        """The ids of the leads at rest, in no order."""
+        return self._states.keys()
+
+    def committed(self, lead_id: str) -> Lead | None:
+        """The state of a lead at rest, whatever a running transaction changes; None where there is none. Raises
+        `CodecError` for damaged bytes."""
+        state = self._states.get(lead_id)
+        return None if state is None else decode_lead(lead_id, state)
+
+    def leads(self) -> Iterator[Lead]:
+        """Every lead at rest, decoded."""
+        for lead_id, state in self._states.items():
+            yield decode_lead(lead_id, state)

@@ -1,0 +1,225 @@
+"""When the rules have changed, the leads that are known already are judged anew: a few at a time, between the batches
+of their partition and inside its transactions.
+
+A sweep goes through a partition's leads in the order of their ids. Each of its transactions says in the changelog how
+far it has come (`Marker`), so that whoever has the partition next goes on there, and every lead is judged once a sweep.
+"""
+
+import heapq
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import islice
+from typing import Final
+
+import msgspec
+import structlog
+
+from scorer.domain.lead import Lead
+from scorer.evaluation.assessment import Assessment, reassess
+from scorer.rules.ruleset import Publishing, Ruleset
+from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.settings import Settings
+from scorer.state.marker import Marker
+from scorer.state.store import LeadStore
+from scorer.stream.outbox import Outbox, decision_message, marker_message, state_message
+
+_SLICE: Final = 100
+_SLICES_A_SECOND: Final = 10
+_LONGEST_WAIT: Final = 1.0
+# Sorting holds up everything else in the process: so many take about ten milliseconds.
+_RUN: Final = 20_000
+
+log = structlog.get_logger()
+
+Rules = Callable[[], Ruleset]
+Clock = Callable[[], int]
+
+
+def rescored(lead: Lead, ruleset: Ruleset, number: int) -> Assessment | None:
+    """What new rules make of a lead as of its latest activity; None for one that was erased or merged and stays so.
+
+    Pure. There is a decision where rating, grade, route or queue differ from the last published ones or the score moved
+    by `score_step`, whatever `publish.on` says. `number` (of the sweep) goes into the id of the decision: rules that
+    are taken back and brought in again decide a second time about the same lead and moment.
+    """
+    if lead.is_erased or lead.value("lifecycle.merged_into") is not None:
+        return None
+    if ruleset.publishing.always:
+        ruleset = changes_only(ruleset)
+    found = reassess(lead, ruleset, lead.clock, "rules_changed")
+    if found.decision is None:
+        return found
+    text = f"{found.decision.decision_id} {number}"
+    identity = blake2b(text.encode(), digest_size=16).hexdigest()
+    return replace(found, decision=msgspec.structs.replace(found.decision, decision_id=identity))
+
+
+def changes_only(ruleset: Ruleset) -> Ruleset:
+    """The same rules, publishing on change."""
+    return replace(ruleset, publishing=Publishing(False, ruleset.publishing.score_step))
+
+
+class Rescorer:
+    """What the sweeps of all partitions share: the rules in force and their pace.
+
+    `rules` gives the ruleset that judges now, `clock` microseconds since the epoch, `monotonic` seconds.
+    """
+
+    def __init__(
+        self, settings: Settings, rules: Rules, clock: Clock, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.settings = settings
+        self.rules = rules
+        self.clock = clock
+        self.monotonic = monotonic
+        self._free_at = monotonic()
+
+    def wait(self) -> float:
+        """Seconds until the next leads may be judged."""
+        return max(0.0, self._free_at - self.monotonic())
+
+    def spend(self, leads: int, per_second: int) -> None:
+        """So many leads are judged now."""
+        self._free_at = max(self._free_at, self.monotonic()) + leads / per_second
+
+
+class Sweep:
+    """The rescoring of one partition's leads, as far as the rules in force ask for it.
+
+    `ready` says whether there is something to do now, `stage` puts it into a transaction, `committed` goes on to what
+    comes next. What is staged and not committed is staged again.
+    """
+
+    def __init__(self, rescorer: Rescorer, store: LeadStore, partition: int) -> None:
+        self._rescorer = rescorer
+        self._store = store
+        self._partition = partition
+        self._written = store.marker
+        self._staged: Marker | None = None
+        self._ruleset: Ruleset | None = None
+        self._judging = rescorer.rules()
+        self._goal = Marker("", 0, None)
+        self._unsorted: list[str] = []
+        self._runs: list[list[str]] = []
+        self._ids: Iterator[str] = iter(())
+        self._slice: list[str] = []
+        self._sweeping = False
+        self._last_slice = rescorer.monotonic()
+        self.remaining = 0
+        """Leads that are to be judged anew."""
+        self._follow()
+
+    def patience(self) -> float | None:
+        """How long to wait for input, in seconds, before `ready` is asked again; None: until there is some."""
+        self._follow()
+        if self.remaining == 0:
+            return None
+        return 0.0 if self._unsorted or self._slice else self._rescorer.wait()
+
+    def ready(self) -> bool:
+        """Whether leads may be judged now. Each call also does a little of what comes before that."""
+        self._follow()
+        if self._unsorted:
+            self._runs.append(sorted(self._unsorted[-_RUN:]))
+            del self._unsorted[-_RUN:]
+            if self._unsorted:
+                return False
+            self._ids = heapq.merge(*self._runs)
+            self._runs = []
+        return self.remaining > 0 and (bool(self._slice) or self._rescorer.wait() == 0)
+
+    def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> None:
+        """Add what is due to a transaction: decisions, states, and how far we are. `busy`: more input is waiting, and
+        comes first; only what has waited for a second does not wait any longer."""
+        ready = self.ready()
+        held_back = busy and self._rescorer.monotonic() - self._last_slice < _LONGEST_WAIT
+        if ready and not self._slice and not held_back:
+            assert self._ruleset is not None
+            per_second = self._ruleset.rescoring.per_second
+            self._slice = list(islice(self._ids, max(1, min(_SLICE, per_second // _SLICES_A_SECOND))))
+            self._rescorer.spend(len(self._slice), per_second)
+            self._last_slice = self._rescorer.monotonic()
+        marker = self._goal
+        if self._slice:
+            self._judge(outbox, figures)
+            last = self.remaining <= len(self._slice)
+            marker = replace(marker, after=None if last else self._slice[-1])
+        if marker != self._written:
+            # Also without leads to judge: what is in this transaction was judged by these rules.
+            outbox.messages.append(marker_message(marker, self._rescorer.settings.state_topic, self._partition))
+        self._staged = marker
+
+    def committed(self) -> None:
+        """What was staged is committed."""
+        assert self._staged is not None
+        self._written = self._goal = self._staged
+        self.remaining -= len(self._slice)
+        self._slice = []
+        if self.remaining == 0 and self._sweeping:
+            self._sweeping = False
+            log.info("rescored", partition=self._partition, sweep=self._goal.number)
+
+    def _follow(self) -> None:
+        """Begin anew where other rules are in force."""
+        ruleset = self._rescorer.rules()
+        if ruleset is self._ruleset:
+            return
+        self._ruleset = ruleset
+        self._judging = changes_only(ruleset)
+        known = self._written
+        if known is not None and known.revision == ruleset.revision:
+            self._goal = known
+        else:
+            self._goal = Marker(ruleset.revision, 1 if known is None else known.number + 1, "")
+        after = self._goal.after
+        if after is not None and not ruleset.rescoring.wanted:
+            after = None
+        self._unsorted = [] if after is None else [each for each in self._store.ids() if each > after]
+        self._runs, self._ids, self._slice = [], iter(()), []
+        self.remaining = len(self._unsorted)
+        self._sweeping = self.remaining > 0
+        if self._sweeping:
+            log.info("rescoring", partition=self._partition, sweep=self._goal.number, leads=self.remaining)
+        else:
+            self._goal = replace(self._goal, after=None)
+
+    def _judge(self, outbox: Outbox, figures: BatchFigures) -> None:
+        settings, now = self._rescorer.settings, self._rescorer.clock()
+        source = f"/lead-scorer/{settings.group}"
+        changed: list[str] = []
+        for lead_id in self._slice:
+            outcome, assessment = self._attempt(lead_id)
+            figures.rescored[outcome] += 1
+            if assessment is None or assessment.decision is None:
+                continue
+            decision = assessment.decision
+            self._store.stage(assessment.lead)
+            changed.append(lead_id)
+            outbox.messages.append(decision_message(decision, settings.routing_topic, source, now))
+            figures.decisions[decision.rating.value, decision.route.value] += 1
+            if assessment.transition is not None:
+                before, after = assessment.transition
+                figures.transitions[before.value, after.value] += 1
+        states = self._store.encode_staged()
+        offset = max(0, outbox.next_offset - 1)
+        for lead_id in changed:
+            outbox.messages.append(
+                state_message(lead_id, states[lead_id], settings.state_topic, self._partition, offset)
+            )
+
+    def _attempt(self, lead_id: str) -> tuple[str, Assessment | None]:
+        for again in (True, False):
+            try:
+                found = rescored(self._store.get(lead_id), self._judging, self._goal.number)
+            except MemoryError:
+                raise
+            except Exception:  # the lead keeps the decision it has; the others must not wait for it
+                if not again:
+                    log.exception("rescoring_failed", partition=self._partition, sweep=self._goal.number)
+                continue
+            if found is None:
+                return "skipped", None
+            return "unchanged" if found.decision is None else "published", found
+        return "failed", None

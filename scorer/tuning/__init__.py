@@ -1,1 +1,0 @@
-"""What operations people use before they change a rule."""
