@@ -14,13 +14,10 @@ from scorer.backtest.tally import DealOutcome, JudgedLead, Mover, SideTally, Tal
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY, day_of, to_datetime
 from scorer.domain.lead import Lead
-from scorer.domain.score import Route
 from scorer.engines.engine import EngineName, default_engine
-from scorer.evaluation.assessment import assess
-from scorer.evaluation.scoring import Scored, score
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.decisions import Rejection
 from scorer.rules.loader import RuleFiles, parse_ruleset
-from scorer.rules.ruleset import BEHAVIOUR, Ruleset
 from scorer.sources.cloudevents import parse_line
 from scorer.sources.rejected import Rejected
 from scorer.state.shelf import LeadShelf
@@ -47,8 +44,8 @@ class Ending(NamedTuple):
 class _Side:
     """One ruleset, the leads under it, and what was counted."""
 
-    def __init__(self, ruleset: Ruleset) -> None:
-        self.ruleset = ruleset
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.evaluator = evaluator
         self.leads = LeadShelf()
         self.judged = LeadShelf()
         """Leads as they were before their outcome; the others are judged as they are."""
@@ -60,9 +57,9 @@ class _Side:
 class ReplayShard:
     """Replays the leads of one shard. `now` in microseconds since the epoch: what lies far ahead is rejected."""
 
-    def __init__(self, rulesets: Sequence[Ruleset], now: int) -> None:
-        """`rulesets`: the new one, and the old one if two are compared."""
-        self._sides = [_Side(ruleset) for ruleset in rulesets]
+    def __init__(self, evaluators: Sequence[Evaluator], now: int) -> None:
+        """`evaluators`: by the new ruleset, and by the old one if two are compared."""
+        self._sides = [_Side(evaluator) for evaluator in evaluators]
         self._now = now
         self._endings: dict[str, Ending] = {}
         self._tally = Tally([side.tally for side in self._sides])
@@ -143,7 +140,7 @@ class ReplayShard:
         return lead or side.leads.get(lead_id) or Lead(lead_id)
 
     def _count(self, side: _Side, lead: Lead, outcome: DealOutcome | None) -> JudgedLead:
-        verdict = judge(lead, side.ruleset)
+        verdict = judge(lead, side.evaluator)
         tally = side.tally
         tally.scores[verdict.score] += 1
         tally.ratings[verdict.rating] += 1
@@ -182,26 +179,14 @@ def may_be_outcomes(lines: Sequence[bytes]) -> list[bytes]:
     return [line for line in lines if _MAY_BE_OUTCOME.search(line) is not None]
 
 
-def judge(lead: Lead, ruleset: Ruleset) -> JudgedLead:
+def judge(lead: Lead, evaluator: Evaluator) -> JudgedLead:
     """The score of a lead as of its latest activity, and rating, route, grade and queue as published last."""
     said = lead.published
     if said is None:
         raise ValueError(f"nothing was ever said of {lead.id!a}")
-    scored = score(lead, ruleset, lead.clock)
-    return JudgedLead(scored.score.total, said.rating, said.route, str(said.grade), said.queue, points(scored))
-
-
-def points(scored: Scored) -> tuple[tuple[str, str, int], ...]:
-    """(criterion, rule, points) of all that applies, also at 0 points; what a criterion's limit took or added is its
-    rule `cap`. They add up to the total."""
-    found = []
-    for criterion, rules, given in scored.criteria:
-        found += [(criterion.name, rule.id, rule.points) for rule in rules]
-        excess = given - sum(rule.points for rule in rules)
-        if excess:
-            found.append((criterion.name, "cap", excess))
-    found += [(BEHAVIOUR, signal.id, given) for signal, given in scored.signals]
-    return tuple(found)
+    evaluation = evaluator.evaluate(lead, lead.clock)
+    points = tuple(evaluation.points)
+    return JudgedLead(evaluation.score.total, said.rating, said.route, str(said.grade), said.queue, points)
 
 
 def week_of(instant: int) -> Week:
@@ -217,15 +202,10 @@ def _week(day: int) -> Week:
 
 def _step(lead: Lead, activity: LeadActivity, side: _Side) -> tuple[Lead, bool]:
     """The lead after the activity, and whether that handed it over to sales."""
-    after = assess(lead, activity, side.ruleset).lead
-    if after.published is lead.published or after.published is None:
-        return after, False
-    is_new = lead.published is None or lead.published.route is not Route.SALES
-    # What sales has accepted, it has: the same is said by `Lead.publish`.
-    handed_over = is_new and after.published.route is Route.SALES and after.value("lifecycle.status") != "accepted"
-    return after, handed_over
+    assessment = side.evaluator.assess(lead, activity)
+    return assessment.lead, assessment.handed_over is not None
 
 
 def replay_shard(rulesets: tuple[RuleFiles, ...], engine: EngineName | None, now: int) -> ReplayShard:
     """A shard that replays under one ruleset or two. `now` in microseconds since the epoch."""
-    return ReplayShard([parse_ruleset(files, default_engine(engine)) for files in rulesets], now)
+    return ReplayShard([Evaluator(parse_ruleset(files), default_engine(engine)) for files in rulesets], now)

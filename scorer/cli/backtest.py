@@ -73,7 +73,7 @@ def run_backtest(
     if report is not None and report == rejects:
         usage_error(f"{report}: the report and rejected lines need two files")
     locations = [rules] if against is None else [rules, against]
-    rulesets = [load_or_exit(location, engine) for location in locations]
+    rulesets = [load_or_exit(location, engine).ruleset for location in locations]
     contents = tuple(read_rule_files(location) for location in locations)
     make = partial(replay_shard, contents, engine, time.time_ns() // 1000)
     with ExitStack() as stack:

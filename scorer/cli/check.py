@@ -12,7 +12,7 @@ from rich.console import Console
 
 from scorer.cli.common import EngineOption, ExitStatus, RulesArgument, say
 from scorer.cli.findings import Format, as_github, as_json, as_text
-from scorer.engines.engine import EngineUnavailableError, RuleEngine, default_engine
+from scorer.engines.engine import EngineUnavailableError, default_engine
 from scorer.lint import analyse
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.rules.finding import Finding, Level, RulesetError
@@ -36,11 +36,11 @@ def check(
     Exit status 1 if there is an error, or with --strict a warning.
     """
     try:
-        chosen = default_engine(engine)
+        default_engine(engine)
     except EngineUnavailableError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
-    ruleset, findings, files = _examined(rules, chosen)
+    ruleset, findings, files = _examined(rules)
     shown = [each for each in findings if _LEVELS.index(each.level) <= _LEVELS.index(level)]
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -55,12 +55,12 @@ def check(
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _examined(rules: Path, engine: RuleEngine) -> tuple[Ruleset | None, Sequence[Finding], Mapping[str, bytes]]:
+def _examined(rules: Path) -> tuple[Ruleset | None, Sequence[Finding], Mapping[str, bytes]]:
     """The ruleset (None: refused), what there is to say about it, and its files as far as they were read."""
     files: Mapping[str, bytes] = {}
     try:
         files = read_rule_files(rules)
-        ruleset, source = parse_with_source(files, engine)
+        ruleset, source = parse_with_source(files)
     except RulesetError as error:
         return None, error.findings, files
     return ruleset, analyse(ruleset, source), files

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from scorer.engines.engine import EngineName, EngineUnavailableError, default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.finding import RulesetError
-from scorer.rules.ruleset import Ruleset
 
 DEFAULT_RULES = Path("rules/b2b")
 
@@ -37,10 +37,10 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def load_or_exit(location: Path, engine: EngineName | None, *, to_stderr: bool = True) -> Ruleset:
-    """The ruleset; its mistakes are printed and end the command."""
+def load_or_exit(location: Path, engine: EngineName | None, *, to_stderr: bool = True) -> Evaluator:
+    """An evaluator of the ruleset; its mistakes are printed and end the command."""
     try:
-        return load_ruleset(location, default_engine(engine))
+        return Evaluator(load_ruleset(location), default_engine(engine))
     except RulesetError as error:
         for finding in error.findings:
             typer.echo(str(finding), err=to_stderr)

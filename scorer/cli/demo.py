@@ -35,7 +35,8 @@ def demo(
 
     Without --events or --input it goes on for long; Ctrl-C ends it. It writes to ./.scorer-demo and removes that.
     """
-    ruleset = load_or_exit(rules, engine)
+    evaluator = load_or_exit(rules, engine)
+    ruleset, engine_name = evaluator.ruleset, evaluator.engine_name
     from rich.console import Console
 
     from scorer.demo.errors import DemoError
@@ -48,8 +49,8 @@ def demo(
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     logging.getLogger("aiokafka").propagate = False
     console = Console()
-    state = DemoState(service=Service(ruleset.name, ruleset.revision, ruleset.engine_name))
-    options = Options(rules, ruleset.engine_name, events, input_file, seed, leads, rate)
+    state = DemoState(service=Service(ruleset.name, ruleset.revision, engine_name))
+    options = Options(rules, engine_name, events, input_file, seed, leads, rate)
     failure = None
     try:
         asyncio.run(_until_stopped(run_session(options, state, screen_for(console))))

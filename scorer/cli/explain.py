@@ -84,13 +84,13 @@ def _moment(text: str, now: int) -> int:
 def _read(
     name: str, lead_id: str, rules: Path, engine: EngineName | None, moment: int | None, now: int
 ) -> tuple[Story, int]:
-    ruleset = load_or_exit(rules, engine)
+    evaluator = load_or_exit(rules, engine)
     reader = _Reader(name, lead_id, moment, now)
-    found = history(lead_id, reader.activities(), ruleset)
+    found = history(lead_id, reader.activities(), evaluator)
     if reader.rejected:
         say(f"{reader.rejected:,} of {reader.lines:,} lines rejected")
     try:
-        return tell(found.lead, ruleset, moment, found), reader.rejected
+        return tell(found.lead, evaluator, moment, found), reader.rejected
     except Untold as untold:
         if untold.reason == "unknown":
             until = "" if moment is None else f" until {to_text(moment)}"

@@ -13,6 +13,7 @@ from scorer.cli.common import EngineOption, ExitStatus, RulesArgument
 from scorer.cli.test_output import complain, show, summary, tell
 from scorer.cli.watching import watch_rules
 from scorer.engines.engine import EngineName, EngineUnavailableError, default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset, read_rule_file, rule_files, rule_test_files
 from scorer.rules.finding import RulesetError
 from scorer.rules.ruleset import Ruleset
@@ -81,7 +82,7 @@ def _run(wanted: _Wanted) -> bool:
     """Run the tests once; whether all is well."""
     started = perf_counter()
     try:
-        ruleset = load_ruleset(wanted.rules, default_engine(wanted.engine))
+        evaluator = Evaluator(load_ruleset(wanted.rules), default_engine(wanted.engine))
     except RulesetError as error:
         for finding in error.findings:
             complain(str(finding))
@@ -92,7 +93,7 @@ def _run(wanted: _Wanted) -> bool:
         raise typer.Exit(ExitStatus.USAGE) from None
     selection = Selection(wanted.pattern)
     timed = []
-    for result, seconds in _timed(rule_test_files(wanted.rules), ruleset, selection):
+    for result, seconds in _timed(rule_test_files(wanted.rules), evaluator, selection):
         show(result)
         timed.append((result, seconds))
     _report(wanted, timed)
@@ -104,10 +105,10 @@ def _run(wanted: _Wanted) -> bool:
             complain(f"error: no test file (*_test.yaml) beside {wanted.rules}")
         return False
     tell(summary(results, selection.left_out, perf_counter() - started))
-    return _covered(wanted, ruleset, results) and all(result.outcome == "pass" for result in results)
+    return _covered(wanted, evaluator.ruleset, results) and all(result.outcome == "pass" for result in results)
 
 
-def _timed(files: Sequence[Path], ruleset: Ruleset, selection: Selection) -> Iterator[Timed]:
+def _timed(files: Sequence[Path], evaluator: Evaluator, selection: Selection) -> Iterator[Timed]:
     for file in files:
         started = perf_counter()
         try:
@@ -115,7 +116,7 @@ def _timed(files: Sequence[Path], ruleset: Ruleset, selection: Selection) -> Ite
         except RulesetError as error:
             yield of_file(error.findings), perf_counter() - started
             continue
-        for result in run_file(str(file), content, ruleset, selection):
+        for result in run_file(str(file), content, evaluator, selection):
             # The first result of a file carries the reading of it.
             now = perf_counter()
             yield result, now - started

@@ -8,9 +8,10 @@ from pydantic import TypeAdapter
 from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, Envelope
 from scorer.domain.decision import RoutingDecision
 from scorer.explain.story_model import Story
-from scorer.rules.catalogue import LEAD_FIELDS, Field, routing_fields
+from scorer.rules.catalogue import LEAD_FIELDS, Field
 from scorer.rules.condition import OPERATORS, FieldType, Op
 from scorer.rules.language import CONDITION_MARK, RulesetFile
+from scorer.rules.routing_facts import COMMON, routing_catalogue
 from scorer.ruletests.run import RuleTestFile
 
 Schema = dict[str, Any]
@@ -103,7 +104,7 @@ def _with_conditions(schema: Any) -> Any:
 
 def _conditions() -> Schema:
     condition = {"$ref": "#/$defs/Condition"}
-    fields = {**LEAD_FIELDS, **routing_fields({}, {})}
+    fields = {**LEAD_FIELDS, **routing_catalogue(COMMON)}
     return {
         "Condition": {
             "type": "object",

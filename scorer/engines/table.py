@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from scorer.engines.column import Column, Encoder, cells_for
 from scorer.engines.expression import (
@@ -24,15 +23,9 @@ from scorer.engines.expression import (
     replaced,
 )
 from scorer.rules.condition import All, AnyOf, Condition, FieldValues, Not, Test, tests
+from scorer.rules.ruleset import HitPolicy
 
 Codes = tuple[int, ...]
-
-
-class HitPolicy(StrEnum):
-    FIRST = "first"
-    """The first rule that holds, in table order."""
-    SUM = "sum"
-    """Every rule that holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,94 +1,182 @@
-"""What the criteria make of a lead: points, with the rules and limits that they come from."""
+"""What the criteria make of a lead's facts.
 
-from __future__ import annotations
+Every column of every table is one code in one vector of small numbers. Two leads with the same vector cannot be told
+apart by any criterion, so the result for a vector is computed once and remembered, within a bound. A lead keeps the
+part of its vector that follows from its facts; an activity changes the codes of the facts that it states and no others.
+The codes that depend on the time as well (`days_since`) are a second part.
+"""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from binascii import hexlify, unhexlify
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from operator import itemgetter
+from typing import Final
 
-from scorer.engines.table import Codes
-from scorer.evaluation.signal_points import BEHAVIOUR
+from scorer.domain.facts import Fact
+from scorer.domain.instant import DAY, SECOND
+from scorer.domain.lead import RETURNED
+from scorer.engines.cache import keep
+from scorer.engines.column import Encoder
+from scorer.engines.engine import RuleEngine
+from scorer.engines.table import Codes, OrdinalTable, Rule, Table
+from scorer.evaluation.notes import MARK_SIZE, FactVector, Times
+from scorer.evaluation.results import CriteriaResult, CriterionResult, CriterionShare, Reason
+from scorer.rules.catalogue import DAYS_SINCE, milestone_of
+from scorer.rules.condition import tests
+from scorer.rules.routing_facts import SINCE_RETURN, routing_facts
+from scorer.rules.ruleset import CAP, Criterion, HitPolicy, Ruleset
 
-if TYPE_CHECKING:
-    from scorer.evaluation.routing import Routes
-    from scorer.rules.ruleset import Criterion, ScoringRule
+MEANING: Final = 1
+"""Raise it whenever the same rules would give other codes for the same facts: codes are written with the leads' states,
+and must not be taken for others. A test holds a sample."""
 
-CAP: Final = "cap"
-
-
-class Rated(NamedTuple):
-    """A criterion with the rules that matched and its points, limits applied."""
-
-    criterion: Criterion
-    rules: tuple[ScoringRule, ...]
-    points: int
-
-
-class Reason(NamedTuple):
-    """Points of a criterion's rule or limit, and the fields that are the evidence."""
-
-    criterion: str
-    rule: str
-    points: int
-    text: str
-    fields: tuple[str, ...]
-
-
-class Part(NamedTuple):
-    """One criterion's share."""
-
-    rated: Rated
-    points: int
-    hits: tuple[tuple[str, str], ...]
-    reasons: tuple[Reason, ...]
+_MERGED: Final = "lifecycle.merged_into"
+_ROOM: Final = 16_384
+_FOREVER: Final = 1 << 62
 
 
-class Judged:
-    """What the criteria make of a vector. Most of it is only asked for where a decision is published."""
+class CriteriaTables:
+    """The criteria of a ruleset and its routing table, compiled. Deterministic; it remembers its results."""
 
-    __slots__ = ("_hits", "_parts", "_points", "_reasons", "codes", "fit", "merged", "routes")
+    def __init__(self, ruleset: Ruleset, engine: RuleEngine) -> None:
+        self._engine = engine
+        timed_last = sorted(ruleset.criteria, key=lambda criterion: any(map(_is_timed, criterion.fields)))
+        self.tables = {criterion.name: _compiled(criterion) for criterion in timed_last}
+        self.routing_table = Table(
+            tuple(Rule(rule.id, rule.condition) for rule in ruleset.routing), HitPolicy.FIRST
+        ).compile()
+        tables = [*self.tables.values(), self.routing_table]
+        computed = {fact.name for fact in routing_facts({c.name: c for c in ruleset.criteria}, ruleset.signals)}
+        columns = [(t, c) for t, table in enumerate(tables) for c in range(len(table.columns))]
+        timed = [at for at in columns if _is_timed(_field(tables, at))]
+        lasting = [at for at in columns if not _is_timed(name := _field(tables, at)) and name not in computed]
+        self._encoders = [(_field(tables, at), tables[at[0]].encoders[at[1]]) for at in lasting]
+        self._merged = len(lasting)
+        self._encoders.append((_MERGED, lambda value: int(value is not None)))
+        cardinalities = [column.cardinality for table in tables for column in table.columns]
+        self._is_narrow = max(cardinalities, default=0) <= 16
+        if self._is_narrow and len(self._encoders) % 2:
+            self._encoders.append((_MERGED, lambda value: 0))  # two codes a byte
+        place = {at: number for number, at in enumerate(lasting)}
+        place |= {at: number for number, at in enumerate(timed, start=len(self._encoders))}
+        self._by_fact: dict[str, list[tuple[int, Encoder]]] = {}
+        for number, (name, encoder) in enumerate(self._encoders):
+            self._by_fact.setdefault(name, []).append((number, encoder))
 
-    def __init__(self, parts: Sequence[Part], codes: Codes, *, merged: bool) -> None:
-        self._parts = parts
-        self.fit = sum([part.points for part in parts])
-        self.codes = codes
-        """Of the lead's facts in the routing table."""
-        self.merged = merged
-        self.routes: Routes | None = None
-        """Where they lead, for `scorer.evaluation.routing`."""
-        self._hits: tuple[tuple[str, str], ...] | None = None
-        self._reasons: tuple[Reason, ...] | None = None
-        self._points: Mapping[str, int] | None = None
+        self._wants_return = any(SINCE_RETURN in rule.fields for rule in ruleset.routing)
+        milestones = {milestone_of(_field(tables, at)) for at in timed} | ({RETURNED} if self._wants_return else set())
+        self._milestones = tuple(sorted(filter(None, milestones)))
+        self._timed = [
+            (
+                None if (milestone := milestone_of(_field(tables, at))) is None else self._milestones.index(milestone),
+                tables[at[0]].encoders[at[1]],
+            )
+            for at in timed
+        ]
+        self._untimed = self._packed([encoder(0.0 if which is None else None) for which, encoder in self._timed])
+        self._parts: list[tuple[Callable[[Sequence[int]], Codes], dict[Codes, CriterionShare], Criterion]] = [
+            (picker([place[t, column] for column in range(len(table.columns))]), {}, criterion)
+            for t, (criterion, table) in enumerate(zip(timed_last, self.tables.values(), strict=True))
+        ]
+        last = len(tables) - 1
+        self.routing_columns = [c for c in range(len(self.routing_table.columns)) if (last, c) in place]
+        """The columns of the routing table whose codes are `CriteriaResult.codes`, in that order."""
+        self._pick_routing = picker([place[last, column] for column in self.routing_columns])
+        bounds = _bounds(ruleset)
+        self._bounds = [bounds.get(name, ()) for name in self._milestones]
+        self._results: dict[FactVector, CriteriaResult] = {}
+        self.mark = _mark(ruleset.revision, tables, [_field(tables, at) for at in (*lasting, *timed)])
+        """Names these rules and the meaning of the codes."""
 
-    @property
-    def rated(self) -> tuple[Rated, ...]:
-        """The criteria."""
-        return tuple([part.rated for part in self._parts])
+    def prepare(self) -> Iterator[None]:
+        """Get the engine ready for every table, in small steps, so that no activity has to wait for it."""
+        prepare = getattr(self._engine, "prepare", None)
+        for table in (*self.tables.values(), self.routing_table):
+            if prepare is not None:
+                yield from prepare(table)
 
-    @property
-    def hits(self) -> tuple[tuple[str, str], ...]:
-        """(criterion, rule) of the rules that hold."""
-        if self._hits is None:
-            self._hits = tuple([hit for part in self._parts for hit in part.hits])
-        return self._hits
+    def encode_facts(self, facts: Mapping[str, Fact]) -> FactVector:
+        """The part of the vector that follows from the facts."""
+        get = facts.get
+        return self._packed(
+            [encoder(None if (fact := get(name)) is None else fact.value) for name, encoder in self._encoders]
+        )
 
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """The points of all rules and limits."""
-        if self._reasons is None:
-            self._reasons = tuple([reason for part in self._parts for reason in part.reasons])
-        return self._reasons
+    def encode_changes(
+        self, codes: FactVector, before: Mapping[str, Fact], after: Mapping[str, Fact]
+    ) -> FactVector:
+        """The codes after some facts were written and none removed: only the codes of those facts change."""
+        changed = list(self._unpacked(codes))
+        for name, fact in after.items():
+            if before.get(name) is not fact:
+                for place, encoder in self._by_fact.get(name, ()):
+                    changed[place] = encoder(fact.value)
+        return self._packed(changed)
 
-    @property
-    def by_criterion(self) -> Mapping[str, int]:
-        """Points by criterion, in order of name; 0 for behaviour."""
-        if self._points is None:
-            named = {part.rated.criterion.name: part.points for part in self._parts} | {BEHAVIOUR: 0}
-            self._points = dict(sorted(named.items()))
-        return self._points
+    def times(self, facts: Mapping[str, Fact]) -> Times:
+        """When those things happened that the rules ask `days_since` for."""
+        times = tuple([None if (fact := facts.get(name)) is None else fact.stamp.time for name in self._milestones])
+        return () if times.count(None) == len(times) else times
+
+    def returned_at(self, times: Times) -> int | None:
+        """When sales last returned the lead; None if it never did, or if no routing rule asks what is new since."""
+        return times[self._milestones.index(RETURNED)] if times and self._wants_return else None
+
+    def vector(self, codes: FactVector, times: Times, clock: int, now: int) -> FactVector:
+        """The whole vector as of `now`, for a lead whose latest activity was at `clock`."""
+        if not times and clock == now:
+            return codes + self._untimed  # type: ignore[operator]
+        timed = []
+        for which, encoder in self._timed:
+            time = clock if which is None else times[which] if times else None
+            timed.append(encoder(None if time is None else (now - time) / DAY))
+        return codes + self._packed(timed)  # type: ignore[operator]
+
+    def valid_until(self, times: Times, now: int) -> int:
+        """Up to when the vector of a lead is sure to stay as it is at `now`, if its latest activity is always just
+        now; `now` itself where something is about to change. Days are compared as floats, hence the second."""
+        until = _FOREVER
+        if not times:
+            return until
+        for time, bounds in zip(times, self._bounds, strict=False):
+            if time is not None:
+                for bound in bounds:
+                    change = time + int(bound * DAY)
+                    if change > now - SECOND:
+                        until = min(until, change - SECOND)
+        return max(until, now)
+
+    def result(self, vector: FactVector) -> CriteriaResult:
+        """What the criteria make of the vector."""
+        known = self._results.get(vector)
+        if known is None:
+            known = keep(self._results, vector, self._evaluate(vector), _ROOM)
+        return known
+
+    def _packed(self, codes: Sequence[int]) -> FactVector:
+        if not self._is_narrow:
+            return tuple(codes)
+        digits = bytes(codes).translate(_DIGITS)
+        return unhexlify(digits if len(digits) % 2 == 0 else digits + b"0")
+
+    def _unpacked(self, vector: FactVector) -> Sequence[int]:
+        return hexlify(vector).translate(_VALUES) if isinstance(vector, bytes) else vector
+
+    def _evaluate(self, vector: FactVector) -> CriteriaResult:
+        codes = self._unpacked(vector)
+        shares = []
+        for pick, known, criterion in self._parts:
+            own = pick(codes)
+            share = known.get(own)
+            if share is None:
+                matched = self._engine.match(self.tables[criterion.name], own)
+                share = keep(known, own, criterion_share(criterion, matched), _ROOM)
+            shares.append(share)
+        return CriteriaResult(shares, self._pick_routing(codes), is_merged=bool(codes[self._merged]))
 
 
-def part(criterion: Criterion, matched: Sequence[int]) -> Part:
-    """A criterion of which the rules with these numbers hold."""
+def criterion_share(criterion: Criterion, matched: Sequence[int]) -> CriterionShare:
+    """The share of a criterion of which the rules with these numbers hold."""
     name = criterion.name
     rules = tuple([criterion.rules[index] for index in matched])
     total = points = sum([rule.points for rule in rules])
@@ -102,4 +190,49 @@ def part(criterion: Criterion, matched: Sequence[int]) -> Part:
         text = f"{name} gives at {'most' if points < total else 'least'} {points} points"
         reasons.append(Reason(name, CAP, points - total, text, ()))
     hits = tuple((name, rule.id) for rule in rules)
-    return Part(Rated(criterion, rules, points), points, hits, tuple(reasons))
+    return CriterionShare(CriterionResult(criterion, rules, points), points, hits, tuple(reasons))
+
+
+def picker(places: Sequence[int]) -> Callable[[Sequence[int]], Codes]:
+    """A function that takes these places out of codes, always as a tuple."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda codes: tuple([codes[place] for place in places])
+
+
+_DIGITS: Final = bytes.maketrans(bytes(range(16)), b"0123456789abcdef")
+_VALUES: Final = bytes.maketrans(b"0123456789abcdef", bytes(range(16)))
+
+
+def _compiled(criterion: Criterion) -> OrdinalTable:
+    return Table(tuple(Rule(rule.id, rule.condition) for rule in criterion.rules), criterion.hit_policy).compile()
+
+
+def _bounds(ruleset: Ruleset) -> Mapping[str, tuple[float, ...]]:
+    """For each milestone: the days since it at which some comparison may change."""
+    conditions = [rule.condition for criterion in ruleset.criteria for rule in criterion.rules]
+    conditions += [rule.condition for rule in ruleset.routing]
+    bounds: dict[str, set[float]] = {}
+    for condition in conditions:
+        for test in () if condition is None else tests(condition):
+            milestone = milestone_of(test.field) if _is_timed(test.field) else None
+            if milestone is not None:
+                operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+                days = [day for day in operands if isinstance(day, (int, float)) and not isinstance(day, bool)]
+                bounds.setdefault(milestone, set()).update(days)
+    return {name: tuple(sorted(days)) for name, days in bounds.items()}
+
+
+def _is_timed(field: str) -> bool:
+    return field.startswith(DAYS_SINCE)
+
+
+def _field(tables: Sequence[OrdinalTable], at: tuple[int, int]) -> str:
+    return tables[at[0]].columns[at[1]].field
+
+
+def _mark(revision: str, tables: Sequence[OrdinalTable], fields: Sequence[str]) -> bytes:
+    digest = blake2b(f"{MEANING}\n{revision}".encode(), digest_size=MARK_SIZE)
+    for text in (*(table.content_hash for table in tables), *fields):
+        digest.update(f"\n{text}".encode())
+    return digest.digest()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from scorer.domain.lead import MILESTONES
+from scorer.evaluation.evaluator import Evaluator
 from scorer.rules.catalogue import LEAD_FIELDS, Catalogue
 from scorer.rules.condition import FieldType, FieldValues, Op, Test
 from scorer.rules.ruleset import Criterion
@@ -25,7 +26,7 @@ def settable(field: str) -> bool:
 
 
 def choices(
-    field: str, tests: Iterable[Test], criteria: Sequence[Criterion], facts: FieldValues, own: Catalogue
+    field: str, tests: Iterable[Test], criteria: Sequence[Criterion], facts: FieldValues, evaluator: Evaluator
 ) -> list[object]:
     """One value of each kind that the criteria's tables tell apart; the present one (None: unknown) comes first.
 
@@ -33,10 +34,10 @@ def choices(
     """
     present = facts.get(field)
     found: dict[tuple[object, ...], object] = {}
-    for value in (present, *_candidates(field, list(tests), present, own)):
+    for value in (present, *_candidates(field, list(tests), present, evaluator.ruleset.own_fields)):
         if value is None and value is not present:
             continue
-        kind = tuple(criterion.table.encode({field: value}) for criterion in criteria)
+        kind = tuple(evaluator.codes(criterion, {field: value}) for criterion in criteria)
         found.setdefault(kind, value)
     return list(found.values())
 

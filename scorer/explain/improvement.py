@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from scorer.domain.instant import day_of
 from scorer.domain.lead import Fact, Facts, Lead, Stamp, counts_of
 from scorer.domain.score import Rating
-from scorer.evaluation.assessment import Evaluation, evaluate
-from scorer.evaluation.scoring import Scored
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Evaluation
 from scorer.explain.reachable import MOST, Option, options
 from scorer.explain.story_model import Suggestion, Target, WantedRule
 from scorer.explain.wording import condition_text, evidence
@@ -26,14 +26,13 @@ _DAYS_SINCE = "days_since."
 Chosen = tuple[Option, ...]
 
 
-def targets(lead: Lead, ruleset: Ruleset, evaluation: Evaluation) -> list[Target]:
+def targets(lead: Lead, evaluator: Evaluator, evaluation: Evaluation) -> list[Target]:
     """How the lead could reach each better rating, as of the time of the evaluation; the next one first."""
-    scored = evaluation.scored
-    better = _ORDER[_ORDER.index(scored.rating) + 1 :]
+    better = _ORDER[_ORDER.index(evaluation.rating) + 1 :]
     if not better:
         return []
-    search = _Search(ruleset, scored, *options(lead, ruleset, scored))
-    return [_target(rating, lead, ruleset, search) for rating in better]
+    search = _Search(evaluation, *options(lead, evaluator, evaluation))
+    return [_target(rating, lead, evaluator, search) for rating in better]
 
 
 def needed_for(rating: Rating, ruleset: Ruleset, previous: Rating | None) -> int:
@@ -65,23 +64,23 @@ def changed(lead: Lead, chosen: Sequence[Option], now: int) -> Lead:
         counted={name: counts_of(days) for name, days in signals.items()},
         erased_at=lead.erased_at,
         published=lead.published,
-        seen=lead.seen,
+        rules_at_return=lead.rules_at_return,
     )
 
 
-def _target(rating: Rating, lead: Lead, ruleset: Ruleset, search: "_Search") -> Target:
-    scored = search.scored
-    needed = needed_for(rating, ruleset, None if lead.published is None else lead.published.rating)
+def _target(rating: Rating, lead: Lead, evaluator: Evaluator, search: "_Search") -> Target:
+    evaluation = search.evaluation
+    needed = needed_for(rating, evaluator.ruleset, None if lead.published is None else lead.published.rating)
     size, sets, suggestions = None, [], []
     for size in range(1, MOST + 1):
         sets = sorted(search.sufficient(size, needed), key=lambda each: (-search.total(each), _names(each)))
-        suggestions = list(_verified(sets, rating, lead, ruleset, scored.now))
+        suggestions = list(_verified(sets, rating, lead, evaluator, evaluation.now))
         if suggestions:
             break
     return Target(
         rating=rating,
         needed=needed,
-        missing=needed - scored.score.total,
+        missing=needed - evaluation.score.total,
         size=size if suggestions else None,
         suggestions=suggestions,
         found=len(sets) if suggestions else 0,
@@ -90,11 +89,13 @@ def _target(rating: Rating, lead: Lead, ruleset: Ruleset, search: "_Search") -> 
     )
 
 
-def _verified(sets: Sequence[Chosen], rating: Rating, lead: Lead, ruleset: Ruleset, now: int) -> Iterator[Suggestion]:
+def _verified(
+    sets: Sequence[Chosen], rating: Rating, lead: Lead, evaluator: Evaluator, now: int
+) -> Iterator[Suggestion]:
     shown = 0
     for chosen in sets:
-        scored, routing = evaluate(changed(lead, chosen, now), ruleset, now)
-        if _ORDER.index(scored.rating) < _ORDER.index(rating):
+        evaluation = evaluator.evaluate(changed(lead, chosen, now), now)
+        if _ORDER.index(evaluation.rating) < _ORDER.index(rating):
             continue
         yield Suggestion(
             wanted=[wanted for option in chosen for wanted in _wanted(option)],
@@ -105,10 +106,10 @@ def _verified(sets: Sequence[Chosen], rating: Rating, lead: Lead, ruleset: Rules
                 if (shown_value := evidence(value)) is not None
             },
             replaced=[rule for option in chosen for rule in option.replaced],
-            score=scored.score.total,
-            rating=scored.rating,
-            route=routing.route,
-            routing_rule=routing.id,
+            score=evaluation.score.total,
+            rating=evaluation.rating,
+            route=evaluation.routing.route,
+            routing_rule=evaluation.routing.id,
         )
         shown += 1
         if shown == SHOWN:
@@ -147,8 +148,7 @@ def _names(chosen: Chosen) -> tuple[str, ...]:
 class _Search:
     """Sets of options and what they bring, without judging the lead anew for each."""
 
-    ruleset: Ruleset
-    scored: Scored
+    evaluation: Evaluation
     options: Sequence[Option]
     exhaustive: bool
 
@@ -158,8 +158,8 @@ class _Search:
         for option in chosen:
             for name, points in option.raw.items():
                 raw[name] = raw.get(name, 0) + points
-        score = self.scored.score.total + sum(raw.values())
-        for rated in self.scored.criteria:
+        score = self.evaluation.score.total + sum(raw.values())
+        for rated in self.evaluation.criteria:
             change = raw.get(rated.criterion.name)
             if change is not None:
                 before = sum(rule.points for rule in rated.rules)
@@ -174,12 +174,12 @@ class _Search:
 
     def sufficient(self, size: int, needed: int) -> list[Chosen]:
         """Every set of that size with which the score reaches what is needed."""
-        missing = needed - self.scored.score.total
+        missing = needed - self.evaluation.score.total
         return [chosen for chosen in self._sets(size, lambda: missing, exact=True) if self.total(chosen) >= needed]
 
     def most(self) -> int:
         """The highest score that up to three changes reach."""
-        now = self.scored.score.total
+        now = self.evaluation.score.total
         best = [now]
         # What is missing grows with every better set: the rest can be left out sooner.
         for chosen in self._sets(MOST, lambda: best[0] - now + 1, exact=False):

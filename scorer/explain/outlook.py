@@ -4,20 +4,20 @@ from itertools import pairwise
 
 from scorer.domain.instant import DAY, day_of, to_text
 from scorer.domain.lead import KEEP_DAYS, Lead
-from scorer.evaluation.assessment import Evaluation, evaluate
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Evaluation
 from scorer.explain.story_model import Moment, Outlook
-from scorer.rules.ruleset import Ruleset
 
 
-def outlook(lead: Lead, ruleset: Ruleset, now: int, days: int = KEEP_DAYS) -> Outlook:
+def outlook(lead: Lead, evaluator: Evaluator, now: int, days: int = KEEP_DAYS) -> Outlook:
     """The days on which score, rating or route change if nothing happens, judged at 00:00 UTC of each.
 
     By default as far as counts are kept: after that nothing of them is left.
     """
     today = day_of(now)
-    found = [(now, evaluate(lead, ruleset, now))]
+    found = [(now, evaluator.evaluate(lead, now))]
     for day in range(today + 1, today + 1 + days):
-        evaluation = evaluate(lead, ruleset, day * DAY)
+        evaluation = evaluator.evaluate(lead, day * DAY)
         if _summary(evaluation) != _summary(found[-1][1]):
             found.append((day * DAY, evaluation))
     moments = [_moment(at, evaluation) for at, evaluation in found]
@@ -26,9 +26,9 @@ def outlook(lead: Lead, ruleset: Ruleset, now: int, days: int = KEEP_DAYS) -> Ou
 
 
 def _moment(at: int, evaluation: Evaluation) -> Moment:
-    scored, routing = evaluation
-    return Moment(at=to_text(at), score=scored.score.total, rating=scored.rating, route=routing.route)
+    score, rating = evaluation.score.total, evaluation.rating
+    return Moment(at=to_text(at), score=score, rating=rating, route=evaluation.routing.route)
 
 
 def _summary(evaluation: Evaluation) -> tuple[object, ...]:
-    return evaluation.scored.score.total, evaluation.scored.rating, evaluation.routing.route
+    return evaluation.score.total, evaluation.rating, evaluation.routing.route

@@ -12,12 +12,12 @@ from itertools import combinations, product
 
 from scorer.domain.instant import day_of
 from scorer.domain.lead import Lead, counts_of
-from scorer.engines.table import HitPolicy
-from scorer.evaluation.scoring import Scored
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Evaluation
 from scorer.evaluation.signal_points import signal_points
 from scorer.explain.answers import choices
 from scorer.rules.condition import Test, tests
-from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule, Signal
+from scorer.rules.ruleset import Criterion, HitPolicy, ScoringRule, Signal
 
 MOST = 3
 """Larger sets of changes are not looked for."""
@@ -49,16 +49,16 @@ class Option:
     times: int = 1
 
 
-def options(lead: Lead, ruleset: Ruleset, scored: Scored) -> tuple[list[Option], bool]:
+def options(lead: Lead, evaluator: Evaluator, evaluation: Evaluation) -> tuple[list[Option], bool]:
     """Every change of at most `MOST` rules that could bring points, the best first; False where a block has more
     combinations than are looked at."""
     found: list[Option] = []
     complete = True
-    for fields, criteria in _blocks(ruleset.criteria):
-        block, all_seen = _of_block(fields, criteria, ruleset, scored)
+    for fields, criteria in _blocks(evaluator.ruleset.criteria):
+        block, all_seen = _of_block(fields, criteria, evaluator, evaluation)
         found += block
         complete &= all_seen
-    found += _of_signals(lead, ruleset, scored)
+    found += _of_signals(lead, evaluation)
     return sorted(found, key=lambda each: (-each.upper, each.cost, each.block)), complete
 
 
@@ -66,7 +66,7 @@ def _blocks(criteria: Sequence[Criterion]) -> Iterator[tuple[list[Field], list[C
     """Fields that hang together, with the criteria that look at them."""
     groups: list[set[Field]] = []
     for criterion in criteria:
-        first = criterion.table.hit_policy is HitPolicy.FIRST
+        first = criterion.hit_policy is HitPolicy.FIRST
         for together in [criterion.fields] if first else [frozenset(rule.fields) for rule in criterion.rules]:
             if together:
                 joined = [group for group in groups if group & together]
@@ -77,26 +77,26 @@ def _blocks(criteria: Sequence[Criterion]) -> Iterator[tuple[list[Field], list[C
 
 
 def _of_block(
-    fields: Sequence[Field], criteria: Sequence[Criterion], ruleset: Ruleset, scored: Scored
+    fields: Sequence[Field], criteria: Sequence[Criterion], evaluator: Evaluator, evaluation: Evaluation
 ) -> tuple[list[Option], bool]:
-    present = {rated.criterion.name: rated.rules for rated in scored.criteria}
+    present = {rated.criterion.name: rated.rules for rated in evaluation.criteria}
     held = {criterion.name: present[criterion.name] for criterion in criteria}
     by_field: defaultdict[Field, list[Test]] = defaultdict(list)
     for criterion in criteria:
         for rule in criterion.rules:
             for test in tests(rule.condition) if rule.condition is not None else ():
                 by_field[test.field].append(test)
+    present_facts = evaluation.facts
     values = {
-        field: choices(field, by_field[field], criteria, scored.facts, ruleset.own_fields)[1:] for field in fields
+        field: choices(field, by_field[field], criteria, present_facts, evaluator)[1:] for field in fields
     }
     best: dict[object, Option] = {}
     for number, change in enumerate(_changes(fields, values)):
         if number == _COMBINATIONS:
             return list(best.values()), False
-        facts = {**scored.facts, **change}
+        facts = {**present_facts, **change}
         now: Held = {
-            each.name: tuple(each.rules[i] for i in ruleset.engine.match(each.table, each.table.encode(facts)))
-            for each in criteria
+            criterion.name: evaluator.rules_matching(criterion, facts) for criterion in criteria
         }
         option = _option(fields[0], criteria, held, now, change)
         if option is not None and option.upper > 0 and option.cost <= MOST:
@@ -148,16 +148,16 @@ def _follows(
     rule: ScoringRule, gives: Iterable[ScoringRule], criterion: Criterion, change: Mapping[str, object]
 ) -> bool:
     """That the rule ceases is a consequence of another that comes: of the hit policy, or of the same new value."""
-    if criterion.table.hit_policy is HitPolicy.FIRST:
+    if criterion.hit_policy is HitPolicy.FIRST:
         return bool(list(gives))
     changed = set(rule.fields) & set(change)
     return any(changed & set(each.fields) for each in gives)
 
 
-def _of_signals(lead: Lead, ruleset: Ruleset, scored: Scored) -> Iterator[Option]:
+def _of_signals(lead: Lead, evaluation: Evaluation) -> Iterator[Option]:
     """One to `MOST` more activities today that a signal counts."""
-    today = day_of(scored.now)
-    for signal in ruleset.signals.values():
+    today = day_of(evaluation.now)
+    for signal in evaluation.ruleset.signals.values():
         days = lead.signals.get(signal.id, {})
         counted = days.get(today, ())
         present = signal_points(signal, counts_of(days), today)

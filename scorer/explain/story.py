@@ -8,8 +8,8 @@ from scorer.domain.decision import RulesetReference, ScoreView
 from scorer.domain.instant import from_datetime, to_text
 from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.domain.score import Grades, Rating
-from scorer.evaluation.assessment import Evaluation, evaluate
-from scorer.evaluation.scoring import Scored
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Evaluation
 from scorer.explain.improvement import needed_for, targets
 from scorer.explain.outlook import outlook
 from scorer.explain.route_story import routing_part
@@ -47,7 +47,7 @@ def parse_time(text: str) -> int:
     return instant
 
 
-def tell(lead: Lead, ruleset: Ruleset, now: int | None = None, history: History | None = None) -> Story:
+def tell(lead: Lead, evaluator: Evaluator, now: int | None = None, history: History | None = None) -> Story:
     """The story of a lead as of `now` (microseconds since the epoch; left out: its latest activity).
 
     `history` is what made it so, where that is known. Raises `Untold` for a lead of which nothing is known (any more).
@@ -57,22 +57,22 @@ def tell(lead: Lead, ruleset: Ruleset, now: int | None = None, history: History 
         raise Untold("erased", f"{message}; only that time is kept")
     if lead.clock == NO_CLOCK:
         raise Untold("unknown", "nothing is known of this lead")
-    evaluation = evaluate(lead, ruleset, lead.clock if now is None else now)
-    scored = evaluation.scored
-    facts = scored.facts
-    criteria = [criterion_part(rated, lead, facts) for rated in scored.criteria]
-    signals = signal_parts(lead, ruleset, scored, {} if history is None else history.events)
+    ruleset = evaluator.ruleset
+    evaluation = evaluator.evaluate(lead, lead.clock if now is None else now)
+    facts, score = evaluation.facts, evaluation.score
+    criteria = [criterion_part(rated, lead, facts) for rated in evaluation.criteria]
+    signals = signal_parts(lead, ruleset, evaluation, {} if history is None else history.events)
     merged = lead.value("lifecycle.merged_into")
     known = _known(lead)
     return Story(
         lead_id=lead.id,
-        as_of=to_text(scored.now),
+        as_of=to_text(evaluation.now),
         latest_activity=to_text(lead.clock),
         ruleset=RulesetReference(name=ruleset.name, revision=ruleset.revision),
-        score=ScoreView(total=scored.score.total, fit=scored.score.fit, engagement=scored.score.engagement),
-        rating=_rating(lead, ruleset, scored),
-        grade=_grade(ruleset.grades, scored),
-        routing=routing_part(lead, ruleset, evaluation),
+        score=ScoreView(total=score.total, fit=score.fit, engagement=score.engagement),
+        rating=_rating(lead, ruleset, evaluation),
+        grade=_grade(ruleset.grades, evaluation),
+        routing=routing_part(evaluator, evaluation),
         waterfall=steps(criteria, signals),
         criteria=criteria,
         signals=signals,
@@ -83,16 +83,16 @@ def tell(lead: Lead, ruleset: Ruleset, now: int | None = None, history: History 
         known=known,
         meanings=_meanings(ruleset, [*known, *(e for part in criteria for rule in part.rules for e in rule.evidence)]),
         published=_published(lead),
-        outlook=outlook(lead, ruleset, scored.now),
-        targets=[] if merged is not None else targets(lead, ruleset, evaluation),
+        outlook=outlook(lead, evaluator, evaluation.now),
+        targets=[] if merged is not None else targets(lead, evaluator, evaluation),
         timeline=None if history is None else history.entries,
         without_effect=0 if history is None else history.without_effect,
         notes=[*([NO_HISTORY] if history is None else []), *_differences(lead, evaluation)],
     )
 
 
-def _rating(lead: Lead, ruleset: Ruleset, scored: Scored) -> RatingPart:
-    ratings, total, rating = ruleset.ratings, scored.score.total, scored.rating
+def _rating(lead: Lead, ruleset: Ruleset, evaluation: Evaluation) -> RatingPart:
+    ratings, total, rating = ruleset.ratings, evaluation.score.total, evaluation.rating
     previous = None if lead.published is None else lead.published.rating
     reached = ratings.rate(total)
     bounds = {Rating.WARM: ratings.warm, Rating.HOT: ratings.hot}
@@ -117,13 +117,13 @@ def _rating(lead: Lead, ruleset: Ruleset, scored: Scored) -> RatingPart:
     )
 
 
-def _grade(grades: Grades, scored: Scored) -> GradePart:
-    fit, engagement = scored.score
+def _grade(grades: Grades, evaluation: Evaluation) -> GradePart:
+    fit, engagement = evaluation.score
     letters = dict(zip("ABC", grades.fit, strict=True))
     figures = dict(zip("123", grades.engagement, strict=True))
-    letter, figure = scored.grade.fit, str(scored.grade.engagement)
+    letter, figure = evaluation.grade.fit, str(evaluation.grade.engagement)
     return GradePart(
-        grade=str(scored.grade),
+        grade=str(evaluation.grade),
         fit_bounds=letters,
         engagement_bounds=figures,
         because=f"{_bound(letter, fit, letters, 'who it is')}; {_bound(figure, engagement, figures, 'what it does')}",
@@ -164,14 +164,14 @@ def _differences(lead: Lead, evaluation: Evaluation) -> list[str]:
     last = lead.published
     if last is None:
         return ["No decision about this lead was published yet."]
-    scored, routing = evaluation
-    said, now = (last.rating, last.route, last.queue), (scored.rating, routing.route, routing.queue)
+    routing = evaluation.routing
+    said, now = (last.rating, last.route, last.queue), (evaluation.rating, routing.route, routing.queue)
     if said == now:
         return []
     before, after = (" / ".join(map(str, filter(None, each))) for each in (said, now))
     return [
         f"The last published decision, as of {to_text(last.decided_at)}, said {before}. Judged as of "
-        f"{to_text(scored.now)} it is {after}; that is said at the lead's next activity."
+        f"{to_text(evaluation.now)} it is {after}; that is said at the lead's next activity."
     ]
 
 

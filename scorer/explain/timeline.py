@@ -8,10 +8,9 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import Contribution
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead, event_hash
-from scorer.evaluation.assessment import Evaluation, assess, evaluate
-from scorer.evaluation.contributions import contributions
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Evaluation
 from scorer.explain.story_model import Event, RuleChange, TimelineEntry
-from scorer.rules.ruleset import Ruleset
 
 
 class _View(NamedTuple):
@@ -25,7 +24,7 @@ class _View(NamedTuple):
 class History:
     """A lead with what made it so. `add` activities in the order in which they arrive."""
 
-    ruleset: Ruleset
+    evaluator: Evaluator
     lead: Lead
     entries: list[TimelineEntry] = field(default_factory=list)
     without_effect: int = 0
@@ -36,20 +35,19 @@ class History:
     def add(self, activity: LeadActivity) -> None:
         """Apply an activity as the service does."""
         before = self.lead
-        assessment = assess(before, activity, self.ruleset)
+        assessment = self.evaluator.assess(before, activity)
         self.lead = assessment.lead
         event = Event(time=to_text(activity.time), id=activity.id, source=activity.source)
         self.events.setdefault(event_hash(activity), event)
         if assessment.evaluation is None:
             self.without_effect += 1
             return
-        now = assessment.evaluation.scored.now
-        # The state of before the decision: publishing one can write the hand-over, which is no part of this judgement.
-        view = _view(assessment.evaluation, assessment.lead)
+        now = assessment.evaluation.now
+        view = self._view(assessment.evaluation)
         last = self._last
         changes: list[RuleChange] = []
-        if last is not None and now > last.evaluation.scored.now:
-            aged = _view(evaluate(before, self.ruleset, now), before)
+        if last is not None and now > last.evaluation.now:
+            aged = self._view(self.evaluator.evaluate(before, now))
             changes += _changes(last, aged, "time")
             changes += _changes(aged, view, "activity")
         else:
@@ -60,10 +58,10 @@ class History:
             event=event,
             late=activity.time < before.clock,
             published=assessment.decision is not None,
-            score_before=None if last is None else last.evaluation.scored.score.total,
-            score=view.evaluation.scored.score.total,
-            rating_before=None if last is None else last.evaluation.scored.rating,
-            rating=view.evaluation.scored.rating,
+            score_before=None if last is None else last.evaluation.score.total,
+            score=view.evaluation.score.total,
+            rating_before=None if last is None else last.evaluation.rating,
+            rating=view.evaluation.rating,
             route_before=None if last is None else last.evaluation.routing.route,
             route=view.evaluation.routing.route,
             routing_rule=view.evaluation.routing.id,
@@ -75,18 +73,17 @@ class History:
             self.without_effect += 1
         self._last = view
 
+    def _view(self, evaluation: Evaluation) -> _View:
+        parts = self.evaluator.explain(evaluation)
+        return _View(evaluation, {(part.criterion, part.rule): part for part in parts})
 
-def history(lead_id: str, activities: Iterable[LeadActivity], ruleset: Ruleset) -> History:
+
+def history(lead_id: str, activities: Iterable[LeadActivity], evaluator: Evaluator) -> History:
     """The history of a lead from all its activities, in the order in which they arrived."""
-    found = History(ruleset, Lead(lead_id))
+    found = History(evaluator, Lead(lead_id))
     for activity in activities:
         found.add(activity)
     return found
-
-
-def _view(evaluation: Evaluation, lead: Lead) -> _View:
-    parts = contributions(evaluation.scored, lead)
-    return _View(evaluation, {(part.criterion, part.rule): part for part in parts})
 
 
 def _changes(before: _View | None, after: _View, cause: Literal["activity", "time"]) -> list[RuleChange]:

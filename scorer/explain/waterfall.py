@@ -9,12 +9,11 @@ from math import fsum, log2
 
 from scorer.domain.instant import day_of, day_to_text, to_text
 from scorer.domain.lead import Days, Lead, Stamp, counts_of
-from scorer.engines.table import HitPolicy
-from scorer.evaluation.scoring import Rated, Scored
+from scorer.evaluation.results import CriterionResult, Evaluation
 from scorer.evaluation.signal_points import signal_points
 from scorer.explain.story_model import CriterionPart, DayPart, Event, KnownValue, RulePart, SignalPart, Step
 from scorer.explain.wording import condition_text, evidence
-from scorer.rules.ruleset import BEHAVIOUR, Ruleset, Signal
+from scorer.rules.ruleset import BEHAVIOUR, HitPolicy, Ruleset, Signal
 
 _DAYS_SINCE = "days_since."
 
@@ -37,7 +36,7 @@ def known_value(lead: Lead, field: str, facts: Mapping[str, object]) -> KnownVal
     )
 
 
-def criterion_part(rated: Rated, lead: Lead, facts: Mapping[str, object]) -> CriterionPart:
+def criterion_part(rated: CriterionResult, lead: Lead, facts: Mapping[str, object]) -> CriterionPart:
     """A criterion with its rules that hold."""
     criterion = rated.criterion
     rules = [
@@ -56,7 +55,7 @@ def criterion_part(rated: Rated, lead: Lead, facts: Mapping[str, object]) -> Cri
         group=criterion.group,
         met=None if criterion.group is None else rated.points >= criterion.met_at,
         met_at=criterion.met_at,
-        hit_policy="first" if criterion.table.hit_policy is HitPolicy.FIRST else "sum",
+        hit_policy="first" if criterion.hit_policy is HitPolicy.FIRST else "sum",
         rules=rules,
         before_limit=total,
         min=criterion.min,
@@ -144,9 +143,9 @@ def steps(criteria: Sequence[CriterionPart], signals: Sequence[SignalPart]) -> l
     ]
 
 
-def signal_parts(lead: Lead, ruleset: Ruleset, scored: Scored, events: Events) -> list[SignalPart]:
+def signal_parts(lead: Lead, ruleset: Ruleset, evaluation: Evaluation, events: Events) -> list[SignalPart]:
     """Every signal that was ever counted and that the ruleset knows, also those that give nothing any more."""
-    today = day_of(scored.now)
+    today = day_of(evaluation.now)
     return [
         signal_part(ruleset.signals[name], days, today, events)
         for name, days in sorted(lead.signals.items())

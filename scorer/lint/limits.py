@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import copysign, floor, fsum, inf
 
-from scorer.domain.score import Rating
+from scorer.domain.score import Rating, Score
 from scorer.lint.atoms import Domain
-from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field
-from scorer.rules.condition import FieldType
-from scorer.rules.ruleset import Criterion, Ruleset, Signal
+from scorer.rules.catalogue import DAYS_SINCE, LAST_ACTIVITY, LEAD_FIELDS, Catalogue, Field
+from scorer.rules.routing_facts import RoutingFact, RoutingInput, routing_facts
+from scorer.rules.ruleset import Ruleset, Signal
 
 Range = tuple[int, int]
 """Lowest and highest points, both included."""
@@ -55,8 +55,8 @@ def lead_domain(name: str, own_fields: Catalogue) -> Domain:
         # Nobody checks what is sent for them: other values than the declared ones can come.
         return replace(field_domain(own), closed=False)
     domain = field_domain(LEAD_FIELDS[name])
-    if name.startswith("days_since."):
-        return replace(domain, low=0, always_known=name == "days_since.last_activity")
+    if name.startswith(DAYS_SINCE):
+        return replace(domain, low=0, always_known=name == LAST_ACTIVITY)
     return domain
 
 
@@ -69,28 +69,35 @@ def field_domain(field: Field) -> Domain:
 
 def computed_domains(ruleset: Ruleset, reach: Reach) -> Mapping[str, Domain]:
     """The domains of the facts that scoring computes for routing."""
-    ratings, grades = ruleset.ratings, ruleset.grades
-    cuts = {ratings.warm, ratings.hot, ratings.warm - ratings.hysteresis, ratings.hot - ratings.hysteresis}
-    figures = figures_reached(grades.engagement, reach.engagement)
-    found = {
-        "rating": Domain(FieldType.STRING, tuple(ratings_reached(ruleset, reach.total)), always_known=True, apart=True),
-        "score.total": _points(reach.total, tuple(cuts)),
-        "score.fit": _points(reach.fit, grades.fit),
-        "score.engagement": _points(reach.engagement, grades.engagement),
-        "score.since_return": Domain(FieldType.INTEGER),
-        "grade.fit": Domain(
-            FieldType.STRING,
-            tuple("ABCD"[i - 1] for i in figures_reached(grades.fit, reach.fit)),
-            always_known=True,
-            apart=True,
-        ),
-        "grade.engagement": _points((figures[0], figures[-1]), (1, 2, 3, 4)),
-    }
-    found["criteria.behaviour"] = found["score.engagement"]
-    found |= {f"criteria.{name}": _points(each) for name, each in reach.criteria.items()}
-    found |= {f"signals.{name}": _points(each) for name, each in reach.signals.items()}
-    found |= {f"groups.{name}.met": _points(each) for name, each in _met(ruleset.criteria, reach).items()}
-    return found
+    criteria = {criterion.name: criterion for criterion in ruleset.criteria}
+    ends = (_routing_input(ruleset, reach, 0), _routing_input(ruleset, reach, 1))
+    return {fact.name: _routing_domain(fact, ruleset, *ends) for fact in routing_facts(criteria, ruleset.signals)}
+
+
+def _routing_input(ruleset: Ruleset, reach: Reach, end: int) -> RoutingInput:
+    """The least points that a lead can get (`end` 0), or the most (1)."""
+    score = Score(reach.fit[end], reach.engagement[end])
+    return RoutingInput(
+        fit=score.fit,
+        engagement=score.engagement,
+        rating=ruleset.ratings.rate(score.total),
+        grade=ruleset.grades.grade(score),
+        since_return=None,
+        criteria={name: points[end] for name, points in reach.criteria.items()},
+        signals={name: points[end] for name, points in reach.signals.items()},
+    )
+
+
+def _routing_domain(fact: RoutingFact, ruleset: Ruleset, lowest: RoutingInput, highest: RoutingInput) -> Domain:
+    if not fact.always_known:
+        return Domain(fact.type)
+    ends = fact.compute(lowest), fact.compute(highest)
+    if fact.choices:
+        first, last = sorted(fact.choices.index(str(value)) for value in ends)
+        return Domain(fact.type, fact.choices[first : last + 1], always_known=True, apart=True)
+    low, high = sorted(value for value in ends if isinstance(value, int))
+    cuts = tuple(fact.cuts(ruleset.ratings, ruleset.grades))
+    return Domain(fact.type, low=low, high=high, always_known=True, cuts=cuts)
 
 
 def ratings_reached(ruleset: Ruleset, total: Range) -> list[Rating]:
@@ -113,20 +120,6 @@ def figures_reached(bounds: Sequence[int], points: Range) -> list[int]:
     highs = [inf, *(bound - 1 for bound in bounds)]
     low, high = points
     return [i for i, (a, b) in enumerate(zip(lows, highs, strict=True), start=1) if low <= b and a <= high]
-
-
-def _met(criteria: Sequence[Criterion], reach: Reach) -> Mapping[str, Range]:
-    found: dict[str, Range] = {}
-    for criterion in criteria:
-        if criterion.group is not None:
-            low, high = reach.criteria[criterion.name]
-            least, most = found.get(criterion.group, (0, 0))
-            found[criterion.group] = least + (low >= criterion.met_at), most + (high >= criterion.met_at)
-    return found
-
-
-def _points(limits: Range, cuts: tuple[int, ...] = ()) -> Domain:
-    return Domain(FieldType.INTEGER, low=limits[0], high=limits[1], always_known=True, cuts=cuts)
 
 
 def _sum(ranges: Iterable[Range]) -> Range:

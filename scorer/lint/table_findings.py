@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from scorer.domain.score import Route
-from scorer.engines.table import HitPolicy
 from scorer.lint.atoms import Domain
 from scorer.lint.limits import Range, Reach, computed_domains, lead_domain
 from scorer.lint.reporter import Reporter
@@ -18,7 +17,7 @@ from scorer.lint.wording import never, one_of
 from scorer.lint.written import constants, example
 from scorer.rules.condition import Condition, Test
 from scorer.rules.language import CriterionSection, RulesetFile
-from scorer.rules.ruleset import Criterion, Ruleset
+from scorer.rules.ruleset import Criterion, HitPolicy, Ruleset
 from scorer.rules.yaml_source import Path
 
 _ENDS = (Fate.DEAD, Fate.SHADOWED)
@@ -56,7 +55,7 @@ class TableFindings:
         def domain(name: str) -> Domain:
             return lead_domain(name, self.ruleset.own_fields)
 
-        first = criterion.table.hit_policy is HitPolicy.FIRST
+        first = criterion.hit_policy is HitPolicy.FIRST
         space = Space((line.condition for line in lines), domain)
         table = TableAnalysis([line.condition for line in lines], space, self.budget, first=first)
         verdicts = table.verdicts()

@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.rules.loader import RuleFiles, parse_ruleset
-from scorer.rules.ruleset import Ruleset
 from scorer.sources.cloudevents import parse_line
 from scorer.sources.rejected import Rejected
 from scorer.state.shelf import LeadShelf
@@ -33,13 +32,13 @@ class BlockDecisions(NamedTuple):
 class DecisionShard:
     """Scores the activities of its leads. `now` in microseconds since the epoch: what lies far ahead is rejected."""
 
-    def __init__(self, ruleset: Ruleset, now: int) -> None:
-        self._ruleset, self._shelf, self._now = ruleset, LeadShelf(), now
+    def __init__(self, evaluator: Evaluator, now: int) -> None:
+        self._evaluator, self._shelf, self._now = evaluator, LeadShelf(), now
 
     def handle(self, task: str, numbers: Sequence[int], lines: Sequence[bytes]) -> BlockDecisions:
         """Score the lines."""
         found = BlockDecisions([], [], [])
-        ruleset, shelf, now = self._ruleset, self._shelf, self._now
+        evaluator, shelf, now = self._evaluator, self._shelf, self._now
         for number, line in zip(numbers, lines, strict=True):
             try:
                 activity = parse_line(line, now)
@@ -47,7 +46,7 @@ class DecisionShard:
                 found.rejected.append(Rejection(number, error.reason, error.detail))
                 continue
             lead = shelf.get(activity.lead_id) or Lead(activity.lead_id)
-            assessment = assess(lead, activity, ruleset)
+            assessment = evaluator.assess(lead, activity)
             if assessment.lead is not lead:
                 shelf.put(assessment.lead)
             if assessment.decision is not None:
@@ -61,4 +60,4 @@ class DecisionShard:
 
 def decision_shard(files: RuleFiles, engine: EngineName | None, now: int) -> DecisionShard:
     """A shard that scores. `now` in microseconds since the epoch."""
-    return DecisionShard(parse_ruleset(files, default_engine(engine)), now)
+    return DecisionShard(Evaluator(parse_ruleset(files), default_engine(engine)), now)

@@ -4,7 +4,6 @@ import os
 import stat
 from pathlib import Path
 
-from scorer.engines.engine import RuleEngine
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
@@ -36,9 +35,9 @@ def rule_test_files(location: Path) -> list[Path]:
     return [path for path in sorted(directory.iterdir()) if _is_yaml(path) and path.stem.endswith("_test")]
 
 
-def load_ruleset(location: Path, engine: RuleEngine) -> Ruleset:
-    """Read and compile a ruleset. Raises `RulesetError` with every mistake found, whatever lies there."""
-    return parse_ruleset(read_rule_files(location), engine)
+def load_ruleset(location: Path) -> Ruleset:
+    """Read and check a ruleset. Raises `RulesetError` with every mistake found, whatever lies there."""
+    return parse_ruleset(read_rule_files(location))
 
 
 def read_rule_files(location: Path) -> dict[str, bytes]:

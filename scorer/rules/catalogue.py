@@ -1,17 +1,16 @@
 """The fields that conditions may name, with their types: derived from the activity payloads, so that the contract and
-the rule language cannot drift apart, plus the facts that scoring computes for routing.
+the rule language cannot drift apart.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 from scorer.domain.activity import PAYLOADS, AssessmentRecorded, ProfileUpdated, QualificationUpdated
 from scorer.domain.lead import MILESTONES
-from scorer.domain.score import Rating
 from scorer.rules.condition import FieldType
 
 
@@ -29,6 +28,15 @@ class Field:
 
 
 Catalogue = Mapping[str, Field]
+
+
+DAYS_SINCE: Final = "days_since."
+LAST_ACTIVITY: Final = f"{DAYS_SINCE}last_activity"
+
+
+def milestone_of(field: str) -> str | None:
+    """The fact whose time a `days_since` field counts from; None for `days_since.last_activity`."""
+    return None if field == LAST_ACTIVITY else f"at.{field.removeprefix(DAYS_SINCE)}"
 
 
 def payload_fields(activity_type: str) -> Catalogue | None:
@@ -90,38 +98,13 @@ LEAD_FIELDS: Catalogue = {
             ("handed_over", "accepted", "returned", "won", "lost"),
         ),
         Field("lifecycle.stage", FieldType.STRING, "Stage of the opportunity."),
-        Field("days_since.last_activity", FieldType.NUMBER, "Days since the lead's latest activity."),
+        Field(LAST_ACTIVITY, FieldType.NUMBER, "Days since the lead's latest activity."),
     ),
     **_named(
         *(
-            Field(f"days_since.{name}", FieldType.NUMBER, f"Days since the latest {name.replace('_', ' ')}.")
+            Field(f"{DAYS_SINCE}{name}", FieldType.NUMBER, f"Days since the latest {name.replace('_', ' ')}.")
             for name in MILESTONES
         )
     ),
 }
 """Fields of the lead: for scoring and for routing."""
-
-
-def routing_fields(criteria: Mapping[str, str | None], signals: Mapping[str, object]) -> Catalogue:
-    """The facts that scoring computes for routing. `criteria` maps each criterion to its group (None: no group)."""
-    groups = sorted({group for group in criteria.values() if group is not None})
-    return _named(
-        Field("rating", FieldType.STRING, "The rating.", tuple(Rating)),
-        Field("score.total", FieldType.INTEGER, "All points."),
-        Field("score.fit", FieldType.INTEGER, "Points of the criteria."),
-        Field("score.engagement", FieldType.INTEGER, "Points of the signals."),
-        Field(
-            "score.since_return",
-            FieldType.INTEGER,
-            "Points that sales did not know of when it returned the lead; unknown if it never did.",
-        ),
-        Field("grade.fit", FieldType.STRING, "Fit, A to D.", ("A", "B", "C", "D")),
-        Field("grade.engagement", FieldType.INTEGER, "Engagement, 1 to 4."),
-        Field("criteria.behaviour", FieldType.INTEGER, "Points of all signals."),
-        *(Field(f"criteria.{name}", FieldType.INTEGER, f"Points of {name}.") for name in criteria),
-        *(Field(f"signals.{name}", FieldType.INTEGER, f"Points of {name}.") for name in signals),
-        *(
-            Field(f"groups.{name}.met", FieldType.INTEGER, f"Criteria of {name} that reach their `met_at`.")
-            for name in groups
-        ),
-    )

@@ -2,18 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scorer.domain.activity import PAYLOADS, TYPE_PREFIX
 from scorer.domain.instant import DAY
 from scorer.domain.score import Grades, Ratings
-from scorer.engines.engine import RuleEngine
-from scorer.engines.table import HitPolicy, Rule, Table
 from scorer.rules import duration
-from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field, payload_fields, routing_fields, suggestion
-from scorer.rules.condition import Condition, Test, fields, predicate, tests
+from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field, payload_fields, suggestion
+from scorer.rules.condition import Condition, Test, fields, tests
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.language import (
     CriterionSection,
@@ -27,11 +25,23 @@ from scorer.rules.language import (
     SignalSection,
 )
 from scorer.rules.parse_condition import parse_condition
-from scorer.rules.ruleset import BEHAVIOUR, Criterion, Publishing, Rescoring, RoutingRule, Ruleset, ScoringRule, Signal
+from scorer.rules.routing_facts import routing_catalogue, routing_facts
+from scorer.rules.ruleset import (
+    BEHAVIOUR,
+    CAP,
+    Criterion,
+    HitPolicy,
+    Publishing,
+    Rescoring,
+    RoutingRule,
+    Ruleset,
+    ScoringRule,
+    Signal,
+)
 from scorer.rules.validation import rule_file
 from scorer.rules.yaml_source import Document, Path, read
 
-RESERVED_IDS = ("cap", "erased", "merged")
+RESERVED_IDS = (CAP, "erased", "merged")
 """Rule ids that the service itself uses in its explanations."""
 
 MAX_CELLS = 1_000_000
@@ -52,12 +62,12 @@ class Source:
     position: Callable[[Path, bool], Position]
 
 
-def parse_ruleset(files: Mapping[str, bytes], engine: RuleEngine) -> Ruleset:
-    """Compile the rule files, by name. Raises `RulesetError` with every mistake found, each with its position."""
-    return parse_with_source(files, engine)[0]
+def parse_ruleset(files: RuleFiles) -> Ruleset:
+    """Read and check the rule files, by name. Raises `RulesetError` with every mistake found, each with its position."""
+    return parse_with_source(files)[0]
 
 
-def parse_with_source(files: Mapping[str, bytes], engine: RuleEngine) -> tuple[Ruleset, Source]:
+def parse_with_source(files: RuleFiles) -> tuple[Ruleset, Source]:
     """`parse_ruleset`, and what the ruleset was made of."""
     if not files:
         raise RulesetError([Finding(Position("."), "no-files", "there is no rule file (*.yaml) here")])
@@ -73,10 +83,10 @@ def parse_with_source(files: Mapping[str, bytes], engine: RuleEngine) -> tuple[R
         # Half-read files would only produce findings that follow from the first ones.
         raise RulesetError(findings)
     merged = _Merger(parsed).merge(findings)
-    compiled = _Compiler(merged, findings).compile(engine)
-    if findings or compiled is None:
+    ruleset = _Checker(merged, findings).ruleset()
+    if findings or ruleset is None:
         raise RulesetError(findings)
-    return compiled, merged
+    return ruleset, merged
 
 
 class _Merger:
@@ -113,19 +123,19 @@ class _Merger:
         return document.position(path, of_value=of_value)
 
 
-class _Compiler:
+class _Checker:
     def __init__(self, merged: Source, findings: list[Finding]) -> None:
         self._file = merged.file
         self._position = merged.position
         self._findings = findings
         self._ids: dict[str, Path] = {}
 
-    def compile(self, engine: RuleEngine) -> Ruleset | None:
+    def ruleset(self) -> Ruleset | None:
         file = self._file
         own_fields = self._own_fields()
         lead_fields = {**LEAD_FIELDS, **own_fields}
         signals = [self._signal(name, section) for name, section in file.signals.items()]
-        computed = routing_fields({name: c.group for name, c in file.scoring.items()}, file.signals)
+        computed = routing_catalogue(routing_facts(file.scoring, file.signals))
         criteria = [self._criterion(name, c, lead_fields, computed) for name, c in file.scoring.items()]
         routing = self._routing({**lead_fields, **computed})
         for section in ("ruleset", "ratings"):
@@ -148,10 +158,7 @@ class _Compiler:
             ),
             publishing=Publishing(publish.on == "activity", publish.score_step),
             routing=tuple(routing),
-            routing_table=_table(HitPolicy.FIRST, ((rule.id, rule.condition) for rule in routing)),
-            routing_fields=frozenset(name for rule in routing if rule.condition for name in fields(rule.condition)),
             own_fields=own_fields,
-            engine=engine,
             rescoring=Rescoring(rescore.mode == "changed_only", rescore.per_second),
         )
 
@@ -175,13 +182,12 @@ class _Compiler:
         return Signal(
             id=name,
             activity=activity or section.activity,
-            matches=None if condition is None else predicate(condition),
+            where=condition,
             points=section.points,
             daily_cap=section.daily_cap,
             max_points=section.max_points,
             weights=tuple(1.0 if half_life is None else 0.5 ** (age / half_life) for age in range(window)),
             reason=section.reason or _words(name),
-            fields=None if condition is None else fields(condition),
         )
 
     def _activity_type(self, name: str, path: Path) -> str | None:
@@ -209,16 +215,15 @@ class _Compiler:
                 self._report(at, "unreachable-rule", message)
             names = () if condition is None else fields(condition)
             rules.append(ScoringRule(rule.id, condition, rule.points, rule.reason or _words(rule.id), names))
-        fits = self._check_size([rule.condition for rule in rules], path)
-        policy = HitPolicy(section.hit_policy)
+        self._check_size([rule.condition for rule in rules], path)
         return Criterion(
             name=name,
             group=section.group,
+            hit_policy=HitPolicy(section.hit_policy),
             min=section.min,
             max=section.max,
             met_at=section.met_at,
             rules=tuple(rules),
-            table=_table(policy, ((rule.id, rule.condition) for rule in rules if fits)),
         )
 
     def _routing(self, catalogue: Catalogue) -> list[RoutingRule]:
@@ -245,8 +250,8 @@ class _Compiler:
         self._check_size([rule.condition for rule in rules], ("routing",))
         return rules
 
-    def _check_size(self, conditions: Sequence[Condition | None], path: Path) -> bool:
-        """Whether the table can be compiled: each comparison of a field is worked out for each of its constants."""
+    def _check_size(self, conditions: Sequence[Condition | None], path: Path) -> None:
+        """A table is compiled by working out each comparison of a field for each of its constants."""
         comparisons: dict[str, set[Test]] = {}
         for condition in conditions:
             for test in tests(condition) if condition else ():
@@ -260,8 +265,7 @@ class _Compiler:
                     "with longer lists, or several criteria"
                 )
                 self._report(path, "too-large", message)
-                return False
-        return True
+                return
 
     def _when(
         self, section: RuleSection | RoutingRuleSection, path: Path, catalogue: Catalogue, later: Catalogue
@@ -295,10 +299,6 @@ def revision(file: RulesetFile) -> str:
     content = file.model_dump(mode="json", exclude_defaults=True)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _table(policy: HitPolicy, rules: Iterable[tuple[str, Condition | None]]) -> Any:
-    return Table(tuple(Rule(name, condition) for name, condition in rules), policy).compile()
 
 
 def _operands(test: Test) -> tuple[object, ...]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from scorer.domain.decision import Contribution
 from scorer.domain.lead import Lead
 from scorer.domain.score import Rating, Route
-from scorer.evaluation.assessment import ERASED, MERGED, Evaluation
 from scorer.evaluation.contributions import contributions
+from scorer.evaluation.results import Evaluation
+from scorer.evaluation.routing import ERASED, MERGED
 from scorer.rules.catalogue import Catalogue, Field, suggestion
 from scorer.rules.condition import FieldType, predicate
 from scorer.rules.parse_condition import parse_condition
@@ -27,14 +28,13 @@ _POINTS = ("score", "fit", "engagement")
 class TestedLead:
     """What there is to compare with: the lead as it was judged, and whether its last activity published a decision."""
 
-    lead: Lead
     evaluation: Evaluation
     published: bool
 
     @property
     def contributions(self) -> Sequence[Contribution]:
         """Every point and why, the strongest first."""
-        return contributions(self.evaluation.scored, self.lead)
+        return contributions(self.evaluation)
 
 
 class Comparison:
@@ -142,20 +142,21 @@ def _catalogue(ruleset: Ruleset, rules: frozenset[str]) -> Catalogue:
 
 
 def _found(outcome: TestedLead) -> dict[str, object]:
-    scored, routing = outcome.evaluation
+    evaluation = outcome.evaluation
+    routing = evaluation.routing
     found: dict[str, object] = {
-        "rating": scored.rating.value,
-        "grade": str(scored.grade),
+        "rating": evaluation.rating.value,
+        "grade": str(evaluation.grade),
         "route": routing.route.value,
         "queue": routing.queue,
         "routing": routing.id,
-        "score": scored.score.total,
-        "fit": scored.score.fit,
-        "engagement": scored.score.engagement,
+        "score": evaluation.score.total,
+        "fit": evaluation.score.fit,
+        "engagement": evaluation.score.engagement,
         "published": outcome.published,
-        f"criteria.{BEHAVIOUR}": scored.score.engagement,
+        f"criteria.{BEHAVIOUR}": evaluation.score.engagement,
     }
-    found |= {f"criteria.{rated.criterion.name}": rated.points for rated in scored.criteria}
+    found |= {f"criteria.{rated.criterion.name}": rated.points for rated in evaluation.criteria}
     for each in outcome.contributions:
         name = f"contributions.{each.rule}"
         # Only `cap` can stand there more than once, once for each criterion that has limits.

@@ -10,9 +10,9 @@ from typing import Literal
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import Assessment, assess, evaluate
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
 from scorer.rules.finding import Finding, Position
-from scorer.rules.ruleset import Ruleset
 from scorer.rules.yaml_source import Path
 from scorer.ruletests.expectations import Comparison, TestedLead, points_found, rule_ids
 from scorer.ruletests.file import ReadTest, read_test_file
@@ -74,12 +74,12 @@ class RuleTestReport:
         return tuple(result for result in self.results if result.outcome == "error")
 
 
-def run_tests(files: Mapping[str, bytes], ruleset: Ruleset) -> RuleTestReport:
+def run_tests(files: Mapping[str, bytes], evaluator: Evaluator) -> RuleTestReport:
     """Run every test of the test files, by name. Never raises: what is wrong with a file is a result too."""
-    return RuleTestReport(tuple(r for name in sorted(files) for r in run_file(name, files[name], ruleset)))
+    return RuleTestReport(tuple(r for name in sorted(files) for r in run_file(name, files[name], evaluator)))
 
 
-def run_file(file: str, content: bytes, ruleset: Ruleset, selected: Selector = lambda _: True) -> Iterator[Result]:
+def run_file(file: str, content: bytes, evaluator: Evaluator, selected: Selector = lambda _: True) -> Iterator[Result]:
     """Run the tests of one file that are selected, in order, each when its result is asked for.
 
     What is wrong with the file as a whole is a result of outcome `error`, whatever is selected: it may hide tests.
@@ -88,7 +88,7 @@ def run_file(file: str, content: bytes, ruleset: Ruleset, selected: Selector = l
     if read.findings:
         yield of_file(read.findings)
     budget = MAX_REPLAYED
-    comparison = Comparison(ruleset)
+    comparison = Comparison(evaluator)
     for test in read.tests:
         if not selected(f"{file}::{test.name}"):
             continue
@@ -96,7 +96,7 @@ def run_file(file: str, content: bytes, ruleset: Ruleset, selected: Selector = l
             yield Result(test.name, test.position, "error", tuple(map(str, test.findings)))
             continue
         budget -= sum(given.times for given in test.case.activities) * len(test.case.expect)
-        yield _too_much(test) if budget < 0 else _Run(test, test.case, ruleset, comparison).result()
+        yield _too_much(test) if budget < 0 else _Run(test, test.case, evaluator, comparison).result()
 
 
 def of_file(findings: Sequence[Finding]) -> Result:
@@ -112,10 +112,10 @@ def _too_much(test: ReadTest) -> Result:
 class _Run:
     """One test being run."""
 
-    def __init__(self, test: ReadTest, case: TestCase, ruleset: Ruleset, comparison: Comparison) -> None:
+    def __init__(self, test: ReadTest, case: TestCase, evaluator: Evaluator, comparison: Comparison) -> None:
         self._test = test
         self._case = case
-        self._ruleset = ruleset
+        self._evaluator = evaluator
         self._comparison = comparison
         self._findings: list[Finding] = []
         self._all_given = True
@@ -123,7 +123,7 @@ class _Run:
 
     def result(self) -> Result:
         test = self._test
-        activities = list(given_activities(self._case.activities, self._ruleset, self._report))
+        activities = list(given_activities(self._case.activities, self._evaluator.ruleset, self._report))
         self._all_given = not self._findings
         failures: list[str] = []
         for index, expected in enumerate(self._case.expect):
@@ -156,20 +156,20 @@ class _Run:
     def _outcome(self, activities: Sequence[LeadActivity], moment: int | None) -> TestedLead | None:
         lead, evaluation, published = Lead("test"), None, False
         for activity in activities:
-            assessment = assess(lead, activity, self._ruleset)
+            assessment = self._evaluator.assess(lead, activity)
             lead, published = assessment.lead, assessment.decision is not None
             if assessment.evaluation is not None:
                 evaluation = assessment.evaluation
                 self._note(assessment)
-                self._fired.update(hit.signal for hit in self._ruleset.hits(activity))
+                self._fired.update(hit.signal for hit in self._evaluator.hits(activity))
         if evaluation is None:
             return None
         if moment is not None and moment > lead.clock:
-            evaluation = evaluate(lead, self._ruleset, moment)
+            evaluation = self._evaluator.evaluate(lead, moment)
             self._note(Assessment(lead, evaluation))
         # Where nothing has happened since, what was said of the last activity: a hand-over to sales that followed from
         # it is not yet part of it.
-        return TestedLead(lead, evaluation, published)
+        return TestedLead(evaluation, published)
 
     def _note(self, assessment: Assessment) -> None:
         self._fired.update(rule for _, rule in assessment.hits)

@@ -6,13 +6,13 @@ stream nor push the stream's answers out of the engine's memory.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.explain.story import Untold, parse_time, tell
 from scorer.rules.ruleset import Ruleset
 from scorer.state.codec import CodecError
@@ -41,7 +41,7 @@ class LeadStories:
     def __init__(self, holder: Holder, rules: Callable[[], Ruleset]) -> None:
         self._holder = holder
         self._rules = rules
-        self._explaining: Ruleset | None = None
+        self._evaluator: Evaluator | None = None
         self._one = asyncio.Lock()
 
     async def story(self, lead_id: str, at: str | None) -> Answer:
@@ -64,15 +64,15 @@ class LeadStories:
 
     def _tell(self, lead: Lead, now: int | None) -> Answer:
         try:
-            return 200, tell(lead, self._ruleset(), now).model_dump(mode="json")
+            return 200, tell(lead, self._explaining(), now).model_dump(mode="json")
         except Untold as untold:
             return (410 if untold.reason == "erased" else 404), {"error": str(untold)}
 
-    def _ruleset(self) -> Ruleset:
+    def _explaining(self) -> Evaluator:
         rules = self._rules()
-        if self._explaining is None or self._explaining.revision != rules.revision:
-            self._explaining = replace(rules, engine=default_engine("compiled"))
-        return self._explaining
+        if self._evaluator is None or self._evaluator.ruleset.revision != rules.revision:
+            self._evaluator = Evaluator(rules, default_engine("compiled"))
+        return self._evaluator
 
     def _not_held(self, lead_id: str) -> Answer:
         ready, details = self._holder.ready()

@@ -13,8 +13,9 @@ from watchfiles import awatch
 
 from scorer.domain.instant import to_text
 from scorer.engines.engine import EngineName, MemoEngine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import rule_files, rule_test_files
-from scorer.rules.loader import parse_ruleset
+from scorer.rules.loader import RuleFiles, parse_ruleset
 from scorer.rules.ruleset import Ruleset
 from scorer.service.vetting import VettingReport, vet
 
@@ -73,7 +74,7 @@ class Reloader:
         engine: MemoEngine,
         prefer: EngineName | None,
         current: Callable[[], Ruleset | None],
-        adopt: Callable[[Ruleset], None],
+        adopt: Callable[[Evaluator], None],
         report: Callable[[Reload], None],
         known: Fingerprint,
     ) -> None:
@@ -139,8 +140,9 @@ class Reloader:
         if old is not None and old.revision == verdict.revision:
             log.info(f"{self._label}_unchanged", why=self._why, ruleset=old.name, in_force=old.revision[:12])
             return None
-        new = await self._load(verdict)
-        self._adopt(new)
+        evaluator = await self._load(verdict)
+        self._adopt(evaluator)
+        new = evaluator.ruleset
         log.info(
             f"{self._label}_reloaded",
             why=self._why,
@@ -152,15 +154,14 @@ class Reloader:
         )
         return []
 
-    async def _load(self, verdict: VettingReport) -> Ruleset:
+    async def _load(self, verdict: VettingReport) -> Evaluator:
         # Compiling asks the engine nothing, so it may be done beside the loop.
-        ruleset = await asyncio.to_thread(parse_ruleset, verdict.named_files(), self._engine)
+        evaluator = await asyncio.to_thread(_compiled, verdict.named_files(), self._engine)
         # The engine is used on the loop alone. A table that it has not met yet takes it some milliseconds; so none of
         # them is met in the middle of a batch.
-        for table in (*(criterion.table for criterion in ruleset.criteria), ruleset.routing_table):
-            for _ in self._engine.prepare(table):
-                await asyncio.sleep(0)
-        return ruleset
+        for _ in evaluator.prepare():
+            await asyncio.sleep(0)
+        return evaluator
 
     async def _watch(self) -> None:
         while True:
@@ -202,6 +203,10 @@ class Reloader:
         if found != self._known:
             self._known = found
             self.request("files")
+
+
+def _compiled(files: RuleFiles, engine: MemoEngine) -> Evaluator:
+    return Evaluator(parse_ruleset(files), engine)
 
 
 def _directory(location: Path) -> tuple[Path, Fingerprint]:

@@ -20,6 +20,7 @@ import msgspec
 
 import scorer
 from scorer.engines.engine import EngineName, default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import read_rule_file, rule_files, rule_test_files
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.loader import parse_ruleset
@@ -88,10 +89,10 @@ def examine(location: Path, engine: EngineName | None) -> VettingReport:
         files, test_files = _read_twice(location)
         if not files:
             raise RulesetError([Finding(Position(str(location)), "no-files", "there is no rule file (*.yaml) here")])
-        ruleset = parse_ruleset(files, default_engine(engine))
+        evaluator = Evaluator(parse_ruleset(files), default_engine(engine))
         findings: list[str] = []
         count = 0
-        for result in run_tests(test_files, ruleset).results:
+        for result in run_tests(test_files, evaluator).results:
             count += 1
             findings += _findings(result)
     except RulesetError as error:
@@ -101,7 +102,7 @@ def examine(location: Path, engine: EngineName | None) -> VettingReport:
     except MemoryError:
         return _refused(location, f"takes more than {_MEMORY >> 20} MiB of memory to check")
     return VettingReport(
-        {os.fsencode(name): content for name, content in files.items()}, ruleset.revision, count, findings
+        {os.fsencode(name): content for name, content in files.items()}, evaluator.ruleset.revision, count, findings
     )
 
 

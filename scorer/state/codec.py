@@ -2,7 +2,7 @@
 
 Facts of one event share its stamp, and built-in fact names are numbers. They are packed apart: most activities neither
 look at them nor change them, so they are neither taken apart nor packed again. Behind the state stands what the rules
-made of the facts (`Memo`), which follows from both and is worked out anew where the rules are other ones.
+made of the facts (`Lead.notes`), which is recomputed where other rules are in force.
 
 A new version gets a new first byte and the reader of the old one stays, so that any changelog ever written can be read;
 tests hold a sample of each.
@@ -16,7 +16,7 @@ import msgspec
 
 from scorer.domain.lead import Counts, Fact, Facts, Lead, Memo, Published, Stamp
 from scorer.domain.score import Grade, Rating, Route, Score
-from scorer.evaluation.fact_vector import MARK_SIZE
+from scorer.evaluation.notes import pack_notes, unpack_notes
 
 VERSION: Final = 2
 
@@ -82,10 +82,9 @@ class _State(msgspec.Struct, array_like=True, gc=False):
     facts: bytes | None
     counted: Mapping[str, Counts]
     seen: tuple[str, ...]
-    memo: bytes | None = None
-    """Its mark and codes."""
+    notes: bytes | None = None
     timed: bool = False
-    """Something happened whose time the rules ask for."""
+    """Both belong to `scorer.evaluation.notes`."""
 
 
 _decode_state: Final = msgspec.msgpack.Decoder(_State).decode
@@ -94,7 +93,7 @@ _decode_state: Final = msgspec.msgpack.Decoder(_State).decode
 def encode_lead(lead: Lead) -> bytes:
     """The state as bytes, without the lead's id: that is the record's key. Raises `TypeError` or `OverflowError` for
     a value that has no place in msgpack."""
-    facts, memo = lead.facts, lead.memo
+    facts = lead.facts
     if not isinstance(facts, Facts):
         packed = _pack_facts(facts)
     elif facts.packed is None:
@@ -102,9 +101,10 @@ def encode_lead(lead: Lead) -> bytes:
     else:
         packed = facts.packed
     published = _pack_published(lead.published, lead.clock)
-    state = _State(lead.clock, lead.erased_at, published, packed or None, lead.counted, lead.seen)
-    if memo is not None and memo.facts is facts and isinstance(memo.codes, bytes):
-        state.memo, state.timed = memo.mark + memo.codes, memo.times != ()
+    state = _State(lead.clock, lead.erased_at, published, packed or None, lead.counted, lead.rules_at_return)
+    packed_notes = pack_notes(lead.notes, facts)
+    if packed_notes is not None:
+        state.notes, state.timed = packed_notes
     return b"\x02" + _encode(state)
 
 
@@ -164,15 +164,13 @@ def decode_lead(lead_id: str, state: bytes) -> Lead:
 def _read_2(lead_id: str, state: bytes) -> Lead:
     read = _decode_state(memoryview(state)[1:])
     facts = Facts(None, read.facts or b"", _unpack_facts)
-    memo = None
-    if read.memo:
-        memo = Memo(read.memo[:MARK_SIZE], facts, read.memo[MARK_SIZE:], None if read.timed else ())
+    notes = unpack_notes(read.notes, read.timed, facts) if read.notes else None
     published = None
     if read.published is not None:
         said, queue, fit, engagement, before = read.published
         rating, grade, route = _SAID[said]
         published = Published(rating, grade, route, queue, Score(fit, engagement), read.clock - before)
-    return Lead(lead_id, read.clock, facts, read.counted, read.erased_at, published, read.seen, memo)
+    return Lead(lead_id, read.clock, facts, read.counted, read.erased_at, published, read.seen, notes)
 
 
 def _read_1(lead_id: str, state: bytes) -> Lead:

@@ -1,0 +1,28 @@
+"""What follows from an assessment, as values. Whoever runs the assessment carries them out."""
+
+from scorer.domain.decision import RoutingDecision
+from scorer.domain.score import Rating
+
+import msgspec
+
+
+class Decided(msgspec.Struct, frozen=True, gc=False):
+    """A decision is to be published."""
+
+    decision: RoutingDecision
+
+    @property
+    def transition(self) -> tuple[Rating, Rating] | None:
+        """(from, to) where the published rating changed."""
+        previous, rating = self.decision.previous, self.decision.rating
+        return None if previous is None or previous.rating is rating else (previous.rating, rating)
+
+
+class HandedOver(msgspec.Struct, frozen=True, gc=False):
+    """Sales gets the lead. `respond_by`: by when the lead expects an answer, in microseconds since the epoch."""
+
+    queue: str | None
+    respond_by: int | None
+
+
+Effect = Decided | HandedOver

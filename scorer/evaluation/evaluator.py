@@ -1,0 +1,210 @@
+"""What the rules make of a lead. The one way in for the service, `scorer score`, rule tests and backtests, so that what
+a person tries offline is what production does.
+
+No clock and no I/O. Deterministic: equal input gives equal results, whatever was asked before. It keeps caches.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.counts import Hit
+from scorer.domain.decision import Contribution
+from scorer.domain.effects import Decided, Effect, HandedOver
+from scorer.domain.facts import Facts
+from scorer.domain.instant import DAY
+from scorer.domain.lead import Lead, Published
+from scorer.engines.engine import RuleEngine
+from scorer.evaluation.contributions import Cause, ContributionTemplates, contributions, decision
+from scorer.evaluation.criteria import CriteriaTables
+from scorer.evaluation.notes import Notes
+from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
+from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, routing_input
+from scorer.evaluation.signal_points import SignalHits, SignalPoints, signal_points
+from scorer.rules.routing_facts import routing_facts
+from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
+
+
+class Evaluator:
+    """Judges leads by one ruleset. Everything that is compiled from the rules or remembered lives here, apart from the
+    notes in `Lead.notes`, which only evaluators read. Instants are microseconds since the epoch."""
+
+    def __init__(self, ruleset: Ruleset, engine: RuleEngine) -> None:
+        self.ruleset = ruleset
+        self.engine_name = engine.name
+        self._engine = engine
+        self._tables = CriteriaTables(ruleset, engine)
+        self._routing = RoutingTable(ruleset, self._tables, engine)
+        self._hits = SignalHits([*ruleset.signals.values()])
+        self._signals = {signal.id: SignalPoints(signal) for signal in ruleset.signals.values()}
+        self._templates = ContributionTemplates(ruleset)
+
+    def assess(self, lead: Lead, activity: LeadActivity) -> Assessment:
+        """Apply the activity to the lead and judge the lead as of its latest activity."""
+        after = lead.apply(activity, self._hits.of(activity))
+        if after is lead:
+            return Assessment(lead)
+        notes = after.notes
+        if not isinstance(notes, Notes) or notes.facts is not after.facts:
+            after = self.annotated(after)
+        if after.was_returned_by(activity):
+            after = after.with_rules_at_return(self._rules_that_hold(after))
+        return self.reassess(after, after.clock, "activity", activity)
+
+    def reassess(
+        self,
+        lead: Lead,
+        now: int,
+        cause: Cause,
+        activity: LeadActivity | None = None,
+        *,
+        changes_only: bool = False,
+    ) -> Assessment:
+        """Judge the lead as of `now`, and decide as the ruleset's `publish` says; `changes_only`: on change, whatever
+        `publish.on` says."""
+        evaluation = self.evaluate(lead, now)
+        if not self._is_worth_publishing(lead.published, evaluation, changes_only=changes_only):
+            return Assessment(lead, evaluation)
+        routing, standing = evaluation.routing, evaluation.standing
+        published = Published(standing.rating, standing.grade, routing.route, routing.queue, standing.score, now)
+        effects: tuple[Effect, ...] = (Decided(decision(evaluation, self._templates, cause, activity)),)
+        after = lead.publish(published)
+        if lead.is_handed_over_by(routing.route):
+            within = routing.respond_within
+            effects = (*effects, HandedOver(routing.queue, None if within is None else now + within))
+            after = self.annotated(after)
+        return Assessment(after, evaluation, effects)
+
+    def evaluate(self, lead: Lead, now: int) -> Evaluation:
+        """Score, rate, grade and route the lead as of `now`."""
+        tables, notes = self._tables, lead.notes
+        if not isinstance(notes, Notes) or notes.facts is not lead.facts or notes.mark != tables.mark:
+            notes = self._notes_about(lead)
+        times = notes.times
+        if times is None:
+            times = notes.times = tables.times(lead.facts)
+        result: CriteriaResult
+        if now != lead.clock:
+            result = tables.result(tables.vector(notes.codes, times, lead.clock, now))
+        elif notes.result is not None and notes.since <= now < notes.until:
+            result = notes.result
+        else:
+            result = notes.result = tables.result(tables.vector(notes.codes, times, now, now))
+            notes.since, notes.until = now, tables.valid_until(times, now)
+        today = now // DAY
+        points_by_signal: dict[str, int] = {}
+        engagement = 0
+        signals, worth = self._signals, notes.worth
+        for name, counts in lead.counted.items():
+            known = worth.get(name)
+            if known is None or known[0] is not counts or not known[2] <= today < known[3]:
+                signal = signals.get(name)
+                if signal is None:  # of other rules
+                    continue
+                known = worth[name] = signal.worth(counts, today, known)
+            points = known[1]
+            if points:
+                points_by_signal[name] = points
+                engagement += points
+        published = lead.published
+        returned = tables.returned_at(times) if times else None
+        since_return = None
+        if returned is not None:
+            since_return = self._points_since_return(lead, result, points_by_signal, today, returned // DAY)
+        before = None if published is None else published.rating
+        asked = map(points_by_signal.get, self._routing.asked_signals)
+        standing, rule = self._routing.result(result, (engagement, before, since_return, *asked))
+        if lead.erased_at is not None and lead.is_erased:
+            rule = ERASED
+        elif result.is_merged:
+            rule = MERGED
+        return Evaluation(lead, self.ruleset, now, result, points_by_signal, standing, rule, since_return)
+
+    def explain(self, evaluation: Evaluation) -> list[Contribution]:
+        """Every point and why, the strongest first. The points add up to the total score."""
+        return contributions(evaluation)
+
+    def routing_facts(self, evaluation: Evaluation) -> Mapping[str, object]:
+        """Everything that routing rules can ask about the lead: its facts, and what scoring computed from them."""
+        lead, ruleset = evaluation.lead, self.ruleset
+        returned = lead.facts.get("at.sales_returned")
+        since_return = None
+        if returned is not None:
+            today, day = evaluation.now // DAY, returned.stamp.time // DAY
+            since_return = self._points_since_return(
+                lead, evaluation.criteria_result, evaluation.signal_points, today, day
+            )
+        given = routing_input(
+            ruleset,
+            evaluation.score,
+            None if lead.published is None else lead.published.rating,
+            since_return,
+            {result.criterion.name: result.points for result in evaluation.criteria},
+            evaluation.signal_points,
+        )
+        computed = routing_facts({criterion.name: criterion for criterion in ruleset.criteria}, ruleset.signals)
+        return {**evaluation.facts, **{fact.name: fact.compute(given) for fact in computed}}
+
+    def hits(self, activity: LeadActivity) -> Sequence[Hit]:
+        """The signals that count the activity."""
+        return self._hits.of(activity)
+
+    def rules_matching(self, criterion: Criterion, facts: Mapping[str, object]) -> tuple[ScoringRule, ...]:
+        """The rules of a criterion that count for these facts, by field name."""
+        table = self._tables.tables[criterion.name]
+        return tuple(criterion.rules[index] for index in self._engine.match(table, table.encode(facts)))
+
+    def codes(self, criterion: Criterion, facts: Mapping[str, object]) -> tuple[int, ...]:
+        """What a criterion can tell of these facts: facts with equal codes give equal points."""
+        return self._tables.tables[criterion.name].encode(facts)
+
+    def annotated(self, lead: Lead) -> Lead:
+        """The lead with notes of this evaluator about its facts, which save work when it is judged again."""
+        return lead.with_notes(self._notes_about(lead))
+
+    def prepare(self) -> Iterator[None]:
+        """Get the engine ready, in small steps, so that no activity has to wait for it."""
+        return self._tables.prepare()
+
+    def _notes_about(self, lead: Lead) -> Notes:
+        tables, known, facts = self._tables, lead.notes, lead.facts
+        if not isinstance(known, Notes) or known.mark != tables.mark:
+            return Notes(tables.mark, facts, tables.encode_facts(facts), tables.times(facts))
+        if known.facts is facts:
+            return known
+        before = known.facts.known if isinstance(known.facts, Facts) else known.facts
+        after = facts.known if isinstance(facts, Facts) else facts
+        is_erased = not before.keys() <= after.keys()
+        codes = tables.encode_facts(after) if is_erased else tables.encode_changes(known.codes, before, after)
+        return Notes(tables.mark, facts, codes, tables.times(after), known.worth)
+
+    def _rules_that_hold(self, lead: Lead) -> tuple[str, ...]:
+        criteria = self.evaluate(lead, lead.clock).criteria
+        return tuple(sorted(rule.id for result in criteria for rule in result.rules))
+
+    def _points_since_return(
+        self, lead: Lead, criteria: CriteriaResult, points_by_signal: Mapping[str, int], today: int, day: int
+    ) -> int:
+        """Points that rest on evidence which sales did not have when it returned the lead on `day`.
+
+        Rules count that did not hold then, so that an answer sent again is nothing new; signals count from the day
+        after the return, because counts are kept by the day.
+        """
+        rules = (
+            rule.points for result in criteria.criteria for rule in result.rules if rule.id not in lead.rules_at_return
+        )
+        signals = self.ruleset.signals
+        behaviour = (signal_points(signals[name], lead.counted[name], today, day) for name in points_by_signal)
+        return sum(rules) + sum(behaviour)
+
+    def _is_worth_publishing(self, last: Published | None, evaluation: Evaluation, *, changes_only: bool) -> bool:
+        publishing = self.ruleset.publishing
+        if last is None or (publishing.always and not changes_only):
+            return True
+        routing = evaluation.routing
+        score, rating, grade, _ = evaluation.standing
+        if last.rating is not rating or last.route is not routing.route or last.queue != routing.queue:
+            return True
+        if last.grade != grade:
+            return True
+        (fit, engagement), before = score, last.score
+        return abs(fit + engagement - before.fit - before.engagement) >= publishing.score_step
