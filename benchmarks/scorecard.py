@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from scorer.domain.facts import Fact, Stamp
 from scorer.domain.instant import DAY
-from scorer.domain.lead import Fact, Lead, Stamp
+from scorer.domain.lead import Lead
 from scorer.engines.engine import RuleEngine
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset

@@ -47,3 +47,8 @@ def day_of(instant: int) -> int:
 def day_to_text(day: int) -> str:
     """The ISO date of a UTC day number."""
     return to_datetime(day * DAY).date().isoformat()
+
+
+def days_between(earlier: int, later: int) -> float:
+    """Days from one instant to another, both in microseconds since the epoch."""
+    return (later - earlier) / DAY

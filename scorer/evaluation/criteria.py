@@ -14,7 +14,7 @@ from typing import Final
 
 from scorer.domain.facts import Fact
 from scorer.domain.instant import DAY, SECOND
-from scorer.domain.lead import RETURNED
+from scorer.domain.statements import RETURNED
 from scorer.engines.cache import keep
 from scorer.engines.column import Encoder
 from scorer.engines.engine import RuleEngine

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from scorer.domain.counts import days_between
+from scorer.domain.instant import days_between
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.effects import Decided, Effect, HandedOver
 from scorer.domain.facts import Fact, Facts

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from scorer.domain.lead import MILESTONES
+from scorer.domain.statements import MILESTONES
 from scorer.evaluation.evaluator import Evaluator
 from scorer.rules.catalogue import LEAD_FIELDS, Catalogue
 from scorer.rules.condition import FieldType, FieldValues, Op, Test

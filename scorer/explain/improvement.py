@@ -8,8 +8,10 @@ the lead, and `evaluate` judges it.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from scorer.domain.counts import counts_of
+from scorer.domain.facts import Fact, Facts, Stamp
 from scorer.domain.instant import day_of
-from scorer.domain.lead import Fact, Facts, Lead, Stamp, counts_of
+from scorer.domain.lead import Lead
 from scorer.domain.score import Rating
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations, product
 
 from scorer.domain.instant import day_of
-from scorer.domain.lead import Lead, counts_of
+from scorer.domain.counts import counts_of
+from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.evaluation.signal_points import signal_points

@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import Contribution
 from scorer.domain.instant import to_text
-from scorer.domain.lead import Lead, event_hash
+from scorer.domain.counts import event_hash
+from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.explain.story_model import Event, RuleChange, TimelineEntry

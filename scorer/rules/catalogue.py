@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from scorer.domain.activity import PAYLOADS, AssessmentRecorded, ProfileUpdated, QualificationUpdated
-from scorer.domain.lead import MILESTONES
+from scorer.domain.statements import MILESTONES
 from scorer.rules.condition import FieldType
 
 

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from scorer.domain.lead import KEEP_DAYS
+from scorer.domain.counts import KEEP_DAYS
 from scorer.domain.score import Route
 from scorer.rules import duration
 from scorer.rules.condition import FieldType

@@ -10,11 +10,13 @@ tests hold a sample of each.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from sys import intern
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from scorer.domain.lead import Counts, Fact, Facts, Lead, Memo, Published, Stamp
+from scorer.domain.counts import Counts, join_counts
+from scorer.domain.facts import Fact, Facts, Stamp
+from scorer.domain.lead import Lead, Memo, Published
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.evaluation.notes import pack_notes, unpack_notes
 
@@ -75,12 +77,18 @@ class CodecError(Exception):
     """The bytes are no state that this version of the software can read."""
 
 
+if TYPE_CHECKING:
+    _StoredCounts = Counts
+else:  # msgspec reads no tuple whose first parts differ from the rest; a cast would cost time for each lead
+    _StoredCounts = tuple[bytes | int, ...]
+
+
 class _State(msgspec.Struct, array_like=True, gc=False):
     clock: int
     erased_at: int | None
     published: tuple[int, str | None, int, int, int] | None
     facts: bytes | None
-    counted: Mapping[str, Counts]
+    counted: Mapping[str, _StoredCounts]
     seen: tuple[str, ...]
     notes: bytes | None = None
     timed: bool = False
@@ -185,7 +193,7 @@ _READERS: Final[Mapping[int, Callable[[str, bytes], Lead]]] = {1: _read_1, 2: _r
 
 def _counts(days: list[Any]) -> Counts:
     numbers = [number for day, hashes in zip(days[::2], days[1::2], strict=True) for number in (day, len(hashes) // 8)]
-    return (b"".join(days[1::2]), *numbers)
+    return join_counts(b"".join(days[1::2]), numbers)
 
 
 _SAID: Final = tuple(

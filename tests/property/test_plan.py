@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.counts import Hit, join_counts
 from scorer.domain.decision import read_decision
-from scorer.domain.instant import DAY, day_of
-from scorer.domain.lead import Counts, Hit, Lead, days_between
+from scorer.domain.instant import DAY, day_of, days_between
+from scorer.domain.lead import Lead
 from scorer.evaluation.assessment import Evaluation, assess, evaluate
 from scorer.evaluation.contributions import contributions
 from scorer.evaluation.scoring import Scored
@@ -202,7 +203,7 @@ def test_tabulated_points_are_those_of_the_formula_for_as_long_as_they_say(
 ) -> None:
     weights = tuple(1.0 if half_life is None else 0.5 ** (age / half_life) for age in range(window))
     signal = Signal("s", "lead.page_viewed", None, points, cap, limit, weights, "S")
-    counts: Counts = (b"", *(number for day in sorted(days.items()) for number in day))
+    counts = join_counts(b"", [number for day in sorted(days.items()) for number in day])
     table = SignalPoints(signal)
     known: Worth | None = None
     for today in (700, 800, 790, 792, 793, 814, 900, 1_400, 1):
@@ -241,7 +242,7 @@ def test_counts_keep_the_smallest_hashes_of_each_day(events: list[tuple[int, int
 def test_a_sum_next_to_a_half_is_rounded_as_the_formula_says() -> None:
     # 50 x 0.05 is 2.5, added one by one it is 2.499999999999999.
     signal = Signal("s", "lead.page_viewed", None, 1, 1, None, (0.05,) * 60, "S")
-    counts: Counts = (b"", *(number for day in range(50) for number in (day, 1)))
+    counts = join_counts(b"", [number for day in range(50) for number in (day, 1)])
     assert signal_points(signal, counts, 50) == SignalPoints(signal).worth(counts, 50)[1] == 3
 
 

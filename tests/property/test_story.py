@@ -13,8 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.counts import counts_of
+from scorer.domain.facts import Fact, Stamp
 from scorer.domain.instant import DAY, day_of
-from scorer.domain.lead import Fact, Lead, Stamp, counts_of
+from scorer.domain.lead import Lead
 from scorer.domain.score import Rating
 from scorer.evaluation.assessment import evaluate
 from scorer.evaluation.scoring import Scored, score

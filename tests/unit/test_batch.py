@@ -8,8 +8,9 @@ from aiokafka import ConsumerRecord
 
 from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.activity import LeadActivity
+from scorer.domain.facts import Fact, Stamp
 from scorer.domain.instant import DAY
-from scorer.domain.lead import Fact, Lead, Stamp
+from scorer.domain.lead import Lead
 from scorer.evaluation.assessment import Assessment
 from scorer.runtime.settings import Settings, load_settings
 from scorer.state.codec import encode_lead

@@ -6,8 +6,9 @@ from hashlib import blake2b
 import pytest
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.counts import Hit
 from scorer.domain.instant import DAY
-from scorer.domain.lead import NO_CLOCK, Hit, Lead, Published
+from scorer.domain.lead import NO_CLOCK, Lead, Published
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.evaluation.assessment import assess
 from scorer.state.codec import CodecError, decode_lead, encode_lead

@@ -1,7 +1,8 @@
 """The lead's state is a fold that does not care for order or repetition."""
 
+from scorer.domain.counts import KEEP_DAYS, Hit
 from scorer.domain.instant import DAY, day_of
-from scorer.domain.lead import KEEP_DAYS, Hit, Lead
+from scorer.domain.lead import Lead
 from tests.factory import MONDAY, activity
 
 

@@ -10,7 +10,8 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from scorer.domain.activity import LeadActivity
-from scorer.domain.lead import Fact, Lead, Stamp
+from scorer.domain.facts import Fact, Stamp
+from scorer.domain.lead import Lead
 from scorer.evaluation.assessment import Assessment
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import Metrics

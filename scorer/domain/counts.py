@@ -1,0 +1,116 @@
+"""What is counted of a signal: on each UTC day, the smallest hashes of its events, at most `daily_cap` of them.
+
+However often and in whatever order the events of a day arrive, the smallest hashes are the same. So a repeated event is
+never counted twice, and the counts stay bounded without a window after which repetition goes unnoticed.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+from scorer.domain.activity import LeadActivity
+
+KEEP_DAYS = 730
+"""Signal counts older than this, seen from the lead's latest activity, are forgotten; no ruleset looks further back."""
+
+
+class Hit(NamedTuple):
+    """An activity counts for this signal, of which at most `daily_cap` a day count."""
+
+    signal: str
+    daily_cap: int
+
+
+Days = Mapping[int, tuple[int, ...]]
+"""UTC day number -> ascending hashes of the events counted on it."""
+
+Counts = tuple[bytes, int, int, *tuple[int, ...]]
+"""The days of one signal as they are written: the hashes of all days in one string, 8 bytes each, then for each day,
+ascending, its number and how many hashes are its own; at least one day. Scoring asks for numbers, so hashes are not
+taken apart."""
+
+
+def count_event(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest: int) -> Counts:
+    """The counts with one more event of `day`, without the days before `oldest`, which is at most `day`.
+
+    The very same counts where nothing changes: the event is counted already, or the day has its `daily_cap` and smaller
+    hashes.
+    """
+    if day > counts[-2]:  # nearly always: events arrive in order
+        if counts[1] < oldest:
+            recent = forget_until(counts, oldest - 1)
+            if recent is None:
+                return digest, day, 1
+            counts = recent
+        return (counts[0] + digest, *counts[1:], day, 1)
+    hashes = counts[0]
+    numbers: tuple[int, ...] = counts[1:]
+    place = start = 0
+    while numbers[place] < day:
+        start += 8 * numbers[place + 1]
+        place += 2
+    number = numbers[place + 1] if numbers[place] == day else 0
+    end = start + 8 * number
+    known = [hashes[i : i + 8] for i in range(start, end, 8)]
+    if digest in known or (number >= daily_cap and known and digest > known[-1]):
+        return counts
+    kept = sorted((*known, digest))[: max(daily_cap, number, 1)]
+    changed = (*numbers[:place], day, len(kept), *numbers[place + 2 if number else place :])
+    after = forget_until(join_counts(b"".join((hashes[:start], *kept, hashes[end:])), changed), oldest - 1)
+    assert after is not None  # `day` itself is not before `oldest`
+    return after
+
+
+def forget_until(counts: Counts, day: int) -> Counts | None:
+    """The counts of the days after that one; None where nothing is left."""
+    numbers: tuple[int, ...] = counts[1:]
+    start = 0
+    for place in range(0, len(numbers), 2):
+        if numbers[place] > day:
+            return join_counts(counts[0][start:], numbers[place:]) if start else counts
+        start += 8 * numbers[place + 1]
+    return None
+
+
+def join_counts(hashes: bytes, numbers: Sequence[int]) -> Counts:
+    """Counts of their two parts. Raises `IndexError` where `numbers` holds no day."""
+    return (hashes, numbers[0], numbers[1], *numbers[2:])
+
+
+def counts_of(days: Days) -> Counts:
+    """Days as they are kept. Raises `IndexError` where there are none."""
+    numbers = [number for day in sorted(days) for number in (day, len(days[day]))]
+    return join_counts(b"".join(digest.to_bytes(8, "big") for day in sorted(days) for digest in days[day]), numbers)
+
+
+def days_of(counts: Counts) -> Days:
+    """The hashes of each day."""
+    hashes = counts[0]
+    numbers: tuple[int, ...] = counts[1:]
+    days: dict[int, tuple[int, ...]] = {}
+    start = 0
+    for day, number in zip(numbers[::2], numbers[1::2], strict=True):
+        end = start + 8 * number
+        days[day] = tuple(int.from_bytes(hashes[i : i + 8], "big") for i in range(start, end, 8))
+        start = end
+    return days
+
+
+_HASH = blake2b(digest_size=8)
+
+
+def event_digest(activity: LeadActivity) -> bytes:
+    """64 bits of BLAKE2b over source and id: the same in every process, unlike `hash`."""
+    text = f"{activity.source}\n{activity.id}"
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        content = text.encode("utf-8", "surrogatepass")
+    digest = _HASH.copy()  # a fifth of a microsecond less than a new one
+    digest.update(content)
+    return digest.digest()
+
+
+def event_hash(activity: LeadActivity) -> int:
+    """The digest as a number, as `Lead.signals` gives it."""
+    return int.from_bytes(event_digest(activity), "big")

@@ -1,0 +1,85 @@
+"""What an activity states about its lead: names of facts and their values."""
+
+from collections.abc import Mapping
+
+from scorer.domain.activity import LeadActivity
+
+RETURNED = "at.sales_returned"
+"""The fact that holds when sales last returned the lead."""
+
+_LIFECYCLE = {
+    "lead.sales_accepted": "accepted",
+    "lead.sales_returned": "returned",
+    "lead.opportunity_won": "won",
+    "lead.opportunity_lost": "lost",
+}
+
+MILESTONES = (
+    "demo_requested",
+    "trial_started",
+    "meeting_held",
+    "call_logged",
+    "sales_accepted",
+    "sales_returned",
+    "opportunity_won",
+    "opportunity_lost",
+    "handed_over",
+)
+"""Events whose latest time a lead remembers; `days_since.<name>` is computed from it."""
+
+_MILESTONE_TYPES = {f"lead.{name}": f"at.{name}" for name in MILESTONES}
+
+STATING = frozenset(
+    {
+        "lead.profile_updated",
+        "lead.qualification_updated",
+        "lead.assessment_recorded",
+        "lead.consent_changed",
+        "lead.unsubscribed",
+        "lead.stage_changed",
+        "lead.merged",
+        *_LIFECYCLE,
+        *_MILESTONE_TYPES,
+    }
+)
+"""Types of activity that state facts."""
+
+
+def statements(activity: LeadActivity) -> list[tuple[str, object]]:
+    """The facts that an activity states: (field name, value), None for a value that it withdraws."""
+    data = activity.data
+    stated: list[tuple[str, object]] = []
+    milestone = _MILESTONE_TYPES.get(activity.type)
+    if milestone is not None:
+        stated.append((milestone, True))
+    match activity.type:
+        case "lead.profile_updated":
+            stated += [(f"profile.{key}", value) for key, value in data.items() if key != "custom"]
+            stated += _items(data, "custom", "")
+        case "lead.qualification_updated":
+            stated += _items(data, "bant", "bant.")
+            stated += _items(data, "competition", "competition.")
+            stated += _items(data, "project", "project.")
+            stated += _items(data, "custom", "")
+        case "lead.assessment_recorded":
+            stated += [(f"assessment.{key}", value) for key, value in data.items()]
+        case "lead.consent_changed":
+            channel = data.get("channel", "all")
+            channels = ("email", "phone") if channel == "all" else (channel,)
+            stated += [(f"consent.{name}", data["status"]) for name in channels]
+        case "lead.unsubscribed":
+            stated.append(("consent.email", "withdrawn"))
+        case "lead.stage_changed":
+            stated.append(("lifecycle.stage", data["stage"]))
+        case "lead.merged":
+            stated.append(("lifecycle.merged_into", data["into"]))
+        case other if other in _LIFECYCLE:
+            stated.append(("lifecycle.status", _LIFECYCLE[other]))
+    return stated
+
+
+def _items(data: Mapping[str, object], section: str, prefix: str) -> list[tuple[str, object]]:
+    values = data.get(section)
+    if not isinstance(values, Mapping):
+        return []
+    return [(f"{prefix}{key}", value) for key, value in values.items()]
