@@ -24,7 +24,7 @@ def test_one_failure_too_many_is_said() -> None:
     backoff = Backoff(0.1, 5.0, limit=20)
     for _ in range(20):
         backoff.failed()
-    with pytest.raises(ExhaustedError, match="^21 failures in a row$"):
+    with pytest.raises(ExhaustedError, match=r"^21 failures in a row$"):
         backoff.failed()
 
 
