@@ -120,9 +120,11 @@ class Metrics:
         )
         self._reloads = counter("scorer_rules_reloads", "Reloads of the rules by outcome.", "outcome")
         self._rescored = counter("scorer_rescore_leads", "Leads judged anew after a change of rules.", "outcome")
-        self._rescore_remaining = Gauge(
-            "scorer_rescore_remaining", "Leads still to be judged anew by this worker.", registry=registry
-        )
+        self._remaining = {
+            "rescore": Gauge(
+                "scorer_rescore_remaining", "Leads still to be judged anew by this worker.", registry=registry
+            )
+        }
         self._shadow = counter(
             "scorer_shadow_decisions",
             "What live and shadow rules say of the same lead.",
@@ -202,9 +204,10 @@ class Metrics:
         if successful:
             self._reload_timestamp.set(now)
 
-    def rescore_remaining(self, leads: int) -> None:
-        """Set the number of leads that are still to be judged anew."""
-        self._rescore_remaining.set(leads)
+    def remaining(self, by_job: Mapping[str, int]) -> None:
+        """Set how much the background jobs have still to do, by the name of the job."""
+        for job, gauge in self._remaining.items():
+            gauge.set(by_job.get(job, 0))
 
     def shadow(self, name: str, revision: str) -> None:
         """Say which shadow rules are in use from now on."""

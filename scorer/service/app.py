@@ -24,17 +24,22 @@ from scorer.kafka.header_names import tolerate
 from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.ruleset import Ruleset
+from scorer.runtime.backoff import Backoff, pause_unless
 from scorer.runtime.logs import configure_logs
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings, SettingsError
+from scorer.runtime.token_bucket import TokenBucket
 from scorer.service.http import HttpError, HttpServer, bind, build_asgi
 from scorer.service.lead_explanations import LeadStories
 from scorer.service.reload import Reload, Reloader, ruleset_fingerprint
+from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
-from scorer.stream.jobs.rescore import Rescorer
+from scorer.stream.jobs.job import Job
+from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.partitions import Partitions
 from scorer.stream.shadow import Shadow
 from scorer.stream.subscriber import Subscription
+from scorer.stream.worker import WorkerContext
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -129,8 +134,13 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     shadow = None if settings.shadow_rules is None else Shadow(settings, lambda: live.ruleset)
     processor = BatchProcessor(settings, judge, _microseconds, shadow)
-    rescorer = Rescorer(settings, lambda: live.ruleset, _microseconds)
-    partitions = Partitions(settings, processor, metrics, rescorer)
+    pace = TokenBucket(time.monotonic)
+    rescorer = Rescorer(settings, lambda: live.ruleset, _microseconds, pace, time.monotonic)
+
+    def jobs(store: LeadStore, partition: int) -> list[Job]:
+        return [Sweep(rescorer, store, partition)]
+
+    partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.ruleset))
     reloaders = [Reloader("rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known)]
     if shadow is not None and settings.shadow_rules is not None:
         reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, metrics))
@@ -251,7 +261,7 @@ async def _reload(service: Service) -> None:
 async def _start(service: Service, stop: asyncio.Event) -> bool:
     """Join the group, waiting for Kafka as long as the settings say. False where it was stopped before."""
     deadline = time.monotonic() + service.settings.startup_timeout_s
-    pause = 0.2
+    backoff = Backoff(0.2, 5.0)
     while not stop.is_set():
         try:
             await ensure_topics(service.settings)
@@ -265,13 +275,11 @@ async def _start(service: Service, stop: asyncio.Event) -> bool:
             raise SettingsError(f"{given}: the brokers refuse it; they accept what lies between {limits}") from None
         except (KafkaError, OSError) as error:
             await service.subscription.stop()
+            pause = backoff.failed()
             if time.monotonic() + pause > deadline:
                 raise
             log.warning("kafka_not_yet", error=repr(error), servers=service.settings.bootstrap_servers)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await stop.wait()
-            pause = min(2 * pause, 5.0)
+            await pause_unless(stop, pause)
         else:
             return True
     return False

@@ -10,13 +10,7 @@ from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
 from scorer.domain.lead import Lead
-from scorer.runtime.metrics import Metrics
-from scorer.runtime.settings import Settings
-from scorer.stream.batch import BatchProcessor
-from scorer.stream.jobs.rescore import Rescorer
-from scorer.stream.worker import PartitionWorker, State
-
-_PARALLEL_RESTORES = 4
+from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 log = structlog.get_logger()
 
@@ -24,15 +18,11 @@ log = structlog.get_logger()
 class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
     """The workers of the assigned partitions. `attach` says where the consumer is found once it exists."""
 
-    def __init__(self, settings: Settings, processor: BatchProcessor, metrics: Metrics, rescorer: Rescorer) -> None:
-        self._rescorer = rescorer
-        self._settings = settings
-        self._processor = processor
-        self._metrics = metrics
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
         self._find_consumer: Callable[[], Any] = lambda: None
         self._workers: dict[TopicPartition, PartitionWorker] = {}
         self._ending: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._restores = asyncio.Semaphore(_PARALLEL_RESTORES)
         self._assigned_once = False
         self._draining = False
         self.failure: asyncio.Future[BaseException] | None = None
@@ -67,15 +57,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.pause(*partitions)
         for partition in partitions:
             self._workers[partition] = PartitionWorker(
-                partition,
-                self._consumer,
-                self._settings,
-                self._processor,
-                self._metrics,
-                self,
-                self._restores,
-                self._rescorer,
-                self._ending.get(partition),
+                partition, self._consumer, self, self._context, self._ending.get(partition)
             )
         self._measure()
 
@@ -147,7 +129,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def partition_of(self, lead_id: str) -> int | None:
         """The partition where Kafka's own clients put a lead; None while the topic is not known yet."""
-        numbers = self._consumer and self._consumer.partitions_for_topic(self._settings.activity_topic)
+        numbers = self._consumer and self._consumer.partitions_for_topic(self._context.settings.activity_topic)
         return int(DefaultPartitioner()(lead_id.encode(), sorted(numbers), sorted(numbers))) if numbers else None
 
     def measure(self) -> None:
@@ -180,8 +162,9 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _measure(self) -> None:
         counts = Counter(worker.state.value for worker in self._workers.values())
-        self._metrics.rescore_remaining(sum(worker.rescore_remaining for worker in self._workers.values()))
-        self._metrics.partitions({state.value: counts[state.value] for state in State if state is not State.CLOSED})
+        metrics = self._context.metrics
+        metrics.remaining(sum((worker.remaining() for worker in self._workers.values()), Counter()))
+        metrics.partitions({state.value: counts[state.value] for state in State if state is not State.CLOSED})
 
 
 def request_rejoin(consumer: Any) -> None:

@@ -25,6 +25,7 @@ from scorer.kafka.message import Message
 from scorer.rules.ruleset import BEHAVIOUR, Ruleset
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
+from scorer.runtime.token_bucket import TokenBucket
 from scorer.stream.outbox import Outbox
 
 SAMPLES_A_SECOND: Final = 10
@@ -44,12 +45,12 @@ class Shadow:
         self._topic = settings.shadow_topic
         self._room = settings.cache_leads
         self._live = live
-        self._monotonic = monotonic
         self._ruleset: Ruleset | None = None
         # What the candidate's tables said of a lead's facts: a lead itself remembers that for the live rules only.
         self._fits: OrderedDict[str, Memo] = OrderedDict()
-        self._log_from = monotonic()
-        self._samples_from = self._log_from - 1.0
+        # A second's worth of samples may be published at once: the one under way and what is saved.
+        self._samples = TokenBucket(monotonic, saved=1.0 - 1 / SAMPLES_A_SECOND)
+        self._reports = TokenBucket(monotonic)
 
     @property
     def ruleset(self) -> Ruleset | None:
@@ -72,7 +73,7 @@ class Shadow:
             live = assessment.evaluation
             differs = list(_differences(live, candidate))
             sample = None
-            if differs and differs != ["score"] and self._may_sample():
+            if differs and differs != ["score"] and self._samples.take(1 / SAMPLES_A_SECOND):
                 sample = self._sample(assessment.lead, activity, live, candidate, differs)
         except Exception as error:  # noqa: BLE001 (whatever the candidate does wrong must not cost a decision)
             figures.shadow_failures += 1
@@ -93,15 +94,6 @@ class Shadow:
             if len(self._fits) > self._room:
                 self._fits.popitem(last=False)
         return evaluate(lead, ruleset, lead.clock)
-
-    def _may_sample(self) -> bool:
-        now = self._monotonic()
-        # At most a second's worth is saved up.
-        self._samples_from = max(self._samples_from, now - 1.0)
-        if self._samples_from + 1 / SAMPLES_A_SECOND > now:
-            return False
-        self._samples_from += 1 / SAMPLES_A_SECOND
-        return True
 
     def _sample(
         self, lead: Lead, activity: LeadActivity, live: Evaluation, candidate: Evaluation, differs: list[str]
@@ -126,9 +118,7 @@ class Shadow:
         return Message(self._topic, None, lead.id.encode(), value, [("content-type", b"application/json")])
 
     def _report(self, error: Exception) -> None:
-        now = self._monotonic()
-        if now >= self._log_from:
-            self._log_from = now + _LOG_SECONDS
+        if self._reports.take(_LOG_SECONDS):
             log.error("shadow_failed", error=repr(error), exc_info=error)
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
@@ -13,15 +15,18 @@ from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeEr
 
 from scorer.domain.lead import Lead
 from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, PartitionProducer
+from scorer.runtime.backoff import Backoff, ExhaustedError, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.inbox import Inbox
-from scorer.stream.jobs.rescore import Rescorer, Sweep
+from scorer.stream.jobs.job import JobFactory
+from scorer.stream.jobs.turns import Turns
 from scorer.stream.outbox import Outbox
 from scorer.stream.recovery import Progress, restore, starting_offset
 
+_PARALLEL_RESTORES: Final = 4
 _MAX_FAILURES: Final = 20
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
@@ -53,6 +58,23 @@ class Owner(Protocol):
         """The process must end."""
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """What the workers of all partitions share.
+
+    `jobs` makes the background jobs of a partition. `rules` gives what the processor judges by now: only whether it is
+    the same object as before counts.
+    """
+
+    settings: Settings
+    processor: BatchProcessor
+    metrics: Metrics
+    jobs: JobFactory
+    rules: Callable[[], object]
+    restores: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PARALLEL_RESTORES))
+    """So many partitions restore at a time."""
+
+
 class PartitionWorker:
     """Processes the records of one partition while it is assigned to us.
 
@@ -64,12 +86,8 @@ class PartitionWorker:
         self,
         partition: TopicPartition,
         consumer: Any,
-        settings: Settings,
-        processor: BatchProcessor,
-        metrics: Metrics,
         owner: Owner,
-        restores: asyncio.Semaphore,
-        rescorer: Rescorer,
+        context: WorkerContext,
         predecessor: "asyncio.Task[None] | None" = None,
     ) -> None:
         self.partition = partition
@@ -77,13 +95,11 @@ class PartitionWorker:
         self.progress = Progress()
         self.next_offset = 0
         self._consumer = consumer
-        self._settings = settings
-        self._processor = processor
-        self._metrics = metrics
         self._owner = owner
-        self._restores = restores
-        self._rescorer = rescorer
-        self._sweep: Sweep | None = None
+        self._context = context
+        self._settings = settings = context.settings
+        self._metrics = context.metrics
+        self._jobs = Turns()
         self._predecessor = predecessor
         self._store = LeadStore(settings.cache_leads)
         self._producer: PartitionProducer | None = None
@@ -91,7 +107,7 @@ class PartitionWorker:
         self._held_back = False
         self._shorten_before = 0
         self._closing = asyncio.Event()
-        self._failures = 0
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, _MAX_FAILURES)
         self.log = log.bind(topic=partition.topic, partition=partition.partition)
         self.task = asyncio.create_task(self._run(), name=f"partition-{partition.partition}")
 
@@ -109,13 +125,12 @@ class PartitionWorker:
             self._held_back = True
 
     def rules_changed(self) -> None:
-        """Other rules are in force: look whether the leads are to be judged anew."""
+        """Other rules are in force: ask the jobs what that means for them."""
         self._inbox.nudge()
 
-    @property
-    def rescore_remaining(self) -> int:
-        """Leads that are to be judged anew."""
-        return 0 if self._sweep is None or not self._accepts() else self._sweep.remaining
+    def remaining(self) -> Counter[str]:
+        """How much each background job has still to do, by its name."""
+        return self._jobs.remaining() if self._accepts() else Counter()
 
     def lead(self, lead_id: str) -> Lead | None:
         """The committed state of a lead, while we are its owner; None where there is none."""
@@ -175,7 +190,7 @@ class PartitionWorker:
         await self._unless_closing(self._producer.start())
         self.progress = Progress()
         self._store = LeadStore(self._settings.cache_leads)
-        async with self._restores:
+        async with self._context.restores:
             if self._closing.is_set():
                 return False
             in_state = await self._unless_closing(
@@ -192,7 +207,7 @@ class PartitionWorker:
         except IllegalStateError:
             return False
         self.next_offset = start
-        self._sweep = Sweep(self._rescorer, self._store, self.partition.partition)
+        self._jobs = Turns(self._context.jobs(self._store, self.partition.partition))
         self.state = State.RUNNING
         self.log.info(
             "partition_running",
@@ -219,11 +234,10 @@ class PartitionWorker:
                 await asyncio.wait([task])
 
     async def _work(self) -> None:
-        assert self._sweep is not None
         while not self._closing.is_set():
-            batch = await self._next_batch(self._sweep.patience())
-            if batch or (self._sweep.ready() and not self._closing.is_set()):
-                await self._transact(batch, self._sweep)
+            batch = await self._next_batch(self._jobs.patience())
+            if batch or (self._jobs.ready() and not self._closing.is_set()):
+                await self._transact(batch)
 
     async def _next_batch(self, patience: float | None) -> "list[ConsumerRecord[bytes, bytes]]":
         batch = await self._inbox.batch(patience)
@@ -237,16 +251,16 @@ class PartitionWorker:
             self._fetch_again()
         return batch
 
-    async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]", sweep: Sweep) -> None:
+    async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> None:
         """Process and commit; an aborted transaction is tried again with the same records, which are still here. An
-        empty batch: leads are judged anew, and nothing else."""
+        empty batch: the jobs work, and nothing else happens."""
         assert self._producer is not None
         shorten = bool(batch) and batch[0].offset < self._shorten_before
         while True:
             outbox, figures = Outbox(self.next_offset), BatchFigures()
             if batch:
                 outbox, figures = await self._process(batch, shorten=shorten)
-            sweep.stage(outbox, figures, busy=len(self._inbox) > 0)
+            self._jobs.stage(outbox, figures, busy=len(self._inbox) > 0)
             try:
                 async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE):
                     await self._producer.commit(outbox)
@@ -273,8 +287,8 @@ class PartitionWorker:
                 raise
             break
         self._store.commit()
-        sweep.committed()
-        self._failures = 0
+        self._jobs.committed()
+        self._backoff.reset()
         self.next_offset = outbox.next_offset
         self._metrics.committed(figures, time.time())
         self.measure_lag()
@@ -284,8 +298,8 @@ class PartitionWorker:
     ) -> tuple[Outbox, BatchFigures]:
         """Judge a batch, while heartbeats, requests and the transactions of other partitions have their turn."""
         while True:
-            rules = self._rescorer.rules()
-            steps = self._processor.steps(batch, self._store, shorten=shorten)
+            rules = self._context.rules()
+            steps = self._context.processor.steps(batch, self._store, shorten=shorten)
             try:
                 while True:
                     next(steps)
@@ -294,7 +308,7 @@ class PartitionWorker:
             except StopIteration as done:
                 result: tuple[Outbox, BatchFigures] = done.value
             # A batch is never judged by two revisions: the marker in the changelog names one.
-            if self._rescorer.rules() is rules:
+            if self._context.rules() is rules:
                 return result
             self._store.discard()
 
@@ -308,15 +322,11 @@ class PartitionWorker:
             self._metrics.lag(self.partition.partition, max(0, highwater - self.next_offset))
 
     async def _back_off(self, error: Exception) -> None:
-        self._failures += 1
-        if self._failures > _MAX_FAILURES:
-            raise FatalError(f"{self._failures} failures in a row, the last: {error!r}") from error
-        pause = min(_FIRST_PAUSE * 2 ** (self._failures - 1), _LONGEST_PAUSE)
         try:
-            async with asyncio.timeout(pause):
-                await self._closing.wait()
-        except TimeoutError:
-            return
+            pause = self._backoff.failed()
+        except ExhaustedError as exhausted:
+            raise FatalError(f"{exhausted}, the last: {error!r}") from error
+        await pause_unless(self._closing, pause)
 
     def _fetch_again(self) -> None:
         if self._held_back:
@@ -340,6 +350,6 @@ class PartitionWorker:
             self.state = State.CLOSED
         self._inbox.clear()
         self._store = LeadStore(0)
-        self._sweep = None
+        self._jobs = Turns()
         self._metrics.lag(self.partition.partition, None)
         await self._stop_producer()

@@ -1,6 +1,7 @@
 """One partition that is slow neither delays the records of another nor lets them grow stale."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,7 @@ from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.stream import partitions as rebalance
 from scorer.stream.batch import BatchProcessor
-from scorer.stream.jobs.rescore import Rescorer
-from scorer.stream.worker import State
-from tests.factory import ruleset
+from scorer.stream.worker import State, WorkerContext
 
 
 class SlowWorker:
@@ -23,7 +22,6 @@ class SlowWorker:
     def __init__(self, partition: TopicPartition, *_: object) -> None:
         self.partition = partition
         self.state = State.RUNNING
-        self.rescore_remaining = 0
         self.offered: list[int] = []
         self.free = asyncio.Event()
         workers.append(self)
@@ -33,6 +31,9 @@ class SlowWorker:
 
     async def room(self) -> None:
         await self.free.wait()
+
+    def remaining(self) -> Counter[str]:
+        return Counter()
 
 
 class Consumer:
@@ -57,9 +58,10 @@ def test_every_partition_gets_its_records_before_one_makes_them_wait(
         raise NotImplementedError
 
     async def scenario() -> None:
-        settings, metrics = load_settings(None, rules=tmp_path), Metrics()
-        rescorer = Rescorer(settings, ruleset, lambda: 0)
-        partitions = rebalance.Partitions(settings, BatchProcessor(settings, judge, lambda: 0), metrics, rescorer)
+        settings = load_settings(None, rules=tmp_path)
+        processor = BatchProcessor(settings, judge, lambda: 0)
+        context = WorkerContext(settings, processor, Metrics(), lambda *_: (), object)
+        partitions = rebalance.Partitions(context)
         partitions.attach(Consumer)
         await partitions.on_partitions_assigned([TopicPartition("in", 0), TopicPartition("in", 1)])
         dispatching = asyncio.create_task(partitions.dispatch([record(0, 5), record(1, 7), record(1, 8)]))

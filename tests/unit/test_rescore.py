@@ -16,6 +16,7 @@ from scorer.evaluation.assessment import assess, reassess
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import load_settings
+from scorer.runtime.token_bucket import TokenBucket
 from scorer.state.codec import VERSION, CodecError, decode_lead, encode_lead
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.state.store import LeadStore
@@ -46,7 +47,8 @@ class World:
         self.store = LeadStore()
         for key, value in self.changelog.items():
             _apply(Record(key, value), self.store)
-        rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, lambda: self.now)
+        pace = TokenBucket(lambda: self.now)
+        rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, pace, lambda: self.now)
         self.sweep = Sweep(rescorer, self.store, 0)
 
     def transact(self, batch: Iterable[LeadActivity] = (), *, commit: bool = True, busy: bool = False) -> None:

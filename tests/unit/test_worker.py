@@ -1,6 +1,7 @@
 """A partition's worker at a large batch: everybody else has a turn meanwhile, and one revision judges all of it."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,16 @@ from scorer.evaluation.assessment import Assessment
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
+from scorer.runtime.token_bucket import TokenBucket
 from scorer.state.codec import decode_lead
 from scorer.state.marker import MARKER_KEY, decode_marker
+from scorer.state.store import LeadStore
 from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
-from scorer.stream.jobs.rescore import Rescorer
+from scorer.stream.jobs.job import Job
+from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.outbox import Outbox
-from scorer.stream.worker import PartitionWorker
+from scorer.stream.worker import PartitionWorker, WorkerContext
 from tests.factory import ruleset
 from tests.unit.test_batch import NOW, record
 
@@ -93,17 +97,14 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
 
     async def scenario(judge: Any, rules: Callable[[], Ruleset], beside: Callable[[], None]) -> None:
         consumer = Consumer()
-        settings, metrics = load_settings(None, rules=tmp_path, max_records=COUNT), Metrics()
-        worker = PartitionWorker(
-            PARTITION,
-            consumer,
-            settings,
-            BatchProcessor(settings, judge, lambda: NOW),
-            metrics,
-            Owner(),
-            asyncio.Semaphore(1),
-            Rescorer(settings, rules, lambda: NOW),
-        )
+        settings = load_settings(None, rules=tmp_path, max_records=COUNT)
+        rescorer = Rescorer(settings, rules, lambda: NOW, TokenBucket(time.monotonic), time.monotonic)
+
+        def jobs(store: LeadStore, partition: int) -> list[Job]:
+            return [Sweep(rescorer, store, partition)]
+
+        context = WorkerContext(settings, BatchProcessor(settings, judge, lambda: NOW), Metrics(), jobs, rules)
+        worker = PartitionWorker(PARTITION, consumer, Owner(), context)
         await consumer.opened.wait()
         records: list[ConsumerRecord[bytes, bytes]] = [record(offset, f"lead-{offset}") for offset in range(COUNT)]
         worker.offer(records)

@@ -1,12 +1,11 @@
-"""When the rules have changed, the leads that are known already are judged anew: a few at a time, between the batches
-of their partition and inside its transactions.
+"""The job that re-scores known leads after a change of rules: a few at a time, between the batches of their partition
+and inside its transactions.
 
 A sweep goes through a partition's leads in the order of their ids. Each of its transactions says in the changelog how
 far it has come (`Marker`), so that whoever has the partition next goes on there, and every lead is judged once a sweep.
 """
 
 import heapq
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
@@ -21,6 +20,7 @@ from scorer.evaluation.assessment import Assessment, reassess
 from scorer.rules.ruleset import Publishing, Ruleset
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
+from scorer.runtime.token_bucket import TokenBucket
 from scorer.state.marker import Marker
 from scorer.state.store import LeadStore
 from scorer.stream.outbox import Outbox, decision_message, marker_message, state_message
@@ -62,35 +62,26 @@ def changes_only(ruleset: Ruleset) -> Ruleset:
 
 
 class Rescorer:
-    """What the sweeps of all partitions share: the rules in force and their pace.
+    """What the sweeps of all partitions share.
 
-    `rules` gives the ruleset that judges now, `clock` microseconds since the epoch, `monotonic` seconds.
+    `rules` gives the ruleset that judges now, `clock` microseconds since the epoch, `monotonic` seconds. `pace` is
+    shared with all other jobs of the process.
     """
 
     def __init__(
-        self, settings: Settings, rules: Rules, clock: Clock, monotonic: Callable[[], float] = time.monotonic
+        self, settings: Settings, rules: Rules, clock: Clock, pace: TokenBucket, monotonic: Callable[[], float]
     ) -> None:
         self.settings = settings
         self.rules = rules
         self.clock = clock
+        self.pace = pace
         self.monotonic = monotonic
-        self._free_at = monotonic()
-
-    def wait(self) -> float:
-        """Seconds until the next leads may be judged."""
-        return max(0.0, self._free_at - self.monotonic())
-
-    def spend(self, leads: int, per_second: int) -> None:
-        """So many leads are judged now."""
-        self._free_at = max(self._free_at, self.monotonic()) + leads / per_second
 
 
 class Sweep:
-    """The rescoring of one partition's leads, as far as the rules in force ask for it.
+    """The job (`Job`) that re-scores one partition's leads, as far as the rules in force ask for it."""
 
-    `ready` says whether there is something to do now, `stage` puts it into a transaction, `committed` goes on to what
-    comes next. What is staged and not committed is staged again.
-    """
+    name: Final = "rescore"
 
     def __init__(self, rescorer: Rescorer, store: LeadStore, partition: int) -> None:
         self._rescorer = rescorer
@@ -108,15 +99,15 @@ class Sweep:
         self._sweeping = False
         self._last_slice = rescorer.monotonic()
         self.remaining = 0
-        """Leads that are to be judged anew."""
+        """Leads that are still to be re-scored."""
         self._follow()
 
     def patience(self) -> float | None:
-        """How long to wait for input, in seconds, before `ready` is asked again; None: until there is some."""
+        """Seconds until leads may be judged; None where there are none to judge."""
         self._follow()
         if self.remaining == 0:
             return None
-        return 0.0 if self._unsorted or self._slice else self._rescorer.wait()
+        return 0.0 if self._unsorted or self._slice else self._rescorer.pace.wait()
 
     def ready(self) -> bool:
         """Whether leads may be judged now. Each call also does a little of what comes before that."""
@@ -128,18 +119,17 @@ class Sweep:
                 return False
             self._ids = heapq.merge(*self._runs)
             self._runs = []
-        return self.remaining > 0 and (bool(self._slice) or self._rescorer.wait() == 0)
+        return self.remaining > 0 and (bool(self._slice) or self._rescorer.pace.wait() == 0)
 
-    def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> None:
-        """Add what is due to a transaction: decisions, states, and how far we are. `busy`: more input is waiting, and
-        comes first; only what has waited for a second does not wait any longer."""
+    def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> bool:
+        """Add decisions, states, and how far we are. While we are `busy`, leads are judged once a second only."""
         ready = self.ready()
         held_back = busy and self._rescorer.monotonic() - self._last_slice < _LONGEST_WAIT
         if ready and not self._slice and not held_back:
             assert self._ruleset is not None
             per_second = self._ruleset.rescoring.per_second
             self._slice = list(islice(self._ids, max(1, min(_SLICE, per_second // _SLICES_A_SECOND))))
-            self._rescorer.spend(len(self._slice), per_second)
+            self._rescorer.pace.spend(len(self._slice) / per_second)
             self._last_slice = self._rescorer.monotonic()
         marker = self._goal
         if self._slice:
@@ -150,6 +140,7 @@ class Sweep:
             # Also without leads to judge: what is in this transaction was judged by these rules.
             outbox.messages.append(marker_message(marker, self._rescorer.settings.state_topic, self._partition))
         self._staged = marker
+        return bool(self._slice)
 
     def committed(self) -> None:
         """What was staged is committed."""

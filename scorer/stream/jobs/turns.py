@@ -1,0 +1,49 @@
+"""The jobs of one partition take turns."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from scorer.runtime.metrics import BatchFigures
+from scorer.stream.jobs.job import Job
+from scorer.stream.outbox import Outbox
+
+
+class Turns:
+    """Several jobs, to be asked as if they were one.
+
+    The jobs share a bounded rate, so the first one that is asked may use it up. Whoever had a turn is asked last in
+    the next transaction.
+    """
+
+    def __init__(self, jobs: Iterable[Job] = ()) -> None:
+        self._jobs = list(jobs)
+        self._served: list[Job] = []
+
+    def patience(self) -> float | None:
+        """Seconds to wait for input, at most: the least that any job allows; None: no limit."""
+        limits = [limit for job in self._jobs if (limit := job.patience()) is not None]
+        return min(limits, default=None)
+
+    def ready(self) -> bool:
+        """Whether any job has work. All are asked, because each prepares a little when it is asked."""
+        answers = [job.ready() for job in self._jobs]
+        return any(answers)
+
+    def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> None:
+        """Let each job add to the transaction."""
+        self._served = [job for job in self._jobs if job.stage(outbox, figures, busy=busy)]
+
+    def committed(self) -> None:
+        """What was staged is committed."""
+        for job in self._jobs:
+            job.committed()
+        waiting = [job for job in self._jobs if job not in self._served]
+        self._jobs = waiting + self._served
+        self._served = []
+
+    def remaining(self) -> Counter[str]:
+        """How much each job has still to do, by its name."""
+        remaining: Counter[str] = Counter()
+        for job in self._jobs:
+            remaining[job.name] += job.remaining
+        return remaining

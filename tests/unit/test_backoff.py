@@ -1,0 +1,48 @@
+"""Pauses that double, and a stop that ends them."""
+
+import asyncio
+
+import pytest
+
+from scorer.runtime.backoff import Backoff, ExhaustedError, pause_unless
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    backoff = Backoff(0.1, 5.0)
+    assert [backoff.failed() for _ in range(9)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+
+
+def test_success_begins_again() -> None:
+    backoff = Backoff(0.2, 5.0, limit=3)
+    assert [backoff.failed() for _ in range(3)] == [0.2, 0.4, 0.8]
+    backoff.reset()
+    assert backoff.failures == 0
+    assert [backoff.failed() for _ in range(3)] == [0.2, 0.4, 0.8]
+
+
+def test_one_failure_too_many_is_said() -> None:
+    backoff = Backoff(0.1, 5.0, limit=20)
+    for _ in range(20):
+        backoff.failed()
+    with pytest.raises(ExhaustedError, match=r"^21 failures in a row$"):
+        backoff.failed()
+
+
+def test_there_is_no_limit_unless_one_is_set() -> None:
+    backoff = Backoff(0.1, 5.0)
+    for _ in range(5_000):
+        assert backoff.failed() <= 5.0
+
+
+def test_an_event_ends_a_pause() -> None:
+    async def scenario() -> None:
+        event = asyncio.Event()
+        pausing = asyncio.create_task(pause_unless(event, 60))
+        await asyncio.sleep(0)
+        assert not pausing.done()
+        event.set()
+        await asyncio.wait_for(pausing, 5)
+        await asyncio.wait_for(pause_unless(event, 60), 5)
+        await asyncio.wait_for(pause_unless(asyncio.Event(), 0.01), 5)
+
+    asyncio.run(scenario())
