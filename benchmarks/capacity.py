@@ -8,7 +8,7 @@ from benchmarks.results import Result
 from benchmarks.service import CPU, SINGLE
 from benchmarks.traffic import HEADERS, RULES, histories, traffic
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
@@ -64,13 +64,13 @@ def sizes(count: int = 5_000, leads: int = 500) -> Mapping[str, float]:
     A state is written once for each batch of one partition, and in a large population hardly a lead is in a batch
     twice: as many states as activities that change something.
     """
-    ruleset = load_ruleset(RULES, default_engine())
-    known = {lead.id: lead for lead in histories(leads, ruleset=ruleset)}
+    evaluator = Evaluator(load_ruleset(RULES), default_engine())
+    known = {lead.id: lead for lead in histories(leads, evaluator=evaluator)}
     values, decisions, states = 0, [], []
     for lead_id, value in traffic(count, leads):
         values += len(value) + OVERHEAD
         activity = parse_record(value, lead_id.encode(), HEADERS, 1 << 60)
-        found = assess(known[lead_id], activity, ruleset)
+        found = evaluator.assess(known[lead_id], activity)
         if found.lead is not known[lead_id]:
             states.append(len(encode_lead(found.lead)) + OVERHEAD)
         if found.decision is not None:

@@ -17,6 +17,7 @@ from benchmarks.mock_broker import MockBroker
 from benchmarks.traffic import HEADERS, PARTITIONS, RULES, histories, lead_name, partition_of
 from scorer.demo.broker import EmbeddedBroker
 from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.state.codec import encode_lead
 from scorer.state.marker import Marker
@@ -81,8 +82,8 @@ def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]]) -> int:
 @cache
 def sample_states() -> tuple[str, list[bytes]]:
     """The revision of the rules, and states of leads with a history each that were judged by them."""
-    ruleset = load_ruleset(RULES, default_engine())
-    return ruleset.revision, [encode_lead(lead) for lead in histories(ruleset=ruleset)]
+    evaluator = Evaluator(load_ruleset(RULES), default_engine())
+    return evaluator.evaluator.ruleset.revision, [encode_lead(lead) for lead in histories(evaluator=evaluator)]
 
 
 def fill_states(bootstrap: str, leads: int) -> None:

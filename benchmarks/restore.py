@@ -32,7 +32,7 @@ from scorer.demo.broker import EmbeddedBroker
 from scorer.demo.market import activities
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
@@ -50,7 +50,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 
 def sample_states() -> list[bytes]:
     """States of leads of the demo's market as they are after exactly ACTIVITIES activities."""
-    ruleset = load_ruleset(Path("rules/b2b"), default_engine())
+    evaluator = Evaluator(load_ruleset(Path("rules/b2b")), default_engine())
     far = 1 << 60
     leads: dict[str, Lead] = {}
     counts: dict[str, int] = {}
@@ -61,7 +61,7 @@ def sample_states() -> list[bytes]:
         except Rejected:
             continue
         lead_id = activity.lead_id
-        lead = assess(leads.get(lead_id) or Lead(lead_id), activity, ruleset).lead
+        lead = evaluator.assess(leads.get(lead_id) or Lead(lead_id), activity).lead
         leads[lead_id] = lead
         counts[lead_id] = counts.get(lead_id, 0) + 1
         if counts[lead_id] == ACTIVITIES:

@@ -8,7 +8,6 @@ All engines give the same points for every criterion of every lead; that is chec
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import cycle, islice
 from typing import Any
 
@@ -20,9 +19,7 @@ from scorer.domain.activity import LeadActivity, validate_data
 from scorer.domain.instant import HOUR
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
-from scorer.evaluation.scoring import fit, score
-from scorer.rules.ruleset import Ruleset
+from scorer.evaluation.evaluator import Evaluator
 
 RULES = 50
 SIZES = (20, 50, 100, 200)
@@ -47,13 +44,13 @@ def engines(result: Result, count: int, rounds: int) -> None:
     """Ours against each peer: seconds to score a lead."""
     criteria = scorecard(RULES)
     facts = leads(count)
-    rules = ruleset(criteria, default_engine("durable"))
+    rules = Evaluator(ruleset(criteria), default_engine("durable"))
     changed = [lead(number, each) for number, each in enumerate(facts)]
-    remembered = [replace(each, memo=fit(each, rules)) for each in changed]
-    expected = [[rated.points for rated in score(each, rules, NOW).criteria] for each in changed]
+    remembered = [rules.annotated(each) for each in changed]
+    expected = [[rated.points for rated in rules.evaluate(each, NOW).criteria] for each in changed]
     contenders: dict[str, Callable[[int], None]] = {
-        CHANGED: over(changed, lambda each: score(each, rules, NOW)),
-        REMEMBERED: over(remembered, lambda each: score(each, rules, NOW)),
+        CHANGED: over(changed, lambda each: rules.evaluate(each, NOW)),
+        REMEMBERED: over(remembered, lambda each: rules.evaluate(each, NOW)),
     }
     for peer in PEERS:
         progress(f"checking {peer.name} on {count:,} leads")
@@ -66,9 +63,9 @@ def engines(result: Result, count: int, rounds: int) -> None:
 
     def fresh(passes: int) -> None:
         for _ in range(passes):
-            anew = ruleset(criteria, default_engine("durable"))
+            anew = Evaluator(ruleset(criteria), default_engine("durable"))
             for each in changed:
-                score(each, anew, NOW)
+                anew.evaluate(each, NOW)
 
     progress("measuring")
     times = take_turns(contenders, rounds=rounds)
@@ -95,13 +92,13 @@ def growth(result: Result, count: int, rounds: int) -> None:
     """What an activity costs that touches few rules, by the size of the scorecard."""
     contenders: dict[str, Callable[[int], None]] = {}
     for size in SIZES:
-        rules = ruleset(scorecard(size), default_engine("durable"))
+        rules = Evaluator(ruleset(scorecard(size)), default_engine("durable"))
         for what, kind, data in (
             ("page view", "lead.page_viewed", {"url": "/pricing"}),
             ("one field changed", "lead.profile_updated", {PROBED.partition(".")[2]: "executive"}),
         ):
             pairs = quiet(rules, [judged(number, rules) for number in range(count)], kind, data)
-            contenders[f"{what}, {size} rules"] = over(pairs, lambda pair, r=rules: assess(*pair, r))  # type: ignore[misc]
+            contenders[f"{what}, {size} rules"] = over(pairs, lambda pair, r=rules: r.assess(*pair))  # type: ignore[misc]
     progress("measuring what more rules cost")
     times = take_turns(contenders, rounds=rounds)
     for what in ("page view", "one field changed"):
@@ -118,18 +115,18 @@ def growth(result: Result, count: int, rounds: int) -> None:
     )
 
 
-def judged(number: int, rules: Ruleset) -> Lead:
+def judged(number: int, rules: Evaluator) -> Lead:
     """A lead that the service has judged before."""
     known = lead(number, _FACTS[number])
-    return assess(known, activity(f"first-{number}", known.id, "lead.page_viewed", {"url": "/about"}, 1), rules).lead
+    return rules.assess(known, activity(f"first-{number}", known.id, "lead.page_viewed", {"url": "/about"}, 1)).lead
 
 
-def quiet(rules: Ruleset, judged: list[Lead], kind: str, data: dict[str, object]) -> list[tuple[Lead, LeadActivity]]:
+def quiet(rules: Evaluator, judged: list[Lead], kind: str, data: dict[str, object]) -> list[tuple[Lead, LeadActivity]]:
     """Leads each with an activity that changes its state but publishes no decision."""
     pairs = []
     for number, each in enumerate(judged):
         event = activity(f"second-{number}", each.id, kind, data, 2)
-        found = assess(each, event, rules)
+        found = rules.assess(each, event)
         if found.decision is None and found.lead is not each:
             pairs.append((each, event))
     if len(pairs) < len(judged) // 10:

@@ -11,7 +11,6 @@ from typing import Literal
 from scorer.domain.facts import Fact, Stamp
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
-from scorer.engines.engine import RuleEngine
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
 
@@ -149,9 +148,9 @@ def lead(number: int, facts: Facts) -> Lead:
     return Lead(f"lead-{number}", NOW, {name: Fact(value, stamp) for name, value in facts.items() if value is not None})
 
 
-def ruleset(criteria: tuple[Criterion, ...], engine: RuleEngine) -> Ruleset:
+def ruleset(criteria: tuple[Criterion, ...]) -> Ruleset:
     """The scorecard as a ruleset of ours, from YAML like any other."""
-    return parse_ruleset({"scorecard.yaml": yaml(criteria).encode()}, engine)
+    return parse_ruleset({"scorecard.yaml": yaml(criteria).encode()})
 
 
 def yaml(criteria: tuple[Criterion, ...]) -> str:

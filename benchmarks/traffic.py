@@ -21,9 +21,8 @@ from benchmarks.episodes import MEAN_LENGTH, Step, episode, single
 from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
-from scorer.rules.ruleset import Ruleset
 from scorer.sources.cloudevents import parse_record
 
 RULES = Path(__file__).parents[1] / "rules" / "b2b"
@@ -103,10 +102,10 @@ def _interleaved(random: Random, count: int, leads: int) -> Iterator[_Made]:
 
 
 def histories(
-    sample: int = _SAMPLE, seed: int = 2, ruleset: Ruleset | None = None, *, even: bool = False
+    sample: int = _SAMPLE, seed: int = 2, evaluator: Evaluator | None = None, *, even: bool = False
 ) -> list[Lead]:
     """Leads after a history each. A large number of leads is made by using these over and over."""
-    ruleset = ruleset or load_ruleset(RULES, default_engine())
+    evaluator = evaluator or Evaluator(load_ruleset(RULES), default_engine())
     found = []
     for number in range(sample):
         random = Random(f"{seed}-{number}")
@@ -116,7 +115,7 @@ def histories(
         for each, (after, kind, data) in enumerate(past):
             value = _encoded(f"h{number}-{each}", lead_id, _START + after, kind, data)
             activity = parse_record(value, lead_id.encode(), HEADERS, _START + after)
-            lead = assess(lead, activity, ruleset).lead
+            lead = evaluator.assess(lead, activity).lead
         found.append(lead)
     return found
 

@@ -6,6 +6,7 @@ from itertools import count
 from scorer.domain.activity import LeadActivity, validate_data
 from scorer.domain.instant import DAY
 from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
 
@@ -85,5 +86,10 @@ routing:
 
 
 def ruleset(text: str = SMALL_RULES) -> Ruleset:
-    """A compiled ruleset from the text of one file."""
-    return parse_ruleset({"rules.yaml": text.encode()}, default_engine("compiled"))
+    """A ruleset from the text of one file."""
+    return parse_ruleset({"rules.yaml": text.encode()})
+
+
+def evaluator(text: str = SMALL_RULES) -> Evaluator:
+    """An evaluator of the ruleset in the text of one file."""
+    return Evaluator(ruleset(text), default_engine("compiled"))

@@ -17,7 +17,7 @@ from quixstreams import State
 
 from benchmarks.peers.quix_app import application
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.kafka.message import Message
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
@@ -29,7 +29,7 @@ ROUTING = "lead.routing"
 
 def main(bootstrap: str, folder: str) -> None:
     # Its environment has no durable_rules. Either engine is asked once for each distinguishable case.
-    ruleset = load_ruleset(Path(__file__).parents[2] / "rules" / "b2b", default_engine("compiled"))
+    evaluator = Evaluator(load_ruleset(Path(__file__).parents[2] / "rules" / "b2b"), default_engine("compiled"))
     histories = msgspec.msgpack.decode((Path(folder) / "states.msgpack").read_bytes(), type=list[bytes])
 
     def judge(value: bytes, key: bytes, _: int, headers: Any, state: State) -> Message | None:
@@ -40,7 +40,7 @@ def main(bootstrap: str, folder: str) -> None:
         if packed is None:
             packed = histories[int(lead_id.rpartition("-")[2]) % len(histories)]
         lead = decode_lead(lead_id, packed)
-        assessment = assess(lead, activity, ruleset)
+        assessment = evaluator.assess(lead, activity)
         if assessment.lead is not lead:
             state.set_bytes("lead", encode_lead(assessment.lead))
         decision = assessment.decision

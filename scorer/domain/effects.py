@@ -1,9 +1,9 @@
 """What follows from an assessment, as values. Whoever runs the assessment carries them out."""
 
+import msgspec
+
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.score import Rating
-
-import msgspec
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):

@@ -92,8 +92,8 @@ class Lead:
         )
 
     def is_handed_over_by(self, route: Route) -> bool:
-        """A decision with this route hands the lead over to sales. A lead that sales has accepted is with sales already:
-        a hand-over would say less."""
+        """A decision with this route hands the lead over to sales. What sales has accepted, it has: a hand-over would
+        say less."""
         if route is not Route.SALES or (self.published is not None and self.published.route is Route.SALES):
             return False
         return self.value("lifecycle.status") != "accepted"

@@ -6,7 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from scorer.engines.expression import And, Decision, In
-from scorer.engines.table import Codes, HitPolicy, OrdinalTable
+from scorer.engines.table import Codes, OrdinalTable
+from scorer.rules.ruleset import HitPolicy
 
 _Holds = Callable[[Codes], bool]
 _TABLES = 1024

@@ -14,7 +14,8 @@ from typing import Any, Final
 from durable import engine as durable
 
 from scorer.engines.durable_plan import Conjunction, EnginePlan, Placed, Shard, plan
-from scorer.engines.table import Codes, HitPolicy, OrdinalTable
+from scorer.engines.table import Codes, OrdinalTable
+from scorer.rules.ruleset import HitPolicy
 
 # The C extension below the package, for what the package leaves out: letting go of a ruleset.
 _native: Final = durable.durable_rules_engine

@@ -17,7 +17,8 @@ from math import prod
 from typing import Literal, TypeVar
 
 from scorer.engines.expression import And, Expression, In, Or
-from scorer.engines.table import HitPolicy, OrdinalTable
+from scorer.engines.table import OrdinalTable
+from scorer.rules.ruleset import HitPolicy
 
 _T = TypeVar("_T")
 

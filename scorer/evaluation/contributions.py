@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.counts import Counts
 from scorer.domain.decision import (
     Contribution,
     EvidenceValue,
@@ -19,7 +20,6 @@ from scorer.domain.decision import (
     ScoreView,
 )
 from scorer.domain.instant import DAY, day_to_text, to_text
-from scorer.domain.counts import Counts
 from scorer.engines.cache import keep
 from scorer.evaluation.results import Evaluation, Reason
 from scorer.evaluation.signal_points import days_counted

@@ -102,9 +102,7 @@ class CriteriaTables:
             [encoder(None if (fact := get(name)) is None else fact.value) for name, encoder in self._encoders]
         )
 
-    def encode_changes(
-        self, codes: FactVector, before: Mapping[str, Fact], after: Mapping[str, Fact]
-    ) -> FactVector:
+    def encode_changes(self, codes: FactVector, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> FactVector:
         """The codes after some facts were written and none removed: only the codes of those facts change."""
         changed = list(self._unpacked(codes))
         for name, fact in after.items():

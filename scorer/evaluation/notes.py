@@ -1,5 +1,7 @@
-"""What an evaluator keeps with a lead, so that it need not look at the same facts again. Nobody else reads or writes it:
-a lead carries it in one opaque slot, and its state carries it as bytes, which are only ever a saving of work.
+"""What an evaluator keeps with a lead, so that it need not look at the same facts again.
+
+Nobody else reads or writes it. A lead carries it in one opaque slot, and its state carries it as bytes; it only saves
+work.
 """
 
 from collections.abc import Mapping

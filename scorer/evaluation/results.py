@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from scorer.domain.instant import days_between
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.effects import Decided, Effect, HandedOver
 from scorer.domain.facts import Fact, Facts
+from scorer.domain.instant import days_between
 from scorer.domain.lead import Lead
 from scorer.domain.score import Grade, Rating, Score
 from scorer.engines.table import Codes

@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from scorer.domain.instant import DAY, day_of, to_text
 from scorer.domain.counts import KEEP_DAYS
+from scorer.domain.instant import DAY, day_of, to_text
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation

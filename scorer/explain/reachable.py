@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from scorer.domain.instant import day_of
 from scorer.domain.counts import counts_of
+from scorer.domain.instant import day_of
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
@@ -88,17 +88,13 @@ def _of_block(
             for test in tests(rule.condition) if rule.condition is not None else ():
                 by_field[test.field].append(test)
     present_facts = evaluation.facts
-    values = {
-        field: choices(field, by_field[field], criteria, present_facts, evaluator)[1:] for field in fields
-    }
+    values = {field: choices(field, by_field[field], criteria, present_facts, evaluator)[1:] for field in fields}
     best: dict[object, Option] = {}
     for number, change in enumerate(_changes(fields, values)):
         if number == _COMBINATIONS:
             return list(best.values()), False
         facts = {**present_facts, **change}
-        now: Held = {
-            criterion.name: evaluator.rules_matching(criterion, facts) for criterion in criteria
-        }
+        now: Held = {criterion.name: evaluator.rules_matching(criterion, facts) for criterion in criteria}
         option = _option(fields[0], criteria, held, now, change)
         if option is not None and option.upper > 0 and option.cost <= MOST:
             key = (option.cost, *((c.name, r.id) for c, r in (*option.came, *option.ceased)))
@@ -161,7 +157,7 @@ def _of_signals(lead: Lead, evaluation: Evaluation) -> Iterator[Option]:
     for signal in evaluation.ruleset.signals.values():
         days = lead.signals.get(signal.id, {})
         counted = days.get(today, ())
-        present = signal_points(signal, counts_of(days), today)
+        present = signal_points(signal, counts_of(days), today) if days else 0
         for times in range(1, min(MOST, signal.daily_cap - len(counted)) + 1):
             gain = signal_points(signal, counts_of({**days, today: (*counted, *range(times))}), today) - present
             if gain > 0:

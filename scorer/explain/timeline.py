@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.counts import event_hash
 from scorer.domain.decision import Contribution
 from scorer.domain.instant import to_text
-from scorer.domain.counts import event_hash
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation

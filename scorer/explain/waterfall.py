@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import fsum, log2
 
-from scorer.domain.instant import day_of, day_to_text, to_text
 from scorer.domain.counts import Days, counts_of
 from scorer.domain.facts import Stamp
+from scorer.domain.instant import day_of, day_to_text, to_text
 from scorer.domain.lead import Lead
 from scorer.evaluation.results import CriterionResult, Evaluation
 from scorer.evaluation.signal_points import signal_points

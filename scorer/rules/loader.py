@@ -63,7 +63,7 @@ class Source:
 
 
 def parse_ruleset(files: RuleFiles) -> Ruleset:
-    """Read and check the rule files, by name. Raises `RulesetError` with every mistake found, each with its position."""
+    """Read and check the rule files, by name. Raises `RulesetError` with every mistake, each with its position."""
     return parse_with_source(files)[0]
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scorer.domain.decision import Contribution
-from scorer.domain.lead import Lead
 from scorer.domain.score import Rating, Route
 from scorer.evaluation.contributions import contributions
 from scorer.evaluation.results import Evaluation

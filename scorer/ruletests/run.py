@@ -88,7 +88,7 @@ def run_file(file: str, content: bytes, evaluator: Evaluator, selected: Selector
     if read.findings:
         yield of_file(read.findings)
     budget = MAX_REPLAYED
-    comparison = Comparison(evaluator)
+    comparison = Comparison(evaluator.ruleset)
     for test in read.tests:
         if not selected(f"{file}::{test.name}"):
             continue

@@ -19,7 +19,8 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.engines.engine import MemoEngine, default_engine
-from scorer.evaluation.assessment import Assessment, assess
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
 from scorer.kafka.header_names import tolerate
 from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.offline.ruleset_files import load_ruleset
@@ -55,9 +56,14 @@ log = structlog.get_logger()
 class LiveRules:
     """The rules in force, since when (seconds since the epoch), and how the last reload went."""
 
-    ruleset: Ruleset
+    evaluator: Evaluator
     loaded_at: float
     last_reload: Reload | None = None
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The rules in force."""
+        return self.evaluator.ruleset
 
     def details(self) -> Mapping[str, object]:
         """For people."""
@@ -110,21 +116,21 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     tolerate()
     engine = default_engine(settings.engine)
     known = ruleset_fingerprint(settings.rules)
-    live = LiveRules(load_ruleset(settings.rules, engine), time.time())
+    live = LiveRules(Evaluator(load_ruleset(settings.rules), engine), time.time())
     metrics = Metrics()
     metrics.rules_loaded(True, live.loaded_at)
 
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
-        return assess(lead, activity, live.ruleset)
+        return live.evaluator.assess(lead, activity)
 
     def announce() -> None:
         ruleset = live.ruleset
-        metrics.ruleset(ruleset.name, ruleset.revision, ruleset.engine.name)
+        metrics.ruleset(ruleset.name, ruleset.revision, live.evaluator.engine_name)
         if context is not None:
             context["revision"] = ruleset.revision[:12]
 
-    def adopt(ruleset: Ruleset) -> None:
-        live.ruleset, live.loaded_at = ruleset, time.time()
+    def adopt(evaluator: Evaluator) -> None:
+        live.evaluator, live.loaded_at = evaluator, time.time()
         announce()
         partitions.rules_changed()
 
@@ -132,15 +138,15 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         live.last_reload = done
         metrics.reloaded(done.outcome, done.at)
 
-    shadow = None if settings.shadow_rules is None else Shadow(settings, lambda: live.ruleset)
+    shadow = None if settings.shadow_rules is None else Shadow(settings)
     processor = BatchProcessor(settings, judge, _microseconds, shadow)
     pace = TokenBucket(time.monotonic)
-    rescorer = Rescorer(settings, lambda: live.ruleset, _microseconds, pace, time.monotonic)
+    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic)
 
     def jobs(store: LeadStore, partition: int) -> list[Job]:
         return [Sweep(rescorer, store, partition)]
 
-    partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.ruleset))
+    partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.evaluator))
     reloaders = [Reloader("rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known)]
     if shadow is not None and settings.shadow_rules is not None:
         reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, metrics))
@@ -151,8 +157,9 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 def _shadow_reloader(
     settings: Settings, location: Path, engine: MemoEngine, shadow: Shadow, metrics: Metrics
 ) -> Reloader:
-    def adopt(ruleset: Ruleset) -> None:
-        shadow.use(ruleset)
+    def adopt(evaluator: Evaluator) -> None:
+        shadow.use(evaluator)
+        ruleset = evaluator.ruleset
         metrics.shadow(ruleset.name, ruleset.revision)
 
     def report(done: Reload) -> None:
@@ -175,8 +182,8 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
     # second, in which nothing else happens, and a reload makes it look.
     gc.collect()
     gc.freeze()
-    log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.ruleset.engine_name)
-    if settings.engine is None and service.ruleset.engine_name != "durable":
+    log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.rules.evaluator.engine_name)
+    if settings.engine is None and service.rules.evaluator.engine_name != "durable":
         log.warning("durable_rules_not_available", serving="compiled", python=platform.python_version())
     stop = stop or asyncio.Event()
     with _signals(stop, lambda: service.reload("SIGHUP")):

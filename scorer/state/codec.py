@@ -16,7 +16,7 @@ import msgspec
 
 from scorer.domain.counts import Counts, join_counts
 from scorer.domain.facts import Fact, Facts, Stamp
-from scorer.domain.lead import Lead, Memo, Published
+from scorer.domain.lead import Lead, Published
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.evaluation.notes import pack_notes, unpack_notes
 

@@ -13,16 +13,16 @@ from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import Assessment
-from scorer.evaluation.criteria import Judged
-from scorer.evaluation.signal_points import BEHAVIOUR
+from scorer.evaluation.results import Assessment, CriteriaResult
 from scorer.kafka.fault_points import poisoned
+from scorer.rules.ruleset import BEHAVIOUR
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.state.store import LeadStore
-from scorer.stream.outbox import Outbox, decision_message, state_messages
+from scorer.stream.effects import stage_effects
+from scorer.stream.outbox import Outbox, state_messages
 from scorer.stream.shadow import Shadow
 
 Assess = Callable[[Lead, LeadActivity], Assessment]
@@ -44,7 +44,6 @@ class BatchProcessor:
         self._assess = poisoned(assess)
         self._clock = clock
         self._shadow = shadow
-        self._source = f"/lead-scorer/{settings.group}"
 
     def process(
         self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore, *, shorten: bool = False
@@ -83,7 +82,7 @@ class BatchProcessor:
         one = partial(self._one, store=store, now=now, figures=figures, check_each=check_each)
         # Counted once at the end: half a microsecond a record instead of 4.
         kinds: list[str] = []
-        judged: list[Judged] = []
+        results: list[CriteriaResult] = []
         engaged: list[str] = []
         for number, record in enumerate(records, 1):
             if number % _STEP == 0:
@@ -100,21 +99,16 @@ class BatchProcessor:
             kinds.append(activity.type)
             evaluation = assessment.evaluation
             if evaluation is not None:
-                judged.append(evaluation.scored.judged)
-                engaged += evaluation.scored.engaged
+                results.append(evaluation.criteria_result)
+                engaged += evaluation.signal_points
             if self._shadow is not None:
                 self._shadow.compare(lead, activity, assessment, outbox, figures)
-            decision = assessment.decision
-            if decision is not None:
-                outbox.messages.append(decision_message(decision, settings.routing_topic, self._source, now))
-                figures.decisions[decision.rating.value, decision.route.value] += 1
+            if assessment.effects:
+                stage_effects(assessment.effects, outbox, figures, settings, now)
                 figures.timestamps.append(record.timestamp)
-                if assessment.transition is not None:
-                    before, after = assessment.transition
-                    figures.transitions[before.value, after.value] += 1
         figures.activities.update(kinds)
-        for each, times in Counter(judged).items():
-            for hit in each.hits:
+        for result, times in Counter(results).items():
+            for hit in result.hits:
                 figures.rule_hits[hit] += times
         for signal, times in Counter(engaged).items():
             figures.rule_hits[BEHAVIOUR, signal] += times

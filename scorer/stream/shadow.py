@@ -17,12 +17,11 @@ import structlog
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
-from scorer.domain.lead import Lead, Memo
-from scorer.domain.score import Route
-from scorer.evaluation.assessment import Assessment, Evaluation, evaluate
-from scorer.evaluation.scoring import fit
+from scorer.domain.lead import Lead
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment, Evaluation
 from scorer.kafka.message import Message
-from scorer.rules.ruleset import BEHAVIOUR, Ruleset
+from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -39,15 +38,12 @@ log = structlog.get_logger()
 class Shadow:
     """`ruleset`: the candidate; None while there is none. `live` gives the rules in force, `monotonic` seconds."""
 
-    def __init__(
-        self, settings: Settings, live: Callable[[], Ruleset], monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, settings: Settings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._topic = settings.shadow_topic
         self._room = settings.cache_leads
-        self._live = live
-        self._ruleset: Ruleset | None = None
-        # What the candidate's tables said of a lead's facts: a lead itself remembers that for the live rules only.
-        self._fits: OrderedDict[str, Memo] = OrderedDict()
+        self._evaluator: Evaluator | None = None
+        # The candidate's notes about leads: a lead itself carries those of the live rules.
+        self._notes: OrderedDict[str, object] = OrderedDict()
         # A second's worth of samples may be published at once: the one under way and what is saved.
         self._samples = TokenBucket(monotonic, saved=1.0 - 1 / SAMPLES_A_SECOND)
         self._reports = TokenBucket(monotonic)
@@ -55,21 +51,21 @@ class Shadow:
     @property
     def ruleset(self) -> Ruleset | None:
         """The candidate."""
-        return self._ruleset
+        return None if self._evaluator is None else self._evaluator.ruleset
 
-    def use(self, ruleset: Ruleset) -> None:
+    def use(self, evaluator: Evaluator) -> None:
         """Another candidate from now on."""
-        self._ruleset = ruleset
-        self._fits.clear()
+        self._evaluator = evaluator
+        self._notes.clear()
 
     def compare(
         self, before: Lead, activity: LeadActivity, assessment: Assessment, outbox: Outbox, figures: BatchFigures
     ) -> None:
         """Judge what the live rules have judged; count both, and publish a sample of what differs."""
-        if self._ruleset is None or assessment.evaluation is None:
+        if self._evaluator is None or assessment.evaluation is None:
             return
         try:
-            candidate = self._evaluate(_unpublished(before, activity, assessment), self._ruleset)
+            candidate = self._evaluate(_unpublished(before, activity, assessment), self._evaluator)
             live = assessment.evaluation
             differs = list(_differences(live, candidate))
             sample = None
@@ -79,26 +75,24 @@ class Shadow:
             figures.shadow_failures += 1
             self._report(error)
             return
-        ratings = live.scored.rating.value, candidate.scored.rating.value
+        ratings = live.rating.value, candidate.rating.value
         figures.shadow[*ratings, live.routing.route.value, candidate.routing.route.value] += 1
         figures.divergences.update(differs)
         if sample is not None:
             outbox.messages.append(sample)
 
-    def _evaluate(self, lead: Lead, ruleset: Ruleset) -> Evaluation:
-        lead = replace(lead, memo=self._fits.get(lead.id))
-        known = fit(lead, ruleset)
-        if known is not lead.memo:
-            lead = replace(lead, memo=known)
-            self._fits[lead.id] = known
-            if len(self._fits) > self._room:
-                self._fits.popitem(last=False)
-        return evaluate(lead, ruleset, lead.clock)
+    def _evaluate(self, lead: Lead, evaluator: Evaluator) -> Evaluation:
+        known = self._notes.get(lead.id)
+        lead = evaluator.annotated(lead.with_notes(known))
+        if lead.notes is not known:
+            self._notes[lead.id] = lead.notes
+            if len(self._notes) > self._room:
+                self._notes.popitem(last=False)
+        return evaluator.evaluate(lead, lead.clock)
 
     def _sample(
         self, lead: Lead, activity: LeadActivity, live: Evaluation, candidate: Evaluation, differs: list[str]
     ) -> Message:
-        assert self._ruleset is not None
         one, other = _points(live), _points(candidate)
         rules = [
             {"criterion": key[0], "rule": key[1], "live": one.get(key, 0), "shadow": other.get(key, 0)}
@@ -110,8 +104,8 @@ class Shadow:
             "at": to_text(lead.clock),
             "activity": {"source": activity.source, "id": activity.id, "type": activity.type},
             "differs": differs,
-            "live": _shown(live, self._live()),
-            "shadow": _shown(candidate, self._ruleset),
+            "live": _shown(live),
+            "shadow": _shown(candidate),
             "rules": rules,
         }
         value = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
@@ -127,45 +121,37 @@ def _unpublished(before: Lead, activity: LeadActivity, assessment: Assessment) -
     after = assessment.lead
     if assessment.decision is None:
         return after
-    was_with_sales = before.published is not None and before.published.route is Route.SALES
-    if assessment.decision.route is Route.SALES and not was_with_sales:
+    if assessment.handed_over is not None:
         # A hand-over is among the facts; it follows from what the live rules said.
         return replace(after, published=before.published, facts=before.apply(activity).facts)
     return replace(after, published=before.published)
 
 
 def _differences(live: Evaluation, candidate: Evaluation) -> Iterator[str]:
-    if live.scored.rating is not candidate.scored.rating:
+    if live.rating is not candidate.rating:
         yield "rating"
-    if live.scored.grade != candidate.scored.grade:
+    if live.grade != candidate.grade:
         yield "grade"
     if live.routing.route is not candidate.routing.route:
         yield "route"
     if live.routing.queue != candidate.routing.queue:
         yield "queue"
-    if live.scored.score != candidate.scored.score:
+    if live.score != candidate.score:
         yield "score"
 
 
 def _points(evaluation: Evaluation) -> dict[tuple[str, str], int]:
-    found: dict[tuple[str, str], int] = {}
-    for rated in evaluation.scored.criteria:
-        name = rated.criterion.name
-        found |= {(name, rule.id): rule.points for rule in rated.rules}
-        excess = rated.points - sum(rule.points for rule in rated.rules)
-        if excess:
-            found[name, "cap"] = excess
-    return found | {(BEHAVIOUR, signal.id): points for signal, points in evaluation.scored.signals}
+    return {(criterion, rule): points for criterion, rule, points in evaluation.points}
 
 
-def _shown(evaluation: Evaluation, ruleset: Ruleset) -> dict[str, object]:
-    scored, routing = evaluation
+def _shown(evaluation: Evaluation) -> dict[str, object]:
+    ruleset, routing = evaluation.ruleset, evaluation.routing
     return {
         "ruleset": {"name": ruleset.name, "revision": ruleset.revision},
-        "rating": scored.rating.value,
-        "grade": str(scored.grade),
+        "rating": evaluation.rating.value,
+        "grade": str(evaluation.grade),
         "route": routing.route.value,
         "queue": routing.queue,
         "routing": routing.id,
-        "score": scored.score.total,
+        "score": evaluation.score.total,
     }

@@ -9,7 +9,7 @@ from scorer.explain.story import tell
 from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
 from tests.browser.browser import VARIANTS, Page, browser, needs_browser
-from tests.factory import activity, ruleset
+from tests.factory import activity, evaluator
 from tests.unit.test_explain import EVIL, evil_story
 
 pytestmark = needs_browser
@@ -26,8 +26,8 @@ def busy_page() -> str:
         *(activity("page_viewed", {"url": "/pricing"}, lead=LONG, day=day / 2, id=f"{LONG}{day}") for day in range(12)),
         *(activity("page_viewed", {"url": "/careers"}, lead=LONG, day=day) for day in range(7, 9)),
     ]
-    known = history(LONG, story, ruleset())
-    return explain_page(tell(known.lead, ruleset(), None, known))
+    known = history(LONG, story, evaluator())
+    return explain_page(tell(known.lead, evaluator(), None, known))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.rules.loader import parse_ruleset
 from scorer.ruletests.run import run_tests
 from tests.unit.test_cli import scorer
@@ -31,11 +32,11 @@ def complete(block: str) -> str:
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_rules_in_the_reference_load(block: str) -> None:
-    parse_ruleset({"block.yaml": complete(block).encode()}, default_engine("compiled"))
+    parse_ruleset({"block.yaml": complete(block).encode()})
 
 
 def test_rule_tests_in_the_reference_pass_on_its_first_ruleset() -> None:
-    rules = parse_ruleset({"first.yaml": BLOCKS[0].encode()}, default_engine("compiled"))
+    rules = Evaluator(parse_ruleset({"first.yaml": BLOCKS[0].encode()}), default_engine("compiled"))
     files = {f"block-{number}": block.encode() for number, block in enumerate(TEST_BLOCKS)}
     report = run_tests(files, rules)
     assert len(report.results) >= len(files) > 0

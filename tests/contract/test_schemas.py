@@ -10,8 +10,7 @@ from ruamel.yaml import YAML
 
 from schemas.generate import contents
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import assess
-from tests.factory import SMALL_RULES, activity, ruleset
+from tests.factory import SMALL_RULES, activity, evaluator
 
 ROOT = Path(__file__).parents[2]
 CONTENTS = contents()
@@ -31,7 +30,7 @@ def test_a_schema_file_is_that_of_the_models(name: str) -> None:
 
 
 def test_a_decision_fits_its_schema() -> None:
-    decision = assess(Lead("lead-1"), activity("trial_started"), ruleset()).decision
+    decision = evaluator().assess(Lead("lead-1"), activity("trial_started")).decision
     assert decision is not None
     validator("decision.json").validate(json.loads(decision.to_json()))
 

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from scorer.domain.decision import read_decision
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
 
 def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collection[str] = frozenset()) -> Outcome:
     """The outcome of an input, read once and in partition order. `poison`: ids of events on which our code fails."""
-    ruleset = load_ruleset(RULES, default_engine("compiled"))
+    ruleset = Evaluator(load_ruleset(RULES), default_engine("compiled"))
     outcome = Outcome(defaultdict(list), Counter(), {})
     now = time_ns() // 1000
     for record in sorted(records, key=lambda each: (each.partition, each.offset)):
@@ -59,7 +59,7 @@ def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collecti
             outcome.letters[letter] += 1
             continue
         lead = outcome.states.get(activity.lead_id) or Lead(activity.lead_id)
-        assessment = assess(lead, activity, ruleset)
+        assessment = ruleset.assess(lead, activity)
         outcome.states[activity.lead_id] = assessment.lead
         if assessment.decision is not None:
             outcome.decisions[activity.lead_id].append(assessment.decision.to_json())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from scorer.evaluation.assessment import Assessment
+from scorer.evaluation.results import Assessment
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.stream import partitions as rebalance

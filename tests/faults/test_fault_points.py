@@ -6,7 +6,7 @@ import sys
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import Assessment
+from scorer.evaluation.results import Assessment
 from scorer.kafka import fault_points
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from scorer.domain.decision import read_decision
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import assess
-from scorer.rules.ruleset import Ruleset
+from scorer.evaluation.evaluator import Evaluator
 from scorer.sources.cloudevents import parse_record
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.stream.jobs.rescore import rescored
-from tests.factory import SMALL_RULES, ruleset
+from tests.factory import SMALL_RULES, evaluator
 from tests.faults.group import evict, wait_until_processed
 from tests.faults.oracle import Outcome, found
 from tests.integration.activities import NOW, stream
@@ -33,14 +32,14 @@ def folder(path: Path, text: str) -> Path:
 
 
 def offline(
-    records: Iterable[Record], old: Ruleset, new: Ruleset, sweep: int
+    records: Iterable[Record], old: Evaluator, new: Evaluator, sweep: int
 ) -> tuple[dict[str, list[bytes]], dict[str, Lead]]:
     """All by the old rules, then every lead by the new ones."""
     leads: dict[str, Lead] = {}
     decisions: dict[str, list[bytes]] = defaultdict(list)
     for record in records:
         activity = parse_record(record.value, record.key, record.headers, NOW)
-        result = assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity, old)
+        result = old.assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity)
         leads[activity.lead_id] = result.lead
         if result.decision is not None:
             decisions[activity.lead_id].append(result.decision.to_json())
@@ -62,13 +61,13 @@ def markers(kafka: Kafka, names: Names) -> dict[int, Marker]:
     }
 
 
-def swept(kafka: Kafka, names: Names, rules: Ruleset, running: Service, partitions: int = 2) -> None:
+def swept(kafka: Kafka, names: Names, rules: Evaluator, running: Service, partitions: int = 2) -> None:
     """Wait until all leads were judged by these rules."""
 
     def done() -> bool:
         last = markers(kafka, names)
         return len(last) == partitions and all(
-            marker.revision == rules.revision and marker.after is None for marker in last.values()
+            marker.revision == rules.ruleset.revision and marker.after is None for marker in last.values()
         )
 
     running.wait(done)
@@ -81,7 +80,7 @@ def rules_changed(outcome: Outcome) -> int:
 
 def test_killed_at_every_step_each_lead_is_judged_once(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     slow = SLOWLY % 60
-    old, new = ruleset(SMALL_RULES + slow), ruleset(CHANGED + slow)
+    old, new = evaluator(SMALL_RULES + slow), evaluator(CHANGED + slow)
     rules = folder(tmp_path / "rules", SMALL_RULES + slow)
     records = stream(700, leads=120, seed=8)
     expected, states = offline(records, old, new, sweep=2)
@@ -112,7 +111,7 @@ def test_killed_at_every_step_each_lead_is_judged_once(kafka: Kafka, names: Name
 def test_the_next_owner_goes_on_where_the_last_one_was(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     """The rules change while two workers run, one leaves in the middle of its sweep, and input goes on."""
     slow = SLOWLY % 10
-    new = ruleset(CHANGED + slow)
+    new = evaluator(CHANGED + slow)
     rules = folder(tmp_path / "rules", SMALL_RULES + slow)
     records = stream(900, leads=200, seed=9)
     kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
@@ -128,7 +127,7 @@ def test_the_next_owner_goes_on_where_the_last_one_was(kafka: Kafka, names: Name
 
         def begun() -> bool:
             marker = markers(kafka, names).get(moved)
-            return marker is not None and marker.revision == new.revision
+            return marker is not None and marker.revision == new.ruleset.revision
 
         leaves.wait(begun)
         assert leaves.terminate() == 0

@@ -9,7 +9,7 @@ from typing import Any
 from scorer.domain.instant import DAY, HOUR, to_text
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from tests.integration.kafka import Record
@@ -61,12 +61,12 @@ def stream(count: int, leads: int, seed: int) -> list[Record]:
 
 def offline(records: Iterable[Record]) -> tuple[dict[str, list[bytes]], dict[str, Lead]]:
     """The decisions (as they are written) and the final state of each lead."""
-    ruleset = load_ruleset(RULES, default_engine("compiled"))
+    ruleset = Evaluator(load_ruleset(RULES), default_engine("compiled"))
     leads: dict[str, Lead] = {}
     decisions: dict[str, list[bytes]] = defaultdict(list)
     for record in records:
         activity = parse_record(record.value, record.key, record.headers, NOW)
-        result = assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity, ruleset)
+        result = ruleset.assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity)
         leads[activity.lead_id] = result.lead
         if result.decision is not None:
             decisions[activity.lead_id].append(result.decision.to_json())

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.explain.story import Untold, tell
 from scorer.explain.story_model import Story
 from scorer.offline.ruleset_files import load_ruleset
@@ -17,7 +18,7 @@ from tests.unit.test_cli import scorer
 def test_the_service_tells_the_same_story_as_the_files_do(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = stream(300, leads=12, seed=5)
     expected, leads = offline(records)
-    rules = load_ruleset(RULES, default_engine("compiled"))
+    rules = Evaluator(load_ruleset(RULES), default_engine("compiled"))
     with service(kafka, names, tmp_path) as running:
         kafka.write(names.activity, records)
         kafka.read(names.routing, at_least=total(expected))

@@ -13,9 +13,8 @@ from benchmarks.traffic import HEADERS, RULES, histories, traffic
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
-from scorer.rules.ruleset import Ruleset
 from scorer.sources.cloudevents import parse_record
 
 LEADS = 30
@@ -43,22 +42,24 @@ def reference(count: int) -> None:
         names = {**names, name: number}
 
 
-def fold(leads: dict[str, Lead], activities: Sequence[LeadActivity], ruleset: Ruleset, *, twice: bool = False) -> None:
+def fold(
+    leads: dict[str, Lead], activities: Sequence[LeadActivity], evaluator: Evaluator, *, twice: bool = False
+) -> None:
     """Apply the activities to the leads; the leads themselves stay as they are. `twice`: every other activity is
     assessed two times, which is one and a half times the work."""
     states = dict(leads)
     for number, activity in enumerate(activities):
         lead = states[activity.lead_id]
         if twice and number % 2:
-            assess(lead, activity, ruleset)
-        states[activity.lead_id] = assess(lead, activity, ruleset).lead
+            evaluator.assess(lead, activity)
+        states[activity.lead_id] = evaluator.assess(lead, activity).lead
 
 
 def main(library: str) -> None:
     """Count, in this order: the reference once and twice over, `assess` once and twice over, slowed down likewise."""
     marks = ctypes.CDLL(library)
-    ruleset = load_ruleset(RULES, default_engine("compiled"))
-    leads = {lead.id: lead for lead in histories(LEADS, ruleset=ruleset, even=True)}
+    evaluator = Evaluator(load_ruleset(RULES), default_engine("compiled"))
+    leads = {lead.id: lead for lead in histories(LEADS, evaluator=evaluator, even=True)}
     far = 1 << 60
     activities = [
         parse_record(value, lead_id.encode(), HEADERS, far)
@@ -66,7 +67,7 @@ def main(library: str) -> None:
     ]
     half = activities[:ACTIVITIES]
     # Once beforehand, so that every answer is remembered: what is counted is the work of every day.
-    fold(leads, activities, ruleset)
+    fold(leads, activities, evaluator)
     gc.collect()
     gc.disable()
     for count in (REFERENCE, 2 * REFERENCE):
@@ -76,7 +77,7 @@ def main(library: str) -> None:
     for twice in (False, True):
         for some in (half, activities):
             marks.start()
-            fold(leads, some, ruleset, twice=twice)
+            fold(leads, some, evaluator, twice=twice)
             marks.stop()
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from scorer.engines.compiled_engine import CompiledEngine
 from scorer.engines.engine import MemoEngine
-from scorer.engines.table import HitPolicy, OrdinalTable, Rule, Table
+from scorer.engines.table import OrdinalTable, Rule, Table
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Op, Test
+from scorer.rules.ruleset import HitPolicy
 
 durable_engine = pytest.importorskip("scorer.engines.durable_engine", exc_type=ImportError)
 

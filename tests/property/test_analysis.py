@@ -14,13 +14,14 @@ from typing import Any
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from scorer.engines.table import HitPolicy, Rule, Table
+from scorer.engines.table import Rule, Table
 from scorer.lint.atoms import Domain
 from scorer.lint.solver import Budget
 from scorer.lint.space import Space
 from scorer.lint.tables import Fate, TableAnalysis
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Not, Op, Test
 from scorer.rules.condition import tests as asked_in
+from scorer.rules.ruleset import HitPolicy
 from tests.property.oracle import holds, matching
 from tests.property.test_engines_agree import FACTS, comparisons
 

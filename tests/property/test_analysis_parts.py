@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.lint import analyse
 from scorer.lint.formula import Among, Every, Formula, Some, every, some, status
 from scorer.lint.solver import Budget, solve
@@ -149,7 +149,8 @@ routing:
 def test_no_lead_does_what_was_said_to_be_impossible(seed: int) -> None:
     """Whole rulesets with leads that live through a few days: what routing asks for is coupled, and leads cool late."""
     rng = random.Random(seed)
-    rules, source = parse_with_source({"r.yaml": a_ruleset(rng).encode()}, default_engine("compiled"))
+    rules, source = parse_with_source({"r.yaml": a_ruleset(rng).encode()})
+    evaluator = Evaluator(rules, default_engine("compiled"))
     said = analyse(rules, source)
     never = {f.message.split("`")[1] for f in said if f.code in ("never-fires", "shadowed")}
     unrated = {
@@ -174,11 +175,11 @@ def test_no_lead_does_what_was_said_to_be_impossible(seed: int) -> None:
                     activity("qualification_updated", {"bant": {"need": rng.choice(NEEDS)}}, day=day),
                 ]
             )
-            assessed = assess(lead, lead_activity, rules)
+            assessed = evaluator.assess(lead, lead_activity)
             lead = assessed.lead
             if assessed.evaluation is None:
                 continue
-            scored, route = assessed.evaluation
+            scored, route = assessed.evaluation, assessed.evaluation.routing
             assert route.id not in never
             assert scored.rating.value not in unrated
             assert scored.grade.fit not in unfit

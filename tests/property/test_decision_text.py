@@ -12,9 +12,8 @@ from scorer.domain.decision import RoutingDecision, read_decision
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
 from scorer.engines import cache as memory
-from scorer.evaluation.assessment import assess, reassess
 from scorer.state.codec import decode_lead, encode_lead
-from tests.factory import SMALL_RULES, activity, ruleset
+from tests.factory import SMALL_RULES, activity, evaluator
 
 ALWAYS = SMALL_RULES.replace("publish: {on: change, score_step: 10}", "publish: {on: activity}")
 # Every kind of value as evidence, none and several at a time, words that JSON must escape, points that tie.
@@ -38,9 +37,9 @@ MORE = """
       - {id: anybody, when: {not: {profile.is_customer: true}}, points: 5}
 routing:
 """
-ALL = ruleset(ALWAYS.replace("daily_cap: 2", "daily_cap: 5").replace("routing:\n", MORE.lstrip("\n")))
+ALL = evaluator(ALWAYS.replace("daily_cap: 2", "daily_cap: 5").replace("routing:\n", MORE.lstrip("\n")))
 # The same leads under rules that count less of what they did.
-LESS = ruleset(
+LESS = evaluator(
     ALWAYS.replace("daily_cap: 2", "daily_cap: 1\n    window: 4d").replace("window: 90d", "window: 2d, daily_cap: 1")
 )
 
@@ -89,14 +88,14 @@ def plain(decision: RoutingDecision) -> bytes:
 def test_a_decision_is_written_as_its_attributes_say(story: Sequence[LeadActivity], quarters: int) -> None:
     lead = Lead('lead-"1é')
     for each in story:
-        found = assess(lead, each, ALL)
+        found = ALL.assess(lead, each)
         if found.decision is not None:
             assert found.decision.to_json() == plain(found.decision)
             assert read_decision(found.decision.to_json()) == found.decision
         lead = decode_lead(lead.id, encode_lead(found.lead))
     for rules in (ALL, LESS):
         for now in (lead.clock, lead.clock + quarters * DAY // 4):
-            decision = reassess(lead, rules, now, "time").decision
+            decision = rules.reassess(lead, now, "time").decision
             assert decision is not None
             assert decision.to_json() == plain(decision)
             assert decision.to_json() == decision.to_json()
@@ -104,19 +103,19 @@ def test_a_decision_is_written_as_its_attributes_say(story: Sequence[LeadActivit
 
 def test_what_is_remembered_of_a_ruleset_is_bounded(monkeypatch: Any) -> None:
     monkeypatch.setattr(memory, "ROOM", 8)
-    rules = ruleset(ALWAYS.replace("routing:\n", MORE.lstrip("\n")))
+    rules = evaluator(ALWAYS.replace("routing:\n", MORE.lstrip("\n")))
     lead = Lead("lead-1")
     for number in range(100):
         profile = {"company": f"Company {number}", "employees": number}
-        decision = assess(lead, activity("profile_updated", profile, day=number), rules).decision
+        decision = rules.assess(lead, activity("profile_updated", profile, day=number)).decision
         assert decision is not None
         assert decision.to_json() == plain(decision)
         visit = activity("page_viewed", {"url": "/pricing"}, day=number, id=f"{number}")
-        found = assess(lead, visit, rules)
+        found = rules.assess(lead, visit)
         assert found.decision is not None
         assert found.decision.to_json() == plain(found.decision)
         lead = found.lead
-    known = rules.phrases
+    known = rules._templates
     sizes = [
         len(known.reasons),
         len(known.signals),

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from scorer.engines.compiled_engine import CompiledEngine
 from scorer.engines.engine import MemoEngine, RuleEngine, default_engine
-from scorer.engines.table import HitPolicy, Rule, Table
+from scorer.engines.table import Rule, Table
 from scorer.rules.condition import OPERATORS, All, AnyOf, Condition, FieldType, Not, Op, Test, predicate
+from scorer.rules.ruleset import HitPolicy
 from tests.property.oracle import holds, matching
 
 # 300 tables with 40 sets of facts each: 12,000 cases.

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY, day_of
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import assess, evaluate
 from scorer.evaluation.contributions import contributions
-from tests.factory import MONDAY, activity, ruleset
+from tests.factory import MONDAY, activity, evaluator
 
-RULES = ruleset()
+RULES = evaluator()
 
 _values = st.sampled_from(["approved", "planned", "none", None])
 _payloads = st.one_of(
@@ -60,7 +59,7 @@ def stories(draw: st.DrawFn) -> list[LeadActivity]:
 def play(story: Sequence[LeadActivity]) -> Lead:
     lead = Lead("lead-1")
     for each in story:
-        lead = assess(lead, each, RULES).lead
+        lead = RULES.assess(lead, each).lead
     return lead
 
 
@@ -123,9 +122,9 @@ def test_any_order_and_repetition_gives_the_score_of_the_plain_events(
     chance.shuffle(shuffled)
     lead = play(shuffled)
     assert lead.clock == max(each.time for each in story)
-    assert tuple(evaluate(lead, RULES, lead.clock).scored.score) == expected(story)
+    assert tuple(RULES.evaluate(lead, lead.clock).score) == expected(story)
     straight = play(story)
-    assert evaluate(lead, RULES, lead.clock).scored.score == evaluate(straight, RULES, lead.clock).scored.score
+    assert RULES.evaluate(lead, lead.clock).score == RULES.evaluate(straight, lead.clock).score
 
 
 @settings(max_examples=500, deadline=None)
@@ -133,11 +132,11 @@ def test_any_order_and_repetition_gives_the_score_of_the_plain_events(
 def test_contributions_add_up_to_the_score_at_every_step(story: list[LeadActivity]) -> None:
     lead = Lead("lead-1")
     for each in story:
-        assessment = assess(lead, each, RULES)
+        assessment = RULES.assess(lead, each)
         lead = assessment.lead
         if assessment.evaluation is not None:
-            scored = assessment.evaluation.scored
-            assert sum(part.points for part in contributions(scored, lead)) == scored.score.total
+            scored = assessment.evaluation
+            assert sum(part.points for part in contributions(scored)) == scored.score.total
         if assessment.decision is not None:
             decision = assessment.decision
             assert sum(part.points for part in decision.contributions) == decision.score.total
@@ -149,7 +148,7 @@ def test_contributions_add_up_to_the_score_at_every_step(story: list[LeadActivit
 def test_assessing_never_changes_the_lead_it_is_given(story: list[LeadActivity], days: int) -> None:
     lead = play(story)
     before = repr(lead)
-    assess(lead, activity("page_viewed", {"url": "/pricing"}, day=days), RULES)
-    assess(lead, activity("erased", day=days), RULES)
-    evaluate(lead, RULES, MONDAY + days * DAY)
+    RULES.assess(lead, activity("page_viewed", {"url": "/pricing"}, day=days))
+    RULES.assess(lead, activity("erased", day=days))
+    RULES.evaluate(lead, MONDAY + days * DAY)
     assert repr(lead) == before

@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Hit, join_counts
 from scorer.domain.decision import read_decision
+from scorer.domain.effects import Decided
 from scorer.domain.instant import DAY, day_of, days_between
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import Evaluation, assess, evaluate
 from scorer.evaluation.contributions import contributions
-from scorer.evaluation.scoring import Scored
-from scorer.evaluation.signal_points import SignalPoints, Worth, signal_points
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.notes import Notes
+from scorer.evaluation.results import Evaluation
+from scorer.evaluation.signal_points import SignalPoints, SignalWorth, signal_points
 from scorer.rules.condition import predicate
-from scorer.rules.ruleset import Ruleset, Signal
+from scorer.rules.ruleset import Signal
 from scorer.state.codec import decode_lead, encode_lead
-from tests.factory import MONDAY, SMALL_RULES, activity, ruleset
+from tests.factory import MONDAY, SMALL_RULES, activity, evaluator
 
 TIMED = """
   history:
@@ -43,9 +45,9 @@ routing:
   - {id: unseen, when: {signals.pricing: {lt: 3}, score.fit: {gte: 8}}, route: nurture}
   - {id: d4, when: {any: [{grade.engagement: 4, score.engagement: {lte: 0}}, {score.fit: {lt: 0}}]}, route: nurture}
 """
-RULES = ruleset(SMALL_RULES.replace("routing:\n", TIMED))
+RULES = evaluator(SMALL_RULES.replace("routing:\n", TIMED))
 # More than 16 cells in a column: codes that do not fit into half a byte.
-WIDE = ruleset(
+WIDE = evaluator(
     SMALL_RULES.replace(
         "routing:\n",
         "  bands:\n    rules:\n"
@@ -91,14 +93,14 @@ def stories(draw: st.DrawFn) -> list[LeadActivity]:
 
 
 def shown(evaluation: Evaluation, lead: Lead) -> object:
-    scored = evaluation.scored
+    scored = evaluation
     points = sorted((signal.id, points) for signal, points in scored.signals)
     rules = [(rated.criterion.name, [rule.id for rule in rated.rules], rated.points) for rated in scored.criteria]
-    said = contributions(scored, lead)
+    said = contributions(scored)
     return scored.score, scored.rating, scored.grade, points, rules, evaluation.routing.id, said
 
 
-def from_plain_facts(scored: Scored, rules: Ruleset, lead: Lead, routing: str) -> None:
+def from_plain_facts(scored: Evaluation, rules: Evaluator, lead: Lead, routing: str) -> None:
     """The criteria and the routing rule by the conditions themselves, over a dictionary of everything."""
     facts: dict[str, object] = {name: fact.value for name, fact in lead.facts.items()}
     for name, fact in lead.facts.items():
@@ -109,7 +111,7 @@ def from_plain_facts(scored: Scored, rules: Ruleset, lead: Lead, routing: str) -
     for rated in scored.criteria:
         criterion = rated.criterion
         holding = [rule for rule in criterion.rules if rule.condition is None or predicate(rule.condition)(facts)]
-        if criterion.table.hit_policy == "first":
+        if criterion.hit_policy == "first":
             holding = holding[:1]
         assert list(rated.rules) == holding
         points = sum(rule.points for rule in holding)
@@ -120,14 +122,16 @@ def from_plain_facts(scored: Scored, rules: Ruleset, lead: Lead, routing: str) -
         if criterion.group is not None:
             met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
     facts |= {f"groups.{name}.met": count for name, count in met.items()}
-    facts |= {f"signals.{name}": 0 for name in rules.signals} | {f"signals.{s.id}": p for s, p in scored.signals}
+    facts |= {f"signals.{name}": 0 for name in rules.ruleset.signals} | {
+        f"signals.{s.id}": p for s, p in scored.signals
+    }
     facts["rating"], (facts["grade.fit"], facts["grade.engagement"]) = scored.rating.value, scored.grade
     facts["score.total"], facts["score.fit"] = scored.score.total, scored.score.fit
     facts["score.engagement"] = facts["criteria.behaviour"] = scored.score.engagement
     returned = lead.facts.get("at.sales_returned")
     if returned is not None:
         today, day = day_of(scored.now), day_of(returned.stamp.time)
-        new = [rule.points for rated in scored.criteria for rule in rated.rules if rule.id not in lead.seen]
+        new = [rule.points for rated in scored.criteria for rule in rated.rules if rule.id not in lead.rules_at_return]
         new += [signal_points(signal, lead.counted[signal.id], today, day) for signal, _ in scored.signals]
         facts["score.since_return"] = sum(new)
     if lead.is_erased:
@@ -135,36 +139,46 @@ def from_plain_facts(scored: Scored, rules: Ruleset, lead: Lead, routing: str) -
     elif lead.value("lifecycle.merged_into") is not None:
         assert routing == "merged"
     else:
-        holds = (rule.id for rule in rules.routing if rule.condition is None or predicate(rule.condition)(facts))
+        holds = (
+            rule.id for rule in rules.ruleset.routing if rule.condition is None or predicate(rule.condition)(facts)
+        )
         assert routing == next(holds)
 
 
 @settings(max_examples=400, deadline=None)
 @given(stories(), st.sampled_from([RULES, WIDE]), st.integers(0, 40), st.randoms(use_true_random=False))
 def test_what_is_remembered_never_shows(
-    story: Sequence[LeadActivity], rules: Ruleset, later: int, chance: random.Random
+    story: Sequence[LeadActivity], rules: Evaluator, later: int, chance: random.Random
 ) -> None:
     lead = Lead("lead-1")
     for each in story:
         if chance.random() < 0.3:
             lead = decode_lead("lead-1", encode_lead(lead))
-        assessment = assess(lead, each, rules)
+        assessment = rules.assess(lead, each)
         lead = assessment.lead
-        assert lead.memo is None or lead.memo.facts is lead.facts
+        assert lead.notes is None or (isinstance(lead.notes, Notes) and lead.notes.facts is lead.facts)
         for now in (lead.clock, lead.clock + later * DAY // 4, lead.clock):
-            known = evaluate(lead, rules, now)
-            fresh = Lead(lead.id, lead.clock, dict(lead.facts), lead.counted, lead.erased_at, lead.published, lead.seen)
-            assert shown(known, lead) == shown(evaluate(fresh, rules, now), fresh)
+            known = rules.evaluate(lead, now)
+            fresh = Lead(
+                lead.id,
+                lead.clock,
+                dict(lead.facts),
+                lead.counted,
+                lead.erased_at,
+                lead.published,
+                lead.rules_at_return,
+            )
+            assert shown(known, lead) == shown(rules.evaluate(fresh, now), fresh)
             back = decode_lead("lead-1", encode_lead(lead))
             assert back == lead == fresh
             assert encode_lead(back) == encode_lead(lead)
-            assert shown(known, lead) == shown(evaluate(back, rules, now), back)
-            from_plain_facts(known.scored, rules, lead, known.routing.id)
+            assert shown(known, lead) == shown(rules.evaluate(back, now), back)
+            from_plain_facts(known, rules, lead, known.routing.id)
         # Other rules take over, and give way again.
         other = WIDE if rules is RULES else RULES
-        evaluate(lead, other, lead.clock)
+        other.evaluate(lead, lead.clock)
         if chance.random() < 0.2:
-            lead = assess(lead, activity("page_viewed", {"url": "/"}, day=chance.random(), id="other"), other).lead
+            lead = other.assess(lead, activity("page_viewed", {"url": "/"}, day=chance.random(), id="other")).lead
 
 
 @settings(max_examples=300, deadline=None)
@@ -172,21 +186,23 @@ def test_what_is_remembered_never_shows(
 def test_a_decision_read_back_by_its_contract_is_the_same(story: Sequence[LeadActivity]) -> None:
     lead = Lead("lead-1")
     for each in story:
-        assessment = assess(lead, each, RULES)
+        assessment = RULES.assess(lead, each)
         lead = assessment.lead
         if assessment.decision is not None:
             model = read_decision(assessment.decision.to_json())
             assert model == assessment.decision
             assert assessment.evaluation is not None
             assert (model.rating, model.route) == (
-                assessment.evaluation.scored.rating,
+                assessment.evaluation.rating,
                 assessment.evaluation.routing.route,
             )
             order = [(-abs(part.points), part.criterion, part.rule) for part in model.contributions]
             assert order == sorted(order)
             before = model.previous
             changed = before is not None and before.rating is not model.rating
-            assert assessment.transition == ((before.rating, model.rating) if before and changed else None)
+            assert Decided(assessment.decision).transition == (
+                (before.rating, model.rating) if before and changed else None
+            )
 
 
 @settings(max_examples=800, deadline=None)
@@ -205,7 +221,7 @@ def test_tabulated_points_are_those_of_the_formula_for_as_long_as_they_say(
     signal = Signal("s", "lead.page_viewed", None, points, cap, limit, weights, "S")
     counts = join_counts(b"", [number for day in sorted(days.items()) for number in day])
     table = SignalPoints(signal)
-    known: Worth | None = None
+    known: SignalWorth | None = None
     for today in (700, 800, 790, 792, 793, 814, 900, 1_400, 1):
         known = table.worth(counts, today, known)
         same, whole, since, until, _, _ = known
@@ -247,7 +263,7 @@ def test_a_sum_next_to_a_half_is_rounded_as_the_formula_says() -> None:
 
 
 def test_facts_put_in_from_outside_are_judged_as_they_are() -> None:
-    lead = assess(Lead("lead-1"), activity("profile_updated", {"employees": 1000}), RULES).lead
+    lead = RULES.assess(Lead("lead-1"), activity("profile_updated", {"employees": 1000})).lead
     less = replace(lead, facts={})  # one point remains, for what was not asked
-    assert evaluate(less, RULES, less.clock).scored.score.fit == 1
-    assert evaluate(decode_lead("lead-1", encode_lead(less)), RULES, less.clock).scored.score.fit == 1
+    assert RULES.evaluate(less, less.clock).score.fit == 1
+    assert RULES.evaluate(decode_lead("lead-1", encode_lead(less)), less.clock).score.fit == 1

@@ -10,18 +10,17 @@ from hypothesis import strategies as st
 from scorer.domain.activity import LeadActivity, validate_data
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import assess
 from scorer.ruletests.coverage import coverage
 from scorer.ruletests.run import START, run_tests
-from tests.factory import SMALL_RULES, ruleset
+from tests.factory import SMALL_RULES, evaluator
 
 # Published always, so that the decisions show every state.
 TEXT = SMALL_RULES.replace("on: change", "on: activity")
-RULES = ruleset(TEXT)
+RULES = evaluator(TEXT)
 IDS = {
-    *(rule.id for criterion in RULES.criteria for rule in criterion.rules),
-    *RULES.signals,
-    *(rule.id for rule in RULES.routing),
+    *(rule.id for criterion in RULES.ruleset.criteria for rule in criterion.rules),
+    *RULES.ruleset.signals,
+    *(rule.id for rule in RULES.ruleset.routing),
 }
 
 ACTIVITY = st.sampled_from(
@@ -51,7 +50,7 @@ def at_work(stories: list[list[tuple[tuple[str, dict[str, Any]], int]]]) -> set[
         lead = Lead("x")
         for number, ((kind, data), day) in enumerate(story):
             activity = LeadActivity(str(number), "x", kind, START + day * DAY, "x", validate_data(kind, data))
-            assessment = assess(lead, activity, RULES)
+            assessment = RULES.assess(lead, activity)
             lead = assessment.lead
             if assessment.decision is not None:
                 found.add(assessment.decision.routing.rule)
@@ -77,16 +76,16 @@ def test_idle_is_what_no_decision_speaks_of(stories: list[list[tuple[tuple[str, 
     report = run_tests({"a_test.yaml": json.dumps({"tests": tests}).encode()}, RULES)
     assert report.errors == ()
     fired = {name for result in report.results for name in result.fired}
-    found = coverage(RULES, fired, {"rules.yaml": TEXT.encode()})
+    found = coverage(RULES.ruleset, fired, {"rules.yaml": TEXT.encode()})
     idle = {each.id for each in found.idle}
     worked = at_work(stories)
     assert idle <= IDS
     assert not idle & worked
     # A signal counts when an activity does, even where the rounded points are none or the window is over.
     silent = (IDS - idle) - worked
-    assert silent <= set(RULES.signals)
+    assert silent <= set(RULES.ruleset.signals)
     kinds = {kind for story in stories for (kind, _), _ in story}
-    assert all(RULES.signals[name].activity in kinds for name in silent)
+    assert all(RULES.ruleset.signals[name].activity in kinds for name in silent)
     for each in found.idle:
         line = TEXT.split("\n")[each.position.line - 1]
         assert each.id in line[each.position.column - 1 :]

@@ -18,19 +18,17 @@ from scorer.domain.facts import Fact, Stamp
 from scorer.domain.instant import DAY, day_of
 from scorer.domain.lead import Lead
 from scorer.domain.score import Rating
-from scorer.evaluation.assessment import evaluate
-from scorer.evaluation.scoring import Scored, score
-from scorer.explain.route_story import routing_facts
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Evaluation
 from scorer.explain.story import Untold, parse_time, tell
 from scorer.explain.story_model import Story
 from scorer.explain.timeline import history
 from scorer.explain.wording import condition_part
-from scorer.rules.ruleset import Ruleset
-from tests.factory import SMALL_RULES, activity, ruleset
+from tests.factory import SMALL_RULES, activity, evaluator
 from tests.property.test_lead_fold import stories
 
-RULES = ruleset()
-ROUTES = ruleset(
+RULES = evaluator()
+ROUTES = evaluator(
     SMALL_RULES.split("routing:")[0]
     + """
 routing:
@@ -45,7 +43,7 @@ routing:
 _ORDER = (Rating.COLD, Rating.WARM, Rating.HOT)
 
 
-def told(story: Sequence[LeadActivity], rules: Ruleset, later: int = 0) -> tuple[Story, Lead]:
+def told(story: Sequence[LeadActivity], rules: Evaluator, later: int = 0) -> tuple[Story, Lead]:
     known = history("lead-1", story, rules)
     assume(not known.lead.is_erased)
     return tell(known.lead, rules, known.lead.clock + later * DAY, known), known.lead
@@ -55,7 +53,7 @@ def told(story: Sequence[LeadActivity], rules: Ruleset, later: int = 0) -> tuple
 @given(stories(), st.sampled_from([0, 1, 40, 400]))
 def test_every_point_is_explained_and_they_add_up_to_the_score(activities: list[LeadActivity], later: int) -> None:
     story, lead = told(activities, RULES, later)
-    total = evaluate(lead, RULES, lead.clock + later * DAY).scored.score.total
+    total = RULES.evaluate(lead, lead.clock + later * DAY).score.total
     assert sum(step.points for step in story.waterfall) == story.score.total == total
     ends = [0, *(step.end for step in story.waterfall)]
     assert [step.start for step in story.waterfall] == ends[:-1]
@@ -74,16 +72,18 @@ def test_every_point_is_explained_and_they_add_up_to_the_score(activities: list[
 @given(stories())
 def test_the_reasons_of_the_routing_lead_where_the_decision_leads(activities: list[LeadActivity]) -> None:
     story, lead = told(activities, ROUTES)
-    evaluation = evaluate(lead, ROUTES, lead.clock)
+    evaluation = ROUTES.evaluate(lead, lead.clock)
     assert story.routing.rule == evaluation.routing.id
-    facts = routing_facts(lead, ROUTES, evaluation.scored)
+    facts = ROUTES.routing_facts(evaluation)
     holds = [
-        rule.id for rule in ROUTES.routing if rule.condition is None or condition_part(rule.condition, facts).holds
+        rule.id
+        for rule in ROUTES.ruleset.routing
+        if rule.condition is None or condition_part(rule.condition, facts).holds
     ]
     assert holds[0] == evaluation.routing.id
     assert not any(rule.condition is None or rule.condition.holds for rule in story.routing.passed_over)
     asked = [rule.rule for rule in story.routing.passed_over]
-    assert [*asked, story.routing.rule, *story.routing.not_asked] == [rule.id for rule in ROUTES.routing]
+    assert [*asked, story.routing.rule, *story.routing.not_asked] == [rule.id for rule in ROUTES.ruleset.routing]
 
 
 @settings(max_examples=50, deadline=None)
@@ -111,11 +111,11 @@ def test_the_outlook_is_what_judging_on_each_day_says(activities: list[LeadActiv
     moments = [(parse_time(each.at), each) for each in story.outlook.moments]
     today = day_of(lead.clock)
     for day in (today + 1, today + 2, today + 10, today + 90, today + 365, today + 730):
-        expected = evaluate(lead, RULES, day * DAY)
+        expected = RULES.evaluate(lead, day * DAY)
         shown = [each for at, each in moments if at <= day * DAY][-1]
         assert (shown.score, shown.rating, shown.route) == (
-            expected.scored.score.total,
-            expected.scored.rating,
+            expected.score.total,
+            expected.rating,
             expected.routing.route,
         )
 
@@ -132,26 +132,26 @@ ANSWERS: Mapping[str, Sequence[object]] = {
 SIGNALS = ("pricing", "trial", "booth")
 
 
-def _answered(lead: Lead, change: Mapping[str, object], rules: Ruleset) -> Scored:
+def _answered(lead: Lead, change: Mapping[str, object], rules: Evaluator) -> Evaluation:
     facts = {**lead.facts, **{name: Fact(value, Stamp(lead.clock, "x", "")) for name, value in change.items()}}
-    return score(replace(lead, facts=facts), rules, lead.clock)
+    return rules.evaluate(replace(lead, facts=facts), lead.clock)
 
 
-def _engaged(lead: Lead, more: Mapping[str, int], rules: Ruleset) -> int | None:
+def _engaged(lead: Lead, more: Mapping[str, int], rules: Evaluator) -> int | None:
     """Engagement with so many more activities today; None where the daily cap leaves no room."""
     today = day_of(lead.clock)
     signals = dict(lead.signals)
     for name, count in more.items():
         days = signals.get(name, {})
         hashes = (*days.get(today, ()), *range(1, count + 1))
-        if len(hashes) > rules.signals[name].daily_cap:
+        if len(hashes) > rules.ruleset.signals[name].daily_cap:
             return None
         signals[name] = {**days, today: hashes}
     counted = {name: counts_of(days) for name, days in signals.items()}
-    return score(replace(lead, counted=counted), rules, lead.clock).score.engagement
+    return rules.evaluate(replace(lead, counted=counted), lead.clock).score.engagement
 
 
-def _gained(before: Scored, after: Scored) -> int:
+def _gained(before: Evaluation, after: Evaluation) -> int:
     """How many rules it takes: those that come and give points, and those that cease to take some of themselves."""
     count = 0
     for old, new in zip(
@@ -172,7 +172,7 @@ def _changes(lead: Lead, size: int) -> Iterator[Mapping[str, object]]:
                 yield dict(zip(names, values, strict=True))
 
 
-def _best(lead: Lead, now: Scored) -> dict[int, int]:
+def _best(lead: Lead, now: Evaluation) -> dict[int, int]:
     """The highest score that so many changes reach, by number."""
     fits: dict[int, int] = {}
     for change in _changes(lead, 3):
@@ -198,7 +198,7 @@ def test_the_smallest_sets_are_the_smallest_there_are(activities: list[LeadActiv
     if mail is not None:
         activities = [*activities, activity("profile_updated", {"email_kind": mail}, day=1000)]
     story, lead = told(activities, RULES)
-    now = evaluate(lead, RULES, lead.clock).scored
+    now = RULES.evaluate(lead, lead.clock)
     best = _best(lead, now)
     for target in story.targets:
         sizes = [cost for cost, total in sorted(best.items()) if cost and total >= target.needed]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from scorer.engines.engine import default_engine
 from scorer.lint import analyse
 from scorer.lint.solver import Budget
 from scorer.rules.finding import Finding
@@ -18,7 +17,7 @@ SOUND = HEAD + SCORING + ROUTING
 
 
 def findings(text: str, budget: Budget | None = None) -> list[Finding]:
-    ruleset, source = parse_with_source({"r.yaml": text.encode()}, default_engine("compiled"))
+    ruleset, source = parse_with_source({"r.yaml": text.encode()})
     return analyse(ruleset, source, budget)
 
 

@@ -6,29 +6,30 @@ import pytest
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision
+from scorer.domain.effects import Decided
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import Assessment, assess, reassess
-from scorer.rules.ruleset import Ruleset
-from tests.factory import SMALL_RULES, activity, ruleset
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
+from tests.factory import SMALL_RULES, activity, evaluator
 
-RULES = ruleset()
+RULES = evaluator()
 
 BUDGET = activity("qualification_updated", {"bant": {"budget_status": "approved"}})
 DECIDER = activity("qualification_updated", {"bant": {"authority": "decision_maker"}})
 
 
-def run(activities: Sequence[LeadActivity], rules: Ruleset = RULES) -> tuple[Assessment, list[RoutingDecision]]:
+def run(activities: Sequence[LeadActivity], rules: Evaluator = RULES) -> tuple[Assessment, list[RoutingDecision]]:
     lead, decisions = Lead("lead-1"), []
     for each in activities:
-        assessment = assess(lead, each, rules)
+        assessment = rules.assess(lead, each)
         lead = assessment.lead
         if assessment.decision is not None:
             decisions.append(assessment.decision)
     return assessment, decisions
 
 
-def last(activities: Sequence[LeadActivity], rules: Ruleset = RULES) -> RoutingDecision:
+def last(activities: Sequence[LeadActivity], rules: Evaluator = RULES) -> RoutingDecision:
     return run(activities, rules)[1][-1]
 
 
@@ -77,7 +78,7 @@ def test_signals_are_capped_by_day_fade_and_are_limited(visits: list[int], now: 
     events.append(activity("email_opened", day=now + 0.5))
     assessment, _ = run(events)
     assert assessment.evaluation is not None
-    assert assessment.evaluation.scored.score.engagement == points
+    assert assessment.evaluation.score.engagement == points
 
 
 def test_negative_signals_are_limited_the_same_way() -> None:
@@ -91,8 +92,8 @@ def test_a_signal_counts_within_its_window_only() -> None:
     outside, _ = run([started, activity("email_opened", day=90)])
     assert inside.evaluation is not None
     assert outside.evaluation is not None
-    assert inside.evaluation.scored.score.engagement == 15
-    assert outside.evaluation.scored.score.engagement == 0
+    assert inside.evaluation.score.engagement == 15
+    assert outside.evaluation.score.engagement == 0
 
 
 def test_a_type_of_your_own_can_feed_a_signal() -> None:
@@ -117,7 +118,7 @@ def test_a_competitor_is_discarded_however_hot() -> None:
 
 def test_a_signal_that_never_counted_gives_routing_no_points() -> None:
     few = "routing:\n  - {id: few, when: {signals.pricing: {lte: 3}}, route: discard}\n"
-    assert last([BUDGET], ruleset(SMALL_RULES.replace("routing:\n", few))).route == "discard"
+    assert last([BUDGET], evaluator(SMALL_RULES.replace("routing:\n", few))).route == "discard"
 
 
 def test_nothing_is_published_until_something_worth_saying_changed() -> None:
@@ -130,7 +131,7 @@ def test_nothing_is_published_until_something_worth_saying_changed() -> None:
 
 
 def test_on_activity_every_effective_activity_is_published_and_a_repeated_one_is_not() -> None:
-    always = ruleset(SMALL_RULES.replace("on: change", "on: activity"))
+    always = evaluator(SMALL_RULES.replace("on: change", "on: activity"))
     opened = activity("email_opened")
     _, decisions = run([opened, opened, activity("email_opened", day=1)], always)
     assert len(decisions) == 2
@@ -139,7 +140,7 @@ def test_on_activity_every_effective_activity_is_published_and_a_repeated_one_is
 def test_equal_input_gives_equal_bytes_and_other_rules_other_ids() -> None:
     first, again = last([BUDGET]), last([BUDGET])
     assert first.to_json() == again.to_json()
-    other = last([BUDGET], ruleset(SMALL_RULES.replace("points: 15", "points: 16")))
+    other = last([BUDGET], evaluator(SMALL_RULES.replace("points: 15", "points: 16")))
     assert other.decision_id != first.decision_id
     assert other.ruleset.revision != first.ruleset.revision
 
@@ -182,7 +183,7 @@ def test_a_hand_over_becomes_part_of_the_lifecycle() -> None:
 
 def test_an_acceptance_that_arrives_late_is_not_overwritten_by_a_hand_over() -> None:
     sticky = "routing:\n  - {id: open, when: {lifecycle.status: accepted}, route: sales}\n"
-    rules = ruleset(SMALL_RULES.replace("routing:\n", sticky))
+    rules = evaluator(SMALL_RULES.replace("routing:\n", sticky))
     visit, accepted = activity("page_viewed", {"url": "/"}, day=10), activity("sales_accepted", day=9)
     later = activity("page_viewed", {"url": "/"}, day=11)
     for story in ([accepted, visit, later], [visit, accepted, later]):
@@ -207,7 +208,7 @@ def test_time_alone_cools_a_lead() -> None:
     visits = [activity("page_viewed", {"url": "/pricing"}, day=day) for day in (0, 0, 1, 1)]
     assessment, _ = run([*visits, activity("profile_updated", {"country": "DE"}, day=1)])
     lead = assessment.lead
-    later = reassess(lead, RULES, lead.clock + 30 * DAY, "time")
+    later = RULES.reassess(lead, lead.clock + 30 * DAY, "time")
     assert later.decision is not None
     assert (later.decision.rating, later.decision.cause, later.decision.reference) == ("cold", "time", None)
-    assert later.transition == ("warm", "cold")
+    assert Decided(later.decision).transition == ("warm", "cold")

@@ -18,16 +18,15 @@ from scorer.backtest.tally import JudgedLead, Mover, Tally, most
 from scorer.domain.instant import DAY, to_text
 from scorer.domain.lead import Lead
 from scorer.domain.score import Rating, Route
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.shards import shard_of
-from scorer.rules.ruleset import Ruleset
 from scorer.sources.cloudevents import parse_line
 from scorer.state.shelf import LeadShelf
-from tests.factory import MONDAY, SMALL_RULES, ruleset
+from tests.factory import MONDAY, SMALL_RULES, evaluator
 
 NOW = MONDAY + 3650 * DAY
-OLD = ruleset()
-NEW = ruleset(SMALL_RULES.replace("budget_status: approved}, points: 20", "budget_status: approved}, points: 35"))
+OLD = evaluator()
+NEW = evaluator(SMALL_RULES.replace("budget_status: approved}, points: 20", "budget_status: approved}, points: 35"))
 HOT: dict[str, object] = {"bant": {"budget_status": "approved", "authority": "decision_maker"}}
 
 
@@ -45,7 +44,7 @@ def event(lead: str, kind: str, day: float, **data: object) -> bytes:
     ).encode()
 
 
-def tallied(lines: Sequence[bytes], rulesets: Sequence[Ruleset], shards: int = 1) -> Tally:
+def tallied(lines: Sequence[bytes], rulesets: Sequence[Evaluator], shards: int = 1) -> Tally:
     found = []
     for number in range(shards):
         shard = ReplayShard(rulesets, NOW)
@@ -60,9 +59,9 @@ def tallied(lines: Sequence[bytes], rulesets: Sequence[Ruleset], shards: int = 1
     return total
 
 
-def run(lines: Sequence[bytes], *rulesets: Ruleset, shards: int = 1) -> Backtest:
+def run(lines: Sequence[bytes], *rulesets: Evaluator, shards: int = 1) -> Backtest:
     given = rulesets or (OLD,)
-    return backtest(tallied(lines, given, shards), given, ["f"], len(lines), {})
+    return backtest(tallied(lines, given, shards), [each.ruleset for each in given], ["f"], len(lines), {})
 
 
 def market(seed: int, leads: int = 60, events: int = 600) -> list[bytes]:
@@ -115,7 +114,7 @@ def test_a_score_never_knows_the_outcome_it_is_measured_against() -> None:
     for number in range(20):
         end = "opportunity_won" if number % 2 else "opportunity_lost"
         lines += [event(f"l{number}", "page_viewed", number, url="/pricing"), event(f"l{number}", end, number + 1)]
-    outcomes = run(lines, ruleset(SMALL_RULES.replace("scoring:\n", "scoring:" + LEAK))).outcomes
+    outcomes = run(lines, evaluator(SMALL_RULES.replace("scoring:\n", "scoring:" + LEAK))).outcomes
     assert outcomes is not None
     assert outcomes.new.auc is not None
     assert outcomes.new.auc.value == 0.5
@@ -189,10 +188,10 @@ def test_figures_are_those_of_the_plain_fold(seed: int) -> None:
         total = 0
         for each in activities:
             if each.lead_id == lead_id and (lead_id not in ends or each.time < ends[lead_id][0]):
-                result = assess(lead, each, OLD)
+                result = OLD.assess(lead, each)
                 lead = result.lead
                 said = result.decision
-                total = total if result.evaluation is None else result.evaluation.scored.score.total
+                total = total if result.evaluation is None else result.evaluation.score.total
                 if said is not None and said.route is Route.SALES and lead.value("lifecycle.status") != "accepted":
                     was_handed |= said.previous is None or said.previous.route is not Route.SALES
         if lead.published is None:
@@ -244,7 +243,7 @@ def test_the_two_rulesets_side_by_side() -> None:
 
 
 def test_leads_that_only_change_their_queue_are_counted_and_named() -> None:
-    other = ruleset(SMALL_RULES.replace("queue: key-accounts", "queue: field-sales"))
+    other = evaluator(SMALL_RULES.replace("queue: key-accounts", "queue: field-sales"))
     lines = deals(("approved", 3), ("small", 2))
     result = run(lines, other, OLD)
     changes = result.changes
@@ -260,7 +259,7 @@ def test_leads_that_only_change_their_queue_are_counted_and_named() -> None:
 
 @pytest.mark.parametrize("shards", [1, 3])
 def test_changes_count_every_lead_of_which_anything_differs_once(shards: int) -> None:
-    other = ruleset(SMALL_RULES.replace("hot: 40", "hot: 30").replace("queue: inside-sales", "queue: field-sales"))
+    other = evaluator(SMALL_RULES.replace("hot: 40", "hot: 30").replace("queue: inside-sales", "queue: field-sales"))
     lines = market(11)
     changes = run(lines, other, OLD, shards=shards).changes
     assert changes is not None
@@ -281,7 +280,7 @@ def test_changes_count_every_lead_of_which_anything_differs_once(shards: int) ->
 )
 def test_many_unusable_lines_are_said_first(lines: int, rejected: dict[str, int], first: str) -> None:
     tally = tallied(deals(("approved", 2)), [OLD])
-    assert backtest(tally, [OLD], ["f"], lines, rejected).headline[0] == first
+    assert backtest(tally, [OLD.ruleset], ["f"], lines, rejected).headline[0] == first
 
 
 def test_without_a_won_deal_nothing_is_said_of_shares() -> None:
@@ -298,7 +297,7 @@ def test_a_share_never_looks_like_none_or_all_unless_it_is(share: float | None, 
 
 
 def test_the_points_of_a_mover_add_up_to_its_scores() -> None:
-    capped = ruleset(SMALL_RULES.replace("max: 15", "max: 7"))
+    capped = evaluator(SMALL_RULES.replace("max: 15", "max: 7"))
     movers = tallied(market(9), [capped, OLD]).movers
     assert any(rule == "cap" for mover in movers for _, rule, _ in mover.new.points)
     for mover in movers:
@@ -382,7 +381,7 @@ def test_a_shelf_gives_back_what_was_put_last_however_small_it_is() -> None:
         for each in activities:
             lead = small.get(each.lead_id) or Lead(each.lead_id)
             assert lead == plain.get(each.lead_id, Lead(each.lead_id))
-            after = assess(lead, each, OLD).lead
+            after = OLD.assess(lead, each).lead
             if after is not lead or random.random() < 0.5:
                 small.put(after)
                 plain[after.id] = after
@@ -441,7 +440,7 @@ NOT_TODAY = "would be missed that sales gets today."
             (NEW, OLD),
             "1 of 4 leads (25%) would get another rating, route, queue or grade: rating 1, route 1, queue 1, grade 1.",
         ),
-        (deals(("approved", 2)), (OLD, OLD), f"The two rulesets are the same (revision {OLD.revision[:12]})."),
+        (deals(("approved", 2)), (OLD, OLD), f"The two rulesets are the same (revision {OLD.ruleset.revision[:12]})."),
         (
             deals(("small", 2)),
             (NEW, OLD),
@@ -450,5 +449,5 @@ NOT_TODAY = "would be missed that sales gets today."
         ([], (OLD,), "No lead was found in the input."),
     ],
 )
-def test_the_answer_in_words(lines: list[bytes], rulesets: tuple[Ruleset, ...], expected: str) -> None:
+def test_the_answer_in_words(lines: list[bytes], rulesets: tuple[Evaluator, ...], expected: str) -> None:
     assert expected in run(lines, *rulesets).headline

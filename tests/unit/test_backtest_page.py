@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from scorer.backtest.impact import WeekCount
 from scorer.backtest.run import CAUTION
+from scorer.evaluation.evaluator import Evaluator
 from scorer.report.backtest_charts import classes, week_chart
 from scorer.report.backtest_page import backtest_page
-from scorer.rules.ruleset import Ruleset
 from tests.unit.test_backtest import NEW, OLD, event, market, run
 from tests.unit.test_report import EVIL, Tags
 
@@ -44,7 +44,7 @@ TRIAL, WON, LOST = (event("a", kind, 1) for kind in ("trial_started", "opportuni
         ([event("a", "trial_started", 0.5), WON], [NEW, OLD]),
     ],
 )
-def test_there_is_a_page_for_every_result(lines: list[bytes], rulesets: list[Ruleset]) -> None:
+def test_there_is_a_page_for_every_result(lines: list[bytes], rulesets: list[Evaluator]) -> None:
     page = backtest_page(run(lines, *rulesets))
     assert page.rstrip().endswith("</html>")
     assert "None" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)

@@ -11,7 +11,7 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.facts import Fact, Stamp
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import Assessment
+from scorer.evaluation.results import Assessment
 from scorer.runtime.settings import Settings, load_settings
 from scorer.state.codec import encode_lead
 from scorer.state.store import LeadStore

@@ -10,9 +10,9 @@ from scorer.domain.counts import Hit
 from scorer.domain.instant import DAY
 from scorer.domain.lead import NO_CLOCK, Lead, Published
 from scorer.domain.score import Grade, Rating, Route, Score
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.notes import Notes
 from scorer.state.codec import CodecError, decode_lead, encode_lead
-from tests.factory import ruleset
+from tests.factory import evaluator
 
 DAY_0 = 20_000 * DAY
 
@@ -41,7 +41,9 @@ def rich_lead() -> Lead:
     lead = lead.apply(activity(7, "lead.sales_returned", {}))
     decided = DAY_0 + 8 * DAY
     said = Published(Rating.HOT, Grade("A", 1), Route.SALES, "key-accounts", Score(50, -3), decided)
-    return replace(lead.publish(said), seen=("budget-approved", "pricing_visit"), erased_at=DAY_0 - 900 * DAY)
+    return replace(
+        lead.publish(said), rules_at_return=("budget-approved", "pricing_visit"), erased_at=DAY_0 - 900 * DAY
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,18 +116,18 @@ def test_reads_and_writes_what_version_2_wrote() -> None:
 
 JUDGED_2 = "a513d47a151110000100"
 """What the rules of `tests.factory` made of a lead, as it is written: their mark, then the codes of its facts. If this
-changes with the same rules, raise `MEANING` in `scorer.evaluation.fact_vector`: states that were written before hold
+changes with the same rules, raise `MEANING` in `scorer.evaluation.criteria`: states that were written before hold
 the old ones."""
 
 
 def test_the_meaning_of_codes_is_part_of_the_format() -> None:
     profile: dict[str, object] = {"employees": 300, "country": "AT", "email_kind": "free", "is_competitor": False}
     answers: dict[str, object] = {"bant": {"budget_status": "planned", "authority": "influencer"}}
-    lead = assess(Lead("L-1"), activity(1, "lead.profile_updated", profile), ruleset()).lead
-    memo = assess(lead, activity(2, "lead.qualification_updated", answers), ruleset()).lead.memo
-    assert memo is not None
-    assert isinstance(memo.codes, bytes)
-    assert (memo.mark + memo.codes).hex() == JUDGED_2
+    lead = evaluator().assess(Lead("L-1"), activity(1, "lead.profile_updated", profile)).lead
+    notes = evaluator().assess(lead, activity(2, "lead.qualification_updated", answers)).lead.notes
+    assert isinstance(notes, Notes)
+    assert isinstance(notes.codes, bytes)
+    assert (notes.mark + notes.codes).hex() == JUDGED_2
 
 
 def test_reads_what_version_1_wrote() -> None:

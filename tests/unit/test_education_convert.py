@@ -14,7 +14,7 @@ import pytest
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess, evaluate
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_line
 
@@ -264,15 +264,15 @@ def test_the_rules_read_what_is_written_and_do_not_score_the_outcome(leads: Path
         row(Prospect_ID="cold", Total_Time_Spent_on_Website="20"),
     ]
     _, events, _ = run(leads, table(rows))
-    ruleset = load_ruleset(ROOT / "rules" / "education", default_engine("compiled"))
+    ruleset = Evaluator(load_ruleset(ROOT / "rules" / "education"), default_engine("compiled"))
     found: dict[str, list[tuple[str, str, int]]] = {"hot": [], "cold": []}
     states = {name: Lead(name) for name in found}
     for event in events:
         activity = parse_line(json.dumps(event).encode(), now=30_000 * DAY)
-        lead = assess(states[activity.lead_id], activity, ruleset).lead
-        scored, routing = evaluate(lead, ruleset, lead.clock)
+        lead = ruleset.assess(states[activity.lead_id], activity).lead
+        evaluation = ruleset.evaluate(lead, lead.clock)
         states[activity.lead_id] = lead
-        found[activity.lead_id].append((scored.rating.value, routing.id, scored.score.total))
+        found[activity.lead_id].append((evaluation.rating.value, evaluation.routing.id, evaluation.score.total))
     assert found == {
         "hot": [("hot", "hot", 51), ("hot", "enrolled", 51)],
         "cold": [("cold", "cold", -20), ("cold", "declined", -20)],

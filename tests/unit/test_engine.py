@@ -12,8 +12,9 @@ import pytest
 
 from scorer.engines.compiled_engine import CompiledEngine
 from scorer.engines.engine import EngineUnavailableError, MemoEngine, RuleEngine, default_engine
-from scorer.engines.table import Codes, HitPolicy, OrdinalTable, Rule, Table
+from scorer.engines.table import Codes, OrdinalTable, Rule, Table
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Not, Op, Test
+from scorer.rules.ruleset import HitPolicy
 
 durable_engine = pytest.importorskip("scorer.engines.durable_engine", exc_type=ImportError)
 DurableEngine = durable_engine.DurableEngine

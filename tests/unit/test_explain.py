@@ -20,7 +20,7 @@ from scorer.explain.story_model import Story
 from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
 from tests.contract.test_schemas import validator
-from tests.factory import SMALL_RULES, activity, ruleset
+from tests.factory import SMALL_RULES, activity, evaluator
 from tests.unit.test_cli import ROOT, event, scorer
 from tests.unit.test_report import Tags
 
@@ -292,7 +292,7 @@ def evil_story() -> Story:
     text = SMALL_RULES.replace("Budget is approved", '"<b>Budget</b> & [red]co[/red]"').replace(
         "installed_base: {type: integer}", "installed_base: {type: integer, description: <i>How many</i>}"
     )
-    rules = ruleset(text)
+    rules = evaluator(text)
     story = [
         activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead=EVIL, id=EVIL, source=EVIL),
         activity("profile_updated", {"company": EVIL, "custom": {"installed_base": EVIL, "list": [EVIL]}}, lead=EVIL),

@@ -8,24 +8,24 @@ import pytest
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY
 from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.explain import reachable
 from scorer.explain.story import tell
 from scorer.explain.story_model import Story, Target
 from scorer.explain.timeline import history
 from scorer.offline.ruleset_files import load_ruleset
-from scorer.rules.ruleset import Ruleset
-from tests.factory import activity, ruleset
+from tests.factory import activity, evaluator
 
 ROUTING = "\nrouting:\n  - {id: ready, when: {rating: hot}, route: sales}\n  - {id: rest, route: nurture}\n"
 
 
-def story(rules: Ruleset, *activities: LeadActivity, later: int = 0) -> Story:
+def story(rules: Evaluator, *activities: LeadActivity, later: int = 0) -> Story:
     known = history("lead-1", activities, rules)
     return tell(known.lead, rules, known.lead.clock + later * DAY, known)
 
 
-def rules(text: str, warm: int = 10, hot: int = 20, more: str = "") -> Ruleset:
-    return ruleset(f"ruleset: x\nratings: {{warm: {warm}, hot: {hot}{more}}}\n{text}{ROUTING}")
+def rules(text: str, warm: int = 10, hot: int = 20, more: str = "") -> Evaluator:
+    return evaluator(f"ruleset: x\nratings: {{warm: {warm}, hot: {hot}{more}}}\n{text}{ROUTING}")
 
 
 def shown(target: Target) -> list[tuple[tuple[str, ...], int]]:
@@ -241,8 +241,8 @@ def test_a_table_too_large_to_try_in_full_says_so(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture(scope="module")
-def b2b() -> Ruleset:
-    return load_ruleset(Path(__file__).parents[2] / "rules" / "b2b", default_engine("compiled"))
+def b2b() -> Evaluator:
+    return Evaluator(load_ruleset(Path(__file__).parents[2] / "rules" / "b2b"), default_engine("compiled"))
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def b2b() -> Ruleset:
         ),
     ],
 )
-def test_the_rules_we_ship(b2b: Ruleset, activities: Sequence[LeadActivity], size: int, first: object) -> None:
+def test_the_rules_we_ship(b2b: Evaluator, activities: Sequence[LeadActivity], size: int, first: object) -> None:
     target = story(b2b, *activities).targets[-1]
     assert (target.rating, target.size, target.exhaustive) == ("hot", size, True)
     assert len(target.suggestions) == min(10, target.found)

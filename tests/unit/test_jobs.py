@@ -10,9 +10,10 @@ import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownError
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.facts import Fact, Stamp
 from scorer.domain.instant import DAY
-from scorer.domain.lead import Fact, Lead, Stamp
-from scorer.evaluation.assessment import Assessment
+from scorer.domain.lead import Lead
+from scorer.evaluation.results import Assessment
 from scorer.kafka.message import Message
 from scorer.kafka.transaction import AbortedError, DoubtfulError
 from scorer.runtime.metrics import BatchFigures, Metrics

@@ -10,7 +10,6 @@ import pytest
 
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import assess
 from scorer.explain.story_model import Story
 from scorer.runtime.metrics import Metrics
 from scorer.service.http import build_asgi
@@ -18,9 +17,9 @@ from scorer.service.lead_explanations import LeadStories
 from scorer.state.codec import CodecError
 from scorer.state.store import LeadStore
 from tests.contract.test_schemas import validator
-from tests.factory import MONDAY, activity, ruleset
+from tests.factory import MONDAY, activity, evaluator
 
-RULES = ruleset()
+RULES = evaluator()
 ODD = "a/b?c=d#e%2F é\u202e"
 
 
@@ -49,7 +48,7 @@ class Worker:
 
 
 def get(worker: Worker, path: str, query: str = "", method: str = "GET") -> tuple[int, dict[str, Any], dict[str, str]]:
-    app = build_asgi(Metrics(), worker, LeadStories(worker, lambda: RULES))
+    app = build_asgi(Metrics(), worker, LeadStories(worker, lambda: RULES.ruleset))
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -78,7 +77,7 @@ def get(worker: Worker, path: str, query: str = "", method: str = "GET") -> tupl
 def known(lead_id: str = "lead-1", *more: Any) -> Lead:
     lead = Lead(lead_id)
     for each in (activity("trial_started", lead=lead_id), *more):
-        lead = assess(lead, each, RULES).lead
+        lead = RULES.assess(lead, each).lead
     return lead
 
 

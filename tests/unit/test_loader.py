@@ -2,7 +2,6 @@
 
 import pytest
 
-from scorer.engines.engine import default_engine
 from scorer.rules.finding import RulesetError
 from scorer.rules.loader import parse_ruleset
 from tests.factory import SMALL_RULES, ruleset
@@ -14,7 +13,7 @@ ROUTE = "routing:\n  - {id: end, route: nurture}\n"
 def findings(*texts: str | bytes) -> list[str]:
     files = {f"{n}.yaml": text if isinstance(text, bytes) else text.encode() for n, text in enumerate(texts, start=1)}
     with pytest.raises(RulesetError) as caught:
-        parse_ruleset(files, default_engine("compiled"))
+        parse_ruleset(files)
     return [str(finding) for finding in caught.value.findings]
 
 
@@ -191,7 +190,7 @@ def test_a_criterion_in_two_files_is_refused() -> None:
 
 def test_no_files_is_a_finding() -> None:
     with pytest.raises(RulesetError, match="there is no rule file"):
-        parse_ruleset({}, default_engine("compiled"))
+        parse_ruleset({})
 
 
 def test_an_unknown_where_key_is_checked_against_the_payload() -> None:
@@ -203,7 +202,7 @@ def test_the_revision_ignores_order_comments_files_and_spelt_out_defaults() -> N
     whole = ruleset(SMALL_RULES)
     head, _, routing = SMALL_RULES.partition("routing:")
     files = {"b.yaml": head.encode(), "a.yaml": b"# why\nrouting:" + routing.encode()}
-    split = parse_ruleset(files, default_engine("compiled"))
+    split = parse_ruleset(files)
     assert split.revision == whole.revision
     assert ruleset(SMALL_RULES.replace("window: 90d", "daily_cap: 10, window: 90d")).revision == whole.revision
     assert ruleset(SMALL_RULES.replace("warm: 20", "warm: 21")).revision != whole.revision

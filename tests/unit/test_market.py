@@ -18,7 +18,7 @@ from scorer.domain.instant import DAY, HOUR, from_datetime, to_datetime
 from scorer.domain.lead import Lead
 from scorer.domain.score import Rating
 from scorer.engines.engine import default_engine
-from scorer.evaluation.assessment import assess
+from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
@@ -167,12 +167,12 @@ def test_gateways_open_and_click_in_bursts(read: tuple[Sequence[LeadActivity], C
 def test_the_default_rules_find_a_few_hot_leads_among_many_cold_ones(
     read: tuple[Sequence[LeadActivity], Counter[str]],
 ) -> None:
-    ruleset = load_ruleset(RULES, default_engine("compiled"))
+    ruleset = Evaluator(load_ruleset(RULES), default_engine("compiled"))
     leads: dict[str, Lead] = {}
     for activity in read[0]:
         if int(activity.lead_id[2:]) % 4:
             continue  # every fourth lead is enough
-        leads[activity.lead_id] = assess(leads.get(activity.lead_id) or Lead(activity.lead_id), activity, ruleset).lead
+        leads[activity.lead_id] = ruleset.assess(leads.get(activity.lead_id) or Lead(activity.lead_id), activity).lead
     ratings = Counter(lead.published.rating for lead in leads.values() if lead.published is not None)
     shares = {rating: count / ratings.total() for rating, count in ratings.items()}
     assert 0.5 < shares[Rating.COLD] < 0.8

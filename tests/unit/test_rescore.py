@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision, read_decision
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import assess, reassess
-from scorer.rules.ruleset import Ruleset
+from scorer.evaluation.evaluator import Evaluator
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -23,17 +22,17 @@ from scorer.state.store import LeadStore
 from scorer.stream.jobs.rescore import Rescorer, Sweep, rescored
 from scorer.stream.outbox import Outbox, marker_message, state_message
 from scorer.stream.recovery import _apply
-from tests.factory import SMALL_RULES, activity, ruleset
+from tests.factory import SMALL_RULES, activity, evaluator
 
-OLD = ruleset()
-NEW = ruleset(SMALL_RULES.replace("warm: 20, hot: 40", "warm: 15, hot: 30").replace("points: 10}", "points: 4}"))
+OLD = evaluator()
+NEW = evaluator(SMALL_RULES.replace("warm: 20, hot: 40", "warm: 15, hot: 30").replace("points: 10}", "points: 4}"))
 SETTINGS = load_settings(None, rules=Path(__file__).parent)
 
 
 class World:
     """A partition as Kafka keeps it: the changelog and the decisions; and a process that may die at any moment."""
 
-    def __init__(self, rules: Ruleset) -> None:
+    def __init__(self, rules: Evaluator) -> None:
         self.rules = rules
         self.now = 0.0
         self.changelog: dict[bytes, bytes | None] = {}
@@ -57,7 +56,7 @@ class World:
         outbox, figures = Outbox(self.offset + len(batch)), BatchFigures()
         said: list[RoutingDecision] = []
         for each in batch:
-            result = assess(self.store.get(each.lead_id), each, self.rules)
+            result = self.rules.assess(self.store.get(each.lead_id), each)
             self.store.stage(result.lead)
             said += [result.decision] if result.decision is not None else []
         for lead_id, state in self.store.encode_staged().items():
@@ -131,7 +130,7 @@ def offline(history: Iterable[LeadActivity], number: int = 2) -> tuple[dict[str,
     leads: dict[str, Lead] = {}
     said: dict[str, list[bytes]] = defaultdict(list)
     for each in history:
-        result = assess(leads.get(each.lead_id, Lead(each.lead_id)), each, OLD)
+        result = OLD.assess(leads.get(each.lead_id, Lead(each.lead_id)), each)
         leads[each.lead_id] = result.lead
         if result.decision is not None:
             said[each.lead_id].append(result.decision.to_json())
@@ -167,17 +166,17 @@ def judged() -> World:
 
 
 def test_what_differs_is_published_as_of_the_leads_latest_activity() -> None:
-    lead = assess(Lead("a"), activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead="a"), OLD)
+    lead = OLD.assess(Lead("a"), activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead="a"))
     assert lead.decision is not None
     assert lead.decision.rating == "warm"
-    raised = ruleset(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
+    raised = evaluator(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
     found = rescored(lead.lead, raised, 1)
     assert found is not None
     decision = found.decision
     assert decision is not None
     assert (decision.cause, decision.rating, decision.reference) == ("rules_changed", "hot", None)
     assert decision.decided_at == lead.decision.decided_at
-    assert decision.ruleset.revision == raised.revision
+    assert decision.ruleset.revision == raised.ruleset.revision
     assert decision.previous is not None
     assert decision.previous.rating == "warm"
     again = rescored(found.lead, raised, 1)
@@ -186,20 +185,20 @@ def test_what_differs_is_published_as_of_the_leads_latest_activity() -> None:
 
 
 def test_publishing_every_activity_does_not_publish_every_lead() -> None:
-    chatty = ruleset(SMALL_RULES.replace("on: change", "on: activity"))
-    lead = assess(Lead("a"), activity("trial_started", lead="a"), chatty).lead
+    chatty = evaluator(SMALL_RULES.replace("on: change", "on: activity"))
+    lead = chatty.assess(Lead("a"), activity("trial_started", lead="a")).lead
     found = rescored(lead, chatty, 1)
     assert found is not None
     assert found.decision is None
     # The very ruleset would, if it were asked as after an activity.
-    assert reassess(lead, chatty, lead.clock, "rules_changed").decision is not None
+    assert chatty.reassess(lead, lead.clock, "rules_changed").decision is not None
 
 
 @pytest.mark.parametrize("end", ["erased", "merged"])
 def test_leads_that_are_gone_stay_as_they_are(end: str) -> None:
     data = {"into": "other"} if end == "merged" else {}
-    lead = assess(Lead("a"), activity("trial_started", lead="a"), OLD).lead
-    lead = assess(lead, activity(end, data, day=1, lead="a"), OLD).lead
+    lead = OLD.assess(Lead("a"), activity("trial_started", lead="a")).lead
+    lead = OLD.assess(lead, activity(end, data, day=1, lead="a")).lead
     assert rescored(lead, NEW, 1) is None
 
 
@@ -215,7 +214,7 @@ def test_every_known_lead_is_judged_once_and_then_none() -> None:
     assert world.figures.rescored.total() == len(states)
     assert world.figures.rescored["skipped"] > 0
     assert world.figures.rescored["published"] == len(world.decisions) - before
-    assert world.marker == Marker(NEW.revision, 2, None)
+    assert world.marker == Marker(NEW.ruleset.revision, 2, None)
     world.start()
     assert world.sweep.patience() is None
 
@@ -239,7 +238,7 @@ def test_aborts_and_deaths_change_nothing(events: list[str]) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([OLD, NEW]), st.integers(0, 4), st.booleans()), max_size=12))
-def test_rules_that_come_and_go_never_decide_twice_under_one_id(changes: list[tuple[Ruleset, int, bool]]) -> None:
+def test_rules_that_come_and_go_never_decide_twice_under_one_id(changes: list[tuple[Evaluator, int, bool]]) -> None:
     world = judged()
     rest = iter(MORE)
     for rules, steps, dies in changes:
@@ -261,7 +260,7 @@ def test_rules_that_come_and_go_never_decide_twice_under_one_id(changes: list[tu
 def test_the_same_change_a_second_time_has_other_ids() -> None:
     world = World(OLD)
     world.transact([activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead="a")])
-    high = ruleset(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
+    high = evaluator(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
     for rules in (high, OLD, high):
         world.rules = rules
         world.finish()
@@ -274,30 +273,30 @@ def test_a_first_start_without_leads_judges_nobody_and_says_so_with_the_first_ba
     assert world.sweep.patience() is None
     assert world.marker is None
     world.transact(HISTORY[:10])
-    assert world.marker == Marker(OLD.revision, 1, None)
+    assert world.marker == Marker(OLD.ruleset.revision, 1, None)
     world.start()
     assert world.sweep.patience() is None
 
 
 def test_states_of_an_earlier_release_are_judged_anew() -> None:
     world = World(OLD)
-    lead = assess(Lead("a"), activity("trial_started", lead="a"), OLD).lead
+    lead = OLD.assess(Lead("a"), activity("trial_started", lead="a")).lead
     world.changelog[b"a"] = encode_lead(lead)
     world.start()
     assert world.sweep.remaining == 1
     world.finish()
     assert world.figures.rescored == {"unchanged": 1}
-    assert world.marker == Marker(OLD.revision, 1, None)
+    assert world.marker == Marker(OLD.ruleset.revision, 1, None)
 
 
 def test_off_judges_nobody_and_a_later_change_judges_all() -> None:
     world = World(OLD)
     world.transact(HISTORY[:300])
-    world.rules = ruleset(SMALL_RULES.replace("hot: 40", "hot: 30") + "rescore: {mode: off}\n")
+    world.rules = evaluator(SMALL_RULES.replace("hot: 40", "hot: 30") + "rescore: {mode: off}\n")
     assert world.sweep.patience() is None
     world.transact(HISTORY[300:310])
     assert world.marker is not None
-    assert (world.marker.revision, world.marker.after) == (world.rules.revision, None)
+    assert (world.marker.revision, world.marker.after) == (world.rules.ruleset.revision, None)
     world.start()
     assert world.sweep.patience() is None
     # Back to the old rules: those that acted meanwhile were judged by others.
@@ -309,7 +308,7 @@ def test_off_judges_nobody_and_a_later_change_judges_all() -> None:
 def test_at_most_so_many_a_second() -> None:
     world = judged()
     leads = len(world.states())
-    world.rules = ruleset(SMALL_RULES.replace("hot: 40", "hot: 30") + "rescore: {per_second: 40}\n")
+    world.rules = evaluator(SMALL_RULES.replace("hot: 40", "hot: 30") + "rescore: {per_second: 40}\n")
     spent: list[tuple[float, int]] = []
     while (patience := world.sweep.patience()) is not None:
         world.now += patience
@@ -411,10 +410,10 @@ def test_the_marker_is_no_lead_and_moves_no_offset() -> None:
 
 
 def test_a_setting_of_the_rescoring_is_checked_like_any_other() -> None:
-    assert not ruleset(SMALL_RULES + "rescore: {mode: off}\n").rescoring.wanted
-    assert OLD.rescoring.wanted
-    assert OLD.rescoring.per_second == 500
+    assert not evaluator(SMALL_RULES + "rescore: {mode: off}\n").ruleset.rescoring.wanted
+    assert OLD.ruleset.rescoring.wanted
+    assert OLD.ruleset.rescoring.per_second == 500
     with pytest.raises(Exception, match=r"rules.yaml:\d+:\d+: error: unknown key `speed`"):
-        ruleset(SMALL_RULES + "rescore: {speed: 3}\n")
+        evaluator(SMALL_RULES + "rescore: {speed: 3}\n")
     with pytest.raises(Exception, match=r"rules.yaml:\d+:\d+: error: `per_second` must be"):
-        ruleset(SMALL_RULES + "rescore: {per_second: 0}\n")
+        evaluator(SMALL_RULES + "rescore: {per_second: 0}\n")

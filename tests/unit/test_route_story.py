@@ -8,9 +8,9 @@ from scorer.explain.story_model import RoutingPart
 from scorer.explain.timeline import history
 from scorer.explain.wording import because, condition_part, condition_text
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Not, Op, Test
-from tests.factory import activity, ruleset
+from tests.factory import activity, evaluator
 
-RULES = ruleset()
+RULES = evaluator()
 
 
 def routing(*activities: LeadActivity) -> RoutingPart:

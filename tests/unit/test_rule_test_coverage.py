@@ -3,10 +3,11 @@
 from fractions import Fraction
 
 from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
 from scorer.rules.loader import parse_ruleset
 from scorer.ruletests.coverage import Coverage, Idle, coverage
 from scorer.ruletests.run import run_tests
-from tests.factory import SMALL_RULES, ruleset
+from tests.factory import SMALL_RULES, evaluator
 
 FILES = {
     "rules.yaml": b"ruleset: two-files\nratings: {warm: 5, hot: 9}\nrouting:\n"
@@ -19,10 +20,10 @@ FILES = {
 
 
 def of(*activities: str, expect: str = "{score: {gte: -99}}") -> Coverage:
-    rules = parse_ruleset(FILES, default_engine("compiled"))
+    rules = parse_ruleset(FILES)
     lines = "".join(f"      - {each}\n" for each in activities)
     text = f"tests:\n  - name: x\n    activities:\n{lines}    expect: {expect}\n"
-    report = run_tests({"a_test.yaml": text.encode()}, rules)
+    report = run_tests({"a_test.yaml": text.encode()}, Evaluator(rules, default_engine("compiled")))
     return coverage(rules, {name for each in report.results for name in each.fired}, FILES)
 
 
@@ -61,7 +62,7 @@ def test_a_failed_test_covers_and_a_mistaken_one_does_not() -> None:
 
 
 def test_what_holds_only_at_a_later_time_counts() -> None:
-    rules = ruleset(SMALL_RULES.replace("scoring:\n", "scoring:\n  age:\n    rules: [{id: old, points: -1, "
+    rules = evaluator(SMALL_RULES.replace("scoring:\n", "scoring:\n  age:\n    rules: [{id: old, points: -1, "
                                         "when: {days_since.trial_started: {gte: 30}}}]\n"))  # fmt: skip
     text = "tests:\n  - name: x\n    activities: [{type: trial_started}]\n    expect: {after: %s, score: {gte: 0}}\n"
     fired = [run_tests({"x": (text % after).encode()}, rules).results[0].fired for after in ("29d", "30d")]

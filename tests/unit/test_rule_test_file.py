@@ -7,9 +7,9 @@ import pytest
 
 from scorer.rules.yaml_source import MAX_BYTES
 from scorer.ruletests.run import Result, run_tests
-from tests.factory import ruleset
+from tests.factory import evaluator
 
-RULES = ruleset()
+RULES = evaluator()
 
 
 def results(content: str | bytes) -> list[Result]:

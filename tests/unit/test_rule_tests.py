@@ -3,11 +3,11 @@
 import pytest
 
 from scorer.ruletests.run import Result, RuleTestReport, run_tests
-from tests.factory import SMALL_RULES, ruleset
+from tests.factory import SMALL_RULES, evaluator
 
 
 def results(text: str) -> tuple[Result, ...]:
-    return run_tests({"a_test.yaml": text.encode()}, ruleset()).results
+    return run_tests({"a_test.yaml": text.encode()}, evaluator()).results
 
 
 STORY = """
@@ -103,7 +103,7 @@ def test_published_is_about_the_last_activity_until_then() -> None:
 def test_a_hand_over_is_judged_as_it_was_published() -> None:
     # What follows from the hand-over itself is for the next look at the lead.
     in_hand = "  - {id: in-hand, when: {lifecycle.status: handed_over}, route: sales, queue: owner}\n"
-    rules = ruleset(SMALL_RULES.replace("  - {id: hot,", in_hand + "  - {id: hot,"))
+    rules = evaluator(SMALL_RULES.replace("  - {id: hot,", in_hand + "  - {id: hot,"))
     text = (
         "tests:\n  - name: x\n    activities:\n"
         "      - {type: qualification_updated, data: {bant: {budget_status: approved}}}\n"
@@ -233,7 +233,7 @@ def test_a_report_says_whether_rules_may_go_live() -> None:
     good, bad, wrong = STORY % "{score: 30}", STORY % "{score: 31}", STORY % "{scor: 30}"
 
     def report(**texts: str) -> RuleTestReport:
-        return run_tests({name: text.encode() for name, text in texts.items()}, ruleset())
+        return run_tests({name: text.encode() for name, text in texts.items()}, evaluator())
 
     assert report(a=good, b=good).passed
     assert report().passed

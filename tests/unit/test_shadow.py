@@ -11,8 +11,8 @@ from aiokafka import ConsumerRecord
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import Assessment, assess, evaluate
-from scorer.rules.ruleset import Ruleset
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings, load_settings
 from scorer.state.store import LeadStore
@@ -20,15 +20,15 @@ from scorer.stream import shadow as module
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.outbox import Outbox
 from scorer.stream.shadow import SAMPLES_A_SECOND, Shadow
-from tests.factory import SMALL_RULES, activity, ruleset
+from tests.factory import SMALL_RULES, activity, evaluator, ruleset
 from tests.integration.activities import NOW, stream
 from tests.unit.test_metrics import value
 
-LIVE = ruleset()
-STRICT = ruleset(
+LIVE = evaluator()
+STRICT = evaluator(
     SMALL_RULES.replace("warm: 20, hot: 40", "warm: 30, hot: 60").replace("queue: inside-sales", "queue: b")
 )
-DEAR = ruleset(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
+DEAR = evaluator(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
 TOPIC = "lead.routing.shadow"
 
 
@@ -47,8 +47,8 @@ class Clock:
         return self.now
 
 
-def shadow_of(settings: Settings, candidate: Ruleset | None, clock: Clock | None = None) -> Shadow:
-    found = Shadow(settings, lambda: LIVE, clock or Clock())
+def shadow_of(settings: Settings, candidate: Evaluator | None, clock: Clock | None = None) -> Shadow:
+    found = Shadow(settings, clock or Clock())
     if candidate is not None:
         found.use(candidate)
     return found
@@ -63,7 +63,7 @@ def records() -> "list[ConsumerRecord[bytes, bytes]]":
 
 
 def judge(lead: Lead, done: LeadActivity) -> Assessment:
-    return assess(lead, done, LIVE)
+    return LIVE.assess(lead, done)
 
 
 def process(settings: Settings, shadow: Shadow | None) -> tuple[list[Any], dict[str, Lead], Metrics]:
@@ -84,7 +84,7 @@ def feed(shadow: Shadow, history: Sequence[LeadActivity]) -> tuple[Lead, list[di
     """One lead's history by the live rules, with the shadow: the lead, the samples, the figures."""
     lead, outbox, figures = Lead("lead-1"), Outbox(0), BatchFigures()
     for each in history:
-        after = assess(lead, each, LIVE)
+        after = LIVE.assess(lead, each)
         shadow.compare(lead, each, after, outbox, figures)
         lead = after.lead
     return lead, [json.loads(message.value or b"") for message in outbox.messages], figures
@@ -100,7 +100,7 @@ def test_decisions_and_states_are_the_same_bytes_with_and_without(settings: Sett
 
 
 def test_a_candidate_like_the_live_rules_agrees_always(settings: Settings) -> None:
-    beside, _, metrics = process(settings, shadow_of(settings, ruleset()))
+    beside, _, metrics = process(settings, shadow_of(settings, evaluator()))
     assert not any(each.topic == TOPIC for each in beside)
     text = metrics.render().decode()
     assert "scorer_shadow_divergences_total{" not in text
@@ -123,14 +123,14 @@ def test_the_matrix_counts_each_judgement_once(settings: Settings) -> None:
         kind, data = kinds[number % 4]
         each = activity(kind, data, day=number / 5, lead=lead_id)
         before = leads.get(lead_id, Lead(lead_id))
-        after = assess(before, each, LIVE)
+        after = LIVE.assess(before, each)
         shadow.compare(before, each, after, outbox, figures)
         leads[lead_id] = after.lead
         # What the candidate says of the lead before anything was published about it.
         unpublished = before.apply(each, LIVE.hits(each))
-        wanted = evaluate(unpublished, STRICT, unpublished.clock)
+        wanted = STRICT.evaluate(unpublished, unpublished.clock)
         assert after.evaluation is not None
-        counts[after.evaluation.scored.rating.value, wanted.scored.rating.value] += 1
+        counts[after.evaluation.rating.value, wanted.rating.value] += 1
     found: Counter[tuple[str, str]] = Counter()
     for (live, other, _, _), count in figures.shadow.items():
         found[live, other] += count
@@ -142,7 +142,7 @@ def test_the_matrix_counts_each_judgement_once(settings: Settings) -> None:
 def test_a_hand_over_by_the_live_rules_is_none_of_the_candidates(settings: Settings) -> None:
     """It asks for leads that were handed over; but that was decided just now, by the live rules."""
     had = "  - {id: had, when: {lifecycle.status: handed_over}, route: nurture}\n"
-    curious = ruleset(SMALL_RULES.replace("routing:\n", f"routing:\n{had}"))
+    curious = evaluator(SMALL_RULES.replace("routing:\n", f"routing:\n{had}"))
     hot = activity("qualification_updated", {"bant": {"budget_status": "approved", "authority": "decision_maker"}})
     history = [activity("trial_started"), hot, activity("page_viewed", {"url": "/x"}, day=1)]
     lead, _, figures = feed(shadow_of(settings, curious), history[:2])
@@ -154,7 +154,7 @@ def test_a_hand_over_by_the_live_rules_is_none_of_the_candidates(settings: Setti
 
 
 def test_hysteresis_is_measured_from_what_was_published(settings: Settings) -> None:
-    twin = ruleset()
+    twin = evaluator()
     warm = [activity("qualification_updated", {"bant": {"budget_status": "approved"}}, day=0)]
     cooler = activity("profile_updated", {"email_kind": "free", "country": "DE"}, day=1)
     _, samples, figures = feed(shadow_of(settings, twin), [*warm, cooler])
@@ -173,10 +173,10 @@ def test_a_sample_says_who_what_and_why(settings: Settings) -> None:
     _, (sample,), figures = feed(shadow_of(settings, DEAR), history)
     shown = {"name": "small", "rating": "warm", "grade": "B4", "route": "nurture", "routing": "keep-warm", "score": 25}
     live = sample.pop("live")
-    assert live.pop("ruleset") == {"name": "small", "revision": LIVE.revision}
+    assert live.pop("ruleset") == {"name": "small", "revision": LIVE.ruleset.revision}
     assert live == {key: shown[key] for key in shown if key != "name"} | {"queue": None}
     other = sample.pop("shadow")
-    assert other.pop("ruleset")["revision"] == DEAR.revision
+    assert other.pop("ruleset")["revision"] == DEAR.ruleset.revision
     assert other == {
         "rating": "hot",
         "grade": "A4",
@@ -203,7 +203,7 @@ def test_samples_are_limited_and_counting_goes_on(settings: Settings) -> None:
     for number in range(200):
         each = activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead=f"lead-{number}")
         before, lead = len(outbox.messages), Lead(each.lead_id)
-        shadow.compare(lead, each, assess(lead, each, LIVE), outbox, figures)
+        shadow.compare(lead, each, LIVE.assess(lead, each), outbox, figures)
         published.append((clock.now, len(outbox.messages) - before))
         clock.now += 0.02
     assert figures.divergences["rating"] == 200
@@ -224,8 +224,7 @@ def test_a_candidate_that_fails_costs_nothing(settings: Settings, monkeypatch: p
         def match(self, *_: object) -> tuple[int, ...]:
             raise ZeroDivisionError
 
-    broken = ruleset()
-    object.__setattr__(broken, "engine", Broken())
+    broken = Evaluator(ruleset(), Broken())
     beside, states_beside, metrics = process(settings, shadow_of(settings, broken, clock))
     assert beside == plain
     assert states_beside == states
@@ -235,7 +234,7 @@ def test_a_candidate_that_fails_costs_nothing(settings: Settings, monkeypatch: p
 
 
 def test_a_signal_that_only_the_candidate_has_counts_nothing(settings: Settings) -> None:
-    new = ruleset(SMALL_RULES.replace("signals:\n", "signals:\n  blog: {activity: page_viewed, points: 50}\n"))
+    new = evaluator(SMALL_RULES.replace("signals:\n", "signals:\n  blog: {activity: page_viewed, points: 50}\n"))
     lead, samples, figures = feed(
         shadow_of(settings, new), [activity("page_viewed", {"url": "/blog"}) for _ in range(5)]
     )
@@ -244,7 +243,7 @@ def test_a_signal_that_only_the_candidate_has_counts_nothing(settings: Settings)
 
 
 def test_another_candidate_is_another_opinion(settings: Settings) -> None:
-    shadow = shadow_of(settings, ruleset())
+    shadow = shadow_of(settings, evaluator())
     history = [activity("qualification_updated", {"bant": {"budget_status": "approved"}})]
     assert feed(shadow, history)[1] == []
     shadow.use(DEAR)
@@ -261,5 +260,5 @@ def test_what_is_remembered_of_leads_is_bounded(settings: Settings) -> None:
     for number in range(10):
         each = activity("trial_started", lead=f"lead-{number}")
         lead = Lead(each.lead_id)
-        shadow.compare(lead, each, assess(lead, each, LIVE), Outbox(0), BatchFigures())
-    assert len(shadow._fits) == 3
+        shadow.compare(lead, each, LIVE.assess(lead, each), Outbox(0), BatchFigures())
+    assert len(shadow._notes) == 3

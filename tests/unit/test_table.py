@@ -8,8 +8,9 @@ import pytest
 
 from scorer.engines.column import ColumnKind
 from scorer.engines.expression import And, In
-from scorer.engines.table import HitPolicy, OrdinalTable, Rule, Table
+from scorer.engines.table import OrdinalTable, Rule, Table
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Not, Op, Operand, Test
+from scorer.rules.ruleset import HitPolicy
 
 
 def number(op: Op, operand: Operand, field: str = "amount") -> Test:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scorer.offline.ruleset_files import read_rule_file
 from scorer.service import vetting
 from scorer.service.vetting import VettingReport, examine, vet
-from tests.factory import SMALL_RULES, ruleset
+from tests.factory import SMALL_RULES, evaluator
 
 TESTS = """
 tests:
@@ -46,7 +46,7 @@ def test_rules_that_are_fine_come_back_as_they_were_read(rules: Path) -> None:
     verdict = asyncio.run(vet(rules, "compiled"))
     assert verdict.findings == []
     assert verdict.named_files() == {str(rules / "small.yaml"): SMALL_RULES.encode()}
-    assert verdict.revision == ruleset().revision
+    assert verdict.revision == evaluator().ruleset.revision
     assert verdict.tests == 1
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from aiokafka import ConsumerRecord, TopicPartition
 from scorer.domain.activity import LeadActivity
 from scorer.domain.facts import Fact, Stamp
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import Assessment
-from scorer.rules.ruleset import Ruleset
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -27,7 +26,7 @@ from scorer.stream.jobs.job import Job
 from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.outbox import Outbox
 from scorer.stream.worker import PartitionWorker, WorkerContext
-from tests.factory import ruleset
+from tests.factory import SMALL_RULES, evaluator
 from tests.unit.test_batch import NOW, record
 
 COUNT = 1_000
@@ -95,7 +94,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     monkeypatch.setattr(worker_module, "restore", nothing)
     monkeypatch.setattr(worker_module, "starting_offset", nothing)
 
-    async def scenario(judge: Any, rules: Callable[[], Ruleset], beside: Callable[[], None]) -> None:
+    async def scenario(judge: Any, rules: Callable[[], Evaluator], beside: Callable[[], None]) -> None:
         consumer = Consumer()
         settings = load_settings(None, rules=tmp_path, max_records=COUNT)
         rescorer = Rescorer(settings, rules, lambda: NOW, TokenBucket(time.monotonic), time.monotonic)
@@ -114,7 +113,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
         worker.close()
         await worker.task
 
-    def run(judge: Any, rules: Callable[[], Ruleset], beside: Callable[[], None]) -> list[Outbox]:
+    def run(judge: Any, rules: Callable[[], Evaluator], beside: Callable[[], None]) -> list[Outbox]:
         committed.clear()
         asyncio.run(asyncio.wait_for(scenario(judge, rules, beside), 30))
         return committed
@@ -123,7 +122,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
 
 
 def test_others_have_their_turn_within_a_batch(process: Callable[..., list[Outbox]]) -> None:
-    judged, seen, rules = 0, [0], ruleset()
+    judged, seen, rules = 0, [0], evaluator()
 
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
         nonlocal judged
@@ -138,15 +137,15 @@ def test_others_have_their_turn_within_a_batch(process: Callable[..., list[Outbo
 
 def test_rules_that_change_within_a_batch_judge_all_of_it(process: Callable[..., list[Outbox]]) -> None:
     """The marker in the changelog says that everything in the transaction was judged by them."""
-    old = ruleset()
-    new = replace(old, revision="new")
+    old = evaluator()
+    new = evaluator(SMALL_RULES.replace("warm: 20", "warm: 21"))
     judged = 0
     current = old
 
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
         nonlocal judged
         judged += 1
-        fact = Fact(current.revision, Stamp(activity.time, activity.id, activity.source))
+        fact = Fact(current.ruleset.revision, Stamp(activity.time, activity.id, activity.source))
         return Assessment(Lead(lead.id, activity.time, {"by": fact}))
 
     def change() -> None:
@@ -158,10 +157,10 @@ def test_rules_that_change_within_a_batch_judge_all_of_it(process: Callable[...,
     states = {message.key: message.value for message in outbox.messages}
     marker = states.pop(MARKER_KEY)
     assert marker is not None
-    assert decode_marker(marker).revision == "new"
+    assert decode_marker(marker).revision == new.ruleset.revision
     assert len(states) == COUNT
     for key, state in states.items():
         assert key is not None
         assert state is not None
-        assert decode_lead(key.decode(), state).facts["by"].value == "new"
+        assert decode_lead(key.decode(), state).facts["by"].value == new.ruleset.revision
     assert judged > COUNT

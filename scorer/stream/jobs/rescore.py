@@ -15,15 +15,17 @@ from typing import Final
 import msgspec
 import structlog
 
+from scorer.domain.effects import Decided, Effect
 from scorer.domain.lead import Lead
-from scorer.evaluation.assessment import Assessment, reassess
-from scorer.rules.ruleset import Publishing, Ruleset
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.state.marker import Marker
 from scorer.state.store import LeadStore
-from scorer.stream.outbox import Outbox, decision_message, marker_message, state_message
+from scorer.stream.effects import stage_effects
+from scorer.stream.outbox import Outbox, marker_message, state_message
 
 _SLICE: Final = 100
 _SLICES_A_SECOND: Final = 10
@@ -33,11 +35,11 @@ _RUN: Final = 20_000
 
 log = structlog.get_logger()
 
-Rules = Callable[[], Ruleset]
+Rules = Callable[[], Evaluator]
 Clock = Callable[[], int]
 
 
-def rescored(lead: Lead, ruleset: Ruleset, number: int) -> Assessment | None:
+def rescored(lead: Lead, evaluator: Evaluator, number: int) -> Assessment | None:
     """What new rules make of a lead as of its latest activity; None for one that was erased or merged and stays so.
 
     Pure. There is a decision where rating, grade, route or queue differ from the last published ones or the score moved
@@ -46,25 +48,23 @@ def rescored(lead: Lead, ruleset: Ruleset, number: int) -> Assessment | None:
     """
     if lead.is_erased or lead.value("lifecycle.merged_into") is not None:
         return None
-    if ruleset.publishing.always:
-        ruleset = changes_only(ruleset)
-    found = reassess(lead, ruleset, lead.clock, "rules_changed")
-    if found.decision is None:
-        return found
-    text = f"{found.decision.decision_id} {number}"
-    identity = blake2b(text.encode(), digest_size=16).hexdigest()
-    return replace(found, decision=msgspec.structs.replace(found.decision, decision_id=identity))
+    assessment = evaluator.reassess(lead, lead.clock, "rules_changed", changes_only=True)
+    effects = tuple(_numbered(effect, number) for effect in assessment.effects)
+    return Assessment(assessment.lead, assessment.evaluation, effects)
 
 
-def changes_only(ruleset: Ruleset) -> Ruleset:
-    """The same rules, publishing on change."""
-    return replace(ruleset, publishing=Publishing(False, ruleset.publishing.score_step))
+def _numbered(effect: Effect, number: int) -> Effect:
+    if not isinstance(effect, Decided):
+        return effect
+    text = f"{effect.decision.decision_id} {number}"
+    decision_id = blake2b(text.encode(), digest_size=16).hexdigest()
+    return Decided(msgspec.structs.replace(effect.decision, decision_id=decision_id))
 
 
 class Rescorer:
     """What the sweeps of all partitions share.
 
-    `rules` gives the ruleset that judges now, `clock` microseconds since the epoch, `monotonic` seconds. `pace` is
+    `rules` gives the evaluator in force, `clock` microseconds since the epoch, `monotonic` seconds. `pace` is
     shared with all other jobs of the process.
     """
 
@@ -89,8 +89,7 @@ class Sweep:
         self._partition = partition
         self._written = store.marker
         self._staged: Marker | None = None
-        self._ruleset: Ruleset | None = None
-        self._judging = rescorer.rules()
+        self._evaluator: Evaluator | None = None
         self._goal = Marker("", 0, None)
         self._unsorted: list[str] = []
         self._runs: list[list[str]] = []
@@ -126,8 +125,8 @@ class Sweep:
         ready = self.ready()
         held_back = busy and self._rescorer.monotonic() - self._last_slice < _LONGEST_WAIT
         if ready and not self._slice and not held_back:
-            assert self._ruleset is not None
-            per_second = self._ruleset.rescoring.per_second
+            assert self._evaluator is not None
+            per_second = self._evaluator.ruleset.rescoring.per_second
             self._slice = list(islice(self._ids, max(1, min(_SLICE, per_second // _SLICES_A_SECOND))))
             self._rescorer.pace.spend(len(self._slice) / per_second)
             self._last_slice = self._rescorer.monotonic()
@@ -154,11 +153,10 @@ class Sweep:
 
     def _follow(self) -> None:
         """Begin anew where other rules are in force."""
-        ruleset = self._rescorer.rules()
-        if ruleset is self._ruleset:
+        evaluator = self._rescorer.rules()
+        if evaluator is self._evaluator:
             return
-        self._ruleset = ruleset
-        self._judging = changes_only(ruleset)
+        self._evaluator, ruleset = evaluator, evaluator.ruleset
         known = self._written
         if known is not None and known.revision == ruleset.revision:
             self._goal = known
@@ -178,21 +176,15 @@ class Sweep:
 
     def _judge(self, outbox: Outbox, figures: BatchFigures) -> None:
         settings, now = self._rescorer.settings, self._rescorer.clock()
-        source = f"/lead-scorer/{settings.group}"
         changed: list[str] = []
         for lead_id in self._slice:
             outcome, assessment = self._attempt(lead_id)
             figures.rescored[outcome] += 1
             if assessment is None or assessment.decision is None:
                 continue
-            decision = assessment.decision
             self._store.stage(assessment.lead)
             changed.append(lead_id)
-            outbox.messages.append(decision_message(decision, settings.routing_topic, source, now))
-            figures.decisions[decision.rating.value, decision.route.value] += 1
-            if assessment.transition is not None:
-                before, after = assessment.transition
-                figures.transitions[before.value, after.value] += 1
+            stage_effects(assessment.effects, outbox, figures, settings, now)
         states = self._store.encode_staged()
         offset = max(0, outbox.next_offset - 1)
         for lead_id in changed:
@@ -201,9 +193,10 @@ class Sweep:
             )
 
     def _attempt(self, lead_id: str) -> tuple[str, Assessment | None]:
+        assert self._evaluator is not None
         for again in (True, False):
             try:
-                found = rescored(self._store.get(lead_id), self._judging, self._goal.number)
+                found = rescored(self._store.get(lead_id), self._evaluator, self._goal.number)
             except MemoryError:
                 raise
             except Exception:  # the lead keeps the decision it has; the others must not wait for it
