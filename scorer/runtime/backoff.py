@@ -1,7 +1,7 @@
 """Pauses between attempts that fail: each twice as long as the one before.
 
-Not tenacity or stamina: they count attempts of one call, whose pause no asyncio event ends; we count failures in a row
-at several places, and a stop ends the pause.
+Not tenacity or stamina: they count the attempts of one call and pause regardless of an event, unless the sleep is ours.
+We count failures in a row over several calls, and a stop ends the pause.
 """
 
 import asyncio
