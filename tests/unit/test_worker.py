@@ -12,6 +12,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Fact, Lead, Stamp
 from scorer.evaluation.assessment import Assessment
+from scorer.kafka.message import Message
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
@@ -62,8 +63,9 @@ class Producer:
     async def stop(self) -> None:
         pass
 
-    async def commit(self, outbox: Outbox) -> None:
-        committed.append(outbox)
+    async def commit(self, messages: list[Message], offsets: dict[TopicPartition, int], group: str) -> None:
+        assert (list(offsets), group) == ([PARTITION], "lead-scorer")
+        committed.append(Outbox(offsets[PARTITION], messages))
 
 
 class Owner:
@@ -86,7 +88,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     async def nothing(*_: object) -> int:
         return 0
 
-    monkeypatch.setattr(worker_module, "PartitionProducer", Producer)
+    monkeypatch.setattr(worker_module, "partition_producer", Producer)
     monkeypatch.setattr(worker_module, "restore", nothing)
     monkeypatch.setattr(worker_module, "starting_offset", nothing)
 
