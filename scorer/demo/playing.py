@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from scorer.demo.market import HEADERS, Record
 from scorer.demo.state import DemoState
+from scorer.kafka.client_internals import record_size
 
 MOST_AHEAD: Final = 20_000
 """How many activities may wait for the service; more would only fill the broker's memory."""
@@ -51,7 +51,7 @@ def file_records(path: Path, left_out: list[str]) -> Iterator[Record]:
                 # Sent all the same: the service says what is wrong with it.
                 key = f"line-{number}".encode()
             # Not left to the broker: after a refusal it takes no more from an idempotent producer.
-            if DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, HEADERS) > LARGEST:
+            if record_size(key, value, HEADERS) > LARGEST:
                 left_out.append(f"{path}:{number}: too large for the embedded broker, not played")
                 continue
             yield Record(key, value, HEADERS)

@@ -35,7 +35,7 @@ def dead_letter(
     if shorten and value is not None and len(value) > SHORTENED:
         headers.append(("dlq-length", str(len(value)).encode()))
         value = value[:SHORTENED]
-    return Message(topic, None, record.key, value, headers)
+    return Message(topic, None, record.key, value, headers, spread=record.partition)
 
 
 def internal_error(error: Exception) -> Rejected:

@@ -6,7 +6,6 @@ open transaction; only then are the marks read. So there is one writer of marks 
 and a record without a mark was not sent.
 """
 
-import asyncio
 import contextlib
 import json
 import time
@@ -14,14 +13,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import (
-    InvalidProducerEpoch,
-    KafkaError,
-    MessageSizeTooLargeError,
-    ProducerFenced,
-)
+from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
 from scorer.dlq.dead_letter import PREFIX
@@ -33,22 +27,36 @@ from scorer.dlq.queue import (
     mark_of,
     read_marks,
 )
-from scorer.dlq.transaction import ReplayError, transact
 from scorer.domain.instant import to_text
-from scorer.kafka.connection import connection
 from scorer.kafka.message import Headers, Message
 from scorer.kafka.topic_admin import TopicError, cleanup_policy, connecting, describe
 from scorer.kafka.topic_reader import Span, TopicReader
+from scorer.kafka.transaction import (
+    AbortedError,
+    DoubtfulError,
+    FencedError,
+    TransactionalProducer,
+    TransactionLimits,
+)
 from scorer.runtime.settings import Settings
 
 __all__ = ["Replay", "ReplayError", "ReplayReport", "obstacle", "transactional_id"]
 
 _RECORDS: Final = 500
 _BYTES: Final = 4 * 1024 * 1024
-_BATCH_BYTES: Final = 256 * 1024
-_TRANSACTION_TIMEOUT_MS: Final = 20_000
-"""Short: readers of the input wait behind an open transaction, also behind that of a replay that was killed."""
-_STOP_SECONDS: Final = 5.0
+_LIMITS: Final = TransactionLimits(
+    # Short: readers of the input wait behind an open transaction, also behind that of a replay that was killed.
+    timeout_ms=20_000,
+    batch_bytes=256 * 1024,
+    abort_seconds=5.0,
+    phase_seconds=60.0,
+    # Readers of the input would wait until the time-out of the transaction.
+    abort_on_interrupt=True,
+)
+
+
+class ReplayError(Exception):
+    """The replay ended early; the message says why and what to do. What was committed stays so."""
 
 
 @dataclass(slots=True)
@@ -122,24 +130,16 @@ class Replay:
                     waiting.discard(error.positions[0])
 
     @contextlib.asynccontextmanager
-    async def _producer(self) -> AsyncIterator[Any]:
-        producer = AIOKafkaProducer(
-            **connection(self._settings),
-            transactional_id=transactional_id(self._settings),
-            transaction_timeout_ms=_TRANSACTION_TIMEOUT_MS,
-            max_batch_size=_BATCH_BYTES,
-        )
+    async def _producer(self) -> AsyncIterator[TransactionalProducer]:
+        producer = TransactionalProducer(self._settings, transactional_id(self._settings), _LIMITS)
         try:
             async with connecting(self._settings):
                 await producer.start()
             yield producer
         finally:
-            # The library waits for undelivered records, and without a broker it would wait for ever.
-            with contextlib.suppress(TimeoutError, KafkaError):
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await producer.stop()
+            await producer.stop()
 
-    async def _attempt(self, producer: Any, waiting: set[Position]) -> None:
+    async def _attempt(self, producer: TransactionalProducer, waiting: set[Position]) -> None:
         settings = self._settings
         marks_name = settings.replay_marks_topic
         topics = await describe(self._admin, (settings.activity_topic, settings.dead_letter_topic, marks_name))
@@ -185,21 +185,32 @@ class Replay:
             waiting.discard(position)
         return problem is None
 
-    async def _send_back(self, producer: Any, records: Sequence[Any], partitions: int, waiting: set[Position]) -> None:
-        name = self._settings.dead_letter_topic
+    async def _send_back(
+        self, producer: TransactionalProducer, records: Sequence[Any], partitions: int, waiting: set[Position]
+    ) -> None:
         now = to_text(time.time_ns() // 1000)
         value = json.dumps({"replayed_at": now, "topic": self._settings.activity_topic}).encode()
         marks = [Message(self._settings.replay_marks_topic, 0, mark_of(record), value, []) for record in records]
         try:
-            await transact(producer, [*(self._original(record, partitions) for record in records), *marks])
-        except MessageSizeTooLargeError:
-            raise _TooLargeError([Position(record.partition, record.offset) for record in records]) from None
-        except (ProducerFenced, InvalidProducerEpoch) as error:
+            await producer.commit([*(self._original(record, partitions) for record in records), *marks])
+        except FencedError as error:
             raise ReplayError(
-                f"another replay of {name} has taken over (or a transaction took over "
-                f"{_TRANSACTION_TIMEOUT_MS // 1000} s); this one ends. Run it again where something is left: nothing "
-                "goes back twice"
+                f"another replay of {self._settings.dead_letter_topic} has taken over (or a transaction took over "
+                f"{_LIMITS.timeout_ms // 1000} s); this one ends. Run it again where something is left: nothing goes "
+                "back twice"
             ) from error
+        except (AbortedError, DoubtfulError) as error:
+            cause = error.__cause__
+            if isinstance(error, DoubtfulError) and error.committing:
+                raise ReplayError(
+                    f"whether the last transaction was committed is not known ({cause!r}); run it again, nothing goes "
+                    "twice"
+                ) from cause
+            if isinstance(cause, MessageSizeTooLargeError):
+                raise _TooLargeError([Position(record.partition, record.offset) for record in records]) from None
+            raise ReplayError(
+                f"the last transaction was given up ({cause!r}), nothing of it went back; run it again"
+            ) from cause
         waiting.difference_update(Position(record.partition, record.offset) for record in records)
         self.outcome.replayed += len(records)
         self._on_progress(len(records))

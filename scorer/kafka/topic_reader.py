@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -13,9 +14,6 @@ from scorer.kafka.topic_admin import connecting
 from scorer.runtime.settings import Settings
 
 STALLED_SECONDS: Final = 30.0
-_POLL_MS: Final = 200
-_FETCH_WAIT_MS: Final = 20
-_FETCH_BYTES: Final = 8 * 1024 * 1024
 
 
 class Span(NamedTuple):
@@ -25,23 +23,65 @@ class Span(NamedTuple):
     end: int
 
 
+class Poll(NamedTuple):
+    """What one poll brought: the committed records within the spans, in order within a partition, and the offset at
+    which each partition that is still being read stands after it. A partition at its end appears for the last time."""
+
+    records: "Sequence[ConsumerRecord[bytes | None, bytes | None]]"
+    positions: Mapping[TopicPartition, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much a reader takes at a time, and how long it waits.
+
+    `fetch_bytes`: of one partition in one fetch. `fetch_total_bytes`: of all of them together. `fetch_wait_ms`: how
+    long the broker holds back an answer without records. `poll_ms`: how long one poll waits. `poll_records`: at most so
+    many in one poll; None: all that was fetched. `patient`: waits for the connection and for offsets as long as the
+    client itself does. Otherwise a broker that does not answer is an error after some seconds.
+    """
+
+    fetch_bytes: int
+    fetch_total_bytes: int
+    fetch_wait_ms: int
+    poll_ms: int
+    poll_records: int | None = None
+    patient: bool = False
+
+
+TOOL_PACE: Final = Pace(
+    fetch_bytes=8 * 1024 * 1024,
+    fetch_total_bytes=50 * 1024 * 1024,
+    # Nobody waits for records that are still to come.
+    fetch_wait_ms=20,
+    poll_ms=200,
+)
+"""For a command that does nothing else meanwhile, and that a person waits for."""
+
+
 class TopicReader:
     """Reads topics from their beginning to their end. Get one from `topic_reader`."""
 
-    def __init__(self, consumer: Any) -> None:
+    def __init__(self, consumer: Any, pace: Pace = TOOL_PACE) -> None:
         self._consumer = consumer
+        self._pace = pace
 
     async def spans(self, topic: str, partitions: int) -> dict[TopicPartition, Span]:
-        """Where each partition begins and ends now. Raises `KafkaError`."""
-        found = [TopicPartition(topic, number) for number in range(partitions)]
-        self._consumer.assign(found)
+        """Where each of the first `partitions` partitions begins and ends now. Raises `KafkaError`."""
+        return await self.spans_of([TopicPartition(topic, number) for number in range(partitions)])
+
+    async def spans_of(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Span]:
+        """The same of chosen partitions."""
+        self._consumer.assign(partitions)
         try:
-            async with asyncio.timeout(STALLED_SECONDS):
-                firsts = await self._consumer.beginning_offsets(found)
-                ends = await self._consumer.end_offsets(found)
+            async with asyncio.timeout(None if self._pace.patient else STALLED_SECONDS):
+                firsts = await self._consumer.beginning_offsets(partitions)
+                ends = await self._consumer.end_offsets(partitions)
         except TimeoutError:
-            raise KafkaConnectionError(f"no answer on where {topic} ends in {STALLED_SECONDS:.0f} s") from None
-        return {each: Span(firsts[each], ends[each]) for each in found}
+            raise KafkaConnectionError(
+                f"no answer on where {partitions[0].topic} ends in {STALLED_SECONDS:.0f} s"
+            ) from None
+        return {partition: Span(firsts[partition], ends[partition]) for partition in partitions}
 
     async def read(
         self, spans: Mapping[TopicPartition, Span]
@@ -50,54 +90,93 @@ class TopicReader:
 
         Raises `KafkaError`, also where nothing has come for 30 seconds.
         """
-        open_ = {each: span.end for each, span in spans.items() if span.first < span.end}
-        if not open_:
+        async for records, _ in self.polls(spans):
+            for record in records:
+                yield record
+
+    async def polls(
+        self,
+        spans: Mapping[TopicPartition, Span],
+        on_stall: Callable[[Mapping[TopicPartition, int]], None] | None = None,
+    ) -> AsyncIterator[Poll]:
+        """The same, poll by poll; also those that brought nothing. Other tasks have a turn after each.
+
+        `on_stall`: called once with the positions where nothing has come for 30 seconds, instead of the error, and
+        again only after something came. Raises `KafkaError`.
+        """
+        ends = {partition: span.end for partition, span in spans.items() if span.first < span.end}
+        if not ends:
             return
-        consumer = self._consumer
-        consumer.assign(list(open_))
-        for partition in open_:
+        consumer, pace = self._consumer, self._pace
+        if consumer.assignment() != ends.keys():
+            # What was fetched already is lost by it.
+            consumer.assign(list(ends))
+        for partition in ends:
             consumer.seek(partition, spans[partition].first)
+        consumer.resume(*ends)
         clock = asyncio.get_running_loop().time
-        positions, moved = {each: spans[each].first for each in open_}, clock()
-        while open_:
-            for partition, records in (await consumer.getmany(timeout_ms=_POLL_MS)).items():
-                for record in records:
-                    if partition in open_ and record.offset < open_[partition]:
-                        yield record
+        positions = {partition: spans[partition].first for partition in ends}
+        moved, stalled = clock(), False
+        while positions:
+            fetched = await consumer.getmany(timeout_ms=pace.poll_ms, max_records=pace.poll_records)
+            # By position: the last records before the end may be control records, which nobody is given.
+            before = positions
+            positions = {partition: await consumer.position(partition) for partition in before}
+            if positions != before:
+                stalled = False
+            elif not stalled and clock() - moved > STALLED_SECONDS:
+                if on_stall is None:
+                    raise KafkaConnectionError(f"nothing more of {_names(positions)} in {STALLED_SECONDS:.0f} s")
+                on_stall(positions)
+                stalled = True
+            yield Poll(_within(fetched, before, ends), positions)
+            # What was fetched already is handed over without waiting: a whole fetch would pass before another task had
+            # a turn, and with a million leads the heartbeats of a worker came too late.
+            await asyncio.sleep(0)
+            if positions != before:
                 # What the caller did meanwhile is not the broker's delay.
                 moved = clock()
-            # By position: the last records before the end may be control records, which nobody is given.
-            for partition in list(open_):
-                position = await consumer.position(partition)
-                if position != positions[partition]:
-                    positions[partition], moved = position, clock()
-                if position >= open_[partition]:
-                    consumer.pause(partition)
-                    del open_[partition]
-            if clock() - moved > STALLED_SECONDS:
-                raise KafkaConnectionError(f"nothing more of {_names(open_)} in {STALLED_SECONDS:.0f} s")
+            for partition in [partition for partition in positions if positions[partition] >= ends[partition]]:
+                consumer.pause(partition)
+                del positions[partition]
 
 
 @contextlib.asynccontextmanager
-async def topic_reader(settings: Settings) -> AsyncIterator[TopicReader]:
-    """A reader that is connected. Raises `KafkaError` where Kafka does not answer in time."""
+async def topic_reader(settings: Settings, pace: Pace = TOOL_PACE) -> AsyncIterator[TopicReader]:
+    """A reader that is connected. Raises `KafkaError`; unless the pace is patient also where Kafka does not answer
+    in time."""
     consumer = AIOKafkaConsumer(
         **connection(settings),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        max_partition_fetch_bytes=_FETCH_BYTES,
-        # Nobody waits for records that are still to come.
-        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        max_partition_fetch_bytes=pace.fetch_bytes,
+        fetch_max_bytes=pace.fetch_total_bytes,
+        fetch_max_wait_ms=pace.fetch_wait_ms,
     )
     try:
-        async with connecting(settings):
+        async with contextlib.nullcontext() if pace.patient else connecting(settings):
             await consumer.start()
-        yield TopicReader(consumer)
+        yield TopicReader(consumer, pace)
     finally:
         await consumer.stop()
 
 
+def _within(
+    fetched: "Mapping[TopicPartition, list[ConsumerRecord[bytes | None, bytes | None]]]",
+    wanted: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> "Sequence[ConsumerRecord[bytes | None, bytes | None]]":
+    """The records before the ends. Looks at each only in the poll that goes beyond one."""
+    parts = []
+    for partition, records in fetched.items():
+        if partition not in wanted or not records:
+            continue
+        end = ends[partition]
+        parts.append(records if records[-1].offset < end else [record for record in records if record.offset < end])
+    return parts[0] if len(parts) == 1 else [record for part in parts for record in part]
+
+
 def _names(partitions: Mapping[TopicPartition, object]) -> str:
-    return ", ".join(f"{each.topic}-{each.partition}" for each in partitions)
+    return ", ".join(f"{partition.topic}-{partition.partition}" for partition in partitions)

@@ -1,9 +1,11 @@
-"""One transaction of one partition: everything in the outbox and the input offset, together or not at all."""
+"""Messages and input offsets in one transaction: all of them together or none."""
 
 import asyncio
 import contextlib
 from collections import defaultdict
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -14,116 +16,149 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import DefaultPartitioner
 
+from scorer.kafka.client_internals import close_at_once
 from scorer.kafka.connection import connection
 from scorer.kafka.fault_points import reached
 from scorer.kafka.message import Message
 from scorer.runtime.settings import Settings
-from scorer.stream.outbox import Outbox
 
-_ABORT_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 5.0
-_BATCH_BYTES: Final = 512 * 1024
-_REQUEST_BYTES: Final = 64 * 1024 * 1024
 
 
 class FencedError(Exception):
-    """Another worker took over the partition (or the broker gave up on our transaction): our state is void."""
+    """Another producer started with our transactional id, or the broker gave up on our transaction."""
 
 
 class AbortedError(Exception):
-    """The transaction was aborted cleanly; nothing of it is visible, and it can be tried again."""
+    """The transaction was aborted cleanly and nothing of it is visible. It can be tried again.
+
+    `__cause__` is the error that led to it: a `KafkaError`, or the `TimeoutError` of `phase_seconds`.
+    """
 
 
 class DoubtfulError(Exception):
-    """Whether the transaction was committed is not known. Only the broker can tell: begin anew from what it says."""
+    """The state of the transaction at the broker is not known.
+
+    `committing`: the commit was requested, so the transaction may be committed. False: it is not committed, but it may
+    still be open.
+    """
+
+    def __init__(self, message: str, *, committing: bool = True) -> None:
+        super().__init__(message)
+        self.committing = committing
 
 
-class PartitionProducer:
-    """The transactional producer of one input partition. Its id names the partition, so that starting it on a new
-    owner fences the old one."""
+@dataclass(frozen=True, slots=True)
+class TransactionLimits:
+    """What differs from one transactional producer to another.
 
-    def __init__(self, settings: Settings, partition: TopicPartition) -> None:
-        self._group = settings.group
-        self._partition = partition
+    `timeout_ms`: the broker aborts a transaction that is open for longer. `batch_bytes`: the largest record batch; one
+    larger message still gets a batch of its own. `abort_seconds`: the limit of an abort. `phase_seconds`: the limit of
+    sending, and again of the commit; None where the caller has its own. `abort_on_interrupt`: abort also when `commit`
+    is cancelled while it sends, where no other producer will start soon with this id and end the transaction.
+    """
+
+    timeout_ms: int
+    batch_bytes: int
+    abort_seconds: float
+    phase_seconds: float | None = None
+    abort_on_interrupt: bool = False
+
+
+class TransactionalProducer:
+    """A producer whose every send is one transaction. Starting one fences all others with its transactional id."""
+
+    def __init__(self, settings: Settings, transactional_id: str, limits: TransactionLimits) -> None:
+        self._limits = limits
         self._partitioner = DefaultPartitioner()
         self._producer = AIOKafkaProducer(
             **connection(settings),
-            transactional_id=transactional_id(settings.group, partition),
-            transaction_timeout_ms=settings.transaction_timeout_ms,
-            max_batch_size=_BATCH_BYTES,
-            max_request_size=_REQUEST_BYTES,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=limits.timeout_ms,
+            max_batch_size=limits.batch_bytes,
         )
 
     async def start(self) -> None:
-        """Connect, and fence whoever had the partition before. Raises `KafkaError`."""
+        """Connect, and fence the others with our id. Raises `KafkaError`."""
         reached("fencing")
         await self._producer.start()
         reached("fenced")
 
     async def stop(self) -> None:
-        """Close the connections; a transaction that is still open is left to the broker."""
-        # The library waits for undelivered records, and without a broker it would wait for ever.
+        """Close the connections, within 10 seconds. A transaction that is still open is left to the broker."""
+        # The library waits for undelivered records; without a broker it would never return.
         try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await self._producer.stop()
         except (TimeoutError, KafkaError):
-            task = getattr(self._producer._sender, "sender_task", None)
-            if task is not None:
-                task.cancel()
             with contextlib.suppress(TimeoutError, KafkaError):
                 async with asyncio.timeout(_STOP_SECONDS):
-                    await self._producer.client.close()
+                    await close_at_once(self._producer)
 
-    async def commit(self, outbox: Outbox) -> None:
-        """Publish the outbox and the offset in one transaction.
+    async def commit(
+        self,
+        messages: Iterable[Message],
+        offsets: Mapping[TopicPartition, int] | None = None,
+        group: str | None = None,
+    ) -> None:
+        """Publish the messages, and commit the offsets of the group, in one transaction.
 
-        Raises `FencedError`, `AbortedError` (caused by the Kafka error) or `DoubtfulError`.
+        `offsets`: of each input partition the offset to go on from. Raises `FencedError`, `AbortedError` or
+        `DoubtfulError`.
         """
         try:
-            await self._producer.begin_transaction()
-            reached("begun")
-            deliveries = await self._send(outbox)
-            reached("sent")
-            offsets = {self._partition: outbox.next_offset}
-            await self._producer.send_offsets_to_transaction(offsets, self._group)
-            await _delivered(deliveries)
-            reached("offsets_sent")
+            async with asyncio.timeout(self._limits.phase_seconds):
+                await self._producer.begin_transaction()
+                reached("begun")
+                deliveries = await self._send(messages)
+                reached("sent")
+                if offsets:
+                    await self._producer.send_offsets_to_transaction(dict(offsets), group)
+                await _delivered(deliveries)
+                reached("offsets_sent")
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError from error
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             await self._abort(error)
-        except AssertionError as error:
+        except BaseException as error:
+            if self._limits.abort_on_interrupt:
+                with contextlib.suppress(FencedError, AbortedError, DoubtfulError):
+                    await self._abort(error)
+            if not isinstance(error, AssertionError):
+                raise
             # The library asserts its own states; after one that fails, nothing is known.
-            raise DoubtfulError("the producer is in an unexpected state") from error
+            raise DoubtfulError("the producer is in an unexpected state", committing=False) from error
         try:
-            await self._producer.commit_transaction()
-            reached("committed")
+            async with asyncio.timeout(self._limits.phase_seconds):
+                await self._producer.commit_transaction()
+                reached("committed")
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError from error
-        except (KafkaError, AssertionError) as error:
+        except (KafkaError, TimeoutError, AssertionError) as error:
             raise DoubtfulError(f"the commit failed: {error!r}") from error
 
-    async def _abort(self, cause: KafkaError) -> None:
+    async def _abort(self, cause: BaseException) -> NoReturn:
         try:
-            async with asyncio.timeout(_ABORT_SECONDS):
+            async with asyncio.timeout(self._limits.abort_seconds):
                 await self._producer.abort_transaction()
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError from error
         except (KafkaError, TimeoutError, AssertionError) as error:
-            raise DoubtfulError(f"the abort failed: {error!r}, after {cause!r}") from cause
+            raise DoubtfulError(f"the abort failed: {error!r}, after {cause!r}", committing=False) from cause
         raise AbortedError(repr(cause)) from cause
 
-    async def _send(self, outbox: Outbox) -> list["asyncio.Future[Any]"]:
+    async def _send(self, messages: Iterable[Message]) -> list["asyncio.Future[Any]"]:
         by_partition: dict[tuple[str, int], list[Message]] = defaultdict(list)
         partitions: dict[str, list[int]] = {}
-        for message in outbox.messages:
+        for message in messages:
             if message.topic not in partitions:
                 partitions[message.topic] = await self._partitions(message.topic)
             by_partition[message.topic, self._choose(message, partitions[message.topic])].append(message)
         deliveries: list[asyncio.Future[Any]] = []
-        for (topic, partition), messages in by_partition.items():
+        for (topic, partition), group in by_partition.items():
+            # In batches of our own: the library's `send` refuses a record that has neither key nor value.
             builder = self._producer.create_batch()
-            for _, _, key, value, headers in messages:
+            for _, _, key, value, headers, _ in group:
                 if builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
                     deliveries.append(await self._producer.send_batch(builder, topic, partition=partition))
                     builder = self._producer.create_batch()
@@ -132,16 +167,16 @@ class PartitionProducer:
         return deliveries
 
     async def _partitions(self, topic: str) -> list[int]:
-        found: set[int] | None = await self._producer.partitions_for(topic)
-        if not found:
+        numbers: set[int] | None = await self._producer.partitions_for(topic)
+        if not numbers:
             raise KafkaConnectionError(f"the topic {topic} has no partitions that can be reached")
-        return sorted(found)
+        return sorted(numbers)
 
     def _choose(self, message: Message, partitions: list[int]) -> int:
         if message.partition is not None:
             return message.partition
         if message.key is None:
-            return partitions[int(self._partition.partition) % len(partitions)]
+            return partitions[message.spread % len(partitions)]
         return int(self._partitioner(message.key, partitions, partitions))
 
 
@@ -150,8 +185,3 @@ async def _delivered(deliveries: list["asyncio.Future[Any]"]) -> None:
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
-
-
-def transactional_id(group: str, partition: TopicPartition) -> str:
-    """One for each input partition of a group."""
-    return f"{group}-{partition.topic}-{partition.partition}"

@@ -21,7 +21,7 @@ from scorer.domain.lead import Lead
 from scorer.engines.engine import MemoEngine, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
-from scorer.kafka.header_names import tolerate
+from scorer.kafka.client_internals import tolerate_header_names
 from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.ruleset import Ruleset
@@ -113,7 +113,7 @@ class Service:
 def build(settings: Settings, context: dict[str, object] | None = None) -> Service:
     """Load the rules and wire everything. `context`: gets the `revision` in force, now and after every reload. Raises
     `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
-    tolerate()
+    tolerate_header_names()
     engine = default_engine(settings.engine)
     known = ruleset_fingerprint(settings.rules)
     live = LiveRules(Evaluator(load_ruleset(settings.rules), engine), time.time())

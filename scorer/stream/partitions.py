@@ -10,6 +10,7 @@ from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
 from scorer.domain.lead import Lead
+from scorer.kafka.client_internals import request_rejoin
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 log = structlog.get_logger()
@@ -165,10 +166,3 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         metrics = self._context.metrics
         metrics.remaining(sum((worker.remaining() for worker in self._workers.values()), Counter()))
         metrics.partitions({state.value: counts[state.value] for state in State if state is not State.CLOSED})
-
-
-def request_rejoin(consumer: Any) -> None:
-    """Make the consumer join its group anew. aiokafka has no public way to say so."""
-    coordinator = getattr(consumer, "_coordinator", None)
-    if coordinator is not None and hasattr(coordinator, "request_rejoin"):
-        coordinator.request_rejoin()

@@ -1,28 +1,32 @@
 """The way back to where a partition was: its committed offset, and the state of its leads from the changelog."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from scorer.kafka.connection import connection
 from scorer.kafka.fault_points import reached
+from scorer.kafka.topic_reader import Pace, Span, TopicReader, topic_reader
 from scorer.runtime.settings import Settings
 from scorer.state.codec import VERSION, CodecError
 from scorer.state.marker import MARKER_KEY, decode_marker
 from scorer.state.store import LeadStore
 from scorer.stream.outbox import OFFSET_HEADER
 
-_POLL_MS: Final = 500
-# What a fetch brings is read and taken apart in one go, while nothing else happens.
-_FETCH_BYTES: Final = 4 * 1024 * 1024
-# Few at a time: each costs as much as the state in it while it lives, and the memory is not given back; and between two
-# times everything else has its turn.
-_RECORDS: Final = 500
-_STALLED_SECONDS: Final = 30.0
+_PACE: Final = Pace(
+    # What a fetch brings is parsed in one go, while nothing else happens.
+    fetch_bytes=4 * 1024 * 1024,
+    fetch_total_bytes=4 * 1024 * 1024,
+    fetch_wait_ms=500,
+    poll_ms=500,
+    # Few at a time: each record takes as much memory as the state in it while it lives, and that memory is not given
+    # back. Between two polls everything else has its turn.
+    poll_records=500,
+    patient=True,
+)
 _STALE_ATTEMPTS: Final = 10
 _STALE_PAUSE: Final = 0.2
 
@@ -60,56 +64,31 @@ async def restore(
     committed before the call is sure to be read: fence the former owner first. Raises `KafkaError`, `CodecError`.
     """
     changelog = TopicPartition(settings.state_topic, partition)
-    consumer = AIOKafkaConsumer(
-        **connection(settings),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        max_partition_fetch_bytes=_FETCH_BYTES,
-        fetch_max_bytes=_FETCH_BYTES,
-    )
-    await consumer.start()
-    try:
-        consumer.assign([changelog])
-        end = (await consumer.end_offsets([changelog]))[changelog]
-        begin = (await consumer.beginning_offsets([changelog]))[changelog]
-        consumer.seek(changelog, begin)
-        progress.total = end - begin
-        return await _read(consumer, changelog, begin, end, store, progress, on_records)
-    finally:
-        await consumer.stop()
+    async with topic_reader(settings, _PACE) as reader:
+        span = (await reader.spans_of([changelog]))[changelog]
+        return await _read(reader, changelog, span, store, progress, on_records)
 
 
 async def _read(
-    consumer: Any,
+    reader: TopicReader,
     changelog: TopicPartition,
-    begin: int,
-    end: int,
+    span: Span,
     store: LeadStore,
     progress: Progress,
     on_records: Callable[[int], None],
 ) -> int | None:
+    def stalled(positions: Mapping[TopicPartition, int]) -> None:
+        position = positions[changelog]
+        log.warning("restore_stalled", partition=changelog.partition, position=position, end=span.end)
+
     applied = -1
-    clock = asyncio.get_running_loop().time
-    position, moved, stalled = begin, clock(), False
-    # By position: the last records before the end may be control records, which nobody is given.
-    while position < end:
-        records = (await consumer.getmany(changelog, timeout_ms=_POLL_MS, max_records=_RECORDS)).get(changelog, ())
+    progress.total = span.end - span.first
+    async for records, positions in reader.polls({changelog: span}, stalled):
         for record in records:
             applied = max(applied, _apply(record, store))
         on_records(len(records))
         reached("restoring")
-        before, position = position, await consumer.position(changelog)
-        progress.done = position - begin
-        if position != before:
-            moved, stalled = clock(), False
-        elif not stalled and clock() - moved > _STALLED_SECONDS:
-            stalled = True
-            log.warning("restore_stalled", partition=changelog.partition, position=position, end=end)
-        # What is fetched already is handed over without waiting: a whole fetch would pass before anybody else had a
-        # turn, and with a million leads the heartbeats came too late.
-        await asyncio.sleep(0)
+        progress.done = positions[changelog] - span.first
     return applied + 1 if applied >= 0 else None
 
 

@@ -14,6 +14,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
 
+from scorer.kafka.client_internals import consumer_of, dead_task
 from scorer.kafka.connection import CLIENT_ID, security, servers
 from scorer.runtime.settings import Settings
 from scorer.stream.partitions import Partitions
@@ -77,18 +78,12 @@ class Subscription:
     @property
     def consumer(self) -> Any:
         """The aiokafka consumer; None before the start."""
-        return self._subscriber.consumer
+        return consumer_of(self._subscriber)
 
     @property
     def trouble(self) -> str | None:
         """What only a restart helps against: a background task of the consumer that is dead."""
-        if not any(not task.done() for task in self._subscriber.tasks):
-            return "the consuming task ended"
-        for owner, name in (("_coordinator", "_coordination_task"), ("_fetcher", "_fetch_task")):
-            task = getattr(getattr(self.consumer, owner, None), name, None)
-            if task is not None and task.done():
-                return f"the consumer's {name.strip('_').replace('_', ' ')} ended"
-        return None
+        return dead_task(self._subscriber)
 
     async def _consume(self, records: Records) -> None:
         await self._partitions.dispatch(records)

@@ -14,7 +14,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
 
 from scorer.domain.lead import Lead
-from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, PartitionProducer
+from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, TransactionalProducer
 from scorer.runtime.backoff import Backoff, ExhaustedError, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
@@ -24,6 +24,7 @@ from scorer.stream.inbox import Inbox
 from scorer.stream.jobs.job import JobFactory
 from scorer.stream.jobs.turns import Turns
 from scorer.stream.outbox import Outbox
+from scorer.stream.partition_producer import partition_producer
 from scorer.stream.recovery import Progress, restore, starting_offset
 
 _PARALLEL_RESTORES: Final = 4
@@ -102,7 +103,7 @@ class PartitionWorker:
         self._jobs = Turns()
         self._predecessor = predecessor
         self._store = LeadStore(settings.cache_leads)
-        self._producer: PartitionProducer | None = None
+        self._producer: TransactionalProducer | None = None
         self._inbox = Inbox(settings.max_records, settings.linger_ms / 1000)
         self._held_back = False
         self._shorten_before = 0
@@ -186,7 +187,7 @@ class PartitionWorker:
         self._inbox.clear()
         started = time.monotonic()
         await self._stop_producer()
-        self._producer = PartitionProducer(self._settings, self.partition)
+        self._producer = partition_producer(self._settings, self.partition)
         await self._unless_closing(self._producer.start())
         self.progress = Progress()
         self._store = LeadStore(self._settings.cache_leads)
@@ -263,7 +264,8 @@ class PartitionWorker:
             self._jobs.stage(outbox, figures, busy=len(self._inbox) > 0)
             try:
                 async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE):
-                    await self._producer.commit(outbox)
+                    offsets = {self.partition: outbox.next_offset}
+                    await self._producer.commit(outbox.messages, offsets, self._settings.group)
             except AbortedError as error:
                 self._store.discard()
                 self._metrics.transaction("aborted")

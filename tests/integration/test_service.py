@@ -12,8 +12,8 @@ from aiokafka import ConsumerRecord, TopicPartition
 from scorer.domain.decision import read_decision
 from scorer.domain.instant import DAY, to_text
 from scorer.domain.lead import Lead
-from scorer.kafka.transaction import PartitionProducer
 from scorer.state.store import LeadStore
+from scorer.stream.partition_producer import partition_producer
 from scorer.stream.recovery import Progress, restore
 from tests.integration.activities import START, binary, event, offline, stream, structured
 from tests.integration.kafka import Kafka, Names, Record
@@ -191,7 +191,7 @@ def test_a_fenced_worker_joins_anew_and_goes_on(kafka: Kafka, names: Names, tmp_
     settings = settings_for(kafka, names)
 
     async def intrude() -> None:
-        intruder = PartitionProducer(settings, TopicPartition(names.activity, 0))
+        intruder = partition_producer(settings, TopicPartition(names.activity, 0))
         try:
             await intruder.start()
         finally:

@@ -3,13 +3,14 @@
 import asyncio
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from scorer.kafka.message import Message
-from scorer.kafka.transaction import FencedError, PartitionProducer
+from scorer.kafka.transaction import DoubtfulError, FencedError, TransactionalProducer, TransactionLimits
 from scorer.runtime.settings import Settings
 from scorer.state.store import LeadStore
-from scorer.stream.outbox import Outbox, state_message
+from scorer.stream.outbox import state_message
+from scorer.stream.partition_producer import partition_producer
 from scorer.stream.recovery import Progress, restore
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import settings_for
@@ -22,22 +23,28 @@ def settings(kafka: Kafka, names: Names) -> Settings:
     return settings_for(kafka, names)
 
 
-def outbox(names: Names, value: bytes, next_offset: int) -> Outbox:
+async def commit(producer: TransactionalProducer, settings: Settings, next_offset: int, *messages: Message) -> None:
+    """As a worker of partition 0 does."""
+    offsets = {TopicPartition(settings.activity_topic, 0): next_offset}
+    await producer.commit(messages, offsets, settings.group)
+
+
+def decision(names: Names, value: bytes) -> Message:
     """One decision."""
-    return Outbox(next_offset, [Message(names.routing, None, b"a", value, [])])
+    return Message(names.routing, None, b"a", value, [])
 
 
 def test_the_former_owner_is_fenced(kafka: Kafka, names: Names, settings: Settings) -> None:
     async def work() -> None:
         partition = TopicPartition(names.activity, 0)
-        former, latter = PartitionProducer(settings, partition), PartitionProducer(settings, partition)
+        former, latter = partition_producer(settings, partition), partition_producer(settings, partition)
         try:
             await former.start()
-            await former.commit(outbox(names, b"before", 1))
+            await commit(former, settings, 1, decision(names, b"before"))
             await latter.start()
             with pytest.raises(FencedError):
-                await former.commit(outbox(names, b"zombie", 2))
-            await latter.commit(outbox(names, b"after", 2))
+                await commit(former, settings, 2, decision(names, b"zombie"))
+            await commit(latter, settings, 2, decision(names, b"after"))
         finally:
             await former.stop()
             await latter.stop()
@@ -50,10 +57,10 @@ def test_a_batch_of_many_large_messages_is_one_transaction(kafka: Kafka, names: 
     values = [bytes([65 + number]) * 200_000 for number in range(12)]
 
     async def work() -> None:
-        producer = PartitionProducer(settings, TopicPartition(names.activity, 0))
+        producer = partition_producer(settings, TopicPartition(names.activity, 0))
         try:
             await producer.start()
-            await producer.commit(Outbox(1, [Message(names.routing, None, b"a", value, []) for value in values]))
+            await commit(producer, settings, 1, *(decision(names, value) for value in values))
         finally:
             await producer.stop()
 
@@ -61,15 +68,58 @@ def test_a_batch_of_many_large_messages_is_one_transaction(kafka: Kafka, names: 
     assert [record.value for record in kafka.read(names.routing)] == values
 
 
+def test_offsets_of_several_partitions_are_in_one_transaction(kafka: Kafka, names: Names) -> None:
+    kafka.create({names.activity: 3, names.dead_letters: 2})
+    settings = settings_for(kafka, names)
+    partitions = [TopicPartition(names.activity, number) for number in range(3)]
+    limits = TransactionLimits(timeout_ms=10_000, batch_bytes=1 << 16, abort_seconds=5.0)
+
+    async def offsets() -> list[int | None]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=settings.group)
+        await consumer.start()
+        try:
+            consumer.assign(partitions)
+            return [await consumer.committed(partition) for partition in partitions]
+        finally:
+            await consumer.stop()
+
+    async def work() -> tuple[list[int | None], list[int | None]]:
+        producer = TransactionalProducer(settings, f"{settings.group}-worker", limits)
+        # Without a key the number with the message chooses the partition.
+        messages = [Message(names.dead_letters, None, None, b"%d" % number, [], number) for number in range(5)]
+        unknown = Message(names.dead_letters, 9, b"a", b"never", [])
+        try:
+            await producer.start()
+            await producer.commit(messages, {partitions[0]: 4, partitions[2]: 7}, settings.group)
+            before = await offsets()
+            with pytest.raises(DoubtfulError) as raised:
+                await producer.commit([unknown], {partitions[0]: 5, partitions[1]: 5}, settings.group)
+            assert not raised.value.committing
+            return before, await offsets()
+        finally:
+            await producer.stop()
+
+    before, after = asyncio.run(work())
+    assert before == after == [4, None, 7]
+    records = kafka.read(names.dead_letters, at_least=5)
+    assert sorted((record.partition, record.value) for record in records) == [
+        (0, b"0"),
+        (0, b"2"),
+        (0, b"4"),
+        (1, b"1"),
+        (1, b"3"),
+    ]
+
+
 def test_restore_reads_past_control_records_to_the_end(names: Names, settings: Settings) -> None:
     async def work() -> tuple[int | None, Progress]:
-        producer = PartitionProducer(settings, TopicPartition(names.activity, 0))
+        producer = partition_producer(settings, TopicPartition(names.activity, 0))
         try:
             await producer.start()
             for offset, state in enumerate((b"\x01one", b"\x01two")):
                 message = state_message("lead", state, names.state, 0, offset)
-                await producer.commit(Outbox(offset + 1, [message]))
-            await producer.commit(Outbox(7, [Message(names.state, 0, b"gone", None, [])]))
+                await commit(producer, settings, offset + 1, message)
+            await commit(producer, settings, 7, Message(names.state, 0, b"gone", None, []))
         finally:
             await producer.stop()
         store.restore("gone", b"\x01old")

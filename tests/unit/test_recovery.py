@@ -1,13 +1,14 @@
 """Restoring: what is read goes into the store, and everybody else has a turn meanwhile."""
 
 import asyncio
-from collections.abc import Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
 
+from scorer.kafka.topic_reader import Span, TopicReader
 from scorer.state.store import LeadStore
 from scorer.stream.outbox import OFFSET_HEADER
-from scorer.stream.recovery import Progress, _read
+from scorer.stream.recovery import _PACE, Progress, _read
+from tests.unit.test_topic_reader import Fetched
 
 CHANGELOG = TopicPartition("states", 0)
 RECORDS_A_TURN = 500
@@ -19,22 +20,9 @@ def state(offset: int) -> "ConsumerRecord[bytes, bytes]":
     return ConsumerRecord("states", 0, offset, 0, 0, b"lead-%d" % offset, b"\x01", None, 1, 1, headers)
 
 
-class Fetched:
-    """A consumer that has everything already: it never waits, as aiokafka does not for what was fetched before."""
-
-    def __init__(self, count: int) -> None:
-        self._records = [state(offset) for offset in range(count)]
-        self._position = 0
-
-    async def getmany(
-        self, partition: TopicPartition, *, timeout_ms: int, max_records: int
-    ) -> "dict[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]":
-        found = self._records[self._position : self._position + max_records]
-        self._position += len(found)
-        return {partition: found}
-
-    async def position(self, partition: TopicPartition) -> int:
-        return self._position
+def reader(count: int) -> TopicReader:
+    """Of a changelog that is fetched already, read as a worker does."""
+    return TopicReader(Fetched({CHANGELOG: [state(offset) for offset in range(count)]}), _PACE)
 
 
 def test_a_long_restore_lets_others_have_their_turn() -> None:
@@ -50,7 +38,7 @@ def test_a_long_restore_lets_others_have_their_turn() -> None:
 
     async def scenario() -> int | None:
         watching = asyncio.create_task(turns())
-        in_state = await _read(Fetched(count), CHANGELOG, 0, count, store, Progress(), lambda number: None)
+        in_state = await _read(reader(count), CHANGELOG, Span(0, count), store, Progress(), lambda number: None)
         watching.cancel()
         return in_state
 
@@ -69,7 +57,7 @@ def test_restores_side_by_side_take_turns() -> None:
         lengths: list[int] = []
 
         async def one(store: LeadStore) -> None:
-            await _read(Fetched(count), CHANGELOG, 0, count, store, Progress(), lambda number: None)
+            await _read(reader(count), CHANGELOG, Span(0, count), store, Progress(), lambda number: None)
             lengths.append(min(map(len, stores)))
 
         await asyncio.gather(*map(one, stores))

@@ -14,6 +14,7 @@ from scorer.domain.facts import Fact, Stamp
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
+from scorer.kafka.message import Message
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -66,8 +67,9 @@ class Producer:
     async def stop(self) -> None:
         pass
 
-    async def commit(self, outbox: Outbox) -> None:
-        committed.append(outbox)
+    async def commit(self, messages: list[Message], offsets: dict[TopicPartition, int], group: str) -> None:
+        assert (list(offsets), group) == ([PARTITION], "lead-scorer")
+        committed.append(Outbox(offsets[PARTITION], messages))
 
 
 class Owner:
@@ -90,7 +92,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     async def nothing(*_: object) -> int:
         return 0
 
-    monkeypatch.setattr(worker_module, "PartitionProducer", Producer)
+    monkeypatch.setattr(worker_module, "partition_producer", Producer)
     monkeypatch.setattr(worker_module, "restore", nothing)
     monkeypatch.setattr(worker_module, "starting_offset", nothing)
 

@@ -1,0 +1,165 @@
+"""Everything that relies on what aiokafka and FastStream do not promise.
+
+No other module touches their private parts. Each function says why it must and what the public interface lacks;
+tests/contract/test_client_internals.py checks the assumptions against the installed versions.
+"""
+
+import asyncio
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
+
+_BATCH_LENGTH: Final = struct.Struct(">qi")
+
+
+class Subscriber(Protocol):
+    """The parts of a started FastStream subscriber for Kafka that are used here."""
+
+    consumer: Any
+    tasks: "list[asyncio.Task[Any]]"
+
+
+def consumer_of(subscriber: Subscriber) -> Any:
+    """The aiokafka consumer of a FastStream subscriber; None before its start.
+
+    The workers seek, pause and resume single partitions. FastStream offers only the messages.
+    """
+    return subscriber.consumer
+
+
+def dead_task(subscriber: Subscriber) -> str | None:
+    """Which background task of a started subscriber has ended, as a phrase; None while all run.
+
+    Such a consumer looks alive and reads nothing. FastStream and aiokafka only log the end of a task, and neither has a
+    health check that would notice it.
+    """
+    if not any(not task.done() for task in subscriber.tasks):
+        return "the consuming task ended"
+    consumer = subscriber.consumer
+    # Without a consumer, or with one that has not joined yet, there is no such task.
+    for task, name in (
+        (getattr(getattr(consumer, "_coordinator", None), "_coordination_task", None), "coordination"),
+        (getattr(getattr(consumer, "_fetcher", None), "_fetch_task", None), "fetch"),
+    ):
+        if task is not None and task.done():
+            return f"the consumer's {name} task ended"
+    return None
+
+
+def request_rejoin(consumer: AIOKafkaConsumer) -> None:
+    """Make the consumer join its group again, to learn who owns which partition.
+
+    Another worker has fenced ours. The consumer has a public `subscribe`, which would do nothing here, because the
+    topics stay the same, and nothing else that starts a rebalance.
+    """
+    coordinator = getattr(consumer, "_coordinator", None)
+    if coordinator is not None and hasattr(coordinator, "request_rejoin"):
+        coordinator.request_rejoin()
+
+
+async def close_at_once(producer: AIOKafkaProducer) -> None:
+    """Close the connections of a producer whose `stop` did not return in time. Raises `KafkaError`.
+
+    `stop` waits until all records are delivered, without a limit, and has no way to give them up.
+    """
+    task = getattr(producer._sender, "sender_task", None)
+    if task is not None:
+        task.cancel()
+    await producer.client.close()
+
+
+def record_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:
+    """The bytes of a record batch with this one record, at most.
+
+    An idempotent producer sends nothing more after the broker has refused one batch, so the size must be known before
+    the record is sent. The producer computes it, and tells nobody.
+    """
+    return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers))
+
+
+def tolerate_header_names() -> None:
+    """Make all consumers of this process read records with a header name that is not UTF-8.
+
+    Kafka forbids such names, and its brokers accept them. aiokafka fails on such a record each time it is fetched, and
+    forgets the good ones that it read before: one record would stop every partition of a worker. It has no setting and
+    no hook for it. The name is read with a backslash escape for each wrong byte, and the record is processed like any
+    other.
+    """
+    fetcher.MemoryRecords = _Records
+
+
+class _Records:
+    """aiokafka's MemoryRecords, which remembers where in the bytes each batch is."""
+
+    def __init__(self, data: bytes) -> None:
+        self._records = MemoryRecords(data)
+        self._data = data
+        self._position = 0
+
+    def size_in_bytes(self) -> int:
+        return int(self._records.size_in_bytes())
+
+    def has_next(self) -> bool:
+        return bool(self._records.has_next())
+
+    def next_batch(self) -> "_Batch | None":
+        batch = self._records.next_batch()
+        if batch is None:
+            return None
+        begin = self._position
+        _, length = _BATCH_LENGTH.unpack_from(self._data, begin)
+        self._position = begin + _BATCH_LENGTH.size + length
+        return _Batch(batch, self._data, begin, self._position)
+
+
+class _Batch:
+    """A record batch that is read anew, in Python, where the fast reader fails on a header name.
+
+    Records from its beginning come again then; the fetcher passes over those it has had.
+    """
+
+    def __init__(self, batch: Any, data: bytes, begin: int, end: int) -> None:
+        self._batch = batch
+        self._where = data, begin, end
+        # Taken once: the fetcher asks several times, and under a low load for every record or two. 17 µs less for each.
+        self.producer_id = batch.producer_id
+        self.base_offset = batch.base_offset
+        self.next_offset = batch.next_offset
+        self.is_control_batch = batch.is_control_batch
+        self.is_transactional = batch.is_transactional
+        self.validate_crc = batch.validate_crc
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        return next(self._batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self._batch
+        except UnicodeDecodeError:
+            data, begin, end = self._where
+            yield from _LenientBatch(memoryview(data)[begin:end])
+
+
+class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    _buffer: bytearray
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer = _LenientBytes(self._buffer)
+
+
+class _LenientBytes(bytearray):
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        return _LenientBytes(part) if isinstance(index, slice) else part
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return super().decode(encoding, "backslashreplace")
