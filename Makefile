@@ -6,7 +6,7 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo install test lint bench schemas lock clean
+.PHONY: demo install test golden lint bench schemas lock clean
 .DEFAULT_GOAL := install
 
 ## demo: real leads rated and routed over Kafka on this machine; Ctrl-C ends it
@@ -29,8 +29,12 @@ install: .venv/installed
 
 ## test: every test, two at a time; over a broker file by file
 test: install
-	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2 tests/unit tests/property tests/contract tests/browser
+	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2 tests/unit tests/property tests/contract tests/golden tests/browser
 	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2 --dist loadfile tests/performance tests/integration tests/faults
+
+## golden: 200,000 activities, and every byte that comes of them compared with what it was
+golden: install
+	@$(BIN)/python -m tests.golden.run --check
 
 ## lint: types, style, import directions
 lint: install
