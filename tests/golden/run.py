@@ -21,30 +21,30 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, Final, get_args
 
+from scorer.evaluation.assessment import Assessment, assess
+from scorer.stream.marker import Marker
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from scorer.assessment import Assessment, assess
 from scorer.cli import app
 from scorer.domain.activity import PAYLOADS, LeadActivity
 from scorer.domain.lead import Lead
-from scorer.metrics import BatchFigures
-from scorer.rules.engine import EngineName, default_engine
+from scorer.engines.engine import EngineName, default_engine
+from scorer.explain.story import Untold, tell
+from scorer.explain.timeline import history
+from scorer.offline.ruleset_files import read_rule_files
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
-from scorer.ruleset_files import read_rule_files
-from scorer.settings import Settings
+from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
+from scorer.state.codec import encode_lead
+from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
-from scorer.stream.codec import encode_lead
-from scorer.stream.marker import Marker
+from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.outbox import Message, Outbox
-from scorer.stream.rescore import Rescorer, Sweep
 from scorer.stream.shadow import Shadow
-from scorer.stream.store import LeadStore
-from scorer.tuning.story import Untold, tell
-from scorer.tuning.timeline import history
 from tests.golden.mixed_activities import (
     FAILING,
     FAILING_ONCE,
