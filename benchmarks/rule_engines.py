@@ -184,7 +184,7 @@ def _durable_test(test: Test) -> dict[str, Any]:
     return {"$gte" if test.op == "gte" else "$lt": {name: test.operand}}
 
 
-class _Host(durable.Host):
+class _Host(durable.Host):  # type: ignore[misc]
     def _run(self) -> None:
         """No timer threads: they only cost it time."""
 
@@ -197,7 +197,7 @@ def _durable(criteria: Criteria) -> Score:
     def action(number: int, index: int) -> Callable[[Any], None]:
         return lambda context: fired.add((number, index))
 
-    rules = {}
+    rules: dict[str, dict[str, Any]] = {}
     for number, criterion in enumerate(criteria):
         for index, rule in enumerate(criterion.rules):
             tests = [_durable_test(test) for test in rule.tests]

@@ -42,7 +42,12 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
     # second, in which nothing else happens, and a reload makes it look.
     gc.collect()
     gc.freeze()
-    log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.ruleset.engine_name)
+    log.info(
+        "ruleset_loaded",
+        ruleset=service.ruleset.name,
+        engine=service.ruleset.engine_name,
+        location=str(settings.rules),
+    )
     if settings.engine is None and service.ruleset.engine_name != "durable":
         log.warning("durable_rules_not_available", serving="compiled", python=platform.python_version())
     stop = stop or asyncio.Event()
