@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import count
+from pathlib import Path
 
 from scorer.domain.activity import LeadActivity, validate_data
 from scorer.domain.instant import DAY
@@ -87,3 +88,12 @@ routing:
 def ruleset(text: str = SMALL_RULES) -> Ruleset:
     """A compiled ruleset from the text of one file."""
     return parse_ruleset({"rules.yaml": text.encode()}, default_engine("compiled"))
+
+
+def ruleset_folder(path: Path, text: str = SMALL_RULES, file: str = "rules.yaml") -> Path:
+    """A ruleset on disk; where there is one already, its file is replaced at once."""
+    path.mkdir(exist_ok=True)
+    beside = path / ".new"
+    beside.write_text(text)
+    beside.rename(path / file)
+    return path
