@@ -94,7 +94,7 @@ def workers(parts: Parts, rate: float) -> int:
 
 def partitions(parts: Parts, rate: float) -> int:
     """Twice the workers, as a power of two: the number cannot be changed later without reading the input anew."""
-    return 2 ** math.ceil(math.log2(2 * workers(parts, rate)))
+    return 1 << math.ceil(math.log2(2 * workers(parts, rate)))
 
 
 def markdown(results: Sequence[Result]) -> str:

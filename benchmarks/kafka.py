@@ -83,7 +83,7 @@ def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]]) -> int:
 def sample_states() -> tuple[str, list[bytes]]:
     """The revision of the rules, and states of leads with a history each that were judged by them."""
     evaluator = Evaluator(load_ruleset(RULES), default_engine())
-    return evaluator.evaluator.ruleset.revision, [encode_lead(lead) for lead in histories(evaluator=evaluator)]
+    return evaluator.ruleset.revision, [encode_lead(lead) for lead in histories(evaluator=evaluator)]
 
 
 def fill_states(bootstrap: str, leads: int) -> None:

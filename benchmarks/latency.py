@@ -44,7 +44,7 @@ class Delays(NamedTuple):
 
     p50: float
     p99: float
-    count: int
+    decisions: int
 
 
 def largest_load() -> float:
@@ -165,7 +165,7 @@ def main() -> None:
             found.append(last)
             progress(
                 f"  round {number + 1} of {rounds} at {rate:,.0f} a second  {NAMES[name]}: "
-                f"p50 {1e3 * last.p50:.1f} ms, p99 {1e3 * last.p99:.1f} ms of {last.count:,}"
+                f"p50 {1e3 * last.p50:.1f} ms, p99 {1e3 * last.p99:.1f} ms of {last.decisions:,}"
             )
         for percentile in Delays._fields[:2]:
             values = {name: [getattr(each, percentile) for each in found] for name, found in runs.items()}

@@ -7,10 +7,11 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import capacity
-from benchmarks.results import FOLDER, Result, number, options_text
+from benchmarks.results import FOLDER, Figure, Result, number, options_text
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "benchmarks" / "README.md"
@@ -107,8 +108,8 @@ def picture(found: list[Result]) -> list[Path]:
     return paths
 
 
-def _ambiguous(name: str, rows: list) -> bool:  # type: ignore[type-arg]
-    return sum(each.name == name for each in rows) > 1
+def _ambiguous(name: str, rows: Sequence[Figure]) -> bool:
+    return [row.name for row in rows].count(name) > 1
 
 
 def main() -> None:

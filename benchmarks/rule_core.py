@@ -8,6 +8,7 @@ All engines give the same points for every criterion of every lead; that is chec
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -57,8 +58,8 @@ def engines(result: Result, count: int, rounds: int) -> None:
         decide = peer.make(criteria)
         prepared = [peer.prepare(each) for each in facts]
         for number, (given, wanted) in enumerate(zip(prepared, expected, strict=True)):
-            if (found := decide(given)) != wanted:
-                raise SystemExit(f"{peer.name} and ours disagree on lead {number}: {found}, expected {wanted}")
+            if (answer := decide(given)) != wanted:
+                raise SystemExit(f"{peer.name} and ours disagree on lead {number}: {answer}, expected {wanted}")
         contenders[peer.name] = over(prepared, decide)
 
     def fresh(passes: int) -> None:
@@ -93,12 +94,13 @@ def growth(result: Result, count: int, rounds: int) -> None:
     contenders: dict[str, Callable[[int], None]] = {}
     for size in SIZES:
         rules = Evaluator(ruleset(scorecard(size)), default_engine("durable"))
-        for what, kind, data in (
+        touching: tuple[tuple[str, str, dict[str, object]], ...] = (
             ("page view", "lead.page_viewed", {"url": "/pricing"}),
             ("one field changed", "lead.profile_updated", {PROBED.partition(".")[2]: "executive"}),
-        ):
+        )
+        for what, kind, data in touching:
             pairs = quiet(rules, [judged(number, rules) for number in range(count)], kind, data)
-            contenders[f"{what}, {size} rules"] = over(pairs, lambda pair, r=rules: r.assess(*pair))  # type: ignore[misc]
+            contenders[f"{what}, {size} rules"] = over(pairs, partial(_assess, rules))
     progress("measuring what more rules cost")
     times = take_turns(contenders, rounds=rounds)
     for what in ("page view", "one field changed"):
@@ -113,6 +115,10 @@ def growth(result: Result, count: int, rounds: int) -> None:
     result.notes.append(
         "An activity assessed: those that lead to no decision, for a decision names every rule that held."
     )
+
+
+def _assess(rules: Evaluator, pair: tuple[Lead, LeadActivity]) -> object:
+    return rules.assess(*pair)
 
 
 def judged(number: int, rules: Evaluator) -> Lead:

@@ -60,6 +60,16 @@ def _chosen(criterion: Criterion, test: Callable[[Test], str], both: str) -> str
     return chain
 
 
+def _written(test: Test, either: str, both: str) -> str:
+    """A test as CEL and rule-engine write it, but for their words."""
+    name = test.flat
+    if isinstance(test.operand, tuple):
+        return "(" + f" {either} ".join(f"{name} == '{value}'" for value in test.operand) + ")"
+    if test.op == "eq":
+        return f"{name} == {json.dumps(test.operand)}"
+    return f"({name} != null {both} {name} {'>=' if test.op == 'gte' else '<'} {test.operand})"
+
+
 def _zen_expression(criteria: Criteria) -> Score:
     text = "[" + ", ".join(_chosen(criterion, _zen_test, "and") for criterion in criteria) + "]"
     evaluate = zen.compile_expression(text).evaluate
@@ -119,12 +129,7 @@ def _zen_tables(criteria: Criteria) -> Score:
 
 
 def _cel_test(test: Test) -> str:
-    name = test.flat
-    if isinstance(test.operand, tuple):
-        return "(" + " || ".join(f"{name} == '{each}'" for each in test.operand) + ")"
-    if test.op == "eq":
-        return f"{name} == {json.dumps(test.operand)}"
-    return f"({name} != null && {name} {'>=' if test.op == 'gte' else '<'} {test.operand})"
+    return _written(test, "||", "&&")
 
 
 def _cel(criteria: Criteria) -> Score:
@@ -137,12 +142,7 @@ def _cel(criteria: Criteria) -> Score:
 
 
 def _rule_engine_test(test: Test) -> str:
-    name = test.flat
-    if isinstance(test.operand, tuple):
-        return "(" + " or ".join(f"{name} == '{each}'" for each in test.operand) + ")"
-    if test.op == "eq":
-        return f"{name} == {json.dumps(test.operand)}"
-    return f"({name} != null and {name} {'>=' if test.op == 'gte' else '<'} {test.operand})"
+    return _written(test, "or", "and")
 
 
 def _rule_engine(criteria: Criteria) -> Score:
@@ -184,7 +184,7 @@ def _durable_test(test: Test) -> dict[str, Any]:
     return {"$gte" if test.op == "gte" else "$lt": {name: test.operand}}
 
 
-class _Host(durable.Host):
+class _Host(durable.Host):  # type: ignore[misc]
     def _run(self) -> None:
         """No timer threads: they only cost it time."""
 
@@ -197,7 +197,7 @@ def _durable(criteria: Criteria) -> Score:
     def action(number: int, index: int) -> Callable[[Any], None]:
         return lambda context: fired.add((number, index))
 
-    rules = {}
+    rules: dict[str, dict[str, Any]] = {}
     for number, criterion in enumerate(criteria):
         for index, rule in enumerate(criterion.rules):
             tests = [_durable_test(test) for test in rule.tests]

@@ -133,8 +133,8 @@ def report(result: Result, runs: Runs, leads: int, large: int) -> None:
         if name not in ON_MOCK and result.part == "service_mock":
             continue
         for basis in ("cpu", "rate"):
-            found = runs.get((name, leads))
-            measured = None if found is None else ours_against(reference, found, basis).median
+            theirs = runs.get((name, leads))
+            measured = None if theirs is None else ours_against(reference, theirs, basis).median
             by = "by CPU" if basis == "cpu" else "by wall clock"
             result.targets.append(Target(f"throughput: ours / {NAMES[name]}, {by}", bound, measured))
     if large:

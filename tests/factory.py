@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import count
+from pathlib import Path
 
 from scorer.domain.activity import LeadActivity, validate_data
 from scorer.domain.instant import DAY
@@ -93,3 +94,12 @@ def ruleset(text: str = SMALL_RULES) -> Ruleset:
 def evaluator(text: str = SMALL_RULES) -> Evaluator:
     """An evaluator of the ruleset in the text of one file."""
     return Evaluator(ruleset(text), default_engine("compiled"))
+
+
+def ruleset_folder(path: Path, text: str = SMALL_RULES, file: str = "rules.yaml") -> Path:
+    """A ruleset on disk; where there is one already, its file is replaced at once."""
+    path.mkdir(exist_ok=True)
+    beside = path / ".new"
+    beside.write_text(text)
+    beside.rename(path / file)
+    return path

@@ -3,7 +3,8 @@
 Exit status: 0 fine, 1 findings or failed tests, 2 wrong usage or settings, 3 some input was rejected.
 """
 
-from typing import Any
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -39,6 +40,27 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            number = version("lead-scorer")
+        except PackageNotFoundError:
+            number = "(not installed)"
+        typer.echo(f"lead-scorer {number}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Those of `scorer` itself."""
+
+
 for name, command in (
     ("run", run),
     ("demo", demo),

@@ -28,11 +28,12 @@ from scorer.cli.activity_input import (
     usage_error,
 )
 from scorer.cli.backtest_output import show
-from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, RulesOption, load_or_exit, say
+from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say
 from scorer.offline.activity_files import Block
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards, usable_cores
 from scorer.report.backtest_page import backtest_page
+from scorer.runtime.default_rules import default_rules
 
 _NAMED = 20
 """Rejected lines that are named; the rest is counted, and written where --rejects says."""
@@ -47,7 +48,7 @@ class OutputFormat(StrEnum):
 
 def run_backtest(
     input_: InputOption = None,
-    rules: RulesOption = DEFAULT_RULES,
+    rules: RulesOption = None,
     against: Annotated[
         Path | None, typer.Option("--against", metavar="DIR", help="Ruleset to compare with: the one in use, say.")
     ] = None,
@@ -72,6 +73,7 @@ def run_backtest(
         refuse_same_file(inputs, written)
     if report is not None and report == rejects:
         usage_error(f"{report}: the report and rejected lines need two files")
+    rules = rules or default_rules()
     locations = [rules] if against is None else [rules, against]
     rulesets = [load_or_exit(location, engine).ruleset for location in locations]
     contents = tuple(read_rule_files(location) for location in locations)

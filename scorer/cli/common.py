@@ -11,8 +11,6 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.finding import RulesetError
 
-DEFAULT_RULES = Path("rules/b2b")
-
 
 class ExitStatus(IntEnum):
     """What the shell sees."""
@@ -25,7 +23,10 @@ class ExitStatus(IntEnum):
 
 
 RulesArgument = Annotated[Path, typer.Argument(metavar="RULES", help="Ruleset directory, or one rule file.")]
-RulesOption = Annotated[Path, typer.Option("--rules", metavar="DIR", help="Ruleset directory.")]
+RulesOption = Annotated[
+    Path | None,
+    typer.Option("--rules", metavar="DIR", help="Ruleset directory; left out: rules/b2b, or the built-in copy of it."),
+]
 EngineOption = Annotated[
     EngineName | None,
     typer.Option("--engine", help="Rule engine; left out: durable, where it can be loaded."),

@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
-from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, RulesOption, load_or_exit, say
+from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say
+from scorer.runtime.default_rules import default_rules
 
 
 def demo(
-    rules: RulesOption = DEFAULT_RULES,
+    rules: RulesOption = None,
     events: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="End by itself after so many activities.")
     ] = None,
@@ -35,6 +36,7 @@ def demo(
 
     Without --events or --input it goes on for long; Ctrl-C ends it. It writes to ./.scorer-demo and removes that.
     """
+    rules = rules or default_rules()
     evaluator = load_or_exit(rules, engine)
     ruleset, engine_name = evaluator.ruleset, evaluator.engine_name
     from rich.console import Console

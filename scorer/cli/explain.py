@@ -14,7 +14,7 @@ import msgspec
 import typer
 from pydantic import ValidationError
 
-from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, load_or_exit, say
+from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say
 from scorer.cli.readable import readable
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
@@ -23,6 +23,7 @@ from scorer.explain.story import Untold, parse_time, tell
 from scorer.explain.story_model import Story
 from scorer.explain.timeline import history
 from scorer.offline.activity_files import InputError, open_activities
+from scorer.runtime.default_rules import default_rules
 from scorer.sources.cloudevents import Rejected, parse_line
 
 _TIMEOUT = 30.0
@@ -38,9 +39,7 @@ def explain(
         str | None,
         typer.Option("--service", metavar="URL", help="Ask a running service instead, as in http://127.0.0.1:8080."),
     ] = None,
-    rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="DIR", help=f"Ruleset directory ({DEFAULT_RULES}).")
-    ] = None,
+    rules: RulesOption = None,
     at: Annotated[
         str | None,
         typer.Option("--at", metavar="TIME", help="Judge as of then: a time, a date, or now; else its last activity."),
@@ -66,7 +65,7 @@ def explain(
     else:
         assert input_ is not None
         _refuse_same_file(input_, output)
-        story, rejected = _read(input_, lead_id, rules or DEFAULT_RULES, engine, moment, now)
+        story, rejected = _read(input_, lead_id, rules or default_rules(), engine, moment, now)
     _write(story, format_, output)
     if rejected:
         raise typer.Exit(ExitStatus.REJECTED)

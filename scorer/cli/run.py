@@ -11,10 +11,10 @@ def run() -> None:
     """Run the service. It is set by SCORER_* environment variables or a `.env` file; see docs/operations.md."""
     # Imported here: the offline commands start without the Kafka client.
     from scorer.runtime.settings import SettingsError, load_settings
-    from scorer.service import app
+    from scorer.service.run import run as run_service
 
     try:
-        status = app.run(load_settings())
+        status = run_service(load_settings())
     except SettingsError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None

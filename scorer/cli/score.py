@@ -21,16 +21,17 @@ from scorer.cli.activity_input import (
     show_progress,
     usage_error,
 )
-from scorer.cli.common import DEFAULT_RULES, EngineOption, ExitStatus, RulesOption, load_or_exit, say
+from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say
 from scorer.offline.decisions import BlockDecisions, decision_shard
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards
+from scorer.runtime.default_rules import default_rules
 
 
 def score(
     input_: InputOption = None,
     output: Annotated[str, typer.Option("--output", metavar="F|-", help="Decisions, JSON Lines; - is stdout.")] = "-",
-    rules: RulesOption = DEFAULT_RULES,
+    rules: RulesOption = None,
     engine: EngineOption = None,
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, max=256, help="Processes.")] = 1,
     rejects: RejectsOption = None,
@@ -41,6 +42,7 @@ def score(
 
     A bad line is named on stderr (`F:LINE: reason: …`) and left out; then the exit status is 3.
     """
+    rules = rules or default_rules()
     load_or_exit(rules, engine)
     inputs = [*(input_ or ()), *(more or ())] or ["-"]
     for written in (output, rejects):

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import scorer
 from scorer.demo.broker import HOST, free_port
 from scorer.demo.errors import DemoError
+from scorer.runtime.python_path import python_path
 
 _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 15.0
@@ -43,8 +43,7 @@ class ServiceProcess:
         # Settings for another service, in the environment or in a `.env` of the working folder, are none of ours.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
         environment |= {f"SCORER_{name}": value for name, value in self._settings.items()}
-        root = str(Path(scorer.__file__).parents[1])
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
+        environment["PYTHONPATH"] = python_path(environment)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "scorer", "run"],

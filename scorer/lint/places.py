@@ -1,79 +1,101 @@
-# ruff: noqa: SIM905 -- a page of quotes and commas would be harder to compare with the standard
 """Countries and languages by code, for the constants that name them: ISO 3166-1 alpha-2 and ISO 639-1."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
+from typing import Any
 
-COUNTRIES = frozenset(
-    """
-    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ
-    CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO
-    FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE
-    JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO
-    MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW
-    PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM
-    TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
-    XK
-    """.split()
-)
-"""Officially assigned codes, and XK, which everybody uses for Kosovo."""
+_KOSOVO = "XK"
+"""Not assigned by ISO, and used by everybody."""
 
-LANGUAGES = frozenset(
-    """
-    aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo
-    es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka
-    kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng
-    nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su
-    sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
-    """.split()
-)
-
-_COUNTRY_NAMES = {
-    "argentina": "AR", "australia": "AU", "austria": "AT", "belgium": "BE", "brazil": "BR", "bulgaria": "BG",
-    "canada": "CA", "chile": "CL", "china": "CN", "colombia": "CO", "croatia": "HR", "cyprus": "CY",
-    "czechia": "CZ", "czech republic": "CZ", "denmark": "DK", "egypt": "EG", "estonia": "EE", "finland": "FI",
-    "france": "FR", "germany": "DE", "greece": "GR", "hungary": "HU", "iceland": "IS", "india": "IN",
-    "indonesia": "ID", "ireland": "IE", "israel": "IL", "italy": "IT", "japan": "JP", "latvia": "LV",
-    "liechtenstein": "LI", "lithuania": "LT", "luxembourg": "LU", "malaysia": "MY", "malta": "MT", "mexico": "MX",
-    "morocco": "MA", "netherlands": "NL", "new zealand": "NZ", "nigeria": "NG", "norway": "NO", "pakistan": "PK",
-    "peru": "PE", "philippines": "PH", "poland": "PL", "portugal": "PT", "romania": "RO", "russia": "RU",
-    "saudi arabia": "SA", "serbia": "RS", "singapore": "SG", "slovakia": "SK", "slovenia": "SI",
-    "south africa": "ZA", "south korea": "KR", "spain": "ES", "sweden": "SE", "switzerland": "CH", "taiwan": "TW",
-    "thailand": "TH", "turkey": "TR", "ukraine": "UA", "united arab emirates": "AE", "united kingdom": "GB",
-    "united states": "US", "united states of america": "US", "vietnam": "VN",
-    # As people write them, and codes of other lists.
+_COUNTRY_ALIASES = {
     "deutschland": "DE", "österreich": "AT", "schweiz": "CH", "great britain": "GB", "england": "GB", "holland": "NL",
-    "uk": "GB", "usa": "US", "el": "GR", "ger": "DE", "deu": "DE", "aut": "AT", "che": "CH", "gbr": "GB", "fra": "FR",
-    "ita": "IT", "esp": "ES", "nld": "NL", "bel": "BE", "pol": "PL", "swe": "SE", "dnk": "DK", "nor": "NO",
+    "russia": "RU", "turkey": "TR", "uk": "GB", "el": "GR", "ger": "DE", "kosovo": _KOSOVO,
+}  # fmt: skip
+"""As people write them, and codes of other lists; these are not in ISO 3166-1."""
+
+_LANGUAGE_ALIASES = {
+    "deutsch": "de", "englisch": "en", "français": "fr", "español": "es", "italiano": "it", "nederlands": "nl",
+    "greek": "el",
 }  # fmt: skip
 
-_LANGUAGE_NAMES = {
-    "arabic": "ar", "bulgarian": "bg", "chinese": "zh", "croatian": "hr", "czech": "cs", "danish": "da",
-    "dutch": "nl", "english": "en", "estonian": "et", "finnish": "fi", "french": "fr", "german": "de",
-    "greek": "el", "hebrew": "he", "hindi": "hi", "hungarian": "hu", "italian": "it", "japanese": "ja",
-    "korean": "ko", "latvian": "lv", "lithuanian": "lt", "norwegian": "no", "polish": "pl", "portuguese": "pt",
-    "romanian": "ro", "russian": "ru", "slovak": "sk", "slovenian": "sl", "spanish": "es", "swedish": "sv",
-    "turkish": "tr", "ukrainian": "uk",
-    "deutsch": "de", "englisch": "en", "français": "fr", "español": "es", "italiano": "it", "nederlands": "nl",
-    "deu": "de", "ger": "de", "eng": "en", "fra": "fr", "spa": "es", "ita": "it",
-}  # fmt: skip
+_SHORTEST_NAME = 4
+"""Shorter texts are codes: one that is only similar to a code means nothing."""
+
+
+def is_country(code: str) -> bool:
+    """Whether this is an alpha-2 code, in upper case."""
+    return code in _country_codes()
+
+
+def is_language(code: str) -> bool:
+    """Whether this is a language code of two letters, in lower case."""
+    return code in _language_codes()
 
 
 def country_meant(text: str) -> str | None:
     """The alpha-2 code that a text was probably meant to be; None where nothing comes close."""
     upper = text.strip().upper()
-    return upper if upper in COUNTRIES else _meant(text, _COUNTRY_NAMES)
+    return upper if is_country(upper) else _meant(text, _country_names())
 
 
 def language_meant(text: str) -> str | None:
     """The language tag that a text was probably meant to be; None where nothing comes close."""
     primary, separator, region = text.strip().replace("_", "-").partition("-")
-    if primary.lower() in LANGUAGES:
+    if is_language(primary.lower()):
         return f"{primary.lower()}{separator}{region.upper() if len(region) == 2 else region}"
-    return _meant(text, _LANGUAGE_NAMES)
+    return _meant(text, _language_names())
 
 
-def _meant(text: str, names: dict[str, str]) -> str | None:
-    close = get_close_matches(text.strip().lower(), list(names), n=1, cutoff=0.8)
+def _meant(text: str, names: Mapping[str, str]) -> str | None:
+    asked = text.strip().lower()
+    if asked in names:
+        return names[asked]
+    long = [name for name in names if len(name) >= _SHORTEST_NAME]
+    close = get_close_matches(asked, long, n=1, cutoff=0.8)
     return names[close[0]] if close else None
+
+
+# The library and its lists take a tenth of a second to load, and most rulesets name neither a country nor a language.
+@cache
+def _country_codes() -> frozenset[str]:
+    import pycountry
+
+    return frozenset({country.alpha_2 for country in pycountry.countries} | {_KOSOVO})
+
+
+@cache
+def _country_names() -> Mapping[str, str]:
+    import pycountry
+
+    return _named(pycountry.countries, ("name", "common_name", "official_name", "alpha_3")) | _COUNTRY_ALIASES
+
+
+@cache
+def _language_codes() -> frozenset[str]:
+    return frozenset(language.alpha_2 for language in _languages())
+
+
+@cache
+def _language_names() -> Mapping[str, str]:
+    return _named(_languages(), ("name", "common_name", "alpha_3", "bibliographic")) | _LANGUAGE_ALIASES
+
+
+def _languages() -> Iterable[Any]:
+    """Those with a code of two letters."""
+    import pycountry
+
+    return (language for language in pycountry.languages if hasattr(language, "alpha_2"))
+
+
+def _named(entries: Iterable[Any], attributes: Iterable[str]) -> dict[str, str]:
+    """The alpha-2 code by every name, in lower case."""
+    known = tuple(attributes)
+    return {
+        getattr(entry, attribute).lower(): entry.alpha_2
+        for entry in entries
+        for attribute in known
+        if hasattr(entry, attribute)
+    }

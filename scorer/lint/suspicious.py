@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from scorer.lint.atoms import Domain
-from scorer.lint.places import COUNTRIES, LANGUAGES, country_meant, language_meant
+from scorer.lint.places import country_meant, is_country, is_language, language_meant
 from scorer.lint.written import Constant
 from scorer.rules.condition import Op
 
@@ -24,7 +24,7 @@ def doubt(constant: Constant, domain: Domain) -> str | None:
     if constant.op in _WHOLE and value != value.strip():
         return f"`{constant.field}` is compared with text that begins or ends with a blank{_meant(value.strip())}"
     match constant.field:
-        case "profile.country" if constant.op in _WHOLE and value not in COUNTRIES:
+        case "profile.country" if constant.op in _WHOLE and not is_country(value):
             return f"`{value}` is no country code (ISO 3166-1 alpha-2){_meant(country_meant(value))}"
         case "profile.language" if constant.op in _WHOLE:
             return _language(value)
@@ -62,7 +62,7 @@ def _plain(limit: float) -> str:
 
 def _language(value: str) -> str | None:
     primary = value.partition("-")[0]
-    if _LANGUAGE.fullmatch(value) and (len(primary) == 3 or primary in LANGUAGES):
+    if _LANGUAGE.fullmatch(value) and (len(primary) == 3 or is_language(primary)):
         return None
     return f"`{value}` is no language tag (BCP 47, as in de or de-AT){_meant(language_meant(value))}"
 

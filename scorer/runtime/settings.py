@@ -11,6 +11,8 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from scorer.runtime.default_rules import default_rules
+
 PREFIX = "SCORER_"
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 OptionalFile = Path | None
@@ -53,7 +55,10 @@ class Settings(BaseSettings):
         6, description="Partitions of an input topic that is created."
     )
 
-    rules: Path = Field(Path("rules/b2b"), description="Directory of the ruleset.")
+    rules: Path = Field(
+        default_factory=default_rules,
+        description="Directory of the ruleset; default elsewhere: the built-in copy of it.",
+    )
     engine: Literal["durable", "compiled"] | None = Field(
         None, description="Rule engine; default: durable where it can be loaded, else compiled."
     )

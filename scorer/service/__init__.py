@@ -1,1 +1,1 @@
-"""The running service: composed, served over HTTP, reloaded."""
+"""The running service: composed, run, served over HTTP, reloaded."""

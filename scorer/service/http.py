@@ -3,18 +3,23 @@
 import contextlib
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
 from urllib.parse import parse_qs, unquote_to_bytes
 
 import uvicorn
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from scorer.runtime.metrics import CONTENT_TYPE, Metrics
 
-Message = MutableMapping[str, Any]
-Asgi = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
-_LEADS = b"/leads/"
 Report = tuple[bool, Mapping[str, object]]
+_LEADS: Final = b"/leads/"
+_QUERY_FIELDS: Final = 10
 
 
 class Health(Protocol):
@@ -38,55 +43,97 @@ class Leads(Protocol):
         """Status and content of the answer; `at` as it was given."""
 
 
-def build_asgi(metrics: Metrics, health: Health, leads: Leads) -> Asgi:
+def build_asgi(metrics: Metrics, health: Health, leads: Leads) -> Starlette:
     """The ASGI application."""
 
-    async def app(
-        scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-    ) -> None:
-        if scope["type"] != "http":
-            return
-        # The path as it was sent: decoded, a slash in an id would look like one of the path.
-        path: bytes = scope["raw_path"]
-        if path.startswith(_LEADS):
-            status, content_type, body = await _lead(scope["method"], path[len(_LEADS) :], scope["query_string"], leads)
-        else:
-            status, content_type, body = _respond(scope["method"], scope["path"], metrics, health)
-        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
-        if path.startswith(_LEADS):
-            headers.append((b"cache-control", b"no-store"))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    async def metrics_page(request: Request) -> Response:
+        return _Answer(metrics.render(), media_type=CONTENT_TYPE)
 
+    async def live(request: Request) -> Response:
+        return _health(health.live())
+
+    async def ready(request: Request) -> Response:
+        return _health(health.ready())
+
+    async def lead(request: Request) -> Response:
+        return await _lead(request, leads)
+
+    app = Starlette(
+        routes=[
+            Route("/metrics", metrics_page),
+            Route("/health/live", live),
+            Route("/health/ready", ready),
+            Route("/leads/{quoted:anything}", lead),
+        ],
+        exception_handlers={404: _not_found, 405: _not_allowed},
+    )
+    app.router.redirect_slashes = False
     return app
 
 
-def _respond(method: str, path: str, metrics: Metrics, health: Health) -> tuple[int, str, bytes]:
-    if path not in ("/metrics", "/health/live", "/health/ready"):
-        return _json(404, {"error": "not found; there are /metrics, /health/live, /health/ready and /leads/{id}"})
-    if method not in ("GET", "HEAD"):
-        return _json(405, {"error": f"{method} is not allowed; use GET"})
-    if path == "/metrics":
-        return 200, CONTENT_TYPE, metrics.render()
-    ok, details = health.live() if path == "/health/live" else health.ready()
-    return _json(200 if ok else 503, details)
+class _Anything(Convertor[str]):
+    """The rest of a path. Unlike Starlette's own, with line breaks in it: an id may hold them."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
 
 
-async def _lead(method: str, quoted: bytes, query: bytes, leads: Leads) -> tuple[int, str, bytes]:
-    if method not in ("GET", "HEAD"):
-        return _json(405, {"error": f"{method} is not allowed; use GET"})
+register_url_convertor("anything", _Anything())
+
+
+class _Answer(Response):
+    """An answer to HEAD has no body, and the length of that to GET."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            self.body = b""
+        await super().__call__(scope, receive, send)
+
+
+async def _lead(request: Request, leads: Leads) -> Response:
+    # The path as it was sent: decoded, a slash in an id would look like one of the path.
+    path: bytes = request.scope["raw_path"]
+    if not path.startswith(_LEADS):
+        return _not_found(request)
     try:
-        lead_id = unquote_to_bytes(quoted).decode()
-        asked = parse_qs(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=10)
+        lead_id = unquote_to_bytes(path[len(_LEADS) :]).decode()
+        query = request.scope["query_string"].decode()
+        asked = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS)
     except ValueError:
-        return _json(400, {"error": "the lead id must be UTF-8, percent-encoded"})
+        return _lead_answer(400, {"error": "the lead id must be UTF-8, percent-encoded"})
     if not lead_id or set(asked) - {"at"} or len(asked.get("at", [])) > 1:
-        return _json(400, {"error": "expected /leads/{id} or /leads/{id}?at=TIME"})
-    return _json(*await leads.story(lead_id, asked["at"][0] if "at" in asked else None))
+        return _lead_answer(400, {"error": "expected /leads/{id} or /leads/{id}?at=TIME"})
+    return _lead_answer(*await leads.story(lead_id, asked["at"][0] if "at" in asked else None))
 
 
-def _json(status: int, content: Mapping[str, object]) -> tuple[int, str, bytes]:
-    return status, "application/json", json.dumps(content).encode() + b"\n"
+def _lead_answer(status: int, content: Mapping[str, object]) -> Response:
+    return _json(status, content, {"cache-control": "no-store"})
+
+
+def _health(report: Report) -> Response:
+    well, details = report
+    return _json(200 if well else 503, details)
+
+
+def _not_found(request: Request, error: Exception | None = None) -> Response:
+    message = "not found; there are /metrics, /health/live, /health/ready and /leads/{id}"
+    return _json(404, {"error": message})
+
+
+def _not_allowed(request: Request, error: Exception) -> Response:
+    content = {"error": f"{request.method} is not allowed; use GET"}
+    path: bytes = request.scope["raw_path"]
+    return _lead_answer(405, content) if path.startswith(_LEADS) else _json(405, content)
+
+
+def _json(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:
+    # Not Starlette's own JSON: it leaves out the blanks and the line break that these answers have always had.
+    return _Answer(json.dumps(content) + "\n", status, headers, "application/json")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -113,7 +160,7 @@ def bind(host: str, port: int) -> socket.socket:
 class HttpServer(uvicorn.Server):
     """uvicorn that leaves signals to the service: the order of shutting down is ours."""
 
-    def __init__(self, app: Asgi) -> None:
+    def __init__(self, app: Starlette) -> None:
         super().__init__(
             uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
         )

@@ -34,7 +34,7 @@ class Holder(Protocol):
         """Whether all partitions are processed; `partitions` says what each is doing."""
 
 
-class LeadStories:
+class LeadExplanations:
     """Answers with HTTP status and content: 200 the story, 400 a wrong time, 404 not here, 410 erased, 500 a state that
     cannot be read, 503 not yet here."""
 

@@ -18,13 +18,13 @@ from typing import Final
 
 import msgspec
 
-import scorer
 from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import read_rule_file, rule_files, rule_test_files
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.loader import parse_ruleset
 from scorer.ruletests.run import Result, run_tests
+from scorer.runtime.python_path import python_path
 
 SECONDS: Final = 60
 """How long reading, checking and testing may take together."""
@@ -52,7 +52,6 @@ class VettingReport(msgspec.Struct):
 
 async def vet(location: Path, engine: EngineName | None, seconds: float = SECONDS) -> VettingReport:
     """Check the rules of a directory in a process of their own. Never raises; what goes wrong is a finding."""
-    path = os.pathsep.join(filter(None, (str(Path(scorer.__file__).parents[1]), os.environ.get("PYTHONPATH"))))
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -60,7 +59,7 @@ async def vet(location: Path, engine: EngineName | None, seconds: float = SECOND
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": python_path(os.environ)},
             # Ctrl-C reaches the whole foreground group; this process ends when we say so.
             start_new_session=True,
         )

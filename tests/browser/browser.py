@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,14 @@ class Page:
         # Selenium has no types here.
         entries: list[dict[str, Any]] = self.driver.get_log(name)  # type: ignore[no-untyped-call]
         return entries
+
+
+def written(folder: Path, pages: Mapping[str, str]) -> dict[str, Path]:
+    """The files of the pages, by name."""
+    files = {name: folder / f"{name}.html" for name in pages}
+    for name, text in pages.items():
+        files[name].write_text(text, encoding="utf-8")
+    return files
 
 
 @contextmanager

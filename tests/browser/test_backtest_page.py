@@ -1,7 +1,6 @@
 """The page of `scorer backtest` in a browser: wide and narrow, light and dark."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from scorer.backtest.run import a_week
 from scorer.report.backtest_page import backtest_page
-from tests.browser.browser import VARIANTS, Page, browser, needs_browser
+from tests.browser.browser import VARIANTS, Page, needs_browser, written
 from tests.unit.test_backtest import NEW, OLD, event, market, run
 from tests.unit.test_report import EVIL
 
@@ -27,17 +26,9 @@ RESULTS = {
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("pages")
-    for name, result in RESULTS.items():
-        (folder / f"{name}.html").write_text(backtest_page(result), encoding="utf-8")
-    return {name: folder / f"{name}.html" for name in RESULTS}
+    pages = {name: backtest_page(result) for name, result in RESULTS.items()}
+    return written(tmp_path_factory.mktemp("pages"), pages)
 
 
 @pytest.mark.parametrize(("width", "scheme"), VARIANTS)

@@ -1,6 +1,5 @@
 """The page of `scorer explain` in a browser: wide and narrow, light and dark."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from scorer.explain.story import tell
 from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
-from tests.browser.browser import VARIANTS, Page, browser, needs_browser
+from tests.browser.browser import VARIANTS, Page, needs_browser, written
 from tests.factory import activity, evaluator
 from tests.unit.test_explain import EVIL, evil_story
 
@@ -31,18 +30,9 @@ def busy_page() -> str:
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("pages")
     pages = {"busy": busy_page(), "evil": explain_page(evil_story())}
-    for name, text in pages.items():
-        (folder / f"{name}.html").write_text(text, encoding="utf-8")
-    return {name: folder / f"{name}.html" for name in pages}
+    return written(tmp_path_factory.mktemp("pages"), pages)
 
 
 @pytest.mark.parametrize(("width", "scheme"), VARIANTS)

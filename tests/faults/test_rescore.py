@@ -10,7 +10,7 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.sources.cloudevents import parse_record
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.stream.jobs.rescore import rescored
-from tests.factory import SMALL_RULES, evaluator
+from tests.factory import SMALL_RULES, evaluator, ruleset_folder
 from tests.faults.group import evict, wait_until_processed
 from tests.faults.oracle import Outcome, found
 from tests.integration.activities import NOW, stream
@@ -20,15 +20,6 @@ from tests.integration.service import Service, service
 SLOWLY = "rescore: {per_second: %d}\n"
 CHANGED = SMALL_RULES.replace("warm: 20, hot: 40", "warm: 15, hot: 30").replace("points: 10}", "points: 4}")
 POINTS = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
-
-
-def folder(path: Path, text: str) -> Path:
-    """A ruleset on disk."""
-    path.mkdir(exist_ok=True)
-    beside = path / ".rules.new"
-    beside.write_text(text)
-    beside.rename(path / "rules.yaml")
-    return path
 
 
 def offline(
@@ -81,7 +72,7 @@ def rules_changed(outcome: Outcome) -> int:
 def test_killed_at_every_step_each_lead_is_judged_once(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     slow = SLOWLY % 60
     old, new = evaluator(SMALL_RULES + slow), evaluator(CHANGED + slow)
-    rules = folder(tmp_path / "rules", SMALL_RULES + slow)
+    rules = ruleset_folder(tmp_path / "rules", SMALL_RULES + slow)
     records = stream(700, leads=120, seed=8)
     expected, states = offline(records, old, new, sweep=2)
     kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
@@ -90,7 +81,7 @@ def test_killed_at_every_step_each_lead_is_judged_once(kafka: Kafka, names: Name
         wait_until_processed(kafka, names, [worker])
         assert worker.terminate() == 0
     assert rules_changed(found(kafka, names)) == 0
-    folder(rules, CHANGED + slow)
+    ruleset_folder(rules, CHANGED + slow)
     for point in POINTS:
         times = 1 if point in ("restoring", "fenced") else 3
         with service(
@@ -112,7 +103,7 @@ def test_the_next_owner_goes_on_where_the_last_one_was(kafka: Kafka, names: Name
     """The rules change while two workers run, one leaves in the middle of its sweep, and input goes on."""
     slow = SLOWLY % 10
     new = evaluator(CHANGED + slow)
-    rules = folder(tmp_path / "rules", SMALL_RULES + slow)
+    rules = ruleset_folder(tmp_path / "rules", SMALL_RULES + slow)
     records = stream(900, leads=200, seed=9)
     kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
     kafka.write(names.activity, records[:800])
@@ -123,7 +114,7 @@ def test_the_next_owner_goes_on_where_the_last_one_was(kafka: Kafka, names: Name
         leaves.wait(lambda: all(len((each.ready() or {}).get("partitions", ())) == 1 for each in (stays, leaves)))
         wait_until_processed(kafka, names, [stays, leaves])
         (moved,) = map(int, (leaves.ready() or {})["partitions"])
-        folder(rules, CHANGED + slow)
+        ruleset_folder(rules, CHANGED + slow)
 
         def begun() -> bool:
             marker = markers(kafka, names).get(moved)

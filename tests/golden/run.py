@@ -21,8 +21,6 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, Final, get_args
 
-from scorer.evaluation.assessment import Assessment, assess
-from scorer.stream.marker import Marker
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -30,20 +28,24 @@ from scorer.cli import app
 from scorer.domain.activity import PAYLOADS, LeadActivity
 from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
 from scorer.explain.story import Untold, tell
 from scorer.explain.timeline import history
+from scorer.kafka.message import Message
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.rules.loader import parse_ruleset
-from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
+from scorer.runtime.token_bucket import TokenBucket
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.state.codec import encode_lead
+from scorer.state.marker import Marker
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.rescore import Rescorer, Sweep
-from scorer.stream.outbox import Message, Outbox
+from scorer.stream.outbox import Outbox
 from scorer.stream.shadow import Shadow
 from tests.golden.mixed_activities import (
     FAILING,
@@ -126,8 +128,8 @@ def measure(ruleset: RulesetName, count: int, seed: int) -> Measured:
     """The hashes, and figures that say how mixed the stream is."""
     with capture_logs(), TemporaryDirectory() as directory:
         files = _rule_files(ruleset)
-        rules = parse_ruleset(files, default_engine(None))
-        candidate = parse_ruleset(_changed(files, ruleset), default_engine(None))
+        rules = Evaluator(parse_ruleset(files), default_engine(None))
+        candidate = Evaluator(parse_ruleset(_changed(files, ruleset)), default_engine(None))
         settings = _settings(ruleset)
         stream = list(records(ruleset, count, seed))
         short = list(records(ruleset, min(count, _FILE_LENGTH), seed + 1))
@@ -152,7 +154,7 @@ def measure(ruleset: RulesetName, count: int, seed: int) -> Measured:
 def decisions(ruleset: RulesetName, count: int, seed: int, engine: EngineName) -> str:
     """The hash of the decisions alone, by an engine of choice."""
     with capture_logs():
-        rules = parse_ruleset(_rule_files(ruleset), default_engine(engine))
+        rules = Evaluator(parse_ruleset(_rule_files(ruleset)), default_engine(engine))
         settings = _settings(ruleset)
         digests: dict[str, _Digest] = defaultdict(_Digest)
         store = LeadStore(settings.cache_leads)
@@ -230,8 +232,8 @@ def _changed(files: Mapping[str, bytes], ruleset: RulesetName) -> dict[str, byte
 class _Judge:
     """What the service asks of each activity; its own code fails on those whose ids say so."""
 
-    def __init__(self, ruleset: Ruleset) -> None:
-        self._ruleset = ruleset
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
         self._failed: set[str] = set()
 
     def __call__(self, lead: Lead, activity: LeadActivity) -> Assessment:
@@ -241,18 +243,18 @@ class _Judge:
                 raise ArithmeticError(activity.id)
         elif activity.id.startswith(FAILING):
             raise ArithmeticError(activity.id)
-        found = assess(lead, activity, self._ruleset)
+        found = self._evaluator.assess(lead, activity)
         if activity.id.startswith(UNWRITABLE) and found.lead is not lead:
             unwritable: Any = (object(),)
-            found.lead = replace(found.lead, seen=unwritable)
+            found.lead = replace(found.lead, rules_at_return=unwritable)
         return found
 
 
 def _written(
-    settings: Settings, ruleset: Ruleset, stream: Sequence[FakeRecord], store: LeadStore, measured: Measured
+    settings: Settings, evaluator: Evaluator, stream: Sequence[FakeRecord], store: LeadStore, measured: Measured
 ) -> Iterator[Message]:
     """What batches of any size publish; some transactions are aborted, and their records come again in others."""
-    processor = BatchProcessor(settings, _Judge(ruleset), lambda: _CLOCK)
+    processor = BatchProcessor(settings, _Judge(evaluator), lambda: _CLOCK)
     random, begin, is_retry = Random(1), 0, False
     while begin < len(stream):
         batch = stream[begin : begin + random.choice((1, 2, 17, 99, 100, 101, 300, random.randint(1, 700)))]
@@ -268,11 +270,13 @@ def _written(
         yield from outbox.messages
 
 
-def _samples(settings: Settings, live: Ruleset, candidate: Ruleset, stream: Sequence[FakeRecord]) -> Iterator[Message]:
+def _samples(
+    settings: Settings, live: Evaluator, candidate: Evaluator, stream: Sequence[FakeRecord]
+) -> Iterator[Message]:
     """What a shadow publishes of leads that its candidate judges otherwise."""
-    shadow = Shadow(settings, lambda: live, _seconds(0.03))
+    shadow = Shadow(settings, _seconds(0.03))
     shadow.use(candidate)
-    processor = BatchProcessor(settings, lambda lead, activity: assess(lead, activity, live), lambda: _CLOCK, shadow)
+    processor = BatchProcessor(settings, live.assess, lambda: _CLOCK, shadow)
     store = LeadStore(settings.cache_leads)
     for begin in range(0, len(stream), 250):
         outbox, _ = processor.process(stream[begin : begin + 250], store)
@@ -293,11 +297,12 @@ def _seconds(step: float) -> Callable[[], float]:
 
 
 def _rescored(
-    settings: Settings, before: Ruleset, after: Ruleset, store: LeadStore, measured: Measured
+    settings: Settings, before: Evaluator, after: Evaluator, store: LeadStore, measured: Measured
 ) -> Iterator[Message]:
     """What is published when the rules change; some transactions are aborted."""
-    store.marker = Marker(before.revision, 1, None)
-    rescorer = Rescorer(settings, lambda: after, lambda: _CLOCK, _seconds(1.0))
+    store.marker = Marker(before.ruleset.revision, 1, None)
+    seconds = _seconds(1.0)
+    rescorer = Rescorer(settings, lambda: after, lambda: _CLOCK, TokenBucket(seconds), seconds)
     sweep = Sweep(rescorer, store, 0)
     number = 0
     while sweep.patience() is not None:
@@ -315,7 +320,7 @@ def _rescored(
         yield from outbox.messages
 
 
-def _stories(ruleset: Ruleset, stream: Iterable[FakeRecord]) -> Iterator[bytes]:
+def _stories(evaluator: Evaluator, stream: Iterable[FakeRecord]) -> Iterator[bytes]:
     """What `scorer explain` tells of some leads as of their latest activity, and of fewer as of now, without history
     as the service does."""
     activities: dict[str, list[LeadActivity]] = defaultdict(list)
@@ -327,12 +332,12 @@ def _stories(ruleset: Ruleset, stream: Iterable[FakeRecord]) -> Iterator[bytes]:
         activities[found.lead_id].append(found)
     ids = sorted(activities)
     for number, lead_id in enumerate(ids[:: -(-len(ids) // _TOLD_LEADS)]):
-        known = history(lead_id, activities[lead_id], ruleset)
+        known = history(lead_id, activities[lead_id], evaluator)
         yield lead_id.encode()
         try:
-            yield tell(known.lead, ruleset, None, known).model_dump_json(indent=2).encode()
+            yield tell(known.lead, evaluator, None, known).model_dump_json(indent=2).encode()
             if number % 4 == 0:
-                yield tell(known.lead, ruleset, _CLOCK).model_dump_json(indent=2).encode()
+                yield tell(known.lead, evaluator, _CLOCK).model_dump_json(indent=2).encode()
         except Untold as untold:
             yield f"{untold.reason}: {untold}".encode()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.factory import SMALL_RULES
+from tests.factory import SMALL_RULES, ruleset_folder
 from tests.integration.activities import START, event, structured
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import Service, service
@@ -25,8 +25,7 @@ tests:
 
 def rules_in(folder: Path) -> Path:
     """A small ruleset with a test."""
-    folder.mkdir()
-    (folder / "small.yaml").write_text(SMALL_RULES)
+    ruleset_folder(folder, file="small.yaml")
     (folder / "small_test.yaml").write_text(TESTS)
     return folder
 

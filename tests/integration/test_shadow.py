@@ -3,20 +3,13 @@
 import json
 from pathlib import Path
 
-from tests.factory import SMALL_RULES
+from tests.factory import SMALL_RULES, ruleset_folder
 from tests.faults.group import wait_until_processed
 from tests.integration.activities import stream
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import service
 
 STRICT = SMALL_RULES.replace("warm: 20, hot: 40", "warm: 30, hot: 60")
-
-
-def folder(path: Path, text: str) -> Path:
-    """A ruleset on disk."""
-    path.mkdir(exist_ok=True)
-    (path / "rules.yaml").write_text(text)
-    return path
 
 
 def by_lead(kafka: Kafka, topic: str) -> dict[bytes | None, list[bytes | None]]:
@@ -28,7 +21,10 @@ def by_lead(kafka: Kafka, topic: str) -> dict[bytes | None, list[bytes | None]]:
 
 
 def test_it_changes_no_decision_and_shows_what_differs(kafka: Kafka, names: Names, tmp_path: Path) -> None:
-    live, candidate = folder(tmp_path / "live", SMALL_RULES), folder(tmp_path / "candidate", "nonsense: 1\n")
+    live, candidate = (
+        ruleset_folder(tmp_path / "live", SMALL_RULES),
+        ruleset_folder(tmp_path / "candidate", "nonsense: 1\n"),
+    )
     records = stream(400, leads=30, seed=12)
     alone = Names(f"{names.prefix}alone")
     for each in (names, alone):
@@ -38,7 +34,7 @@ def test_it_changes_no_decision_and_shows_what_differs(kafka: Kafka, names: Name
         # Wrong from the start: the service runs without, and takes it once it is right.
         running.wait(lambda: "shadow_rules_refused" in running.text())
         assert running.metric("scorer_shadow_last_reload_successful") == 0
-        folder(candidate, STRICT)
+        ruleset_folder(candidate, STRICT)
         running.wait(lambda: "shadow_rules_reloaded" in running.text())
         assert running.metric("scorer_shadow_last_reload_successful") == 1
         kafka.write(names.activity, records[200:])

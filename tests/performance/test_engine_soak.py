@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+from collections.abc import Callable
 
 import psutil
 import pytest
@@ -49,22 +50,29 @@ def leads(rng: random.Random) -> dict[str, object]:
     return facts
 
 
-@pytest.mark.timeout(1200)
-def test_a_long_run_behind_the_memory_stays_within_it() -> None:
-    rng = random.Random(1)
+def growth(
+    match: Callable[[OrdinalTable, tuple[int, ...]], object], rng: random.Random, calls: int, warm_after: int
+) -> float:
+    """Megabytes that the process grows by once it is warm; now and then the answers are compared."""
     tables = [criterion(HitPolicy.FIRST), criterion(HitPolicy.SUM)]
-    size = 20_000
-    engine, plain = MemoEngine(durable_engine.DurableEngine(), size=size), CompiledEngine()
+    plain = CompiledEngine()
     warm = 0.0
-    for call in range(CALLS):
+    for call in range(calls):
         table = tables[call % 2]
         codes = table.encode(leads(rng))
-        answer = engine.match(table, codes)
+        answer = match(table, codes)
         if call % 50 == 0:
             assert answer == plain.match(table, codes)
-        if call == CALLS // 4:
+        if call == warm_after:
             warm = resident()
-    grown = resident() - warm
+    return resident() - warm
+
+
+@pytest.mark.timeout(1200)
+def test_a_long_run_behind_the_memory_stays_within_it() -> None:
+    size = 20_000
+    engine = MemoEngine(durable_engine.DurableEngine(), size=size)
+    grown = growth(engine.match, random.Random(1), CALLS, CALLS // 4)
     print(f"{CALLS} calls, {engine.misses} decided by durable_rules, {len(engine)} kept, {grown:+.1f} MB")  # noqa: T201
     assert len(engine) <= size
     assert engine.misses > size, "SCORER_SOAK is too small to fill the memory"
@@ -74,20 +82,9 @@ def test_a_long_run_behind_the_memory_stays_within_it() -> None:
 
 @pytest.mark.timeout(1200)
 def test_durable_rules_alone_keeps_nothing_of_a_decision() -> None:
-    rng = random.Random(2)
-    tables = [criterion(HitPolicy.FIRST), criterion(HitPolicy.SUM)]
-    engine, plain = durable_engine.DurableEngine(), CompiledEngine()
+    engine = durable_engine.DurableEngine()
     calls = CALLS // 4
-    warm = 0.0
-    for call in range(calls):
-        table = tables[call % 2]
-        codes = table.encode(leads(rng))
-        answer = engine.match(table, codes)
-        if call % 50 == 0:
-            assert answer == plain.match(table, codes)
-        if call == calls // 10:
-            warm = resident()
-    grown = resident() - warm
+    grown = growth(engine.match, random.Random(2), calls, calls // 10)
     print(f"{calls} calls, all decided by durable_rules, {grown:+.1f} MB")  # noqa: T201
     assert grown < 3
 

@@ -258,6 +258,10 @@ def test_what_never_counts_gives_no_points_to_anything_else() -> None:
         ("profile.country: de", 53, "`de` is no country code (ISO 3166-1 alpha-2); did you mean DE?"),
         ("profile.country: {in: [DE, UK]}", 63, "`UK` is no country code (ISO 3166-1 alpha-2); did you mean GB?"),
         ("profile.country: QQ", 53, "`QQ` is no country code (ISO 3166-1 alpha-2)"),
+        ("profile.country: EN", 53, "`EN` is no country code (ISO 3166-1 alpha-2)"),
+        ("profile.country: UKR", 53, "`UKR` is no country code (ISO 3166-1 alpha-2); did you mean UA?"),
+        ("profile.country: Czechia", 53, "`Czechia` is no country code (ISO 3166-1 alpha-2); did you mean CZ?"),
+        ("profile.country: Swizerland", 53, "`Swizerland` is no country code (ISO 3166-1 alpha-2); did you mean CH?"),
         ("profile.language: German", 54, "`German` is no language tag (BCP 47, as in de or de-AT); did you mean de?"),
         ("profile.language: DE", 54, "`DE` is no language tag (BCP 47, as in de or de-AT); did you mean de?"),
         (

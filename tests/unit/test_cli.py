@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factory import SMALL_RULES
+from tests.factory import ruleset_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,10 +21,7 @@ def scorer(*args: str, stdin: str | bytes = b"", cwd: Path = ROOT) -> subprocess
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    directory = tmp_path / "rules"
-    directory.mkdir()
-    (directory / "small.yaml").write_text(SMALL_RULES)
-    return directory
+    return ruleset_folder(tmp_path / "rules", file="small.yaml")
 
 
 def event(number: int, kind: str = "lead.page_viewed", lead: str = "lead-1", **data: object) -> str:

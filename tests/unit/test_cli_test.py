@@ -8,7 +8,7 @@ from junitparser import JUnitXml
 from typer.testing import CliRunner, Result
 
 from scorer.cli import app
-from tests.factory import SMALL_RULES
+from tests.factory import SMALL_RULES, ruleset_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,9 +26,7 @@ def scorer(*args: str | Path) -> Result:
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    directory = tmp_path / "rules"
-    directory.mkdir()
-    (directory / "small.yaml").write_text(SMALL_RULES)
+    directory = ruleset_folder(tmp_path / "rules", file="small.yaml")
     (directory / "good_test.yaml").write_text(STORY % 5)
     return directory
 

@@ -20,7 +20,7 @@ from scorer.explain.story_model import Story
 from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
 from tests.contract.test_schemas import validator
-from tests.factory import SMALL_RULES, activity, evaluator
+from tests.factory import SMALL_RULES, activity, evaluator, ruleset_folder
 from tests.unit.test_cli import ROOT, event, scorer
 from tests.unit.test_report import Tags
 
@@ -43,10 +43,7 @@ def explain(*args: str, **environment: str) -> Done:
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    directory = tmp_path / "rules"
-    directory.mkdir()
-    (directory / "small.yaml").write_text(SMALL_RULES)
-    return directory
+    return ruleset_folder(tmp_path / "rules", file="small.yaml")
 
 
 @pytest.fixture

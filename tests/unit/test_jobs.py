@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownError
 
 from scorer.domain.activity import LeadActivity
@@ -99,7 +100,9 @@ class Kafka:
     async def stop(self) -> None:
         pass
 
-    async def commit(self, outbox: Outbox) -> None:
+    async def commit(self, messages: list[Message], offsets: dict[TopicPartition, int], group: str) -> None:
+        (next_offset,) = offsets.values()
+        outbox = Outbox(next_offset, messages)
         self.tried.append(outbox)
         if self.errors:
             raise self.errors.pop(0)
@@ -133,7 +136,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka: Kafka) -> Run:
     async def nothing(*_: object) -> int:
         return 0
 
-    monkeypatch.setattr(worker_module, "PartitionProducer", kafka.producer)
+    monkeypatch.setattr(worker_module, "partition_producer", kafka.producer)
     monkeypatch.setattr(worker_module, "restore", restore)
     monkeypatch.setattr(worker_module, "starting_offset", nothing)
 

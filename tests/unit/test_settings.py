@@ -124,7 +124,7 @@ def test_every_setting_is_in_the_manual() -> None:
 
 def row(name: str, description: str) -> str:
     """How the manual's table ends for a setting with its default left out."""
-    default = Settings.model_fields[name].default
+    default = Settings.model_fields[name].get_default(call_default_factory=True)
     shown = "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
     return f"| `{variable(name)}` | {shown} | {description} |"
 

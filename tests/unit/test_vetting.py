@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scorer.offline.ruleset_files import read_rule_file
 from scorer.service import vetting
 from scorer.service.vetting import VettingReport, examine, vet
-from tests.factory import SMALL_RULES, evaluator
+from tests.factory import SMALL_RULES, evaluator, ruleset_folder
 
 TESTS = """
 tests:
@@ -35,9 +35,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
     """Rules that are fine, with a test that passes."""
-    folder = tmp_path / "rules"
-    folder.mkdir()
-    (folder / "small.yaml").write_text(SMALL_RULES)
+    folder = ruleset_folder(tmp_path / "rules", file="small.yaml")
     (folder / "small_test.yaml").write_text(TESTS)
     return folder
 

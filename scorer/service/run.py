@@ -1,4 +1,4 @@
-"""The composition root: settings and rules in, a running service out."""
+"""The running service: started, served, told by signals to reload or to end, and stopped in good order."""
 
 import asyncio
 import contextlib
@@ -7,40 +7,18 @@ import os
 import platform
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import structlog
 from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
 
-from scorer.domain.activity import LeadActivity
-from scorer.domain.instant import to_text
-from scorer.domain.lead import Lead
-from scorer.engines.engine import MemoEngine, default_engine
-from scorer.evaluation.evaluator import Evaluator
-from scorer.evaluation.results import Assessment
-from scorer.kafka.client_internals import tolerate_header_names
 from scorer.kafka.topics import TopicError, ensure_topics
-from scorer.offline.ruleset_files import load_ruleset
-from scorer.rules.ruleset import Ruleset
 from scorer.runtime.backoff import Backoff, pause_unless
 from scorer.runtime.logs import configure_logs
-from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings, SettingsError
-from scorer.runtime.token_bucket import TokenBucket
-from scorer.service.http import HttpError, HttpServer, bind, build_asgi
-from scorer.service.lead_explanations import LeadStories
-from scorer.service.reload import Reload, Reloader, ruleset_fingerprint
-from scorer.state.store import LeadStore
-from scorer.stream.batch import BatchProcessor
-from scorer.stream.jobs.job import Job
-from scorer.stream.jobs.rescore import Rescorer, Sweep
-from scorer.stream.partitions import Partitions
-from scorer.stream.shadow import Shadow
-from scorer.stream.subscriber import Subscription
-from scorer.stream.worker import WorkerContext
+from scorer.service.compose import Service, build, web
+from scorer.service.http import HttpError, HttpServer, bind
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -50,123 +28,6 @@ _WATCH_SECONDS: Final = 0.5
 _TROUBLE_SECONDS: Final = 5.0
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class LiveRules:
-    """The rules in force, since when (seconds since the epoch), and how the last reload went."""
-
-    evaluator: Evaluator
-    loaded_at: float
-    last_reload: Reload | None = None
-
-    @property
-    def ruleset(self) -> Ruleset:
-        """The rules in force."""
-        return self.evaluator.ruleset
-
-    def details(self) -> Mapping[str, object]:
-        """For people."""
-        last = None if self.last_reload is None else self.last_reload.details()
-        loaded_at = to_text(round(self.loaded_at) * 1_000_000)
-        return {"revision": self.ruleset.revision, "loaded_at": loaded_at, "last_reload": last}
-
-
-@dataclass(slots=True)
-class Service:
-    """The parts of the service, put together but not started."""
-
-    settings: Settings
-    rules: LiveRules
-    reloaders: tuple[Reloader, ...]
-    metrics: Metrics
-    partitions: Partitions
-    subscription: Subscription
-    trouble: str | None = None
-
-    def live(self) -> tuple[bool, Mapping[str, object]]:
-        """False where only a restart helps."""
-        if self.trouble is not None:
-            return False, {"status": "dead", "reason": self.trouble}
-        return True, {"status": "live"}
-
-    def ready(self) -> tuple[bool, Mapping[str, object]]:
-        """False while activities are not being processed."""
-        ready, details = self.partitions.ready()
-        rules = {"name": self.ruleset.name, "revision": self.ruleset.revision}
-        return ready and self.trouble is None, {**details, "ruleset": rules, "rules": self.rules.details()}
-
-    @property
-    def ruleset(self) -> Ruleset:
-        """The rules in force."""
-        return self.rules.ruleset
-
-    def reload(self, why: str) -> None:
-        """Look whether the rules changed, and take them if they are fine."""
-        if self.settings.reload == "off":
-            log.warning("reload_is_off", why=why)
-            return
-        for reloader in self.reloaders:
-            reloader.request(why)
-
-
-def build(settings: Settings, context: dict[str, object] | None = None) -> Service:
-    """Load the rules and wire everything. `context`: gets the `revision` in force, now and after every reload. Raises
-    `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
-    tolerate_header_names()
-    engine = default_engine(settings.engine)
-    known = ruleset_fingerprint(settings.rules)
-    live = LiveRules(Evaluator(load_ruleset(settings.rules), engine), time.time())
-    metrics = Metrics()
-    metrics.rules_loaded(True, live.loaded_at)
-
-    def judge(lead: Lead, activity: LeadActivity) -> Assessment:
-        return live.evaluator.assess(lead, activity)
-
-    def announce() -> None:
-        ruleset = live.ruleset
-        metrics.ruleset(ruleset.name, ruleset.revision, live.evaluator.engine_name)
-        if context is not None:
-            context["revision"] = ruleset.revision[:12]
-
-    def adopt(evaluator: Evaluator) -> None:
-        live.evaluator, live.loaded_at = evaluator, time.time()
-        announce()
-        partitions.rules_changed()
-
-    def report(done: Reload) -> None:
-        live.last_reload = done
-        metrics.reloaded(done.outcome, done.at)
-
-    shadow = None if settings.shadow_rules is None else Shadow(settings)
-    processor = BatchProcessor(settings, judge, _microseconds, shadow)
-    pace = TokenBucket(time.monotonic)
-    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic)
-
-    def jobs(store: LeadStore, partition: int) -> list[Job]:
-        return [Sweep(rescorer, store, partition)]
-
-    partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.evaluator))
-    reloaders = [Reloader("rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known)]
-    if shadow is not None and settings.shadow_rules is not None:
-        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, metrics))
-    announce()
-    return Service(settings, live, tuple(reloaders), metrics, partitions, Subscription(settings, partitions))
-
-
-def _shadow_reloader(
-    settings: Settings, location: Path, engine: MemoEngine, shadow: Shadow, metrics: Metrics
-) -> Reloader:
-    def adopt(evaluator: Evaluator) -> None:
-        shadow.use(evaluator)
-        ruleset = evaluator.ruleset
-        metrics.shadow(ruleset.name, ruleset.revision)
-
-    def report(done: Reload) -> None:
-        metrics.shadow_loaded(done.outcome != "refused")
-
-    known = ruleset_fingerprint(location)
-    return Reloader("shadow_rules", location, engine, settings.engine, lambda: shadow.ruleset, adopt, report, known)
 
 
 async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) -> int:
@@ -182,7 +43,12 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
     # second, in which nothing else happens, and a reload makes it look.
     gc.collect()
     gc.freeze()
-    log.info("ruleset_loaded", ruleset=service.ruleset.name, engine=service.rules.evaluator.engine_name)
+    log.info(
+        "ruleset_loaded",
+        ruleset=service.ruleset.name,
+        engine=service.rules.evaluator.engine_name,
+        location=str(settings.rules),
+    )
     if settings.engine is None and service.rules.evaluator.engine_name != "durable":
         log.warning("durable_rules_not_available", serving="compiled", python=platform.python_version())
     stop = stop or asyncio.Event()
@@ -192,9 +58,7 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
         except HttpError as error:
             log.error("http_failed", error=str(error))
             return EXIT_CONFIGURATION
-        server = HttpServer(
-            build_asgi(service.metrics, service, LeadStories(service.partitions, lambda: service.ruleset))
-        )
+        server = HttpServer(web(service))
         http = asyncio.create_task(server.serve(sockets=[sock]))
         address, port = sock.getsockname()[:2]
         log.info("http_listening", address=f"http://{address}:{port}", host=address, port=port)
@@ -349,7 +213,3 @@ def _signals(stop: asyncio.Event, reload: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in (*numbers, signal.SIGHUP):
             loop.remove_signal_handler(number)
-
-
-def _microseconds() -> int:
-    return time.time_ns() // 1000

@@ -13,7 +13,7 @@ from scorer.domain.lead import Lead
 from scorer.explain.story_model import Story
 from scorer.runtime.metrics import Metrics
 from scorer.service.http import build_asgi
-from scorer.service.lead_explanations import LeadStories
+from scorer.service.lead_explanations import LeadExplanations
 from scorer.state.codec import CodecError
 from scorer.state.store import LeadStore
 from tests.contract.test_schemas import validator
@@ -48,7 +48,7 @@ class Worker:
 
 
 def get(worker: Worker, path: str, query: str = "", method: str = "GET") -> tuple[int, dict[str, Any], dict[str, str]]:
-    app = build_asgi(Metrics(), worker, LeadStories(worker, lambda: RULES.ruleset))
+    app = build_asgi(Metrics(), worker, LeadExplanations(worker, lambda: RULES.ruleset))
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -95,6 +95,14 @@ def test_a_lead_that_is_held_is_explained_without_a_timeline_and_says_so() -> No
 def test_ids_are_percent_decoded_once(quoted: str) -> None:
     status, body, _ = get(Worker(known(ODD)), f"/leads/{quoted}")
     assert (status, body["lead_id"]) == (200, ODD)
+
+
+def test_line_breaks_belong_to_an_id() -> None:
+    assert get(Worker(known("a\nb\n")), "/leads/a%0Ab%0A")[1]["lead_id"] == "a\nb\n"
+
+
+def test_what_only_looks_like_the_path_of_a_lead_is_not_found() -> None:
+    assert get(Worker(known()), "/leads%2Flead-1")[0] == 404
 
 
 def test_a_lead_that_is_not_here_is_404_with_the_partitions_that_are() -> None:

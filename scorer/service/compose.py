@@ -1,0 +1,161 @@
+"""The composition root: settings and rules in, the parts of a running service out."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from starlette.applications import Starlette
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import to_text
+from scorer.domain.lead import Lead
+from scorer.engines.engine import MemoEngine, default_engine
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
+from scorer.kafka.client_internals import tolerate_header_names
+from scorer.offline.ruleset_files import load_ruleset
+from scorer.rules.ruleset import Ruleset
+from scorer.runtime.metrics import Metrics
+from scorer.runtime.settings import Settings
+from scorer.runtime.token_bucket import TokenBucket
+from scorer.service.http import build_asgi
+from scorer.service.lead_explanations import LeadExplanations
+from scorer.service.reload import Reload, Reloader, ruleset_fingerprint
+from scorer.state.store import LeadStore
+from scorer.stream.batch import BatchProcessor
+from scorer.stream.jobs.job import Job
+from scorer.stream.jobs.rescore import Rescorer, Sweep
+from scorer.stream.partitions import Partitions
+from scorer.stream.shadow import Shadow
+from scorer.stream.subscriber import Subscription
+from scorer.stream.worker import WorkerContext
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class LiveRules:
+    """The rules in force, since when (seconds since the epoch), and how the last reload went."""
+
+    evaluator: Evaluator
+    loaded_at: float
+    last_reload: Reload | None = None
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The rules in force."""
+        return self.evaluator.ruleset
+
+    def details(self) -> Mapping[str, object]:
+        """For people."""
+        last = None if self.last_reload is None else self.last_reload.details()
+        loaded_at = to_text(round(self.loaded_at) * 1_000_000)
+        return {"revision": self.ruleset.revision, "loaded_at": loaded_at, "last_reload": last}
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of the service, put together but not started."""
+
+    settings: Settings
+    rules: LiveRules
+    reloaders: tuple[Reloader, ...]
+    metrics: Metrics
+    partitions: Partitions
+    subscription: Subscription
+    trouble: str | None = None
+
+    def live(self) -> tuple[bool, Mapping[str, object]]:
+        """False where only a restart helps."""
+        if self.trouble is not None:
+            return False, {"status": "dead", "reason": self.trouble}
+        return True, {"status": "live"}
+
+    def ready(self) -> tuple[bool, Mapping[str, object]]:
+        """False while activities are not being processed."""
+        ready, details = self.partitions.ready()
+        rules = {"name": self.ruleset.name, "revision": self.ruleset.revision}
+        return ready and self.trouble is None, {**details, "ruleset": rules, "rules": self.rules.details()}
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The rules in force."""
+        return self.rules.ruleset
+
+    def reload(self, why: str) -> None:
+        """Look whether the rules changed, and take them if they are fine."""
+        if self.settings.reload == "off":
+            log.warning("reload_is_off", why=why)
+            return
+        for reloader in self.reloaders:
+            reloader.request(why)
+
+
+def build(settings: Settings, context: dict[str, object] | None = None) -> Service:
+    """Load the rules and wire everything. `context`: gets the `revision` in force, now and after every reload. Raises
+    `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
+    tolerate_header_names()
+    engine = default_engine(settings.engine)
+    known = ruleset_fingerprint(settings.rules)
+    live = LiveRules(Evaluator(load_ruleset(settings.rules), engine), time.time())
+    metrics = Metrics()
+    metrics.rules_loaded(True, live.loaded_at)
+
+    def judge(lead: Lead, activity: LeadActivity) -> Assessment:
+        return live.evaluator.assess(lead, activity)
+
+    def announce() -> None:
+        ruleset = live.ruleset
+        metrics.ruleset(ruleset.name, ruleset.revision, live.evaluator.engine_name)
+        if context is not None:
+            context["revision"] = ruleset.revision[:12]
+
+    def adopt(evaluator: Evaluator) -> None:
+        live.evaluator, live.loaded_at = evaluator, time.time()
+        announce()
+        partitions.rules_changed()
+
+    def report(done: Reload) -> None:
+        live.last_reload = done
+        metrics.reloaded(done.outcome, done.at)
+
+    shadow = None if settings.shadow_rules is None else Shadow(settings)
+    processor = BatchProcessor(settings, judge, _microseconds, shadow)
+    pace = TokenBucket(time.monotonic)
+    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic)
+
+    def jobs(store: LeadStore, partition: int) -> list[Job]:
+        return [Sweep(rescorer, store, partition)]
+
+    partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.evaluator))
+    reloaders = [Reloader("rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known)]
+    if shadow is not None and settings.shadow_rules is not None:
+        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, metrics))
+    announce()
+    return Service(settings, live, tuple(reloaders), metrics, partitions, Subscription(settings, partitions))
+
+
+def _shadow_reloader(
+    settings: Settings, location: Path, engine: MemoEngine, shadow: Shadow, metrics: Metrics
+) -> Reloader:
+    def adopt(evaluator: Evaluator) -> None:
+        shadow.use(evaluator)
+        ruleset = evaluator.ruleset
+        metrics.shadow(ruleset.name, ruleset.revision)
+
+    def report(done: Reload) -> None:
+        metrics.shadow_loaded(done.outcome != "refused")
+
+    known = ruleset_fingerprint(location)
+    return Reloader("shadow_rules", location, engine, settings.engine, lambda: shadow.ruleset, adopt, report, known)
+
+
+def web(service: Service) -> Starlette:
+    """What the service answers over HTTP."""
+    return build_asgi(service.metrics, service, LeadExplanations(service.partitions, lambda: service.ruleset))
+
+
+def _microseconds() -> int:
+    return time.time_ns() // 1000
