@@ -1,4 +1,4 @@
-"""What the fields of a ruleset can be: limits from the contract, and for computed facts from the rules themselves."""
+"""The values that the fields of a ruleset can have: from the contract, or from the rules for computed facts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from scorer.rules.condition import FieldType
 from scorer.rules.ruleset import Criterion, Ruleset, Signal
 
 Range = tuple[int, int]
-"""Lowest and highest points, both included."""
+"""Lowest and highest points, inclusive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The points that leads can get: bounds that certainly hold, though not every value within need be possible."""
+    """The points that leads can get. The bounds are safe, but not every value between them need be possible."""
 
     criteria: Mapping[str, Range]
     signals: Mapping[str, Range]
@@ -40,7 +40,7 @@ class Reach:
 
 
 def signal_range(signal: Signal) -> Range:
-    """Points of a signal, from nothing at all to the most on every day of its window."""
+    """Points of a signal, from no activity at all to the daily cap on every day of its window."""
     most: float = fsum(signal.daily_cap * signal.points * weight for weight in signal.weights)
     if signal.max_points is not None:
         most = max(-signal.max_points, min(signal.max_points, most))
@@ -52,7 +52,7 @@ def lead_domain(name: str, own_fields: Catalogue) -> Domain:
     """The domain of a field of the lead."""
     own = own_fields.get(name)
     if own is not None:
-        # Nobody checks what is sent for them: other values than the declared ones can come.
+        # Nothing checks the values that are sent, so others than the declared ones can arrive.
         return replace(field_domain(own), closed=False)
     domain = field_domain(LEAD_FIELDS[name])
     if name.startswith("days_since."):
@@ -61,7 +61,7 @@ def lead_domain(name: str, own_fields: Catalogue) -> Domain:
 
 
 def field_domain(field: Field) -> Domain:
-    """What the payload's contract says of the field."""
+    """What the payload's contract says about the field."""
     low = -inf if field.minimum is None else field.minimum
     high = inf if field.maximum is None else field.maximum
     return Domain(field.type, field.choices, low=low, high=high)
@@ -72,7 +72,7 @@ def computed_domains(ruleset: Ruleset, reach: Reach) -> Mapping[str, Domain]:
     ratings, grades = ruleset.ratings, ruleset.grades
     cuts = {ratings.warm, ratings.hot, ratings.warm - ratings.hysteresis, ratings.hot - ratings.hysteresis}
     figures = figures_reached(grades.engagement, reach.engagement)
-    found = {
+    domains = {
         "rating": Domain(FieldType.STRING, tuple(ratings_reached(ruleset, reach.total)), always_known=True, apart=True),
         "score.total": _points(reach.total, tuple(cuts)),
         "score.fit": _points(reach.fit, grades.fit),
@@ -86,11 +86,11 @@ def computed_domains(ruleset: Ruleset, reach: Reach) -> Mapping[str, Domain]:
         ),
         "grade.engagement": _points((figures[0], figures[-1]), (1, 2, 3, 4)),
     }
-    found["criteria.behaviour"] = found["score.engagement"]
-    found |= {f"criteria.{name}": _points(each) for name, each in reach.criteria.items()}
-    found |= {f"signals.{name}": _points(each) for name, each in reach.signals.items()}
-    found |= {f"groups.{name}.met": _points(each) for name, each in _met(ruleset.criteria, reach).items()}
-    return found
+    domains["criteria.behaviour"] = domains["score.engagement"]
+    domains |= {f"criteria.{name}": _points(points) for name, points in reach.criteria.items()}
+    domains |= {f"signals.{name}": _points(points) for name, points in reach.signals.items()}
+    domains |= {f"groups.{name}.met": _points(count) for name, count in _met(ruleset.criteria, reach).items()}
+    return domains
 
 
 def ratings_reached(ruleset: Ruleset, total: Range) -> list[Rating]:
@@ -116,13 +116,13 @@ def figures_reached(bounds: Sequence[int], points: Range) -> list[int]:
 
 
 def _met(criteria: Sequence[Criterion], reach: Reach) -> Mapping[str, Range]:
-    found: dict[str, Range] = {}
+    met: dict[str, Range] = {}
     for criterion in criteria:
         if criterion.group is not None:
             low, high = reach.criteria[criterion.name]
-            least, most = found.get(criterion.group, (0, 0))
-            found[criterion.group] = least + (low >= criterion.met_at), most + (high >= criterion.met_at)
-    return found
+            least, most = met.get(criterion.group, (0, 0))
+            met[criterion.group] = least + (low >= criterion.met_at), most + (high >= criterion.met_at)
+    return met
 
 
 def _points(limits: Range, cuts: tuple[int, ...] = ()) -> Domain:
