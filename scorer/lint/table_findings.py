@@ -125,12 +125,12 @@ class TableFindings:
                 place = place_of(line.raw, (*line.path, "when"), reachability.because)
                 self.reporter.report(place, "never-fires", message)
             elif reachability.fate is Fate.SHADOWED:
-                by = [lines[i].id for i in reachability.by]
-                one = len(by) == 1
-                covered = (
-                    "the earlier rule %s holds whenever it does" if one else "the earlier rules %s together cover it"
-                )
-                message = f"`{line.id}` can never apply: {covered % one_of(by)}"
+                names = one_of([lines[i].id for i in reachability.by])
+                if len(reachability.by) == 1:
+                    cause = f"the earlier rule {names} holds whenever it does"
+                else:
+                    cause = f"the earlier rules {names} together cover it"
+                message = f"`{line.id}` can never apply: {cause}"
                 self.reporter.report((*line.path, "id"), "shadowed", message, of_value=True)
         if undecided:
             message = (
