@@ -1,6 +1,6 @@
-"""The topics and messages as an AsyncAPI 3.0 document, made from the settings' defaults and the contracts' schemas.
+"""The topics and messages as an AsyncAPI 3.0 document, built from the defaults of the settings and the JSON Schemas.
 
-FastStream would generate one from its handlers; ours sees raw records, and what counts are the models behind them.
+FastStream could generate one from its handlers, but our handler takes raw records and would hide the models.
 """
 
 from io import StringIO
@@ -12,7 +12,7 @@ from scorer.runtime.settings import Settings
 
 
 def asyncapi() -> dict[str, Any]:
-    """The document; payloads refer to the JSON Schemas beside it."""
+    """The document. Payloads refer to the JSON Schemas in the same directory."""
     fields = Settings.model_fields
     activity, routing, dead = (
         fields[name].default for name in ("activity_topic", "routing_topic", "dead_letter_topic")

@@ -1,4 +1,4 @@
-"""The JSON Schemas of the contracts, generated from the models. `scorer schema` prints them, `schemas/` holds them."""
+"""JSON Schemas of the contracts, generated from the models. `scorer schema` prints them, `schemas/` stores them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def activity() -> Schema:
-    """An activity, a CloudEvents 1.0 event in structured mode, with `data` by type."""
+    """An activity: a CloudEvents 1.0 event in structured mode whose `data` depends on its type."""
     schema = _model(Envelope, "Lead activity")
     definitions: Schema = {}
     branches = []
@@ -61,7 +61,7 @@ def dead_letter() -> Schema:
 
 
 def ruleset() -> Schema:
-    """A rule file, for editors that complete and check YAML."""
+    """A rule file, for editors with YAML completion and validation."""
     schema: Schema = _with_conditions(_model(RulesetFile, "Lead scoring rules"))
     schema["$defs"] |= _conditions()
     return schema
@@ -73,7 +73,7 @@ def rule_tests() -> Schema:
 
 
 def story() -> Schema:
-    """What `scorer explain --format json` prints and `GET /leads/{id}` answers with."""
+    """The output of `scorer explain --format json` and of `GET /leads/{id}`."""
     return _model(Story, "Story of a lead")
 
 
@@ -116,7 +116,7 @@ def _conditions() -> Schema:
                 "not": {**condition, "description": "Does not hold."},
                 **{name: _comparison(field) for name, field in fields.items()},
             },
-            # Fields of the ruleset's own, payload keys in `where`, and computed facts are checked by `scorer check`.
+            # `scorer check` checks the ruleset's own fields, payload keys in `where`, and computed facts.
             "additionalProperties": {"type": ["string", "number", "boolean", "object"]},
         }
     }

@@ -1,6 +1,6 @@
-"""What is doubtful in rules that load: rules that never apply, bounds never reached, constants that look wrong.
+"""Lint for rules that load: rules that never apply, bounds that are never reached, constants that look wrong.
 
-Pure, and exact where it can be: a rule is called dead only if no lead at all can meet it.
+Pure, and exact where possible: a rule is called dead only if no lead can ever meet it.
 """
 
 from scorer.lint.analyse import analyse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scorer.lint.bound_findings import bounds_not_reached
-from scorer.lint.constant_findings import doubtful_constants
+from scorer.lint.constant_findings import suspicious_constants
 from scorer.lint.limits import Reach, signal_range
 from scorer.lint.reporter import Reporter
 from scorer.lint.signal_findings import unused_signals
@@ -15,18 +15,18 @@ from scorer.rules.ruleset import Ruleset
 
 
 def analyse(ruleset: Ruleset, source: Source, budget: Budget | None = None) -> list[Finding]:
-    """Warnings and notes about the ruleset, in the order of the files' lines."""
+    """Warnings and notes about the ruleset, in file and line order."""
     reporter, steps = Reporter(source), budget or Budget()
-    doubted = doubtful_constants(ruleset, source.file, reporter)
-    tables = TableFindings(ruleset, source.file, reporter, steps, doubted)
+    suspicious = suspicious_constants(ruleset, source.file, reporter)
+    tables = TableFindings(ruleset, source.file, reporter, steps, suspicious)
     points = {}
     for criterion in ruleset.criteria:
         section = source.file.scoring[criterion.name]
         points[criterion.name] = tables.criterion(criterion, section)
         tables.met(criterion, section, points[criterion.name])
-    silent = unused_signals(ruleset, source.file, reporter, steps, doubted)
-    signals = {name: (0, 0) if name in silent else signal_range(each) for name, each in ruleset.signals.items()}
+    uncounted = unused_signals(ruleset, source.file, reporter, steps, suspicious)
+    signals = {name: (0, 0) if name in uncounted else signal_range(signal) for name, signal in ruleset.signals.items()}
     reach = Reach(points, signals)
     bounds_not_reached(ruleset, source.file, reach, reporter)
     tables.routing(reach)
-    return sorted(reporter.findings, key=lambda each: each.position)
+    return sorted(reporter.findings, key=lambda finding: finding.position)

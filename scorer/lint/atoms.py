@@ -1,8 +1,8 @@
-"""What a field's values can be, as far as a set of comparisons can tell them apart.
+"""The values of a field, divided into the classes that a set of comparisons can tell apart.
 
-An *atom* is a class of values for which every comparison gives the same answer, with one of them as an example. All
+An *atom* is a class of values for which every comparison gives the same answer, plus one value as an example. All
 comparisons of a field share its atoms, so `{gte: 50}` and `{lt: 10}`, or `{eq: berlin}` and `{starts_with: b}`, are
-never taken to be independent. The atoms cover every value the field can have: what holds for none of them holds never.
+never treated as independent. The atoms cover every value of the field: what holds for no atom never holds.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from scorer.lint.text import lists, texts
 from scorer.rules.condition import FieldType, Op, Test, predicate
 
 UNSEEN: Final = object()
-"""Stands for the value of an atom for which no example was found; perhaps there is none."""
+"""The value of an atom without a known example; there may be none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """What is known of a field: `choices` are closed (it has no other values) or only declared; `low` and `high` are
-    its limits, both possible; `cuts` are whole numbers that must stand apart, and `apart` keeps all choices apart,
-    whether or not a comparison names them.
+    """What is known about a field. `choices` are closed (there are no other values) or only declared. `low` and `high`
+    are inclusive limits. Each whole number in `cuts` gets its own atom. `apart` gives each choice its own atom, even if
+    no comparison names it.
     """
 
     type: FieldType
@@ -38,8 +38,8 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """`holds` is the mask of the comparisons that hold. `inner`: a value that somebody named, or one between two
-    such values; not the open rest of all others. `low` and `high`, of whole numbers, are the ends of the class."""
+    """`holds` is the mask of the comparisons that hold. `inner`: the value is named in the rules or lies between two
+    named values. `low` and `high` are the inclusive ends of a class of whole numbers."""
 
     holds: int
     value: object
@@ -53,45 +53,45 @@ _Class = tuple[object, bool, int | float, int | float]
 
 
 def atoms(tests: Sequence[Test], domain: Domain) -> tuple[Atom, ...] | None:
-    """The atoms of one field; `tests` are its comparisons. None where there are too many to list."""
+    """The atoms of one field; `tests` are its comparisons. None if there are too many to list."""
     of_type: dict[FieldType, list[Test]] = {domain.type: []}
     for test in tests:
         of_type.setdefault(test.type, []).append(test)
-    found = list(_values(of_type, domain))
+    classes = list(_values(of_type, domain))
     predicates = [predicate(test) for test in tests]
 
     def holding(value: object) -> int:
         return sum(1 << i for i, holds in enumerate(predicates) if holds({tests[i].field: value}))
 
-    # Some classes that no comparison tells apart are kept, because other fields depend on them.
+    # Keep some classes that no comparison tells apart, because other fields depend on them.
     distinct: dict[tuple[object, ...], Atom] = {}
-    for value, inner, low, high in found:
+    for value, inner, low, high in classes:
         mask = holding(value)
         key = (mask, value, low, high) if domain.cuts or domain.apart else (mask,)
         if key not in distinct or (inner and not distinct[key].inner):
             distinct[key] = Atom(mask, value, inner, low, high)
     strings = of_type.get(FieldType.STRING)
     if strings and not (domain.choices and domain.closed):
-        classes = texts(strings)
-        if classes is None:
+        text_classes = texts(strings)
+        if text_classes is None:
             return None
         number = {test: i for i, test in enumerate(tests)}
-        for assumed, example in classes:
+        for assumed, example in text_classes:
             mask = sum(1 << number[test] for test in assumed)
             value = UNSEEN if example is None else example
             if (mask,) not in distinct or distinct[mask,].value is UNSEEN:
                 distinct[mask,] = Atom(mask, value)
     if FieldType.STRINGS in of_type:
-        members = lists(of_type[FieldType.STRINGS])
-        if members is None:
+        member_lists = lists(of_type[FieldType.STRINGS])
+        if member_lists is None:
             return None
-        for each in members:
-            distinct.setdefault((holding(each),), Atom(holding(each), each))
+        for members in member_lists:
+            distinct.setdefault((holding(members),), Atom(holding(members), members))
     return tuple(distinct.values())
 
 
 def _values(of_type: dict[FieldType, list[Test]], domain: Domain) -> Iterator[_Class]:
-    """Every class but those of text that no constant names."""
+    """Every class except those of texts that no constant names."""
     if not domain.always_known:
         yield None, False, inf, -inf
     for kind, tests in of_type.items():
@@ -101,13 +101,13 @@ def _values(of_type: dict[FieldType, list[Test]], domain: Domain) -> Iterator[_C
                 yield False, True, inf, -inf
                 yield True, True, inf, -inf
             case FieldType.INTEGER:
-                yield from _integers({int(cast(int, each)) for each in constants} | set(domain.cuts), domain)
+                yield from _integers({int(cast(int, constant)) for constant in constants} | set(domain.cuts), domain)
             case FieldType.NUMBER:
                 yield from _numbers(sorted(set(cast("tuple[float, ...]", constants))), domain)
             case FieldType.STRING:
                 known = domain.choices if domain.choices and domain.closed else (*domain.choices, *constants)
                 for text in dict.fromkeys(known):
-                    # No payload has an empty name: a rule may ask for it, an example should not.
+                    # A rule may compare with an empty text, but payloads do not hold one, so it is a poor example.
                     yield text, text != "", inf, -inf
 
 
@@ -125,7 +125,7 @@ def _integers(cuts: set[int], domain: Domain) -> Iterator[_Class]:
         low, high = max(before + 1, domain.low), min(cut - 1, domain.high)
         if low <= high:
             example = low if low > -inf else high if high < inf else 0
-            # Of what lies below all constants, the value next to them.
+            # Below all constants, the example is the value next to the lowest.
             yield int(high if before == -inf and high < inf else example), -inf < before and cut < inf, low, high
         if cut < inf and domain.low <= cut <= domain.high:
             yield cut, True, cut, cut
@@ -144,9 +144,9 @@ def _numbers(constants: Sequence[int | float], domain: Domain) -> Iterator[_Clas
 
 
 def _between(low: int | float, high: int | float, domain: Domain) -> int | float | None:
-    """A number above `low` and below `high` within the domain, a plain one where there is one; None if there is none.
+    """A number in the domain, above `low` and below `high`, preferably a simple one; None if there is none.
 
-    Only ints and finite floats count: between two neighbouring floats there is nothing.
+    Only ints and finite floats count, so nothing lies between two neighbouring floats.
     """
     candidates: list[int | float] = []
     if low > -inf:
@@ -161,6 +161,6 @@ def _between(low: int | float, high: int | float, domain: Domain) -> int | float
             candidates.append((low + high) / 2)
         candidates.append(nextafter(low, inf) if low > -inf else nextafter(high, -inf))
     except OverflowError:
-        pass  # beyond the floats there are whole numbers only, and those were tried
-    fitting = (each for each in candidates if low < each < high and domain.low <= each <= domain.high)
-    return next((each for each in fitting if -inf < each < inf), None)
+        pass  # beyond the range of floats only whole numbers exist, and those were tried
+    fitting = (number for number in candidates if low < number < high and domain.low <= number <= domain.high)
+    return next((number for number in fitting if -inf < number < inf), None)

@@ -8,7 +8,7 @@ from typing import Any
 from scorer.lint.atoms import Domain
 from scorer.lint.limits import field_domain, lead_domain
 from scorer.lint.reporter import Reporter
-from scorer.lint.suspicious import differing_case, doubt
+from scorer.lint.suspicious import differing_case, suspicion
 from scorer.lint.written import Constant, constants
 from scorer.rules.catalogue import LEAD_FIELDS, payload_fields
 from scorer.rules.language import RulesetFile
@@ -18,22 +18,23 @@ from scorer.rules.yaml_source import Path
 DomainOf = Callable[[str], Domain | None]
 
 
-def doubtful_constants(ruleset: Ruleset, file: RulesetFile, reporter: Reporter) -> frozenset[Path]:
-    """Report what is doubtful; returns the paths of the conditions with such constants."""
+def suspicious_constants(ruleset: Ruleset, file: RulesetFile, reporter: Reporter) -> frozenset[Path]:
+    """Report suspicious constants. Returns the paths of the conditions that hold one."""
 
     def of_lead(name: str) -> Domain | None:
         known = name in ruleset.own_fields or name in LEAD_FIELDS
         return lead_domain(name, ruleset.own_fields) if known else None
 
-    doubted = {_of_condition(path) for path in _doubted(list(_lead_constants(file)), of_lead, reporter)}
+    suspicious = {_of_condition(path) for path in _suspicious(list(_lead_constants(file)), of_lead, reporter)}
     for name, signal in ruleset.signals.items():
         where = file.signals[name].where
         if where is not None:
             fields = payload_fields(signal.activity) or {}
-            domains = {name: field_domain(field) for name, field in fields.items()}
+            domains = {field: field_domain(definition) for field, definition in fields.items()}
             path: Path = ("signals", name, "where")
-            doubted |= {_of_condition(each) for each in _doubted(constants(where, path), domains.get, reporter)}
-    return frozenset(doubted)
+            suspects = _suspicious(constants(where, path), domains.get, reporter)
+            suspicious |= {_of_condition(suspect) for suspect in suspects}
+    return frozenset(suspicious)
 
 
 def _lead_constants(file: RulesetFile) -> Iterator[Constant]:
@@ -48,12 +49,11 @@ def _of(raw: Mapping[str, Any] | None, path: Path) -> Iterator[Constant]:
     return iter(()) if raw is None else constants(raw, path)
 
 
-def _doubted(found: Iterable[Constant], domain_of: DomainOf, reporter: Reporter) -> Iterator[Path]:
-    found = list(found)
+def _suspicious(written: Iterable[Constant], domain_of: DomainOf, reporter: Reporter) -> Iterator[Path]:
     sound = []
-    for constant in found:
+    for constant in list(written):
         domain = domain_of(constant.field)
-        problem = None if domain is None else doubt(constant, domain)
+        problem = None if domain is None else suspicion(constant, domain)
         if problem is None:
             sound.append(constant)
         else:
@@ -63,7 +63,7 @@ def _doubted(found: Iterable[Constant], domain_of: DomainOf, reporter: Reporter)
         where = reporter.line_of(first.path, of_value=True)
         message = (
             f"`{constant.field}` is compared with `{constant.value}` here and with `{first.value}` in {where}; "
-            "upper and lower case are different text"
+            "text comparisons are case-sensitive"
         )
         reporter.report(constant.path, "suspicious-constant", message, of_value=True)
 

@@ -1,6 +1,6 @@
-"""Rules as formulas over finite domains: each variable takes one of a few atoms, a set of atoms is a bit mask.
+"""Rules as formulas over finite domains: each variable is one of a few atoms, and a set of atoms is a bit mask.
 
-Negation is pushed down to the comparisons, whose complement is a mask again, so a formula has no NOT.
+A formula has no NOT: negation is pushed down to the comparisons, and the complement of a mask is a mask.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Domains = Sequence[int]
-"""For each variable the mask of the atoms that it can still take."""
+"""For each variable, the mask of the atoms that are still possible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Among:
-    """The variable's atom is one of the mask."""
+    """The variable's atom is in the mask."""
 
     variable: int
     mask: int
@@ -38,7 +38,7 @@ Formula = Among | Every | Some | bool
 
 
 def every(parts: Iterable[Formula]) -> Formula:
-    """Conjunction: constants folded, comparisons of one variable joined."""
+    """Conjunction. Constants are folded, comparisons of the same variable joined."""
     masks: dict[int, int] = {}
     nested: list[Formula] = []
     for part in _opened(Every, parts):
@@ -59,7 +59,7 @@ def every(parts: Iterable[Formula]) -> Formula:
 
 
 def some(parts: Iterable[Formula]) -> Formula:
-    """Disjunction: constants folded, comparisons of one variable joined."""
+    """Disjunction. Constants are folded, comparisons of the same variable joined."""
     masks: dict[int, int] = {}
     nested: list[Formula] = []
     for part in _opened(Some, parts):
@@ -78,7 +78,7 @@ def some(parts: Iterable[Formula]) -> Formula:
 
 
 def status(formula: Formula, domains: Domains) -> bool | None:
-    """Whether it holds for every choice from the domains (True), for none (False), or that is open (None)."""
+    """True if the formula holds for every choice from the domains, False if for none, None if that is open."""
     if isinstance(formula, bool):
         return formula
     if isinstance(formula, Among):
@@ -87,15 +87,15 @@ def status(formula: Formula, domains: Domains) -> bool | None:
     decisive = isinstance(formula, Some)
     open_ = False
     for part in formula.parts:
-        found = status(part, domains)
-        if found is decisive:
+        answer = status(part, domains)
+        if answer is decisive:
             return decisive
-        open_ = open_ or found is None
+        open_ = open_ or answer is None
     return None if open_ else not decisive
 
 
 def variables(formula: Formula) -> frozenset[int]:
-    """The variables it mentions."""
+    """The variables that the formula mentions."""
     if isinstance(formula, bool):
         return frozenset()
     if isinstance(formula, Among):

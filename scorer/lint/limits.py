@@ -1,4 +1,4 @@
-"""What the fields of a ruleset can be: limits from the contract, and for computed facts from the rules themselves."""
+"""The values that the fields of a ruleset can have: from the contract, or from the rules for computed facts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from scorer.rules.routing_facts import RoutingFact, RoutingInput, routing_facts
 from scorer.rules.ruleset import Ruleset, Signal
 
 Range = tuple[int, int]
-"""Lowest and highest points, both included."""
+"""Lowest and highest points, inclusive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The points that leads can get: bounds that certainly hold, though not every value within need be possible."""
+    """The points that leads can get. The bounds are safe, but not every value between them need be possible."""
 
     criteria: Mapping[str, Range]
     signals: Mapping[str, Range]
@@ -40,7 +40,7 @@ class Reach:
 
 
 def signal_range(signal: Signal) -> Range:
-    """Points of a signal, from nothing at all to the most on every day of its window."""
+    """Points of a signal, from no activity at all to the daily cap on every day of its window."""
     most: float = fsum(signal.daily_cap * signal.points * weight for weight in signal.weights)
     if signal.max_points is not None:
         most = max(-signal.max_points, min(signal.max_points, most))
@@ -52,7 +52,7 @@ def lead_domain(name: str, own_fields: Catalogue) -> Domain:
     """The domain of a field of the lead."""
     own = own_fields.get(name)
     if own is not None:
-        # Nobody checks what is sent for them: other values than the declared ones can come.
+        # Nothing checks the values that are sent, so others than the declared ones can arrive.
         return replace(field_domain(own), closed=False)
     domain = field_domain(LEAD_FIELDS[name])
     if name.startswith(DAYS_SINCE):
@@ -61,7 +61,7 @@ def lead_domain(name: str, own_fields: Catalogue) -> Domain:
 
 
 def field_domain(field: Field) -> Domain:
-    """What the payload's contract says of the field."""
+    """What the payload's contract says about the field."""
     low = -inf if field.minimum is None else field.minimum
     high = inf if field.maximum is None else field.maximum
     return Domain(field.type, field.choices, low=low, high=high)

@@ -1,4 +1,4 @@
-"""Where findings go, with the positions of what they are about."""
+"""Collects findings and gives them their positions in the rule files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Reporter:
     findings: list[Finding] = field(default_factory=list)
 
     def report(self, path: Path, code: str, message: str, *, level: Level = "warning", of_value: bool = False) -> None:
-        """A finding about the key, list item or (`of_value`) value at the path of the merged ruleset."""
+        """Add a finding about the key, list item or (`of_value`) value at a path of the merged ruleset."""
         self.findings.append(Finding(self.source.position(path, of_value), code, message, level))
 
     def line_of(self, path: Path, *, of_value: bool = False) -> str:

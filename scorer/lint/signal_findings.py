@@ -1,4 +1,4 @@
-"""Findings about signals: those that never give a point."""
+"""Findings about signals that never give points."""
 
 from __future__ import annotations
 
@@ -24,51 +24,50 @@ from scorer.rules.yaml_source import Path
 
 
 def unused_signals(
-    ruleset: Ruleset, file: RulesetFile, reporter: Reporter, budget: Budget, doubted: frozenset[Path]
+    ruleset: Ruleset, file: RulesetFile, reporter: Reporter, budget: Budget, suspicious: frozenset[Path]
 ) -> frozenset[str]:
-    """Report the signals that never count or count for nothing; returns those that never count."""
-    silent = set()
+    """Report signals that never count or give 0 points. Returns those that never count."""
+    uncounted = set()
     for name, signal in ruleset.signals.items():
         path: Path = ("signals", name)
         if signal.points == 0:
-            message = f"`{name}` gives 0 points, so it has no part in any decision"
+            message = f"`{name}` gives 0 points, so it affects no decision"
             reporter.report((*path, "points"), "unused-signal", message)
-        problem = _never_counted(signal.activity)
+        certain = _never_counted(signal.activity)
+        if certain is not None:
+            uncounted.add(name)
+        problem = certain or _mistyped(signal.activity)
         if problem is not None:
-            silent.add(name)
-        doubtful = problem or _mistyped(signal.activity)
-        if doubtful is not None:
-            reporter.report((*path, "activity"), "unused-signal", f"`{name}` {doubtful}", of_value=True)
+            reporter.report((*path, "activity"), "unused-signal", f"`{name}` {problem}", of_value=True)
         where = file.signals[name].where
         if where is None:
             continue
         fields = payload_fields(signal.activity)
         at: Path = (*path, "where")
         condition = parse_condition(where, at, fields, lambda *_: None)
-
         domain = _domains(fields, condition)
-        verdict = TableAnalysis([condition], Space([condition], domain), budget).verdicts()[0]
-        if verdict.fate is Fate.DEAD:
-            silent.add(name)
-            if at not in doubted:
-                message = never(f"`{name}` never counts", verdict.because, domain)
-                reporter.report(place_of(where, at, verdict.because), "unused-signal", message)
-    return frozenset(silent)
+        reachability = TableAnalysis([condition], Space([condition], domain), budget).reachability()[0]
+        if reachability.fate is Fate.DEAD:
+            uncounted.add(name)
+            if at not in suspicious:
+                message = never(f"`{name}` never counts", reachability.because, domain)
+                reporter.report(place_of(where, at, reachability.because), "unused-signal", message)
+    return frozenset(uncounted)
 
 
 def _domains(fields: Catalogue | None, condition: Condition) -> Callable[[str], Domain]:
     if fields is not None:
         return lambda name: field_domain(fields[name])
-    # Any key of any type; what is of another type than a comparison's is unknown to it.
+    # A custom activity may hold any key. A comparison treats a value of another type as unknown.
     types: dict[str, FieldType] = {test.field: test.type for test in tests(condition)}
     return lambda name: Domain(types[name])
 
 
 def _never_counted(activity: str) -> str | None:
     if activity == "lead.erased":
-        return "never counts: an erasure forgets all counts of its day"
+        return "never counts: an erasure deletes all counts of its day"
     if not re.fullmatch(TYPE_PATTERN, activity):
-        return f"never counts: `{activity}` is no activity type; it has lower case letters, digits, `_` and dots"
+        return f"never counts: `{activity}` is not an activity type; use lower-case letters, digits, `_` and dots"
     return None
 
 
@@ -77,5 +76,5 @@ def _mistyped(activity: str) -> str | None:
         return None
     close = get_close_matches(activity, list(PAYLOADS), n=1, cutoff=0.88)
     if close:
-        return f"counts `{activity}`, a type of your own; did you mean {close[0].removeprefix(TYPE_PREFIX)}?"
+        return f"counts `{activity}`, a custom activity type; did you mean {close[0].removeprefix(TYPE_PREFIX)}?"
     return None

@@ -1,6 +1,6 @@
-"""Can all of these formulas hold together? Propagation and backtracking, exact, within a budget of steps.
+"""Decides whether formulas can hold together: propagation and backtracking, exact, within a budget of steps.
 
-The budget counts steps and not seconds, so that the same rules always give the same findings.
+The budget counts steps, not seconds, because the same rules must always give the same findings.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from scorer.lint.formula import Among, Domains, Every, Formula, Some, status
 
 
 class OutOfBudgetError(Exception):
-    """The question was not answered within its steps."""
+    """The steps ran out before there was an answer."""
 
 
 class Budget:
-    """Steps for one question each, and for all questions together."""
+    """A limit of steps for each question and for all questions together."""
 
     def __init__(self, question: int = 60_000, total: int = 1_500_000) -> None:
         self._question = question
@@ -23,11 +23,11 @@ class Budget:
         self._left = 0
 
     def begin(self) -> None:
-        """A new question."""
+        """Start a new question."""
         self._left = min(self._question, self._total)
 
     def spend(self, steps: int = 1) -> None:
-        """Raises `OutOfBudgetError` when the steps are used up."""
+        """Use up steps. Raises `OutOfBudgetError` if none are left."""
         self._left -= steps
         self._total -= steps
         if self._left < 0:
@@ -35,7 +35,7 @@ class Budget:
 
 
 def solve(formulas: Iterable[Formula], domains: Domains, budget: Budget) -> list[int] | None:
-    """Domains from which every choice satisfies all the formulas; None if nothing does.
+    """Domains in which every choice satisfies all formulas; None if no choice does.
 
     Raises `OutOfBudgetError`.
     """
@@ -50,14 +50,14 @@ def solve(formulas: Iterable[Formula], domains: Domains, budget: Budget) -> list
             continue
         if not rest:
             return narrowed
-        chosen = min(rest, key=lambda each: len(each.parts))
-        others: list[Formula] = [each for each in rest if each is not chosen]
+        chosen = min(rest, key=lambda disjunction: len(disjunction.parts))
+        others: list[Formula] = [disjunction for disjunction in rest if disjunction is not chosen]
         branches = []
         without = list(narrowed)
         for alternative in chosen.parts:
             branches.append(([alternative, *others], list(without)))
             if isinstance(alternative, Among):
-                # The next branches are about what this one leaves out.
+                # The next branches cover only what this one leaves out.
                 without[alternative.variable] &= ~alternative.mask
                 if not without[alternative.variable]:
                     break
@@ -66,7 +66,7 @@ def solve(formulas: Iterable[Formula], domains: Domains, budget: Budget) -> list
 
 
 def _propagate(formulas: list[Formula], domains: list[int], budget: Budget) -> list[Some] | None:
-    """Narrow the domains in place by what must hold. What is left open; None where it cannot hold."""
+    """Narrow the domains in place by what must hold. Returns what is still open; None if the formulas cannot hold."""
     waiting: list[Formula] = formulas
     while True:
         narrowed = False
@@ -104,14 +104,14 @@ def _propagate(formulas: list[Formula], domains: list[int], budget: Budget) -> l
 
 
 def _alternatives(formula: Some, domains: Domains, budget: Budget) -> tuple[Formula, ...] | None:
-    """The alternatives that can still hold; None if one holds whatever is chosen."""
+    """The alternatives that can still hold; None if one of them always holds."""
     left = []
     for part in formula.parts:
         budget.spend(_size(part))
-        found = status(part, domains)
-        if found:
+        answer = status(part, domains)
+        if answer:
             return None
-        if found is None:
+        if answer is None:
             left.append(part)
     return tuple(left)
 

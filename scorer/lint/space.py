@@ -1,4 +1,4 @@
-"""The conditions of a table as formulas over atoms, and back from atoms to facts."""
+"""Translates the conditions of a table into formulas over atoms, and atoms back into facts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COUPLED = frozenset({*SCORES, "rating", "grade.fit", "grade.engagement"})
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A field, or where it has too many atoms one comparison of it. `exact`: its atoms are values that exist."""
+    """A field, or one comparison of a field that has too many atoms."""
 
     field: str
     tests: tuple[Test, ...]
@@ -30,7 +30,7 @@ class Variable:
         return (1 << len(self.atoms)) - 1
 
     def among(self, wanted: Callable[[Atom], bool]) -> int:
-        """The mask of the atoms for which that is true."""
+        """The mask of the atoms for which `wanted` is true."""
         return sum(1 << i for i, atom in enumerate(self.atoms) if wanted(atom))
 
 
@@ -41,13 +41,13 @@ class Scoring:
     ratings: Ratings
     grades: Grades
     total: tuple[int, int]
-    """Lowest and highest."""
+    """Lowest and highest total score, inclusive."""
 
 
 class Space:
-    """Every lead that a table can tell apart, or a superset of them.
+    """All leads that a table can tell apart, or a superset of them.
 
-    `constraints` hold for every lead; they belong to every question.
+    `constraints` hold for every lead and must be part of every question.
     """
 
     def __init__(
@@ -74,21 +74,21 @@ class Space:
 
     @property
     def anything(self) -> list[int]:
-        """Domains in which nothing is decided."""
+        """Domains that allow every atom."""
         return [variable.universe for variable in self.variables]
 
     @property
     def seen(self) -> list[int]:
-        """Domains of those atoms for which there is an example."""
+        """Domains that allow the atoms with an example."""
         return [v.among(lambda atom: atom.value is not UNSEEN) for v in self.variables]
 
     @property
     def inner(self) -> list[int]:
-        """Domains of known values that somebody named, or that lie between such."""
+        """Domains that allow values named in the rules, and values between them."""
         return [v.among(lambda atom: atom.inner and atom.value is not UNSEEN) for v in self.variables]
 
     def formula(self, condition: Condition | None, wanted: bool = True) -> Formula:
-        """Where the condition has the wanted answer; None: a condition that always holds."""
+        """The formula that holds where the condition has the wanted answer. None is a condition that always holds."""
         match condition:
             case None:
                 return wanted
@@ -104,25 +104,25 @@ class Space:
                 return join(self.formula(part, wanted) for part in parts)
 
     def facts(self, domains: Sequence[int]) -> Mapping[str, object] | None:
-        """Facts within the domains, unknown values left out; None where no example is known."""
-        found: dict[str, object] = {}
+        """Facts within the domains, without unknown values; None if there is no known example."""
+        facts: dict[str, object] = {}
         for variable, mask in zip(self.variables, domains, strict=True):
             if variable.field in self._split:
                 return None
             kept = [atom for i, atom in enumerate(variable.atoms) if mask >> i & 1 and atom.value is not UNSEEN]
             if not kept:
                 return None
-            # A value that a person has in mind says more than an absent one.
+            # A value named in the rules tells a reader more than an absent one.
             value = next((atom for atom in kept if atom.inner), kept[0]).value
             if value is not None:
-                found.update({test.field: value for test in variable.tests} or {variable.field: value})
-        return found
+                facts.update({test.field: value for test in variable.tests} or {variable.field: value})
+        return facts
 
     def _add(self, name: str, wanted: tuple[Test, ...], domain: Domain) -> None:
-        found = atoms(wanted, domain)
-        groups = [(wanted, found)]
-        if found is None:
-            # Taken as independent: more than can happen, so that what is found impossible is.
+        field_atoms = atoms(wanted, domain)
+        groups = [(wanted, field_atoms)]
+        if field_atoms is None:
+            # Treating comparisons as independent allows too much, so whatever is impossible here really is.
             self._split.add(name)
             groups = [((test,), (Atom(0, UNSEEN), Atom(1, UNSEEN))) for test in wanted]
         for group, group_atoms in groups:
@@ -150,7 +150,7 @@ class Space:
 
         def sums(one: Atom, other: Atom) -> int:
             low, high = one.low + other.low, one.high + other.high
-            return totals.among(lambda each: each.low <= high and low <= each.high)
+            return totals.among(lambda atom: atom.low <= high and low <= atom.high)
 
         return some(
             every((Among(fit, 1 << i), Among(engagement, 1 << j), Among(total, sums(a, b))))
@@ -162,7 +162,7 @@ class Space:
         scores = self.variables[score]
 
         def fitting(atom: Atom) -> int:
-            return scores.among(lambda each: agree(atom.value, each))
+            return scores.among(lambda score_atom: agree(atom.value, score_atom))
 
         return some(
             every((Among(derived, 1 << i), Among(score, fitting(atom))))
@@ -171,7 +171,7 @@ class Space:
 
 
 def _can_be(rating: str, score: Atom, scoring: Scoring) -> bool:
-    """Some lead with a score of this class has the rating. A lead cools late, if it could get that warm at all."""
+    """Whether a lead with a score of this class can have the rating. Hysteresis applies only to reachable ratings."""
     ratings, highest = scoring.ratings, scoring.total[1]
     hot_from = ratings.hot - (ratings.hysteresis if highest >= ratings.hot else 0)
     warm_from = ratings.warm - (ratings.hysteresis if highest >= ratings.warm else 0)
@@ -189,10 +189,10 @@ def _graded(names: Sequence[object], limits: Sequence[int]) -> Callable[[object,
     highs = [float("inf"), *(limit - 1 for limit in limits)]
 
     def agree(name: object, score: Atom) -> bool:
-        # grade.engagement has limits of its own as a number, so a class of it may hold several grades.
+        # As a number, grade.engagement has its own limits, so one class of it may hold several grades.
         return any(
-            name == each and score.low <= high and low <= score.high
-            for each, low, high in zip(names, lows, highs, strict=True)
+            name == grade and score.low <= high and low <= score.high
+            for grade, low, high in zip(names, lows, highs, strict=True)
         )
 
     return agree

@@ -1,4 +1,4 @@
-"""Constants that are of the right type and still look wrong for what the catalogue says of the field."""
+"""Constants of the right type that look wrong for their field, according to the catalogue."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _WHOLE = (Op.EQ, Op.NE, Op.IN, Op.NOT_IN)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
-def doubt(constant: Constant, domain: Domain) -> str | None:
-    """What is doubtful about the constant, and what was probably meant; None if nothing is."""
+def suspicion(constant: Constant, domain: Domain) -> str | None:
+    """Why the constant looks wrong, and what was probably meant; None if it looks right."""
     value = constant.value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _limits(constant, domain)
     if not isinstance(value, str) or constant.op is Op.MATCHES:
         return None
     if constant.op in _WHOLE and value != value.strip():
-        return f"`{constant.field}` is compared with text that begins or ends with a blank{_meant(value.strip())}"
+        return f"`{constant.field}` is compared with text that starts or ends with whitespace{_meant(value.strip())}"
     match constant.field:
         case "profile.country" if constant.op in _WHOLE and not is_country(value):
-            return f"`{value}` is no country code (ISO 3166-1 alpha-2){_meant(country_meant(value))}"
+            return f"`{value}` is not a country code (ISO 3166-1 alpha-2){_meant(country_meant(value))}"
         case "profile.language" if constant.op in _WHOLE:
             return _language(value)
         case "profile.email_domain":
@@ -36,7 +36,7 @@ def doubt(constant: Constant, domain: Domain) -> str | None:
 
 
 def differing_case(constants: Iterable[Constant]) -> Iterator[tuple[Constant, Constant]]:
-    """Pairs (later, first) of texts of one field that are the same but for upper and lower case."""
+    """Pairs (later, first) of texts of one field that differ only in upper and lower case."""
     first: dict[tuple[str, str], Constant] = {}
     for constant in constants:
         if isinstance(constant.value, str) and constant.op in (*_WHOLE, Op.CONTAINS):
@@ -51,9 +51,9 @@ def _limits(constant: Constant, domain: Domain) -> str | None:
     if domain.low <= value <= domain.high:
         return None
     if domain.high == 1 and 1 < value <= 100:
-        return f"`{constant.field}` is from 0 to 1, never {value}{_meant(f'{value / 100:g}')}"
+        return f"`{constant.field}` is between 0 and 1, never {value}{_meant(f'{value / 100:g}')}"
     limit = f"below {_plain(domain.low)}" if value < domain.low else f"above {_plain(domain.high)}"
-    return f"`{constant.field}` is never {limit}, and here it is compared with {value}"
+    return f"`{constant.field}` is never {limit}, but is compared with {value} here"
 
 
 def _plain(limit: float) -> str:
@@ -64,28 +64,27 @@ def _language(value: str) -> str | None:
     primary = value.partition("-")[0]
     if _LANGUAGE.fullmatch(value) and (len(primary) == 3 or is_language(primary)):
         return None
-    return f"`{value}` is no language tag (BCP 47, as in de or de-AT){_meant(language_meant(value))}"
+    return f"`{value}` is not a language tag (BCP 47, such as de or de-AT){_meant(language_meant(value))}"
 
 
 def _mail_domain(value: str, op: Op) -> str | None:
     after = value.rpartition("@")[2].strip()
     if "@" in value or value != value.lower() or any(sign in value for sign in " /"):
-        message = f"`profile.email_domain` is what follows the @, in lower case; it is never `{value}`"
+        message = f"`profile.email_domain` is the part after the @, in lower case; it is never `{value}`"
         return f"{message}{_meant(after.lower().removesuffix('/').rpartition('/')[2])}"
     if op in _WHOLE and value.startswith("."):
-        return f"`profile.email_domain` never begins with a dot{_meant(value.lstrip('.'))}"
+        return f"`profile.email_domain` never starts with a dot{_meant(value.lstrip('.'))}"
     return None
 
 
 def _path(value: str) -> str | None:
     if "://" in value:
-        # What follows the host.
         rest = value.partition("://")[2].partition("/")[2]
-        return f"`path` has no host in it, so it is never `{value}`{_meant(f'/{rest}')}"
+        return f"`path` holds no host, so it is never `{value}`{_meant(f'/{rest}')}"
     if "?" in value or "#" in value:
-        return f"`path` has no query in it, so it is never `{value}`; ask for `url`, or leave the query out"
+        return f"`path` holds no query, so it is never `{value}`; compare `url`, or leave out the query"
     if not value.startswith("/"):
-        return f"`path` begins with /, so it is never `{value}`{_meant(f'/{value}')}"
+        return f"`path` starts with /, so it is never `{value}`{_meant(f'/{value}')}"
     return None
 
 

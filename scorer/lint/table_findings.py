@@ -25,27 +25,27 @@ _ENDS = (Fate.DEAD, Fate.SHADOWED)
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A rule as every table has it. `outcome`: what a lead gets by it, but for the rule's name."""
+    """A rule of any table. `result`: what a lead gets from the rule, apart from the rule's name."""
 
     id: str
     condition: Condition | None
     raw: Mapping[str, Any] | None
     path: Path
-    outcome: object
+    result: object
 
 
 @dataclass(frozen=True, slots=True)
 class TableFindings:
-    """Checks tables. `doubted`: paths of conditions with a doubtful constant; what follows from it is not reported."""
+    """Checks tables. `suspicious`: paths of conditions with a suspicious constant, whose effects are not reported."""
 
     ruleset: Ruleset
     file: RulesetFile
     reporter: Reporter
     budget: Budget
-    doubted: frozenset[Path]
+    suspicious: frozenset[Path]
 
     def criterion(self, criterion: Criterion, section: CriterionSection) -> Range:
-        """Report on a criterion; returns the points it can give."""
+        """Report on a criterion. Returns the points that it can give."""
         path: Path = ("scoring", criterion.name)
         lines = [
             _Line(r.id, r.condition, s.when, (*path, "rules", i), (r.points, s.reason))
@@ -58,27 +58,28 @@ class TableFindings:
         first = criterion.hit_policy is HitPolicy.FIRST
         space = Space((line.condition for line in lines), domain)
         table = TableAnalysis([line.condition for line in lines], space, self.budget, first=first)
-        verdicts = table.verdicts()
-        self._fates(lines, verdicts, domain, path)
+        reachabilities = table.reachability()
+        self._fates(lines, reachabilities, domain, path)
         if first:
             self._gap(table, criterion, path)
-            self._redundant(table, lines, verdicts)
-            alive = [r.points for r, v in zip(criterion.rules, verdicts, strict=True) if v.fate not in _ENDS]
+            self._redundant(table, lines, reachabilities)
+            pairs = zip(criterion.rules, reachabilities, strict=True)
+            alive = [rule.points for rule, reachability in pairs if reachability.fate not in _ENDS]
             return _range([*alive, 0] if table.uncovered() or not alive else alive)
-        self._double(table, lines, verdicts)
+        self._double(table, lines, reachabilities)
         low, high = table.extremes([rule.points for rule in criterion.rules])
         self._caps(criterion, path, low, high)
         return _clipped(criterion, low), _clipped(criterion, high)
 
     def met(self, criterion: Criterion, section: CriterionSection, points: Range) -> None:
-        """Report a criterion that its group never counts."""
+        """Report a criterion that never counts towards its group."""
         if criterion.group is None or points[1] >= criterion.met_at:
             return
         written = "met_at" in section.model_fields_set
         path: Path = ("scoring", criterion.name, "met_at") if written else ("scoring", criterion.name)
         message = (
-            f"`{criterion.name}` is never met: it gives at most {points[1]} points, and counts for "
-            f"`groups.{criterion.group}.met` from {criterion.met_at} on"
+            f"`{criterion.name}` is never met: it gives at most {points[1]} points, but counts towards "
+            f"`groups.{criterion.group}.met` only from {criterion.met_at}"
         )
         self.reporter.report(path, "met-unreachable", message)
 
@@ -97,59 +98,68 @@ class TableFindings:
         scoring = Scoring(self.ruleset.ratings, self.ruleset.grades, reach.total)
         space = Space((line.condition for line in lines), domain, scoring)
         table = TableAnalysis([line.condition for line in lines], space, self.budget)
-        verdicts = table.verdicts()
-        self._fates(lines, verdicts, domain, ("routing",))
-        self._redundant(table, lines, verdicts)
+        reachabilities = table.reachability()
+        self._fates(lines, reachabilities, domain, ("routing",))
+        self._redundant(table, lines, reachabilities)
         to_sales = [i for i, rule in enumerate(self.ruleset.routing) if rule.route is Route.SALES]
-        if all(verdicts[i].fate in _ENDS for i in to_sales):
+        if all(reachabilities[i].fate in _ENDS for i in to_sales):
             why = "no rule with `route: sales` can ever apply" if to_sales else "no rule has `route: sales`"
             self.reporter.report(("routing",), "no-sales", f"no lead is ever handed over to sales: {why}")
 
     def _fates(
-        self, lines: Sequence[_Line], verdicts: Sequence[Reachability], domain: Callable[[str], Domain], path: Path
+        self,
+        lines: Sequence[_Line],
+        reachabilities: Sequence[Reachability],
+        domain: Callable[[str], Domain],
+        path: Path,
     ) -> None:
         undecided = []
-        for line, verdict in zip(lines, verdicts, strict=True):
-            if verdict.fate is Fate.UNDECIDED:
+        for line, reachability in zip(lines, reachabilities, strict=True):
+            if reachability.fate is Fate.UNDECIDED:
                 undecided.append(line.id)
-            if (*line.path, "when") in self.doubted:
+            if (*line.path, "when") in self.suspicious:
                 continue
-            if verdict.fate is Fate.DEAD:
-                message = never(f"`{line.id}` can never apply", verdict.because, domain)
-                self.reporter.report(place_of(line.raw, (*line.path, "when"), verdict.because), "never-fires", message)
-            elif verdict.fate is Fate.SHADOWED:
-                by = [lines[i].id for i in verdict.by]
-                earlier = f"{one_of(by)} before it {'holds' if len(by) == 1 else 'together hold'} whenever it does"
-                message = f"`{line.id}` can never apply: {earlier}"
+            if reachability.fate is Fate.DEAD:
+                message = never(f"`{line.id}` can never apply", reachability.because, domain)
+                place = place_of(line.raw, (*line.path, "when"), reachability.because)
+                self.reporter.report(place, "never-fires", message)
+            elif reachability.fate is Fate.SHADOWED:
+                names = one_of([lines[i].id for i in reachability.by])
+                if len(reachability.by) == 1:
+                    cause = f"the earlier rule {names} holds whenever it does"
+                else:
+                    cause = f"the earlier rules {names} together cover it"
+                message = f"`{line.id}` can never apply: {cause}"
                 self.reporter.report((*line.path, "id"), "shadowed", message, of_value=True)
         if undecided:
             message = (
-                f"`{path[-1]}` is too large to decide for every lead; not seen to apply in up to {SAMPLES:,} random "
-                f"leads: {one_of(undecided)}"
+                f"`{path[-1]}` is too large to analyse for every lead; these rules applied to none of up to "
+                f"{SAMPLES:,} random leads: {one_of(undecided)}"
             )
             self.reporter.report(path, "undecided", message, level="info")
 
     def _gap(self, table: TableAnalysis, criterion: Criterion, path: Path) -> None:
-        # One rule alone is a mark that a lead has or has not; that the others get nothing is what is meant.
+        # A single rule marks some leads; that the others get 0 points is intended.
         if len(criterion.rules) < 2:
             return
         facts = table.gap()
         if facts is not None:
-            message = f"no rule of `{criterion.name}` holds for a lead with {example(facts)}: 0 points"
+            message = f"a lead with {example(facts)} gets 0 points: no rule of `{criterion.name}` holds for it"
             self.reporter.report(path, "gap", message, level="info")
 
-    def _redundant(self, table: TableAnalysis, lines: Sequence[_Line], verdicts: Sequence[Reachability]) -> None:
-        for i, (line, verdict) in enumerate(zip(lines, verdicts, strict=True)):
-            alike = [j for j in range(i + 1, len(lines)) if lines[j].outcome == line.outcome]
-            if alike and verdict.fate not in _ENDS and table.removable(i, alike):
-                message = f"`{line.id}` changes nothing but the name of the rule: without it {_others(lines, alike)}"
+    def _redundant(self, table: TableAnalysis, lines: Sequence[_Line], reachabilities: Sequence[Reachability]) -> None:
+        for i, (line, reachability) in enumerate(zip(lines, reachabilities, strict=True)):
+            alike = [j for j in range(i + 1, len(lines)) if lines[j].result == line.result]
+            if alike and reachability.fate not in _ENDS and table.removable(i, alike):
+                message = f"`{line.id}` changes only the rule's name: without it, {_others(lines, alike)}"
                 self.reporter.report((*line.path, "id"), "redundant", message, level="info", of_value=True)
 
-    def _double(self, table: TableAnalysis, lines: Sequence[_Line], verdicts: Sequence[Reachability]) -> None:
+    def _double(self, table: TableAnalysis, lines: Sequence[_Line], reachabilities: Sequence[Reachability]) -> None:
         for j, line in enumerate(lines):
-            if verdicts[j].fate in _ENDS:
+            if reachabilities[j].fate in _ENDS:
                 continue
-            twin = next((i for i in range(j) if verdicts[i].fate not in _ENDS and table.same(i, j)), None)
+            alive = (i for i in range(j) if reachabilities[i].fate not in _ENDS)
+            twin = next((i for i in alive if table.same(i, j)), None)
             if twin is not None:
                 where = self.reporter.line_of((*lines[twin].path, "id"), of_value=True)
                 message = f"`{line.id}` holds for the same leads as `{lines[twin].id}` ({where}), and both give points"
@@ -165,16 +175,16 @@ class TableFindings:
 
 
 def place_of(raw: Mapping[str, Any] | None, path: Path, because: Sequence[Condition]) -> Path:
-    """Where the first comparison of the reason is written; the condition itself where that is not plain."""
+    """The path of the first comparison of the reason, or of the condition itself if that is not clear."""
     wanted = {(part.field, part.op) for part in because if isinstance(part, Test)}
-    found = (each.path for each in constants(raw or {}, path) if (each.field, each.op) in wanted)
-    place = next(found, path)
-    # Of a list the comparison, not its first value.
+    matching = (constant.path for constant in constants(raw or {}, path) if (constant.field, constant.op) in wanted)
+    place = next(matching, path)
+    # For a list, point to the comparison, not to its first value.
     return place[:-1] if isinstance(place[-1], int) else place
 
 
 def _others(lines: Sequence[_Line], alike: Sequence[int]) -> str:
-    return f"{one_of([lines[j].id for j in alike])} would apply, with the same result"
+    return f"{one_of([lines[j].id for j in alike])} would apply with the same result"
 
 
 def _range(points: Sequence[int]) -> Range:

@@ -1,4 +1,4 @@
-"""What can be said of a table for every lead there could be: rules that never apply, gaps, doubles, extremes."""
+"""Analyses a table over all possible leads: rules that never apply, gaps, duplicates, extreme sums."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _SEED = 20_260_101
 
 
 class Fate(StrEnum):
-    """What becomes of a rule."""
+    """Whether a rule can apply."""
 
     ALIVE = "alive"
-    """Some lead meets it."""
+    """It applies to some lead."""
     POSSIBLE = "possible"
-    """Nothing speaks against it, but no lead is known that meets it."""
+    """It is not ruled out, but no lead is known to which it applies."""
     DEAD = "dead"
     """Its condition can never hold."""
     SHADOWED = "shadowed"
-    """Whenever its condition holds, a rule before it applies."""
+    """Whenever its condition holds, an earlier rule applies."""
     UNDECIDED = "undecided"
-    """Too large to decide, and no sample met it."""
+    """The table is too large to decide, and the rule applied to no sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """The fate of a rule. `because`: of a dead rule the parts of its condition that exclude each other, of a shadowed
-    one the places of the rules before it, none of which could be left out. `facts`: an example that meets it."""
+    """The fate of a rule. `because`: the parts of a dead rule's condition that exclude each other. `by`: indexes of the
+    earlier rules that cover a shadowed rule, all of them needed. `facts`: an example to which the rule applies."""
 
     fate: Fate
     because: tuple[Condition, ...] = ()
@@ -45,7 +45,7 @@ class Reachability:
 
 
 class TableAnalysis:
-    """Questions about one table. `conditions` in table order; `first`: only the first that holds applies."""
+    """Questions about one table. `conditions` are in table order. `first`: only the first that holds applies."""
 
     def __init__(
         self, conditions: Sequence[Condition | None], space: Space, budget: Budget, *, first: bool = True
@@ -57,31 +57,31 @@ class TableAnalysis:
         self._holds = [space.formula(condition) for condition in conditions]
         self._fails = [space.formula(condition, False) for condition in conditions]
 
-    def verdicts(self) -> list[Reachability]:
-        """The fate of each rule."""
-        found = [self._verdict(i) for i in range(len(self._conditions))]
-        undecided = [i for i, verdict in enumerate(found) if verdict.fate is Fate.UNDECIDED]
+    def reachability(self) -> list[Reachability]:
+        """The reachability of each rule, in table order."""
+        rules = [self._reachability(i) for i in range(len(self._conditions))]
+        undecided = [i for i, rule in enumerate(rules) if rule.fate is Fate.UNDECIDED]
         for i, facts in self._sampled(undecided):
-            found[i] = Reachability(Fate.ALIVE, facts=facts)
-        return found
+            rules[i] = Reachability(Fate.ALIVE, facts=facts)
+        return rules
 
     def gap(self) -> Mapping[str, object] | None:
-        """Values that the rules are about and for which none of them holds; None if there are none, or too many to
-        look through. A number counts if rules hold below and above it: beyond the last bound nothing is expected."""
+        """Values that the rules mention and for which no rule holds; None if there are none, or too many to search.
+        A number counts only if rules hold below and above it: beyond the last bound no rule is expected."""
         holds = [predicate(condition) for condition in self._conditions if condition is not None]
         if len(holds) < len(self._conditions):
             return None
         questions = list(self._fails)
         try:
             for _ in range(_GAPS):
-                found = self._solve(questions, self._space.inner)
-                if found is None:
+                domains = self._solve(questions, self._space.inner)
+                if domains is None:
                     return None
-                atoms = [mask & -mask for mask in found]
+                atoms = [mask & -mask for mask in domains]
                 facts = self._space.facts(atoms)
                 if facts is None:
                     return None
-                if not any(each(facts) for each in holds) and self._enclosed(facts, holds):
+                if not any(rule_holds(facts) for rule_holds in holds) and self._enclosed(facts, holds):
                     return facts
                 questions.append(
                     some(Among(i, ~atom & self._space.variables[i].universe) for i, atom in enumerate(atoms))
@@ -91,14 +91,14 @@ class TableAnalysis:
         return None
 
     def uncovered(self) -> bool:
-        """Perhaps no rule holds for some lead; False: certainly one holds for every lead."""
+        """Whether there may be a lead for which no rule holds. False is certain, True is not."""
         try:
             return self._solve(self._fails, self._space.anything) is not None
         except OutOfBudgetError:
             return True
 
     def same(self, one: int, other: int) -> bool:
-        """The two rules certainly hold for the same leads."""
+        """Whether the two rules hold for the same leads. True is certain, False is not."""
         if variables(self._holds[one]) != variables(self._holds[other]):
             return False
         try:
@@ -110,7 +110,7 @@ class TableAnalysis:
             return False
 
     def removable(self, index: int, alike: Sequence[int]) -> bool:
-        """Without the rule every lead that it applies to would certainly get one of the rules `alike` instead."""
+        """Whether, without the rule, one of the rules `alike` would apply to each of its leads. True is certain."""
         others = [j for j in range(index + 1, len(self._conditions)) if j not in alike]
         fires = [*self._fails[:index], self._holds[index]]
         try:
@@ -124,12 +124,12 @@ class TableAnalysis:
             return False
 
     def extremes(self, points: Sequence[int]) -> tuple[int, int]:
-        """Lower and upper bound of the sum of the points of all rules that hold together: the true extremes, unless
-        the table is too large to decide."""
+        """Lowest and highest sum of points of rules that hold together. Exact, or safe bounds if the table is too large
+        to decide."""
         low = high = 0
         for group in self._independent():
             high += self._most(group, points)
-            low -= self._most(group, [-each for each in points])
+            low -= self._most(group, [-rule_points for rule_points in points])
         return low, high
 
     def _enclosed(self, facts: Mapping[str, object], holds: Sequence[Predicate]) -> bool:
@@ -138,12 +138,12 @@ class TableAnalysis:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 continue
             others = [a.value for a in variable.atoms if isinstance(a.value, (int, float)) and a.value is not UNSEEN]
-            covered = [x for x in others if any(each({**facts, variable.field: x}) for each in holds)]
+            covered = [x for x in others if any(rule_holds({**facts, variable.field: x}) for rule_holds in holds)]
             if not covered or not min(covered) < value < max(covered):
                 return False
         return True
 
-    def _verdict(self, index: int) -> Reachability:
+    def _reachability(self, index: int) -> Reachability:
         own = self._holds[index]
         before = self._fails[:index] if self._first else []
         try:
@@ -159,31 +159,31 @@ class TableAnalysis:
                 return Reachability(Fate.DEAD, because=self._conflict(index))
             return Reachability(Fate.SHADOWED, by=self._needed(index))
         except OutOfBudgetError:
-            # That it never applies is known; only why is not.
+            # The rule never applies; only the reason was not found.
             return Reachability(Fate.SHADOWED, by=tuple(range(index)))
 
     def _conflict(self, index: int) -> tuple[Condition, ...]:
-        """Parts of the condition that cannot hold together, while any fewer of them can."""
+        """A minimal set of parts of the condition that cannot hold together."""
         condition = self._conditions[index]
         parts = [] if condition is None else list(_conjuncts(condition))
         try:
             for part in list(parts):
-                fewer = [each for each in parts if each is not part]
-                if self._solve([self._space.formula(each) for each in fewer], self._space.anything) is None:
+                fewer = [other for other in parts if other is not part]
+                if self._solve([self._space.formula(other) for other in fewer], self._space.anything) is None:
                     parts = fewer
         except OutOfBudgetError:
             pass
         return tuple(parts)
 
     def _needed(self, index: int) -> tuple[int, ...]:
-        """Places of rules before this one that together leave nothing to it, while any fewer of them do."""
+        """Indexes of a minimal set of earlier rules that together cover this one."""
         by = list(range(index))
         try:
-            # The latest first: a person looks for the reason at the top of the table.
-            for each in reversed(range(index)):
-                fewer = [self._fails[j] for j in by if j != each]
+            # Drop the latest first, because a reader looks for the reason at the top of the table.
+            for earlier in reversed(range(index)):
+                fewer = [self._fails[j] for j in by if j != earlier]
                 if self._solve([self._holds[index], *fewer], self._space.anything) is None:
-                    by.remove(each)
+                    by.remove(earlier)
         except OutOfBudgetError:
             pass
         return tuple(by)
@@ -200,8 +200,8 @@ class TableAnalysis:
         if not all(seen):
             return
         for _ in range(min(SAMPLES, 200_000 // (1 + len(self._holds)))):
-            domains = [random.choice(each) for each in seen]
-            if not all(status(each, domains) for each in self._space.constraints):
+            domains = [random.choice(masks) for masks in seen]
+            if not all(status(constraint, domains) for constraint in self._space.constraints):
                 continue
             for i, formula in enumerate(self._holds):
                 if status(formula, domains):
@@ -212,7 +212,7 @@ class TableAnalysis:
                         break
 
     def _independent(self) -> list[list[int]]:
-        """The rules in groups that share no field."""
+        """The rules in groups that have no field in common."""
         groups: list[tuple[frozenset[int], list[int]]] = []
         for i, formula in enumerate(self._holds):
             mine, members = variables(formula), [i]
@@ -226,12 +226,12 @@ class TableAnalysis:
         return [members for _, members in groups]
 
     def _most(self, group: Sequence[int], points: Sequence[int]) -> int:
-        """The highest sum of points that rules of the group can give together."""
+        """The highest sum of points that the rules of the group can give together."""
         always = sum(points[i] for i in group if self._holds[i] is True)
         group = [i for i in group if self._holds[i] not in (True, False)]
         giving = sorted((i for i in group if points[i] > 0), key=lambda i: -points[i])
         taking = [i for i in group if points[i] < 0]
-        # Rules that take points may hold or not: each is decided too.
+        # Rules that take points may have to hold, so the search decides them too.
         order = [*giving, *taking]
         rest = [sum(points[i] for i in order[place:] if points[i] > 0) for place in range(len(order) + 1)]
         best: int | None = None
@@ -257,7 +257,7 @@ class TableAnalysis:
                 (place + 1, reached + points[rule], [*parts, self._holds[rule]], domains),
                 (place + 1, reached, [*parts, self._fails[rule]], domains),
             ]
-            # The better one last: it is looked at first.
+            # The better branch goes last because the stack pops it first.
             stack += branches if points[rule] < 0 else reversed(branches)
         return always + (best or 0)
 

@@ -1,9 +1,9 @@
-"""Classes of texts and lists that comparisons tell apart, beside the texts that they name.
+"""Classes of texts and lists that comparisons tell apart, besides the texts that they name.
 
-For `starts_with`, `ends_with`, `contains` and expressions without special signs the classes are exact: whatever is not
-ruled out by two comparisons alone can be written down, as the prefix, the parts and the suffix with a sign between them
-that no comparison has. What a real expression matches is not worked out: it is taken to be possible with everything,
-and an example is looked for.
+The classes are exact for `starts_with`, `ends_with`, `contains` and expressions without special characters: if no two
+comparisons exclude each other, an example is the prefix, the parts and the suffix, separated by a character that no
+comparison uses. Real expressions are not analysed: they are assumed compatible with everything, and an example is
+searched for.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ _TEXT_OPS = (Op.STARTS_WITH, Op.ENDS_WITH, Op.CONTAINS, Op.MATCHES)
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What a text has that the comparison holds for: a beginning, an end, a part. `exact`: and it holds for all such
-    texts."""
+    """The prefix, suffix or part of the texts for which a comparison holds. `exact`: it holds for every such text."""
 
     prefix: str | None = None
     suffix: str | None = None
@@ -37,8 +36,8 @@ class _Shape:
 
 
 def texts(tests: Sequence[Test]) -> list[tuple[list[Test], str | None]] | None:
-    """The classes of the texts that no comparison names as a whole: the comparisons that hold, and an example (None:
-    none found). None if there are too many classes."""
+    """The classes of texts that no comparison names in full, each as the comparisons that hold and an example (None if
+    none was found). None if there are too many classes."""
     asked = [test for test in tests if test.op in _TEXT_OPS]
     others = [test for test in tests if test.op in (Op.NE, Op.NOT_IN) or (test.op is Op.EXISTS and test.operand)]
     shapes = [_shape(test) for test in asked]
@@ -54,10 +53,10 @@ def texts(tests: Sequence[Test]) -> list[tuple[list[Test], str | None]] | None:
         if len(classes) > MAX_CLASSES:
             return None
     predicates = [predicate(test) for test in tests]
-    named = {str(each) for test in tests for each in _whole(test)}
+    named = {str(text) for test in tests for text in _whole(test)}
     pieces = [piece for test in asked for piece in re.split(r"[^\w /-]+", str(test.operand)) if piece]
     mark = _unused("".join((*named, *(str(test.operand) for test in asked))))
-    found = []
+    described = []
     for signs in classes:
         holding = [*others, *(test for test, sign in zip(asked, signs, strict=True) if sign)]
         expected = [test in holding for test in tests]
@@ -70,12 +69,12 @@ def texts(tests: Sequence[Test]) -> list[tuple[list[Test], str | None]] | None:
             ),
             None,
         )
-        found.append((holding, example))
-    return found
+        described.append((holding, example))
+    return described
 
 
 def lists(tests: Sequence[Test]) -> list[tuple[str, ...]] | None:
-    """A list for every set of members that the comparisons can tell apart; None if there are too many."""
+    """One list for every set of members that the comparisons can tell apart; None if there are too many."""
     members = list(dict.fromkeys(str(test.operand) for test in tests if test.op is Op.CONTAINS))
     if len(members) > _MAX_MEMBERS:
         return None
@@ -95,18 +94,18 @@ def _shape(test: Test) -> _Shape:
     if plain is None:
         return _Shape(exact=False)
     begins, word, ends = plain.groups()
-    # Not exact: an expression matches no text with a lone surrogate in it.
+    # Not exact: an expression never matches a text that holds a lone surrogate.
     return _Shape(word if begins else None, word if ends else None, word, exact=False)
 
 
 def _together(one: _Shape, holds: bool, other: _Shape, also: bool) -> bool:
-    """Can the two comparisons have these answers for one text? True where that is not known."""
+    """Whether one text can give the two comparisons these answers. True if unknown."""
     if holds and also:
         return not _exclude(one.prefix, other.prefix) and not _exclude(_back(one.suffix), _back(other.suffix))
     if holds != also:
         yes, no = (one, other) if holds else (other, one)
         return not _implies(yes, no)
-    # A text has every empty part.
+    # Every text has an empty prefix, suffix and part.
     return not any(shape.exact and shape.words == ("",) for shape in (one, other))
 
 
@@ -149,7 +148,7 @@ def _examples(shapes: Sequence[_Shape], pieces: Sequence[str], mark: str) -> Ite
     yield mark.join(("", *parts, ""))
     yield f"{prefix}{suffix}"
     yield prefix
-    # For expressions: what they are made of.
+    # Expressions often match the pieces that they are made of.
     for piece in pieces:
         yield mark.join((f"{prefix}{piece}", *parts, suffix))
         yield f"{prefix}{piece}{suffix}"

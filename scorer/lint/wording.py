@@ -1,4 +1,4 @@
-"""Findings about rules, in words."""
+"""Words for findings about rules."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scorer.rules.condition import fields as fields_of
 
 _LONG = 100
 _LARGEST = 2**53
-"""A limit beyond is one of storage, not of the field."""
+"""A limit above this is a limit of storage, not of the field."""
 
 
 def never(what: str, because: Sequence[Condition], domain: Callable[[str], Domain]) -> str:
-    """Why a condition can never hold: the parts that exclude each other, or the one that is impossible alone."""
+    """Why a condition can never hold: the parts that exclude each other, or the single impossible part."""
     shown = [short(part) for part in because]
     if len(because) != 1:
-        named = f"{', '.join(f'`{each}`' for each in shown[:-1])} and `{shown[-1]}`" if shown else "its parts"
+        named = f"{', '.join(f'`{text}`' for text in shown[:-1])} and `{shown[-1]}`" if shown else "its parts"
         return f"{what}: {named} exclude each other"
     (part,) = because
     names = fields_of(part)
@@ -28,21 +28,21 @@ def never(what: str, because: Sequence[Condition], domain: Callable[[str], Domai
 
 
 def limits_of(name: str, domain: Domain) -> str:
-    """What values the field has, in words; empty where there is nothing to say."""
+    """The limits of the field in words; empty if it has none."""
     if domain.choices and domain.closed:
-        return f"here `{name}` is always {', '.join(map(str, domain.choices))}".replace(", ", " or ")
+        return f"`{name}` is always {', '.join(map(str, domain.choices))} here".replace(", ", " or ")
     low, high = domain.low, domain.high if domain.high < _LARGEST else inf
     if low == high:
-        return f"here `{name}` is always {low}"
+        return f"`{name}` is always {low} here"
     if low > -inf and high < inf:
-        return f"`{name}` is from {low} to {high}"
+        return f"`{name}` is between {low} and {high}"
     if low > -inf:
         return f"`{name}` is at least {low}"
     return f"`{name}` is at most {high}" if high < inf else ""
 
 
 def one_of(names: Sequence[str]) -> str:
-    """`a`, `b` and `c`, at most five of them."""
+    """`a`, `b` and `c`; at most five names are shown."""
     shown = [f"`{name}`" for name in names[:5]]
     if len(names) > 5:
         return f"{', '.join(shown)} and {len(names) - 5} more"
@@ -50,6 +50,6 @@ def one_of(names: Sequence[str]) -> str:
 
 
 def short(condition: Condition) -> str:
-    """The condition as written, cut where it is long."""
+    """The condition as written, shortened if it is long."""
     text = as_written(condition)
     return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"

@@ -1,4 +1,4 @@
-"""Comparisons with the places where they are written."""
+"""Comparisons with their paths in the rule file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scorer.rules.yaml_source import Path
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A constant in a condition: the path to it and the comparison it belongs to."""
+    """A constant in a condition: its path and its comparison."""
 
     path: Path
     field: str
@@ -21,7 +21,7 @@ class Constant:
 
 
 def constants(raw: Mapping[Any, Any], path: Path) -> Iterator[Constant]:
-    """The constants of a condition as written, from left to right. The condition is known to be right."""
+    """The constants of a valid condition, from left to right."""
     for key, value in raw.items():
         at = (*path, key)
         if key == "not":
@@ -31,12 +31,12 @@ def constants(raw: Mapping[Any, Any], path: Path) -> Iterator[Constant]:
                 yield from constants(item, (*at, index))
         elif isinstance(value, Mapping):
             for op, operand in value.items():
-                yield from _each(str(key), Op(op), operand, (*at, op))
+                yield from _operand(str(key), Op(op), operand, (*at, op))
         else:
             yield Constant(at, str(key), Op.EQ, value)
 
 
-def _each(field: str, op: Op, operand: object, path: Path) -> Iterator[Constant]:
+def _operand(field: str, op: Op, operand: object, path: Path) -> Iterator[Constant]:
     if isinstance(operand, list):
         for index, value in enumerate(operand):
             yield Constant((*path, index), field, op, value)
@@ -45,7 +45,7 @@ def _each(field: str, op: Op, operand: object, path: Path) -> Iterator[Constant]
 
 
 def as_written(condition: Condition) -> str:
-    """A condition as people write it in a rule file, on one line."""
+    """A condition as in a rule file, on one line."""
     match condition:
         case Test(field, _, Op.EQ, operand):
             return f"{field}: {_value(operand)}"
@@ -61,12 +61,12 @@ def as_written(condition: Condition) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, (tuple, list)):
-        return f"[{', '.join(_value(each) for each in value)}]"
+        return f"[{', '.join(_value(element) for element in value)}]"
     if isinstance(value, bool):
         return str(value).lower()
     return str(value)
 
 
 def example(facts: Mapping[str, object]) -> str:
-    """Facts in words, for a person."""
+    """Facts as a readable list."""
     return ", ".join(f"{field}: {_value(value)}" for field, value in facts.items())

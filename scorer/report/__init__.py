@@ -1,1 +1,1 @@
-"""Pages for people: self-contained HTML, no script, nothing fetched."""
+"""Pages for people: self-contained HTML without scripts or external resources."""

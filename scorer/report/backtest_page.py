@@ -1,4 +1,4 @@
-"""The report of a backtest as a page that a sales manager can read: the answer in words first, figures behind it."""
+"""The report of a backtest as a page for sales managers: first the answer in words, then the figures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from scorer.report.charts import Bar, Tone, bars, heat_table
 from scorer.report.page import number, render, signed
 
 _SHOWN = 10
-"""Rules and leads that are shown at once; the rest can be unfolded."""
+"""Number of rules and leads that are shown at once; the rest can be unfolded."""
 
 
 def backtest_page(result: Backtest) -> str:
@@ -42,8 +42,8 @@ def backtest_page(result: Backtest) -> str:
             "without_rules": without_rules,
             "rule_bars": _rule_bars(result),
             "conversion": _conversion(result),
-            "telling": _telling(result),
-            "judged": sum(result.new.ratings.values()),
+            "predictive_rules": _predictive_rules(result),
+            "all_leads": sum(result.new.ratings.values()),
             "shown": _SHOWN,
             "shares": shares,
         },
@@ -51,7 +51,7 @@ def backtest_page(result: Backtest) -> str:
 
 
 def _sides(result: Backtest) -> Sequence[tuple[str, Tone, Side]]:
-    """What is compared: name, colour, ruleset; the old one first."""
+    """What is compared: (name, colour, result of a ruleset), the old ruleset first."""
     new: tuple[str, Tone, Side] = ("new rules", "series-2", result.new)
     if result.old is None:
         return [("these rules", "series-2", result.new)]
@@ -59,40 +59,40 @@ def _sides(result: Backtest) -> Sequence[tuple[str, Tone, Side]]:
 
 
 def _tiles(result: Backtest) -> list[tuple[str, str, str]]:
-    """(name, value, what else there is to say)."""
+    """(name, value, additional text)."""
     new, old, outcomes = result.new, result.old, result.outcomes
-    found = [
+    tiles = [
         (
             "Leads for sales a week",
             _a_week(new.handovers.per_week),
-            f"{number(new.handovers.total)} in all" if old is None else f"today {_a_week(old.handovers.per_week)}",
+            f"{number(new.handovers.total)} in total" if old is None else f"today {_a_week(old.handovers.per_week)}",
         )
     ]
     if result.changes is not None:
         leads = sum(new.ratings.values())
         of = f"of {plural(leads, 'lead')}"
         changes = result.changes
-        found += [
-            (f"Another {name}", number(moved.changed), of)
+        tiles += [
+            (f"{name} changed", number(moved.changed), of)
             for name, moved in (
-                ("rating", changes.ratings),
-                ("route", changes.routes),
-                ("queue", changes.queues),
-                ("grade", changes.grades),
+                ("Rating", changes.ratings),
+                ("Route", changes.routes),
+                ("Queue", changes.queues),
+                ("Grade", changes.grades),
             )
         ]
     if outcomes is not None and outcomes.won:
         before = outcomes.old
-        found.append(
+        tiles.append(
             (
-                "Won, of those handed over",
+                "Hand-overs won",
                 percent(outcomes.new.sales.precision),
-                f"of all leads {percent(outcomes.base_rate)}"
+                f"{percent(outcomes.base_rate)} of all leads"
                 if before is None
-                else f"today {percent(before.sales.precision)}, of all leads {percent(outcomes.base_rate)}",
+                else f"today {percent(before.sales.precision)}, {percent(outcomes.base_rate)} of all leads",
             )
         )
-        found.append(
+        tiles.append(
             (
                 "Won deals handed over",
                 percent(outcomes.new.sales.recall),
@@ -103,11 +103,11 @@ def _tiles(result: Backtest) -> list[tuple[str, str, str]]:
         )
         auc = outcomes.new.auc
         if auc is not None:
-            rest = f"95% sure: {auc.low:.2f} to {auc.high:.2f}"
+            rest = f"95% confidence: {auc.low:.2f} to {auc.high:.2f}"
             if before is not None and before.auc is not None:
                 rest = f"today {before.auc.value:.3f}"
-            found.append(("Ranking (AUC)", f"{auc.value:.3f}", rest))
-    return found
+            tiles.append(("Ranking (AUC)", f"{auc.value:.3f}", rest))
+    return tiles
 
 
 def _weeks(sides: Sequence[tuple[str, Tone, Side]]) -> Markup | None:
@@ -115,17 +115,17 @@ def _weeks(sides: Sequence[tuple[str, Tone, Side]]) -> Markup | None:
         return None
     means = ", ".join(f"{name} {_a_week(side.handovers.per_week)}" for name, _, side in sides)
     series = [(name, tone, side.handovers.weeks) for name, tone, side in sides]
-    return week_chart(series, f"Leads handed over to sales in each week; on average: {means}.")
+    return week_chart(series, f"Leads handed over to sales by week. Average: {means}.")
 
 
 def _scores(sides: Sequence[tuple[str, Tone, Side]]) -> Markup:
     series: list[Named] = [(name, tone, side.scores.counts) for name, tone, side in sides]
-    middles = ", ".join(f"{name} {_decimal(side.scores.median)}" for name, _, side in sides)
-    return score_chart(series, f"How many leads have which score; in the middle: {middles}.")
+    medians = ", ".join(f"{name} {_decimal(side.scores.median)}" for name, _, side in sides)
+    return score_chart(series, f"Number of leads by score. Median: {medians}.")
 
 
 def _split(sides: Sequence[tuple[str, Tone, Side]], what: str) -> Markup | None:
-    """Ratings or routes of the leads where there is one ruleset; of two the matrix says more."""
+    """Ratings or routes of the leads, if there is only one ruleset. For two, the matrix shows more."""
     if len(sides) > 1:
         return None
     counted: Mapping[Rating, int] | Mapping[Route, int] = getattr(sides[0][2], what)
@@ -172,7 +172,7 @@ def _rule_bars(result: Backtest) -> Markup | None:
         )
         for rule in result.changes.rules[:_SHOWN]
     ]
-    return bars(rows, caption="Rules that give other points: what a lead usually gets more or less, and how many leads")
+    return bars(rows, caption="Rules that give different points: the usual change for a lead, and the number of leads")
 
 
 def _conversion(result: Backtest) -> list[dict[str, Any]]:
@@ -186,8 +186,8 @@ def _conversion(result: Backtest) -> list[dict[str, Any]]:
     ]
 
 
-def _telling(result: Backtest) -> list[RuleOutcomes]:
-    """Rules that fired, those first that tell won from lost best."""
+def _predictive_rules(result: Backtest) -> list[RuleOutcomes]:
+    """Rules that applied, sorted by how well they separate won from lost leads."""
     if result.outcomes is None:
         return []
     fired = [rule for rule in result.outcomes.new.rules if rule.won or rule.lost]

@@ -1,7 +1,7 @@
-"""Charts as inline SVG without script. Shapes are SVG, words are HTML around them, so that words keep their size on a
-narrow screen; colours are classes of `base.html.j2`, so that charts follow light and dark.
+"""Charts as inline SVG without scripts. Only shapes are SVG: the text around them is HTML, which keeps its size on a
+narrow screen. Colours are classes of `base.html.j2`, so charts follow the light and dark schemes.
 
-Everything returns markup that is safe to put into a page: numbers are formatted here, texts are escaped.
+All functions return markup that is safe in a page: numbers are formatted and texts are escaped here.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,10 @@ from scorer.report.page import number, percent
 Tone = Literal[
     "plus", "minus", "cap", "total", "series-1", "series-2", "hot", "warm", "cold", "sales", "nurture", "discard"
 ]
-"""A colour by what it means."""
+"""A colour, named after its meaning."""
 
 _BOX = 1000
-"""Width and height of a plot in its own units; it is stretched to its place."""
+"""Width and height of a plot in its own units. The page stretches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,19 @@ class Scale:
 
     @classmethod
     def over(cls, values: Iterable[float], *, room: float = 0.0) -> "Scale":
-        """A scale that holds the values and zero, with `room` (a share of its length) on either side that is used."""
+        """A scale that covers the values and zero, plus `room` (a share of its length) on each side that has values."""
         held = [0.0, *values]
         low, high = min(held), max(held)
         margin = room * (high - low)
         return cls(low - margin if low < 0 else low, high + margin if high > 0 else high)
 
     def share(self, value: float) -> float:
-        """The place of a value, 0 to 1; values beyond an end are drawn at it."""
+        """The position of a value from 0 to 1. A value beyond an end is drawn at that end."""
         length = self.high - self.low
         return 0.0 if length <= 0 else min(1.0, max(0.0, (value - self.low) / length))
 
     def ticks(self, about: int = 5) -> list[float]:
-        """Round values within the scale, some `about` of them."""
+        """About `about` round values within the scale."""
         length = self.high - self.low
         if length <= 0:
             return [self.low]
@@ -55,7 +55,7 @@ class Scale:
 
 
 class Mark(NamedTuple):
-    """A line at a value, with its name: the bound of a rating, say."""
+    """A named line at a value, such as the bound of a rating."""
 
     value: float
     label: str
@@ -63,7 +63,7 @@ class Mark(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """A row of a bar chart. `text` is what stands beside the bar; left out, the value."""
+    """A row of a bar chart. `text` is shown beside the bar; default: the value."""
 
     label: str
     value: float
@@ -72,7 +72,7 @@ class Bar(NamedTuple):
 
 
 class Series(NamedTuple):
-    """Named values: the heights of a histogram, or the y of a line (`points`: (x, y), ascending x)."""
+    """Named values: heights of a histogram (`values`) or points of a line (`points`: (x, y), ascending x)."""
 
     name: str
     tone: Tone
@@ -85,9 +85,9 @@ def track(scale: Scale, start: float, end: float, tone: Tone, marks: Sequence[fl
     left, right = sorted((scale.share(start), scale.share(end)))
     lines = Markup("").join(
         Markup('<line class="{}" x1="{}" x2="{}" y1="-10%" y2="110%"/>').format(kind, _at(place), _at(place))
-        for kind, place in [("grid", scale.share(0)), *(("mark", scale.share(each)) for each in marks)]
+        for kind, place in [("grid", scale.share(0)), *(("mark", scale.share(value)) for value in marks)]
     )
-    # So thin that it would not be seen, it is drawn 2 pixels wide all the same.
+    # A bar that would be too thin to see is 2 pixels wide.
     width = Markup('width="{}"').format(_at(right - left)) if right - left > 0.004 else Markup('width="2"')
     rect = Markup('<rect class="fill-{}" x="{}" y="15%" {} height="70%" rx="1.5"/>').format(tone, _at(left), width)
     return Markup('<svg class="track" aria-hidden="true">{}{}</svg>').format(lines, rect)
@@ -109,11 +109,11 @@ def bars(rows: Sequence[Bar], *, scale: Scale | None = None, caption: str = "") 
 def lines(
     series: Sequence[Series], *, x_labels: Sequence[str], describe: str, marks: Sequence[Mark] = (), steps: bool = False
 ) -> Markup:
-    """Curves over a common x. `x_labels` stand below at equal distances, first and last at the ends; `describe` says in
-    words what is seen, for who cannot see it. `steps`: a value holds until the next."""
-    places = [x for each in series for x, _ in each.points]
+    """Curves with a common x axis. `x_labels` are spaced evenly below, the first and last at the ends. `describe` is a
+    text for people who cannot see the chart. `steps`: a value stays until the next one."""
+    places = [x for curve in series for x, _ in curve.points]
     low, high = (min(places), max(places)) if places else (0.0, 1.0)
-    heights = [y for each in series for _, y in each.points] + [mark.value for mark in marks]
+    heights = [y for curve in series for _, y in curve.points] + [mark.value for mark in marks]
     scale = Scale.over(heights, room=0.06)
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -122,29 +122,29 @@ def lines(
 
     curves = Markup("").join(
         Markup('<polyline class="curve stroke-{}" points="{}"/>').format(
-            each.tone, _points([place(x, y) for x, y in (_stepped(each.points) if steps else each.points)])
+            curve.tone, _points([place(x, y) for x, y in (_stepped(curve.points) if steps else curve.points)])
         )
-        for each in series
+        for curve in series
     )
     return _frame(scale, curves, x_labels, describe, marks) + _legend(series)
 
 
 def histogram(series: Sequence[Series], *, x_labels: Sequence[str], describe: str) -> Markup:
-    """Counts in equal classes, one group of bars a class, a bar for each series. All series have as many values."""
-    scale = Scale.over((value for each in series for value in each.values), room=0.04)
-    classes = max((len(each.values) for each in series), default=0)
+    """Counts in equal classes: one group of bars per class, one bar per series. All series have the same length."""
+    scale = Scale.over((value for counts in series for value in counts.values), room=0.04)
+    classes = max((len(counts.values) for counts in series), default=0)
     slot = _BOX / max(1, classes)
     width = slot * 0.84 / max(1, len(series))
     rects = Markup("").join(
         Markup('<rect class="fill-{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>').format(
-            each.tone,
+            counts.tone,
             index * slot + slot * 0.08 + order * width,
             (1 - scale.share(value)) * _BOX,
             width,
             (scale.share(value) - scale.share(0)) * _BOX,
         )
-        for order, each in enumerate(series)
-        for index, value in enumerate(each.values)
+        for order, counts in enumerate(series)
+        for index, value in enumerate(counts.values)
         if value > 0
     )
     return _frame(scale, rects, x_labels, describe, ()) + _legend(series)
@@ -159,8 +159,8 @@ def heat_table(
     column_title: str,
     caption: str = "",
 ) -> Markup:
-    """A matrix of counts with their share of all; the more, the darker. Where a row and a column have the same name,
-    the cell is set off: nothing changed there."""
+    """A matrix of counts and their shares of the total; higher counts are darker. Cells whose row and column have the
+    same name are highlighted, because nothing changed there."""
     total = sum(map(sum, counts))
     most = max((count for row in counts for count in row), default=0)
     head = Markup("").join(Markup('<th scope="col"><bdi>{}</bdi></th>').format(name) for name in columns)
@@ -216,8 +216,8 @@ def _legend(series: Sequence[Series]) -> Markup:
         Markup(
             '<li><svg viewBox="0 0 10 10" aria-hidden="true"><rect class="fill-{}" width="10" height="10" rx="2"/>'
             "</svg><bdi>{}</bdi></li>"
-        ).format(each.tone, each.name)
-        for each in series
+        ).format(member.tone, member.name)
+        for member in series
     )
     return Markup('<ul class="legend">{}</ul>').format(items)
 
@@ -228,10 +228,10 @@ def _level(scale: Scale, value: float, kind: str) -> Markup:
 
 
 def _stepped(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    found = list(points[:1])
+    stepped = list(points[:1])
     for (_, before), (x, y) in pairwise(points):
-        found += [(x, before), (x, y)]
-    return found
+        stepped += [(x, before), (x, y)]
+    return stepped
 
 
 def _points(places: Iterable[tuple[float, float]]) -> str:

@@ -1,4 +1,4 @@
-"""The story of a lead as a page."""
+"""The explanation of a lead as a page."""
 
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -24,7 +24,7 @@ _TONES: dict[str, Tone] = {"limit": "cap"}
 
 
 def explain_page(story: Story) -> str:
-    """Self-contained HTML: nothing is fetched, nothing is run."""
+    """The page as self-contained HTML that fetches and runs nothing."""
     words: dict[str, Callable[..., str]] = {
         "activity_text": activity_text,
         "count_text": count_text,
@@ -39,8 +39,8 @@ def explain_page(story: Story) -> str:
         "steps": [(step, bar, _evidence(story, step)) for step, bar in zip(story.waterfall, _bars(story), strict=True)],
         "scale": _scale(story),
         "outlook_chart": _outlook(story),
-        "silent": [part.criterion for part in story.criteria if not part.rules],
-        "gone": [part.signal for part in story.signals if not part.points],
+        "unmatched_criteria": [part.criterion for part in story.criteria if not part.rules],
+        "decayed_signals": [part.signal for part in story.signals if not part.points],
     }
     return render("explain.html.j2", {**words, **context})
 
@@ -53,14 +53,14 @@ def _bars(story: Story) -> list[Markup]:
 
 
 def _bounds(story: Story) -> list[tuple[Rating, int]]:
-    """Those that the sums reach."""
+    """The bounds of ratings within the range of the waterfall."""
     ends = [0, *(step.end for step in story.waterfall)]
     bounds = ((Rating.WARM, story.rating.warm), (Rating.HOT, story.rating.hot))
     return [(rating, bound) for rating, bound in bounds if min(ends) <= bound <= max(ends)]
 
 
 def _scale(story: Story) -> str:
-    """What the lines in the waterfall are."""
+    """The caption for the lines in the waterfall."""
     named = ", ".join(f"{rating} {bound}" for rating, bound in _bounds(story))
     return f"Lines: 0, {named}" if named else ""
 
@@ -70,7 +70,7 @@ def _tone(step: Step) -> Tone:
 
 
 def _evidence(story: Story, step: Step) -> dict[str, Any]:
-    """What stands behind a step: the rule or the signal."""
+    """The rule or signal behind a step."""
     if step.kind == "signal":
         return {"signal": next(part for part in story.signals if part.signal == step.rule)}
     criterion = next(part for part in story.criteria if part.criterion == step.criterion)
@@ -80,13 +80,13 @@ def _evidence(story: Story, step: Step) -> dict[str, Any]:
 def _outlook(story: Story) -> Markup:
     moments = _while_moving(story.outlook.moments)
     first = _day(moments[0])
-    # A little beyond the last change, so that the level where it ends is seen.
+    # Continue a little beyond the last change, to show the final level.
     length = max(30, round((_day(moments[-1]) - first) * 1.15))
-    points = [(float(_day(each) - first), float(each.score)) for each in moments]
+    points = [(float(_day(moment) - first), float(moment.score)) for moment in moments]
     points.append((float(length), points[-1][1]))
     low, high = min(y for _, y in points), max(y for _, y in points)
     bounds = ((story.rating.warm, Rating.WARM), (story.rating.hot, Rating.HOT))
-    # Bounds far from anything that happens would press the curve flat.
+    # Bounds far from the scores would flatten the curve.
     reach = max(10.0, high - low)
     marks: list[Mark] = []
     for bound, rating in bounds:
@@ -104,8 +104,8 @@ def _outlook(story: Story) -> Markup:
 
 
 def _while_moving(moments: Sequence[Moment]) -> Sequence[Moment]:
-    """Up to the last change of the score: what changes later is a route, which a curve does not show."""
-    last = max(index for index, each in enumerate(moments) if index == 0 or each.score != moments[index - 1].score)
+    """The moments up to the last change of the score. Later ones change only the route, which is not drawn."""
+    last = max(index for index, moment in enumerate(moments) if index == 0 or moment.score != moments[index - 1].score)
     return moments[: last + 1]
 
 

@@ -1,7 +1,7 @@
-"""HTML pages from templates. Every value is escaped, and a page forbids itself to fetch or run anything.
+"""HTML pages from templates. Every value is escaped, and a page's own policy forbids it to fetch or run anything.
 
-`render` takes a template of this package. Templates extend `base.html.j2`; texts that come from outside (lead ids,
-reasons, values) belong in `<bdi>`, so that writing from right to left stays in its place.
+Templates are part of this package and extend `base.html.j2`. Texts from outside (lead ids, reasons, values) belong in
+`<bdi>`, because right-to-left text must not disturb the text around it.
 """
 
 import re
@@ -18,25 +18,27 @@ _MINUS = "\N{MINUS SIGN}"
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """The page. A name that the context lacks is an error (`jinja2.UndefinedError`). The text can always be written
-    as UTF-8: half a surrogate pair, which JSON can carry, becomes U+FFFD."""
+    """The page as text that can always be written as UTF-8: a lone surrogate, which JSON can hold, becomes U+FFFD.
+    Raises `jinja2.UndefinedError` for a name that the context lacks."""
     text = _environment().get_template(template).render(context)
-    return "".join("\N{REPLACEMENT CHARACTER}" if "\ud800" <= each <= "\udfff" else each for each in text)
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if "\ud800" <= character <= "\udfff" else character for character in text
+    )
 
 
 def number(value: float, digits: int = 0) -> str:
-    """With thousands separators and a proper minus: `-1,234.5`."""
-    # Adding zero takes the sign from what is rounded to zero.
+    """The value with thousands separators and a typographic minus sign."""
+    # Adding zero removes the sign of a negative zero.
     return f"{round(value, digits) + 0:,.{digits}f}".replace("-", _MINUS)
 
 
 def signed(value: float, digits: int = 0) -> str:
-    """As `number`, with a plus where it is above zero."""
+    """Like `number`, with a plus sign for positive values."""
     return f"+{number(value, digits)}" if value > 0 else number(value, digits)
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share of 1 as `12%`."""
+    """A share from 0 to 1 as a percentage: `12%`."""
     return f"{number(100 * share, digits)}%"
 
 
@@ -46,10 +48,11 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 
 def dated(text: str) -> Markup:
-    """The text with its dates kept in one piece where lines break."""
+    """The text, marked up so that lines do not break within dates."""
     pieces = re.split(r"(\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2})?)", text)
     marked = [
-        Markup('<span class="date">{}</span>').format(each) if i % 2 else escape(each) for i, each in enumerate(pieces)
+        Markup('<span class="date">{}</span>').format(piece) if i % 2 else escape(piece)
+        for i, piece in enumerate(pieces)
     ]
     return Markup("").join(marked)
 
@@ -58,7 +61,7 @@ def dated(text: str) -> Markup:
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("scorer.report"),
-        # Not by file name: a template that is named otherwise must not lose its escaping.
+        # Independent of the file name: a template with another suffix must still be escaped.
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

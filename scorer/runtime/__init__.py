@@ -1,1 +1,1 @@
-"""What a process needs around the work: settings, logs, metrics."""
+"""What every process needs: settings, logs, metrics."""

@@ -1,4 +1,4 @@
-"""The log: structlog for everything, one JSON object a line."""
+"""Logging with structlog: one JSON object per line."""
 
 import logging
 import sys
@@ -10,8 +10,8 @@ from structlog.types import EventDict, Processor
 
 
 def configure_logs(level: str, form: str, context: Mapping[str, object] | None = None) -> None:
-    """Send our log and the libraries' to stderr. `form`: `json` or `console`. `context`: what every line carries, as it
-    is at that moment."""
+    """Send our logs and those of the libraries to stderr. `form` is `json` or `console`. `context` is added to every
+    line, with its values at that moment."""
 
     def with_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
         return {**(context or {}), **event}
@@ -46,5 +46,5 @@ def configure_logs(level: str, form: str, context: Mapping[str, object] | None =
     root.setLevel(level)
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, root.level))
-    # The Kafka client tells of every join; what matters of it we say ourselves.
+    # The Kafka client logs every join of the group; the service logs what matters itself.
     logging.getLogger("aiokafka").setLevel(root.level if level == "DEBUG" else max(logging.WARNING, root.level))

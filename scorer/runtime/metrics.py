@@ -1,4 +1,4 @@
-"""What the service measures, for Prometheus. On a registry of its own; added up per batch: observing must be cheap."""
+"""Prometheus metrics of the service, on their own registry. Summed up per batch because observing must be cheap."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from scorer.domain.activity import PAYLOADS
 
 MAX_CUSTOM_TYPES: Final = 100
-"""Types beyond the built-in ones that get a label of their own; the rest is `other`."""
+"""Custom activity types that get their own label; the rest is `other`."""
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,8 +32,8 @@ LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 class Histogram(Collector):
-    """A histogram without labels that takes many values at once, a tenth of a microsecond each: no lock, since all
-    observing is done on one thread."""
+    """A histogram without labels that takes many values at once, at 0.1 µs per value. It needs no lock because all
+    observations come from one thread."""
 
     def __init__(self, name: str, documentation: str, buckets: Sequence[float], registry: CollectorRegistry) -> None:
         self._name = name
@@ -44,7 +44,7 @@ class Histogram(Collector):
         registry.register(self)
 
     def observe(self, values: Iterable[float]) -> None:
-        """Count values, in seconds."""
+        """Count values, in the unit of the buckets."""
         ascending = sorted(values)
         below = 0
         for number, bound in enumerate(self._bounds):
@@ -55,7 +55,7 @@ class Histogram(Collector):
         self._sum += sum(ascending)
 
     def collect(self) -> Iterator[Metric]:
-        """The family for Prometheus."""
+        """The metric family for Prometheus."""
         total = 0
         buckets: list[tuple[str, float]] = []
         for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
@@ -66,7 +66,7 @@ class Histogram(Collector):
 
 @dataclass(slots=True)
 class BatchFigures:
-    """What one batch did; counted only once it is committed."""
+    """Figures of one batch; counted only after its commit."""
 
     activities: Counter[str] = field(default_factory=Counter)
     decisions: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -74,13 +74,13 @@ class BatchFigures:
     rule_hits: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
     timestamps: list[int] = field(default_factory=list)
-    """Of the records that led to a decision, in milliseconds since the epoch."""
+    """Timestamps of the records that led to a decision, in milliseconds since the epoch."""
     assess_seconds: list[float] = field(default_factory=list)
-    """Of each activity."""
+    """Time to assess each activity."""
     rescored: Counter[str] = field(default_factory=Counter)
-    """Leads that were judged anew, by outcome."""
+    """Re-scored leads by outcome."""
     shadow: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    """Judgements of live and shadow rules side by side: (live rating, shadow rating, live route, shadow route)."""
+    """Decisions of live and shadow rules: (live rating, shadow rating, live route, shadow route)."""
     divergences: Counter[str] = field(default_factory=Counter)
     shadow_failures: int = 0
 
@@ -99,10 +99,10 @@ class Metrics:
 
         self._activities = counter("scorer_activities", "Activities assessed, by type.", "type")
         self._decisions = counter("scorer_decisions", "Decisions published.", "rating", "route")
-        self._transitions = counter("scorer_transitions", "Changes of rating against the last decision.", "from", "to")
+        self._transitions = counter("scorer_transitions", "Changes of rating since the last decision.", "from", "to")
         self._rule_hits = counter("scorer_rule_hits", "Rules that gave points.", "criterion", "rule")
-        self._dead_letters = counter("scorer_dead_letters", "Records sent to the dead letters.", "reason")
-        self._restored = counter("scorer_restore_records", "Changelog records read on restoring state.")
+        self._dead_letters = counter("scorer_dead_letters", "Records sent to the dead letter topic.", "reason")
+        self._restored = counter("scorer_restore_records", "Changelog records read to restore state.")
         self._transactions = counter("scorer_transactions", "Transactions by outcome.", "outcome")
         self._ruleset = Gauge(
             "scorer_ruleset_info",
@@ -111,7 +111,7 @@ class Metrics:
             registry=registry,
         )
         self._reload_successful = Gauge(
-            "scorer_rules_last_reload_successful", "1: the last reload was fine; 0: it was refused.", registry=registry
+            "scorer_rules_last_reload_successful", "1: the last reload succeeded; 0: it was refused.", registry=registry
         )
         self._reload_timestamp = Gauge(
             "scorer_rules_last_reload_success_timestamp_seconds",
@@ -119,21 +119,21 @@ class Metrics:
             registry=registry,
         )
         self._reloads = counter("scorer_rules_reloads", "Reloads of the rules by outcome.", "outcome")
-        self._rescored = counter("scorer_rescore_leads", "Leads judged anew after a change of rules.", "outcome")
+        self._rescored = counter("scorer_rescore_leads", "Leads re-scored after a change of rules.", "outcome")
         self._remaining = {
             "rescore": Gauge(
-                "scorer_rescore_remaining", "Leads still to be judged anew by this worker.", registry=registry
+                "scorer_rescore_remaining", "Leads that this worker still has to re-score.", registry=registry
             )
         }
         self._shadow = counter(
             "scorer_shadow_decisions",
-            "What live and shadow rules say of the same lead.",
+            "Ratings and routes by live and shadow rules for the same lead.",
             *("live_rating", "shadow_rating", "live_route", "shadow_route"),
         )
         self._divergences = counter(
-            "scorer_shadow_divergences", "Judgements in which live and shadow rules differ.", "what"
+            "scorer_shadow_divergences", "Decisions in which live and shadow rules differ.", "what"
         )
-        self._shadow_failures = counter("scorer_shadow_failures", "Judgements on which the shadow rules failed.")
+        self._shadow_failures = counter("scorer_shadow_failures", "Leads on which the shadow rules failed.")
         self._shadow_ruleset = Gauge(
             "scorer_shadow_info", "The shadow rules in use; always 1.", ("ruleset", "revision"), registry=registry
         )
@@ -151,7 +151,7 @@ class Metrics:
         )
         self._latency = Histogram(
             "scorer_event_to_decision_seconds",
-            "From the timestamp of the activity's record to the commit of its decision.",
+            "Time from the timestamp of the activity's record to the commit of its decision.",
             LATENCY_BUCKETS,
             registry,
         )
@@ -172,10 +172,10 @@ class Metrics:
             self._dead_letters.labels(reason).inc(count)
         for outcome, count in figures.rescored.items():
             self._rescored.labels(outcome).inc(count)
-        for judged, count in figures.shadow.items():
-            self._shadow.labels(*judged).inc(count)
-        for what, count in figures.divergences.items():
-            self._divergences.labels(what).inc(count)
+        for decisions, count in figures.shadow.items():
+            self._shadow.labels(*decisions).inc(count)
+        for difference, count in figures.divergences.items():
+            self._divergences.labels(difference).inc(count)
         self._shadow_failures.inc(figures.shadow_failures)
         self.assess_seconds.observe(figures.assess_seconds)
         self._latency.observe([max(0.0, now - timestamp / 1000) for timestamp in figures.timestamps])
@@ -185,11 +185,11 @@ class Metrics:
         self._transactions.labels(outcome).inc()
 
     def restored(self, records: int) -> None:
-        """Count changelog records that were read."""
+        """Count changelog records that were read to restore state."""
         self._restored.inc(records)
 
     def ruleset(self, name: str, revision: str, engine: str) -> None:
-        """Say which ruleset and engine are in use from now on."""
+        """Set the ruleset and engine that are in use from now on."""
         self._ruleset.clear()
         self._ruleset.labels(name, revision, engine).set(1)
 
@@ -199,7 +199,7 @@ class Metrics:
         self.rules_loaded(outcome != "refused", now)
 
     def rules_loaded(self, successful: bool, now: float) -> None:
-        """Say whether the rules on disk were fine when they were last looked at."""
+        """Record whether the rules on disk were valid at the last check. `now` in seconds since the epoch."""
         self._reload_successful.set(successful)
         if successful:
             self._reload_timestamp.set(now)
@@ -210,16 +210,16 @@ class Metrics:
             gauge.set(by_job.get(job, 0))
 
     def shadow(self, name: str, revision: str) -> None:
-        """Say which shadow rules are in use from now on."""
+        """Set the shadow rules that are in use from now on."""
         self._shadow_ruleset.clear()
         self._shadow_ruleset.labels(name, revision).set(1)
 
     def shadow_loaded(self, successful: bool) -> None:
-        """Say whether the shadow rules on disk were fine when they were last looked at."""
+        """Record whether the shadow rules on disk were valid at the last check."""
         self._shadow_successful.set(successful)
 
     def lag(self, partition: int, records: int | None) -> None:
-        """Set the lag of a partition; None: it is not ours any more."""
+        """Set the lag of a partition; None if the partition is no longer assigned to this worker."""
         if records is None:
             with suppress(KeyError):
                 self._lag.remove(str(partition))
@@ -232,7 +232,7 @@ class Metrics:
             self._partitions.labels(state).set(count)
 
     def render(self) -> bytes:
-        """Everything in the text format of Prometheus."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
 
     def _type_label(self, kind: str) -> str:

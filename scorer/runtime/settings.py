@@ -1,4 +1,4 @@
-"""What the service is told by its environment: `SCORER_*` variables or a `.env` file."""
+"""Settings of the service: `SCORER_*` environment variables or a `.env` file."""
 
 import difflib
 import os
@@ -19,11 +19,11 @@ OptionalFile = Path | None
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the message is one line that names the variable or the file."""
+    """A wrong setting. The message is one line that names the variable or the file."""
 
 
 class Settings(BaseSettings):
-    """The settings of the service. Read them with `load_settings`, which explains what is wrong in one line."""
+    """The settings of the service. Load them with `load_settings`, which reports errors in one line."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
 
@@ -107,7 +107,7 @@ class Settings(BaseSettings):
         return f"{self.dead_letter_topic}.replayed"
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Self:
+    def _complete_and_check(self) -> Self:
         if not self.state_topic:
             object.__setattr__(self, "state_topic", f"{self.group}.lead-state")
         if not self.shadow_topic:
@@ -174,8 +174,8 @@ class Settings(BaseSettings):
 
 
 def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
-    """The settings from the environment, then from the file (where it exists), then the defaults; `overrides` win over
-    all. Raises `SettingsError`, whose message is one line that names the variable or the file."""
+    """Load the settings. `overrides` take precedence over the environment, the environment over the file (if there is
+    one), and the file over the defaults. Raises `SettingsError`."""
     known = [variable(name) for name in Settings.model_fields]
     _check_names([*os.environ, *_names_in(env_file)], known)
     try:
@@ -221,8 +221,8 @@ def _explain(error: ValidationError) -> str:
     message = first["msg"]
     if Settings.model_fields[name].annotation == SecretStr | None:
         return f"{variable(name)} is wrong: {message}"
-    found = str(first["input"])
-    shown = repr(found if len(found) <= 80 else found[:77] + "...")
+    text = str(first["input"])
+    shown = repr(text if len(text) <= 80 else text[:77] + "...")
     return f"{variable(name)} is {shown}: {message[:1].lower()}{message[1:]}"
 
 

@@ -1,1 +1,1 @@
-"""What comes from outside, bytes and headers, made into activities."""
+"""Turns input (bytes and headers) into activities."""

@@ -1,7 +1,7 @@
-"""CloudEvents 1.0 on Kafka and in JSON Lines, made into activities.
+"""Parses CloudEvents 1.0 from Kafka and JSON Lines into activities.
 
 Structured mode: the value is the whole event as JSON. Binary mode: the attributes are `ce_` headers and the
-value is `data`. Pure: the moment that counts as now is passed in.
+value is `data`. Pure: the current time is an argument.
 """
 
 import re
@@ -45,10 +45,10 @@ def parse_record(
     if key is None:
         raise Rejected("null_key", "the record has no key; expected the lead id, so that a lead stays on one partition")
     if key != activity.lead_id.encode():
-        found = show(key.decode("utf-8", "replace"))
+        shown = show(key.decode("utf-8", "replace"))
         raise Rejected(
             "key_mismatch",
-            f"the record's key is {found}, subject is {show(activity.lead_id)}; expected the same",
+            f"the record's key is {shown}, subject is {show(activity.lead_id)}; expected the same",
         )
     return activity
 
@@ -137,7 +137,7 @@ def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:
             "invalid_attribute",
             f"{prefix}{name} has {len(text)} characters; expected at most {LENGTHS[name]}",
         )
-    # CloudEvents forbids them, and a line feed would let two different (source, id) look the same.
+    # CloudEvents forbids control characters, and a line feed could make two different (source, id) look the same.
     if not (text.isascii() and text.isprintable()) and _CONTROL.search(text) is not None:
         raise Rejected("invalid_attribute", f"{prefix}{name} is {show(text)}; expected no control characters")
     return text
@@ -166,7 +166,7 @@ def _time(text: object, prefix: str, now: int) -> int:
 
 
 def _read_headers(headers: Iterable[Header]) -> tuple[str | None, dict[str, str]]:
-    """The media type, lower case and without parameters, and the CloudEvents attributes among the headers."""
+    """The media type (lower case, without parameters) and the CloudEvents attributes from the headers."""
     content_type: str | None = None
     attributes: dict[str, str] = {}
     for name, raw in headers:
@@ -203,15 +203,15 @@ def _check_json_type(where: str, media_type: str) -> None:
 
 
 def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> str:
-    """One sentence for the first key that is wrong: pydantic lists one finding for each branch of a union."""
-    found = error.errors(include_url=False, include_context=False)
-    first = found[0]
+    """One sentence about the first wrong key. Pydantic lists one error for each branch of a union."""
+    errors = error.errors(include_url=False, include_context=False)
+    first = errors[0]
     path, value = _locate(first["loc"], data)
-    others = {_locate(other["loc"], data)[0] for other in found} - {path}
+    others = {_locate(other["loc"], data)[0] for other in errors} - {path}
     if first["type"] == "missing":
         sentence = f"{'.'.join(('data', *path, _show_key(first['loc'][-1])))} is missing"
     else:
-        same = [other for other in found if _locate(other["loc"], data)[0] == path]
+        same = [other for other in errors if _locate(other["loc"], data)[0] == path]
         wanted = first["msg"] if len(same) == 1 else "expected a string, number, boolean or list of strings"
         sentence = f"{'.'.join(('data', *path))} is {show(value)}: {wanted[:1].lower()}{wanted[1:]}"
     more = f" (and {len(others)} more)" if others else ""
@@ -219,7 +219,7 @@ def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> s
 
 
 def _locate(loc: tuple[int | str, ...], data: object) -> tuple[tuple[str, ...], object]:
-    """The path of an error as far as it exists in the data, and the value there."""
+    """The part of an error's path that exists in the data, and the value at its end."""
     path: list[str] = []
     for step in loc:
         if (isinstance(data, Mapping) and step in data) or (

@@ -1,8 +1,8 @@
-"""Payloads checked by msgspec: pydantic's answer for the common case, in a tenth of its time.
+"""Validates payloads with msgspec: the common case in a tenth of pydantic's time.
 
-The models in `domain.activity` stay the contract; the types here are made from them when the module is loaded. What
-msgspec accepts pydantic accepts, with the same values (a property test holds it); what it refuses goes to pydantic,
-which may still accept it, or says in words what is wrong.
+The models in `domain.activity` stay the contract; the types here are generated from them when the module is loaded.
+Whatever msgspec accepts, pydantic accepts with the same values (a property test checks this). Whatever msgspec refuses
+goes to pydantic, which may still accept it or explains what is wrong.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ _INT64_MAX = 2**63 - 1
 
 
 def _struct(model: type[BaseModel], *, closed: bool) -> type[msgspec.Struct]:
-    """The payload with only the keys that its type names; `msgspec.to_builtins` leaves out those that were not sent.
-    Closed: another key is refused. Open: it is dropped."""
+    """A struct with the keys of the payload's type; `msgspec.to_builtins` omits keys that were not sent.
+    If closed, unknown keys are refused; otherwise they are dropped."""
     fields: list[Any] = []
     for name, field in model.model_fields.items():
         kind = _of_type(field.annotation, tuple(field.metadata), closed=closed)
@@ -30,13 +30,13 @@ def _struct(model: type[BaseModel], *, closed: bool) -> type[msgspec.Struct]:
 
 
 def _of_type(annotation: Any, metadata: tuple[Any, ...] = (), *, closed: bool) -> Any:
-    """The msgspec type that accepts what pydantic accepts in strict mode. Raises `TypeError` for what it does not
-    know: a new kind of field has to be thought about here."""
+    """The msgspec type that accepts what pydantic accepts in strict mode. Raises `TypeError` for an unknown kind of
+    field, because a new kind needs a decision here."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _of_type(arguments[0], (*arguments[1:], *metadata), closed=closed)
     if origin in (Union, UnionType):
-        kinds = [_of_type(each, metadata if each is not NoneType else (), closed=closed) for each in arguments]
+        kinds = [_of_type(branch, metadata if branch is not NoneType else (), closed=closed) for branch in arguments]
         return Union[tuple(kinds)]  # noqa: UP007
     kind = annotation
     if origin is list:
@@ -53,14 +53,14 @@ def _of_type(annotation: Any, metadata: tuple[Any, ...] = (), *, closed: bool) -
 
 def _limits(metadata: tuple[Any, ...]) -> dict[str, Any]:
     limits: dict[str, Any] = {}
-    for each in metadata:
-        match each:
+    for constraint in metadata:
+        match constraint:
             case FieldInfo():
-                limits |= _limits(tuple(each.metadata))
+                limits |= _limits(tuple(constraint.metadata))
             case StringConstraints(min_length=low, max_length=high, pattern=pattern):
                 limits |= {"min_length": low, "max_length": high}
                 if isinstance(pattern, str):
-                    # In Python `$` also matches before a last line feed; in pydantic's expressions it does not.
+                    # In Python `$` also matches before a trailing line feed; in pydantic's patterns it does not.
                     limits["pattern"] = r"\A(?:" + pattern.removeprefix("^").removesuffix("$") + r")\Z"
             case annotated_types.Ge(ge=low):
                 limits["ge"] = low
@@ -73,11 +73,11 @@ def _limits(metadata: tuple[Any, ...]) -> dict[str, Any]:
             case annotated_types.MaxLen(max_length=high):
                 limits["max_length"] = high
             case _:
-                raise TypeError(f"no msgspec limit is known for {each}")
+                raise TypeError(f"no msgspec limit is known for {constraint}")
     return {name: limit for name, limit in limits.items() if limit is not None}
 
 
 CLOSED: Mapping[str, type[msgspec.Struct]] = {kind: _struct(model, closed=True) for kind, model in PAYLOADS.items()}
-"""By type of activity: data that holds no more keys than the type names."""
+"""By activity type: unknown keys are refused."""
 OPEN: Mapping[str, type[msgspec.Struct]] = {kind: _struct(model, closed=False) for kind, model in PAYLOADS.items()}
-"""By type of activity: other keys are dropped."""
+"""By activity type: unknown keys are dropped."""

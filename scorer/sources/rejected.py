@@ -1,4 +1,4 @@
-"""Why input is no activity, in words; what every source raises."""
+"""The error that every source raises for input that is not an activity."""
 
 import json
 from typing import Final
@@ -6,9 +6,9 @@ from typing import Final
 DETAIL_LENGTH: Final = 300
 
 
-class Rejected(Exception):  # noqa: N818 (an outcome with a reason, not a failure of ours)
-    """Input that is no activity. `reason` is a short stable word (metric label, dead letter), `detail` a
-    sentence that says what was found and what was expected, never the payload itself."""
+class Rejected(Exception):  # noqa: N818 (an answer with a reason, not an error in the service)
+    """Input that is not an activity. `reason` is a short, stable name for metrics and dead letters. `detail` is a
+    sentence with what was found and what was expected, but never the payload itself."""
 
     def __init__(self, reason: str, detail: str) -> None:
         if len(detail) > DETAIL_LENGTH:
@@ -19,7 +19,7 @@ class Rejected(Exception):  # noqa: N818 (an outcome with a reason, not a failur
 
 
 def show(value: object) -> str:
-    """A value from outside, short and in printable ASCII."""
+    """An untrusted value, shortened and in printable ASCII."""
     if isinstance(value, str):
         return ascii(value if len(value) <= 60 else value[:57] + "...")
     if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 10**20):

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, and a reason where it is not: UTF-8, finite numbers, bounded depth."""
+"""Strict JSON (RFC 8259): UTF-8, finite numbers, bounded depth. Everything else is rejected with a reason."""
 
 import json
 from typing import Any, Final, NoReturn
@@ -13,14 +13,14 @@ _decode: Final = msgspec.json.Decoder().decode
 
 
 def decode_object(value: bytes, max_bytes: int, what: str) -> dict[str, Any]:
-    """The JSON object in the value; `what` names it in a rejection. Raises `Rejected`."""
+    """The JSON object in the value; `what` is its name in a rejection. Raises `Rejected`."""
     if len(value) > max_bytes:
         raise Rejected("too_large", f"the value has {len(value)} bytes; expected at most {max_bytes}")
     try:
         decoded = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _reject_json(value, error)
-    # Counting brackets is some hundred times cheaper than walking; only what could be deep is walked.
+    # Counting brackets is about a hundred times cheaper than a walk, so only values that may be deep are walked.
     if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _is_deep(decoded):
         _reject_depth()
     if not isinstance(decoded, dict):
@@ -33,15 +33,15 @@ def _reject_json(value: bytes, error: Exception) -> NoReturn:
         _reject_depth()
     try:
         text = value.decode()
-    except UnicodeDecodeError as wrong:
+    except UnicodeDecodeError as not_utf8:
         raise Rejected(
-            "not_utf8", f"the value is not UTF-8: byte {wrong.start} is 0x{value[wrong.start]:02x}"
+            "not_utf8", f"the value is not UTF-8: byte {not_utf8.start} is 0x{value[not_utf8.start]:02x}"
         ) from None
     if isinstance(error, msgspec.ValidationError):
         raise Rejected("number_out_of_range", f"{_sentence(error)}; expected numbers that fit in 64 bits") from None
     if text.startswith("\ufeff"):
         raise Rejected("not_json", "the value begins with a byte order mark; JSON has none") from None
-    # The standard library reads more than RFC 8259 allows: where it succeeds we can say what is wrong.
+    # The standard library accepts more than RFC 8259 allows. Where it succeeds, the error can be named.
     try:
         json.loads(text, parse_constant=_reject_constant)
     except RecursionError:

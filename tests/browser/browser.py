@@ -1,4 +1,4 @@
-"""A headless Chromium to look at pages with."""
+"""A headless Chromium for tests of pages."""
 
 import json
 import shutil
@@ -32,39 +32,39 @@ VARIANTS = [(width, scheme) for width in (1280, 400) for scheme in ("light", "da
 
 
 class Page:
-    """An open page, and what the browser had to say about it."""
+    """An open page and the browser's messages about it."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
     def open(self, file: Path, width: int, scheme: str) -> None:
-        """Show the file as wide, in light or dark."""
+        """Show the file at this width, in a light or dark scheme."""
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        # What was said of pages before this one.
+        # Drop the messages about earlier pages.
         self._log("performance")
         self._log("browser")
         self.driver.get(file.as_uri())
 
     def run(self, script: str, *arguments: object) -> Any:
-        """What the script returns."""
+        """Run the script and return its result."""
         return self.driver.execute_script(script, *arguments)
 
     def overflow(self) -> int:
-        """How many pixels the page is wider than the window."""
+        """By how many pixels the page is wider than the window."""
         return int(self.run("return document.documentElement.scrollWidth - window.innerWidth"))
 
     def errors(self) -> list[str]:
-        """What stands on the console."""
+        """The messages on the console."""
         return [entry["message"] for entry in self._log("browser")]
 
     def requests(self) -> list[str]:
-        """Everything that was asked for, the page itself left out."""
+        """The URLs that were requested, except the page itself."""
         events = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
-        urls = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
-        assert urls, "the browser's log of requests is empty: nothing would be noticed"
+        urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        assert urls, "the browser's log of requests is empty, so a request would go unnoticed"
         return [url for url in urls if url != self.driver.current_url and not url.startswith("data:")]
 
     def _log(self, name: str) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def written(folder: Path, pages: Mapping[str, str]) -> dict[str, Path]:
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Page]:
-    """A browser with an empty profile in the folder; ended on leaving."""
+    """A browser with an empty profile in the folder, closed at the end."""
     options = Options()
     options.binary_location = shutil.which("chromium") or ""
     for flag in (*FLAGS, f"--user-data-dir={folder}"):

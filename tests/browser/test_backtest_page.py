@@ -33,9 +33,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("width", "scheme"), VARIANTS)
 @pytest.mark.parametrize("name", list(RESULTS))
-def test_it_fits_and_fetches_nothing(page: Page, files: dict[str, Path], name: str, width: int, scheme: str) -> None:
+def test_the_page_fits_and_fetches_nothing(
+    page: Page, files: dict[str, Path], name: str, width: int, scheme: str
+) -> None:
     page.open(files[name], width, scheme)
-    page.run("document.querySelectorAll('details').forEach(each => each.open = true)")
+    page.run("document.querySelectorAll('details').forEach(details => details.open = true)")
     assert page.run("return window.innerWidth") == width
     assert page.overflow() <= 0
     assert page.errors() == []
@@ -50,7 +52,7 @@ def test_light_and_dark_differ(page: Page, files: dict[str, Path]) -> None:
     assert grounds[0] != grounds[1]
 
 
-def test_what_is_shown_is_what_the_json_holds(page: Page, files: dict[str, Path]) -> None:
+def test_the_page_shows_the_figures_of_the_json(page: Page, files: dict[str, Path]) -> None:
     page.open(files["compared"], 1280, "light")
     result: dict[str, Any] = json.loads(msgspec.json.encode(RESULTS["compared"]))
     new, old, changes, outcomes = (result[name] for name in ("new", "old", "changes", "outcomes"))
@@ -59,10 +61,10 @@ def test_what_is_shown_is_what_the_json_holds(page: Page, files: dict[str, Path]
     matrices = (changes["ratings"]["counts"], changes["routes"]["counts"])
     assert cells == [str(count) for matrix in matrices for row in matrix.values() for count in row.values()]
     tiles = dict(zip(page.run(texts(".tile .name")), page.run(texts(".tile .value")), strict=True))
-    assert tiles["Another rating"] == str(changes["ratings"]["changed"])
+    assert tiles["Rating changed"] == str(changes["ratings"]["changed"])
     assert tiles["Ranking (AUC)"] == page.run(texts("#auc"))[0] == f"{outcomes['new']['auc']['value']:.3f}"
-    assert tiles["Another queue"] == str(changes["queues"]["changed"])
-    assert tiles["Another grade"] == str(changes["grades"]["changed"])
+    assert tiles["Queue changed"] == str(changes["queues"]["changed"])
+    assert tiles["Grade changed"] == str(changes["grades"]["changed"])
     week = a_week(new["handovers"]["per_week"])
     assert tiles["Leads for sales a week"] == week
     assert page.run(texts(".movers th[scope=row]")) == [mover["lead_id"] for mover in changes["movers"]]

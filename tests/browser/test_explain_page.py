@@ -17,7 +17,7 @@ LONG = "x" * 250
 
 
 def busy_page() -> str:
-    """A lead of which much is known, some of it in words without a blank."""
+    """A lead with much known about it, including long texts without a space."""
     profile = {"employees": 1000, "country": "DE", "company": LONG, "custom": {"installed_base": 3}}
     story = [
         activity("profile_updated", profile, lead=LONG, id=LONG[:200], source=LONG),
@@ -37,7 +37,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("width", "scheme"), VARIANTS)
 @pytest.mark.parametrize("name", ["busy", "evil"])
-def test_it_fits_fetches_nothing_and_adds_up(
+def test_the_page_fits_fetches_nothing_and_adds_up(
     page: Page, files: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
     page.open(files[name], width, scheme)
@@ -51,19 +51,19 @@ def test_it_fits_fetches_nothing_and_adds_up(
     assert shown == [f"{sum(points)}"] * 2
 
 
-def test_light_and_dark_differ_and_both_can_be_read(page: Page, files: dict[str, Path]) -> None:
+def test_light_and_dark_differ_and_both_are_readable(page: Page, files: dict[str, Path]) -> None:
     grounds = []
     for scheme in ("light", "dark"):
         page.open(files["busy"], 1280, scheme)
         grounds.append(page.run("return getComputedStyle(document.body).backgroundColor"))
         for selector in (".tile .rest", ".evidence", "td", ".badge", "h2", "td.plus", "td.minus"):
             ratio = page.run(_CONTRAST, selector)
-            # WCAG 2.1, 1.4.3: text against its ground.
+            # WCAG 2.1, 1.4.3: contrast of text with its background.
             assert ratio >= 4.5, f"{selector} in {scheme}: {ratio:.2f}"
     assert grounds[0] != grounds[1]
 
 
-def test_what_a_lead_sends_is_shown_as_text(page: Page, files: dict[str, Path]) -> None:
+def test_input_of_a_lead_is_shown_as_text(page: Page, files: dict[str, Path]) -> None:
     page.open(files["evil"], 1280, "light")
     assert page.run("return document.querySelector('h1').textContent") == EVIL
     assert page.run("return document.querySelectorAll('script, img').length") == 0

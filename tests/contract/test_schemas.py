@@ -1,4 +1,4 @@
-"""The schemas in schemas/ are those of the models, and they accept what we emit and refuse what we reject."""
+"""The files in schemas/ match the models, accept what the service emits and refuse what it rejects."""
 
 import json
 from pathlib import Path
@@ -23,13 +23,13 @@ def validator(name: str) -> Draft202012Validator:
 
 
 @pytest.mark.parametrize("name", sorted(CONTENTS))
-def test_a_schema_file_is_that_of_the_models(name: str) -> None:
+def test_a_schema_file_matches_the_models(name: str) -> None:
     stored = ROOT / "schemas" / name
     assert stored.exists(), f"schemas/{name} is missing: run `make schemas`"
     assert stored.read_text() == CONTENTS[name], f"schemas/{name} has drifted from the models: run `make schemas`"
 
 
-def test_a_decision_fits_its_schema() -> None:
+def test_a_decision_matches_its_schema() -> None:
     decision = evaluator().assess(Lead("lead-1"), activity("trial_started")).decision
     assert decision is not None
     validator("decision.json").validate(json.loads(decision.to_json()))
@@ -60,32 +60,32 @@ EVENT: dict[str, Any] = {
         ({"type": "lead.profile_updated", "data": {"custom": {"installed_base": 5}}}, True),
     ],
 )
-def test_the_activity_schema_tells_good_from_bad(change: dict[str, Any], fits: bool) -> None:
+def test_the_activity_schema_accepts_good_and_refuses_bad_events(change: dict[str, Any], fits: bool) -> None:
     assert validator("activity.json").is_valid(EVENT | change) is fits
 
 
 def rule_data(text: str) -> Any:
-    # JSON has text keys only, as an editor's YAML support sees them.
+    # JSON has only text keys, as in an editor's YAML support.
     return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text)))
 
 
 def test_the_ruleset_schema_accepts_rule_files_and_refuses_mistakes() -> None:
     schema = validator("ruleset.json")
     schema.validate(rule_data(SMALL_RULES))
-    for wrong in (
+    for mistake in (
         SMALL_RULES.replace("points: 15", "pionts: 15"),
         SMALL_RULES.replace("route: discard", "route: trash"),
         SMALL_RULES.replace("bant.budget_status: approved", "bant.budget_status: aproved"),
         SMALL_RULES.replace("{gte: 250}", "{gte: many}"),
         SMALL_RULES.replace("half_life: 10d", "half_life: ten days"),
     ):
-        assert wrong != SMALL_RULES
-        assert not schema.is_valid(rule_data(wrong))
+        assert mistake != SMALL_RULES
+        assert not schema.is_valid(rule_data(mistake))
 
 
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "rules").glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
-def test_the_rule_files_we_ship_fit_the_schemas(path: Path) -> None:
+def test_the_shipped_rule_files_match_the_schemas(path: Path) -> None:
     name = "rule-tests.json" if path.stem.endswith("_test") else "ruleset.json"
     validator(name).validate(rule_data(path.read_text()))

@@ -1,7 +1,7 @@
-"""What the analysis says of a table, against every combination of raw values that could make a difference.
+"""Checks the analysis of a table against every combination of raw values that can make a difference.
 
-The naive evaluator decides each combination. A rule that is called dead or shadowed never applies, one that is called
-alive applies to its example, and where no real expression is involved every rule is one or the other.
+A naive evaluator decides each combination. A dead or shadowed rule never applies, and a rule that is alive applies to
+its example. Without real expressions, every rule is one or the other.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ def conditions(leaf: st.SearchStrategy[Test]) -> st.SearchStrategy[Condition]:
 
 def tables(leaf: st.SearchStrategy[Test], *policies: HitPolicy) -> st.SearchStrategy[Table]:
     return st.builds(
-        lambda found, policy: Table(tuple(Rule(f"r{i}", c) for i, c in enumerate(found)), policy),
+        lambda rules, policy: Table(tuple(Rule(f"r{i}", c) for i, c in enumerate(rules)), policy),
         st.lists(conditions(leaf), min_size=1, max_size=4),
         st.sampled_from(policies or tuple(HitPolicy)),
     )
 
 
-# One or two fields, so that their comparisons meet.
+# Only one or two fields, because their comparisons should interact.
 SMALL = st.lists(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=2, unique=True).map(small_comparisons)
 SMALL_TABLES = SMALL.flatmap(tables)
 FIRST_TABLES = SMALL.flatmap(lambda leaf: tables(leaf, HitPolicy.FIRST))
@@ -89,25 +89,26 @@ def asked(table: Table) -> dict[str, FieldType]:
 
 def analysis(table: Table, domain: Callable[[str], Domain] | None = None) -> TableAnalysis:
     types = asked(table)
-    found = [rule.condition for rule in table.rules]
-    space = Space(found, domain or (lambda name: Domain(types[name])))
-    return TableAnalysis(found, space, Budget(), first=table.hit_policy is HitPolicy.FIRST)
+    conditions_of_rules = [rule.condition for rule in table.rules]
+    space = Space(conditions_of_rules, domain or (lambda name: Domain(types[name])))
+    return TableAnalysis(conditions_of_rules, space, Budget(), first=table.hit_policy is HitPolicy.FIRST)
 
 
 def _numbers(kind: FieldType, constants: Iterable[Any]) -> Iterator[object]:
-    for each in constants:
-        yield from (each, each - 1, each + 1)
+    for constant in constants:
+        yield from (constant, constant - 1, constant + 1)
         if kind is FieldType.NUMBER:
-            yield from (nextafter(each, inf), nextafter(each, -inf))
+            yield from (nextafter(constant, inf), nextafter(constant, -inf))
 
 
 def _texts(table: Table, field: str) -> Sequence[object]:
     words = {
         str(w) for t in _tests(table, field) for w in (t.operand if isinstance(t.operand, tuple) else (t.operand,))
     }
-    # Up to three of the words, apart or run together.
+    # Up to three of the words, with or without a separator.
     parts = [*words, "", "#"]
-    return ["".join(each) for each in product(parts, repeat=3)] + ["#".join(each) for each in product(parts, repeat=3)]
+    triples = list(product(parts, repeat=3))
+    return ["".join(triple) for triple in triples] + ["#".join(triple) for triple in triples]
 
 
 def _tests(table: Table, field: str) -> list[Test]:
@@ -115,38 +116,39 @@ def _tests(table: Table, field: str) -> list[Test]:
 
 
 def values(table: Table, field: str, kind: FieldType) -> list[object]:
-    """Raw values, one at least for whatever the table's comparisons of the field can tell apart."""
-    found = _tests(table, field)
+    """Raw values: at least one for every answer that the table's comparisons of the field can give together."""
+    comparisons_of_field = _tests(table, field)
     match kind:
         case FieldType.BOOLEAN:
             raw: list[object] = [True, False]
         case FieldType.STRINGS:
-            members = {str(t.operand) for t in found if t.op is Op.CONTAINS}
+            members = {str(t.operand) for t in comparisons_of_field if t.op is Op.CONTAINS}
             raw = [
-                list(each) for each in chain.from_iterable(combinations(members, n) for n in range(len(members) + 1))
+                list(subset)
+                for subset in chain.from_iterable(combinations(members, n) for n in range(len(members) + 1))
             ]
         case FieldType.STRING:
             raw = list(_texts(table, field))
         case _:
             flat = [
                 x
-                for t in found
+                for t in comparisons_of_field
                 if t.op is not Op.EXISTS
                 for x in (t.operand if isinstance(t.operand, tuple) else (t.operand,))
             ]
             raw = [0, *_numbers(kind, flat)]
-    # One of each kind is enough for a brute force that ends.
+    # One value for each set of answers keeps the brute force finite.
     distinct: dict[tuple[bool, ...], object] = {}
     for value in [None, *raw]:
-        distinct.setdefault(tuple(holds(test, {field: value}) for test in found), value)
+        distinct.setdefault(tuple(holds(test, {field: value}) for test in comparisons_of_field), value)
     return list(distinct.values())
 
 
 def leads(table: Table) -> Iterator[dict[str, object]]:
     types = asked(table)
     lists = [values(table, field, kind) for field, kind in types.items()]
-    for each in product(*lists):
-        yield dict(zip(types, each, strict=True))
+    for combination in product(*lists):
+        yield dict(zip(types, combination, strict=True))
 
 
 QUIET = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
@@ -154,53 +156,53 @@ QUIET = settings(max_examples=80, deadline=None, suppress_health_check=list(Heal
 
 @QUIET
 @given(SMALL_TABLES)
-def test_a_rule_is_called_dead_exactly_if_no_lead_meets_it(table: Table) -> None:
+def test_a_rule_is_dead_exactly_if_no_lead_meets_it(table: Table) -> None:
     fired: set[int] = set()
     held: set[int] = set()
     for lead in leads(table):
         fired.update(matching(table, lead))
         held.update(i for i, rule in enumerate(table.rules) if rule.condition and holds(rule.condition, lead))
-    for i, verdict in enumerate(analysis(table).verdicts()):
-        if verdict.fate is Fate.ALIVE:
+    for i, reachability in enumerate(analysis(table).reachability()):
+        if reachability.fate is Fate.ALIVE:
             assert i in fired
-            assert verdict.facts is not None
-            assert i in matching(table, verdict.facts)
+            assert reachability.facts is not None
+            assert i in matching(table, reachability.facts)
         else:
-            assert verdict.fate is (Fate.SHADOWED if i in held else Fate.DEAD)
+            assert reachability.fate is (Fate.SHADOWED if i in held else Fate.DEAD)
             assert i not in fired
 
 
 @QUIET
 @given(SMALL_TABLES)
-def test_the_reason_is_true_and_nothing_in_it_is_idle(table: Table) -> None:
-    everybody = list(leads(table))
-    for i, verdict in enumerate(analysis(table).verdicts()):
-        if verdict.fate is Fate.SHADOWED:
+def test_the_reason_is_true_and_minimal(table: Table) -> None:
+    all_leads = list(leads(table))
+    for i, reachability in enumerate(analysis(table).reachability()):
+        if reachability.fate is Fate.SHADOWED:
             condition = table.rules[i].condition
             assert condition is not None
-            meeting = [lead for lead in everybody if holds(condition, lead)]
+            meeting = [lead for lead in all_leads if holds(condition, lead)]
 
             def covered(by: Iterable[int], meeting: list[dict[str, object]] = meeting) -> bool:
                 earlier = [c for j in by if (c := table.rules[j].condition) is not None]
-                return all(any(holds(each, lead) for each in earlier) for lead in meeting)
+                return all(any(holds(part, lead) for part in earlier) for lead in meeting)
 
-            assert covered(verdict.by)
-            assert not any(covered(set(verdict.by) - {j}) for j in verdict.by)
-        if verdict.fate is Fate.DEAD:
-            parts = verdict.because
-            assert not any(all(holds(part, lead) for part in parts) for lead in everybody)
+            assert covered(reachability.by)
+            assert not any(covered(set(reachability.by) - {j}) for j in reachability.by)
+        if reachability.fate is Fate.DEAD:
+            parts = reachability.because
+            assert not any(all(holds(part, lead) for part in parts) for lead in all_leads)
             for left_out in range(len(parts)):
                 fewer = [part for k, part in enumerate(parts) if k != left_out]
-                assert any(all(holds(part, lead) for part in fewer) for lead in everybody)
+                assert any(all(holds(part, lead) for part in fewer) for lead in all_leads)
 
 
 @QUIET
 @given(SMALL_TABLES)
-def test_a_gap_is_a_lead_that_no_rule_holds_for(table: Table) -> None:
-    found = analysis(table)
-    facts = found.gap()
+def test_a_gap_is_a_lead_for_which_no_rule_holds(table: Table) -> None:
+    table_analysis = analysis(table)
+    facts = table_analysis.gap()
     uncovered = [lead for lead in leads(table) if not any(holds(r.condition, lead) for r in table.rules if r.condition)]
-    assert found.uncovered() is bool(uncovered)
+    assert table_analysis.uncovered() is bool(uncovered)
     if facts is not None:
         assert facts.keys() == asked(table).keys()
         assert not any(holds(rule.condition, facts) for rule in table.rules if rule.condition)
@@ -211,15 +213,15 @@ def test_a_gap_is_a_lead_that_no_rule_holds_for(table: Table) -> None:
     SMALL.flatmap(lambda leaf: st.lists(conditions(leaf), min_size=1, max_size=4)),
     st.lists(st.integers(-3, 3), min_size=4),
 )
-def test_the_extremes_of_a_sum_are_those_of_all_leads(found: list[Condition], points: list[int]) -> None:
-    table = Table(tuple(Rule(f"r{i}", c) for i, c in enumerate(found)), HitPolicy.SUM)
+def test_the_extremes_of_a_sum_are_those_of_all_leads(parts: list[Condition], points: list[int]) -> None:
+    table = Table(tuple(Rule(f"r{i}", c) for i, c in enumerate(parts)), HitPolicy.SUM)
     sums = [sum(points[i] for i in matching(table, lead)) for lead in leads(table)]
-    assert analysis(table).extremes(points[: len(found)]) == (min(sums), max(sums))
+    assert analysis(table).extremes(points[: len(parts)]) == (min(sums), max(sums))
 
 
 @QUIET
 @given(FIRST_TABLES, st.data())
-def test_a_rule_that_is_called_removable_changes_nothing(table: Table, data: st.DataObject) -> None:
+def test_a_removable_rule_changes_nothing(table: Table, data: st.DataObject) -> None:
     assume(len(table.rules) > 1)
     points = data.draw(st.lists(st.sampled_from([1, 2]), min_size=len(table.rules), max_size=len(table.rules)))
     index = data.draw(st.integers(0, len(table.rules) - 2))
@@ -236,7 +238,7 @@ def test_a_rule_that_is_called_removable_changes_nothing(table: Table, data: st.
 
 @QUIET
 @given(SMALL_TABLES)
-def test_rules_called_the_same_are(table: Table) -> None:
+def test_rules_reported_as_the_same_are_the_same(table: Table) -> None:
     assume(len(table.rules) > 1)
     one, other = (rule.condition for rule in table.rules[:2])
     assert one is not None
@@ -247,12 +249,12 @@ def test_rules_called_the_same_are(table: Table) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(tables(comparisons()), st.data())
-def test_nothing_is_called_dead_that_some_odd_value_meets(table: Table, data: st.DataObject) -> None:
-    """The generator of the engines' test: expressions, lone surrogates, huge numbers, several fields of each kind."""
-    verdicts = analysis(table).verdicts()
+def test_no_rule_is_dead_if_an_odd_value_meets_it(table: Table, data: st.DataObject) -> None:
+    """Uses the generator of the engines' test: expressions, lone surrogates, huge numbers, many fields of each kind."""
+    reachabilities = analysis(table).reachability()
     for facts in data.draw(st.lists(FACTS, min_size=20, max_size=20)):
         for i in matching(table, facts):
-            assert verdicts[i].fate in (Fate.ALIVE, Fate.POSSIBLE)
-    for i, verdict in enumerate(verdicts):
-        if verdict.facts is not None:
-            assert i in matching(table, verdict.facts)
+            assert reachabilities[i].fate in (Fate.ALIVE, Fate.POSSIBLE)
+    for i, reachability in enumerate(reachabilities):
+        if reachability.facts is not None:
+            assert i in matching(table, reachability.facts)

@@ -1,4 +1,4 @@
-"""The parts of the analysis, each against trying everything: the solver, the classes of texts, whole rulesets."""
+"""Checks the solver, the classes of texts and the analysis of whole rulesets against brute force."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def true(formula: Formula, choice: tuple[int, ...]) -> bool:
 @given(st.lists(FORMULAS, max_size=6))
 def test_the_solver_finds_a_choice_exactly_if_there_is_one(formulas: list[Formula]) -> None:
     choices = list(product(*(range(size) for size in SIZES)))
-    possible = [choice for choice in choices if all(true(each, choice) for each in formulas)]
-    found = solve(formulas, [(1 << size) - 1 for size in SIZES], Budget())
-    assert (found is not None) is bool(possible)
-    if found is not None:
-        within = [c for c in choices if all(found[v] >> atom & 1 for v, atom in enumerate(c))]
+    possible = [choice for choice in choices if all(true(formula, choice) for formula in formulas)]
+    solution = solve(formulas, [(1 << size) - 1 for size in SIZES], Budget())
+    assert (solution is not None) is bool(possible)
+    if solution is not None:
+        within = [c for c in choices if all(solution[v] >> atom & 1 for v, atom in enumerate(c))]
         assert within
         assert set(within) <= set(possible)
 
 
 @QUIET
 @given(st.lists(LEAVES, min_size=1, max_size=4))
-def test_joining_changes_no_meaning(leaves: list[Among]) -> None:
+def test_joining_comparisons_keeps_their_meaning(leaves: list[Among]) -> None:
     for choice in product(*(range(size) for size in SIZES)):
         domains = [1 << atom for atom in choice]
         assert status(every(leaves), domains) is all(true(leaf, choice) for leaf in leaves)
@@ -76,7 +76,7 @@ EVERY_TEXT = ["".join(letters) for n in range(7) for letters in product("ab#", r
 
 @QUIET
 @given(st.lists(TEXT_TESTS, min_size=1, max_size=3, unique=True))
-def test_the_classes_of_texts_are_exactly_those_there_are(tests: list[Test]) -> None:
+def test_the_classes_of_texts_are_exactly_those_that_exist(tests: list[Test]) -> None:
     classes = texts(tests)
     assert classes is not None
     seen = {tuple(holds(test, {"s": text}) for test in tests) for text in EVERY_TEXT}
@@ -88,7 +88,7 @@ def test_the_classes_of_texts_are_exactly_those_there_are(tests: list[Test]) -> 
 
 @QUIET
 @given(st.lists(st.sampled_from(["^a", "a$", "^ab$", "b+", "a|b", "(?i)A", "b"]), min_size=1, max_size=3, unique=True))
-def test_no_class_of_texts_is_missing_where_there_are_expressions(patterns: list[str]) -> None:
+def test_no_class_of_texts_is_missing_if_there_are_expressions(patterns: list[str]) -> None:
     tests = [Test("s", FieldType.STRING, Op.MATCHES, pattern) for pattern in patterns]
     classes = texts(tests)
     assert classes is not None
@@ -115,7 +115,7 @@ def a_ruleset(rng: random.Random) -> str:
     ]  # fmt: skip
 
     def when() -> str:
-        found = [
+        parts = [
             text.format(
                 rating=rng.choice(["cold", "warm", "hot"]),
                 op=rng.choice(["lt", "lte", "gt", "gte", "eq"]),
@@ -127,7 +127,7 @@ def a_ruleset(rng: random.Random) -> str:
             )
             for text in rng.sample(choices, rng.randint(1, 3))
         ]
-        return f"{{{rng.choice(['all', 'any'])}: [{', '.join(f'{{{each}}}' for each in found)}]}}"
+        return f"{{{rng.choice(['all', 'any'])}: [{', '.join(f'{{{part}}}' for part in parts)}]}}"
 
     routes = "".join(f"  - {{id: t{n}, route: sales, when: {when()}}}\n" for n in range(5))
     return f"""
@@ -146,24 +146,24 @@ routing:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 1 << 32))
-def test_no_lead_does_what_was_said_to_be_impossible(seed: int) -> None:
-    """Whole rulesets with leads that live through a few days: what routing asks for is coupled, and leads cool late."""
+def test_no_lead_does_what_a_finding_calls_impossible(seed: int) -> None:
+    """Whole rulesets, and leads over several days, because routing facts are coupled and hysteresis needs a history."""
     rng = random.Random(seed)
     rules, source = parse_with_source({"r.yaml": a_ruleset(rng).encode()})
     evaluator = Evaluator(rules, default_engine("compiled"))
-    said = analyse(rules, source)
-    never = {f.message.split("`")[1] for f in said if f.code in ("never-fires", "shadowed")}
+    reported = analyse(rules, source)
+    never = {f.message.split("`")[1] for f in reported if f.code in ("never-fires", "shadowed")}
     unrated = {
-        rating for f in said if f.code == "rating-unreachable" for rating in ("cold", "warm", "hot")
+        rating for f in reported if f.code == "rating-unreachable" for rating in ("cold", "warm", "hot")
         if f" {rating}" in f.message.partition(":")[0]
     }  # fmt: skip
-    ungraded = [f.message.partition(" for ") for f in said if f.code == "grade-unreachable"]
+    ungraded = [f.message.partition(" for ") for f in reported if f.code == "grade-unreachable"]
     unfit, idle = (
         {g for text, _, of in ungraded if of.startswith(name) for g in text.split("graded ")[1].split(" or ")}
         for name in ("fit", "engagement")
     )
-    no_sales = any(f.code == "no-sales" for f in said)
-    unmet = {f.message.split("`")[1] for f in said if f.code == "met-unreachable"}
+    no_sales = any(f.code == "no-sales" for f in reported)
+    unmet = {f.message.split("`")[1] for f in reported if f.code == "met-unreachable"}
     for _ in range(6):
         lead, day = Lead("lead-1"), 0.0
         for _ in range(12):
@@ -190,7 +190,7 @@ def test_no_lead_does_what_was_said_to_be_impossible(seed: int) -> None:
                 assert not (rated.criterion.name in unmet and rated.points >= rated.criterion.met_at)
                 if rated.criterion.name == "s":
                     reached = sum(rule.points for rule in rated.rules)
-                    for f in said:
+                    for f in reported:
                         if f.code == "cap-unreachable":
                             bound = int(f.message.split("`")[1].split(": ")[1])
                             assert reached < bound if "max" in f.message else reached > bound

@@ -1,4 +1,4 @@
-"""What the fast way accepts the explaining way accepts, with the same values; what that rejects it never accepts."""
+"""The fast path accepts only what the full parser accepts, and gives the same values."""
 
 import json
 from collections.abc import Iterator
@@ -96,7 +96,7 @@ def events(draw: st.DrawFn) -> bytes:
             event[name] = draw(_broken)
     value = json.dumps(event, ensure_ascii=draw(st.booleans())).encode()
     if draw(st.integers(0, 9)) == 0:
-        # An object may say the same name twice; the last one counts.
+        # An object may hold the same name twice; the last one counts.
         twice = draw(
             st.sampled_from(['"id":"e2"', '"type":"lead.demo_requested"', '"data":{}', '"time":5', '"x":1e999'])
         )
@@ -142,10 +142,10 @@ _POOL: list[object] = [
 def _choices(schema: object) -> list[str]:
     if isinstance(schema, dict):
         own = [*schema.get("enum", ()), schema.get("const")]
-        return [each for each in own if isinstance(each, str)] + [
-            each for part in schema.values() for each in _choices(part)
+        return [choice for choice in own if isinstance(choice, str)] + [
+            choice for part in schema.values() for choice in _choices(part)
         ]
-    return [each for part in schema for each in _choices(part)] if isinstance(schema, list) else []
+    return [choice for part in schema for choice in _choices(part)] if isinstance(schema, list) else []
 
 
 def _event(kind: str, data: object, attributes: dict[str, object] | None = None) -> bytes:
@@ -162,7 +162,7 @@ def _event(kind: str, data: object, attributes: dict[str, object] | None = None)
 
 
 @pytest.mark.parametrize("kind", [*PAYLOADS, "lead.my_type"])
-def test_both_ways_agree_on_every_kind_of_value_in_every_place(kind: str) -> None:
+def test_both_parsers_agree_on_every_kind_of_value_in_every_key(kind: str) -> None:
     minimal, payload = MINIMAL.get(kind, {}), PAYLOADS.get(kind)
     pool = _POOL if payload is None else [*_POOL, *sorted(set(_choices(payload.model_json_schema())))]
     accepted = 0
@@ -180,7 +180,7 @@ def test_both_ways_agree_on_every_kind_of_value_in_every_place(kind: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["specversion", "id", "source", "type", "time", "subject", "data", "traceparent"])
-def test_both_ways_agree_on_every_kind_of_value_in_every_attribute(name: str) -> None:
+def test_both_parsers_agree_on_every_kind_of_value_in_every_attribute(name: str) -> None:
     times = [
         "2026-01-31T09:30:00Z",
         "2026-01-31t09:30:00.123456789z",
@@ -210,13 +210,13 @@ def test_both_ways_agree_on_every_kind_of_value_in_every_attribute(name: str) ->
 )
 @example(b'{"specversion":"1.0"')
 @example(b"[" * 2000)
-def test_both_ways_agree_on_whatever_comes(value: bytes) -> None:
+def test_both_parsers_agree_on_generated_events(value: bytes) -> None:
     agree(value)
 
 
 def agree(value: bytes) -> bool:
-    """Whether the fast way accepted. Its second half, for types of your own and for unknown keys, is tried on
-    everything."""
+    """Assert that both parsers agree. Returns whether the fast path accepted. Its second step, for custom types and
+    unknown keys, is tried on every value too."""
     explained: LeadActivity | Rejected
     try:
         explained = cloudevents._any_structured(value, NOW, MAX_BYTES)
@@ -225,10 +225,10 @@ def agree(value: bytes) -> bool:
     usual = usual_event.usual(value, NOW, MAX_BYTES)
     with _without_known_types():
         of_any_type = usual_event.usual(value, NOW, MAX_BYTES)
-    for found in (usual, of_any_type):
-        if found is not None:
+    for fast in (usual, of_any_type):
+        if fast is not None:
             assert isinstance(explained, LeadActivity), (str(explained), value)
-            assert _exact(found) == _exact(explained)
+            assert _exact(fast) == _exact(explained)
     return usual is not None
 
 
@@ -249,10 +249,11 @@ def _exact(activity: LeadActivity) -> str:
 
 
 @pytest.mark.parametrize("kind", [*PAYLOADS, "lead.my_type"])
-def test_both_ways_agree_on_data_that_says_nothing(kind: str) -> None:
+def test_both_parsers_agree_on_empty_and_missing_data(kind: str) -> None:
     event = json.loads(_event(kind, {}))
     without = {name: value for name, value in event.items() if name != "data"}
-    accepted = [agree(json.dumps(each).encode()) for each in (event, event | {"data": None}, without)]
+    variants = (event, event | {"data": None}, without)
+    accepted = [agree(json.dumps(variant).encode()) for variant in variants]
     assert accepted == [kind not in MINIMAL] * 3
 
 
@@ -275,7 +276,7 @@ _PLACES = [
 
 
 @pytest.mark.parametrize("place", _PLACES)
-def test_what_no_json_reader_may_take_is_refused_wherever_it_stands(place: bytes) -> None:
+def test_invalid_json_is_refused_in_every_place(place: bytes) -> None:
     rest = _event("lead.page_viewed", {})
     rest = rest[1 : rest.index(b', "data"')] + b"}"
     for kind in (b"lead.page_viewed", b"lead.my_type"):
@@ -287,21 +288,23 @@ def test_what_no_json_reader_may_take_is_refused_wherever_it_stands(place: bytes
 
 
 @pytest.mark.parametrize("name", ["id", "source", "subject"])
-def test_no_control_character_is_taken_however_it_is_written(name: str) -> None:
+def test_no_control_character_is_accepted_escaped_or_not(name: str) -> None:
     for character in [*range(0x20), *range(0x7F, 0xA0)]:
         for ascii_only in (True, False):
             event = json.loads(_event("lead.page_viewed", {"url": "/"})) | {name: f"a{chr(character)}"}
             assert not agree(json.dumps(event, ensure_ascii=ascii_only).encode()), event
 
 
-def test_the_fast_way_serves_every_built_in_type() -> None:
+def test_the_fast_path_accepts_every_built_in_type() -> None:
     for kind in [*PAYLOADS, "lead.my_type"]:
         attributes: dict[str, object] = {"traceparent": "00-1", "datacontenttype": "application/json"}
         assert agree(_event(kind, MINIMAL.get(kind, {}) | {"unknown": 1}, attributes)), kind
         assert agree(_event(kind, MINIMAL.get(kind, {}) | {"unknown": {"a": [{"b": ["c"]}]}}, attributes)), kind
 
 
-def test_the_fastest_way_serves_every_built_in_type_whose_keys_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_step_of_the_fast_path_accepts_every_built_in_type_with_known_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     texts: dict[str, object] = {"traceparent": "00-1", "id": "größe / \u00e9", "source": "C:\\a"}
     values = [_event(kind, MINIMAL.get(kind, {}), texts) for kind in PAYLOADS]
     values += [value.replace(b"/", b"\\/") for value in values]

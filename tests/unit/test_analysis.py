@@ -1,4 +1,4 @@
-"""What `scorer check` says of rules that load: each finding with its place and its words."""
+"""Findings of `scorer check` for rules that load: position, level, code and message."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def findings(text: str, budget: Budget | None = None) -> list[Finding]:
     return analyse(ruleset, source, budget)
 
 
-def found(text: str) -> list[str]:
+def shown(text: str) -> list[str]:
     return [f"{f.position.line}:{f.position.column} {f.level}[{f.code}] {f.message}" for f in findings(text)]
 
 
 def criterion(*rules: str, settings: str = "") -> str:
-    """A ruleset with a criterion in line 8 whose first rule is in line 10; its settings come in between."""
+    """A ruleset with a criterion in line 8. Its first rule is in line 10, or later if there are settings."""
     lines = "".join(f"\n      - {{id: r{n}, {rule}}}" for n, rule in enumerate(rules))
     more = "{rules: [{id: m, points: 9, when: {bant.need: none}}]}"
     return f"{HEAD}{ROUTING}scoring:\n  more: {more}\n  c:\n{settings}    rules:{lines}\n"
@@ -39,7 +39,7 @@ def routing(*rules: str) -> str:
 
 
 def test_sound_rules_have_no_findings() -> None:
-    assert found(SOUND) == []
+    assert shown(SOUND) == []
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_sound_rules_have_no_findings() -> None:
         (
             "{bant.need: {not_in: [critical, important, useful, none]}}",
             48,
-            "`r0` can never apply: `bant.need: {not_in: [critical, important, useful, none]}` never holds; here "
-            "`bant.need` is always critical or important or useful or none",
+            "`r0` can never apply: `bant.need: {not_in: [critical, important, useful, none]}` never holds; "
+            "`bant.need` is always critical or important or useful or none here",
         ),
         (
             "{profile.technologies: {contains: SAP, exists: false}}",
@@ -82,17 +82,17 @@ def test_sound_rules_have_no_findings() -> None:
     ],
 )
 def test_a_condition_that_cannot_hold(when: str, column: int, message: str) -> None:
-    assert found(criterion(f"points: 1, when: {when}")) == [f"10:{column} warning[never-fires] {message}"]
+    assert shown(criterion(f"points: 1, when: {when}")) == [f"10:{column} warning[never-fires] {message}"]
 
 
-def test_unknown_is_not_known_and_known_is_not_unknown() -> None:
-    """`ne` of an unknown value is false, `not eq` is true: the two are kept apart."""
-    assert found(criterion("points: 1, when: {bant.need: {exists: false}, not: {bant.need: none}}")) == []
+def test_unknown_and_known_values_exclude_each_other() -> None:
+    """For an unknown value `ne` is false but `not eq` is true."""
+    assert shown(criterion("points: 1, when: {bant.need: {exists: false}, not: {bant.need: none}}")) == []
     never = findings(criterion("points: 1, when: {bant.need: {exists: false, ne: none}}"))
     assert [f.code for f in never] == ["never-fires"]
 
 
-def test_rules_in_the_shadow_of_others_name_them() -> None:
+def test_a_shadowed_rule_names_the_rules_that_cover_it() -> None:
     text = criterion(
         "points: 1, when: {profile.employees: {gte: 100}}",
         "points: 2, when: {profile.country: DE}",
@@ -100,32 +100,32 @@ def test_rules_in_the_shadow_of_others_name_them() -> None:
         "points: 4, when: {profile.employees: {exists: true}, profile.country: AT}",
         "points: 5, when: {profile.employees: {gte: 500}}",
     )
-    assert found(text) == [
-        "13:14 warning[shadowed] `r3` can never apply: `r0` and `r2` before it together hold whenever it does",
-        "14:14 warning[shadowed] `r4` can never apply: `r0` before it holds whenever it does",
+    assert shown(text) == [
+        "13:14 warning[shadowed] `r3` can never apply: the earlier rules `r0` and `r2` together cover it",
+        "14:14 warning[shadowed] `r4` can never apply: the earlier rule `r0` holds whenever it does",
     ]
 
 
-def test_a_rule_of_a_sum_has_no_shadow() -> None:
+def test_rules_of_a_sum_do_not_shadow_each_other() -> None:
     text = criterion(
         "points: 1, when: {profile.employees: {gte: 100}}",
         "points: 2, when: {profile.employees: {gte: 500}}",
         settings="    hit_policy: sum\n",
     )
-    assert found(text) == []
+    assert shown(text) == []
 
 
-def test_a_hole_between_rules_has_an_example() -> None:
+def test_a_gap_between_rules_has_an_example() -> None:
     text = criterion(
         "points: 1, when: {profile.employees: {lt: 10}}", "points: 2, when: {profile.employees: {gte: 50}}"
     )
-    assert found(text) == ["8:3 info[gap] no rule of `c` holds for a lead with profile.employees: 10: 0 points"]
+    assert shown(text) == ["8:3 info[gap] a lead with profile.employees: 10 gets 0 points: no rule of `c` holds for it"]
 
 
 @pytest.mark.parametrize(
     "rules",
     [
-        # Beyond the last bound, other texts than those named, and unknown values: 0 points are what is meant.
+        # 0 points are intended beyond the last bound, for texts that no rule names, and for unknown values.
         ["points: 1, when: {profile.employees: {gte: 10}}", "points: 2, when: {profile.employees: {gte: 5}}"],
         ["points: 1, when: {profile.employees: {gt: 1}}", "points: 2, when: {profile.employees: {gt: 5}}"][::-1],
         ["points: 1, when: {profile.industry: energy}", "points: 2, when: {profile.industry: retail}"],
@@ -134,14 +134,14 @@ def test_a_hole_between_rules_has_an_example() -> None:
         ["points: 1, when: {profile.employees: {lt: 10}}", "points: -20"],
     ],
 )
-def test_what_is_left_out_on_purpose_is_no_hole(rules: list[str]) -> None:
-    assert found(criterion(*rules)) == []
+def test_values_left_out_on_purpose_are_not_a_gap(rules: list[str]) -> None:
+    assert shown(criterion(*rules)) == []
 
 
-def test_answers_left_out_of_a_list_of_choices_are_a_hole() -> None:
+def test_a_choice_that_no_rule_names_is_a_gap() -> None:
     rules = [f"points: {n}, when: {{bant.need: {need}}}" for n, need in enumerate(("critical", "important", "none"))]
-    assert found(criterion(*rules)) == [
-        "8:3 info[gap] no rule of `c` holds for a lead with bant.need: useful: 0 points"
+    assert shown(criterion(*rules)) == [
+        "8:3 info[gap] a lead with bant.need: useful gets 0 points: no rule of `c` holds for it"
     ]
 
 
@@ -153,75 +153,75 @@ def test_limits_that_no_sum_reaches() -> None:
         "points: -4, when: {profile.email_kind: free}",
         "points: -1, when: {not: {profile.email_kind: free}}",
     ]
-    # Nobody is executive and director, or writes from two addresses: at most 10 + 3 - 1, at least -4.
+    # No lead is both executive and director, or has two kinds of address: at most 10 + 3 - 1, at least -4.
     limits = "    hit_policy: sum\n    min: %d\n    max: %d\n"
-    assert found(criterion(*rules, settings=limits % (-5, 13))) == [
+    assert shown(criterion(*rules, settings=limits % (-5, 13))) == [
         "10:5 warning[cap-unreachable] `min: -5` is never reached: the rules give at least -4 points together",
         "11:5 warning[cap-unreachable] `max: 13` is never reached: the rules give at most 12 points together",
     ]
-    assert found(criterion(*rules, settings=limits % (-4, 12))) == []
+    assert shown(criterion(*rules, settings=limits % (-4, 12))) == []
 
 
 def test_a_criterion_that_is_never_met() -> None:
     rules = ["points: 9, when: {bant.need: none}", "points: 20, when: {bant.need: none, bant.authority: user}"]
-    never = "`c` is never met: it gives at most 9 points, and counts for `groups.g.met` from 10 on"
+    never = "`c` is never met: it gives at most 9 points, but counts towards `groups.g.met` only from 10"
     settings = "    group: g\n    met_at: %d\n"
-    assert f"10:5 warning[met-unreachable] {never}" in found(criterion(*rules, settings=settings % 10))
+    assert f"10:5 warning[met-unreachable] {never}" in shown(criterion(*rules, settings=settings % 10))
     assert "met-unreachable" not in [f.code for f in findings(criterion(*rules, settings=settings % 9))]
     assert "met-unreachable" not in [f.code for f in findings(criterion(*rules, settings="    met_at: 99\n"))]
 
 
-def test_ratings_no_lead_reaches() -> None:
+def test_unreachable_ratings() -> None:
     signal = "signals:\n  s: {activity: page_viewed, points: 2, daily_cap: 1, window: 3d}\n"
     text = SOUND.replace("hot: 2", "hot: 12") + signal
-    assert found(text) == [
-        "2:20 warning[rating-unreachable] no lead is ever hot: the score is at most 11, hot begins at 12 "
+    assert shown(text) == [
+        "2:20 warning[rating-unreachable] no lead is ever hot: the score is at most 11, but hot starts at 12 "
         "(fit -5 to 5, engagement 0 to 6)",
         "5:1 warning[no-sales] no lead is ever handed over to sales: no rule with `route: sales` can ever apply",
-        "6:27 warning[never-fires] `to-sales` can never apply: `rating: hot` never holds; here `rating` is always "
-        "cold or warm",
+        "6:27 warning[never-fires] `to-sales` can never apply: `rating: hot` never holds; `rating` is always "
+        "cold or warm here",
     ]
-    assert found(SOUND.replace("hot: 2", "hot: 11") + signal) == []
+    assert shown(SOUND.replace("hot: 2", "hot: 11") + signal) == []
     capped = signal.replace("window: 3d", "window: 3d, max_points: 5")
     assert "rating-unreachable" in [f.code for f in findings(SOUND.replace("hot: 2", "hot: 11") + capped)]
 
 
-def test_leads_that_never_cool() -> None:
-    assert found(SOUND.replace("warm: 1,", "warm: -5,")) == [
+def test_leads_that_are_never_cold() -> None:
+    assert shown(SOUND.replace("warm: 1,", "warm: -5,")) == [
         "2:11 warning[rating-unreachable] no lead is ever cold: the score is at least -5 "
         "(fit -5 to 5, engagement 0 to 0)"
     ]
 
 
-def test_grades_no_lead_reaches() -> None:
+def test_unreachable_grades() -> None:
     grades = "grades:\n  fit: {A: 6, B: 5, C: %d}\n  engagement: {1: 3, 2: 2, 3: 1}\n"
-    assert found(SOUND + grades % 0) == [
-        "9:9 warning[grade-unreachable] no lead is ever graded A for fit: it gets at most 5 points"
+    assert shown(SOUND + grades % 0) == [
+        "9:9 warning[grade-unreachable] no lead is ever graded A for fit: fit is at most 5 points"
     ]
-    assert found(SOUND + (grades % -5).replace("A: 6, B: 5", "A: 5, B: 4")) == [
-        "9:21 warning[grade-unreachable] no lead is ever graded D for fit: it gets at least -5 points"
+    assert shown(SOUND + (grades % -5).replace("A: 6, B: 5", "A: 5, B: 4")) == [
+        "9:21 warning[grade-unreachable] no lead is ever graded D for fit: fit is at least -5 points"
     ]
     signal = "signals:\n  s: {activity: page_viewed, points: 2, max_points: 2}\n"
-    assert found(SOUND + (grades % 0).replace("A: 6, B: 5", "A: 5, B: 4") + signal) == [
-        "10:16 warning[grade-unreachable] no lead is ever graded 1 for engagement: it gets at most 2 points"
+    assert shown(SOUND + (grades % 0).replace("A: 6, B: 5", "A: 5, B: 4") + signal) == [
+        "10:16 warning[grade-unreachable] no lead is ever graded 1 for engagement: engagement is at most 2 points"
     ]
 
 
 @pytest.mark.parametrize(
     ("signal", "column", "message"),
     [
-        ("activity: page_viewed, points: 0", 30, "`s` gives 0 points, so it has no part in any decision"),
+        ("activity: page_viewed, points: 0", 30, "`s` gives 0 points, so it affects no decision"),
         (
             "activity: lead.page_veiwed, points: 1",
             17,
-            "`s` counts `lead.page_veiwed`, a type of your own; did you mean page_viewed?",
+            "`s` counts `lead.page_veiwed`, a custom activity type; did you mean page_viewed?",
         ),
         (
             "activity: lead.Chat, points: 1",
             17,
-            "`s` never counts: `lead.Chat` is no activity type; it has lower case letters, digits, `_` and dots",
+            "`s` never counts: `lead.Chat` is not an activity type; use lower-case letters, digits, `_` and dots",
         ),
-        ("activity: lead.erased, points: 1", 17, "`s` never counts: an erasure forgets all counts of its day"),
+        ("activity: lead.erased, points: 1", 17, "`s` never counts: an erasure deletes all counts of its day"),
         (
             "activity: webinar_attended, points: 1, where: {minutes: {gt: 9, lt: 3}}",
             64,
@@ -240,10 +240,10 @@ def test_grades_no_lead_reaches() -> None:
     ],
 )
 def test_signals_that_never_count(signal: str, column: int, message: str) -> None:
-    assert found(f"{SOUND}signals:\n  s: {{{signal}}}\n") == [f"9:{column} warning[unused-signal] {message}"]
+    assert shown(f"{SOUND}signals:\n  s: {{{signal}}}\n") == [f"9:{column} warning[unused-signal] {message}"]
 
 
-def test_what_never_counts_gives_no_points_to_anything_else() -> None:
+def test_a_signal_that_never_counts_is_left_out_of_the_reachable_points() -> None:
     signal = "signals:\n  s: {activity: lead.Chat, points: 50}\n"
     assert "rating-unreachable" in [f.code for f in findings(SOUND.replace("hot: 2", "hot: 12") + signal)]
     assert "rating-unreachable" not in [
@@ -254,48 +254,56 @@ def test_what_never_counts_gives_no_points_to_anything_else() -> None:
 @pytest.mark.parametrize(
     ("condition", "column", "message"),
     [
-        ("profile.country: Germany", 53, "`Germany` is no country code (ISO 3166-1 alpha-2); did you mean DE?"),
-        ("profile.country: de", 53, "`de` is no country code (ISO 3166-1 alpha-2); did you mean DE?"),
-        ("profile.country: {in: [DE, UK]}", 63, "`UK` is no country code (ISO 3166-1 alpha-2); did you mean GB?"),
-        ("profile.country: QQ", 53, "`QQ` is no country code (ISO 3166-1 alpha-2)"),
-        ("profile.country: EN", 53, "`EN` is no country code (ISO 3166-1 alpha-2)"),
-        ("profile.country: UKR", 53, "`UKR` is no country code (ISO 3166-1 alpha-2); did you mean UA?"),
-        ("profile.country: Czechia", 53, "`Czechia` is no country code (ISO 3166-1 alpha-2); did you mean CZ?"),
-        ("profile.country: Swizerland", 53, "`Swizerland` is no country code (ISO 3166-1 alpha-2); did you mean CH?"),
-        ("profile.language: German", 54, "`German` is no language tag (BCP 47, as in de or de-AT); did you mean de?"),
-        ("profile.language: DE", 54, "`DE` is no language tag (BCP 47, as in de or de-AT); did you mean de?"),
+        ("profile.country: Germany", 53, "`Germany` is not a country code (ISO 3166-1 alpha-2); did you mean DE?"),
+        ("profile.country: de", 53, "`de` is not a country code (ISO 3166-1 alpha-2); did you mean DE?"),
+        ("profile.country: {in: [DE, UK]}", 63, "`UK` is not a country code (ISO 3166-1 alpha-2); did you mean GB?"),
+        ("profile.country: QQ", 53, "`QQ` is not a country code (ISO 3166-1 alpha-2)"),
+        ("profile.country: EN", 53, "`EN` is not a country code (ISO 3166-1 alpha-2)"),
+        ("profile.country: UKR", 53, "`UKR` is not a country code (ISO 3166-1 alpha-2); did you mean UA?"),
+        ("profile.country: Czechia", 53, "`Czechia` is not a country code (ISO 3166-1 alpha-2); did you mean CZ?"),
+        (
+            "profile.country: Swizerland",
+            53,
+            "`Swizerland` is not a country code (ISO 3166-1 alpha-2); did you mean CH?",
+        ),
+        (
+            "profile.language: German",
+            54,
+            "`German` is not a language tag (BCP 47, such as de or de-AT); did you mean de?",
+        ),
+        ("profile.language: DE", 54, "`DE` is not a language tag (BCP 47, such as de or de-AT); did you mean de?"),
         (
             "profile.email_domain: x@Example.com",
             58,
-            "`profile.email_domain` is what follows the @, in lower case; it is never `x@Example.com`; "
+            "`profile.email_domain` is the part after the @, in lower case; it is never `x@Example.com`; "
             "did you mean example.com?",
         ),
         (
             "profile.email_domain: {ends_with: .EDU}",
             70,
-            "`profile.email_domain` is what follows the @, in lower case; it is never `.EDU`; did you mean .edu?",
+            "`profile.email_domain` is the part after the @, in lower case; it is never `.EDU`; did you mean .edu?",
         ),
         (
             "assessment.probability: {gte: 60}",
             66,
-            "`assessment.probability` is from 0 to 1, never 60; did you mean 0.6?",
+            "`assessment.probability` is between 0 and 1, never 60; did you mean 0.6?",
         ),
-        ("profile.employees: {gte: -1}", 61, "`profile.employees` is never below 0, and here it is compared with -1"),
+        ("profile.employees: {gte: -1}", 61, "`profile.employees` is never below 0, but is compared with -1 here"),
         (
             "days_since.call_logged: {lt: -2}",
             65,
-            "`days_since.call_logged` is never below 0, and here it is compared with -2",
+            "`days_since.call_logged` is never below 0, but is compared with -2 here",
         ),
         (
             'profile.industry: " energy"',
             54,
-            "`profile.industry` is compared with text that begins or ends with a blank; did you mean energy?",
+            "`profile.industry` is compared with text that starts or ends with whitespace; did you mean energy?",
         ),
     ],
 )
 def test_constants_that_look_wrong(condition: str, column: int, message: str) -> None:
     rule = f"points: 1, when: {{{condition}}}"
-    assert found(criterion(rule)) == [f"10:{column} warning[suspicious-constant] {message}"]
+    assert shown(criterion(rule)) == [f"10:{column} warning[suspicious-constant] {message}"]
 
 
 @pytest.mark.parametrize(
@@ -310,44 +318,44 @@ def test_constants_that_look_wrong(condition: str, column: int, message: str) ->
         "profile.industry: {in: [Energy, Retail]}",
     ],
 )
-def test_constants_that_are_right(condition: str) -> None:
-    assert found(criterion(f"points: 1, when: {{{condition}}}")) == []
+def test_constants_that_look_right(condition: str) -> None:
+    assert shown(criterion(f"points: 1, when: {{{condition}}}")) == []
 
 
 @pytest.mark.parametrize(
     ("where", "column", "message"),
     [
-        ("path: {starts_with: pricing}", 69, "`path` begins with /, so it is never `pricing`; did you mean /pricing?"),
+        ("path: {starts_with: pricing}", 69, "`path` starts with /, so it is never `pricing`; did you mean /pricing?"),
         (
             'path: "https://example.com/pricing"',
             55,
-            "`path` has no host in it, so it is never `https://example.com/pricing`; did you mean /pricing?",
+            "`path` holds no host, so it is never `https://example.com/pricing`; did you mean /pricing?",
         ),
         (
             'path: "/pricing?plan=a"',
             55,
-            "`path` has no query in it, so it is never `/pricing?plan=a`; ask for `url`, or leave the query out",
+            "`path` holds no query, so it is never `/pricing?plan=a`; compare `url`, or leave out the query",
         ),
     ],
 )
 def test_paths_that_look_wrong(where: str, column: int, message: str) -> None:
     signal = f"signals:\n  s: {{activity: page_viewed, points: 1, where: {{{where}}}}}\n"
-    assert found(SOUND + signal) == [f"9:{column} warning[suspicious-constant] {message}"]
+    assert shown(SOUND + signal) == [f"9:{column} warning[suspicious-constant] {message}"]
 
 
-def test_the_same_text_in_two_cases() -> None:
+def test_the_same_text_in_upper_and_lower_case() -> None:
     text = criterion(
         "points: 1, when: {profile.industry: {in: [Energy, retail]}}", "points: 2, when: {profile.industry: energy}"
     )
-    assert found(text) == [
+    assert shown(text) == [
         "11:54 warning[suspicious-constant] `profile.industry` is compared with `energy` here and with `Energy` in "
-        "r.yaml:10; upper and lower case are different text"
+        "r.yaml:10; text comparisons are case-sensitive"
     ]
 
 
-def test_one_cause_is_said_once() -> None:
-    """The rule that asks for a probability of 60 never applies either, and that needs no second line."""
-    assert len(found(criterion("points: 1, when: {assessment.probability: {gte: 60}}"))) == 1
+def test_one_cause_is_reported_once() -> None:
+    """A rule that needs a probability of 60 can never apply either, but there is no second finding."""
+    assert len(shown(criterion("points: 1, when: {assessment.probability: {gte: 60}}"))) == 1
 
 
 def test_the_same_condition_twice_in_a_sum() -> None:
@@ -356,7 +364,7 @@ def test_the_same_condition_twice_in_a_sum() -> None:
         "points: 2, when: {not: {any: [{profile.employees: {lte: 10}}, {profile.employees: {exists: false}}]}}",
         settings="    hit_policy: sum\n",
     )
-    assert found(text) == [
+    assert shown(text) == [
         "12:14 warning[double] `r1` holds for the same leads as `r0` (r.yaml:11), and both give points"
     ]
 
@@ -367,12 +375,11 @@ def test_a_rule_that_changes_nothing() -> None:
         "points: 5, when: {profile.employees: {gte: 50}}",
         "points: 6, when: {profile.employees: {gte: 10}}",
     )
-    assert found(text) == [
-        "10:14 info[redundant] `r0` changes nothing but the name of the rule: without it `r1` would apply, with the "
-        "same result"
+    assert shown(text) == [
+        "10:14 info[redundant] `r0` changes only the rule's name: without it, `r1` would apply with the same result"
     ]
     assert (
-        found(
+        shown(
             text.replace(
                 "points: 5, when: {profile.employees: {gte: 100}}",
                 "reason: Large, points: 5, when: {profile.employees: {gte: 100}}",
@@ -387,19 +394,19 @@ def test_a_rule_that_changes_nothing() -> None:
     [
         ("{rating: warm, score.total: {gte: 5}}", 21, "`rating: warm` and `score.total: {gte: 5}` exclude each other"),
         ("{rating: cold, score.total: 1}", 21, "`rating: cold` and `score.total: 1` exclude each other"),
-        ("{score.total: {gt: 5}}", 35, "`score.total: {gt: 5}` never holds; `score.total` is from -5 to 5"),
-        ("{criteria.base: {lt: -5}}", 37, "`criteria.base: {lt: -5}` never holds; `criteria.base` is from -5 to 5"),
+        ("{score.total: {gt: 5}}", 35, "`score.total: {gt: 5}` never holds; `score.total` is between -5 and 5"),
+        ("{criteria.base: {lt: -5}}", 37, "`criteria.base: {lt: -5}` never holds; `criteria.base` is between -5 and 5"),
         (
             "{rating: {exists: false}}",
             30,
-            "`rating: {exists: false}` never holds; here `rating` is always cold or warm or hot",
+            "`rating: {exists: false}` never holds; `rating` is always cold or warm or hot here",
         ),
-        ("{grade.fit: A}", 21, "`grade.fit: A` never holds; here `grade.fit` is always D"),
-        ("{grade.engagement: 1}", 21, "`grade.engagement: 1` never holds; here `grade.engagement` is always 4"),
+        ("{grade.fit: A}", 21, "`grade.fit: A` never holds; `grade.fit` is always D here"),
+        ("{grade.engagement: 1}", 21, "`grade.engagement: 1` never holds; `grade.engagement` is always 4 here"),
         (
             "{score.engagement: {gt: 0}}",
             40,
-            "`score.engagement: {gt: 0}` never holds; here `score.engagement` is always 0",
+            "`score.engagement: {gt: 0}` never holds; `score.engagement` is always 0 here",
         ),
         (
             "{score.fit: {lt: 0}, score.total: {gt: 0}}",
@@ -409,12 +416,12 @@ def test_a_rule_that_changes_nothing() -> None:
         (
             "{criteria.behaviour: {gt: 3}, score.engagement: {lt: 3}}",
             42,
-            "`criteria.behaviour: {gt: 3}` never holds; here `criteria.behaviour` is always 0",
+            "`criteria.behaviour: {gt: 3}` never holds; `criteria.behaviour` is always 0 here",
         ),
     ],
 )
-def test_routes_that_no_score_leads_to(when: str, column: int, message: str) -> None:
-    assert found(routing(f"when: {when}"))[:1] == [f"6:{column} warning[never-fires] `t0` can never apply: {message}"]
+def test_routing_rules_that_no_score_can_meet(when: str, column: int, message: str) -> None:
+    assert shown(routing(f"when: {when}"))[:1] == [f"6:{column} warning[never-fires] `t0` can never apply: {message}"]
 
 
 @pytest.mark.parametrize(
@@ -426,20 +433,20 @@ def test_routes_that_no_score_leads_to(when: str, column: int, message: str) -> 
         "{score.total: -5}",
     ],
 )
-def test_routes_that_some_score_leads_to(when: str) -> None:
-    assert found(routing(f"when: {when}")) == []
+def test_routing_rules_that_some_score_can_meet(when: str) -> None:
+    assert shown(routing(f"when: {when}")) == []
 
 
-def test_a_hot_lead_cools_late() -> None:
+def test_hysteresis_keeps_a_lead_hot_below_the_bound() -> None:
     text = routing("when: {rating: hot, score.total: {lt: 2}}")
     assert [f.code for f in findings(text)] == ["never-fires"]
     assert findings(text.replace("hot: 2}", "hot: 2, hysteresis: 1}")) == []
 
 
-def test_a_grade_that_no_condition_names_is_still_a_grade() -> None:
+def test_grades_that_no_condition_names_are_considered() -> None:
     grades = "grades:\n  fit: {A: 5, B: 0, C: -4}\n  engagement: {1: 3, 2: 2, 3: 1}\n"
-    assert found(routing("when: {not: {grade.fit: A}, score.fit: {gte: 0, lt: 5}}") + grades) == []
-    assert found(routing("when: {not: {grade.fit: A}, score.fit: {lt: -4}}") + grades) == []
+    assert shown(routing("when: {not: {grade.fit: A}, score.fit: {gte: 0, lt: 5}}") + grades) == []
+    assert shown(routing("when: {not: {grade.fit: A}, score.fit: {lt: -4}}") + grades) == []
 
 
 def test_a_signal_counts_up_to_its_cap_on_every_day_of_its_window() -> None:
@@ -447,27 +454,29 @@ def test_a_signal_counts_up_to_its_cap_on_every_day_of_its_window() -> None:
         SOUND.replace("hot: 2", "hot: %d")
         + "signals:\n  s: {activity: page_viewed, points: 2, daily_cap: 3, window: 2d}\n"
     )
-    assert found(text % (5 + 2 * 3 * 2)) == []
+    assert shown(text % (5 + 2 * 3 * 2)) == []
     assert [f.code for f in findings(text % (5 + 2 * 3 * 2 + 1))][:1] == ["rating-unreachable"]
 
 
-def test_a_route_in_the_shadow_of_another() -> None:
+def test_a_shadowed_routing_rule() -> None:
     text = routing("when: {rating: {in: [cold, warm]}}", "when: {rating: warm, bant.need: none}")
-    assert found(text)[0] == ("7:10 warning[shadowed] `t1` can never apply: `t0` before it holds whenever it does")
+    assert shown(text)[0] == (
+        "7:10 warning[shadowed] `t1` can never apply: the earlier rule `t0` holds whenever it does"
+    )
 
 
-def test_no_way_to_sales() -> None:
-    assert found(routing("when: {rating: {ne: cold}}")) == [
+def test_no_route_to_sales() -> None:
+    assert shown(routing("when: {rating: {ne: cold}}")) == [
         "5:1 warning[no-sales] no lead is ever handed over to sales: no rule with `route: sales` can ever apply",
-        "7:10 warning[shadowed] `to-sales` can never apply: `t0` before it holds whenever it does",
+        "7:10 warning[shadowed] `to-sales` can never apply: the earlier rule `t0` holds whenever it does",
     ]
-    assert found(SOUND.replace("route: sales", "route: nurture, queue: calls")) == [
+    assert shown(SOUND.replace("route: sales", "route: nurture, queue: calls")) == [
         "5:1 warning[no-sales] no lead is ever handed over to sales: no rule has `route: sales`"
     ]
 
 
 def pigeons(holes: int) -> str:
-    """One pigeon more than holes: no way to seat them, and hard to see."""
+    """The pigeonhole problem: one pigeon more than holes is impossible, but hard to prove."""
     names = [[f"p{i}_{j}" for j in range(holes)] for i in range(holes + 1)]
     seated = [f"any: [{', '.join(f'{{{name}: true}}' for name in row)}]" for row in names]
     alone = [
@@ -481,18 +490,18 @@ def pigeons(holes: int) -> str:
     return f"fields:\n{fields}{criterion(f'points: 50, when: {when}')}"
 
 
-def test_what_is_too_large_to_decide_is_said_and_never_guessed() -> None:
+def test_a_table_that_is_too_large_is_reported_as_undecided() -> None:
     small = [f.code for f in findings(pigeons(3))]
     assert small == ["never-fires"]
     (only,) = findings(pigeons(8), Budget(question=20_000))
     assert (only.level, only.code) == ("info", "undecided")
     assert only.message == (
-        "`c` is too large to decide for every lead; not seen to apply in up to 2,000 random leads: `r0`"
+        "`c` is too large to analyse for every lead; these rules applied to none of up to 2,000 random leads: `r0`"
     )
 
 
-def test_the_example_of_the_tests_is_sound_but_for_two_holes() -> None:
-    assert found(SMALL_RULES) == [
-        "19:3 info[gap] no rule of `budget` holds for a lead with bant.budget_status: none: 0 points",
-        "24:3 info[gap] no rule of `authority` holds for a lead with bant.authority: user: 0 points",
+def test_the_small_ruleset_of_the_tests_has_two_gaps_and_nothing_else() -> None:
+    assert shown(SMALL_RULES) == [
+        "19:3 info[gap] a lead with bant.budget_status: none gets 0 points: no rule of `budget` holds for it",
+        "24:3 info[gap] a lead with bant.authority: user gets 0 points: no rule of `authority` holds for it",
     ]

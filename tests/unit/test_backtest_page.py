@@ -1,4 +1,4 @@
-"""The backtest's page: complete, safe whatever the leads are called, and with the numbers of the result."""
+"""The page of a backtest: complete, safe for any lead id, and with the numbers of the result."""
 
 import re
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.unit.test_backtest import NEW, OLD, event, market, run
 from tests.unit.test_report import EVIL, Tags
 
 
-def test_names_from_outside_stay_words() -> None:
+def test_names_from_outside_are_escaped() -> None:
     lines = [event(EVIL, "qualification_updated", 1, bant={"budget_status": "approved"}), *market(1)]
     result = run(lines, NEW, OLD)
     assert result.changes is not None
@@ -71,17 +71,19 @@ def test_the_page_has_the_numbers_of_the_result() -> None:
 
 
 @given(st.lists(st.dictionaries(st.integers(-(10**6), 10**6), st.integers(1, 9), max_size=9), min_size=1, max_size=2))
-def test_every_lead_is_in_its_class(counts: list[dict[int, int]]) -> None:
-    low, width, found = classes(counts)
-    assert len(found[0]) % 4 == 0
-    assert len(found[0]) <= 28
-    for known, leads in zip(counts, found, strict=True):
+def test_every_lead_is_counted_in_its_class(counts: list[dict[int, int]]) -> None:
+    low, width, distributions = classes(counts)
+    assert len(distributions[0]) % 4 == 0
+    assert len(distributions[0]) <= 28
+    for known, leads in zip(counts, distributions, strict=True):
         assert sum(leads) == sum(known.values())
         for score, count in known.items():
             assert leads[(score - low) // width] >= count
 
 
-def test_hand_overs_of_many_weeks_are_a_line() -> None:
+def test_hand_overs_over_many_weeks_are_drawn_as_a_line() -> None:
     weeks = [WeekCount(f"2024-W{number:02}", "2024-01-01", number % 5) for number in range(1, 53)]
-    assert week_chart([("new", "series-2", weeks[:10])], "").count("<rect") == 8  # ten, of which two are nothing
+    assert (
+        week_chart([("new", "series-2", weeks[:10])], "").count("<rect") == 8
+    )  # ten weeks, two of them without hand-overs
     assert "<polyline" in week_chart([("new", "series-2", weeks)], "")

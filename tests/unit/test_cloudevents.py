@@ -1,4 +1,4 @@
-"""CloudEvents into activities: both modes, and a precise word for whatever is none."""
+"""Parsing CloudEvents: both modes, and a precise reason for everything that is not an activity."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in EVENT.items() if key != name}
 
 
-def test_structured_binary_and_line_say_the_same() -> None:
+def test_structured_mode_binary_mode_and_lines_give_the_same_activity() -> None:
     value = json.dumps(EVENT).encode()
     activity = parse_record(value, b"L-1", [("content-type", b"application/cloudevents+json; charset=utf-8")], NOW)
     assert (activity.id, activity.source, activity.type, activity.lead_id) == ("e1", "/web", "lead.page_viewed", "L-1")
@@ -56,7 +56,7 @@ def test_structured_binary_and_line_say_the_same() -> None:
     assert parse_line(value + b"\n", NOW) == activity
 
 
-def test_headers_may_come_in_any_container() -> None:
+def test_headers_may_be_any_iterable() -> None:
     value = json.dumps(EVENT).encode()
     usual: Header = ("content-type", b"application/cloudevents+json")
     expected = parse_line(value, NOW)
@@ -64,7 +64,7 @@ def test_headers_may_come_in_any_container() -> None:
         assert parse_record(value, b"L-1", headers, NOW) == expected
 
 
-def test_the_limit_of_size_holds_for_a_good_event_too() -> None:
+def test_the_size_limit_applies_to_valid_events_too() -> None:
     value = json.dumps(EVENT).encode()
     headers: list[Header] = [("content-type", b"application/cloudevents+json")]
     parse_record(value, b"L-1", headers, NOW, max_bytes=len(value))
@@ -81,7 +81,7 @@ def test_missing_data_is_an_empty_object() -> None:
     assert parse_line(json.dumps({**event, "data": None}).encode(), NOW).data == {}
 
 
-def test_own_types_carry_anything() -> None:
+def test_custom_types_may_hold_any_data() -> None:
     event = {**EVENT, "type": "lead.shop.cart_filled", "data": {"deep": [{"er": 1}]}}
     assert parse_line(json.dumps(event).encode(), NOW).data == {"deep": [{"er": 1}]}
 
@@ -101,7 +101,7 @@ def test_times(text: str, instant: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["specversion", "id", "source", "type", "time", "subject"])
-def test_an_attribute_that_is_missing_is_named(name: str) -> None:
+def test_a_missing_attribute_is_named(name: str) -> None:
     assert rejected(without(name))[0] == "missing_attribute"
     assert f"{name} is missing" in rejected(without(name))[1]
     assert rejected({**EVENT, name: None})[0] == "missing_attribute"
@@ -114,7 +114,7 @@ def test_an_attribute_that_is_missing_is_named(name: str) -> None:
     ("value", "word"),
     [(5, "a number"), (True, "a boolean"), ({}, "an object"), ("", "empty"), ("a\nb", "control"), ("x" * 1025, "1025")],
 )
-def test_an_attribute_that_is_wrong_is_described(name: str, value: object, word: str) -> None:
+def test_a_wrong_attribute_is_described(name: str, value: object, word: str) -> None:
     reason, detail = rejected({**EVENT, name: value})
     assert reason == "invalid_attribute"
     assert detail.startswith(f"{name} ")
@@ -161,8 +161,8 @@ def test_an_attribute_that_is_wrong_is_described(name: str, value: object, word:
     ],
 )
 def test_what_is_wrong_with_an_event(changed: dict[str, Any], reason: str, word: str) -> None:
-    found, detail = rejected({**EVENT, **changed})
-    assert found == reason
+    actual, detail = rejected({**EVENT, **changed})
+    assert actual == reason
     assert word in detail
 
 
@@ -194,12 +194,12 @@ def test_what_is_wrong_with_an_event(changed: dict[str, Any], reason: str, word:
     ],
 )
 def test_what_is_wrong_with_a_value(value: bytes | None, reason: str, word: str) -> None:
-    found, detail = rejected(value)
-    assert found == reason
+    actual, detail = rejected(value)
+    assert actual == reason
     assert word in detail
 
 
-def test_depth_up_to_the_limit_and_many_brackets_side_by_side_are_fine() -> None:
+def test_the_maximum_depth_and_many_brackets_side_by_side_are_accepted() -> None:
     for data in ('{"a":' + "[" * 61 + "]" * 61 + "}", '{"a":' + json.dumps([[]] * 500) + "}"):
         value = json.dumps({**EVENT, "type": "lead.own", "data": "HERE"}).replace('"HERE"', data).encode()
         parse_record(value, b"L-1", [], NOW)
@@ -218,12 +218,12 @@ def test_depth_up_to_the_limit_and_many_brackets_side_by_side_are_fine() -> None
     ],
 )
 def test_what_is_wrong_with_headers(headers: list[Header], reason: str, word: str) -> None:
-    found, detail = rejected(EVENT, headers=headers)
-    assert found == reason
+    actual, detail = rejected(EVENT, headers=headers)
+    assert actual == reason
     assert word in detail
 
 
-def test_a_lead_must_be_the_key_of_its_record() -> None:
+def test_the_key_of_a_record_must_be_its_lead() -> None:
     assert rejected(EVENT, key=None)[0] == "null_key"
     for key in (b"", b"L-2", b"\xff"):
         assert rejected(EVENT, key=key)[0] == "key_mismatch"
@@ -235,7 +235,7 @@ def test_the_detail_never_holds_the_payload() -> None:
     assert len(detail) < 200
 
 
-def test_an_empty_line() -> None:
+def test_an_empty_line_is_rejected() -> None:
     with pytest.raises(Rejected, match="the line is empty"):
         parse_line(b" \n", NOW)
 
@@ -248,13 +248,13 @@ _JSON = st.recursive(
 
 
 @given(st.binary(max_size=64), st.none() | st.binary(max_size=8), st.lists(st.tuples(st.text(), st.binary())))
-def test_whatever_comes_in_is_an_activity_or_rejected(value: bytes, key: bytes | None, headers: list[Header]) -> None:
+def test_arbitrary_bytes_are_rejected(value: bytes, key: bytes | None, headers: list[Header]) -> None:
     with pytest.raises(Rejected):
         parse_record(value, key, headers, NOW)
 
 
 @given(st.sampled_from([*EVENT, "type"]), _JSON, st.sampled_from(["lead.page_viewed", "lead.profile_updated"]))
-def test_an_event_with_one_wild_attribute_is_an_activity_or_rejected(name: str, value: object, kind: str) -> None:
+def test_an_event_with_one_arbitrary_attribute_is_an_activity_or_rejected(name: str, value: object, kind: str) -> None:
     event = json.dumps({**EVENT, "type": kind, name: value}).encode()
     detail = ""
     try:

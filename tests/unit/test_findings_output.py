@@ -28,7 +28,7 @@ def test_a_warning_is_shown_and_does_not_fail_the_check_unless_it_should(tmp_pat
     assert status == 0
     first, line, marks, last = text.splitlines()
     assert first == (
-        "rules/r.yaml:36:58: warning[suspicious-constant]: `Germany` is no country code (ISO 3166-1 alpha-2); "
+        "rules/r.yaml:36:58: warning[suspicious-constant]: `Germany` is not a country code (ISO 3166-1 alpha-2); "
         "did you mean DE?"
     )
     assert line[marks.index("^") : marks.index("^") + marks.count("^")] == "Germany"
@@ -58,7 +58,7 @@ def test_json_has_all_that_the_text_has(tmp_path: Path) -> None:
             "column": 58,
             "level": "warning",
             "code": "suspicious-constant",
-            "message": "`Germany` is no country code (ISO 3166-1 alpha-2); did you mean DE?",
+            "message": "`Germany` is not a country code (ISO 3166-1 alpha-2); did you mean DE?",
         }
     ]
     status, text = check(tmp_path, "colour: red", "--format", "json")
@@ -69,7 +69,7 @@ def test_github_annotations(tmp_path: Path) -> None:
     status, text = check(tmp_path, WARNS, "--format", "github")
     assert status == 0
     assert text.splitlines()[0] == (
-        "::warning file=rules/r.yaml,line=36,col=58,title=suspicious-constant::`Germany` is no country code "
+        "::warning file=rules/r.yaml,line=36,col=58,title=suspicious-constant::`Germany` is not a country code "
         "(ISO 3166-1 alpha-2); did you mean DE?"
     )
     assert check(tmp_path, "colour: red", "--format", "github")[1].startswith("::error file=rules/r.yaml,line=1,col=1,")

@@ -1,4 +1,4 @@
-"""Metrics: what a batch adds, and how Prometheus sees it."""
+"""Metrics: what a batch adds, as Prometheus reads it."""
 
 from collections import Counter
 
@@ -43,7 +43,7 @@ def test_a_committed_batch_is_counted() -> None:
     assert value(metrics, "scorer_event_to_decision_seconds_bucket", le="+Inf") == 2
 
 
-def test_custom_types_do_not_make_labels_without_end() -> None:
+def test_the_number_of_labels_for_custom_types_is_limited() -> None:
     metrics = Metrics()
     for number in range(MAX_CUSTOM_TYPES + 50):
         metrics.committed(BatchFigures(activities=Counter({f"lead.custom_{number}": 1, "lead.erased": 1})), now=0.0)
@@ -53,7 +53,7 @@ def test_custom_types_do_not_make_labels_without_end() -> None:
     assert value(metrics, "scorer_activities_total", type="lead.custom_0") == 1
 
 
-def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:
+def test_a_value_equal_to_a_bound_counts_in_its_bucket() -> None:
     metrics = Metrics()
     metrics.assess_seconds.observe([1.1e-5, 1e-5])
     metrics.assess_seconds.observe([5.0])
@@ -64,7 +64,7 @@ def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:
     assert value(metrics, "scorer_assess_seconds_sum") == 1e-5 + 1.1e-5 + 5.0
 
 
-def test_only_the_ruleset_in_use_shows() -> None:
+def test_only_the_ruleset_in_use_is_shown() -> None:
     metrics = Metrics()
     metrics.ruleset("b2b", "1", "durable")
     metrics.ruleset("b2b", "2", "durable")
@@ -72,7 +72,7 @@ def test_only_the_ruleset_in_use_shows() -> None:
     assert shown == ["2"]
 
 
-def test_the_lag_of_a_partition_that_is_gone_goes_too() -> None:
+def test_the_lag_of_a_revoked_partition_is_removed() -> None:
     metrics = Metrics()
     metrics.lag(0, 5)
     metrics.lag(1, 7)
@@ -83,7 +83,7 @@ def test_the_lag_of_a_partition_that_is_gone_goes_too() -> None:
     ]
 
 
-def test_two_services_in_one_process_do_not_share_figures() -> None:
+def test_two_services_in_one_process_do_not_share_metrics() -> None:
     one, other = Metrics(), Metrics()
     one.restored(5)
     assert value(other, "scorer_restore_records_total") == 0

@@ -1,4 +1,4 @@
-"""What every page and chart must hold: nothing gets in that could run, and shapes say what the numbers say."""
+"""Pages and charts: nothing that could run gets in, and shapes match their numbers."""
 
 import re
 from html.parser import HTMLParser
@@ -13,7 +13,7 @@ EVIL = '</td><script>alert("1")</script>\'"><img src=x onerror=alert(1)>'
 
 
 class Tags(HTMLParser):
-    """Every element with its attributes, as a browser would see them."""
+    """Every element with its attributes, as a browser reads them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -33,14 +33,14 @@ class Tags(HTMLParser):
         heat_table([EVIL], [EVIL], [[1]], row_title=EVIL, column_title=EVIL, caption=EVIL),
     ],
 )
-def test_words_in_charts_stay_words(markup: Markup) -> None:
+def test_texts_in_charts_are_escaped(markup: Markup) -> None:
     tags = Tags(str(markup)).found
     assert tags
     assert not {"script", "img"} & {tag for tag, _ in tags}
     assert not any(name.startswith("on") for _, attributes in tags for name in attributes)
 
 
-def test_charts_of_nothing_are_drawn_all_the_same() -> None:
+def test_charts_without_data_are_drawn() -> None:
     assert "svg" in lines([], x_labels=[], describe="")
     assert "svg" in histogram([], x_labels=[], describe="")
     assert "table" in bars([])
@@ -48,7 +48,7 @@ def test_charts_of_nothing_are_drawn_all_the_same() -> None:
     assert "0.0%" not in heat_table(["a"], ["a"], [[0]], row_title="a", column_title="b")
 
 
-def test_a_bar_lies_between_its_values_and_a_tiny_one_is_still_seen() -> None:
+def test_a_bar_lies_between_its_values_and_is_never_too_thin_to_see() -> None:
     scale = Scale.over([-50, 150])
     assert (scale.low, scale.high) == (-50, 150)
     assert 'x="25.00%" y="15%" width="50.00%"' in track(scale, 0, 100, "plus")
@@ -57,7 +57,7 @@ def test_a_bar_lies_between_its_values_and_a_tiny_one_is_still_seen() -> None:
     assert track(scale, 0, 1, "plus", [50]).count("<line") == 2
 
 
-def test_the_scale_of_a_chart_holds_zero_and_its_ticks_are_round() -> None:
+def test_the_scale_of_a_chart_covers_zero_and_its_ticks_are_round() -> None:
     assert Scale.over([30, 80]).low == 0
     assert Scale.over([]).share(5) == 0
     assert Scale(-20, 100).ticks() == [0, 50, 100]
@@ -66,7 +66,7 @@ def test_the_scale_of_a_chart_holds_zero_and_its_ticks_are_round() -> None:
     assert Scale(0, 10).share(11) == 1
 
 
-def test_a_held_value_steps_and_a_curve_does_not() -> None:
+def test_a_stepped_line_has_a_corner_and_a_curve_has_none() -> None:
     series = [Series("a", "hot", points=[(0, 0), (10, 10)])]
     curve, stairs = (
         re.findall(r'points="([^"]*)"', str(lines(series, x_labels=[], describe="", steps=steps)))[0].split()
@@ -99,7 +99,7 @@ def test_numbers_for_people() -> None:
     )
 
 
-def test_a_page_forbids_itself_to_fetch_and_to_run() -> None:
+def test_the_policy_of_a_page_forbids_fetching_and_running() -> None:
     page = render("base.html.j2", {})
     policy = next(a["content"] for tag, a in Tags(page).found if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and the one line that says what is wrong."""
+"""Settings: where they come from, and the one-line message for a wrong one."""
 
 import os
 from pathlib import Path
@@ -30,7 +30,9 @@ def test_the_changelog_is_named_after_the_group(monkeypatch: pytest.MonkeyPatch)
     assert load_settings().state_topic == "emea.lead-state"
 
 
-def test_environment_wins_over_file_wins_over_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file_and_the_file_the_defaults(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / ".env").write_text("SCORER_GROUP=from-file\nSCORER_HTTP_PORT=1234\nOTHER=1\n")
     monkeypatch.setenv("SCORER_GROUP", "from-environment")
     settings = load_settings()
@@ -71,7 +73,7 @@ def test_environment_wins_over_file_wins_over_default(monkeypatch: pytest.Monkey
         ({"LOGLEVEL": "INFO"}, "SCORER_LOGLEVEL is not a setting; did you mean SCORER_LOG_LEVEL?"),
     ],
 )
-def test_says_in_one_line_what_is_wrong(
+def test_a_wrong_setting_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str
 ) -> None:
     for name, value in environment.items():
@@ -82,7 +84,7 @@ def test_says_in_one_line_what_is_wrong(
     assert "\n" not in str(caught.value)
 
 
-def test_a_near_miss_in_the_file_is_found_too(tmp_path: Path) -> None:
+def test_a_misspelt_setting_in_the_file_is_reported_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SCORER_GROUPS=a\n")
     with pytest.raises(SettingsError, match="did you mean SCORER_GROUP"):
         load_settings()
@@ -95,12 +97,12 @@ def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == ".env is not UTF-8 (byte 15); save it as UTF-8"
 
 
-def test_other_variables_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCORER_TEST_BOOTSTRAP", "somewhere:9092")
     load_settings()
 
 
-def test_the_password_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(
         security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN", sasl_username="u", sasl_password="s3cret"
     )
@@ -108,7 +110,7 @@ def test_the_password_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert connection(settings)["sasl_plain_password"] == "s3cret"
 
 
-def test_a_file_that_is_no_certificate_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_certificate_is_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     settings = load_settings(security_protocol="SSL", tls_ca_file=tmp_path / "ca.pem")
     with pytest.raises(SettingsError, match="SCORER_TLS_CA_FILE"):
