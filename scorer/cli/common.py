@@ -1,4 +1,4 @@
-"""What several commands share: options, exit statuses, loading a ruleset with its mistakes shown."""
+"""Shared by several commands: options, exit statuses, and loading a ruleset."""
 
 from enum import IntEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ DEFAULT_RULES = Path("rules/b2b")
 
 
 class ExitStatus(IntEnum):
-    """What the shell sees."""
+    """Exit statuses of the commands."""
 
     OK = 0
     FINDINGS = 1
@@ -28,17 +28,17 @@ RulesArgument = Annotated[Path, typer.Argument(metavar="RULES", help="Ruleset di
 RulesOption = Annotated[Path, typer.Option("--rules", metavar="DIR", help="Ruleset directory.")]
 EngineOption = Annotated[
     EngineName | None,
-    typer.Option("--engine", help="Rule engine; left out: durable, where it can be loaded."),
+    typer.Option("--engine", help="Rule engine; default: durable, if it can be loaded."),
 ]
 
 
 def say(message: str) -> None:
-    """A line for people, on stderr."""
+    """Print a line for people on stderr."""
     typer.echo(message, err=True)
 
 
 def load_or_exit(location: Path, engine: EngineName | None, *, to_stderr: bool = True) -> Ruleset:
-    """The ruleset; its mistakes are printed and end the command."""
+    """Load the ruleset. If it has mistakes, print them and exit."""
     try:
         return load_ruleset(location, default_engine(engine))
     except RulesetError as error:
