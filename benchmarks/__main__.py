@@ -1,7 +1,7 @@
 """All benchmarks, one after the other, and the report.
 
-.venv/bin/python -m benchmarks            # what these sizes show, about three quarters of an hour on two idle cores
-.venv/bin/python -m benchmarks --quick    # whether they run
+.venv/bin/python -m benchmarks            # the usual sizes, about three quarters of an hour on two idle cores
+.venv/bin/python -m benchmarks --quick    # only checks that they run
 .venv/bin/python -m benchmarks --full     # with a million leads and a million activities
 """
 
@@ -39,7 +39,7 @@ FULL: Parts = (
 
 
 def main() -> None:
-    """Run each in a process of its own: what one leaves in memory is nothing to the next."""
+    """Run each in its own process, so that the memory of one does not affect the next."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_const", dest="sizes", const=QUICK, default=USUAL)

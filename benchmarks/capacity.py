@@ -1,4 +1,4 @@
-"""The model on paper of docs/capacity.md: what so many activities and leads take, from parts that were measured."""
+"""The capacity model of docs/capacity.md: the resources for a load, calculated from measured parts."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,21 +18,21 @@ from scorer.stream.outbox import decision_message
 LOADS = ((1_000, 1_000_000), (10_000, 10_000_000), (100_000, 100_000_000))
 """(activities a second, leads)."""
 BUSY = 0.6
-"""Share of a core that the usual load may take; the rest is for peaks, restoring and catching up."""
+"""Share of a core that the usual load may use; the rest is for peaks, restoring and catching up."""
 REPLICAS = 3
 OVERHEAD = 60
-"""Bytes of a record beside its value: key, headers, its share of the batch's header. Decisions have theirs counted."""
+"""Bytes of a record besides its value: key, headers, its share of the batch header. Those of decisions are counted."""
 PROCESS = 120_000_000
-"""Bytes of a worker without leads."""
+"""Bytes of memory of a worker without leads."""
 DECODED = 7_100
-"""Bytes of a decoded lead with what it remembers of the tables (tracemalloc, leads with 20 activities)."""
+"""Bytes of a decoded lead with its cached table results (tracemalloc, leads with 20 activities)."""
 CORE_PRICE = 30
 """Assumed price of a core with 4 GB for a month, in the reader's currency."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What was measured. Sizes in bytes, times in seconds; `decisions` and `states` are shares of the activities."""
+    """Measured values. Sizes in bytes, times in seconds; `decisions` and `states` are shares of the activities."""
 
     cpu: float
     activity: float
@@ -45,10 +45,10 @@ class Parts:
 
     @classmethod
     def of(cls, results: Iterable[Result]) -> "Parts":
-        """From the results of `service` and `restore`. Raises `KeyError` where one is missing.
+        """From the results of `service` and `restore`. Raises `KeyError` if one is missing.
 
-        The CPU is that for single activities where it was measured: at loads like these a batch is over before a visit
-        goes on, so that hardly a lead is in it twice.
+        The CPU is that of single activities if it was measured: at such loads a batch ends before a visit continues, so
+        a lead is rarely in a batch twice.
         """
         by_part = {each.part: each for each in results}
         cpu = {f.name: f.absolute for f in by_part["service"].figures if f.group == CPU}
@@ -59,10 +59,10 @@ class Parts:
 
 
 def sizes(count: int = 5_000, leads: int = 500) -> Mapping[str, float]:
-    """Mean sizes of records and how many there are for an activity, of the traffic that `service` measures.
+    """Mean sizes of records and their number per activity, for the traffic that `service` measures.
 
-    A state is written once for each batch of one partition, and in a large population hardly a lead is in a batch
-    twice: as many states as activities that change something.
+    A state is written once for each batch of a partition. With many leads, a lead is rarely in a batch twice, so there
+    are as many states as activities that change something.
     """
     evaluator = Evaluator(load_ruleset(RULES), default_engine())
     known = {lead.id: lead for lead in histories(leads, evaluator=evaluator)}
@@ -88,12 +88,12 @@ def sizes(count: int = 5_000, leads: int = 500) -> Mapping[str, float]:
 
 
 def workers(parts: Parts, rate: float) -> int:
-    """Workers, a core each, that are BUSY at this rate."""
+    """Workers with one core each that are BUSY at this rate."""
     return max(2, math.ceil(rate * parts.cpu / BUSY))
 
 
 def partitions(parts: Parts, rate: float) -> int:
-    """Twice the workers, as a power of two: the number cannot be changed later without reading the input anew."""
+    """Twice the workers, as a power of two. The number cannot be changed later without reading the input again."""
     return 1 << math.ceil(math.log2(2 * workers(parts, rate)))
 
 

@@ -1,7 +1,7 @@
-"""What leads do: single activities, and episodes of several. `(type, data)` each, in the same mix either way.
+"""What leads do: single activities, or episodes of several. Both have the same mix of `(type, data)`.
 
-People come in visits and look at several pages; a click follows the mail it is in and leads to a visit; whoever sends a
-form says who he is and answers questions; after a call the answers are written down.
+A visit has several pages. A click follows its mail and starts a visit. A form comes with a profile and answers. A call
+is followed by the answers it gave.
 """
 
 from collections.abc import Callable, Iterator
@@ -82,19 +82,19 @@ _WEIGHTS = [weight for weight, _, _ in _MIX]
 
 
 def single(random: Random) -> tuple[str, dict[str, Any]]:
-    """Any activity."""
+    """A random activity."""
     ((_, kind, data),) = random.choices(_MIX, _WEIGHTS)
     return kind, data(random)
 
 
 Step = tuple[int, str, dict[str, Any]]
-"""Microseconds after the first of an episode, type, data."""
+"""Microseconds after the start of the episode, type, data."""
 
 _PAGES_OF_A_VISIT = 3.0
 
 
 def _visit(random: Random, campaign: str | None = None) -> Iterator[Step]:
-    """Pages, 20 seconds to 5 minutes apart, their number geometric; now and then a document, and a form at the end."""
+    """Pages 20 seconds to 5 minutes apart, with a geometric number; sometimes a document, and a form at the end."""
     after = 0
     while True:
         yield after, "lead.page_viewed", _page(random, campaign)
@@ -145,14 +145,14 @@ _EPISODES: tuple[tuple[float, Callable[[Random], Iterator[Step]]], ...] = (
     (1, _attendance),
     (1, _conversation),
 )
-"""How many there are in a hundred activities, which gives the same types as `_MIX`."""
+"""The number of each in a hundred activities. This gives the same types as `_MIX`."""
 _VISITS = 56 / _PAGES_OF_A_VISIT
 _EPISODE_WEIGHTS = [weight for weight, _ in _EPISODES]
 MEAN_LENGTH = 100 / sum(_EPISODE_WEIGHTS)
-"""Activities of an episode."""
+"""Mean number of activities in an episode."""
 
 
 def episode(random: Random) -> Iterator[Step]:
-    """Any episode, in the order of time."""
+    """A random episode, in order of time."""
     ((_, begin),) = random.choices(_EPISODES, _EPISODE_WEIGHTS)
     return begin(random)

@@ -36,11 +36,11 @@ QUIET = {"log_level": 0}
 
 
 class WorkerError(Exception):
-    """A worker ended or stood still; the message has its last words."""
+    """A worker ended or stalled; the message has the end of its log."""
 
 
 class Broker(Protocol):
-    """A broker that runs."""
+    """A running broker."""
 
     @property
     def bootstrap(self) -> str:
@@ -48,7 +48,7 @@ class Broker(Protocol):
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """Its process id."""
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def broker(core: int | None, kind: str = "noida") -> Iterator[Broker]:
     with MockBroker(INPUT, OUTPUT, DEAD, STATE) if kind == "mock" else EmbeddedBroker(SCRATCH) as running:
         if core is not None:
             for thread in psutil.Process(running.pid).threads():
-                with contextlib.suppress(ProcessLookupError):  # it may have ended meanwhile
+                with contextlib.suppress(ProcessLookupError):  # the thread may have ended
                     os.sched_setaffinity(thread.id, {core})
         if kind != "mock":
             create_topics(running.bootstrap)
@@ -66,7 +66,7 @@ def broker(core: int | None, kind: str = "noida") -> Iterator[Broker]:
 
 
 def create_topics(bootstrap: str) -> None:
-    """Empty ones."""
+    """Create empty topics."""
     topics = [NewTopic(name, PARTITIONS, 1) for name in (INPUT, OUTPUT, DEAD)]
     topics.append(NewTopic(STATE, PARTITIONS, 1, config={"cleanup.policy": "compact"}))
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
@@ -81,17 +81,17 @@ def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]]) -> int:
 
 @cache
 def sample_states() -> tuple[str, list[bytes]]:
-    """The revision of the rules, and states of leads with a history each that were judged by them."""
+    """The revision of the rules, and states of leads with a history that these rules evaluated."""
     evaluator = Evaluator(load_ruleset(RULES), default_engine())
     return evaluator.ruleset.revision, [encode_lead(lead) for lead in histories(evaluator=evaluator)]
 
 
 def fill_states(bootstrap: str, leads: int) -> None:
-    """Write what a service that has run for long leaves behind: a state with a history for each lead, and that all
-    of them were judged by the rules in force, for otherwise all would be judged anew while we measure."""
+    """Write what a long-running service leaves behind: a state with a history for each lead, and a marker that the
+    current rules evaluated all of them. Without it the service would re-score all leads during the measurement."""
     revision, states = sample_states()
     names = map(lead_name, range(leads))
-    # Without the header that names an input offset: these states come from before the topic.
+    # Without the header for the input offset: these states are older than the topic.
     _fill(bootstrap, ((STATE, partition_of(n), n, s, []) for n, s in zip(names, cycle(states), strict=False)))
     judged = [marker_message(Marker(revision, 1, None), STATE, number) for number in range(PARTITIONS)]
     _fill(bootstrap, ((STATE, number, each.key, each.value, []) for number, each in enumerate(judged)))
@@ -116,7 +116,7 @@ def _fill(bootstrap: str, records: Iterable[tuple[str, int, str | bytes | None, 
 
 
 def committed_outputs(bootstrap: str, topic: str = OUTPUT) -> int:
-    """How many records there are in a topic, with the marks of transactions where the broker counts them."""
+    """The number of records in a topic, including transaction markers if the broker counts them."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "count", **QUIET})
     try:
         marks = (consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10) for n in range(PARTITIONS))
@@ -126,7 +126,7 @@ def committed_outputs(bootstrap: str, topic: str = OUTPUT) -> int:
 
 
 def cores() -> tuple[int, int]:
-    """A core for the worker and one for the broker; the same where there is only one."""
+    """A core for the worker and one for the broker; the same core if there is only one."""
     found = sorted(os.sched_getaffinity(0))
     if len(found) < 2:
         progress("one core only: broker and worker share it")

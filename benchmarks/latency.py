@@ -1,8 +1,8 @@
-"""Event to decision at steady loads: ours, and the bare loop on aiokafka at the same loads.
+"""Time from event to decision at steady loads: ours, and the bare loop on aiokafka at the same loads.
 
-Activities are written at a fixed rate, and somebody notes when each is committed, and with it what it led to. The time
-runs from when the activity was due to be written, so that nobody gains by slowing the writer down. The loads are
-shares, up to half, of what `benchmarks.service` found for ours at most, unless `--rate` says otherwise.
+Activities are written at a fixed rate, and an observer records when each is committed together with its results. The
+time starts when the activity is due to be written, so a slow writer does not improve the result. The loads are shares,
+up to half, of the largest load that `benchmarks.service` found for ours, unless `--rate` is given.
 
     .venv/bin/python -m benchmarks.latency --seconds 20 --rounds 3
 """
@@ -30,7 +30,7 @@ from benchmarks.worker import ours, peer
 
 NAMES = {"ours": "ours", "bare_aiokafka": "bare loop, aiokafka"}
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
-"""Of the largest load."""
+"""Shares of the largest load."""
 _TICK = 0.002
 _FIRST = 200
 _READY = 60.0
@@ -48,7 +48,7 @@ class Delays(NamedTuple):
 
 
 def largest_load() -> float:
-    """What `benchmarks.service` found for ours, activities a second by wall clock. Raises SystemExit without it."""
+    """The rate of ours from `benchmarks.service`, activities a second by wall clock. Raises SystemExit without it."""
     path = FOLDER / "service.json"
     if path.exists():
         for figure in Result.load(path).figures:
@@ -58,8 +58,8 @@ def largest_load() -> float:
 
 
 class Observer:
-    """Asks in a thread, at short intervals, how far the input is committed: a decision is committed together with the
-    offset of its activity. (To read the decisions would keep the broker's core busy: it answers empty fetches at once.)
+    """Polls the committed input offsets in a thread: a decision is committed together with the offset of its activity.
+    (Reading the decisions would keep the broker's core busy, because it answers empty fetches at once.)
     """
 
     def __init__(self, bootstrap: str) -> None:
@@ -86,7 +86,7 @@ class Observer:
         self._committed.close()
 
     def committed_at(self, partition: int, offset: int) -> float:
-        """When the record was seen to be committed. Raises IndexError if it never was."""
+        """When the commit of the record was seen. Raises IndexError if it never was."""
         return self._moments[bisect_right(self._offsets[partition], offset)]
 
 
@@ -113,20 +113,20 @@ def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, leads: 
             finally:
                 observer.stop()
     written = list(zip(places(events)[_FIRST:], due, strict=True))
-    # The first tenth warms up.
+    # The first tenth is the warm-up.
     delays = sorted(observer.committed_at(*place) - moment for place, moment in written[len(written) // 10 :])
     return Delays(statistics.median(delays), delays[int(len(delays) * 0.99)], len(delays))
 
 
 def places(events: Sequence[tuple[str, bytes]]) -> list[tuple[int, int]]:
-    """Partition and offset of each, in a topic with nothing else."""
+    """Partition and offset of each event, in a topic without other records."""
     offsets = [count() for _ in range(PARTITIONS)]
     return [(partition, next(offsets[partition])) for partition in (partition_of(lead) for lead, _ in events)]
 
 
 def write(bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float) -> list[float]:
-    """Write them at that rate; returns when each was due."""
-    # As Kafka's own producers do by default, which spares the broker a request for each record.
+    """Write the events at that rate. Returns when each was due."""
+    # The default of Kafka's own producers: it saves the broker a request for each record.
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, **QUIET})
     due: list[float] = []
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Measuring on noisy machines: contenders take turns, and what counts is the ratio of two of them in the same round."""
+"""Measures on noisy machines: contenders take turns, and results are ratios of two of them in the same round."""
 
 import statistics
 import time
@@ -19,7 +19,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The median and the quartiles; of one or two values their least and greatest."""
+    """The median and the quartiles; for one or two values, their minimum and maximum."""
     if len(values) < 3:
         return Spread(statistics.median(values), min(values), max(values))
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -27,12 +27,12 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
-    """The ratio round by round: what disturbs a whole round disturbs both."""
+    """The ratio round by round: a disturbance of a round affects both."""
     return spread([a / b for a, b in zip(above, below, strict=True)])
 
 
 def progress(text: str) -> None:
-    """One line on stderr about what is going on."""
+    """Print one line of progress on stderr."""
     _console.print(text, style="dim", highlight=False)
 
 
@@ -41,8 +41,8 @@ def take_turns(
 ) -> dict[str, list[float]]:
     """CPU seconds of one unit of work of each contender, by round: A B C A B C …
 
-    A contender does as many units as it is told. First each finds out how many take about `seconds`, so that slow and
-    fast ones get equal time. CPU time of this process, not wall time: others use the machine too.
+    A contender does the given number of units. A first step finds how many units take about `seconds`, so that slow
+    and fast ones get equal time. It measures CPU time of this process, because others use the machine too.
     """
     units: dict[str, int] = {}
     for name, run in contenders.items():

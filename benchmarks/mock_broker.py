@@ -1,8 +1,8 @@
-"""librdkafka's mock cluster as a broker: in C, in memory, over TCP, so fast that the wall clock is the worker's own.
+"""librdkafka's mock cluster as a broker: in C, in memory, over TCP, so fast that the worker alone limits the rate.
 
-It is made for tests of clients. It takes transactions, but forgets the input offsets in them, and the marks of their
-ends have no checksum, so that aiokafka cannot read what they hold: nobody could be restarted on it. It keeps 5 MB or
-100,000 records of a partition and drops the oldest; it creates no topics when asked.
+It is made for tests of clients. It accepts transactions but forgets their input offsets, and its end markers have no
+checksum, so aiokafka cannot read the records: a worker cannot restart on it. It keeps 5 MB or 100,000 records of a
+partition and drops the oldest; it ignores requests to create topics.
 
     python -m benchmarks.mock_broker TOPIC…    # prints host:port, runs until it is ended
 """
@@ -16,11 +16,11 @@ from typing import Self
 from confluent_kafka import Producer
 
 KEEPS = 5 * 1024 * 1024
-"""Bytes of a partition."""
+"""Bytes that it keeps of a partition."""
 
 
 class MockBroker:
-    """The broker in a process of its own, with these topics."""
+    """The broker in its own process, with these topics."""
 
     def __init__(self, *topics: str) -> None:
         command = [sys.executable, "-m", "benchmarks.mock_broker", *topics]
@@ -41,7 +41,7 @@ class MockBroker:
 
 def main(topics: list[str]) -> None:
     """Serve until SIGTERM."""
-    # The cluster lives in a client; asked for a topic that is not there it makes it.
+    # The cluster lives in a client. A request for a missing topic creates it.
     client = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1, "log_level": 0})
     for topic in topics:
         client.list_topics(topic, timeout=10)

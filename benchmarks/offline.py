@@ -1,7 +1,7 @@
-"""`scorer score` of a file of activities, by one worker and by two, beside Polars that only parses the file's JSON.
+"""`scorer score` on a file of activities, with one worker and with two, against Polars, which only parses the JSON.
 
-Everybody has as many cores as workers, Polars has one, and CPU seconds count. By the clock two workers are compared
-with one: leads are spread over them, so cores should add up.
+Each run has as many cores as workers, Polars has one, and the result is CPU seconds. Wall time compares two workers
+with one: leads are spread over them, so the cores should add up.
 
     .venv/bin/python -m benchmarks.offline --activities 1000000 --rounds 3
 """
@@ -24,14 +24,14 @@ OURS, TWO, PARSE = "scorer score", "scorer score --workers 2", "Polars, read_ndj
 
 
 class Spent(NamedTuple):
-    """What a process took: seconds by the clock, and of CPU."""
+    """What a process took: seconds of wall time and of CPU."""
 
     wall: float
     cpu: float
 
 
 def spend(command: list[str], cores: int | None = None) -> Spent:
-    """Run it to its end, on so many cores. Raises `CalledProcessError`."""
+    """Run it to its end, on that many cores. Raises `CalledProcessError`."""
     allowed = set(sorted(os.sched_getaffinity(0))[-cores:]) if cores else None
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def report(runs: dict[str, list[Spent]], count: int, options: dict[str, int]) -> None:
-    """The ratios, and what was aimed at."""
+    """The ratios and the targets."""
     result = Result("offline", "Offline: a file of activities", f"CPU / {PARSE}", options)
     for name, found in runs.items():
         against = cpu_ratio(found, runs[PARSE])
@@ -108,7 +108,7 @@ def report(runs: dict[str, list[Spent]], count: int, options: dict[str, int]) ->
 
 
 def cpu_ratio(above: list[Spent], below: list[Spent]) -> Spread:
-    """CPU against CPU, round by round."""
+    """The ratio of CPU seconds, round by round."""
     return ratio([each.cpu for each in above], [each.cpu for each in below])
 
 

@@ -1,4 +1,4 @@
-"""Polars parses a file of activities, all of it, and does nothing with it."""
+"""Polars parses a whole file of activities and does nothing else."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What the benchmarks found, from `.cache/bench/*.json`: a picture, and the tables of README.md.
+"""The results of the benchmarks, from `.cache/bench/*.json`: a picture, and the tables of README.md.
 
 .venv/bin/python -m benchmarks.report               # .cache/bench/report.svg and .png, and the tables
 .venv/bin/python -m benchmarks.report --markdown    # the tables as Markdown
@@ -31,11 +31,11 @@ COMMANDS = {
     "service_mock": "service --broker mock",
     "service_large": "service --large",
 }
-"""Of results that are not named like their module."""
+"""The commands of results with another name than their module."""
 
 
 def results() -> list[Result]:
-    """Those that there are, in order."""
+    """The available results, in order."""
     return [Result.load(path) for name in ORDER if (path := FOLDER / f"{name}.json").exists()]
 
 
@@ -56,7 +56,7 @@ def markdown(result: Result) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Put the text between the marks of a document."""
+    """Write the text between the markers of a document."""
     before, begin, rest = path.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -1,8 +1,8 @@
 """How fast a partition's state is restored, and how much memory a lead takes.
 
-Fills the changelog of one partition with lead states, then restores it with the service's own code and, beside it,
-reads the same topic with a bare aiokafka consumer. Each measurement is a process of its own; the two alternate, and
-what counts is the median of their ratios.
+Fills the changelog of one partition with lead states, then restores it with the service's own code, and reads the same
+topic with a bare aiokafka consumer. Each measurement runs in its own process; the two alternate, and the result is the
+median of their ratios.
 
     .venv/bin/python -m benchmarks.restore --leads 10000 --leads 100000 --leads 1000000 --rounds 3
 """
@@ -49,7 +49,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def sample_states() -> list[bytes]:
-    """States of leads of the demo's market as they are after exactly ACTIVITIES activities."""
+    """States of leads of the demo's market after exactly ACTIVITIES activities."""
     evaluator = Evaluator(load_ruleset(Path("rules/b2b")), default_engine())
     far = 1 << 60
     leads: dict[str, Lead] = {}
@@ -93,7 +93,7 @@ async def fill(bootstrap: str, leads: int, states: list[bytes]) -> None:
 
 
 def batches(producer: AIOKafkaProducer, numbered: Iterator[tuple[int, bytes]]) -> Iterator[Any]:
-    """Record batches as full as the producer takes them."""
+    """Record batches as full as the producer allows."""
     builder = producer.create_batch()
     for number, state in numbered:
         message = state_message(f"lead-{number:010}", state, TOPIC, 0, number)
@@ -140,8 +140,8 @@ async def read_bare(bootstrap: str) -> dict[str, float]:
 
 
 def result(count: int, started: float, spent: float, before: int) -> dict[str, float]:
-    """Records, records a second by the clock, CPU seconds of a record, and the growth of RSS in bytes once garbage is
-    collected: the embedded broker answers with the whole topic at once, and that answer lives until then."""
+    """Records, records a second of wall time, CPU seconds per record, and the growth of RSS in bytes after a garbage
+    collection, because the embedded broker answers with the whole topic at once."""
     seconds, cpu = time.perf_counter() - started, time.process_time() - spent
     gc.collect()
     rss = psutil.Process().memory_info().rss - before
@@ -152,7 +152,7 @@ READERS = {"ours": read_ours, "bare": read_bare}
 
 
 def measure(reader: str, bootstrap: str) -> dict[str, float]:
-    """Run a reader in a process of its own."""
+    """Run a reader in its own process."""
     command = [sys.executable, "-m", "benchmarks.restore", "--read", reader, "--bootstrap", bootstrap]
     found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
@@ -201,7 +201,7 @@ def main() -> None:
 
 
 def take(leads: int, states: list[bytes], options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
-    """Both readers by turns, on a fresh broker for each number of leads."""
+    """Both readers in turn, with a fresh broker for each number of leads."""
     runs: dict[str, list[dict[str, float]]] = {"bare": [], "ours": []}
     with contextlib.ExitStack() as stack:
         bootstrap = options.bootstrap or stack.enter_context(EmbeddedBroker(Path(".cache"))).bootstrap

@@ -1,4 +1,4 @@
-"""What a benchmark found: printed as a table, kept as JSON in `.cache/bench`, read again for plots and the README."""
+"""The results of a benchmark: printed as a table, stored as JSON in `.cache/bench`, read for plots and the README."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[1] / ".cache" / "bench"
 
 @dataclass(slots=True)
 class Figure:
-    """One line of the table. `ratio` to what the table's heading names, with quartiles; `absolute` is an aside."""
+    """One line of the table. `ratio` is relative to what the heading names, with quartiles; `absolute` is extra."""
 
     name: str
     absolute: float
@@ -39,7 +39,7 @@ class Figure:
 
 @dataclass(slots=True)
 class Target:
-    """What was aimed at, and what came of it. `measured` None: could not be measured here."""
+    """A target and its measurement. `measured` None: it could not be measured here."""
 
     what: str
     bound: float
@@ -48,7 +48,7 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether the bound is kept."""
+        """Whether the bound is met."""
         if self.measured is None:
             return False
         return self.measured >= self.bound if self.at_least else self.measured <= self.bound
@@ -61,7 +61,7 @@ class Target:
 
 @dataclass(slots=True)
 class Result:
-    """All that one benchmark found. `heading` says what the ratios are."""
+    """All results of one benchmark. `heading` says what the ratios are."""
 
     part: str
     title: str
@@ -74,7 +74,7 @@ class Result:
     python: str = field(default_factory=platform.python_version)
 
     def save(self) -> Path:
-        """Write it where the report looks for it."""
+        """Write it where the report reads it."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         path = FOLDER / f"{self.part}.json"
         path.write_text(json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n")
@@ -82,7 +82,7 @@ class Result:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """What `save` wrote."""
+        """Read what `save` wrote."""
         content = json.loads(path.read_text())
         content["figures"] = [Figure(**each) for each in content["figures"]]
         content["targets"] = [Target(**each) for each in content["targets"]]
@@ -109,7 +109,7 @@ class Result:
         return table
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
-        """Name, ratio, quartiles, absolute; a change of group is a row of its own."""
+        """Name, ratio, quartiles, absolute; each new group starts with its own row."""
         group = ""
         for each in self.figures:
             if each.group != group:
@@ -128,7 +128,7 @@ def options_text(options: Mapping[str, Any]) -> str:
 
 
 def number(value: float) -> str:
-    """Three figures are all that these machines give."""
+    """The number with three digits, because these machines are not more precise."""
     if value == 0:
         return "0"
     size = abs(value)

@@ -1,6 +1,6 @@
-"""How fast the rules are decided: a scorecard of 50 rules, ours against other engines; and what more rules cost.
+"""The speed of rule evaluation: a scorecard of 50 rules, ours against other engines, and the cost of more rules.
 
-All engines give the same points for every criterion of every lead; that is checked before anything is measured.
+All engines give the same points for every criterion of every lead; this is checked before the measurement.
 
     .venv/bin/python -m benchmarks.rule_core --leads 3000 --rounds 15
 """
@@ -31,7 +31,7 @@ PLAIN = "durable_rules, plain"
 
 
 def over(items: Sequence[Any], call: Callable[[Any], object]) -> Callable[[int], None]:
-    """Call it for so many items, over and over, from where it stopped."""
+    """Call it for that many items, cyclically, from where it stopped."""
     endless = cycle(items)
 
     def run(count: int) -> None:
@@ -42,7 +42,7 @@ def over(items: Sequence[Any], call: Callable[[Any], object]) -> Callable[[int],
 
 
 def engines(result: Result, count: int, rounds: int) -> None:
-    """Ours against each peer: seconds to score a lead."""
+    """Compare ours with each peer: seconds to score a lead."""
     criteria = scorecard(RULES)
     facts = leads(count)
     rules = Evaluator(ruleset(criteria), default_engine("durable"))
@@ -90,7 +90,7 @@ def engines(result: Result, count: int, rounds: int) -> None:
 
 
 def growth(result: Result, count: int, rounds: int) -> None:
-    """What an activity costs that touches few rules, by the size of the scorecard."""
+    """The cost of an activity that affects few rules, by the size of the scorecard."""
     contenders: dict[str, Callable[[int], None]] = {}
     for size in SIZES:
         rules = Evaluator(ruleset(scorecard(size)), default_engine("durable"))
@@ -122,13 +122,13 @@ def _assess(rules: Evaluator, pair: tuple[Lead, LeadActivity]) -> object:
 
 
 def judged(number: int, rules: Evaluator) -> Lead:
-    """A lead that the service has judged before."""
+    """A lead that the service has assessed before."""
     known = lead(number, _FACTS[number])
     return rules.assess(known, activity(f"first-{number}", known.id, "lead.page_viewed", {"url": "/about"}, 1)).lead
 
 
 def quiet(rules: Evaluator, judged: list[Lead], kind: str, data: dict[str, object]) -> list[tuple[Lead, LeadActivity]]:
-    """Leads each with an activity that changes its state but publishes no decision."""
+    """Leads, each with an activity that changes its state but publishes no decision."""
     pairs = []
     for number, each in enumerate(judged):
         event = activity(f"second-{number}", each.id, kind, data, 2)

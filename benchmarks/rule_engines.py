@@ -1,6 +1,6 @@
-"""The scorecard in the forms of other rule engines, each compiled beforehand and as fast as was found.
+"""The scorecard for other rule engines, each compiled in advance and in the fastest form that we found.
 
-Each maker gives a function from a lead's facts (`prepare`d beforehand) to the points of each criterion.
+Each maker returns a function from a lead's facts (`prepare`d in advance) to the points of each criterion.
 """
 
 import json
@@ -22,7 +22,7 @@ Score = Callable[[Any], Points]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another engine: how it is built from the scorecard, and what it is given of a lead."""
+    """Another engine: how it is built from the scorecard, and how it receives the facts of a lead."""
 
     name: str
     make: Callable[[Criteria], Score]
@@ -190,7 +190,7 @@ class _Host(durable.Host):  # type: ignore[misc]
 
 
 def _durable(criteria: Criteria) -> Score:
-    """All rules in one ruleset: with one for each criterion it takes more than twice as long."""
+    """All rules in one ruleset: one ruleset per criterion takes more than twice as long."""
     host = _Host()
     fired: set[tuple[int, int]] = set()
 
@@ -245,7 +245,7 @@ def _every(tests: list[Callable[[Facts], bool]]) -> Callable[[Facts], bool]:
         return tests[0]
 
     def holds(facts: Facts) -> bool:
-        for test in tests:  # noqa: SIM110 (a generator costs more than the tests do)
+        for test in tests:  # noqa: SIM110 (a generator costs more than the tests)
             if not test(facts):
                 return False
         return True
@@ -283,7 +283,7 @@ def _generated(criteria: Criteria) -> Score:
             lines.append(f"        p{number} += {rule.points}")
     lines.append(f"    return [{', '.join(f'p{number}' for number in range(len(criteria)))}]")
     scope: dict[str, Any] = {}
-    exec("\n".join(lines), scope)  # noqa: S102 (the text is made from the scorecard above, nothing comes from outside)
+    exec("\n".join(lines), scope)  # noqa: S102 (the text comes from the scorecard above only)
     made: Score = scope["score"]
     return made
 

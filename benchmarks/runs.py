@@ -1,4 +1,4 @@
-"""A run: workers at work, watched from the broker's side: what is done, and when."""
+"""A run: workers process activities, and their progress is read from the broker."""
 
 import contextlib
 import tempfile
@@ -39,7 +39,7 @@ _STALLED = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run of a worker came to, from when it found the activities to the last commit."""
+    """The result of a run, from when the worker found the activities to the last commit."""
 
     activities: int
     seconds: float
@@ -59,7 +59,7 @@ class Run:
 
     @property
     def broker(self) -> float:
-        """CPU seconds of the broker for one activity, and for keeping its file."""
+        """CPU seconds of the broker for one activity, including its file."""
         return self.broker_cpu / self.activities
 
 
@@ -70,7 +70,7 @@ def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int, kind: st
         made, port = {worker_core}, free_port()
         if name == "ours":
             fill_states(running.bootstrap, leads)
-            # With a million leads in it the local broker is deaf for seconds while it writes its file.
+            # With a million leads the local broker does not answer for seconds while it writes its file.
             worker = ours(running.bootstrap, made, session_timeout_ms="60000", http_port=str(port))
         else:
             worker = peer(name, running.bootstrap, made, Path(folder))
@@ -83,11 +83,11 @@ def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int, kind: st
 def measure(
     running: Broker, workers: Sequence[Worker], events: Sequence[tuple[str, bytes]], progress: "Progress"
 ) -> Run:
-    """What these activities cost workers that are started. Raises `WorkerError`.
+    """The cost of these activities for running workers. Raises `WorkerError`.
 
-    All are at work already, for they have committed a few activities before. While the others are written they stand
-    still, and then find everything there: nothing is mixed with what writing the input costs the broker. That moment
-    is where the measurement begins; it ends with the last commit.
+    The workers first commit a few activities, so all of them are running. They are paused while the others are written,
+    so that the broker's cost of writing the input is not measured. The measurement starts when they resume and ends
+    with the last commit.
     """
     with contextlib.closing(progress) as seen:
         first = fill_input(running.bootstrap, events[:_FIRST])
@@ -102,28 +102,28 @@ def measure(
 
 
 class Progress(Protocol):
-    """How far the workers are."""
+    """The progress of the workers."""
 
     def done(self) -> int:
-        """Activities."""
+        """The number of activities done."""
 
     def close(self) -> None:
         """Disconnect."""
 
 
 class Committed:
-    """Progress as the broker knows it: input offsets that are committed."""
+    """Progress by the input offsets committed at the broker."""
 
     def __init__(self, bootstrap: str) -> None:
         self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, **QUIET})
         self._partitions = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
 
     def offsets(self) -> list[int]:
-        """Of each partition. Raises `KafkaException` where the broker does not answer."""
+        """The offset of each partition. Raises `KafkaException` if the broker does not answer."""
         return [max(0, each.offset) for each in self._consumer.committed(self._partitions, timeout=10)]
 
     def done(self) -> int:
-        """How many activities are committed, over all partitions; 0 where the broker does not answer."""
+        """How many activities are committed, over all partitions; 0 if the broker does not answer."""
         try:
             return sum(self.offsets())
         except KafkaException:
@@ -135,8 +135,8 @@ class Committed:
 
 
 class ByOutput:
-    """Progress where the broker forgets committed offsets, by what comes out. The bare loops write a record for each
-    activity; every state that ours writes says up to which input offset it is."""
+    """Progress by the output, for a broker that forgets committed offsets. The bare loops write a record for each
+    activity; every state that ours writes names its input offset."""
 
     def __init__(self, bootstrap: str, name: str) -> None:
         settings = {"auto.offset.reset": "earliest", "isolation.level": "read_committed", "enable.auto.commit": False}
@@ -163,12 +163,12 @@ class ByOutput:
 
 
 def progress_of(name: str, bootstrap: str, kind: str) -> Progress:
-    """How to tell the progress of ours or a peer on a kind of broker."""
+    """How to measure the progress of ours or a peer on a kind of broker."""
     return ByOutput(bootstrap, name) if kind == "mock" else Committed(bootstrap)
 
 
 def wait_until_done(progress: Progress, workers: Sequence[Worker], count: int, seconds: float = _STALLED) -> None:
-    """Wait until so many activities are done. Raises `WorkerError` where it takes longer or a worker ends."""
+    """Wait until that many activities are done. Raises `WorkerError` if it takes longer or a worker ends."""
     deadline = time.monotonic() + seconds
     while (found := progress.done()) < count:
         for worker in workers:
@@ -180,7 +180,7 @@ def wait_until_done(progress: Progress, workers: Sequence[Worker], count: int, s
 
 
 def watch(progress: Progress, workers: Sequence[Worker], broker_pid: int, before: int, total: int) -> Run:
-    """From now until all `total` activities are done; `before` of them are already. Raises `WorkerError`."""
+    """Measure from now until all `total` activities are done; `before` of them already are. Raises `WorkerError`."""
     broker = psutil.Process(broker_pid)
     began, cpu, broker_cpu = time.monotonic(), sum(worker.cpu() for worker in workers), cpu_of(broker)
     done, moved = before, began

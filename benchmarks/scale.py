@@ -1,8 +1,8 @@
-"""More workers on the same topic: what two and four bring, as far as the cores at hand show it.
+"""More workers on the same topic: the gain from two and four, as far as the available cores show it.
 
-The workers get their partitions first, then they find all activities at once. The broker is librdkafka's mock, which
-leaves the cores to the workers; still, four workers on two cores say little by the clock. CPU an activity says what
-dividing the work costs.
+The workers get their partitions first and then find all activities at once. The broker is librdkafka's mock, which
+leaves the cores to the workers. Still, the wall time of four workers on two cores says little. CPU per activity shows
+the cost of dividing the work.
 
     .venv/bin/python -m benchmarks.scale --activities 40000 --rounds 3
 """
@@ -25,7 +25,7 @@ WORKERS = (1, 2, 4)
 
 
 def one_run(count: int, events: Sequence[tuple[str, bytes]], leads: int, kind: str) -> Run:
-    """So many workers, started together, on all cores. Raises `WorkerError`."""
+    """That many workers, started together, on all cores. Raises `WorkerError`."""
     allowed = os.sched_getaffinity(0)
     with broker(None, kind) as running, contextlib.ExitStack() as stack:
         fill_states(running.bootstrap, leads)

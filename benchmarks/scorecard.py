@@ -1,7 +1,7 @@
-"""A scorecard and leads to be scored by it, in a form from which every engine's own form is made.
+"""A scorecard and leads to score with it, in a neutral form that is converted for every engine.
 
-What an engine is given of a lead is a flat mapping with all fields, None for what is unknown; a comparison with an
-unknown value is false.
+An engine receives a lead as a flat mapping of all fields, with None for unknown values. A comparison with an unknown
+value is false.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ _FLAGS = ("profile.is_competitor", "profile.is_customer", *(f"uses_product_{i}" 
 FIELDS = (*_CHOICES, *_NUMBERS, *_FLAGS)
 
 PROBED = "profile.job_level"
-"""A field that only the first criterion asks about, whatever the size of the scorecard."""
+"""A field that only the first criterion uses, whatever the size of the scorecard."""
 _ASKED = tuple(name for name in FIELDS if name != PROBED)
 
 
@@ -73,7 +73,7 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """All tests hold: so many points."""
+    """Points that a lead gets if all tests hold."""
 
     tests: tuple[Test, ...]
     points: int
@@ -81,7 +81,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """Rules in order; `first` that holds counts, or the `sum` of all that hold."""
+    """Rules in order. Either the `first` that holds counts, or the `sum` of all that hold."""
 
     name: str
     hit_policy: Literal["first", "sum"]
@@ -94,7 +94,7 @@ def flat(name: str) -> str:
 
 
 def scorecard(rules: int, seed: int = SEED) -> tuple[Criterion, ...]:
-    """So many rules in criteria of five, by turns `first` and `sum`; each criterion asks about three fields."""
+    """That many rules in criteria of five, alternating `first` and `sum`; each criterion uses three fields."""
     random = Random(seed)
     criteria = []
     for number in range(0, rules, 5):
@@ -124,7 +124,7 @@ def _test(random: Random, field: str) -> Test:
 
 
 def leads(count: int, seed: int = SEED) -> list[Facts]:
-    """So many different leads, all fields each."""
+    """That many different leads, each with all fields."""
     random = Random(seed)
     found: list[Facts] = []
     seen = set()
@@ -143,7 +143,7 @@ def leads(count: int, seed: int = SEED) -> list[Facts]:
 
 
 def lead(number: int, facts: Facts) -> Lead:
-    """The lead as the service holds it: what is known, each fact with the event it came from."""
+    """The lead as the service holds it: its known facts, each with the event it came from."""
     stamp = Stamp(NOW, f"e{number}", "/bench")
     return Lead(f"lead-{number}", NOW, {name: Fact(value, stamp) for name, value in facts.items() if value is not None})
 

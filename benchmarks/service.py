@@ -1,7 +1,7 @@
-"""The whole service, exactly once, on one core: activities a second and CPU an activity, beside a bare loop and others.
+"""The whole service, exactly once, on one core: activities a second and CPU per activity, against peers.
 
-Each run has a fresh broker on the other core and four partitions. Whoever is measured is at work already, stands still
-while the topic is filled, and is watched from then to its last commit, as the broker sees it. The runs take turns.
+Each run has a fresh broker on the other core and four partitions. The measured process is already running. It is paused
+while the topic is filled, and measured from then to its last commit at the broker. The runs take turns.
 
     .venv/bin/python -m benchmarks.service --rounds 3 --even
     .venv/bin/python -m benchmarks.service --rounds 3 --even --broker mock
@@ -32,7 +32,7 @@ NAMES = {
 }
 Runs = dict[tuple[str, int], list[Run]]
 ON_MOCK = ("ours", "bare_aiokafka", "bare_confluent")
-"""The others make topics of their own, which the mock broker cannot."""
+"""The others create topics, which the mock broker does not support."""
 USUAL, MOCK = 60_000, 40_000
 RECORD = 420
 """Bytes of an activity in the topic, about."""
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def take(plan: Sequence[tuple[str, int]], options: argparse.Namespace, result: Result) -> Runs:
-    """All by turns. A peer that does not do it is left out and named."""
+    """Run all in turn. A peer that fails is left out and reported."""
     events = {key: list(traffic(options.activities, key[1], even=key[0] == "ours_even")) for key in plan}
     runs: Runs = {key: [] for key in plan}
     for number in range(options.rounds):
@@ -108,7 +108,7 @@ def take(plan: Sequence[tuple[str, int]], options: argparse.Namespace, result: R
 
 
 def report(result: Result, runs: Runs, leads: int, large: int) -> None:
-    """The ratios, round by round, and what was aimed at."""
+    """The ratios, round by round, and the targets."""
     reference = runs.get(("ours", leads))
     cpu, wall = CPU, "activities a second, wall clock (ratio: peer / ours)"
     group: dict[str, list[Figure]] = {cpu: [], wall: [], "CPU of the broker": []}

@@ -1,9 +1,9 @@
 """Activities as a marketing system sends them: mostly page views and mail, some answers and profiles; CloudEvents in
-structured mode, 300 to 400 bytes each. The same for the same seed. Leads have a history of activities each before the
-measured traffic begins, so that it meets leads that are known.
+structured mode, 300 to 400 bytes each. The same seed gives the same traffic. Every lead has a history of activities
+before the measured traffic begins, so the traffic is about known leads.
 
-Leads act in episodes (see there), and those of many leads run at the same time. `even` gives single activities instead,
-each by any lead at any time, in the same mix: then hardly a lead is twice in a batch.
+Leads act in episodes (see `episodes`), and those of many leads overlap. `even` gives single activities instead, each of
+a random lead at any time, in the same mix: then a lead is rarely in a batch twice.
 """
 
 import heapq
@@ -65,8 +65,8 @@ def _encoded(name: str, lead_id: str, time: int, kind: str, data: dict[str, Any]
 
 
 def traffic(count: int, leads: int, seed: int = 1, *, even: bool = False) -> Iterator[tuple[str, bytes]]:
-    """So many activities in the order of their time, each (lead id, value), over two weeks: of any leads, who come in
-    episodes, or with `even` at any time."""
+    """That many activities over two weeks, in order of time, each as (lead id, value). Random leads act in episodes, or
+    with `even` at any time."""
     random = Random(seed)
     start = _START + _HISTORY_DAYS * DAY
     made = _singles(random, count, leads) if even else _interleaved(random, count, leads)
@@ -86,7 +86,7 @@ def _singles(random: Random, count: int, leads: int) -> Iterator[_Made]:
 
 
 def _interleaved(random: Random, count: int, leads: int) -> Iterator[_Made]:
-    """Episodes begin at random (Poisson), so often that `count` activities take two weeks. Endless."""
+    """Episodes that begin at random (Poisson), at a rate at which `count` activities take two weeks. Endless."""
     every = _TRAFFIC_DAYS * DAY / count * MEAN_LENGTH
     waiting: list[tuple[int, int, int, str, dict[str, Any]]] = []
     order = numbers()
@@ -104,7 +104,7 @@ def _interleaved(random: Random, count: int, leads: int) -> Iterator[_Made]:
 def histories(
     sample: int = _SAMPLE, seed: int = 2, evaluator: Evaluator | None = None, *, even: bool = False
 ) -> list[Lead]:
-    """Leads after a history each. A large number of leads is made by using these over and over."""
+    """Leads with a history. To get a large number of leads, use these repeatedly."""
     evaluator = evaluator or Evaluator(load_ruleset(RULES), default_engine())
     found = []
     for number in range(sample):
@@ -127,7 +127,7 @@ def _single_past(random: Random) -> Iterator[Step]:
 
 
 def _past(random: Random) -> list[Step]:
-    """HISTORY activities, in as many episodes as it takes; the last one may be cut short."""
+    """HISTORY activities, in as many episodes as needed; the last one may be cut."""
     steps: list[Step] = []
     while len(steps) < HISTORY:
         begins = random.randrange(_HISTORY_DAYS * 86_400 - 7_200) * SECOND

@@ -1,4 +1,4 @@
-"""A process that is measured: the service, or one of `benchmarks/peers`."""
+"""A measured process: the service, or one of `benchmarks/peers`."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from benchmarks.kafka import GROUP, ROOT, STATE, WorkerError, sample_states
 from benchmarks.traffic import PARTITIONS
 
 STREAMS_PYTHON = Path(os.environ.get("BENCH_STREAMS_PYTHON", ROOT / ".cache" / "bench-streams" / "bin" / "python"))
-"""Quix Streams and Faust ask for other versions of our packages, so they have an environment of their own."""
+"""Quix Streams and Faust need other versions of our packages, so they have their own environment."""
 IN_STREAMS_PYTHON = ("quix", "quix_same", "faust_app")
 _READY = 300.0
 
@@ -52,15 +52,15 @@ class Worker:
         return int(self._seen.memory_info().rss)
 
     def pause(self) -> None:
-        """Let it stand still until `resume`."""
+        """Stop it until `resume`."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         self._process.send_signal(signal.SIGCONT)
 
     def check(self) -> None:
-        """Raise `WorkerError` where it has ended."""
+        """Raise `WorkerError` if it has ended."""
         if self._process.poll() is not None:
             raise WorkerError(f"the worker ended with status {self._process.returncode}: {self.last_words()}")
 
@@ -99,7 +99,7 @@ def ours(bootstrap: str, cores: set[int], **settings: str) -> Worker:
 
 
 def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
-    """One of `benchmarks/peers`. `folder` is for its state; what it needs from here is put there too."""
+    """One of `benchmarks/peers`. `folder` holds its state and the files that it needs."""
     python = str(STREAMS_PYTHON) if name in IN_STREAMS_PYTHON else sys.executable
     if name == "quix_same":
         (folder / "states.msgpack").write_bytes(msgspec.msgpack.encode(sample_states()[1]))
@@ -108,7 +108,7 @@ def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
 
 
 def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker]) -> None:
-    """Wait until all workers are ready and the partitions are shared out. Raises `WorkerError`."""
+    """Wait until all workers are ready and share the partitions. Raises `WorkerError`."""
     deadline = time.monotonic() + _READY
     while time.monotonic() < deadline:
         for worker in workers:

@@ -4,9 +4,9 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C ends it with status 130, an output that cannot be written with 1; no traceback."""
+    """Run the command line. Exit status 130 after Ctrl-C, 1 if the output cannot be written; never a traceback."""
     try:
-        # Imported here: Ctrl-C while the modules load is Ctrl-C too.
+        # Imported here so that Ctrl-C during the import is handled too.
         from scorer.cli import app
 
         try:
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _abandon_output() -> None:
-    # What cannot be written would be tried again, and reported again, when the interpreter ends.
+    # Otherwise the interpreter flushes again at exit and reports the error a second time.
     try:
         sys.stdout.close()
     except OSError:

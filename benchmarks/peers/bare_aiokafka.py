@@ -1,4 +1,4 @@
-"""The least that an exactly-once worker on aiokafka does: consume, parse, one small message out for each one in, one
+"""The minimum of an exactly-once worker on aiokafka: consume, parse, write one small message for each activity, one
 transaction for each fetched batch. No state, no rules.
 
     python benchmarks/peers/bare_aiokafka.py localhost:9092

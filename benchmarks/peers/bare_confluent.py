@@ -1,4 +1,4 @@
-"""The same as `bare_aiokafka.py` on confluent-kafka, that is librdkafka in C.
+"""The same as `bare_aiokafka.py` on confluent-kafka, which is librdkafka in C.
 
 python benchmarks/peers/bare_confluent.py localhost:9092
 """

@@ -1,5 +1,5 @@
-"""A stateful scorer as one would write it in Quix Streams, exactly once: counts and points per lead in its state store,
-a decision out when the rating changes or the points move by ten. It knows ten weights, no rule files, no explanations.
+"""A typical stateful scorer in Quix Streams, exactly once: counts and points per lead in its state store, and a
+decision when the rating changes or the points move by ten. It has ten weights, no rule files, no explanations.
 
     python benchmarks/peers/quix.py localhost:9092 STATE_FOLDER
 """

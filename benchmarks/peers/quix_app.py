@@ -1,10 +1,10 @@
-"""How both jobs on Quix Streams run: exactly once, and otherwise as it comes."""
+"""How both jobs on Quix Streams run: exactly once, otherwise with its defaults."""
 
 from quixstreams import Application
 
 
 def application(bootstrap: str, folder: str) -> Application:
-    """`folder`: for its state."""
+    """The application; it keeps its state in `folder`."""
     return Application(
         broker_address=bootstrap,
         consumer_group="bench",

@@ -1,8 +1,8 @@
 """Our own job in Quix Streams, exactly once: the same parsing, the same `assess` with the rules of `rules/b2b`, the
-same state as bytes in its state store, the same decisions out. What differs is what carries it. It has no dead letters,
-no metrics, no rescoring.
+same state as bytes in its state store, and the same decisions. Only the framework differs. It has no dead letters,
+no metrics, no re-scoring.
 
-A lead that it has not met gets the state with a history that ours restored from its changelog, out of a file.
+A new lead gets a state with a history from a file; ours restores these states from its changelog.
 
     python benchmarks/peers/quix_same.py localhost:9092 STATE_FOLDER
 """
@@ -28,7 +28,7 @@ ROUTING = "lead.routing"
 
 
 def main(bootstrap: str, folder: str) -> None:
-    # Its environment has no durable_rules. Either engine is asked once for each distinguishable case.
+    # Its environment has no durable_rules. Both engines decide each distinguishable case only once.
     evaluator = Evaluator(load_ruleset(Path(__file__).parents[2] / "rules" / "b2b"), default_engine("compiled"))
     histories = msgspec.msgpack.decode((Path(folder) / "states.msgpack").read_bytes(), type=list[bytes])
 

@@ -1,6 +1,6 @@
 """The command line.
 
-Exit status: 0 fine, 1 findings or failed tests, 2 wrong usage or settings, 3 some input was rejected.
+Exit status: 0 success, 1 findings or failed tests, 2 wrong usage or settings, 3 some input was rejected.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +27,7 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            # How pydantic, by which options are read, begins a sentence of Python's.
+            # pydantic, which reads the options, puts this before the message of a `ValueError`.
             error.message = error.message.removeprefix("Value error, ")
             raise
 

@@ -1,4 +1,4 @@
-"""What the commands that read activity files share: options, progress, and what becomes of lines that are rejected."""
+"""Shared by the commands that read activity files: options, progress and rejected lines."""
 
 import base64
 import sys
@@ -23,7 +23,7 @@ InputOption = Annotated[
     typer.Option(
         "--input",
         metavar="F|-",
-        help="Activities: JSON Lines, also gzipped, or Parquet; - is stdin. May be given more than once.",
+        help="Activities: JSON Lines (plain or gzipped) or Parquet; - is stdin. Repeatable.",
     ),
 ]
 MoreInputs = Annotated[
@@ -31,19 +31,19 @@ MoreInputs = Annotated[
     typer.Argument(metavar="[F]...", help="More input files, so that --input *.jsonl works.", show_default=False),
 ]
 RejectsOption = Annotated[
-    str | None, typer.Option("--rejects", metavar="F", help="Write rejected lines here, with place and reason.")
+    str | None, typer.Option("--rejects", metavar="F", help="Write rejected lines to this file, with place and reason.")
 ]
 
 
 def usage_error(message: str) -> NoReturn:
-    """Wrong usage: say why and end."""
+    """Print why the usage is wrong, and exit."""
     say(f"error: {message}")
     raise typer.Exit(ExitStatus.USAGE)
 
 
 @contextmanager
 def opened(paths: Sequence[str], *, rereadable: bool = False) -> Iterator[list[ActivityFile]]:
-    """The input files; one that cannot be read ends the command."""
+    """Open the input files; exit if one cannot be read."""
     try:
         with open_activities(paths, rereadable=rereadable) as files:
             yield files
@@ -59,8 +59,8 @@ def blocks(files: Sequence[ActivityFile], progress: Callable[[int], None]) -> It
             yield block
 
 
-def show_progress(files: Sequence[ActivityFile], what: str, stack: ExitStack, passes: int = 1) -> Callable[[int], None]:
-    """A function to call with the bytes that were read. Nothing is shown unless stderr is a terminal."""
+def show_progress(files: Sequence[ActivityFile], task: str, stack: ExitStack, passes: int = 1) -> Callable[[int], None]:
+    """A callback for the number of bytes read. It shows nothing unless stderr is a terminal."""
     console = Console(stderr=True)
     sizes = [file.size for file in files if file.size is not None]
     if not console.is_terminal or len(sizes) < len(files):
@@ -68,13 +68,13 @@ def show_progress(files: Sequence[ActivityFile], what: str, stack: ExitStack, pa
     total = passes * sum(sizes)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     shown = stack.enter_context(Progress(*columns, console=console, transient=True))
-    task = shown.add_task(what, total=total)
-    return lambda size: shown.advance(task, size)
+    task_id = shown.add_task(task, total=total)
+    return lambda size: shown.advance(task_id, size)
 
 
 @contextmanager
 def lost_worker() -> Iterator[None]:
-    """A worker process that is lost ends the command."""
+    """Exit if a worker process is lost."""
     try:
         yield
     except ShardError as error:
@@ -83,18 +83,18 @@ def lost_worker() -> Iterator[None]:
 
 
 def refuse_same_file(inputs: Sequence[str], output: str | None) -> None:
-    """End the command where writing the output would empty an input."""
+    """Exit if writing the output would empty an input."""
     if output in (None, "-") or not Path(output or "").exists():
         return
     written = Path(output or "")
-    for each in inputs:
-        if each != "-" and Path(each).exists() and written.is_file() and Path(each).samefile(written):
-            usage_error(f"{output}: is the input as well; writing would empty it")
+    for path in inputs:
+        if path != "-" and Path(path).exists() and written.is_file() and Path(path).samefile(written):
+            usage_error(f"{output}: is also the input; writing would empty it")
 
 
 def open_output(name: str, stack: ExitStack, *, keep: bool = False) -> BinaryIO:
-    """The file to write to, or stdout for `-`; one that cannot be written ends the command. `keep`: what it holds stays
-    until it is truncated."""
+    """The output file, or stdout for `-`; exit if it cannot be written. `keep`: its content stays until it is
+    truncated."""
     if name == "-":
         if sys.stdout is None:
             usage_error("stdout is closed; name a file")
@@ -106,21 +106,21 @@ def open_output(name: str, stack: ExitStack, *, keep: bool = False) -> BinaryIO:
 
 
 class Rejects:
-    """Counts rejected lines, names them on stderr (`file:line: reason: detail`) and writes them to a file if asked."""
+    """Counts rejected lines, prints them (`file:line: reason: detail`) on stderr, and writes them to a file."""
 
     def __init__(self, sink: BinaryIO | None, shown: int | None = None) -> None:
-        """`shown`: how many are named at most, None for all of them."""
+        """`shown`: the number of lines to print at most; None prints all."""
         self.reasons: Counter[str] = Counter()
         self._sink = sink
         self._shown = shown
 
     @property
     def total(self) -> int:
-        """How many there were."""
+        """The number of rejected lines."""
         return self.reasons.total()
 
     def add(self, block: Block, rejected: Sequence[Rejection]) -> None:
-        """Count lines of a block."""
+        """Record the rejected lines of a block."""
         for line, reason, detail in rejected:
             if self._shown is None or self.total < self._shown:
                 say(f"{block.file}:{line}: {reason}: {detail}")
@@ -130,7 +130,7 @@ class Rejects:
                 self._sink.write(msgspec.json.encode(entry | _value(block.lines[line - block.first])) + b"\n")
 
     def unnamed(self) -> int:
-        """How many were counted and not named."""
+        """How many were counted but not printed."""
         return 0 if self._shown is None else max(0, self.total - self._shown)
 
 

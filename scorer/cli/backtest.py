@@ -1,4 +1,4 @@
-"""`scorer backtest`: what a ruleset makes of activities of the past, alone or against another one."""
+"""`scorer backtest`: replay past activities under a ruleset, alone or compared with another."""
 
 import time
 from collections.abc import Iterator
@@ -36,11 +36,11 @@ from scorer.report.backtest_page import backtest_page
 from scorer.runtime.default_rules import default_rules
 
 _NAMED = 20
-"""Rejected lines that are named; the rest is counted, and written where --rejects says."""
+"""The number of rejected lines to print; the rest are counted, and written to the file of --rejects."""
 
 
 class OutputFormat(StrEnum):
-    """What is printed."""
+    """The form of the output."""
 
     TEXT = "text"
     JSON = "json"
@@ -50,29 +50,32 @@ def run_backtest(
     input_: InputOption = None,
     rules: RulesOption = None,
     against: Annotated[
-        Path | None, typer.Option("--against", metavar="DIR", help="Ruleset to compare with: the one in use, say.")
+        Path | None,
+        typer.Option("--against", metavar="DIR", help="Ruleset to compare with, such as the one in use."),
     ] = None,
     report: Annotated[
-        str | None, typer.Option("--report", metavar="F", help="Write the report as an HTML page, too.")
+        str | None, typer.Option("--report", metavar="F", help="Also write the report as an HTML page.")
     ] = None,
-    output_format: Annotated[OutputFormat, typer.Option("--format", help="What is printed.")] = OutputFormat.TEXT,
+    output_format: Annotated[OutputFormat, typer.Option("--format", help="Output format.")] = OutputFormat.TEXT,
     workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; left out: one a core.")
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; default: one per core."),
     ] = None,
     rejects: RejectsOption = None,
     engine: EngineOption = None,
     more: MoreInputs = None,
 ) -> None:
-    """Replay activities of the past under a ruleset, alone or against another one: who would be handed over to sales,
-    which leads would move and why, and how well the scores foresaw which deals were won.
+    """Replay past activities under a ruleset, alone or compared with another.
 
-    Lines that are no activities are named on stderr and left out; the exit status is 3 if nothing else is there.
+    It shows which leads would be handed over to sales, which would move and why, and how well the scores predicted
+    the deals that were won. Lines that are not activities are printed on stderr and skipped; the exit status is 3
+    if no activity remains.
     """
     inputs = [*(input_ or ()), *(more or ())] or ["-"]
     for written in (report, rejects):
         refuse_same_file(inputs, written)
     if report is not None and report == rejects:
-        usage_error(f"{report}: the report and rejected lines need two files")
+        usage_error(f"{report}: the report and the rejected lines need separate files")
     rules = rules or default_rules()
     locations = [rules] if against is None else [rules, against]
     rulesets = [load_or_exit(location, engine).ruleset for location in locations]
@@ -91,7 +94,7 @@ def run_backtest(
                 pass
             for block, answers in shards.run(REPLAY, blocks(files, progress)):
                 lines += len(block.lines)
-                rejected.add(block, sorted(each for answer in answers for each in answer))
+                rejected.add(block, sorted(rejection for answer in answers for rejection in answer))
             tally, *others = shards.finish()
         for other in others:
             tally.add(other)
@@ -105,12 +108,12 @@ def run_backtest(
         say(f"… and {rejected.unnamed():,} more; {written}")
     _print(result, output_format)
     if not result.input.activities:
-        say(f"error: there is no activity in {', '.join(result.input.files)}")
+        say(f"error: no activity in {', '.join(result.input.files)}")
         raise typer.Exit(ExitStatus.REJECTED)
 
 
-def _outcome_lines(found: Iterator[Block]) -> Iterator[Block]:
-    for block in found:
+def _outcome_lines(source: Iterator[Block]) -> Iterator[Block]:
+    for block in source:
         yield block._replace(lines=may_be_outcomes(block.lines))
 
 

@@ -1,4 +1,4 @@
-"""The result of a backtest on a terminal, 80 columns and wider."""
+"""The result of a backtest on a terminal of 80 columns or more."""
 
 from collections.abc import Sequence
 
@@ -42,18 +42,18 @@ def show(result: Backtest, console: Console) -> None:
 
 def _sides(new: Side, old: Side | None) -> Table:
     table = _table("", *(["old"] if old else []), "new", title="Leads")
-    both = [each for each in (old, new) if each is not None]
-    table.add_row("ruleset", *(escape(f"{each.name} {each.revision[:12]}") for each in both))
+    both = [side for side in (old, new) if side is not None]
+    table.add_row("ruleset", *(escape(f"{side.name} {side.revision[:12]}") for side in both))
     for rating in reversed(Rating):
-        table.add_row(str(rating), *(_share(each.ratings[rating], sum(each.ratings.values())) for each in both))
+        table.add_row(str(rating), *(_share(side.ratings[rating], sum(side.ratings.values())) for side in both))
     table.add_section()
     for route in reversed(Route):
-        table.add_row(str(route), *(_share(each.routes[route], sum(each.routes.values())) for each in both))
+        table.add_row(str(route), *(_share(side.routes[route], sum(side.routes.values())) for side in both))
     table.add_section()
-    table.add_row("handed over to sales", *(f"{each.handovers.total:,}" for each in both))
-    table.add_row("  a week", *(_a_week(each.handovers.per_week) for each in both))
-    table.add_row("median score", *(_figure(each.scores.median) for each in both))
-    table.add_row("decisions", *(f"{each.decisions:,}" for each in both))
+    table.add_row("handed over to sales", *(f"{side.handovers.total:,}" for side in both))
+    table.add_row("  a week", *(_a_week(side.handovers.per_week) for side in both))
+    table.add_row("median score", *(_figure(side.scores.median) for side in both))
+    table.add_row("decisions", *(f"{side.decisions:,}" for side in both))
     return table
 
 
@@ -65,7 +65,7 @@ def _show_changes(changes: Changes, console: Console) -> None:
             console.print(_moves(moves, title))
             _more(len(moves.moves) - _MOVES, console)
     if changes.rules:
-        table = _table("rule", "leads", "points", "usually", title="Rules behind the difference")
+        table = _table("rule", "leads", "points", "typical", title="Rules behind the difference")
         for rule in changes.rules[:_RULES]:
             table.add_row(escape(rule.rule), f"{rule.leads:,}", f"{rule.points:+,}", f"{rule.usual:+}")
         console.print(table)
@@ -104,25 +104,25 @@ def _weeks(new: Side, old: Side | None) -> Table:
 
 
 def _show_outcomes(outcomes: Outcomes, console: Console) -> None:
-    both = [each for each in (outcomes.old, outcomes.new) if each is not None]
+    both = [side for side in (outcomes.old, outcomes.new) if side is not None]
     table = _table("", *(["old"] if outcomes.old else []), "new", title="Against the outcomes")
     ends = f"{outcomes.won:,} won, {outcomes.lost:,} lost"
     ends += f"; {percent(outcomes.base_rate)} of all are won" if outcomes.won else ""
     table.caption = ends + (f"; {outcomes.unjudged:,} ended before anything was known" if outcomes.unjudged else "")
     table.add_row("AUC (95% interval)", *map(_auc, both))
-    table.add_row("precision of sales", *(percent(each.sales.precision) for each in both))
-    table.add_row("recall of sales", *(percent(each.sales.recall) for each in both))
+    table.add_row("precision of sales", *(percent(side.sales.precision) for side in both))
+    table.add_row("recall of sales", *(percent(side.sales.recall) for side in both))
     if outcomes.won_deals is not None and outcomes.lost_deals is not None:
         only = outcomes.won_deals, outcomes.lost_deals
-        table.add_row("won deals only it hands over", f"{only[0].only_old:,}", f"{only[0].only_new:,}")
-        table.add_row("lost ones only it hands over", f"{only[1].only_old:,}", f"{only[1].only_new:,}")
+        table.add_row("won, handed over only here", f"{only[0].only_old:,}", f"{only[0].only_new:,}")
+        table.add_row("lost, handed over only here", f"{only[1].only_old:,}", f"{only[1].only_new:,}")
     for index, conversion in enumerate(outcomes.new.conversion):
-        table.add_row(f"won of {conversion.rating}", *(_conversion(each, index) for each in both))
+        table.add_row(f"won of {conversion.rating}", *(_conversion(side, index) for side in both))
     console.print(table)
     fired = [rule for rule in outcomes.new.rules if rule.won or rule.lost]
     if fired:
         fired.sort(key=lambda rule: (-abs((rule.won_share or 0) - (rule.lost_share or 0)), rule.rule))
-        table = _table("rule", "points", "of won", "of lost", "lift", title="Rules that tell won from lost")
+        table = _table("rule", "points", "of won", "of lost", "lift", title="Rules that separate won from lost")
         for rule in fired[:_RULES]:
             table.add_row(*_rule(rule))
         console.print(table)
@@ -135,15 +135,16 @@ def _rule(rule: RuleOutcomes) -> Sequence[str]:
 
 
 def _conversion(side: SideOutcomes, index: int) -> str:
-    found = side.conversion[index]
-    if found.rate is None:
+    conversion = side.conversion[index]
+    if conversion.rate is None:
         return "–"
-    return f"{percent(found.rate)} of {found.leads:,}" + ("" if found.lift is None else f", lift {found.lift:.2f}")
+    lift = "" if conversion.lift is None else f", lift {conversion.lift:.2f}"
+    return f"{percent(conversion.rate)} of {conversion.leads:,}{lift}"
 
 
 def _auc(side: SideOutcomes) -> str:
-    found = side.auc
-    return "–" if found is None else f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
+    auc = side.auc
+    return "–" if auc is None else f"{auc.value:.3f} ({auc.low:.3f}–{auc.high:.3f})"
 
 
 def _matrix(matrix: Matrix, title: str) -> Table:
@@ -167,7 +168,7 @@ def _moves(moves: Moves, title: str) -> Table:
 
 
 def _table(*columns: str, title: str, left: int = 1) -> Table:
-    """A table whose first column is words and the others figures; with `left` 2 the last one is words, too."""
+    """A table with words in the first column and figures in the others; with `left` 2 the last column has words too."""
     table = Table(title=title, title_justify="left", caption_justify="left", title_style="bold", show_edge=False)
     for index, column in enumerate(columns):
         words = index == 0 or (left == 2 and index == len(columns) - 1)

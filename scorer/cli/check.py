@@ -1,4 +1,4 @@
-"""`scorer check`: are the rule files right, and do they mean what they say?"""
+"""`scorer check`: find mistakes and suspicious rules in rule files."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,14 @@ def check(
     rules: RulesArgument,
     engine: EngineOption = None,
     output: Annotated[
-        Format, typer.Option("--format", help="text; json; github: annotations of GitHub Actions.")
+        Format, typer.Option("--format", help="text, json, or github (annotations for GitHub Actions).")
     ] = Format.TEXT,
-    level: Annotated[Level, typer.Option("--level", help="The least that is shown.")] = "warning",
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail the check too.")] = False,
+    level: Annotated[Level, typer.Option("--level", help="The lowest level to show.")] = "warning",
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
 ) -> None:
-    """Check a ruleset: mistakes, and rules, bounds and constants that look wrong (docs/findings.md).
+    """Check a ruleset for mistakes, and for rules, bounds and constants that look wrong (docs/findings.md).
 
-    Exit status 1 if there is an error, or with --strict a warning.
+    Exit status 1 if there is an error, or a warning with --strict.
     """
     try:
         default_engine(engine)
@@ -41,7 +41,7 @@ def check(
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
     ruleset, findings, files = _examined(rules)
-    shown = [each for each in findings if _LEVELS.index(each.level) <= _LEVELS.index(level)]
+    shown = [finding for finding in findings if _LEVELS.index(finding.level) <= _LEVELS.index(level)]
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     if output is Format.JSON:
@@ -51,12 +51,12 @@ def check(
         if ruleset is not None:
             typer.echo(_summary(ruleset, shown))
     failing: Sequence[Level] = ("error", "warning") if strict else ("error",)
-    if any(each.level in failing for each in findings):
+    if any(finding.level in failing for finding in findings):
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
 def _examined(rules: Path) -> tuple[Ruleset | None, Sequence[Finding], Mapping[str, bytes]]:
-    """The ruleset (None: refused), what there is to say about it, and its files as far as they were read."""
+    """The ruleset (None if it was rejected), its findings, and the files that were read."""
     files: Mapping[str, bytes] = {}
     try:
         files = read_rule_files(rules)

@@ -1,4 +1,4 @@
-"""What several commands share: options, exit statuses, loading a ruleset with its mistakes shown."""
+"""Shared by several commands: options, exit statuses, and loading a ruleset."""
 
 from enum import IntEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ from scorer.rules.finding import RulesetError
 
 
 class ExitStatus(IntEnum):
-    """What the shell sees."""
+    """Exit statuses of the commands."""
 
     OK = 0
     FINDINGS = 1
@@ -29,17 +29,17 @@ RulesOption = Annotated[
 ]
 EngineOption = Annotated[
     EngineName | None,
-    typer.Option("--engine", help="Rule engine; left out: durable, where it can be loaded."),
+    typer.Option("--engine", help="Rule engine; default: durable, if it can be loaded."),
 ]
 
 
 def say(message: str) -> None:
-    """A line for people, on stderr."""
+    """Print a line for people on stderr."""
     typer.echo(message, err=True)
 
 
 def load_or_exit(location: Path, engine: EngineName | None, *, to_stderr: bool = True) -> Evaluator:
-    """An evaluator of the ruleset; its mistakes are printed and end the command."""
+    """Load the ruleset and compile it. If it has mistakes, print them and exit."""
     try:
         return Evaluator(load_ruleset(location), default_engine(engine))
     except RulesetError as error:

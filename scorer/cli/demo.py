@@ -1,4 +1,4 @@
-"""`scorer demo`: broker, service and a market on this machine, to look at."""
+"""`scorer demo`: a broker, the service and a market on this machine."""
 
 import asyncio
 import contextlib
@@ -16,25 +16,24 @@ from scorer.runtime.default_rules import default_rules
 
 def demo(
     rules: RulesOption = None,
-    events: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="End by itself after so many activities.")
-    ] = None,
+    events: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N activities.")] = None,
     input_file: Annotated[
         Path | None,
-        typer.Option("--input", metavar="F.jsonl", exists=True, dir_okay=False, help="Play this file instead."),
+        typer.Option("--input", metavar="F.jsonl", exists=True, dir_okay=False, help="Play this file, not the market."),
     ] = None,
     rate: Annotated[
-        float, typer.Option(min=0, max=1_000_000, help="Activities a second; 0: as fast as possible.")
+        float, typer.Option(min=0, max=1_000_000, help="Activities a second; 0 means as fast as possible.")
     ] = 500,
-    seed: Annotated[int, typer.Option(help="Another number, another market.")] = 7,
+    seed: Annotated[int, typer.Option(help="Seed of the market.")] = 7,
     leads: Annotated[
-        int | None, typer.Option(min=1, help="Size of the market; left out: as suits the number of activities.")
+        int | None, typer.Option(min=1, help="Number of leads; default: derived from the number of activities.")
     ] = None,
     engine: EngineOption = None,
 ) -> None:
-    """See it work: an embedded broker, the service and a stream of activities, all on this machine.
+    """Watch the service at work: an embedded broker, the service and a stream of activities, all on this machine.
 
-    Without --events or --input it goes on for long; Ctrl-C ends it. It writes to ./.scorer-demo and removes that.
+    Without --events or --input it runs for a long time; Ctrl-C stops it. It writes to ./.scorer-demo and removes
+    that folder at the end.
     """
     rules = rules or default_rules()
     evaluator = load_or_exit(rules, engine)
@@ -47,7 +46,7 @@ def demo(
     from scorer.demo.state import DemoState, Service
     from scorer.demo.summary import summary
 
-    # The clients' own complaints would be printed across the view; what matters ends the demo with a message.
+    # The client's log lines would disturb the view; errors that matter end the demo with a message.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     logging.getLogger("aiokafka").propagate = False
     console = Console()
@@ -59,7 +58,7 @@ def demo(
     except DemoError as error:
         failure = error
     except KeyboardInterrupt:
-        say("stopped at once")
+        say("stopped immediately")
         raise typer.Exit(130) from None
     for line in state.left_out:
         say(line)
@@ -71,7 +70,7 @@ def demo(
 
 
 async def _until_stopped(session: Coroutine[object, object, None]) -> None:
-    """Run it; the first Ctrl-C (or SIGTERM, or a closed terminal) ends it in good order, the second at once."""
+    """Run it. The first Ctrl-C (or SIGTERM, or a closed terminal) stops it cleanly, the second immediately."""
     loop = asyncio.get_running_loop()
     task = loop.create_task(session)
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

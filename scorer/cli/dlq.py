@@ -1,4 +1,4 @@
-"""`scorer dlq`: what lies in the dead letters, and back to the input with it."""
+"""`scorer dlq`: list dead letters, and send them back to the input topic."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scorer.dlq.replay import ReplayReport
     from scorer.runtime.settings import Settings
 
-app = typer.Typer(help="Dead letters: look at them, send them back.", no_args_is_help=True)
+app = typer.Typer(help="Dead letters: list them, send them back.", no_args_is_help=True)
 
 REASONS: Final = (
     *("empty_value", "not_utf8", "not_json", "not_an_object", "too_large", "too_deep", "number_out_of_range"),
@@ -28,7 +28,7 @@ REASONS: Final = (
     *("unknown_type", "invalid_time", "time_in_future", "invalid_data", "null_key", "key_mismatch", "internal_error"),
     "unknown",
 )
-"""The reasons that this software gives, and the one shown for a record that is no dead letter of ours."""
+"""The reasons that the service gives, and `unknown` for records that it did not write."""
 
 
 class Format(StrEnum):
@@ -39,7 +39,7 @@ class Format(StrEnum):
 
 
 def _instant(text: str) -> int:
-    """Microseconds since the epoch of what a person writes for a time."""
+    """The time that a person wrote, in microseconds since the epoch."""
     try:
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
             return from_datetime(datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC))
@@ -48,29 +48,28 @@ def _instant(text: str) -> int:
         return from_datetime(datetime.fromisoformat(text))
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no time; write 2026-01-31T09:30:00Z, 2026-01-31 (UTC), or 2h for two hours ago"
+            f"{text!r} is not a time; write 2026-01-31T09:30:00Z, 2026-01-31 (UTC), or 2h for two hours ago"
         ) from None
 
 
 def _position(text: str) -> Position:
     if re.fullmatch(r"[0-9]{1,9}:[0-9]{1,18}", text) is None:
-        raise typer.BadParameter(f"{text!r} is no position; write PARTITION:OFFSET, as in 0:17")
+        raise typer.BadParameter(f"{text!r} is not a position; write PARTITION:OFFSET, as in 0:17")
     partition, _, offset = text.partition(":")
     return Position(int(partition), int(offset))
 
 
-Reasons = Annotated[
-    list[str] | None, typer.Option("--reason", metavar="REASON", help="Only these reasons; can be repeated.")
-]
+Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only this reason; repeatable.")]
 Since = Annotated[
-    int | None, typer.Option(metavar="TIME", parser=_instant, help="Set aside then or later: a time, a date, or 2h.")
+    int | None, typer.Option(metavar="TIME", parser=_instant, help="Only from this time on: a time, a date, or 2h.")
 ]
-Until = Annotated[int | None, typer.Option(metavar="TIME", parser=_instant, help="Set aside before then.")]
-Key = Annotated[str | None, typer.Option(metavar="LEAD", help="Only of this lead.")]
+Until = Annotated[int | None, typer.Option(metavar="TIME", parser=_instant, help="Only before this time.")]
+Key = Annotated[str | None, typer.Option(metavar="LEAD", help="Only for this lead.")]
 Positions = Annotated[
-    list[Position] | None, typer.Option("--offset", metavar="P:O", parser=_position, help="This one; can be repeated.")
+    list[Position] | None,
+    typer.Option("--offset", metavar="P:O", parser=_position, help="Only this one; repeatable."),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="The oldest N of them.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the oldest N.")]
 
 
 @app.command("list")
@@ -80,11 +79,11 @@ def list_(
     until: Until = None,
     key: Key = None,
     limit: Limit = None,
-    pending: Annotated[bool, typer.Option("--pending", help="Only those that were not replayed.")] = False,
-    counts: Annotated[bool, typer.Option("--counts", help="Only how many, by reason.")] = False,
+    pending: Annotated[bool, typer.Option("--pending", help="Only those not yet replayed.")] = False,
+    counts: Annotated[bool, typer.Option("--counts", help="Only the number by reason.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="A table, or JSON Lines.")] = Format.TABLE,
 ) -> None:
-    """Print the dead letters, oldest first, and how many there are for each reason."""
+    """Print the dead letters, oldest first, and their number by reason."""
     # Imported here: the offline commands start without the Kafka client.
     from scorer.cli.dlq_output import print_counts, print_letters
     from scorer.cli.kafka import run_or_exit, settings_or_exit
@@ -92,12 +91,12 @@ def list_(
     settings = settings_or_exit()
     _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key)
-    found = run_or_exit(_find(settings, wanted, 0 if counts else limit, pending=pending), settings)
+    result = run_or_exit(_find(settings, wanted, 0 if counts else limit, pending=pending), settings)
     as_json = format_ is Format.JSON
     if not counts:
-        print_letters(found.letters, as_json=as_json)
-    # On stdout programs find records alone; the counts are for people then.
-    print_counts(found, as_json=as_json and counts, to_stderr=as_json and not counts)
+        print_letters(result.letters, as_json=as_json)
+    # With JSON, stdout holds only records, and the counts go to people on stderr.
+    print_counts(result, as_json=as_json and counts, to_stderr=as_json and not counts)
 
 
 @app.command()
@@ -107,57 +106,57 @@ def replay(
     until: Until = None,
     key: Key = None,
     offset: Positions = None,
-    all_: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     limit: Limit = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be sent.")] = False,
 ) -> None:
-    """Send dead letters back to the input, as they were, with a header `replayed-from`. Each goes back only once.
+    """Send dead letters back to the input topic, unchanged, with a header `replayed-from`. Each is sent only once.
 
-    Say which: with filters, with --offset, or --all. Exit status 1 where one of them stays, with the reason.
+    Select them with filters, --offset or --all. Exit status 1 if one of them is not sent; the reason is printed.
     """
     from scorer.cli.dlq_output import counted, print_reasons
     from scorer.cli.kafka import run_or_exit, settings_or_exit
     from scorer.dlq.replay import ReplayReport, obstacle
 
-    selective = bool(reason or offset) or any(each is not None for each in (since, until, key))
+    selective = bool(reason or offset) or any(option is not None for option in (since, until, key))
     if selective == all_:
-        say("error: say which dead letters: --reason, --since, --until, --key or --offset; or else --all, alone")
+        say("error: select dead letters with --reason, --since, --until, --key or --offset, or use --all alone")
         raise typer.Exit(ExitStatus.USAGE)
     settings = settings_or_exit()
     _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key, frozenset(offset or ()))
-    found = run_or_exit(_find(settings, wanted, limit, pending=True), settings)
-    outcome = ReplayReport(already=found.replayed)
-    outcome.refused = dict.fromkeys(found.missing, "there is no such dead letter")
+    result = run_or_exit(_find(settings, wanted, limit, pending=True), settings)
+    report = ReplayReport(already=result.replayed)
+    report.refused = dict.fromkeys(result.missing, "there is no such dead letter")
     going = []
-    for letter in found.letters:
+    for letter in result.letters:
         problem = obstacle(letter, settings)
         if problem is None:
             going.append(letter)
         else:
-            outcome.refused[letter.position] = problem
+            report.refused[letter.position] = problem
     if going:
-        typer.echo(f"{counted(len(going))} to go back to {settings.activity_topic}")
+        typer.echo(f"{counted(len(going))} to send back to {settings.activity_topic}")
         print_reasons(going)
     asks = sys.stdin.isatty() and not yes
     if going and not dry_run and (not asks or typer.confirm("Send?")):
         try:
-            run_or_exit(_send(settings, [letter.position for letter in going], outcome), settings)
+            run_or_exit(_send(settings, [letter.position for letter in going], report), settings)
         finally:
-            typer.echo(f"{counted(outcome.replayed)} replayed")
+            typer.echo(f"{counted(report.replayed)} replayed")
     elif not going or not dry_run:
         typer.echo("nothing to replay" if not going else "nothing replayed")
-    if outcome.already:
-        typer.echo(f"{counted(outcome.already)} left out: replayed before")
-    for position, problem in sorted(outcome.refused.items()):
-        say(f"{position} stays: {problem}")
-    if outcome.refused:
+    if report.already:
+        typer.echo(f"{counted(report.already)} skipped: already replayed")
+    for position, problem in sorted(report.refused.items()):
+        say(f"{position} not sent: {problem}")
+    if report.refused:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
 def _check_reasons(reasons: list[str] | None, settings: "Settings") -> None:
-    """End the command where a reason is none of ours and no dead letter has it: nothing found would be no news."""
+    """Exit if a reason is unknown and no dead letter has it: an empty result would hide the mistake."""
     from scorer.cli.kafka import run_or_exit
 
     unknown = [reason for reason in reasons or () if reason not in REASONS]
@@ -167,7 +166,7 @@ def _check_reasons(reasons: list[str] | None, settings: "Settings") -> None:
     for reason in unknown:
         if reason not in occurring:
             hint = suggestion(reason, REASONS) or f"; the reasons are {', '.join(REASONS)}"
-            say(f"error: --reason {reason!r} is no reason, and no dead letter has it{hint}")
+            say(f"error: --reason {reason!r} is unknown, and no dead letter has it{hint}")
             raise typer.Exit(ExitStatus.USAGE)
 
 
@@ -192,7 +191,7 @@ async def _find(settings: "Settings", wanted: "Filter", limit: int | None, *, pe
         return await find(reader, admin, settings, wanted, limit, pending=pending)
 
 
-async def _send(settings: "Settings", positions: list[Position], outcome: "ReplayReport") -> None:
+async def _send(settings: "Settings", positions: list[Position], report: "ReplayReport") -> None:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -204,5 +203,5 @@ async def _send(settings: "Settings", positions: list[Position], outcome: "Repla
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("replaying", total=len(positions))
         async with topic_admin(settings) as admin, topic_reader(settings) as reader:
-            replay = Replay(reader, admin, settings, outcome, lambda count: progress.advance(task, count))
+            replay = Replay(reader, admin, settings, report, lambda count: progress.advance(task, count))
             await replay.run(positions)

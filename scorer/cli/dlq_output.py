@@ -1,4 +1,4 @@
-"""How dead letters are shown: a table on a terminal, plain columns elsewhere, JSON Lines for programs."""
+"""Prints dead letters: a table on a terminal, plain columns elsewhere, JSON Lines for programs."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ _LEAD_WIDTH: Final = 40
 
 
 def print_letters(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
-    """The dead letters on stdout."""
+    """Print the dead letters on stdout."""
     if as_json:
         for letter in letters:
             typer.echo(json.dumps(_document(letter)))
@@ -30,7 +30,7 @@ def print_letters(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
         for column in table.columns[:3]:
             column.no_wrap = True
         for row in rows:
-            # As text: a detail or a key may hold what rich takes for markup.
+            # As text: a detail or a key may contain what rich would read as markup.
             table.add_row(*(_plain(cell) for cell in row))
         console.print(table)
     elif rows:
@@ -40,20 +40,20 @@ def print_letters(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
             typer.echo(line.rstrip())
 
 
-def print_counts(found: Found, *, as_json: bool, to_stderr: bool) -> None:
-    """How many match, by reason."""
+def print_counts(result: Found, *, as_json: bool, to_stderr: bool) -> None:
+    """Print how many match, by reason."""
     if as_json:
-        for reason, count in _ranked(found.matching):
+        for reason, count in _ranked(result.matching):
             typer.echo(json.dumps({"reason": reason, "count": count}))
         return
-    _print_reasons(found.matching, to_stderr=to_stderr)
-    total = found.matching.total()
-    shown = f", {len(found.letters):,} shown" if found.letters and len(found.letters) < total else ""
-    typer.echo(f"{counted(total)}{shown}; {found.replayed:,} replayed", err=to_stderr)
+    _print_reasons(result.matching, to_stderr=to_stderr)
+    total = result.matching.total()
+    shown = f", {len(result.letters):,} shown" if result.letters and len(result.letters) < total else ""
+    typer.echo(f"{counted(total)}{shown}; {result.replayed:,} replayed", err=to_stderr)
 
 
 def print_reasons(letters: Iterable[DeadLetter]) -> None:
-    """How many of each reason."""
+    """Print how many there are, by reason."""
     _print_reasons(Counter(letter.reason for letter in letters), to_stderr=False)
 
 
@@ -69,7 +69,7 @@ def _print_reasons(counts: Counter[str], *, to_stderr: bool) -> None:
 
 
 def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
 
 
 def _row(letter: DeadLetter) -> tuple[str, ...]:
@@ -104,10 +104,10 @@ def _shortened(text: str) -> str:
 
 
 def _readable(text: str) -> str:
-    """One line without control characters: what is in a topic must not steer a terminal."""
+    """One line without control characters: text from a topic must not control the terminal."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def _plain(text: str) -> Any:

@@ -30,28 +30,28 @@ _TIMEOUT = 30.0
 
 
 def explain(
-    lead_id: Annotated[str, typer.Argument(metavar="LEAD_ID", help="The lead, `subject` of its activities.")],
+    lead_id: Annotated[str, typer.Argument(metavar="LEAD_ID", help="The lead's id: `subject` of its activities.")],
     input_: Annotated[
         str | None,
-        typer.Option("--input", metavar="F|-", help="JSON Lines, also gzipped, or Parquet; - is stdin."),
+        typer.Option("--input", metavar="F|-", help="JSON Lines (plain or gzipped) or Parquet; - is stdin."),
     ] = None,
     service: Annotated[
         str | None,
-        typer.Option("--service", metavar="URL", help="Ask a running service instead, as in http://127.0.0.1:8080."),
+        typer.Option("--service", metavar="URL", help="Ask a running service instead, such as http://127.0.0.1:8080."),
     ] = None,
     rules: RulesOption = None,
     at: Annotated[
         str | None,
-        typer.Option("--at", metavar="TIME", help="Judge as of then: a time, a date, or now; else its last activity."),
+        typer.Option("--at", metavar="TIME", help="Evaluate as of this time, date or now; default: last activity."),
     ] = None,
-    format_: Annotated[Literal["text", "json", "html"], typer.Option("--format", help="Form of the output.")] = "text",
-    output: Annotated[str, typer.Option("--output", metavar="F|-", help="Where to write; - is stdout.")] = "-",
+    format_: Annotated[Literal["text", "json", "html"], typer.Option("--format", help="Output format.")] = "text",
+    output: Annotated[str, typer.Option("--output", metavar="F|-", help="Output file; - is stdout.")] = "-",
     engine: EngineOption = None,
 ) -> None:
-    """Explain one lead: every point of its score, why it is routed so, what changed it, and what would.
+    """Explain one lead: every point of its score, the reason for its route, what changed it, and what would change it.
 
-    Exit status 1: nothing is known of the lead, or it was erased. A line that cannot be read is named on stderr; then
-    the exit status is 3, as it is where the service does not answer.
+    Exit status 1 if the lead is unknown or was erased. Exit status 3 if a line cannot be read (it is printed on
+    stderr), or if the service does not answer.
     """
     if (input_ is None) == (service is None):
         _fail("give either --input F (an activity file) or --service URL (a running service)", ExitStatus.USAGE)
@@ -60,7 +60,7 @@ def explain(
     rejected = 0
     if service is not None:
         if rules is not None or engine is not None:
-            _fail("--rules and --engine are for --input; the service explains by its own rules", ExitStatus.USAGE)
+            _fail("--rules and --engine are for --input; the service uses its own rules", ExitStatus.USAGE)
         story = _ask(service, lead_id, None if moment is None else to_text(moment))
     else:
         assert input_ is not None
@@ -99,8 +99,8 @@ def _read(
 
 
 class _Reader:
-    """The activities of one lead in a file. Lines of other leads are passed by as soon as their subject is seen; a line
-    whose subject cannot be seen is read in full, for it could be the lead's, and reported if it is no activity."""
+    """The activities of one lead in a file. A line is skipped as soon as its subject names another lead. A line
+    without a readable subject could belong to this lead: it is read in full, and reported if it is not an activity."""
 
     def __init__(self, name: str, lead_id: str, moment: int | None, now: int) -> None:
         self.lines = 0
@@ -147,7 +147,7 @@ def _other_lead(line: bytes, lead_id: str) -> bool:
 
 
 def _quoted(lead_id: str) -> str:
-    # In quotes: an id that ends in a blank, or is one, looks like another.
+    # In quotes, because a space at the end of an id would be invisible.
     return f"'{readable(lead_id)}'"
 
 
@@ -158,7 +158,7 @@ def _ask(service: str, lead_id: str, at: str | None) -> Story:
     url = f"{service.rstrip('/')}/leads/{urllib.parse.quote(lead_id, safe='')}"
     if at is not None:
         url += f"?at={urllib.parse.quote(at, safe='')}"
-    # Not through a proxy: the service is inside.
+    # Not through a proxy: the service runs in the same network.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=_TIMEOUT) as response:
@@ -167,7 +167,7 @@ def _ask(service: str, lead_id: str, at: str | None) -> Story:
         _refused(lead_id, error)
     except ValidationError:
         _fail(
-            f"{service}: the answer is no story of a lead; is another version of the service running there?",
+            f"{service}: the answer is not the story of a lead; is that another version of the service?",
             ExitStatus.UNANSWERED,
         )
     except (OSError, ValueError) as error:
@@ -187,7 +187,7 @@ def _refused(lead_id: str, error: urllib.error.HTTPError) -> NoReturn:
     partitions = body.get("partitions")
     if error.code == 404 and isinstance(partitions, dict):
         held = ", ".join(map(str, partitions)) or "none"
-        text += f" (this worker holds partitions: {readable(held)}; its default partition is {body.get('partition')})"
+        text += f" (this worker holds partitions: {readable(held)}; the lead's default is {body.get('partition')})"
     _fail(f"{_quoted(lead_id)}: {text}", _STATUSES.get(error.code, ExitStatus.UNANSWERED))
 
 
@@ -209,7 +209,7 @@ def _write(story: Story, format_: str, output: str) -> None:
 
 
 def _rendered(story: Story, format_: str) -> str:
-    # Imported where they are needed: the other commands start without them.
+    # Imported here so that the other commands start without them.
     if format_ == "json":
         return story.model_dump_json(indent=2) + "\n"
     if format_ == "html":
@@ -225,7 +225,7 @@ def _refuse_same_file(input_: str, output: str) -> None:
     if "-" in (input_, output) or not (Path(input_).exists() and Path(output).exists()):
         return
     if Path(input_).samefile(output) and Path(output).is_file():
-        _fail(f"{output}: is the input as well; writing would empty it", ExitStatus.USAGE)
+        _fail(f"{output}: is also the input; writing would empty it", ExitStatus.USAGE)
 
 
 def _fail(message: str, status: ExitStatus = ExitStatus.FINDINGS) -> NoReturn:

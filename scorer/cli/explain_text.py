@@ -1,4 +1,4 @@
-"""The story of a lead as text: on a terminal of any width, without colours where there is none."""
+"""The story of a lead as text, for a terminal of any width, or without colours for a file."""
 
 import io
 from collections.abc import Iterable
@@ -36,13 +36,13 @@ _BAR = 16
 
 
 def print_story(story: Story) -> None:
-    """Write it to stdout."""
+    """Print the story on stdout."""
     console = Console(highlight=False, soft_wrap=False)
     console.print(_story(story, console.width))
 
 
 def story_text(story: Story) -> str:
-    """It as plain text, 100 columns wide."""
+    """The story as plain text, 100 columns wide."""
     sink = io.StringIO()
     Console(file=sink, width=_FILE_WIDTH, highlight=False, color_system=None).print(_story(story, _FILE_WIDTH))
     return sink.getvalue()
@@ -57,18 +57,18 @@ def _story(story: Story, width: int) -> Group:
         ("What time alone will do", list(_outlook(story))),
         ("What changed it", list(_timeline(story))),
         ("What it does, day by day", list(_signals(story))),
-        ("What is known of it, and from where", list(_known(story))),
+        ("What is known about it, and from where", list(_known(story))),
     ]
     for title, body in sections:
         if body:
-            parts += [Text(), Text(title, style="bold underline"), *(Padding(each, (0, 0, 0, 1)) for each in body)]
+            parts += [Text(), Text(title, style="bold underline"), *(Padding(item, (0, 0, 0, 1)) for item in body)]
     for note in story.notes:
         parts += [Text(), _plain(note, "italic")]
     return Group(*parts)
 
 
 def _plain(text: str, style: str = "") -> Text:
-    # As text, one line: what somebody wrote may hold what rich takes for markup, or what a terminal obeys.
+    # As text on one line: a field may contain rich markup or terminal control characters.
     return Text(readable(text), style=style, overflow="fold")
 
 
@@ -90,7 +90,7 @@ def _head(story: Story) -> Group:
     ruleset = f"{story.ruleset.name} {story.ruleset.revision[:12]}"
     lines = [
         title,
-        _plain(f"{judged}; by the rules {ruleset}", "dim"),
+        _plain(f"{judged}; rules {ruleset}", "dim"),
         Text(),
         _plain(f"{score.total} points = {score.fit} for who the lead is + {score.engagement} for what it does"),
         _plain(f"{rating.rating}: {rating.because}"),
@@ -98,7 +98,7 @@ def _head(story: Story) -> Group:
         _plain(f"{routing.route}: {routing.reason}"),
     ]
     if routing.respond_within_seconds is not None:
-        lines.append(_plain(f"to be answered within {span_text(routing.respond_within_seconds)} of the decision"))
+        lines.append(_plain(f"respond within {span_text(routing.respond_within_seconds)} of the decision"))
     if story.merged_into is not None:
         lines.append(_plain(f"merged into {story.merged_into}"))
     if story.erased_at is not None:
@@ -123,9 +123,9 @@ def _waterfall(story: Story, width: int) -> RenderableType:
     for step in story.waterfall:
         why = [_plain(step.reason)]
         if step.kind == "signal":
-            signal = next(each for each in story.signals if each.signal == step.rule)
+            signal = next(scored for scored in story.signals if scored.signal == step.rule)
             why.append(_plain(signal_text(signal), "dim"))
-        why += [_plain(_evidence(each), "dim") for each in evidence.get((step.criterion, step.rule), ())]
+        why += [_plain(_evidence(value), "dim") for value in evidence.get((step.criterion, step.rule), ())]
         style = "green" if step.points > 0 else "red"
         cells: list[RenderableType] = [Text(points_text(step.points), style), Text(str(step.end))]
         if wide:
@@ -137,7 +137,7 @@ def _waterfall(story: Story, width: int) -> RenderableType:
 
 def _bar(start: int, end: int, low: int, high: int) -> str:
     length = max(1, high - low)
-    left, right = (round((each - low) / length * _BAR) for each in sorted((start, end)))
+    left, right = (round((total - low) / length * _BAR) for total in sorted((start, end)))
     right = max(right, left + 1)
     if right > _BAR:
         left, right = _BAR - 1, _BAR
@@ -164,7 +164,7 @@ def _silent(story: Story) -> Iterable[RenderableType]:
         yield _plain(f"Counted, but worth nothing now: {', '.join(gone)}.", "dim")
     if story.uncounted_signals:
         names = ", ".join(story.uncounted_signals)
-        yield _plain(f"Counted under former rules, worth nothing by these: {names}.", "dim")
+        yield _plain(f"Counted under former rules, worth nothing under these: {names}.", "dim")
 
 
 def _signals(story: Story) -> Iterable[RenderableType]:
@@ -180,7 +180,7 @@ def _signals(story: Story) -> Iterable[RenderableType]:
                 table.add_row("", f"… {len(signal.days) - index} more")
                 break
             counted = f"{day.counted}{' (full)' if day.full else ''}"
-            events = ", ".join(f"{each.time[11:16]} {each.id}" for each in day.events)
+            events = ", ".join(f"{event.time[11:16]} {event.id}" for event in day.events)
             name = signal.signal if index == 0 else ""
             table.add_row(name, day.day, counted, f"{day.share:.0%}", points_text(day.points), _plain(events, "dim"))
     yield table
@@ -198,18 +198,18 @@ def _routing(story: Story) -> Iterable[RenderableType]:
             table.add_row(_plain(rule.rule), _plain(rule.because.removeprefix("not so: "), "dim"))
         yield table
     if routing.not_asked:
-        yield _plain(f"Not asked any more: {', '.join(routing.not_asked)}.", "dim")
+        yield _plain(f"Not evaluated: {', '.join(routing.not_asked)}.", "dim")
 
 
 def _target(target: Target) -> Iterable[RenderableType]:
     yield _plain(f"It takes {target.needed} points, {target.missing} more than now.")
-    stopped = "" if target.exhaustive else " (the rules allow for more combinations than were looked at)"
+    stopped = "" if target.exhaustive else " (not all combinations were tried)"
     if target.size is None:
         yield _plain(f"No three rules or signals suffice: the most they reach is {target.most}.{stopped}")
         return
-    what = "One rule or signal suffices" if target.size == 1 else f"No fewer than {target.size} together suffice"
+    summary = "One rule or signal suffices" if target.size == 1 else f"No fewer than {target.size} together suffice"
     shown = "" if target.found <= len(target.suggestions) else f"; the strongest {len(target.suggestions)}"
-    yield _plain(f"{what}; {count_text(target.found, 'way')}{shown}:{stopped}")
+    yield _plain(f"{summary}; {count_text(target.found, 'way')}{shown}:{stopped}")
     for suggestion in target.suggestions:
         yield Padding(_suggestion(suggestion), (0, 0, 0, 1))
 
@@ -237,14 +237,14 @@ def _outlook(story: Story) -> Iterable[RenderableType]:
     outlook = story.outlook
     if not outlook.ratings:
         stays = f"it stays {story.rating.rating}, as far as counts are kept (until {outlook.until[:10]})"
-        yield _plain(f"Nothing that changes the rating: {stays}.")
+        yield _plain(f"Nothing changes the rating: {stays}.")
     for moment in outlook.ratings:
         yield _plain(f"{moment.at[:10]}: {moment.rating}, {moment.score} points, {moment.route}")
-    faded = [f"{each.at[:10]} {each.score}" for each in outlook.moments[1:]]
+    faded = [f"{moment.at[:10]} {moment.score}" for moment in outlook.moments[1:]]
     if faded:
         rest = "" if len(faded) <= _MOMENTS else f", … {faded[-1]}"
         yield _plain(f"Score, if nothing happens: {', '.join(faded[:_MOMENTS])}{rest}.", "dim")
-    yield _plain("A rating is said anew when the lead does something, not by itself.", "dim")
+    yield _plain("A new rating is published when the lead does something, not by time alone.", "dim")
 
 
 def _timeline(story: Story) -> Iterable[RenderableType]:
@@ -263,7 +263,7 @@ def _timeline(story: Story) -> Iterable[RenderableType]:
         yield Group(line, Padding(_changes(entry), (0, 0, 0, 18)))
     if story.without_effect:
         activities = "activity" if story.without_effect == 1 else "activities"
-        yield Text(f"{story.without_effect:,} further {activities} changed no point.", style="dim")
+        yield Text(f"{story.without_effect:,} further {activities} changed no points.", style="dim")
 
 
 def _change(before: Rating | Route | None, after: Rating | Route) -> Text:
@@ -273,7 +273,7 @@ def _change(before: Rating | Route | None, after: Rating | Route) -> Text:
 
 
 def _changes(entry: TimelineEntry) -> Text:
-    return _plain(", ".join(map(_rule_change, entry.changes)) or "no point changed", "dim")
+    return _plain(", ".join(map(_rule_change, entry.changes)) or "no points changed", "dim")
 
 
 def _rule_change(change: RuleChange) -> str:
@@ -288,23 +288,23 @@ def _rule_change(change: RuleChange) -> str:
 
 def _known(story: Story) -> Iterable[RenderableType]:
     consent = ", ".join(
-        f"{each.field.removeprefix('consent.')} {value_text(each.value)}"
-        + ("" if each.event is None else f" ({_event(each.event)})")
-        for each in story.consent
+        f"{fact.field.removeprefix('consent.')} {value_text(fact.value)}"
+        + ("" if fact.event is None else f" ({_event(fact.event)})")
+        for fact in story.consent
     )
     yield _plain(f"Consent: {consent}.")
     if story.published is not None:
         last = story.published
         route = f"{last.route}{f' › {last.queue}' if last.queue else ''}"
-        said = f"{last.score} points, {last.rating}, {last.grade}, {route}"
-        yield _plain(f"Last published: {said}; as of {moment_text(last.at)}.")
+        summary = f"{last.score} points, {last.rating}, {last.grade}, {route}"
+        yield _plain(f"Last published: {summary}; as of {moment_text(last.at)}.")
     if not story.known:
         return
     table = Table("field", "value", "from", box=None, header_style="bold", padding=(0, 1, 0, 0))
     for column in table.columns:
         column.overflow = "fold"
-    for each in story.known:
-        value = "withdrawn" if each.value is None else value_text(each.value)
-        source = "" if each.event is None else "our own decision" if each.event.id is None else _event(each.event)
-        table.add_row(_plain(each.field), _plain(value), _plain(source, "dim"))
+    for fact in story.known:
+        value = "withdrawn" if fact.value is None else value_text(fact.value)
+        source = "" if fact.event is None else "our own decision" if fact.event.id is None else _event(fact.event)
+        table.add_row(_plain(fact.field), _plain(value), _plain(source, "dim"))
     yield table

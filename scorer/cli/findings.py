@@ -1,4 +1,4 @@
-"""Findings on the screen, for programs, and as annotations of GitHub Actions."""
+"""Findings as text, as JSON, and as annotations for GitHub Actions."""
 
 import json
 import re
@@ -27,7 +27,7 @@ class Format(StrEnum):
 
 
 def as_text(finding: Finding, files: Mapping[str, bytes]) -> Text:
-    """`file:line:column: level[code]: message`, and the line it is about with the place underlined."""
+    """`file:line:column: level[code]: message`, and the line of the file with the place underlined."""
     file, line, column = finding.position
     style = _STYLES[finding.level]
     text = Text(printable(f"{file}:{line}:{column}: "), no_wrap=True)
@@ -41,7 +41,7 @@ def as_text(finding: Finding, files: Mapping[str, bytes]) -> Text:
 
 
 def as_json(findings: Sequence[Finding], ruleset: Mapping[str, object] | None) -> str:
-    """One JSON object: the ruleset (null where it was refused) and the findings."""
+    """One JSON object: the ruleset (null if it was rejected) and the findings."""
     content = {
         "ruleset": ruleset,
         "findings": [
@@ -78,7 +78,7 @@ def _property(text: str) -> str:
 
 
 def _excerpt(finding: Finding, files: Mapping[str, bytes]) -> tuple[str, str, str] | None:
-    """What stands before, at and after the place, in one line of at most `_WIDTH` letters; None where it has none."""
+    """The text before, at and after the place, on one line of at most `_WIDTH` letters; None if there is no text."""
     content = files.get(finding.position.file)
     if content is None:
         return None
@@ -93,7 +93,7 @@ def _excerpt(finding: Finding, files: Mapping[str, bytes]) -> tuple[str, str, st
     end = min(word.end() if word else start + 1, start + _WIDTH // 2)
     left = max(0, start - _WIDTH // 2) if len(line) > _WIDTH else 0
     before, marked, after = line[left:start], line[start:end], line[end : left + _WIDTH]
-    # Indentation says nothing here.
+    # Indentation does not matter here.
     return _shown(before.lstrip() if left == 0 else before), _shown(marked), _shown(after.rstrip())
 
 

@@ -1,4 +1,4 @@
-"""What the commands that talk to Kafka share: settings, and one line for whatever is wrong with it."""
+"""Shared by the commands that talk to Kafka: settings, and error messages of one line."""
 
 import asyncio
 import logging
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 def settings_or_exit() -> Settings:
-    """The settings; what is wrong with them is printed and ends the command."""
+    """Load the settings. If they are invalid, print why and exit."""
     try:
-        # These commands work where no rules are: on an operator's machine.
+        # These commands also run without rules, on an operator's machine.
         return load_settings(rules=Path())
     except SettingsError as error:
         say(f"error: {error}")
@@ -28,8 +28,8 @@ def settings_or_exit() -> Settings:
 
 
 def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings) -> T:
-    """The result; a Kafka that does not answer or refuses is one line on stderr and ends the command."""
-    # The client logs what it also raises.
+    """Run the work and return its result. If Kafka does not answer or refuses, print one line on stderr and exit."""
+    # The client also logs the errors that it raises.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     logging.getLogger("aiokafka").propagate = False
     try:
@@ -45,8 +45,8 @@ def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings) -> T:
 
 
 def describe_failure(error: Exception, settings: Settings) -> str:
-    """One line on what Kafka did not do."""
-    what = " ".join(str(error).split()) or type(error).__name__
-    if "Unable to bootstrap" in what:
-        what = "nobody answers, or not as Kafka"
-    return f"Kafka at {settings.bootstrap_servers} (SCORER_BOOTSTRAP_SERVERS): {what}"
+    """What went wrong with Kafka, on one line."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if "Unable to bootstrap" in reason:
+        reason = "no Kafka broker answers"
+    return f"Kafka at {settings.bootstrap_servers} (SCORER_BOOTSTRAP_SERVERS): {reason}"

@@ -8,7 +8,7 @@ from scorer.rules.finding import RulesetError
 
 
 def run() -> None:
-    """Run the service. It is set by SCORER_* environment variables or a `.env` file; see docs/operations.md."""
+    """Run the service. SCORER_* environment variables or a `.env` file configure it; see docs/operations.md."""
     # Imported here: the offline commands start without the Kafka client.
     from scorer.runtime.settings import SettingsError, load_settings
     from scorer.service.run import run as run_service

@@ -13,6 +13,6 @@ def schema(name: Annotated[str, typer.Argument(metavar="NAME", help=" | ".join(S
     """Print the JSON Schema of a contract."""
     make = SCHEMAS.get(name)
     if make is None:
-        say(f"error: no schema `{name}`; there are {', '.join(SCHEMAS)}")
+        say(f"error: no schema `{name}`; choose one of {', '.join(SCHEMAS)}")
         raise typer.Exit(ExitStatus.USAGE)
     typer.echo(json.dumps(make(), indent=2, ensure_ascii=False))

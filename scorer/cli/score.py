@@ -1,4 +1,4 @@
-"""`scorer score`: activities in, decisions out, without Kafka: the same decisions as the service makes."""
+"""`scorer score`: activities in, decisions out, without Kafka. The decisions equal those of the service."""
 
 import time
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ def score(
     output: Annotated[str, typer.Option("--output", metavar="F|-", help="Decisions, JSON Lines; - is stdout.")] = "-",
     rules: RulesOption = None,
     engine: EngineOption = None,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, max=256, help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, max=256, help="Number of processes.")] = 1,
     rejects: RejectsOption = None,
     more: MoreInputs = None,
 ) -> None:
-    """Score activities offline: JSON Lines (CloudEvents) in, decisions as JSON Lines out, the same bytes every time
-    and for any number of workers.
+    """Score activities offline: JSON Lines (CloudEvents) in, decisions as JSON Lines out.
 
-    A bad line is named on stderr (`F:LINE: reason: …`) and left out; then the exit status is 3.
+    The output is the same, byte for byte, every time and for any number of workers. A bad line is printed on
+    stderr (`F:LINE: reason: …`) and skipped; the exit status is then 3.
     """
     rules = rules or default_rules()
     load_or_exit(rules, engine)
@@ -48,7 +48,7 @@ def score(
     for written in (output, rejects):
         refuse_same_file(inputs, written)
     if rejects is not None and rejects == output:
-        usage_error(f"{output}: decisions and rejected lines need two files")
+        usage_error(f"{output}: decisions and rejected lines need separate files")
     make = partial(decision_shard, read_rule_files(rules), engine, time.time_ns() // 1000)
     read = 0
     with ExitStack() as stack:
@@ -60,7 +60,7 @@ def score(
         for block, answers in shards.run("score", blocks(files, show_progress(files, "scoring", stack))):
             read += len(block.lines)
             sink.writelines(_in_order(answers))
-            rejected.add(block, sorted(each for answer in answers for each in answer.rejected))
+            rejected.add(block, sorted(rejection for answer in answers for rejection in answer.rejected))
         sink.flush()
     if rejected.total:
         say(f"{rejected.total} of {read} lines rejected")
@@ -68,7 +68,7 @@ def score(
 
 
 def _in_order(answers: Sequence[BlockDecisions]) -> Sequence[bytes]:
-    """The decisions in the order of the lines they come from, whoever made them."""
+    """The decisions in the order of their lines, whichever shard made them."""
     if len(answers) == 1:
         return answers[0].decisions
     numbered = [pair for answer in answers for pair in zip(answer.lines, answer.decisions, strict=True)]

@@ -1,4 +1,4 @@
-"""`scorer test`: do the rules do what their tests say?"""
+"""`scorer test`: run the tests of a ruleset."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,17 +43,17 @@ def run_rule_tests(
     ] = "",
     watch: Annotated[bool, typer.Option("--watch", help="Run again whenever a file changes, until Ctrl-C.")] = False,
     junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write the results as JUnit XML too.")
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit XML.")
     ] = None,
     cover: Annotated[
-        bool, typer.Option("--coverage", help="Name the rules and signals that no test has seen at work.")
+        bool, typer.Option("--coverage", help="List the rules and signals that no test exercises.")
     ] = False,
     min_coverage: Annotated[
         float | None,
         typer.Option("--min-coverage", metavar="PERCENT", min=0, max=100, help="Fail below this coverage."),
     ] = None,
 ) -> None:
-    """Run the tests beside a ruleset (`*_test.yaml`): a line for each, exit status 1 unless all of them pass."""
+    """Run the tests beside a ruleset (`*_test.yaml`), one line each. Exit status 1 unless all of them pass."""
     if min_coverage is None and cover:
         min_coverage = 0
     wanted = _Wanted(rules, engine, run, junit, min_coverage)
@@ -72,14 +72,14 @@ def _refuse_as_report(junit: Path, rules: Path) -> None:
     elif junit.exists() and not junit.is_file():
         problem = "not a regular file"
     elif junit.suffix in (".yaml", ".yml"):
-        problem = f"a report is no YAML; written beside {rules}, it would be taken for rules"
+        problem = f"a report is not YAML; beside {rules} it would be read as rules"
     if problem is not None:
         complain(f"error: --junit {junit}: {problem}")
         raise typer.Exit(ExitStatus.USAGE)
 
 
 def _run(wanted: _Wanted) -> bool:
-    """Run the tests once; whether all is well."""
+    """Run the tests once. Returns whether all of them pass and the coverage suffices."""
     started = perf_counter()
     try:
         evaluator = Evaluator(load_ruleset(wanted.rules), default_engine(wanted.engine))
@@ -117,7 +117,7 @@ def _timed(files: Sequence[Path], evaluator: Evaluator, selection: Selection) ->
             yield of_file(error.findings), perf_counter() - started
             continue
         for result in run_file(str(file), content, evaluator, selection):
-            # The first result of a file carries the reading of it.
+            # The time to read a file counts towards its first result.
             now = perf_counter()
             yield result, now - started
             started = perf_counter()
@@ -138,16 +138,16 @@ def _covered(wanted: _Wanted, ruleset: Ruleset, results: Sequence[Result]) -> bo
         return True
     fired = {name for result in results for name in result.fired}
     try:
-        found = coverage(ruleset, fired, {str(path): read_rule_file(path) for path in rule_files(wanted.rules)})
+        measured = coverage(ruleset, fired, {str(path): read_rule_file(path) for path in rule_files(wanted.rules)})
     except RulesetError as error:
-        # The rules were changed, and spoilt, while their tests ran.
+        # The rules were changed and broken while their tests ran.
         for finding in error.findings:
             complain(str(finding))
         return False
-    tell(str(found))
-    for idle in found.idle:
+    tell(str(measured))
+    for idle in measured.idle:
         tell(f"  {idle}")
-    if found.percent < wanted.min_coverage:
-        complain(f"error: the coverage is below the {wanted.min_coverage:g} % asked for")
+    if measured.percent < wanted.min_coverage:
+        complain(f"error: the coverage is below the required {wanted.min_coverage:g} %")
         return False
     return True

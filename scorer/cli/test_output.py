@@ -1,4 +1,4 @@
-"""What `scorer test` shows."""
+"""The output of `scorer test`."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ _COLOURS = {"pass": typer.colors.GREEN, "fail": typer.colors.RED, "error": typer
 
 
 def show(result: Result) -> None:
-    """A line for a test, and what there is to say about it below."""
+    """Print a line for a test, and its details below."""
     file, line, column = result.position
     word = f"{result.outcome.upper():5}"
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
@@ -32,10 +32,10 @@ def summary(results: Sequence[Result], left_out: int, seconds: float) -> str:
 
 
 def tell(text: str) -> None:
-    """Lines on stdout. Flushed: with `--watch` somebody waits for them."""
+    """Print lines on stdout, flushed, because with `--watch` somebody waits for them."""
     typer.echo("\n".join(map(printable, text.split("\n"))))
 
 
 def complain(text: str) -> None:
-    """A line on stderr."""
+    """Print a line on stderr."""
     typer.echo(printable(text), err=True)

@@ -1,4 +1,4 @@
-"""`scorer topics`: are the topics there, and as the service needs them?"""
+"""`scorer topics`: create missing topics and check their settings."""
 
 from typing import Annotated
 
@@ -18,16 +18,16 @@ def topics() -> None:
 def ensure(
     partitions: Annotated[
         int | None,
-        typer.Option(min=1, max=10_000, metavar="N", help="Of a new input topic; left out: SCORER_TOPIC_PARTITIONS."),
+        typer.Option(min=1, max=10_000, metavar="N", help="Of a new input topic; default: SCORER_TOPIC_PARTITIONS."),
     ] = None,
     replication_factor: Annotated[
         int | None,
-        typer.Option(min=1, max=100, metavar="N", help="Of each topic; left out: 3, or as many as brokers."),
+        typer.Option(min=1, max=100, metavar="N", help="Of each topic; default: 3, or one per broker if fewer."),
     ] = None,
 ) -> None:
-    """Create the topics that are missing and name what is not as it should be, a line for each.
+    """Create missing topics and report settings that differ, one line each.
 
-    Nothing that exists is changed. Exit status 1 where a person is needed: `differs` or `failed`.
+    Existing topics are not changed. Exit status 1 if somebody must act: `differs` or `failed`.
     """
     # Imported here: the offline commands start without the Kafka client.
     from scorer.cli.kafka import run_or_exit, settings_or_exit

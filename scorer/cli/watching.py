@@ -1,4 +1,4 @@
-"""Do something again whenever the files of a ruleset change."""
+"""Repeat an action whenever the files of a ruleset change."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,17 +10,17 @@ from scorer.offline.ruleset_files import read_rule_file, rule_files, rule_test_f
 from scorer.rules.finding import RulesetError
 
 QUIET_MS = 200
-"""Editors write in several steps: a change is looked at when so long nothing more has happened."""
+"""Editors save in several steps, so wait until nothing has changed for this long."""
 
 LOOK_MS = 1000
-"""Where nothing was told, as on some network drives, the files are looked at all the same after so long."""
+"""Some network drives report no changes, so the files are also checked at this interval."""
 
 
 def watch_rules(location: Path, run: Callable[[], object], changed: Callable[[list[str]], object]) -> None:
-    """Call `run` now, and again whenever a rule file or test file has another content than before; ends with Ctrl-C.
+    """Call `run` now, and again whenever the content of a rule file or test file changes; ends with Ctrl-C.
 
-    `changed` is told before which files differ. What counts is the content, so that nothing is missed between a run and
-    the next look, and that a file saved without a change is none.
+    `changed` is called first, with the names of the changed files. Contents are compared, so no change during a run
+    is missed, and a file saved without a change does not count.
     """
     directory = location if location.is_dir() else location.parent
     seen = _contents(location)
@@ -35,7 +35,7 @@ def watch_rules(location: Path, run: Callable[[], object], changed: Callable[[li
 
 
 def _occasions(directory: Path) -> Iterator[object]:
-    """Whenever something may have changed."""
+    """Yields whenever something may have changed."""
     while True:
         try:
             yield from watch(
@@ -47,13 +47,13 @@ def _occasions(directory: Path) -> Iterator[object]:
                 recursive=False,
             )
         except OSError:
-            # The directory is gone just now, or the system watches no more files for us.
+            # The directory is gone for the moment, or the system limit of watched files is reached.
             sleep(LOOK_MS / 1000)
             yield None
 
 
 def _contents(location: Path) -> dict[str, bytes]:
-    """The content of every file, or why it cannot be had."""
+    """The content of every file, or the reason why it cannot be read."""
     try:
         paths = [*rule_files(location), *rule_test_files(location)]
     except (RulesetError, OSError) as error:

@@ -1,1 +1,1 @@
-"""Everything on one machine: the embedded broker and what the demo plays into it."""
+"""The demo on one machine: the embedded broker, the service, and the activities played into them."""

@@ -1,6 +1,6 @@
-"""The embedded broker: noida-db, one small binary that speaks the Kafka protocol, in a child process.
+"""The embedded broker: noida-db, a small binary that speaks the Kafka protocol, in a child process.
 
-For the demo and the tests, never for production: one node, no TLS, and it holds everything in memory.
+It is for the demo and the tests, never for production: one node, no TLS, and everything in memory.
 """
 
 import contextlib
@@ -24,15 +24,15 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class BrokerError(Exception):
-    """The embedded broker cannot be found or does not start; the message says what to do."""
+    """The embedded broker is missing or does not start; the message says what to do."""
 
 
 class EmbeddedBroker:
-    """A broker on a free loopback port with a fresh data folder, both gone after `stop`.
+    """A broker on a free loopback port with a fresh data folder. `stop` ends it and removes the folder.
 
-    `root` is the folder under which the data folder is made (default: the system's temporary folder); `port`
-    0 takes a free one. Use it as a context manager, or call `start` and `stop`. It also ends when the
-    process that started it dies (Linux), so that a `kill -9` leaves no process behind.
+    `root` is the parent of the data folder (default: the system's temporary folder). Port 0 picks a free port.
+    Use it as a context manager, or call `start` and `stop`. On Linux it also ends when the process that
+    started it dies, so that a `kill -9` leaves no process behind.
     """
 
     def __init__(self, root: Path | None = None, port: int = 0) -> None:
@@ -49,14 +49,14 @@ class EmbeddedBroker:
 
     @property
     def pid(self) -> int:
-        """The process id of the broker itself. `BrokerError` where it does not run."""
+        """The process id of the broker itself. Raises `BrokerError` if it is not running."""
         if self._process is None:
             raise BrokerError("the embedded broker is not running")
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Started, and not ended since."""
+        """Whether the broker process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> Self:
@@ -68,7 +68,7 @@ class EmbeddedBroker:
             self._root.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix="broker-", dir=self._root))
         try:
-            # A port that was free a moment ago can be taken by another process: try others.
+            # Another process can take the port before the broker does: try others.
             for _ in range(1 if self._wanted_port else 3):
                 self._port = self._wanted_port or free_port()
                 if self._spawn(binary, self._folder):
@@ -79,7 +79,7 @@ class EmbeddedBroker:
             raise
 
     def stop(self) -> None:
-        """End it and remove its data. Does nothing where it does not run."""
+        """End it and remove its data. Does nothing if it is not running."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             process.terminate()
@@ -118,7 +118,7 @@ class EmbeddedBroker:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 return False
-            # Somebody else's broker could answer on the port: our own must have said that it listens.
+            # Another broker could answer on this port, so ours must have logged that it listens.
             if self.bootstrap in self._log() and _answers(self._port):
                 return True
             time.sleep(0.01)
@@ -134,7 +134,7 @@ class EmbeddedBroker:
         return ""
 
     def _last_words(self) -> str:
-        return " / ".join(line.strip() for line in self._log().splitlines()[-3:]) or "it said nothing"
+        return " / ".join(line.strip() for line in self._log().splitlines()[-3:]) or "it logged nothing"
 
 
 def free_port() -> int:
@@ -153,12 +153,12 @@ def _answers(port: int) -> bool:
 
 def _binary() -> Path:
     # The `noida-db` command is a wrapper with another process id; signals must reach the binary itself.
-    found = importlib.util.find_spec("noida_db")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("noida_db")
+    if spec is None or spec.origin is None:
         raise BrokerError("the embedded broker is not installed: pip install 'lead-scorer[demo]'")
-    binary = Path(found.origin).with_name("noida-db")
+    binary = Path(spec.origin).with_name("noida-db")
     if not binary.is_file():
-        raise BrokerError(f"the package noida-db holds no binary for this platform: {binary} is missing")
+        raise BrokerError(f"the package noida-db contains no binary for this platform: {binary} is missing")
     if not binary.stat().st_mode & 0o100:
         binary.chmod(0o755)
     return binary

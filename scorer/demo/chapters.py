@@ -1,4 +1,4 @@
-"""What several kinds of lead go through: filling in a form, getting mail, being asked, dealing with sales."""
+"""Steps that several kinds of lead share: fill in a form, receive mail, get qualified, negotiate with sales."""
 
 from scorer.demo.diary import CRM, MAIL, WEBSITE, Diary
 from scorer.demo.names import RIVALS, TECHNOLOGIES, title
@@ -8,7 +8,7 @@ SALESPEOPLE = ("m.okafor", "j.lindgren", "s.brandt", "a.moreau")
 
 
 def introduce(person: Person, diary: Diary, level: str, source: str, form: str = "newsletter") -> None:
-    """Fill in a form: from then on we know who it is."""
+    """Fill in a form. From then on the lead is known."""
     firm = person.company
     wording, department = title(diary.rng, level)
     diary.note(WEBSITE, "form_submitted", form=form, url=f"https://www.loomwork.example/{form}")
@@ -52,7 +52,7 @@ def introduce(person: Person, diary: Diary, level: str, source: str, form: str =
 
 
 def letters(person: Person, diary: Diary, most: int, opens: float = 0.4) -> None:
-    """Some campaign mails in a row; a few people have enough of them."""
+    """Receive some campaign mails in a row; a few people unsubscribe."""
     for _ in range(diary.rng.randrange(most + 1)):
         diary.mail(person.company, opens)
         if diary.chance(0.025):
@@ -66,7 +66,7 @@ def letters(person: Person, diary: Diary, most: int, opens: float = 0.4) -> None
 
 
 def qualify(person: Person, diary: Diary, authority: str, ripe: bool) -> None:
-    """Inside sales calls and asks for budget, authority, need and time."""
+    """Inside sales calls and asks about budget, authority, need and timeline."""
     firm = person.company
     if diary.chance(0.35):
         diary.note(CRM, "call_logged", outcome=diary.pick(("no_answer", "voicemail")))
@@ -95,7 +95,7 @@ def qualify(person: Person, diary: Diary, authority: str, ripe: bool) -> None:
 
 
 def negotiate(person: Person, diary: Diary) -> float:
-    """Sales takes over: meeting, offer, and won, lost or given back. Returns the silence after it."""
+    """Sales takes over: meeting, offer, then won, lost or returned. Returns the days of silence that follow."""
     by = diary.pick(SALESPEOPLE)
     size = 10 if person.company is None else person.company.employees
     value = round(max(1_500.0, size * diary.rng.uniform(50, 220)), -2)

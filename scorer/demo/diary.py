@@ -1,4 +1,4 @@
-"""What one lead does, in event time: a small vocabulary that the personas are written in."""
+"""The vocabulary of the personas: it records what one lead does, in event time."""
 
 from collections.abc import Sequence
 from math import exp
@@ -30,7 +30,7 @@ CAMPAIGNS = ("monthly-letter", "benchmark-report", "webinar-invitation", "produc
 T = TypeVar("T")
 
 _DWELLING = [int(exp(3.4 + 0.9 * NormalDist().inv_cdf((n + 0.5) / 256))) for n in range(256)]
-"""Seconds on a page: the quantiles of a log-normal distribution, median 30, a few minutes at the long end."""
+"""Seconds on a page: quantiles of a log-normal distribution with median 30 and a tail of a few minutes."""
 
 
 class Happening(NamedTuple):
@@ -43,9 +43,9 @@ class Happening(NamedTuple):
 
 
 class Diary:
-    """Collects what a lead does while its clock goes forward. `now` in microseconds since the epoch.
+    """Collects what a lead does while its clock advances. `now` is in microseconds since the epoch.
 
-    `at_work`: the lead is seen on weekdays in office hours; otherwise in the evening and at weekends too.
+    `at_work`: the lead is active on weekdays in office hours; otherwise also in the evening and at weekends.
     """
 
     def __init__(self, rng: Random, now: int, *, at_work: bool = True) -> None:
@@ -60,11 +60,11 @@ class Diary:
         return self._random() < probability
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of them."""
+        """A random option."""
         return options[int(self._random() * len(options))]  # half the time of `Random.choice`
 
     def wait(self, days: float) -> None:
-        """Let about that many days pass, then be there at a believable hour."""
+        """Let about that many days pass, then move to a plausible hour."""
         before = self.now
         day = (before + int(self.rng.expovariate(1 / days) * DAY)) // DAY
         weekday = (day + 3) % 7
@@ -80,12 +80,12 @@ class Diary:
         self.now += int((shortest + self._random() * (longest - shortest)) * 1000) * 1000
 
     def note(self, source: str, activity: str, **data: object) -> None:
-        """Write down an activity that happens now; a key given as None is left out."""
+        """Record an activity that happens now; keys with the value None are left out."""
         sent = {key: value for key, value in data.items() if value is not None}
         self.entries.append(Happening(self.now, source, f"lead.{activity}", sent))
 
     def view(self, *paths: str, referrer: str | None = None) -> None:
-        """See some pages, one after the other."""
+        """View pages one after another."""
         for path in paths:
             seconds = self.pick(_DWELLING)
             self.note(
@@ -99,19 +99,19 @@ class Diary:
             self.now += (seconds + 2) * SECOND + int(self._random() * 1000) * 1000
 
     def browse(self, paths: tuple[str, ...], typical: float) -> None:
-        """See a heavy-tailed number of pages, `typical` of them in the median, drawn from `paths`."""
+        """View a heavy-tailed number of pages from `paths`; the median is `typical`."""
         pages = min(40, max(1, int(self.rng.lognormvariate(0, 0.8) * typical)))
         self.view(*[self.pick(paths) for _ in range(pages)])
 
     def mail(self, company: Company | None, opens: float = 0.4, clicks: float = 0.25) -> None:
-        """Get the next campaign mail, sent to all on Tuesday at nine; perhaps open it and follow its link."""
+        """Receive the next campaign mail, sent on Tuesday at nine; perhaps open it and follow its link."""
         sent = (self.now - _MONDAY - DAY - 9 * HOUR) // _WEEK * _WEEK + _WEEK + _MONDAY + DAY + 9 * HOUR
         campaign = CAMPAIGNS[sent // _WEEK % len(CAMPAIGNS)]
         self.now = sent + self.rng.randrange(200_000) * 1000
         if company is not None and company.has_gateway:
             self._gateway(campaign)
         if self.chance(opens):
-            # Half of all openings come within the first two hours: the burst of a campaign.
+            # Half of the opens come within two hours: the burst after a campaign.
             self.now += int(self.rng.lognormvariate(4.5, 1.2) * MINUTE)
             self.note(MAIL, "email_opened", campaign=campaign)
             if self.chance(clicks):

@@ -1,8 +1,8 @@
-"""A believable B2B market as a stream of activities: the same bytes for the same seed, leads and start.
+"""A plausible B2B market as a stream of activities. The same seed, leads and start give the same bytes.
 
-A young vendor becomes known: leads join, ever more a day. Each lives through episodes as its persona does and falls
-silent between them. Records come in the order in which they arrive: most as things happen, some hours or days late,
-some twice, a few broken.
+A young vendor becomes known, so more leads join every day. Each lead goes through the episodes of its persona and is
+silent between them. Records come in order of arrival: most arrive at once, some hours or days late, some twice, and a
+few are broken.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,21 +21,21 @@ from scorer.demo.personas import live
 from scorer.domain.instant import DAY, HOUR, SECOND, day_to_text, from_datetime
 
 BROKEN = 0.003
-"""Share of records that no activity can be read from."""
+"""Share of records that cannot be read as an activity."""
 REPEATED = 0.012
 """Share of activities that are delivered a second time, byte for byte."""
 LATE = 0.02
 """Share of activities that arrive hours to days after they happened."""
 
 _JOINING = 365 * DAY
-"""Over how long all leads have joined, at most; a small market is complete earlier."""
+"""The longest time until all leads have joined; a small market is complete earlier."""
 
 CONTENT_TYPE = "application/cloudevents+json"
 HEADERS: list[tuple[str, bytes]] = [("content-type", CONTENT_TYPE.encode())]
 
 
 class Record(NamedTuple):
-    """A Kafka record as it is to be sent: a CloudEvent in structured mode."""
+    """A Kafka record to send: a CloudEvent in structured mode."""
 
     key: bytes
     value: bytes
@@ -54,7 +54,7 @@ class _Event(msgspec.Struct):
 
 
 class _Life(NamedTuple):
-    """A lead and what it still has ahead of it in this episode, the latest first."""
+    """A lead and the rest of its current episode, latest first."""
 
     person: Person
     ahead: list[Happening]
@@ -64,10 +64,10 @@ class _Life(NamedTuple):
 def activities(
     seed: int, leads: int, start: datetime, *, until: datetime | None = None, events: int | None = None
 ) -> Iterator[Record]:
-    """Records of a market of that many leads, in order of arrival, from `start` (aware) on; without end unless
-    `until` or a number of `events` is given, or every lead has left for good.
+    """Records of a market with that many leads, in order of arrival, from `start` (aware) on. The stream ends at
+    `until`, after `events` records, or when every lead has left for good; otherwise it is endless.
 
-    Raises `ValueError` where `leads` is not positive or `start` has no zone.
+    Raises `ValueError` if `leads` is not positive or `start` has no time zone.
     """
     if leads < 1:
         raise ValueError(f"a market needs at least one lead, not {leads}")
@@ -76,8 +76,8 @@ def activities(
 
 
 def write_jsonl(path: Path, seed: int, leads: int, start: datetime, events: int) -> int:
-    """Write that many activities as JSON Lines, structured mode, for `scorer score` and tests. Broken records stay in
-    as far as they are one line. Returns the number of lines."""
+    """Write that many activities as JSON Lines (structured mode) for `scorer score` and tests. Broken records are
+    included if they fit on one line. Returns the number of lines."""
     lines = 0
     with path.open("wb") as file:
         for record in activities(seed, leads, start):
@@ -108,7 +108,7 @@ _BREAKAGES: Sequence[Callable[[Record], Record]] = (
     lambda record: _edit(record, time="2199-01-01T00:00:00Z"),
     _without_subject,
 )
-"""Each makes of a good record what a faulty emitter would have sent."""
+"""Each turns a good record into one that a faulty emitter would send."""
 
 
 def _time(happening: Happening) -> int:
@@ -124,7 +124,7 @@ class _Market:
         self._named = 0
         self._emitted = 0
         self._encode = msgspec.json.Encoder().encode
-        # (arrival, order, what): the order makes equal times comparable. None: the next household joins.
+        # (arrival, order, item). The order makes equal times comparable; the item None lets the next household join.
         self._queue: list[tuple[int, int, _Life | Record | None]] = []
         self._order = 0
         self._day, self._date = -1, ""
@@ -133,21 +133,21 @@ class _Market:
     def records(self, end: int | None) -> Iterator[Record]:
         rng = self._rng
         while self._queue:
-            now, _, what = heappop(self._queue)
+            now, _, item = heappop(self._queue)
             if end is not None and now > end:
                 return
-            if what is None:
+            if item is None:
                 self._join(now)
                 continue
-            if isinstance(what, Record):
-                yield what
+            if isinstance(item, Record):
+                yield item
                 continue
-            happening = what.ahead.pop()
-            if what.ahead:
-                self._push(what.ahead[-1].time, what)
-            elif what.silence is not None:
-                self._begin(what.person, now + int(what.silence * DAY))
-            record = self._record(what.person.id, happening)
+            happening = item.ahead.pop()
+            if item.ahead:
+                self._push(item.ahead[-1].time, item)
+            elif item.silence is not None:
+                self._begin(item.person, now + int(item.silence * DAY))
+            record = self._record(item.person.id, happening)
             draw = rng.random()
             if draw < LATE:
                 self._push(now + int(rng.lognormvariate(1.8, 1.2) * HOUR), record)
@@ -158,9 +158,9 @@ class _Market:
             elif draw > 1 - BROKEN:
                 yield rng.choice(_BREAKAGES)(record)
 
-    def _push(self, time: int, what: _Life | Record | None) -> None:
+    def _push(self, time: int, item: _Life | Record | None) -> None:
         self._order += 1
-        heappush(self._queue, (time, self._order, what))
+        heappush(self._queue, (time, self._order, item))
 
     def _join(self, now: int) -> None:
         named = self._named
@@ -168,7 +168,7 @@ class _Market:
         for number, person in enumerate(newcomers):
             self._begin(person, now + number * self._rng.randrange(2, 9) * DAY)
         if self._named < self._leads:
-            # The number of leads grows with the square of time; early ones are seen through to the end early.
+            # The number of leads grows with the square of time.
             due = self._start + int(self._joining * (self._named / self._leads) ** 0.5)
             self._push(max(now, due), None)
 

@@ -1,4 +1,4 @@
-"""The people and companies of the demo market: all invented, all mail domains end in `.example`."""
+"""Names of the demo market's people and companies. All are invented; all mail domains end in `.example`."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -153,7 +153,7 @@ class Company(NamedTuple):
 
 
 def company(rng: Random, smallest: int, largest: int) -> Company:
-    """A company with that many employees; small ones are more frequent than large ones."""
+    """A company with `smallest` to `largest` employees; small companies are more frequent."""
     industry = rng.choice(_INDUSTRY_NAMES)
     stem = f"{rng.choice(_FIRST_NAMES)} {rng.choice(INDUSTRIES[industry])}"
     country = rng.choice(_COUNTRIES)

@@ -1,4 +1,4 @@
-"""Who is on the market."""
+"""The leads of the demo market."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Persona(StrEnum):
 
 @dataclass(slots=True)
 class Person:
-    """One lead. `buys`: the project at its company is real, so that somebody could sell to it."""
+    """One lead. `buys`: its company has a real project, so a sale is possible."""
 
     id: str
     persona: Persona
@@ -36,7 +36,7 @@ class Person:
 
 
 def household(rng: Random, name: Callable[[], str]) -> list[Person]:
-    """The leads of the next company that finds the vendor, or a single person. `name` gives new lead ids."""
+    """The leads of the next company that finds the vendor, or a single person. `name` returns a new lead id."""
     draw = rng.random()
     if draw < 0.085:
         firm = company(rng, 250, 20_000)

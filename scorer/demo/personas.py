@@ -1,7 +1,7 @@
 """How each kind of lead behaves.
 
-`live(person, diary)` writes one episode of a lead's life, the weeks in which it pays attention, and returns after how
-many days of silence the lead shows up again, or None where it never does.
+`live(person, diary)` writes one episode: the weeks in which the lead is active. It returns the days of silence until
+the next episode, or None if there is none.
 """
 
 from collections.abc import Callable, Mapping

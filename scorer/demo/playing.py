@@ -1,4 +1,4 @@
-"""Playing records into Kafka, at a steady rate or as fast as the service takes them."""
+"""Plays records into Kafka, at a steady rate or as fast as the service processes them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ MOST_AHEAD: Final = 20_000
 """How many activities may wait for the service; more would only fill the broker's memory."""
 
 LARGEST: Final = 1_048_588
-"""Bytes that the embedded broker takes in one batch, a record with all around it: Kafka's `message.max.bytes`."""
+"""The largest batch in bytes, overhead included, that the embedded broker accepts: Kafka's `message.max.bytes`."""
 
 _TICK: Final = 0.02  # seconds
 _BURST: Final = 500
@@ -40,17 +40,17 @@ _profile = msgspec.json.Decoder(_Profile).decode
 
 
 def file_records(path: Path, left_out: list[str]) -> Iterator[Record]:
-    """The records of a JSON Lines file of activities, keyed by their lead. Those that the broker would refuse are left
-    out, and said so in `left_out`."""
+    """The records of a JSON Lines file of activities, keyed by lead. Records too large for the broker are skipped and
+    listed in `left_out`."""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             value = line.strip()
             try:
                 key = _subject(value).subject.encode()
             except (msgspec.DecodeError, UnicodeError):
-                # Sent all the same: the service says what is wrong with it.
+                # Sent anyway: the service reports what is wrong with it.
                 key = f"line-{number}".encode()
-            # Not left to the broker: after a refusal it takes no more from an idempotent producer.
+            # Checked here: after one refusal the broker accepts nothing more from an idempotent producer.
             if record_size(key, value, HEADERS) > LARGEST:
                 left_out.append(f"{path}:{number}: too large for the embedded broker, not played")
                 continue
@@ -60,8 +60,8 @@ def file_records(path: Path, left_out: list[str]) -> Iterator[Record]:
 async def play(
     records: Iterator[Record], producer: AIOKafkaProducer, topic: str, rate: float, state: DemoState
 ) -> dict[TopicPartition, int]:
-    """Send them all, `rate` a second, 0 for as fast as the service takes them. Returns where each partition then ends.
-    Raises what aiokafka raises when a record cannot be delivered."""
+    """Send all records at `rate` a second; 0 means as fast as the service processes them. Returns the end offset of
+    each partition. Raises aiokafka's error if a record cannot be delivered."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     ends: dict[TopicPartition, int] = {}
@@ -71,7 +71,7 @@ async def play(
         if state.sent - state.processed > MOST_AHEAD:
             paused = loop.time()
             await asyncio.sleep(_TICK)
-            behind += loop.time() - paused  # not to be caught up with in one burst later
+            behind += loop.time() - paused  # so that no burst makes up for the pause
             continue
         burst = list(islice(records, max(0, due)))
         deliveries = []

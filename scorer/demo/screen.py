@@ -1,4 +1,4 @@
-"""Where the demo is shown: a live view in a terminal, a line now and then elsewhere."""
+"""Shows the demo: a live view in a terminal, otherwise a line every few seconds."""
 
 import time
 from types import TracebackType
@@ -18,7 +18,7 @@ class Screen(Protocol):
     """Shows a state; a context manager."""
 
     def show(self, state: DemoState) -> None:
-        """Show it; called a few times a second."""
+        """Show the state; called a few times a second."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -26,7 +26,7 @@ class Screen(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        """Give the terminal back."""
+        """Restore the terminal."""
 
 
 class LiveScreen:
@@ -59,7 +59,7 @@ class LineScreen:
         self._phase = ""
 
     def show(self, state: DemoState) -> None:
-        """Print a line, if it is time."""
+        """Print a line if one is due."""
         now = time.monotonic()
         if now >= self._next or state.phase != self._phase:
             self._next = now + _LINE_SECONDS

@@ -22,9 +22,9 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ServiceProcess:
-    """`python -m scorer run` with these settings, its HTTP on a free loopback port and its log in `folder`.
+    """`python -m scorer run` with these settings, HTTP on a free loopback port, and its log in `folder`.
 
-    A context manager: starts it, and at the end stops it and waits until it is gone.
+    A context manager: it starts the process, and at the end stops it and waits for its exit.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
@@ -36,11 +36,11 @@ class ServiceProcess:
 
     @property
     def url(self) -> str:
-        """Where /metrics, /health/live and /health/ready are."""
+        """Base URL of /metrics, /health/live and /health/ready."""
         return f"http://{HOST}:{self.port}"
 
     def __enter__(self) -> Self:
-        # Settings for another service, in the environment or in a `.env` of the working folder, are none of ours.
+        # The environment and a `.env` in the working folder may configure another service: neither is used.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
         environment |= {f"SCORER_{name}": value for name, value in self._settings.items()}
         environment["PYTHONPATH"] = python_path(environment)
@@ -52,7 +52,7 @@ class ServiceProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C reaches the whole foreground group; the service is to end when the demo says so.
+                # Ctrl-C reaches the whole foreground group; the service must end only when the demo stops it.
                 start_new_session=True,
                 preexec_fn=_end_with_parent if _libc is not None else None,
             )
@@ -68,21 +68,21 @@ class ServiceProcess:
             process.terminate()
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            pass  # what it has not committed by now it will not
+            pass  # it had enough time to commit
         finally:
-            # Also where the user pressed Ctrl-C again.
+            # Reached also if the user presses Ctrl-C again.
             if process.poll() is None:
                 process.kill()
                 process.wait()
 
     def check(self) -> None:
-        """Raise `DemoError`, with the end of its log, where the service has ended."""
+        """Raise `DemoError` with the end of the log if the service has ended."""
         status = None if self._process is None else self._process.poll()
         if status is not None:
             raise DemoError(f"the service ended with status {status}; {self.last_words()}")
 
     async def ready(self) -> None:
-        """Wait until it processes activities. Raises `DemoError` where it ends or takes too long."""
+        """Wait until it processes activities. Raises `DemoError` if it ends or takes too long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _READY_SECONDS
         while not await self._says_ready():
@@ -113,6 +113,6 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _end_with_parent() -> None:
-    # A demo that is killed outright must not leave the service behind.
+    # A killed demo must not leave the service behind.
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))

@@ -1,4 +1,4 @@
-"""The demo from beginning to end: broker, topics, service, activities, view."""
+"""The demo from start to end: broker, topics, service, activities, view."""
 
 import asyncio
 from collections.abc import Iterator
@@ -36,8 +36,8 @@ _MOST_LEADS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to play. `events` None: until it is stopped or there is no more. `rate`: activities a second, 0 for as fast
-    as the service takes them. `leads` None: as many as suit the number of events."""
+    """What to play. `events` None: until it is stopped or the input ends. `rate`: activities a second; 0 means as
+    fast as the service processes them. `leads` None: derived from the number of events."""
 
     rules: Path
     engine: str
@@ -48,8 +48,8 @@ class Options:
     rate: float = 500.0
 
     def records(self, today: datetime, left_out: list[str]) -> Iterator[Record]:
-        """The records to play; what cannot be played goes to `left_out`, a line each. The market's events lie in the
-        past, up to the midnight before `today`: the service refuses what has not happened yet."""
+        """The records to play; those that cannot be played go to `left_out`, one line each. The market's events end
+        at the midnight before `today`, because the service rejects events from the future."""
         if self.input is not None:
             return islice(file_records(self.input, left_out), self.events)
         leads = self.leads
@@ -61,9 +61,9 @@ class Options:
 
 
 async def run_session(options: Options, state: DemoState, screen: Screen, folder: Path | None = None) -> None:
-    """Play until everything is processed. Whatever happens, cancellation too, no process and no file is left.
+    """Play until everything is processed. No process and no file is left, not even after cancellation.
 
-    Raises `DemoError` where it cannot go on. `folder`: absolute, the demo's own; None for ./.scorer-demo.
+    Raises `DemoError` if it cannot continue. `folder`: the demo's own, absolute; None means ./.scorer-demo.
     """
     try:
         async with AsyncExitStack() as stack:
@@ -73,7 +73,7 @@ async def run_session(options: Options, state: DemoState, screen: Screen, folder
     except (BrokerError, KafkaError) as error:
         raise _explained(error) from error
     except ExceptionGroup as group:
-        # The tasks of a session fail together; the reason is the one that is meant for people.
+        # The tasks of a session fail together; report the error that is meant for people.
         known, unknown = group.split((DemoError, KafkaError))
         if known is None or unknown is not None:
             raise
@@ -92,7 +92,7 @@ def _explained(error: Exception) -> DemoError:
 
 @contextmanager
 def _knowing(broker: EmbeddedBroker) -> Iterator[None]:
-    """Say plainly where a client fails because the broker is gone."""
+    """Report plainly that a client failed because the broker is gone."""
     try:
         yield
     except KafkaError as error:
@@ -102,7 +102,7 @@ def _knowing(broker: EmbeddedBroker) -> Iterator[None]:
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    # What is still to be delivered when the demo is stopped is not worth waiting for.
+    # Records not yet delivered when the demo stops are not worth waiting for.
     with suppress(TimeoutError):
         async with asyncio.timeout(_CLOSE):
             await producer.stop()
@@ -172,7 +172,7 @@ class _Session:
         sampled, before = loop.time(), self._state.processed
         while True:
             service.check()
-            if not broker.running:  # the clients would wait for it for ever
+            if not broker.running:  # the clients would wait forever
                 raise DemoError(_BROKER_ENDED)
             self._state.seconds = loop.time() - self._began
             if (elapsed := loop.time() - sampled) >= _SAMPLE:
@@ -197,7 +197,7 @@ class _Session:
             elif loop.time() - moved > _STANDSTILL:
                 left = self._state.sent - self._state.processed
                 raise DemoError(
-                    f"the service has processed nothing for {_STANDSTILL:.0f} s, {left:,} activities wait; "
+                    f"the service has processed nothing for {_STANDSTILL:.0f} s, {left:,} activities are waiting; "
                     f"{service.last_words()}"
                 )
             await asyncio.sleep(0.05)

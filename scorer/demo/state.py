@@ -1,4 +1,4 @@
-"""What the demo knows at a moment. Everything shown is drawn from it, nothing else."""
+"""The demo's state at one moment. Everything that is shown comes from it."""
 
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _SAMPLES = 120
 
 
 class Service(NamedTuple):
-    """The service that is being watched: its rules and where its figures are."""
+    """The service being watched: its rules, its engine and its URL."""
 
     ruleset: str = "?"
     revision: str = ""
@@ -25,7 +25,7 @@ class Service(NamedTuple):
 
 
 class HotLead(NamedTuple):
-    """A hot lead as its last decision said. `reasons`: points and words, the most points first."""
+    """A hot lead according to its last decision. `reasons`: points and text, most points first."""
 
     lead_id: str
     grade: str
@@ -43,7 +43,7 @@ class HotLead(NamedTuple):
 @dataclass(slots=True)
 class DemoState:
     """Figures of a demo. `seconds`: since the first activity was sent. `rates`: activities a second, the newest last.
-    `hot`: leads hot now, the latest last. `left_out`: what was not played and why, a line each."""
+    `hot`: leads that are hot now, latest last. `left_out`: what was not played and why, one line each."""
 
     service: Service = field(default_factory=Service)
     phase: str = "starting"
@@ -61,7 +61,7 @@ class DemoState:
     left_out: list[str] = field(default_factory=list)
 
     def decide(self, decision: RoutingDecision) -> None:
-        """Take in a published decision."""
+        """Apply a published decision."""
         self.decisions += 1
         self.as_of = max(self.as_of, decision.decided_at)
         now = (decision.rating, decision.route)
@@ -70,13 +70,13 @@ class DemoState:
             self.counts[before] -= 1
         self.leads[decision.lead_id] = now
         self.counts[now] += 1
-        # Taken out and put in again, so that the latest is last.
+        # Removed and added again, so that the latest is last.
         self.hot.pop(decision.lead_id, None)
         if decision.rating is Rating.HOT:
             self.hot[decision.lead_id] = _hot_lead(decision)
 
     def name(self, lead_id: str) -> str:
-        """Company and lead id, as far as the company is known."""
+        """Company and lead id; the id alone if the company is unknown."""
         company = self.companies.get(lead_id)
         return lead_id if company is None else f"{company} ({lead_id})"
 

@@ -1,4 +1,4 @@
-"""The demo in plain text: a line of progress now and then, and the summary at the end."""
+"""The demo in plain text: progress lines and the final summary."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ _TOP = 10
 
 
 def progress_line(state: DemoState) -> str:
-    """One line on how far it is."""
+    """The progress on one line."""
     ratings = ", ".join(f"{count:,} {rating}" for rating, count in state.by_rating().items())
     return (
         f"{state.phase}: {state.sent:,} sent, {state.processed:,} processed ({state.rate:,.0f}/s), "
@@ -18,7 +18,7 @@ def progress_line(state: DemoState) -> str:
 
 
 def summary(state: DemoState) -> str:
-    """What came out. Several lines."""
+    """The final summary, on several lines."""
     return "\n".join([*_lines(state), *_left_out(state)])
 
 

@@ -1,4 +1,4 @@
-"""The live view of the demo in a terminal: drawn from a `DemoState`, for any width from 80 columns on."""
+"""The live terminal view of a `DemoState`, for 80 columns or more."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from scorer.demo.state import DemoState, HotLead
 from scorer.domain.score import Rating, Route
 
 WIDE = 120
-"""From this many columns on, everything has a column of its own."""
+"""From this width on, every panel has its own column."""
 
 _STYLES: Mapping[str, str] = {
     Rating.HOT: "bold red",
@@ -29,7 +29,7 @@ _MOST_HOT_LEADS = 40
 
 
 def render(state: DemoState, width: int) -> Layout:
-    """The whole screen, for that many columns. It takes the height it is given; the hot leads use what is left."""
+    """The whole screen at that width. It fills the height it is given; the hot leads take the remaining rows."""
     wide = width >= WIDE
     layout = Layout()
     rows = [Layout(_title(state, width), size=1), Layout(name="figures", size=_PANEL_ROWS)]
@@ -46,7 +46,7 @@ def render(state: DemoState, width: int) -> Layout:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The last `width` values as a row of bars, as high as the highest of them allows."""
+    """The last `width` values as a row of bars, scaled to the highest of them."""
     shown = list(values)[-width:]
     top = max(shown, default=0.0)
     if top <= 0:
@@ -120,9 +120,7 @@ def _hot_leads(state: DemoState, wide: bool) -> RenderableType:
     latest = list(reversed(state.hot.values()))[:_MOST_HOT_LEADS]
     title = f"hot now: {len(state.hot):,}, the latest first"
     if not latest:
-        body: RenderableType = Text(
-            "none yet; hot leads show up once people have budget, need and interest", style="dim"
-        )
+        body: RenderableType = Text("none yet; leads become hot once they have budget, need and interest", style="dim")
     elif wide:
         body = _hot_table(state, latest)
     else:

@@ -1,4 +1,4 @@
-"""Watching what the service publishes and how far it has come."""
+"""Watches the service's output and its progress."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ _CLOSE: Final = 2.0  # seconds
 
 
 class Watch:
-    """Reads decisions and dead letters, only those of committed transactions, and the service's committed offsets.
+    """Reads the committed decisions and dead letters, and the service's committed offsets.
 
     An async context manager; it creates the topics.
     """
@@ -55,7 +55,7 @@ class Watch:
         await self._close()
 
     async def _close(self) -> None:
-        # Neither is to hang on a broker that is gone.
+        # Neither may hang when the broker is gone.
         for close in (self._consumer.stop, self._admin.close):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE):
@@ -65,18 +65,18 @@ class Watch:
         """The service's committed offset of each activity partition; sets `processed`."""
         answer = await self._admin.list_consumer_group_offsets(GROUP)
         offsets = {
-            partition: max(0, found.offset) for partition, found in answer.items() if partition.topic == ACTIVITY
+            partition: max(0, commit.offset) for partition, commit in answer.items() if partition.topic == ACTIVITY
         }
         self._state.processed = sum(offsets.values())
         return offsets
 
     async def follow(self) -> None:
-        """Take in what is published and how far the service is, a few times a second, until cancelled."""
+        """Read new output and committed offsets a few times a second, until cancelled."""
         while True:
             self._consumer.resume(*self._outputs)
             await self._take_in()
-            # The embedded broker answers at once even if it has nothing: without a pause that would be hundreds of
-            # requests a second, and the service needs the processor.
+            # The embedded broker answers at once even without data. With no pause that means hundreds of requests a
+            # second, and the service needs the processor.
             self._consumer.pause(*self._outputs)
             await self.committed()
             await asyncio.sleep(_PAUSE)
@@ -90,7 +90,7 @@ class Watch:
                 self._dead_letters(records)
 
     async def take_in_rest(self) -> None:
-        """Read up to what is the end now. Not while `follow` runs."""
+        """Read up to the current end. Do not call it while `follow` runs."""
         self._consumer.resume(*self._outputs)
         ends = await self._consumer.end_offsets(self._outputs)
         while any([await self._consumer.position(partition) < end for partition, end in ends.items()]):

@@ -1,1 +1,1 @@
-"""Activities and rules from files, leads spread over processes."""
+"""Reads activities and rules from files, and spreads leads over processes."""

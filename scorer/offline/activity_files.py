@@ -1,7 +1,7 @@
-"""Files of activities, read in blocks of lines: JSON Lines, the same gzipped, and Parquet. What kind of file it is, its
-first bytes say, not its name.
+"""Reads files of activities in blocks of lines: JSON Lines, plain or gzipped, and Parquet. The first bytes of a file
+tell its format, not its name.
 
-A line of JSON Lines is passed on as it is; a row of Parquet becomes such a line. Nothing is judged here.
+A line of JSON Lines is passed on unchanged; a row of Parquet becomes such a line. Nothing is validated here.
 """
 
 import gzip
@@ -20,9 +20,9 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 import msgspec
 
 BLOCK: Final = 1 << 19
-"""Bytes read at a time: some two thousand activities."""
+"""Bytes read at a time: about two thousand activities."""
 MAX_LINE: Final = 1 << 24
-"""A line longer than this many bytes is passed on cut to them; no source accepts one of a sixteenth of it."""
+"""Longer lines are cut to this many bytes; sources reject lines of even a sixteenth of it."""
 STDIN: Final = "-"
 PARQUET_COLUMNS: Final = ("id", "source", "type", "time", "subject", "data")
 PARQUET_ROWS: Final = 2000
@@ -31,12 +31,12 @@ _GZIP, _PARQUET, _ZSTD = b"\x1f\x8b", b"PAR1", b"\x28\xb5\x2f\xfd"
 
 
 class InputError(Exception):
-    """The input cannot be read, or not to its end; the message names the file and the reason."""
+    """The input cannot be read to its end; the message names the file and the reason."""
 
 
 class Block(NamedTuple):
-    """Lines of one file, without line ends. `first` is the number of the first one, from 1; `size` is how many bytes
-    of the file were read for the block (for showing progress)."""
+    """Lines of one file, without line ends. `first` is the number of the first line, from 1; `size` is the number
+    of bytes read from the file for the block (to show progress)."""
 
     file: str
     first: int
@@ -45,10 +45,10 @@ class Block(NamedTuple):
 
 
 class ActivityFile:
-    """A file of activities, or stdin where the path is `-`. Can be read again if `rereadable` was asked for."""
+    """A file of activities, or stdin if the path is `-`. With `rereadable` it can be read more than once."""
 
     def __init__(self, path: str, *, rereadable: bool = False) -> None:
-        """Opens the file. Raises `InputError`."""
+        """Open the file. Raises `InputError`."""
         self.name = "<stdin>" if path == STDIN else path
         self._path = path
         self._stream = _open(path, self.name)
@@ -66,7 +66,7 @@ class ActivityFile:
             raise InputError(f"{self.name}: Parquet cannot be read from a pipe; name the file")
 
     def blocks(self) -> Iterator[Block]:
-        """The lines from the first to the last. Raises `InputError` where the file cannot be read to its end."""
+        """All lines, in order. Raises `InputError` if the file cannot be read to its end."""
         if self._stream.seekable():
             self._stream.seek(self._start)
         try:
@@ -80,7 +80,7 @@ class ActivityFile:
             raise InputError(f"{self.name}: {error.strerror or error}") from None
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file; stdin stays open."""
         if self._path != STDIN:
             self._stream.close()
 
@@ -99,7 +99,7 @@ class ActivityFile:
 
 @contextmanager
 def open_activities(paths: Sequence[str], *, rereadable: bool = False) -> Iterator[list[ActivityFile]]:
-    """The files, all of them open before any is read. `rereadable`: stdin and pipes are copied to a temporary file.
+    """Open all files before any is read. `rereadable`: stdin and pipes are copied to a temporary file.
     Raises `InputError`."""
     files: list[ActivityFile] = []
     try:
@@ -123,7 +123,7 @@ def _open(path: str, name: str) -> BufferedReader:
 
 
 def _copy(stream: BufferedReader) -> BufferedReader:
-    # Buffered for writing and reading: it can `peek` as well.
+    # Buffered for reading and writing, so that it has `peek`.
     copy = cast(BufferedReader, TemporaryFile(buffering=BLOCK))  # noqa: SIM115 (lives as long as the input)
     copyfileobj(stream, copy, BLOCK)
     copy.seek(0)
@@ -140,14 +140,14 @@ def _size(stream: BufferedReader) -> int | None:
 
 
 class Readable(Protocol):
-    """Gives bytes."""
+    """A stream of bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """At most so many; none at the end."""
+        """At most `size` bytes; none at the end."""
 
 
 def line_blocks(stream: Readable, name: str, size: int = BLOCK) -> Iterator[Block]:
-    """The lines of a stream that is read `size` bytes at a time."""
+    """The lines of a stream, read `size` bytes at a time."""
     number = 1
     rest = b""
     skipping = False
@@ -179,7 +179,7 @@ def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Bl
         schema = polars.read_parquet_schema(stream)
         stream.seek(0)
         _check_schema(schema, name, polars)
-        columns = [each for each in (*PARQUET_COLUMNS, "specversion") if each in schema]
+        columns = [column for column in (*PARQUET_COLUMNS, "specversion") if column in schema]
         frames = polars.scan_parquet(stream).select(columns).collect_batches(chunk_size=PARQUET_ROWS)
         number = 1
         rows = 0
@@ -193,7 +193,7 @@ def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Bl
 
 
 def _check_schema(schema: Any, name: str, polars: Any) -> None:
-    missing = [each for each in PARQUET_COLUMNS if each not in schema]
+    missing = [column for column in PARQUET_COLUMNS if column not in schema]
     if missing:
         raise InputError(f"{name}: has no column {', '.join(missing)}; expected {', '.join(PARQUET_COLUMNS)}")
     time = schema["time"]
@@ -214,7 +214,7 @@ def _line(row: dict[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(event)
     except (TypeError, ValueError) as error:
-        # No JSON can be made of it; what is passed on is none either, and will be rejected with its place.
+        # The row has no JSON form. This text is not JSON either, so the line is rejected with its place.
         return f"a row that cannot be written as JSON: {error}".encode()
 
 
@@ -224,14 +224,14 @@ def _json(text: str | bytes) -> object:
         msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return text  # a string instead of an object is rejected as such
-    # A line must not end inside: a carriage return means the same to JSON.
+    # The value must not contain a line end; to JSON a carriage return means the same.
     return msgspec.Raw(raw.replace(b"\n", b"\r"))
 
 
 def _sent(value: Any) -> Any:
-    """A struct without its nulls: a key that one row of a column has, all rows have, so null means: not sent."""
+    """A struct without its nulls. All rows of a column have the same keys, so null means that the key was not sent."""
     if isinstance(value, dict):
-        return {key: _sent(each) for key, each in value.items() if each is not None and not _is_nan(each)}
+        return {key: _sent(item) for key, item in value.items() if item is not None and not _is_nan(item)}
     return value
 
 

@@ -13,7 +13,7 @@ from scorer.state.shelf import LeadShelf
 
 
 class Rejection(NamedTuple):
-    """A line that is no activity, by its number."""
+    """A line that is not an activity, by its line number."""
 
     line: int
     reason: str
@@ -21,7 +21,7 @@ class Rejection(NamedTuple):
 
 
 class BlockDecisions(NamedTuple):
-    """What became of some lines. `decisions` are JSON with a line end each; `lines` are the numbers of the lines they
+    """The results of some lines. `decisions` are JSON, each with a line end; `lines` are the numbers of the lines they
     came from, ascending."""
 
     lines: list[int]
@@ -30,7 +30,7 @@ class BlockDecisions(NamedTuple):
 
 
 class DecisionShard:
-    """Scores the activities of its leads. `now` in microseconds since the epoch: what lies far ahead is rejected."""
+    """Scores the activities of its leads. `now` in microseconds since the epoch: much later activities are rejected."""
 
     def __init__(self, evaluator: Evaluator, now: int) -> None:
         self._evaluator, self._shelf, self._now = evaluator, LeadShelf(), now
@@ -55,7 +55,7 @@ class DecisionShard:
         return found
 
     def finish(self) -> None:
-        """Nothing is left: every decision was handed back with its lines."""
+        """Nothing to return: every decision was returned with its lines."""
 
 
 def decision_shard(files: RuleFiles, engine: EngineName | None, now: int) -> DecisionShard:

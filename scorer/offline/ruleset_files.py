@@ -1,4 +1,4 @@
-"""Rule files on disk: the only place that reads them."""
+"""Rule files on disk. Only this module reads them."""
 
 import os
 import stat
@@ -15,9 +15,9 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def rule_files(location: Path) -> list[Path]:
-    """The rule files of a ruleset directory (or the one file given), sorted; test files (`*_test.yaml`) left out.
+    """The rule files of a ruleset directory (or the one file given), sorted, without test files (`*_test.yaml`).
 
-    Raises `RulesetError` if there is no such directory, or it cannot be listed.
+    Raises `RulesetError` if the directory does not exist or cannot be listed.
     """
     try:
         if not stat.S_ISDIR(location.stat().st_mode):
@@ -41,8 +41,8 @@ def load_ruleset(location: Path) -> Ruleset:
 
 
 def read_rule_files(location: Path) -> dict[str, bytes]:
-    """The rule files' contents by name. Raises `RulesetError` for what cannot be read and for more than
-    `MAX_FILES` files or `MAX_TOTAL_BYTES` altogether."""
+    """The contents of the rule files by name. Raises `RulesetError` for unreadable files, for more than
+    `MAX_FILES` files, and for more than `MAX_TOTAL_BYTES` in total."""
     paths = rule_files(location)
     if not paths:
         raise _refused(location, "no-files", "there is no rule file (*.yaml) here")
@@ -67,9 +67,9 @@ def read_rule_files(location: Path) -> dict[str, bytes]:
 
 
 def read_rule_file(path: Path) -> bytes:
-    """The content, or so much of it as shows that it is too large. Raises `RulesetError`."""
+    """The content, cut after `MAX_BYTES` + 1 bytes. Raises `RulesetError`."""
     try:
-        # A pipe would be waited for, a device read for ever. What was opened is asked: the name may lead elsewhere now.
+        # A pipe would block, and a device never ends. The descriptor is checked: the name may lead elsewhere by now.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):

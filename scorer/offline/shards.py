@@ -1,7 +1,7 @@
-"""Leads are independent, so their activities can be spread over processes: each lead always goes to the same one.
+"""Spreads activities over processes. Leads are independent, and each lead always goes to the same process.
 
-A shard is what one process does and remembers. The parent cuts blocks of lines up by lead, passes them on as bytes and
-gets the answers back in the order of the input. What comes out does not depend on the number of processes.
+A shard is the work and the memory of one process. The parent splits blocks of lines by lead, sends them as bytes, and
+returns the answers in the order of the input. The result does not depend on the number of processes.
 """
 
 import multiprocessing
@@ -22,7 +22,7 @@ import msgspec
 from scorer.offline.activity_files import Block
 
 AHEAD: Final = 4
-"""Blocks that are under way at a time: enough to keep every process busy, few enough to hold in memory."""
+"""Blocks in progress at a time: enough to keep every process busy, few enough to hold in memory."""
 
 
 class Shard(Protocol):
@@ -32,11 +32,11 @@ class Shard(Protocol):
         """Do the task with the lines; `numbers` are their line numbers. The answer must be picklable."""
 
     def finish(self) -> Any:
-        """What it found, once there are no more lines."""
+        """The result, after the last line."""
 
 
 Maker = Callable[[], Shard]
-"""Makes the shard, in the process where it will live. Picklable: a function of a module, or a partial of one."""
+"""Makes the shard, in its own process. Picklable: a function of a module, or a partial of one."""
 
 
 class ShardError(Exception):
@@ -47,14 +47,14 @@ class Shards(Protocol):
     """Shards at work."""
 
     def run(self, task: str, blocks: Iterable[Block]) -> Iterator[tuple[Block, list[Any]]]:
-        """Pass the blocks to the shards. Each block with the answers to it, in the order of the blocks."""
+        """Send the blocks to the shards. Yields each block with its answers, in the order of the blocks."""
 
     def finish(self) -> list[Any]:
-        """What each shard found."""
+        """The result of each shard."""
 
 
 def usable_cores() -> int:
-    """How many processes can run at once here."""
+    """The number of processes that can run at the same time."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
@@ -63,8 +63,8 @@ def usable_cores() -> int:
 
 @contextmanager
 def open_shards(make: Maker, count: int) -> Iterator[Shards]:
-    """So many shards, each in a process of its own; one alone stays in this process. On leaving, also by an exception
-    or Ctrl-C, every process has ended. What is asked of the shards raises `ShardError` where a process is lost."""
+    """Open `count` shards, each in its own process; a single one stays in this process. On exit, also after an
+    exception or Ctrl-C, every process has ended. Calls to the shards raise `ShardError` if a process is lost."""
     if count == 1:
         yield _Alone(make())
         return
@@ -76,8 +76,8 @@ def open_shards(make: Maker, count: int) -> Iterator[Shards]:
 
 
 def shard_of(line: bytes, count: int) -> int:
-    """The shard of a line, 0 to `count` - 1, by the lead it is about. The same in every process, unlike `hash`. A line
-    that names no lead is rejected wherever it goes."""
+    """The shard of a line, 0 to `count` - 1, by its lead. Unlike `hash`, it is the same in every process. A line
+    without a lead is rejected by any shard."""
     try:
         subject = _subject(line).subject
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -140,7 +140,7 @@ class _Spread:
             numbers, lines = parts[shard_of(line, count)]
             numbers.append(number)
             lines.append(line)
-        # One piece of bytes for all lines: thousands of objects would have to be pickled one by one.
+        # One bytes object for all lines, because pickling thousands of objects one by one is slow.
         with _losses():
             return [
                 pool.submit(_handle, task, numbers.tobytes(), b"\n".join(lines))
@@ -164,7 +164,7 @@ def _losses() -> Iterator[None]:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Processes started in here never see Ctrl-C: the terminal sends it to all, and ending is the parent's business."""
+    """Processes started inside ignore Ctrl-C. The terminal sends it to all of them, but the parent ends them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -188,7 +188,7 @@ def _begin(make: Maker) -> None:
 
 
 def _follow_parent() -> None:
-    """A parent that was killed cannot end its children; waiting for work that never comes, they would live on."""
+    """End with the parent. A killed parent cannot end its children, and they would wait for work forever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -196,7 +196,7 @@ def _follow_parent() -> None:
 
 
 def _ready() -> None:
-    """Makes the shard now rather than with the first lines."""
+    """Make the shard now, not with the first lines."""
     _get()
 
 

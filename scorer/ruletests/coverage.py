@@ -1,4 +1,4 @@
-"""Which rules, signals and routing rules no rule test has ever seen at work. Pure."""
+"""Which rules, signals and routing rules no rule test exercises. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,14 +36,14 @@ class Coverage:
         return Fraction(100 * (self.total - len(self.idle)), self.total)
 
     def __str__(self) -> str:
-        # Cut, not rounded: only all is 100 %.
+        # Cut, not rounded: only full coverage shows 100 %.
         tenths = int(self.percent * 10)
         shown = f"{tenths // 10}" if tenths % 10 == 0 else f"{tenths // 10}.{tenths % 10}"
         return f"coverage: {self.total - len(self.idle)} of {self.total} rules and signals ({shown} %)"
 
 
 def coverage(ruleset: Ruleset, fired: Iterable[str], files: Mapping[str, bytes]) -> Coverage:
-    """What of the ruleset is not among the ids that `fired`. `files` are those it was loaded from: they say where."""
+    """The coverage of the ruleset by the ids that `fired`. `files` are its rule files; they give the positions."""
     kinds = {rule.id: "rule" for criterion in ruleset.criteria for rule in criterion.rules}
     kinds |= dict.fromkeys(ruleset.signals, "signal")
     kinds |= {rule.id: "routing rule" for rule in ruleset.routing}
@@ -52,26 +52,26 @@ def coverage(ruleset: Ruleset, fired: Iterable[str], files: Mapping[str, bytes])
     places = _places(files) if missing else {}
     elsewhere = Position(min(files, default=ruleset.name))
     idle = (Idle(places.get(name, elsewhere), kinds[name], name) for name in missing)
-    return Coverage(len(kinds), tuple(sorted(idle, key=lambda each: each.position)))
+    return Coverage(len(kinds), tuple(sorted(idle, key=lambda rule: rule.position)))
 
 
 def _places(files: Mapping[str, bytes]) -> dict[str, Position]:
-    """Where each id stands: they are unique over rules, signals and routing rules."""
-    found: dict[str, Position] = {}
+    """The position of each id. Ids are unique across rules, signals and routing rules."""
+    places: dict[str, Position] = {}
     for name, content in files.items():
-        found |= _places_in(read(name, content))
-    return found
+        places |= _places_in(read(name, content))
+    return places
 
 
 def _places_in(document: Document) -> dict[str, Position]:
-    found: dict[str, Position] = {}
+    places: dict[str, Position] = {}
     for path, position in document.keys.items():
         match path:
             case ("signals", str(name)):
-                found[name] = position
+                places[name] = position
             case ("scoring", _, "rules", int(), "id") | ("routing", int(), "id"):
-                found[_value(document, path)] = position
-    return found
+                places[_value(document, path)] = position
+    return places
 
 
 def _value(document: Document, path: Iterable[str | int]) -> str:

@@ -1,4 +1,4 @@
-"""What a rule test expects, compared with what the rules make of its lead. Pure."""
+"""Compares what a rule test expects with the evaluation of its lead. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,60 +25,60 @@ _POINTS = ("score", "fit", "engagement")
 
 @dataclass(frozen=True, slots=True)
 class TestedLead:
-    """What there is to compare with: the lead as it was judged, and whether its last activity published a decision."""
+    """The lead of a test, its evaluation, and whether its last activity published a decision."""
 
     evaluation: Evaluation
     published: bool
 
     @property
     def contributions(self) -> Sequence[Contribution]:
-        """Every point and why, the strongest first."""
+        """Every contribution to the score, strongest first."""
         return contributions(self.evaluation)
 
 
 class Comparison:
-    """Compares expectations with outcomes, by the ids, queues and criteria that the ruleset has."""
+    """Compares expectations with tested leads, by the ids, queues and criteria of the ruleset."""
 
     def __init__(self, ruleset: Ruleset) -> None:
         self._rules = rule_ids(ruleset)
         self._catalogue = _catalogue(ruleset, self._rules)
 
     def differences(
-        self, expected: Expectation, path: Path, outcome: TestedLead, report: Report
+        self, expected: Expectation, path: Path, tested: TestedLead, report: Report
     ) -> list[tuple[Path, str]]:
-        """(path, sentence) of each thing that is not as expected. Mistakes in the expectation go to `report`."""
-        found = _found(outcome)
-        return list(self._differences(expected, path, found, report))
+        """(path, sentence) for each difference. Mistakes in the expectation go to `report`."""
+        values = _values(tested)
+        return list(self._differences(expected, path, values, report))
 
     def _differences(
-        self, expected: Expectation, path: Path, found: Mapping[str, object], report: Report
+        self, expected: Expectation, path: Path, values: Mapping[str, object], report: Report
     ) -> Iterator[tuple[Path, str]]:
         for name in (*_TEXTS, *_POINTS):
             if name in expected.model_fields_set:
-                yield from self._compare((*path, name), name, getattr(expected, name), found, report)
-        if expected.published is not None and expected.published is not found["published"]:
-            wanted, was = _plain(expected.published), _plain(found["published"])
+                yield from self._compare((*path, name), name, getattr(expected, name), values, report)
+        if expected.published is not None and expected.published is not values["published"]:
+            wanted, was = _plain(expected.published), _plain(values["published"])
             yield (*path, "published"), f"`published` expected {wanted}, found {was}"
         for section in ("criteria", "contributions"):
             for key, wanted in getattr(expected, section).items():
                 at, name = (*path, section, key), f"{section}.{key}"
                 if self._known(name, at, report):
-                    yield from self._compare(at, name, wanted, found, report)
+                    yield from self._compare(at, name, wanted, values, report)
         for section in ("present", "absent"):
             for index, key in enumerate(getattr(expected, section)):
                 at, name = (*path, section, index), f"contributions.{key}"
                 if not self._known(name, at, report):
                     continue
-                if section == "present" and name not in found:
+                if section == "present" and name not in values:
                     yield at, f"`{key}` expected to contribute, did not"
-                if section == "absent" and name in found:
-                    yield at, f"`{key}` expected not to contribute, contributed {found[name]}"
+                if section == "absent" and name in values:
+                    yield at, f"`{key}` expected not to contribute, contributed {values[name]}"
 
     def _known(self, name: str, path: Path, report: Report) -> bool:
         if name in self._catalogue:
             return True
         section, _, key = name.partition(".")
-        candidates = tuple(each.partition(".")[2] for each in self._catalogue if each.startswith(f"{section}."))
+        candidates = tuple(entry.partition(".")[2] for entry in self._catalogue if entry.startswith(f"{section}."))
         if section == "criteria":
             report(path, "unknown-criterion", f"no criterion `{key}` in the ruleset{suggestion(key, candidates)}")
         else:
@@ -86,9 +86,9 @@ class Comparison:
         return False
 
     def _compare(
-        self, path: Path, name: str, wanted: object, found: Mapping[str, object], report: Report
+        self, path: Path, name: str, wanted: object, values: Mapping[str, object], report: Report
     ) -> Iterator[tuple[Path, str]]:
-        value = found.get(name)
+        value = values.get(name)
         shown = "nothing" if value is None else value
         if wanted is None:
             if name != "queue":
@@ -104,7 +104,7 @@ class Comparison:
             report((*path, *where[1:]), code, message)
 
         condition = parse_condition({name: wanted}, (), self._catalogue, slip)
-        if not mistaken and not predicate(condition)(found):
+        if not mistaken and not predicate(condition)(values):
             yield path, f"`{name}` expected {_shown(wanted)}, found {shown}"
 
 
@@ -114,9 +114,9 @@ def rule_ids(ruleset: Ruleset) -> frozenset[str]:
     return frozenset(rules | set(ruleset.signals))
 
 
-def points_found(outcome: TestedLead) -> str:
+def points_found(tested: TestedLead) -> str:
     """The points of every rule and signal that contributed, on one line."""
-    return ", ".join(f"{each.rule} {each.points:+}" for each in outcome.contributions) or "none"
+    return ", ".join(f"{contribution.rule} {contribution.points:+}" for contribution in tested.contributions) or "none"
 
 
 def _catalogue(ruleset: Ruleset, rules: frozenset[str]) -> Catalogue:
@@ -131,7 +131,7 @@ def _catalogue(ruleset: Ruleset, rules: frozenset[str]) -> Catalogue:
     points = [
         *_POINTS,
         *(f"criteria.{name}" for name in (*(criterion.name for criterion in ruleset.criteria), BEHAVIOUR)),
-        # What limits take or add appears as a contribution of its own.
+        # Points that limits take or add are a contribution of their own.
         *(f"contributions.{name}" for name in (*sorted(rules), "cap")),
     ]
     return {
@@ -140,10 +140,10 @@ def _catalogue(ruleset: Ruleset, rules: frozenset[str]) -> Catalogue:
     }
 
 
-def _found(outcome: TestedLead) -> dict[str, object]:
-    evaluation = outcome.evaluation
+def _values(tested: TestedLead) -> dict[str, object]:
+    evaluation = tested.evaluation
     routing = evaluation.routing
-    found: dict[str, object] = {
+    values: dict[str, object] = {
         "rating": evaluation.rating.value,
         "grade": str(evaluation.grade),
         "route": routing.route.value,
@@ -152,16 +152,16 @@ def _found(outcome: TestedLead) -> dict[str, object]:
         "score": evaluation.score.total,
         "fit": evaluation.score.fit,
         "engagement": evaluation.score.engagement,
-        "published": outcome.published,
+        "published": tested.published,
         f"criteria.{BEHAVIOUR}": evaluation.score.engagement,
     }
-    found |= {f"criteria.{rated.criterion.name}": rated.points for rated in evaluation.criteria}
-    for each in outcome.contributions:
-        name = f"contributions.{each.rule}"
-        # Only `cap` can stand there more than once, once for each criterion that has limits.
-        before = found.get(name, 0)
-        found[name] = each.points + (before if isinstance(before, int) else 0)
-    return found
+    values |= {f"criteria.{rated.criterion.name}": rated.points for rated in evaluation.criteria}
+    for contribution in tested.contributions:
+        name = f"contributions.{contribution.rule}"
+        # Only `cap` can occur more than once: once for each criterion that has limits.
+        before = values.get(name, 0)
+        values[name] = contribution.points + (before if isinstance(before, int) else 0)
+    return values
 
 
 def _shown(wanted: object) -> str:

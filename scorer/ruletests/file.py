@@ -1,4 +1,4 @@
-"""Reads a file of rule tests test by test, so that a slip in one of them does not hide what the others say. Pure."""
+"""Reads the tests of a rule test file one by one, so that a mistake in one does not hide the others. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from scorer.rules.yaml_source import Document, Path, Slip, read_with_slips
 from scorer.ruletests.model import Expectation, GivenActivity, TestCase, printable
 
 MAX_SALVAGED = 5000
-"""Tests that are read one by one; each costs most of a millisecond beyond its length, and a broken file of a hundred
+"""The number of tests that are read one by one. Each costs almost a millisecond, and a broken file of a hundred
 thousand dashes must not take minutes."""
 
 _SECTIONS: Mapping[Path, type[BaseModel]] = {
@@ -26,8 +26,8 @@ _SECTIONS: Mapping[Path, type[BaseModel]] = {
 
 @dataclass(frozen=True, slots=True)
 class ReadTest:
-    """A test as read: `case`, or the `findings` that say why there is none. `document` holds the positions, with paths
-    that begin at the test; a single expectation stands at `("expect", 0)` there."""
+    """A test as read: `case`, or the `findings` that say why there is none. `document` holds the positions: its
+    paths begin at the test, and a single expectation is at `("expect", 0)`."""
 
     name: str
     document: Document
@@ -42,14 +42,14 @@ class ReadTest:
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """The tests of a file in its order, and what is wrong with the file as a whole."""
+    """The tests of a file, in order, and the findings about the file as a whole."""
 
     tests: tuple[ReadTest, ...]
     findings: tuple[Finding, ...] = ()
 
 
 def read_test_file(file: str, content: bytes) -> ReadFile:
-    """Read a test file. Never raises: mistakes are findings, on the test they are in or on the file."""
+    """Read a test file. Never raises: mistakes become findings of their test or of the file."""
     try:
         document, slips = read_with_slips(file, content)
     except RulesetError as error:
@@ -71,7 +71,7 @@ def _file(document: Document, slips: Sequence[Slip], before: int = 0) -> ReadFil
     tests = data.get("tests")
     if not isinstance(tests, list) or not tests:
         missing = "tests" not in data
-        message = "`tests` is missing" if missing else "`tests` must be a list of tests, and not an empty one"
+        message = "`tests` is missing" if missing else "`tests` must be a list of one or more tests"
         findings.append(Finding(document.position(("tests",)), "missing-key" if missing else "wrong-type", message))
         return ReadFile((), tuple(findings))
     slipped: dict[int, list[Finding]] = {}
@@ -84,7 +84,7 @@ def _file(document: Document, slips: Sequence[Slip], before: int = 0) -> ReadFil
 
 
 def _parts_of(document: Document, tests: Sequence[object]) -> list[Document]:
-    """A document for each test, its paths beginning there."""
+    """A document for each test; its paths begin at the test."""
     parts = [Document(document.file, data, {}, {}) for data in tests]
     for whole, places in ((document.keys, "keys"), (document.values, "values")):
         for path, position in whole.items():
@@ -101,8 +101,8 @@ def _listed_path(path: Path, test: object) -> Path:
 
 def _test(index: int, document: Document, slips: Sequence[Finding]) -> ReadTest:
     data = document.data
-    said = data.get("name") if isinstance(data, dict) else None
-    name = printable(said[:200]) if isinstance(said, str) and said.strip() else f"test {index + 1}, without a name"
+    text = data.get("name") if isinstance(data, dict) else None
+    name = printable(text[:200]) if isinstance(text, str) and text.strip() else f"test {index + 1}, without a name"
     if slips:
         return ReadTest(name, document, None, tuple(slips))
     if not isinstance(data, dict):
@@ -121,14 +121,14 @@ def _with_each_name_once(tests: Sequence[ReadTest]) -> Iterator[ReadTest]:
             lines[test.name] = test.position.line
             yield test
             continue
-        message = f"the name `{test.name}` is used in line {lines[test.name]} already"
+        message = f"the name `{test.name}` is already used in line {lines[test.name]}"
         finding = Finding(test.document.position(("name",)), "duplicate-name", message)
         name = f"{test.name} (again, in line {test.position.line})"
         yield ReadTest(name, test.document, None, (*test.findings, finding))
 
 
 def _salvaged(file: str, content: bytes, error: RulesetError) -> ReadFile:
-    """What can be read of a file that is no YAML as a whole: its tests one by one."""
+    """Read the tests one by one if the file as a whole is not valid YAML."""
     whole = tuple(error.findings)
     if whole[0].code != "not-yaml":
         return ReadFile((), whole)
@@ -140,13 +140,13 @@ def _salvaged(file: str, content: bytes, error: RulesetError) -> ReadFile:
         read = _piece(file, lines, begin, end, len(tests))
         tests += read.tests
         findings += read.findings
-    said = (finding.code for test in tests for finding in (*findings, *test.findings))
-    # Each of them may be fine by itself: then the mistake is in between.
-    return ReadFile(tuple(tests), (*findings, *(() if "not-yaml" in said else whole)))
+    codes = (finding.code for test in tests for finding in (*findings, *test.findings))
+    # If every test is valid by itself, the mistake is between them.
+    return ReadFile(tuple(tests), (*findings, *(() if "not-yaml" in codes else whole)))
 
 
 def _starts(lines: Sequence[str]) -> list[int]:
-    """Indexes of the lines in which a test begins: those that are indented like the first."""
+    """Indexes of the lines where a test begins: those with the indentation of the first test."""
     header = next((i for i, line in enumerate(lines) if re.match(r"tests\s*:\s*(#.*)?$", line)), None)
     if header is None:
         return []
@@ -164,8 +164,8 @@ def _piece(file: str, lines: Sequence[str], begin: int, end: int, index: int) ->
     try:
         document, slips = read_with_slips(file, text.encode())
     except RulesetError as error:
-        said = re.search(r"^ *(?:- +)?[{ ]*name: *[\"']?([^\"',}\n]*)", text, re.MULTILINE)
-        name = printable(said[1].strip()[:200]) if said else ""
+        match = re.search(r"^ *(?:- +)?[{ ]*name: *[\"']?([^\"',}\n]*)", text, re.MULTILINE)
+        name = printable(match[1].strip()[:200]) if match else ""
         place = Document(file, None, {}, {(): Position(file, begin + 1, lines[begin].index("-") + 3)})
         findings = tuple(_explained(_moved(finding, shift)) for finding in error.findings)
         return ReadFile((ReadTest(name or f"test {index + 1}, without a name", place, None, findings),))

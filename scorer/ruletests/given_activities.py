@@ -1,6 +1,6 @@
-"""The activities of a rule test, as production would get them. Pure.
+"""The activities of a rule test, as production would receive them. Pure.
 
-Stricter than production, where what nobody asks for is ignored: in a test it is a slip.
+Stricter than production: an unknown key is ignored there, but it is a mistake in a test.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,29 +19,29 @@ from scorer.rules.yaml_source import Path
 from scorer.ruletests.model import GivenActivity
 
 START = 20_454 * DAY + DAY * 9 // 24
-"""When every test starts: Thursday 2026-01-01, 09:00 UTC, in microseconds since the epoch."""
+"""The start of every test: Thursday 2026-01-01, 09:00 UTC, in microseconds since the epoch."""
 
 Report = Callable[[Path, str, str], None]
 """Takes the path of a mistake in the test, a finding code and a sentence."""
 
 
 def moment(offset: str) -> int:
-    """The instant so long after the start of the test, in microseconds since the epoch."""
+    """The instant at this offset from the start of the test, in microseconds since the epoch."""
     return START if offset == "0" else START + duration.parse(offset)
 
 
 def given_activities(given: Sequence[GivenActivity], ruleset: Ruleset, report: Report) -> Iterator[LeadActivity]:
-    """The lead's activities, in the order written. What is wrong with one goes to `report`, and it is left out."""
+    """The lead's activities, in order. Mistakes go to `report`, and an activity with a mistake is left out."""
     time = START
-    for index, each in enumerate(given):
+    for index, item in enumerate(given):
         path: Path = ("activities", index)
-        if each.after is not None:
-            time = moment(each.after)
-        kind = _kind(each.type, path, ruleset, report)
-        data = None if kind is None else _data(kind, each.data, (*path, "data"), ruleset, report)
+        if item.after is not None:
+            time = moment(item.after)
+        kind = _kind(item.type, path, ruleset, report)
+        data = None if kind is None else _data(kind, item.data, (*path, "data"), ruleset, report)
         if kind is None or data is None:
             continue
-        for number in range(each.times):
+        for number in range(item.times):
             yield LeadActivity(f"{index}-{number}", "test", kind, time, "test", data)
 
 
@@ -49,13 +49,15 @@ def _kind(name: str, path: Path, ruleset: Ruleset, report: Report) -> str | None
     kind = name if name.startswith(TYPE_PREFIX) else TYPE_PREFIX + name
     if kind in PAYLOADS:
         return kind
-    built_in = tuple(each.removeprefix(TYPE_PREFIX) for each in PAYLOADS)
+    built_in = tuple(payload_type.removeprefix(TYPE_PREFIX) for payload_type in PAYLOADS)
     if kind != name:
         hint = suggestion(name, built_in) or f"; write a type of your own in full, as in {kind}"
         report((*path, "type"), "unknown-activity", f"unknown activity type `{name}`{hint}")
         return None
     if fullmatch(TYPE_PATTERN, kind) is None:
-        message = f"`{name}` is no activity type; write it as in lead.my_type, in lower case letters, digits, _ and ."
+        message = (
+            f"`{name}` is not an activity type; write it as in lead.my_type, with lower case letters, digits, _ and ."
+        )
         report((*path, "type"), "unknown-activity", message)
         return None
     counted = {signal.activity for signal in ruleset.signals.values()}
@@ -84,19 +86,19 @@ def _data(
 
 
 def _report_payload(error: ValidationError, path: Path, report: Report) -> None:
-    told: set[Path] = set()
-    for each in error.errors():
-        # A field of one's own may be of several types; what is wrong with each of them helps nobody.
-        own = each["loc"][0] == "custom" and len(each["loc"]) > 1
-        where = each["loc"][:2] if own else each["loc"]
-        if where in told:
+    reported: set[Path] = set()
+    for problem in error.errors():
+        # A custom field may have one of several types; an error for each type helps nobody.
+        custom = problem["loc"][0] == "custom" and len(problem["loc"]) > 1
+        where = problem["loc"][:2] if custom else problem["loc"]
+        if where in reported:
             continue
-        told.add(where)
+        reported.add(where)
         name = ".".join(map(str, ("data", *where)))
-        message = each["msg"].replace("Input should be", "must be").replace("String should", "must")
-        if own:
-            message = "must be true, false, a number, a text or a list of texts, its name in lower case letters"
-        elif each["type"] == "missing":
+        message = problem["msg"].replace("Input should be", "must be").replace("String should", "must")
+        if custom:
+            message = "must be true, false, a number, a text or a list of texts, with a name in lower case letters"
+        elif problem["type"] == "missing":
             message = "is missing"
         report((*path, *where), "wrong-type", f"`{name}` {message[0].lower()}{message[1:]}")
 

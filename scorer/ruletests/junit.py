@@ -1,8 +1,8 @@
-"""Results of rule tests as JUnit XML: the form that Jenkins, GitLab, GitHub actions and the like read. Pure.
+"""Results of rule tests as JUnit XML, which Jenkins, GitLab, GitHub Actions and others read. Pure.
 
-There is no standard; written is what these have in common (https://docs.gitlab.com/ci/testing/unit_test_reports/ lists
-what one of them reads): a suite for each file, `failure` for a test that fails, `error` for one that is wrong itself,
-`file` and `line` of each test.
+There is no standard, so this writes what these tools have in common: a suite for each file, `failure` for a failed
+test, `error` for an invalid test, and `file` and `line` of each test. https://docs.gitlab.com/ci/testing/unit_test_reports/
+lists what GitLab reads.
 """
 
 import re
@@ -12,16 +12,16 @@ from xml.etree import ElementTree
 
 from scorer.ruletests.run import Result
 
-# What no XML 1.0 document may hold, whether escaped or not (https://www.w3.org/TR/xml/#charsets).
+# Characters that XML 1.0 forbids, even escaped (https://www.w3.org/TR/xml/#charsets).
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _TYPES = {"fail": ("failure", "expectation not met"), "error": ("error", "mistake in the rules or the test")}
 
 
 def junit_xml(name: str, results: Sequence[tuple[Result, float]]) -> bytes:
-    """The document. `results` are in order, each with the seconds it took; `name` is that of the whole."""
+    """The XML document. `results` are in order, each with its seconds; `name` is that of the whole run."""
     root = ElementTree.Element("testsuites", {"name": _text(name), **_figures(results)})
-    for file, group in groupby(results, key=lambda each: each[0].position.file):
+    for file, group in groupby(results, key=lambda timed: timed[0].position.file):
         _add_suite(root, file, list(group))
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
@@ -29,7 +29,7 @@ def junit_xml(name: str, results: Sequence[tuple[Result, float]]) -> bytes:
 
 def _add_suite(root: ElementTree.Element, file: str, results: Sequence[tuple[Result, float]]) -> None:
     suite = ElementTree.SubElement(root, "testsuite", {"name": _text(file), "file": _text(file), **_figures(results)})
-    # Jenkins takes dots as packages: rules.b2b.routing_test.
+    # Jenkins reads dots as packages: rules.b2b.routing_test.
     place = re.sub(r"\.ya?ml$", "", file).strip("./").replace(".", "_").replace("/", ".")
     for result, seconds in results:
         attributes = {
@@ -43,8 +43,8 @@ def _add_suite(root: ElementTree.Element, file: str, results: Sequence[tuple[Res
         if result.outcome != "pass":
             tag, kind = _TYPES[result.outcome]
             first = result.details[0] if result.details else kind
-            said = ElementTree.SubElement(case, tag, {"message": _text(first), "type": kind})
-            said.text = _text("\n".join(result.details))
+            element = ElementTree.SubElement(case, tag, {"message": _text(first), "type": kind})
+            element.text = _text("\n".join(result.details))
 
 
 def _figures(results: Sequence[tuple[Result, float]]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The form of a file of rule tests (`*_test.yaml`). `schemas/rule-tests.json` is generated from these models."""
+"""The format of rule test files (`*_test.yaml`). `schemas/rule-tests.json` is generated from these models."""
 
 import re
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from scorer.rules import duration
 
 
 def printable(text: str) -> str:
-    """The text on one line, without what would control a terminal or has no UTF-8 form."""
+    """The text on one line, without characters that control a terminal or have no UTF-8 form."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -35,7 +35,7 @@ def _words(name: str) -> str:
     if not name.strip():
         raise ValueError("a test needs a name that says what it shows")
     if printable(name) != name:
-        raise ValueError("a name is one line of text")
+        raise ValueError("a name must be one line of text")
     return name
 
 
@@ -82,8 +82,8 @@ class Expectation(_Part):
 
     @model_validator(mode="after")
     def _expects_something(self) -> "Expectation":
-        said = self.model_fields_set - {"after"}
-        if not said or not any(name in _SCALARS or getattr(self, name) for name in said):
+        given = self.model_fields_set - {"after"}
+        if not given or not any(name in _SCALARS or getattr(self, name) for name in given):
             raise ValueError("nothing is expected, so the test would always pass")
         return self
 

@@ -1,7 +1,7 @@
-"""Rule tests: given activities, expect a rating, a route, points. They stand beside the rules as `*_test.yaml`.
+"""Runs rule tests: given activities, expect a rating, a route, points. Their files are beside the rules: `*_test.yaml`.
 
-Each test is one lead. Its activities go through `assess`, as in production; what is expected is compared with what was
-made of the last one, or with the lead at the time that the expectation names. Pure: files come as bytes.
+Each test is one lead. Its activities go through `assess`, as in production. An expectation is compared with the result
+of the last activity, or with the lead at the time that it names. Pure: files come as bytes.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,21 +23,21 @@ from scorer.ruletests.model import Expectation, RuleTestFile, TestCase
 __all__ = ["START", "Result", "RuleTestFile", "RuleTestReport", "of_file", "rule_ids", "run_file", "run_tests"]
 
 MAX_REPLAYED = 200_000
-"""Activities that the tests of one file may apply, each time that an expectation asks for them counted: seconds."""
+"""Activities that the tests of one file may apply, counted once for each expectation. That many take seconds."""
 
 WHOLE_FILE = "the file"
-"""Name of the result that says what is wrong with a file as a whole."""
+"""Name of the result for the mistakes of a file as a whole."""
 
 Selector = Callable[[str], bool]
-"""Takes `file::name`; true if the test is to be run."""
+"""Takes `file::name`; true if the test should run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of one test. `error` means that the test itself is wrong; `details` are lines for people.
+    """The result of one test. `error` means that the test itself is invalid; `details` are lines for people.
 
     `fired` are the ids of the rules that held, the signals that counted and the routing rules that applied at any time
-    of the test, as expected or not; empty for an error.
+    in the test, whether expected or not; empty for an error.
     """
 
     name: str
@@ -54,13 +54,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class RuleTestReport:
-    """What the tests of a ruleset said."""
+    """The results of the tests of a ruleset."""
 
     results: tuple[Result, ...]
 
     @property
     def passed(self) -> bool:
-        """No test failed and none is wrong; also where there are no tests."""
+        """Whether no test failed and none is invalid. True if there are no tests."""
         return all(result.outcome == "pass" for result in self.results)
 
     @property
@@ -70,19 +70,19 @@ class RuleTestReport:
 
     @property
     def errors(self) -> tuple[Result, ...]:
-        """The tests, and files, that are wrong themselves."""
+        """The tests and files that are themselves invalid."""
         return tuple(result for result in self.results if result.outcome == "error")
 
 
 def run_tests(files: Mapping[str, bytes], evaluator: Evaluator) -> RuleTestReport:
-    """Run every test of the test files, by name. Never raises: what is wrong with a file is a result too."""
+    """Run every test of the test files, by name. Never raises: an invalid file is a result too."""
     return RuleTestReport(tuple(r for name in sorted(files) for r in run_file(name, files[name], evaluator)))
 
 
 def run_file(file: str, content: bytes, evaluator: Evaluator, selected: Selector = lambda _: True) -> Iterator[Result]:
-    """Run the tests of one file that are selected, in order, each when its result is asked for.
+    """Run the selected tests of one file in order, each when its result is requested.
 
-    What is wrong with the file as a whole is a result of outcome `error`, whatever is selected: it may hide tests.
+    Mistakes of the file as a whole are a result with outcome `error`, whatever is selected: they may hide tests.
     """
     read = read_test_file(file, content)
     if read.findings:
@@ -100,7 +100,7 @@ def run_file(file: str, content: bytes, evaluator: Evaluator, selected: Selector
 
 
 def of_file(findings: Sequence[Finding]) -> Result:
-    """The result that says that a file cannot be read, or not all of it."""
+    """The result for a file that cannot be read completely."""
     return Result(WHOLE_FILE, findings[0].position, "error", tuple(map(str, findings)))
 
 
@@ -129,7 +129,7 @@ class _Run:
         for index, expected in enumerate(self._case.expect):
             failures += self._failures(expected, ("expect", index), activities)
         if self._findings:
-            lines = tuple(str(finding) for finding in sorted(self._findings, key=lambda each: each.position))
+            lines = tuple(str(finding) for finding in sorted(self._findings, key=lambda finding: finding.position))
             return Result(test.name, test.position, "error", lines)
         return Result(test.name, test.position, "fail" if failures else "pass", tuple(failures), frozenset(self._fired))
 
@@ -140,20 +140,22 @@ class _Run:
 
     def _failures(self, expected: Expectation, path: Path, activities: Sequence[LeadActivity]) -> list[str]:
         moment = None if expected.after is None else moment_of(expected.after)
-        outcome = self._outcome([each for each in activities if moment is None or each.time <= moment], moment)
-        if outcome is None:
+        tested = self._tested_lead(
+            [activity for activity in activities if moment is None or activity.time <= moment], moment
+        )
+        if tested is None:
             if self._all_given:
                 self._report((*path, "after"), "bad-value", f"at {expected.after} no activity has happened yet")
             return []
-        differences = list(self._comparison.differences(expected, path, outcome, self._report))
+        differences = list(self._comparison.differences(expected, path, tested, self._report))
         if not differences:
             return []
         when = "" if expected.after is None else f" at {expected.after}"
         placed = sorted((self._test.document.position(where), message) for where, message in differences)
         lines = [f"{file}:{line}:{column}: {message}{when}" for (file, line, column), message in placed]
-        return [*lines, f"points found{when}: {points_found(outcome)}"]
+        return [*lines, f"points found{when}: {points_found(tested)}"]
 
-    def _outcome(self, activities: Sequence[LeadActivity], moment: int | None) -> TestedLead | None:
+    def _tested_lead(self, activities: Sequence[LeadActivity], moment: int | None) -> TestedLead | None:
         lead, evaluation, published = Lead("test"), None, False
         for activity in activities:
             assessment = self._evaluator.assess(lead, activity)

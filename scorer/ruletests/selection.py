@@ -6,8 +6,8 @@ from scorer.rules.field_type import compiled
 
 
 class Selection:
-    """Selects the tests whose `file::name` contains the pattern as it is written, or in which it matches as an RE2
-    expression (linear in time, whatever the pattern). Counts what it leaves out."""
+    """Selects the tests whose `file::name` contains the pattern as text, or matches it as an RE2 expression (linear
+    time for every pattern). Counts the tests that it leaves out."""
 
     def __init__(self, pattern: str) -> None:
         self.left_out = 0
@@ -21,7 +21,7 @@ class Selection:
             self._problem = reason.decode() if isinstance(reason, bytes) else str(error)
 
     def __call__(self, name: str) -> bool:
-        # A file name need not be UTF-8, and RE2 searches nothing else.
+        # RE2 searches only UTF-8, but a file name may be anything.
         text = name.encode("utf-8", "replace").decode()
         if self._pattern in name or (self._expression is not None and self._expression.search(text) is not None):
             return True
@@ -29,5 +29,5 @@ class Selection:
         return False
 
     def __str__(self) -> str:
-        as_text = f" (looked for as text; it is not an RE2 expression: {self._problem})" if self._problem else ""
+        as_text = f" (searched as text; it is not an RE2 expression: {self._problem})" if self._problem else ""
         return f"{self._pattern}{as_text}"

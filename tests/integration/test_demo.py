@@ -1,4 +1,4 @@
-"""`scorer demo` as a user starts it: it ends when it should, says what came out, and leaves nothing behind."""
+"""`scorer demo` as a user runs it: it ends correctly, prints a summary, and leaves nothing behind."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ DEADLINE = 90.0
 
 
 class Demo:
-    """A demo in a folder of its own, its output in files."""
+    """A demo in its own folder; its output goes to files."""
 
     def __init__(self, folder: Path, *options: str, terminal: int | None = None) -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ class Demo:
         self.helpers: dict[int, psutil.Process] = {}
 
     def wait_for(self, happened: Callable[[], bool]) -> None:
-        """Until it happened; notes all processes that were started meanwhile."""
+        """Wait until it happened, and record all processes started meanwhile."""
         deadline = time.monotonic() + DEADLINE
         while not happened():
             assert time.monotonic() < deadline, f"too late; {self.text()}\n{self.err.read_text()}"
@@ -53,7 +53,7 @@ class Demo:
             time.sleep(0.02)
 
     def wait(self) -> int:
-        """Until it ends: its exit status."""
+        """Wait until it ends. Returns its exit status."""
         self.wait_for(lambda: self.process.poll() is not None)
         return int(self.process.returncode)
 
@@ -61,11 +61,11 @@ class Demo:
         return self.out.read_text()
 
     def helper(self, word: str) -> psutil.Process:
-        """The process it started with that word in its command line."""
+        """The process that it started with that word in the command line."""
         return next(p for p in self.helpers.values() if p.is_running() and word in " ".join(p.cmdline()))
 
     def sent(self) -> int:
-        """Activities sent so far, as the last line of progress has it."""
+        """Activities sent so far, according to the last progress line."""
         return max((int(n.replace(",", "")) for n in re.findall(r"([\d,]+) sent", self.text())), default=0)
 
     def assert_nothing_left(self) -> None:
@@ -85,13 +85,13 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
         return started[-1]
 
     yield start
-    for one in started:
-        for process in (one.process, *one.helpers.values()):
+    for run in started:
+        for process in (run.process, *run.helpers.values()):
             if process.is_running():
                 process.kill()
 
 
-def test_a_number_of_events_is_played_and_summed_up(demo: Callable[..., Demo]) -> None:
+def test_a_number_of_events_is_played_and_summarised(demo: Callable[..., Demo]) -> None:
     run = demo("--events", "500", "--rate", "0")
     assert run.wait() == 0, run.err.read_text()
     text = run.text()
@@ -123,9 +123,9 @@ def test_a_file_is_played_to_its_end_and_bad_lines_are_counted(demo: Callable[..
     run.assert_nothing_left()
 
 
-def test_a_line_that_the_broker_would_refuse_is_named_and_left_out(demo: Callable[..., Demo], tmp_path: Path) -> None:
+def test_a_line_too_large_for_the_broker_is_reported_and_skipped(demo: Callable[..., Demo], tmp_path: Path) -> None:
     path = tmp_path / "input.jsonl"
-    # As large as the broker takes them, one larger than it does, one larger than the client does.
+    # The largest that the broker accepts, one too large for it, and one too large for the client.
     path.write_bytes(b"\n".join([b"bad", b"x" * 1_048_400, b"x" * 1_048_600, b"x" * (1 << 24), b"bad"]))
     run = demo("--input", str(path), "--rate", "0")
     assert run.wait() == 0, run.err.read_text()
@@ -138,7 +138,7 @@ def test_a_line_that_the_broker_would_refuse_is_named_and_left_out(demo: Callabl
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_ends_it_in_good_order(demo: Callable[..., Demo], number: signal.Signals) -> None:
+def test_a_signal_while_it_plays_ends_it_cleanly(demo: Callable[..., Demo], number: signal.Signals) -> None:
     run = demo()
     run.wait_for(lambda: run.sent() > 0 or run.process.poll() is not None)
     run.process.send_signal(number)
@@ -148,7 +148,7 @@ def test_a_signal_in_the_middle_ends_it_in_good_order(demo: Callable[..., Demo],
     run.assert_nothing_left()
 
 
-def test_a_signal_while_it_starts_ends_it_too(demo: Callable[..., Demo]) -> None:
+def test_a_signal_while_it_starts_ends_it_cleanly(demo: Callable[..., Demo]) -> None:
     run = demo()
     run.wait_for(lambda: "starting the service" in run.text() and len(run.helpers) >= 2)
     run.process.send_signal(signal.SIGINT)
@@ -156,7 +156,7 @@ def test_a_signal_while_it_starts_ends_it_too(demo: Callable[..., Demo]) -> None
     run.assert_nothing_left()
 
 
-def test_a_terminal_shows_the_live_view_and_is_given_back(demo: Callable[..., Demo]) -> None:
+def test_a_terminal_shows_the_live_view_and_is_restored(demo: Callable[..., Demo]) -> None:
     ours, theirs = pty.openpty()
     run = demo(terminal=theirs)
     os.close(theirs)
@@ -165,7 +165,7 @@ def test_a_terminal_shows_the_live_view_and_is_given_back(demo: Callable[..., De
 
     def read(until: bytes) -> Callable[[], bool]:
         def happened() -> bool:
-            with contextlib.suppress(OSError):  # nothing yet, or nothing any more
+            with contextlib.suppress(OSError):  # no data yet, or the end
                 shown.extend(os.read(ours, 1 << 16))
             return until in shown
 
@@ -198,7 +198,7 @@ def test_a_helper_that_dies_ends_the_demo_with_the_reason(demo: Callable[..., De
     run.assert_nothing_left()
 
 
-def test_a_second_demo_in_the_same_folder_is_refused(demo: Callable[..., Demo], tmp_path: Path) -> None:
+def test_a_second_demo_in_the_same_folder_is_rejected(demo: Callable[..., Demo], tmp_path: Path) -> None:
     first = demo()
     first.wait_for(lambda: (tmp_path / ".scorer-demo" / "lock").exists())
     second = subprocess.run([*ARGUMENTS], cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=False)
@@ -211,7 +211,7 @@ def test_a_second_demo_in_the_same_folder_is_refused(demo: Callable[..., Demo], 
     first.assert_nothing_left()
 
 
-def test_what_a_killed_demo_left_is_cleared_by_the_next(demo: Callable[..., Demo], tmp_path: Path) -> None:
+def test_the_next_demo_clears_the_remains_of_a_killed_one(demo: Callable[..., Demo], tmp_path: Path) -> None:
     remains = tmp_path / ".scorer-demo" / "broker-old"
     remains.mkdir(parents=True)
     (remains / "data").write_text("old")
@@ -221,7 +221,7 @@ def test_what_a_killed_demo_left_is_cleared_by_the_next(demo: Callable[..., Demo
     run.assert_nothing_left()
 
 
-def test_somebody_elses_folder_is_refused_in_one_line(demo: Callable[..., Demo], tmp_path: Path) -> None:
+def test_a_foreign_folder_is_rejected_with_one_line(demo: Callable[..., Demo], tmp_path: Path) -> None:
     theirs = tmp_path / ".scorer-demo" / "notes.txt"
     theirs.parent.mkdir()
     theirs.write_text("mine")
@@ -232,7 +232,7 @@ def test_somebody_elses_folder_is_refused_in_one_line(demo: Callable[..., Demo],
     assert theirs.read_text() == "mine"
 
 
-def test_wrong_rules_end_it_before_anything_starts(tmp_path: Path) -> None:
+def test_invalid_rules_end_it_before_anything_starts(tmp_path: Path) -> None:
     result = subprocess.run(
         [*ARGUMENTS[:4], "--rules", str(tmp_path / "none")],
         cwd=tmp_path,

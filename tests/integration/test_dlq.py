@@ -322,7 +322,7 @@ def test_replays_what_was_chosen_as_it_was(kafka: Kafka, names: Names) -> None:
     done = dlq(kafka, names, "replay", "--reason", "not_json")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        f"5 dead letters to go back to {names.activity}",
+        f"5 dead letters to send back to {names.activity}",
         "  5  not_json",
         "5 dead letters replayed",
     ]
@@ -345,16 +345,16 @@ def test_never_twice_by_running_again(kafka: Kafka, names: Names) -> None:
     write(kafka, names, many(7))
     dry = dlq(kafka, names, "replay", "--all", "--dry-run")
     assert dry.returncode == 0
-    assert dry.stdout.splitlines() == [f"7 dead letters to go back to {names.activity}", "  7  not_json"]
+    assert dry.stdout.splitlines() == [f"7 dead letters to send back to {names.activity}", "  7  not_json"]
     assert went_back(kafka, names) == []
     # The limit counts what is still to be sent, so that repeating it goes on.
     for total in (3, 6, 7):
         assert dlq(kafka, names, "replay", "--all", "--limit", "3").returncode == 0
         assert len(went_back(kafka, names, total)) == total
     again = dlq(kafka, names, "replay", "--all")
-    assert again.stdout.splitlines() == ["nothing to replay", "7 dead letters left out: replayed before"]
+    assert again.stdout.splitlines() == ["nothing to replay", "7 dead letters skipped: already replayed"]
     one = dlq(kafka, names, "replay", "--offset", "0:0")
-    assert (one.returncode, one.stdout.splitlines()[-1]) == (0, "1 dead letter left out: replayed before")
+    assert (one.returncode, one.stdout.splitlines()[-1]) == (0, "1 dead letter skipped: already replayed")
     assert went_back(kafka, names) == each_once(names, 7)
 
 
@@ -416,7 +416,7 @@ def test_what_another_sent_meanwhile_is_left_out(kafka: Kafka, names: Names) -> 
         first.send_signal(signal.SIGCONT)
         output, _ = first.communicate(timeout=DEADLINE)
     assert first.returncode == 0
-    assert output.splitlines()[-2:] == ["0 dead letters replayed", "35 dead letters left out: replayed before"]
+    assert output.splitlines()[-2:] == ["0 dead letters replayed", "35 dead letters skipped: already replayed"]
     assert went_back(kafka, names, 35) == each_once(names, 35)
 
 
@@ -446,14 +446,14 @@ def test_what_cannot_go_back_stays_and_says_why(kafka: Kafka, names: Names) -> N
     done = dlq(kafka, names, "replay", "--all")
     assert done.returncode == 1
     assert "1 dead letter replayed" in done.stdout
-    stays = dict(line.split(" stays: ") for line in done.stderr.splitlines())
+    stays = dict(line.split(" not sent: ") for line in done.stderr.splitlines())
     assert stays.pop("0:0") == f"only 65,536 of its 100,000 bytes are here; the whole was at {names.activity}:0:4"
     assert stays.pop("0:1") == "it came from elsewhere; set SCORER_ACTIVITY_TOPIC to that to send it back"
     assert list(stays.values()) == ["it does not say where it came from (dlq-topic, dlq-partition, dlq-offset)"]
     assert [record.value for record in kafka.read(names.activity)] == [b"fine"]
     none = dlq(kafka, names, "replay", "--offset", "0:99", "--offset", "7:0", "--yes")
     assert none.returncode == 1
-    assert none.stderr.splitlines() == [f"{each} stays: there is no such dead letter" for each in ("0:99", "7:0")]
+    assert none.stderr.splitlines() == [f"{each} not sent: there is no such dead letter" for each in ("0:99", "7:0")]
 
 
 def test_one_that_the_input_does_not_take_does_not_hold_up_the_rest(kafka: Kafka, names: Names) -> None:
@@ -466,10 +466,10 @@ def test_one_that_the_input_does_not_take_does_not_hold_up_the_rest(kafka: Kafka
     done = dlq(kafka, names, "replay", "--all")
     assert done.returncode == 1
     assert "8 dead letters replayed" in done.stdout
-    assert done.stderr.splitlines() == [f"1:1 stays: larger than {names.activity} takes"]
+    assert done.stderr.splitlines() == [f"1:1 not sent: larger than {names.activity} takes"]
     expected = [each for each in each_once(names, 9) if not each.endswith("/1/1")]
     assert went_back(kafka, names, 8) == expected
-    assert "8 dead letters left out" in dlq(kafka, names, "replay", "--all").stdout
+    assert "8 dead letters skipped" in dlq(kafka, names, "replay", "--all").stdout
     assert went_back(kafka, names, 8) == expected
 
 
@@ -523,7 +523,7 @@ def test_a_transaction_that_is_open_holds_up_nobody(kafka: Kafka, names: Names) 
         finally:
             await worker.stop()
 
-    nothing = "nothing to replay\n6 dead letters left out: replayed before\n"
+    nothing = "nothing to replay\n6 dead letters skipped: already replayed\n"
     assert asyncio.run(work()) == (6, 0, nothing)
     assert went_back(kafka, names, 6) == each_once(names, 6)
 

@@ -185,7 +185,7 @@ def test_says_what_cannot_be_checked(kafka: Kafka, names: Names, monkeypatch: py
 def test_no_kafka_is_one_line(names: Names) -> None:
     done = ensure(Kafka("127.0.0.1:1"), names)
     assert (done.status, done.lines) == (1, [])
-    assert done.errors == ("error: Kafka at 127.0.0.1:1 (SCORER_BOOTSTRAP_SERVERS): nobody answers, or not as Kafka\n")
+    assert done.errors == ("error: Kafka at 127.0.0.1:1 (SCORER_BOOTSTRAP_SERVERS): no Kafka broker answers\n")
 
 
 def test_a_wrong_setting_is_one_line(kafka: Kafka, names: Names) -> None:

@@ -1,4 +1,4 @@
-"""What coverage calls idle was at work nowhere, and what it calls covered was somewhere: counted independently, from
+"""What coverage calls idle never applied, and what it calls covered did apply. The test counts independently, from
 the decisions that `assess` publishes."""
 
 import json
@@ -14,7 +14,7 @@ from scorer.ruletests.coverage import coverage
 from scorer.ruletests.run import START, run_tests
 from tests.factory import SMALL_RULES, evaluator
 
-# Published always, so that the decisions show every state.
+# Publish on every activity, so that the decisions show every state.
 TEXT = SMALL_RULES.replace("on: change", "on: activity")
 RULES = evaluator(TEXT)
 IDS = {
@@ -44,8 +44,8 @@ STORY = st.lists(st.tuples(ACTIVITY, st.integers(0, 400)), min_size=1, max_size=
 
 
 def at_work(stories: list[list[tuple[tuple[str, dict[str, Any]], int]]]) -> set[str]:
-    """Ids in the decisions about the leads of the stories, one lead each."""
-    found = set()
+    """Ids in the decisions of the stories; each story is one lead."""
+    ids = set()
     for story in stories:
         lead = Lead("x")
         for number, ((kind, data), day) in enumerate(story):
@@ -53,21 +53,23 @@ def at_work(stories: list[list[tuple[tuple[str, dict[str, Any]], int]]]) -> set[
             assessment = RULES.assess(lead, activity)
             lead = assessment.lead
             if assessment.decision is not None:
-                found.add(assessment.decision.routing.rule)
-                found |= {each.rule for each in assessment.decision.contributions}
-    return found & IDS
+                ids.add(assessment.decision.routing.rule)
+                ids |= {contribution.rule for contribution in assessment.decision.contributions}
+    return ids & IDS
 
 
 @settings(max_examples=40, deadline=None)
 @given(stories=st.lists(STORY, min_size=1, max_size=3))
-def test_idle_is_what_no_decision_speaks_of(stories: list[list[tuple[tuple[str, dict[str, Any]], int]]]) -> None:
+def test_idle_rules_are_those_that_no_decision_mentions(
+    stories: list[list[tuple[tuple[str, dict[str, Any]], int]]],
+) -> None:
     tests = [
         {
             "name": f"story {number}",
             "activities": [
                 {"type": kind, "after": f"{day}d" if day else 0, "data": data} for (kind, data), day in story
             ],
-            # Half of them fail: that makes no difference.
+            # Half of them fail, which makes no difference.
             "expect": {"score": {"gte": 0}},
         }
         for number, story in enumerate(stories)
@@ -76,16 +78,16 @@ def test_idle_is_what_no_decision_speaks_of(stories: list[list[tuple[tuple[str, 
     report = run_tests({"a_test.yaml": json.dumps({"tests": tests}).encode()}, RULES)
     assert report.errors == ()
     fired = {name for result in report.results for name in result.fired}
-    found = coverage(RULES.ruleset, fired, {"rules.yaml": TEXT.encode()})
-    idle = {each.id for each in found.idle}
+    covered = coverage(RULES.ruleset, fired, {"rules.yaml": TEXT.encode()})
+    idle = {rule.id for rule in covered.idle}
     worked = at_work(stories)
     assert idle <= IDS
     assert not idle & worked
-    # A signal counts when an activity does, even where the rounded points are none or the window is over.
+    # A signal counts with its activity, even if its rounded points are 0 or the window is over.
     silent = (IDS - idle) - worked
     assert silent <= set(RULES.ruleset.signals)
     kinds = {kind for story in stories for (kind, _), _ in story}
     assert all(RULES.ruleset.signals[name].activity in kinds for name in silent)
-    for each in found.idle:
-        line = TEXT.split("\n")[each.position.line - 1]
-        assert each.id in line[each.position.column - 1 :]
+    for rule in covered.idle:
+        line = TEXT.split("\n")[rule.position.line - 1]
+        assert rule.id in line[rule.position.column - 1 :]

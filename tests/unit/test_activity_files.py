@@ -1,4 +1,4 @@
-"""Activity files: every format gives the same lines, with the places a person would look at."""
+"""Activity files: every format gives the same lines, with the line numbers of the file."""
 
 import gzip
 import io
@@ -49,13 +49,13 @@ def test_plain_and_gzipped_files_give_the_same_lines(tmp_path: Path) -> None:
     content = b"\n".join(LINES)
     plain.write_bytes(content)
     packed.write_bytes(gzip.compress(content + b"\n"))
-    # As `cat a.gz b.gz` makes it.
+    # The output of `cat a.gz b.gz`.
     half = content.index(b"\n", len(content) // 2) + 1
     twice.write_bytes(gzip.compress(content[:half]) + gzip.compress(content[half:]))
     assert lines(plain) == lines(packed) == lines(twice) == LINES
 
 
-def test_lines_are_numbered_by_file(tmp_path: Path) -> None:
+def test_lines_are_numbered_per_file(tmp_path: Path) -> None:
     first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
     first.write_bytes(b"\n".join(LINES) + b"\n")
     second.write_bytes(b"x\n\ny")
@@ -73,26 +73,26 @@ def test_lines_are_numbered_by_file(tmp_path: Path) -> None:
     content=st.lists(st.sampled_from([b"a", b"\n", b"\r", b"bcd", b"\n\n", b"e" * 9]), max_size=60).map(b"".join),
     size=st.integers(1, 12),
 )
-def test_wherever_blocks_end_the_lines_are_those_of_the_file(content: bytes, size: int) -> None:
-    found = list(line_blocks(io.BytesIO(content), "f", size))
+def test_block_boundaries_do_not_change_the_lines(content: bytes, size: int) -> None:
+    read = list(line_blocks(io.BytesIO(content), "f", size))
     expected = content.split(b"\n")
     if expected[-1] == b"":
         expected.pop()
-    assert [line for block in found for line in block.lines] == expected
-    numbers = [number for block in found for number in range(block.first, block.first + len(block.lines))]
+    assert [line for block in read for line in block.lines] == expected
+    numbers = [number for block in read for number in range(block.first, block.first + len(block.lines))]
     assert numbers == list(range(1, len(expected) + 1))
-    assert sum(block.size for block in found) <= len(content)
+    assert sum(block.size for block in read) <= len(content)
 
 
-def test_an_endless_line_is_cut_and_the_next_one_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_very_long_line_is_cut_and_the_next_line_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activity_files, "MAX_LINE", 5000)
     content = b"first\n" + b"x" * 54_321 + b"\nthird\n" + b"y" * 20_000
-    found = list(line_blocks(io.BytesIO(content), "f", 1000))
-    assert [line for block in found for line in block.lines] == [b"first", b"x" * 5000, b"third", b"y" * 5000]
-    assert [block.first for block in found if b"third" in block.lines] == [3]
+    read = list(line_blocks(io.BytesIO(content), "f", 1000))
+    assert [line for block in read for line in block.lines] == [b"first", b"x" * 5000, b"third", b"y" * 5000]
+    assert [block.first for block in read if b"third" in block.lines] == [3]
 
 
-def test_a_pipe_can_be_read_twice_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_a_rereadable_pipe_can_be_read_twice(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     content = gzip.compress(b"\n".join(LINES))
@@ -115,7 +115,7 @@ def test_a_pipe_can_be_read_twice_where_that_is_asked_for(tmp_path: Path) -> Non
     ],
     ids=["cut", "damaged", "empty", "zstd", "parquet"],
 )
-def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_the_error_names_a_damaged_file(tmp_path: Path, content: bytes, reason: str) -> None:
     file = tmp_path / "damaged"
     file.write_bytes(content)
     with pytest.raises(InputError) as caught:
@@ -123,17 +123,17 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes, reason: str) ->
     assert str(caught.value).startswith(f"{file}: {reason}")
 
 
-def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_path_that_cannot_be_opened(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
         with pytest.raises(InputError, match=f"{path}: {reason}"):
             lines(path)
 
 
-def test_a_row_of_parquet_is_an_event(tmp_path: Path) -> None:
+def test_a_parquet_row_becomes_an_event(tmp_path: Path) -> None:
     data = ['{"url": "/pricing"}', '{\n  "url": "/",\n  "seconds": null\n}', None]
     file = parquet(tmp_path / "a.parquet", data=list(data), more=[1, 2, 3])
-    found = [json.loads(line) for line in lines(file)]
-    assert found[0] == {
+    events = [json.loads(line) for line in lines(file)]
+    assert events[0] == {
         "specversion": "1.0",
         "id": "0",
         "source": "web",
@@ -142,12 +142,12 @@ def test_a_row_of_parquet_is_an_event(tmp_path: Path) -> None:
         "subject": "lead-1",
         "data": {"url": "/pricing"},
     }
-    # In a JSON string a null withdraws a value, as in JSON Lines.
-    assert [each["data"] for each in found[1:]] == [{"url": "/", "seconds": None}, None]
+    # In a JSON string, null withdraws a value, as in JSON Lines.
+    assert [event["data"] for event in events[1:]] == [{"url": "/", "seconds": None}, None]
     assert all(b"\n" not in line for line in lines(file))
 
 
-def test_a_struct_says_only_what_it_holds(tmp_path: Path) -> None:
+def test_a_struct_contains_only_its_known_values(tmp_path: Path) -> None:
     data = [
         {"url": "/a", "seconds": None, "deep": {"x": 1.5, "y": None}},
         {"url": "/b", "seconds": float("nan"), "deep": None},
@@ -156,14 +156,14 @@ def test_a_struct_says_only_what_it_holds(tmp_path: Path) -> None:
     assert [json.loads(line)["data"] for line in lines(file)] == [{"url": "/a", "deep": {"x": 1.5}}, {"url": "/b"}]
 
 
-def test_timestamps_of_any_zone_become_utc(tmp_path: Path) -> None:
+def test_timestamps_in_any_zone_become_utc(tmp_path: Path) -> None:
     moment = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
     times = polars.Series([moment]).dt.convert_time_zone("Europe/Berlin")
     file = parquet(tmp_path / "a.parquet", time=times)  # type: ignore[arg-type]
     assert json.loads(lines(file)[0])["time"] == "2026-01-01T12:30:00+00:00"
 
 
-def test_data_cannot_break_out_of_its_place(tmp_path: Path) -> None:
+def test_data_cannot_change_other_attributes(tmp_path: Path) -> None:
     bad = ['{}, "subject": "lead-2"', "not json", '"text"', "[1]", "{} {}"]
     file = parquet(tmp_path / "a.parquet", data=list(bad))
     for line in lines(file):
@@ -183,7 +183,7 @@ def test_many_rows_keep_their_numbers(tmp_path: Path) -> None:
     assert sum(block.size for block in blocks(file)) == file.stat().st_size
 
 
-def test_parquet_without_a_column_or_a_zone_is_refused(tmp_path: Path) -> None:
+def test_parquet_without_a_column_or_a_zone_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "a.parquet"
     polars.DataFrame({"id": ["1"], "type": ["lead.x"]}).write_parquet(file)
     with pytest.raises(InputError, match="has no column source, time, subject, data; expected id, source"):
@@ -196,7 +196,7 @@ def test_parquet_without_a_column_or_a_zone_is_refused(tmp_path: Path) -> None:
         lines(file)
 
 
-def test_without_polars_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_polars_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = parquet(tmp_path / "a.parquet", id=["1"])
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(InputError, match=r"reading Parquet needs polars: pip install 'lead-scorer\[parquet\]'"):

@@ -102,7 +102,7 @@ def test_nothing_readable_is_no_success(folder: Path, tmp_path: Path, content: b
     done = scorer("backtest", "--rules", str(folder / "old"), "--input", str(source), "--workers", "1")
     assert done.returncode == 3
     assert done.stdout.decode().startswith("No lead was found in the input.")
-    assert done.stderr.decode().splitlines()[-1] == f"error: there is no activity in {source}"
+    assert done.stderr.decode().splitlines()[-1] == f"error: no activity in {source}"
 
 
 def test_wrong_usage_is_named_before_any_work(folder: Path, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_wrong_usage_is_named_before_any_work(folder: Path, tmp_path: Path) -> N
     none = str(tmp_path / "none.jsonl")
     cases = [
         (("--input", market, none), 2, f"error: {none}: No such file or directory"),
-        (("--input", market, "--report", market), 2, f"error: {market}: is the input as well"),
+        (("--input", market, "--report", market), 2, f"error: {market}: is also the input"),
         (("--input", market, "--report", "/nowhere/r.html"), 2, "error: /nowhere/r.html: No such file"),
         (("--input", market, "--against", none), 1, f"{none}:1:1: error: there is no such file"),
     ]
@@ -174,7 +174,7 @@ def test_an_output_is_not_two_things(folder: Path, tmp_path: Path) -> None:
     both = str(tmp_path / "both")
     done = scorer("score", "--input", str(folder / "market.jsonl"), "--output", both, "--rejects", both)
     assert done.returncode == 2
-    assert done.stderr.decode() == f"error: {both}: decisions and rejected lines need two files\n"
+    assert done.stderr.decode() == f"error: {both}: decisions and rejected lines need separate files\n"
     assert not os.path.lexists(both)
 
 

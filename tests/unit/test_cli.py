@@ -44,7 +44,7 @@ def test_check_says_ok_with_counts_and_revision(rules: Path) -> None:
     assert done.stdout.decode().startswith("ok: 13 rules, 4 signals, revision ")
 
 
-def test_check_names_each_mistake_and_exits_1(rules: Path) -> None:
+def test_check_prints_each_mistake_and_exits_1(rules: Path) -> None:
     (rules / "more.yaml").write_text("scoring:\n  c:\n    rules:\n      - {id: x, points: 1, when: {foo: 1}}\n")
     done = scorer("check", str(rules))
     assert done.returncode == 1
@@ -56,7 +56,7 @@ def test_check_names_each_mistake_and_exits_1(rules: Path) -> None:
     )
 
 
-def test_check_of_nothing_is_a_finding(tmp_path: Path) -> None:
+def test_check_without_rules_is_a_finding(tmp_path: Path) -> None:
     assert scorer("check", str(tmp_path)).returncode == 1
     missing = scorer("check", str(tmp_path / "none"))
     assert missing.returncode == 1
@@ -69,10 +69,10 @@ def test_wrong_usage_exits_2(args: list[str]) -> None:
 
 
 @pytest.mark.parametrize("option", ["--format", "--level", "--engine"])
-def test_a_wrong_choice_is_said_without_words_of_the_library(option: str) -> None:
-    said = scorer("check", "rules/b2b", option, "magic").stderr.decode()
-    assert f"Invalid value for '{option}': 'magic' is not one of" in said
-    assert "Value error" not in said
+def test_the_message_for_a_wrong_choice_does_not_quote_the_library(option: str) -> None:
+    message = scorer("check", "rules/b2b", option, "magic").stderr.decode()
+    assert f"Invalid value for '{option}': 'magic' is not one of" in message
+    assert "Value error" not in message
 
 
 def test_score_gives_the_same_bytes_every_time_and_with_either_engine(rules: Path) -> None:
@@ -88,7 +88,7 @@ def test_score_gives_the_same_bytes_every_time_and_with_either_engine(rules: Pat
     assert all(sum(c["points"] for c in d["contributions"]) == d["score"]["total"] for d in decisions)
 
 
-def test_score_names_bad_lines_leaves_them_out_and_exits_3(rules: Path, tmp_path: Path) -> None:
+def test_score_prints_and_skips_bad_lines_and_exits_3(rules: Path, tmp_path: Path) -> None:
     source, sink = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(event(1, url="/").encode() + b"\n{broken\n\xff\xfe\n" + event(2, url=5).encode() + b"\n")
     done = scorer("score", "--rules", str(rules), "--input", str(source), "--output", str(sink))
@@ -103,7 +103,7 @@ def test_score_names_bad_lines_leaves_them_out_and_exits_3(rules: Path, tmp_path
     assert report[3] == "3 of 4 lines rejected"
 
 
-def test_score_of_a_missing_file_is_wrong_usage(rules: Path) -> None:
+def test_score_with_a_missing_file_is_wrong_usage(rules: Path) -> None:
     done = scorer("score", "--rules", str(rules), "--input", "/nowhere/in.jsonl")
     assert (done.returncode, done.stderr) == (2, b"error: /nowhere/in.jsonl: No such file or directory\n")
 
@@ -116,12 +116,12 @@ def test_score_never_empties_its_own_input(rules: Path, tmp_path: Path) -> None:
         done = scorer("score", "--rules", str(rules), "--input", str(source), "--output", str(output))
         assert (done.returncode, done.stderr) == (
             2,
-            f"error: {output}: is the input as well; writing would empty it\n".encode(),
+            f"error: {output}: is also the input; writing would empty it\n".encode(),
         )
     assert source.read_text() == event(1, url="/")
 
 
-def test_an_output_that_cannot_be_written_is_one_line(rules: Path) -> None:
+def test_a_failed_write_of_the_output_is_one_line_of_error(rules: Path) -> None:
     for command in ("check", "test", "score --rules"):
         line = f"{sys.executable} -m scorer {command} {rules} > /dev/full"
         source = event(1, url="/").encode()
@@ -133,13 +133,13 @@ def test_an_output_that_cannot_be_written_is_one_line(rules: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_closed_input_is_named(rules: Path) -> None:
+def test_a_closed_stdin_is_reported(rules: Path) -> None:
     line = f"{sys.executable} -m scorer score --rules {rules} <&-"
     done = subprocess.run(["bash", "-c", line], capture_output=True, cwd=ROOT, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (2, b"error: stdin is closed; name a file\n")
 
 
-def test_what_is_no_regular_file_is_refused_and_not_waited_for(rules: Path) -> None:
+def test_pipes_and_devices_are_rejected_without_waiting(rules: Path) -> None:
     os.mkfifo(rules / "pipe.yaml")
     (rules / "zero.yaml").symlink_to("/dev/zero")
     done = scorer("check", str(rules))
@@ -165,7 +165,7 @@ def test_score_into_a_closed_pipe_ends_quietly(rules: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["b2b", "education"])
-def test_the_rulesets_we_ship_are_right_and_pass_their_own_tests(name: str) -> None:
+def test_the_shipped_rulesets_are_valid_and_pass_their_tests(name: str) -> None:
     assert scorer("check", f"rules/{name}", "--strict").returncode == 0
     done = scorer("test", f"rules/{name}")
     assert done.returncode == 0, done.stdout.decode()

@@ -32,18 +32,18 @@ def rules(tmp_path: Path) -> Path:
 
 
 def shown(result: Result) -> list[str]:
-    """The lines of stdout, without the time that it took."""
+    """The lines of stdout, without the run time."""
     return [line.rpartition(" in ")[0] if " passed, " in line else line for line in result.stdout.splitlines()]
 
 
-def test_all_pass_is_exit_0_with_a_line_each_and_the_counts(rules: Path) -> None:
+def test_if_all_pass_it_prints_a_line_each_and_the_counts_and_exits_0(rules: Path) -> None:
     done = scorer(rules)
     assert (done.exit_code, done.stderr) == (0, "")
     assert shown(done) == [f"PASS  {rules}/good_test.yaml:2:5: a visit", "1 passed, 0 failed, 0 in error"]
     assert done.stdout.rstrip().endswith(" s")
 
 
-def test_failures_and_errors_are_told_apart_and_exit_1(rules: Path) -> None:
+def test_failures_differ_from_errors_and_exit_1(rules: Path) -> None:
     (rules / "a_test.yaml").write_text(STORY % 6)
     (rules / "b_test.yaml").write_text(STORY % "many")
     (rules / "c_test.yml").write_bytes(b"\xff")
@@ -66,19 +66,19 @@ def test_failures_and_errors_are_told_apart_and_exit_1(rules: Path) -> None:
 
 
 @pytest.mark.parametrize("score", ["6", "many"])
-def test_one_test_that_does_not_pass_is_enough_for_exit_1(rules: Path, score: str) -> None:
+def test_one_test_that_does_not_pass_causes_exit_1(rules: Path, score: str) -> None:
     (rules / "more_test.yaml").write_text(STORY % score)
     assert scorer(rules).exit_code == 1
 
 
-def test_no_test_file_is_said_and_exits_1(rules: Path) -> None:
+def test_a_missing_test_file_is_reported_and_exits_1(rules: Path) -> None:
     (rules / "good_test.yaml").unlink()
     done = scorer(rules)
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == f"error: no test file (*_test.yaml) beside {rules}\n"
 
 
-def test_rules_that_do_not_load_are_named_and_exit_1(rules: Path) -> None:
+def test_rules_that_do_not_load_are_reported_and_exit_1(rules: Path) -> None:
     (rules / "small.yaml").write_text(SMALL_RULES.replace("points: 15", "pionts: 15"))
     done = scorer(rules)
     assert (done.exit_code, done.stdout) == (1, "")
@@ -86,7 +86,7 @@ def test_rules_that_do_not_load_are_named_and_exit_1(rules: Path) -> None:
     assert "unknown key `pionts`; did you mean points?" in done.stderr
 
 
-def test_run_selects_by_text_or_expression_on_file_and_name(rules: Path) -> None:
+def test_run_selects_by_text_or_expression_in_file_and_name(rules: Path) -> None:
     (rules / "other_test.yaml").write_text(
         (STORY % 6).replace("a visit", "a (second") + (STORY % 5).replace("tests:\n", "").replace("a visit", "third")
     )
@@ -103,11 +103,11 @@ def test_run_selects_by_text_or_expression_on_file_and_name(rules: Path) -> None
     assert scorer(rules, "--run", "other").exit_code == 1
 
 
-def test_run_without_a_match_is_said_and_exits_1(rules: Path) -> None:
+def test_run_without_a_match_is_reported_and_exits_1(rules: Path) -> None:
     done = scorer(rules, "--run", "nothing")
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", "error: no test matches --run nothing\n")
     done = scorer(rules, "--run", "[z")
-    assert done.stderr.startswith("error: no test matches --run [z (looked for as text; it is not an RE2 expression: ")
+    assert done.stderr.startswith("error: no test matches --run [z (searched as text; it is not an RE2 expression: ")
 
 
 def test_an_expression_that_backtracks_elsewhere_does_not_hang(rules: Path) -> None:
@@ -122,7 +122,7 @@ def test_an_unreadable_file_is_an_error_whatever_is_selected(rules: Path) -> Non
     assert shown(done)[-1] == "1 passed, 0 failed, 1 in error"
 
 
-def test_junit_holds_what_was_shown(rules: Path, tmp_path: Path) -> None:
+def test_junit_contains_the_printed_results(rules: Path, tmp_path: Path) -> None:
     (rules / "a_test.yaml").write_text(STORY % 6)
     (rules / "b_test.yaml").write_text(STORY % "many")
     report = tmp_path / "report.xml"
@@ -137,7 +137,7 @@ def test_junit_holds_what_was_shown(rules: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.xml", "rules"]
 
 
-def test_junit_says_that_the_rules_do_not_load(rules: Path, tmp_path: Path) -> None:
+def test_junit_reports_rules_that_do_not_load(rules: Path, tmp_path: Path) -> None:
     (rules / "small.yaml").write_text("ruleset: [\n")
     report = tmp_path / "report.xml"
     assert scorer(rules, "--junit", report).exit_code == 1
@@ -146,7 +146,7 @@ def test_junit_says_that_the_rules_do_not_load(rules: Path, tmp_path: Path) -> N
     assert "small.yaml:2:1: error: not valid YAML" in report.read_text()
 
 
-def test_junit_goes_where_a_link_leads_and_never_over_rules(rules: Path, tmp_path: Path) -> None:
+def test_junit_follows_links_and_never_overwrites_rules(rules: Path, tmp_path: Path) -> None:
     link, target = tmp_path / "link.xml", tmp_path / "target.xml"
     link.symlink_to(target)
     assert scorer(rules, "--junit", link).exit_code == 0
@@ -159,7 +159,7 @@ def test_junit_goes_where_a_link_leads_and_never_over_rules(rules: Path, tmp_pat
     assert (rules / "small.yaml").read_text() == SMALL_RULES
 
 
-def test_coverage_names_what_no_test_has_seen(rules: Path) -> None:
+def test_coverage_lists_what_no_test_exercises(rules: Path) -> None:
     done = scorer(rules, "--coverage")
     assert done.exit_code == 0
     assert shown(done)[2] == "coverage: 2 of 17 rules and signals (11.7 %)"
@@ -174,12 +174,12 @@ def test_min_coverage_fails_below_and_passes_at_the_bound(rules: Path) -> None:
     assert scorer(rules, "--min-coverage", str(covered - 0.001)).exit_code == 0
     done = scorer(rules, "--min-coverage", str(covered + 0.001))
     assert done.exit_code == 1
-    assert done.stderr == "error: the coverage is below the 11.7657 % asked for\n"
+    assert done.stderr == "error: the coverage is below the required 11.7657 %\n"
     assert scorer(rules, "--min-coverage", "0").exit_code == 0
     assert scorer(rules, "--min-coverage", "101").exit_code == 2
 
 
 @pytest.mark.parametrize("name", ["b2b", "education"])
-def test_the_tests_we_ship_see_every_rule_at_work(name: str) -> None:
+def test_the_shipped_tests_exercise_every_rule(name: str) -> None:
     done = scorer(ROOT / "rules" / name, "--min-coverage", "100")
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""The demo's folder: nothing of somebody else's is removed. And what the demo's options may be."""
+"""The demo's folder: files of others are never removed. And the demo's options."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def leave_remains(place: Path) -> None:
-    """What a demo leaves that is killed outright."""
+    """Leave what a killed demo leaves behind."""
     with own_folder(place):
         mark = (place / "lock").read_bytes()
     (place / "broker-x" / "data").mkdir(parents=True)
@@ -25,7 +25,7 @@ def leave_remains(place: Path) -> None:
 
 
 @pytest.mark.parametrize("empty_before", [True, False])
-def test_it_is_gone_at_the_end_with_all_that_the_demo_made(place: Path, empty_before: bool) -> None:
+def test_the_folder_and_all_the_demo_made_are_removed_at_the_end(place: Path, empty_before: bool) -> None:
     if empty_before:
         place.mkdir()
     with own_folder(place):
@@ -34,7 +34,7 @@ def test_it_is_gone_at_the_end_with_all_that_the_demo_made(place: Path, empty_be
     assert not place.exists()
 
 
-def test_what_a_killed_demo_left_is_removed_first(place: Path) -> None:
+def test_the_remains_of_a_killed_demo_are_removed_first(place: Path) -> None:
     leave_remains(place)
     with own_folder(place):
         assert [entry.name for entry in place.iterdir()] == ["lock"]
@@ -42,7 +42,7 @@ def test_what_a_killed_demo_left_is_removed_first(place: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "service.log", "broker-x/data", "lock"])
-def test_a_folder_that_no_demo_made_is_refused_and_left_as_it_is(place: Path, name: str) -> None:
+def test_a_folder_that_no_demo_made_is_rejected_and_unchanged(place: Path, name: str) -> None:
     file = place / name
     file.parent.mkdir(parents=True)
     file.write_text("mine")
@@ -53,7 +53,7 @@ def test_a_folder_that_no_demo_made_is_refused_and_left_as_it_is(place: Path, na
 
 
 @pytest.mark.parametrize("remains", [True, False])
-def test_a_symbolic_link_is_refused(place: Path, tmp_path: Path, remains: bool) -> None:
+def test_a_symbolic_link_is_rejected(place: Path, tmp_path: Path, remains: bool) -> None:
     target = tmp_path / "target"
     if remains:
         leave_remains(target)
@@ -64,7 +64,7 @@ def test_a_symbolic_link_is_refused(place: Path, tmp_path: Path, remains: bool) 
     assert (target / "broker-x").exists() is remains
 
 
-def test_files_of_others_and_what_links_lead_to_outlive_the_demo(place: Path, tmp_path: Path) -> None:
+def test_files_of_others_and_targets_of_links_survive_the_demo(place: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("mine")
@@ -76,14 +76,14 @@ def test_files_of_others_and_what_links_lead_to_outlive_the_demo(place: Path, tm
     assert [entry.name for entry in place.iterdir()] == ["notes.txt"]
 
 
-def test_a_file_in_its_place_is_refused(place: Path) -> None:
+def test_a_file_with_the_name_of_the_folder_is_rejected(place: Path) -> None:
     place.write_text("mine")
     with pytest.raises(DemoError, match=r"cannot write .*File exists"), own_folder(place):
         pass
     assert place.read_text() == "mine"
 
 
-def test_a_second_demo_is_refused_and_does_not_spoil_the_first(place: Path) -> None:
+def test_a_second_demo_is_rejected_and_does_not_disturb_the_first(place: Path) -> None:
     with own_folder(place):
         for _ in range(2):
             with pytest.raises(DemoError, match="another demo is running"), own_folder(place):
@@ -92,7 +92,7 @@ def test_a_second_demo_is_refused_and_does_not_spoil_the_first(place: Path) -> N
 
 
 @pytest.mark.parametrize("rate", ["inf", "-inf", "nan", "1e308", "-1", "fast"])
-def test_a_rate_that_is_none_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rate: str) -> None:
+def test_an_invalid_rate_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rate: str) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["demo", "--rate", rate])
     assert (result.exit_code, result.stdout) == (2, "")

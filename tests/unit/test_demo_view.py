@@ -1,4 +1,4 @@
-"""What the demo shows: everything essential fits 80 and 140 columns, and the text forms say the same."""
+"""The demo view: all essentials fit from 80 columns on, and the text output shows the same."""
 
 from collections.abc import Sequence
 from io import StringIO
@@ -48,7 +48,7 @@ def decision(
         score=ScoreView(total=points, fit=points, engagement=0),
         criteria={},
         contributions=[
-            # The weakest first: the view has to put them in order.
+            # Weakest first, because the view must sort them.
             Contribution(criterion="budget", rule=f"rule-{n}", points=p, reason=reason, evidence={})
             for n, (p, reason) in enumerate(reversed(reasons))
         ],
@@ -110,7 +110,7 @@ def _leads_panel(shown: str) -> Sequence[str]:
     return [f"│ {panel}" for panel in panels if panel.strip() and "%" in panel]
 
 
-def test_the_latest_hot_lead_comes_first_and_a_cooled_one_leaves(state: DemoState) -> None:
+def test_the_latest_hot_lead_is_first_and_a_cooled_lead_disappears(state: DemoState) -> None:
     state.decide(decision("L-000091", Rating.HOT, Route.SALES, None, REASONS))
     state.decide(decision("L-000092", Rating.WARM, Route.NURTURE, None, REASONS))
     shown = screen(state, 140, 40)
@@ -119,7 +119,7 @@ def test_the_latest_hot_lead_comes_first_and_a_cooled_one_leaves(state: DemoStat
     assert state.by_rating() == {Rating.HOT: 5, Rating.WARM: 21, Rating.COLD: 70}
 
 
-def test_a_hot_lead_shows_its_three_strongest_reasons_and_no_others(state: DemoState) -> None:
+def test_a_hot_lead_shows_only_its_three_strongest_reasons(state: DemoState) -> None:
     assert state.hot["L-000095"].reasons == tuple(REASONS[:3])
 
 
@@ -130,21 +130,21 @@ def test_an_empty_state_can_be_shown() -> None:
         assert "Ctrl-C" in shown
 
 
-def test_more_reasons_than_fit_are_added_up(state: DemoState) -> None:
+def test_reasons_that_do_not_fit_are_added_up(state: DemoState) -> None:
     state.dead_letters.update({f"reason_{n}": 1 for n in range(10)})
     shown = " ".join(screen(state, 140, 32).split())
     assert "43 in all" in shown
-    # Of 16 reasons the five most frequent (8, 7, 6, 5 and 4) have a line of their own.
+    # Of 16 reasons, the five most frequent (8, 7, 6, 5 and 4) have their own line.
     assert "13 other reasons" in shown
 
 
-def test_the_sparkline_is_as_high_as_the_highest_value() -> None:
+def test_the_sparkline_scales_to_the_highest_value() -> None:
     assert sparkline([0, 1, 2, 4], 10) == "▁▃▅█"
     assert sparkline([9, 0, 0], 2) == "▁▁"
     assert sparkline([], 5) == ""
 
 
-def test_the_summary_says_what_came_out(state: DemoState) -> None:
+def test_the_summary_shows_the_result(state: DemoState) -> None:
     lines = summary(state).splitlines()
     assert lines[0] == "12,340 of 12,500 activities processed in 24.7 s (500/s)"
     assert lines[1] == "rules b2b 4f2a91c0d3e2, engine durable"

@@ -157,8 +157,8 @@ def test_the_known_reasons_are_those_given_and_those_in_the_manual() -> None:
 @pytest.mark.parametrize(
     ("reason", "status", "message"),
     [
-        ("not_jsn", 2, "error: --reason 'not_jsn' is no reason, and no dead letter has it; did you mean not_json?\n"),
-        ("qqqqq", 2, "error: --reason 'qqqqq' is no reason, and no dead letter has it; the reasons are empty_value, "),
+        ("not_jsn", 2, "error: --reason 'not_jsn' is unknown, and no dead letter has it; did you mean not_json?\n"),
+        ("qqqqq", 2, "error: --reason 'qqqqq' is unknown, and no dead letter has it; the reasons are empty_value, "),
         ("theirs", 0, ""),
         ("too_deep", 0, ""),
     ],

@@ -182,8 +182,8 @@ def test_lines_that_could_be_the_leads_are_named_and_exit_3(source: Path, rules:
         ),
         (["--input", "docs/example.jsonl", "--at", "1969-12-31"], "is too early"),
         (["--service", "ftp://x"], "expected a URL"),
-        (["--service", "http://x", "--rules", "rules/b2b"], "the service explains by its own rules"),
-        (["--input", "docs/example.jsonl", "--output", "docs/example.jsonl"], "is the input as well"),
+        (["--service", "http://x", "--rules", "rules/b2b"], "the service uses its own rules"),
+        (["--input", "docs/example.jsonl", "--output", "docs/example.jsonl"], "is also the input"),
     ],
 )
 def test_wrong_usage_is_exit_2_and_one_line(args: list[str], says: str) -> None:
@@ -238,7 +238,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         (400, b'{"error": "at: too early"}', 2, "'L-1 ': at: too early"),
         (500, b'{"error": "cannot be read"}', 3, "'L-1 ': cannot be read"),
         (503, b'{"error": "ask again"}', 3, "'L-1 ': ask again"),
-        (200, b"{}", 3, "the answer is no story of a lead"),
+        (200, b"{}", 3, "the answer is not the story of a lead"),
     ],
 )
 def test_only_a_lead_that_the_service_does_not_have_is_exit_1(

@@ -1,4 +1,4 @@
-"""`scorer check` on the screen, for programs and for GitHub; what fails it."""
+"""`scorer check` as text, as JSON and for GitHub, and what fails it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check(tmp_path: Path, text: str, *options: str) -> tuple[int, str]:
     return result.exit_code, result.stdout.replace(str(tmp_path), "rules")
 
 
-def test_a_warning_is_shown_and_does_not_fail_the_check_unless_it_should(tmp_path: Path) -> None:
+def test_a_warning_is_shown_and_fails_the_check_only_with_strict(tmp_path: Path) -> None:
     status, text = check(tmp_path, WARNS)
     assert status == 0
     first, line, marks, last = text.splitlines()
@@ -39,19 +39,19 @@ def test_a_warning_is_shown_and_does_not_fail_the_check_unless_it_should(tmp_pat
     assert check(tmp_path, SMALL_RULES, "--strict")[0] == 0
 
 
-def test_notes_are_shown_when_asked_for(tmp_path: Path) -> None:
+def test_the_level_selects_the_findings_shown(tmp_path: Path) -> None:
     assert "info[gap]" not in check(tmp_path, SMALL_RULES)[1]
     assert "info[gap]" in check(tmp_path, SMALL_RULES, "--level", "info")[1]
     assert "warning" not in check(tmp_path, WARNS, "--level", "error")[1]
 
 
-def test_json_has_all_that_the_text_has(tmp_path: Path) -> None:
+def test_json_has_everything_that_the_text_has(tmp_path: Path) -> None:
     status, text = check(tmp_path, WARNS, "--format", "json")
-    found = json.loads(text)
+    document = json.loads(text)
     assert status == 0
-    assert found["ruleset"]["name"] == "small"
-    assert len(found["ruleset"]["revision"]) == 64
-    assert found["findings"] == [
+    assert document["ruleset"]["name"] == "small"
+    assert len(document["ruleset"]["revision"]) == 64
+    assert document["findings"] == [
         {
             "file": "rules/r.yaml",
             "line": 36,
@@ -75,7 +75,7 @@ def test_github_annotations(tmp_path: Path) -> None:
     assert check(tmp_path, "colour: red", "--format", "github")[1].startswith("::error file=rules/r.yaml,line=1,col=1,")
 
 
-def test_what_steers_a_workflow_is_escaped() -> None:
+def test_workflow_control_characters_are_escaped() -> None:
     finding = Finding(Position("a,b:c%\n.yaml", 2, 3), "gap", "100 %\r\n::error::x, y: z", "info")
     assert as_github(finding) == (
         "::notice file=a%2Cb%3Ac%25\\n.yaml,line=2,col=3,title=gap::100 %25\\r\\n::error::x, y: z"
@@ -95,7 +95,7 @@ def test_what_steers_a_workflow_is_escaped() -> None:
         ("a: \x1b[31mred", 4, "\\x1b"),
     ],
 )
-def test_the_place_is_underlined(line: str, column: int, marked: str) -> None:
+def test_the_position_is_underlined(line: str, column: int, marked: str) -> None:
     finding = Finding(Position("f.yaml", 2, column), "x", "y")
     shown = as_text(finding, {"f.yaml": f"first\r\n{line}\r\nlast".encode()}).plain.splitlines()
     assert len(shown) == 3
@@ -106,6 +106,6 @@ def test_the_place_is_underlined(line: str, column: int, marked: str) -> None:
     assert shown[2].count("^") >= cell_len(marked)
 
 
-def test_a_place_that_is_not_there_has_no_excerpt() -> None:
+def test_a_position_outside_the_file_has_no_excerpt() -> None:
     for position in (Position("f.yaml", 9, 1), Position("f.yaml", 1, 9), Position("g.yaml", 1, 1)):
         assert "\n" not in as_text(Finding(position, "x", "y"), {"f.yaml": b"short"}).plain

@@ -1,4 +1,4 @@
-"""The JUnit XML is what a reader of such files makes of it."""
+"""A JUnit reader finds the results in the XML."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,7 +9,7 @@ from scorer.rules.finding import Position
 from scorer.ruletests.junit import junit_xml
 from scorer.ruletests.run import Result
 
-SAID = "a:10:1: `score` expected 1, found 2"
+DIFFERENCE = "a:10:1: `score` expected 1, found 2"
 RESULTS = [
     (Result("good", Position("rules/b2b/a_test.yaml", 3, 5), "pass"), 0.25),
     (
@@ -42,32 +42,32 @@ def test_suites_are_files_and_failures_are_not_errors(tmp_path: Path) -> None:
     assert (good.name, good.classname, good.time, good.result) == ("good", "rules.b2b.a_test", 0.25, [])
     (failure,), (error,) = bad.result, wrong.result
     assert isinstance(failure, Failure)
-    assert failure.message == SAID
-    assert failure.text == f"{SAID}\npoints"
+    assert failure.message == DIFFERENCE
+    assert failure.text == f"{DIFFERENCE}\npoints"
     assert isinstance(error, Error)
     assert (error.message, wrong.classname) == ("b:8:1: error: unknown key", "rules.b2b.b_test")
 
 
-def test_every_test_says_where_it_stands() -> None:
+def test_every_test_has_its_file_and_line() -> None:
     root = ElementTree.fromstring(junit_xml("x", RESULTS))
     places = [(case.get("file"), case.get("line")) for case in root.iter("testcase")]
     assert places == [("rules/b2b/a_test.yaml", "3"), ("rules/b2b/a_test.yaml", "9"), ("rules/b2b/b_test.yml", "7")]
 
 
-def test_what_xml_cannot_hold_is_replaced_and_the_rest_is_escaped() -> None:
+def test_characters_that_xml_forbids_are_replaced_and_others_are_escaped() -> None:
     awkward = '<b> & "q" \' \x00\x1b\ud800\ufffe ü 😀 ]]>'
     result = Result(awkward, Position("a<&>\udcff.yaml"), "fail", (awkward, "second"))
     content = junit_xml(awkward, [(result, 0.0)])
     root = ElementTree.fromstring(content)
     (case,) = root.iter("testcase")
     (failure,) = root.iter("failure")
-    mended = '<b> & "q" \' \ufffd\ufffd\ufffd\ufffd ü 😀 ]]>'
-    assert case.get("name") == mended
+    cleaned = '<b> & "q" \' \ufffd\ufffd\ufffd\ufffd ü 😀 ]]>'
+    assert case.get("name") == cleaned
     assert case.get("file") == "a<&>\ufffd.yaml"
-    assert failure.text == mended + "\nsecond"
+    assert failure.text == cleaned + "\nsecond"
     assert content.startswith(b"<?xml version='1.0' encoding='utf-8'?>")
 
 
-def test_no_results_are_a_document_too(tmp_path: Path) -> None:
+def test_a_document_without_results_is_valid(tmp_path: Path) -> None:
     xml = read(tmp_path, junit_xml("x", []))
     assert (xml.tests, list(xml)) == (0, [])

@@ -1,4 +1,4 @@
-"""The demo's market: the same for a seed, believable, and readable by the service but for a few broken records."""
+"""The demo's market: the same for a seed, plausible, and readable except for a few broken records."""
 
 import hashlib
 import os
@@ -37,7 +37,7 @@ def records() -> Sequence[Record]:
 
 @pytest.fixture(scope="module")
 def read(records: Sequence[Record]) -> tuple[Sequence[LeadActivity], Counter[str]]:
-    """What the service reads from the records: activities in order of arrival, rejections by reason."""
+    """What the service reads from the records: activities in order of arrival, and rejections by reason."""
     good: list[LeadActivity] = []
     rejected: Counter[str] = Counter()
     for record in records:
@@ -61,22 +61,22 @@ def test_a_seed_gives_the_same_bytes_in_every_process() -> None:
         digest.update(record.key + record.value)
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
-        found = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
         )
-        assert found.stdout.strip() == digest.hexdigest()
+        assert process.stdout.strip() == digest.hexdigest()
 
 
-def test_another_seed_is_another_market() -> None:
+def test_another_seed_gives_another_market() -> None:
     assert list(activities(1, 50, START, events=200)) != list(activities(2, 50, START, events=200))
 
 
-def test_a_longer_stream_begins_with_the_shorter_one() -> None:
+def test_a_longer_stream_starts_with_the_shorter_one() -> None:
     shorter = list(activities(3, 100, START, events=500))
     assert list(activities(3, 100, START, events=900))[:500] == shorter
 
 
-def test_all_leads_join_and_no_more() -> None:
+def test_exactly_the_given_leads_join() -> None:
     keys = {record.key for record in activities(5, 40, START, events=4000)}
     assert keys == {f"L-{n:06d}".encode() for n in range(1, 41)}
 
@@ -94,7 +94,7 @@ def test_nothing_happens_after_the_end() -> None:
 
 
 @pytest.mark.parametrize(("leads", "start"), [(0, START), (-1, START), (10, datetime(2024, 1, 1))])
-def test_a_market_that_cannot_be_is_refused(leads: int, start: datetime) -> None:
+def test_an_impossible_market_is_rejected(leads: int, start: datetime) -> None:
     with pytest.raises(ValueError, match=r"lead|zone"):
         activities(1, leads, start)
 
@@ -105,7 +105,7 @@ def test_every_kind_of_activity_occurs(read: tuple[Sequence[LeadActivity], Count
     assert types["lead.merged"] + types["lead.erased"] < 0.002 * EVENTS
 
 
-def test_a_few_records_are_broken_in_every_way(read: tuple[Sequence[LeadActivity], Counter[str]]) -> None:
+def test_a_few_records_are_broken_and_every_way_occurs(read: tuple[Sequence[LeadActivity], Counter[str]]) -> None:
     rejected = read[1]
     assert rejected.keys() == {
         "empty_value",
@@ -138,19 +138,19 @@ def test_some_activities_arrive_hours_or_days_late(read: tuple[Sequence[LeadActi
     assert max(late) > 2 * DAY
 
 
-def test_few_leads_do_most(read: tuple[Sequence[LeadActivity], Counter[str]]) -> None:
+def test_a_few_leads_cause_a_large_share_of_the_activities(read: tuple[Sequence[LeadActivity], Counter[str]]) -> None:
     counts = sorted(Counter(activity.lead_id for activity in read[0]).values(), reverse=True)
     assert sum(counts[: len(counts) // 10]) > 0.3 * sum(counts)
     assert sum(1 for count in counts if count <= 3) > 0.15 * len(counts)
 
 
-def test_people_are_at_work_on_weekdays(read: tuple[Sequence[LeadActivity], Counter[str]]) -> None:
+def test_most_activities_are_in_office_hours(read: tuple[Sequence[LeadActivity], Counter[str]]) -> None:
     moments = [to_datetime(activity.time) for activity in read[0]]
     assert sum(moment.weekday() >= 5 for moment in moments) < 0.15 * len(moments)
     assert sum(7 <= moment.hour < 20 for moment in moments) > 0.75 * len(moments)
 
 
-def test_a_webinar_brings_many_at_once(read: tuple[Sequence[LeadActivity], Counter[str]]) -> None:
+def test_many_leads_attend_the_same_webinar(read: tuple[Sequence[LeadActivity], Counter[str]]) -> None:
     attended = sorted({(a.time, a.lead_id) for a in read[0] if a.type == "lead.webinar_attended"})
     days = {time // DAY for time, _ in attended}
     assert len(attended) > 5 * len(days)
@@ -180,7 +180,7 @@ def test_the_default_rules_find_a_few_hot_leads_among_many_cold_ones(
     assert 0.02 < shares[Rating.HOT] < 0.14
 
 
-def test_a_file_holds_one_activity_a_line(tmp_path: Path) -> None:
+def test_a_file_has_one_activity_per_line(tmp_path: Path) -> None:
     path = tmp_path / "market.jsonl"
     assert write_jsonl(path, 1, 100, START, 2000) == 2000
     lines = path.read_bytes().split(b"\n")

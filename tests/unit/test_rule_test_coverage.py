@@ -1,4 +1,4 @@
-"""Coverage names each rule, signal and routing rule that no test has seen at work, with its place."""
+"""Coverage lists each rule, signal and routing rule that no test exercises, with its position."""
 
 from fractions import Fraction
 
@@ -21,47 +21,47 @@ FILES = {
 
 def of(*activities: str, expect: str = "{score: {gte: -99}}") -> Coverage:
     rules = parse_ruleset(FILES)
-    lines = "".join(f"      - {each}\n" for each in activities)
+    lines = "".join(f"      - {activity}\n" for activity in activities)
     text = f"tests:\n  - name: x\n    activities:\n{lines}    expect: {expect}\n"
     report = run_tests({"a_test.yaml": text.encode()}, Evaluator(rules, default_engine("compiled")))
-    return coverage(rules, {name for each in report.results for name in each.fired}, FILES)
+    return coverage(rules, {name for result in report.results for name in result.fired}, FILES)
 
 
-def test_what_was_never_at_work_is_named_with_its_place_in_file_order() -> None:
-    found = of("{type: demo_requested}")
-    assert found.idle == (
+def test_idle_rules_are_listed_with_their_positions_in_file_order() -> None:
+    covered = of("{type: demo_requested}")
+    assert covered.idle == (
         Idle(("rules.yaml", 4, 6), "routing rule", "hot"),  # type: ignore[arg-type]
         Idle(("signals.yaml", 2, 3), "signal", "trial"),  # type: ignore[arg-type]
         Idle(("signals.yaml", 9, 21), "rule", "large"),  # type: ignore[arg-type]
     )
-    assert list(map(str, found.idle)) == [
+    assert list(map(str, covered.idle)) == [
         "rules.yaml:4:6: routing rule `hot` never applied",
         "signals.yaml:2:3: signal `trial` never counted",
         "signals.yaml:9:21: rule `large` never held",
     ]
-    assert str(found) == "coverage: 3 of 6 rules and signals (50 %)"
+    assert str(covered) == "coverage: 3 of 6 rules and signals (50 %)"
 
 
-def test_all_is_a_hundred_percent_and_nothing_less_is() -> None:
+def test_only_full_coverage_is_a_hundred_percent() -> None:
     everything = (
         "{type: demo_requested}",
         "{type: profile_updated, data: {employees: 9}}",
         "{type: trial_started, times: 2}",
     )
-    found = of(*everything)
-    assert found.idle == ()
-    assert str(found) == "coverage: 6 of 6 rules and signals (100 %)"
+    covered = of(*everything)
+    assert covered.idle == ()
+    assert str(covered) == "coverage: 6 of 6 rules and signals (100 %)"
     almost = Coverage(10_000, of("{type: demo_requested}").idle[:1])
     assert str(almost) == "coverage: 9999 of 10000 rules and signals (99.9 %)"
     assert almost.percent == Fraction(9999, 100)
 
 
-def test_a_failed_test_covers_and_a_mistaken_one_does_not() -> None:
+def test_a_failed_test_covers_and_an_invalid_test_does_not() -> None:
     assert len(of("{type: trial_started}", expect="{score: 99}").idle) == 3
     assert len(of("{type: trial_started}", expect="{scoree: 99}").idle) == 6
 
 
-def test_what_holds_only_at_a_later_time_counts() -> None:
+def test_a_rule_that_holds_only_later_counts() -> None:
     rules = evaluator(SMALL_RULES.replace("scoring:\n", "scoring:\n  age:\n    rules: [{id: old, points: -1, "
                                         "when: {days_since.trial_started: {gte: 30}}}]\n"))  # fmt: skip
     text = "tests:\n  - name: x\n    activities: [{type: trial_started}]\n    expect: {after: %s, score: {gte: 0}}\n"

@@ -1,4 +1,4 @@
-"""A slip in one rule test does not hide the others, and no file, however broken, does worse than be an error."""
+"""A mistake in one rule test does not hide the others, and a broken file is never worse than an error."""
 
 import random
 from pathlib import Path
@@ -18,7 +18,7 @@ def results(content: str | bytes) -> list[Result]:
 
 
 def outcomes(content: str) -> list[tuple[str, str]]:
-    return [(each.name, each.outcome) for each in results(content)]
+    return [(result.name, result.outcome) for result in results(content)]
 
 
 GOOD = """\
@@ -28,7 +28,7 @@ GOOD = """\
     expect: {score: 15}
 """
 
-# What people get wrong in a single test. The mistaken line is the fourth of the file.
+# Mistakes that people make in a single test.
 SLIPS = {
     "an unknown key": "  - name: bad\n    activites: [{type: trial_started}]\n    expect: {score: 15}\n",
     "a missing key": "  - name: bad\n    expect: {score: 15}\n",
@@ -47,11 +47,11 @@ SLIPS = {
 
 
 @pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
-def test_a_slip_in_one_test_does_not_hide_the_others(slip: str) -> None:
+def test_a_mistake_in_one_test_does_not_hide_the_others(slip: str) -> None:
     text = "# Comment\ntests:\n" + GOOD % 1 + slip + GOOD % 2 + GOOD % 3
-    found = results(text)
-    first, bad, *rest = found
-    assert [(each.name, each.outcome) for each in (first, *rest)] == [(f"good {n}", "pass") for n in (1, 2, 3)]
+    read = results(text)
+    first, bad, *rest = read
+    assert [(result.name, result.outcome) for result in (first, *rest)] == [(f"good {n}", "pass") for n in (1, 2, 3)]
     assert bad.outcome == "error"
     assert bad.name == ("bad" if "name" in slip else "test 2, without a name")
     assert bad.position == ("a_test.yaml", 7, 5)
@@ -61,48 +61,48 @@ def test_a_slip_in_one_test_does_not_hide_the_others(slip: str) -> None:
         assert (file, level) == ("a_test.yaml", " error")
         assert 7 <= int(line) <= last
         assert int(column) >= 1
-    assert [each.position.line for each in (first, *rest)] == [3, last, last + 4]
+    assert [result.position.line for result in (first, *rest)] == [3, last, last + 4]
 
 
-def test_positions_are_those_of_the_file_even_where_tests_are_read_one_by_one() -> None:
+def test_positions_refer_to_the_file_even_if_tests_are_read_one_by_one() -> None:
     text = "tests:\n" + GOOD % 1 + SLIPS["an unclosed quote"] + GOOD % 2 + (GOOD % 3).replace("score: 15", "score: 16")
-    found = results(text.replace("\n", "\r\n"))
-    assert [each.outcome for each in found] == ["pass", "error", "pass", "fail"]
-    assert len(found[1].details) == 1
-    assert found[1].details[0].startswith("a_test.yaml:8:22: error: not valid YAML: ")
-    assert found[3].details[0] == "a_test.yaml:16:14: `score` expected 16, found 15"
+    read = results(text.replace("\n", "\r\n"))
+    assert [result.outcome for result in read] == ["pass", "error", "pass", "fail"]
+    assert len(read[1].details) == 1
+    assert read[1].details[0].startswith("a_test.yaml:8:22: error: not valid YAML: ")
+    assert read[3].details[0] == "a_test.yaml:16:14: `score` expected 16, found 15"
 
 
-def test_what_is_wrong_between_the_tests_is_an_error_of_the_file() -> None:
+def test_a_mistake_between_the_tests_is_an_error_of_the_file() -> None:
     text = "tests:\n" + GOOD % 1 + GOOD % 2 + "more: 1\n"
     assert outcomes(text) == [("the file", "error"), ("good 1", "pass"), ("good 2", "pass")]
     assert results(text)[0].details == ("a_test.yaml:10:1: error: unknown key `more`",)
     text = "tests:\n" + GOOD % 1 + GOOD % 2 + "---\ntests: []\n"
-    assert "error" in {each.outcome for each in results(text)}
+    assert "error" in {result.outcome for result in results(text)}
     text = "tests:\n" + GOOD % 1 + "tests:\n" + GOOD % 2
     assert outcomes(text) == [("the file", "error"), ("good 1", "pass")]
     assert results(text)[0].details == ("a_test.yaml:6:1: error: `tests` is given twice; the first is in line 1",)
 
 
-def test_an_alias_to_a_test_that_cannot_be_read_is_said_to_be_that() -> None:
+def test_an_alias_is_reported_as_such_if_another_test_is_invalid() -> None:
     text = (
         "tests:\n  - name: one\n    activities: &a [{type: trial_started}]\n    expect: {score: 15}\n"
         "  - name: two\n    activities: *a\n    expect: {score: 15}\n"
     )
     assert outcomes(text) == [("one", "pass"), ("two", "pass")]
-    found = results(text + '  - name: three\n    expect: {rating: "hot}\n')
-    assert [(each.name, each.outcome) for each in found] == [("one", "pass"), ("two", "error"), ("three", "error")]
-    assert found[1].details == (
+    read = results(text + '  - name: three\n    expect: {rating: "hot}\n')
+    assert [(result.name, result.outcome) for result in read] == [("one", "pass"), ("two", "error"), ("three", "error")]
+    assert read[1].details == (
         "a_test.yaml:6:17: error: not run: it uses an alias, and another test is not valid YAML",
     )
 
 
-def test_a_name_is_given_once_in_a_file() -> None:
+def test_a_name_must_be_unique_in_a_file() -> None:
     text = "tests:\n" + GOOD % 1 + GOOD % 2 + GOOD % 1
-    found = results(text)
-    assert [each.outcome for each in found] == ["pass", "pass", "error"]
-    assert found[2].details == ("a_test.yaml:10:5: error: the name `good 1` is used in line 2 already",)
-    assert len({each.id for each in found}) == 3
+    read = results(text)
+    assert [result.outcome for result in read] == ["pass", "pass", "error"]
+    assert read[2].details == ("a_test.yaml:10:5: error: the name `good 1` is already used in line 2",)
+    assert len({result.id for result in read}) == 3
     both = {"a_test.yaml": ("tests:\n" + GOOD % 1).encode(), "b_test.yaml": ("tests:\n" + GOOD % 1).encode()}
     assert run_tests(both, RULES).passed
 
@@ -110,14 +110,14 @@ def test_a_name_is_given_once_in_a_file() -> None:
 @pytest.mark.parametrize(
     ("name", "finding"),
     [
-        ('"one\\ntwo"', "a name is one line of text"),
-        ('"\\e[31mred"', "a name is one line of text"),
+        ('"one\\ntwo"', "a name must be one line of text"),
+        ('"\\e[31mred"', "a name must be one line of text"),
         ('" "', "a test needs a name that says what it shows"),
         ("15", "`name` must be a valid string, not 15"),
         ("x" * 201, "`name` must have at most 200 characters"),
     ],
 )
-def test_a_name_is_a_line_of_text(name: str, finding: str) -> None:
+def test_a_name_must_be_a_line_of_text(name: str, finding: str) -> None:
     (result,) = results("tests:\n" + (GOOD % 1).replace("good 1", name))
     assert result.outcome == "error"
     assert result.details[0].startswith(f"a_test.yaml:2:11: error: {finding}")
@@ -134,8 +134,8 @@ BOMB = "tests:\n  - name: bomb\n    a: &a [x, x, x, x, x, x, x, x, x, x]\n" + ""
     ("content", "detail"),
     [
         ("", "1:1: error: a test file is a mapping with the key `tests`"),
-        ("tests: 5\n", "1:1: error: `tests` must be a list of tests, and not an empty one"),
-        ("tests: []\n", "1:1: error: `tests` must be a list of tests, and not an empty one"),
+        ("tests: 5\n", "1:1: error: `tests` must be a list of one or more tests"),
+        ("tests: []\n", "1:1: error: `tests` must be a list of one or more tests"),
         ("tets: []\n", "1:1: error: unknown key `tets`; did you mean tests?"),
         ("- a\n", "1:1: error: a test file is a mapping with the key `tests`"),
         ("tests: [\n", "2:1: error: not valid YAML"),
@@ -149,7 +149,7 @@ BOMB = "tests:\n  - name: bomb\n    a: &a [x, x, x, x, x, x, x, x, x, x]\n" + ""
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_file_that_cannot_be_read_is_one_error_with_its_place(content: str | bytes, detail: str) -> None:
+def test_an_unreadable_file_is_one_error_with_its_position(content: str | bytes, detail: str) -> None:
     (result,) = results(content)
     assert (result.name, result.outcome) == ("the file", "error")
     assert result.details[0].startswith("a_test.yaml:")
@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_read_is_one_error_with_its_place(content: str | b
 BREAKERS = [b"\n", b"- ", b"{", b'"', b": ", b"\t", b"&a ", b"*a", b"---\n", b"\xc3"]
 
 
-def test_no_mutation_of_a_file_does_worse_than_be_an_error_and_none_passes_unseen() -> None:
+def test_every_mutation_of_a_file_gives_results_and_details_if_it_does_not_pass() -> None:
     rng = random.Random(20260105)
     original = ("tests:\n" + "".join(GOOD % n for n in range(4))).encode()
     assert len(original) < MAX_BYTES
@@ -177,12 +177,12 @@ def test_no_mutation_of_a_file_does_worse_than_be_an_error_and_none_passes_unsee
                 case _:
                     del data[place:]
             data = data or bytearray(b"x")
-        found = results(bytes(data))
-        assert found
-        assert all(each.details for each in found if each.outcome != "pass")
+        read = results(bytes(data))
+        assert read
+        assert all(result.details for result in read if result.outcome != "pass")
 
 
-def test_the_rule_tests_we_ship_are_read_without_a_finding() -> None:
+def test_the_shipped_rule_tests_have_no_findings() -> None:
     from scorer.ruletests.file import read_test_file
 
     for path in sorted((Path(__file__).parents[2] / "rules").glob("*/*_test.yaml")):

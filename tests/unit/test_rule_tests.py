@@ -1,4 +1,4 @@
-"""Rule tests: pass, fail and error are told apart, and failures say what was expected, what was found, and where."""
+"""Rule tests: pass, fail and error are distinct, and failures show what was expected, what was found, and where."""
 
 import pytest
 
@@ -21,7 +21,7 @@ tests:
 
 
 def story(*activities: str, expect: str) -> Result:
-    lines = "".join(f"      - {each}\n" for each in activities)
+    lines = "".join(f"      - {activity}\n" for activity in activities)
     (result,) = results(f"tests:\n  - name: x\n    activities:\n{lines}    expect: {expect}\n")
     return result
 
@@ -59,13 +59,13 @@ def test_a_test_passes_when_everything_expected_is_found() -> None:
         ("{published: false}", "7:14: `published` expected false, found true"),
     ],
 )
-def test_a_failure_says_what_was_expected_and_found_and_where(expect: str, detail: str) -> None:
+def test_a_failure_shows_what_was_expected_and_found_and_where(expect: str, detail: str) -> None:
     (result,) = results(STORY % expect)
     assert result.outcome == "fail"
     assert result.details == (f"a_test.yaml:{detail}", "points found: budget-approved +20, pricing +10")
 
 
-def test_every_difference_of_every_expectation_is_shown_in_the_order_of_the_lines() -> None:
+def test_all_differences_of_all_expectations_are_shown_in_line_order() -> None:
     (result,) = results(
         STORY % "\n      - {score: 30}\n      - {score: 31, after: 1d, rating: hot, absent: [pricing]}\n"
         "      - {after: 11d, score: 30, present: [careers]}\n"
@@ -81,12 +81,12 @@ def test_every_difference_of_every_expectation_is_shown_in_the_order_of_the_line
     )
 
 
-def test_checkpoints_show_what_time_does() -> None:
+def test_checkpoints_show_the_effect_of_time() -> None:
     (result,) = results(STORY % "[{after: 0, score: 20}, {after: 1d, score: 30}, {after: 11d, score: 25}, {score: 30}]")
     assert (result.outcome, result.details) == ("pass", ())
 
 
-def test_published_is_about_the_last_activity_until_then() -> None:
+def test_published_refers_to_the_last_activity_until_then() -> None:
     activities = (
         "{type: page_viewed, data: {url: /pricing}}",
         "{type: page_viewed, after: 1d, data: {url: /blog}}",
@@ -100,8 +100,8 @@ def test_published_is_about_the_last_activity_until_then() -> None:
     assert result.details[0].endswith("`published` expected false, found true at 9d")
 
 
-def test_a_hand_over_is_judged_as_it_was_published() -> None:
-    # What follows from the hand-over itself is for the next look at the lead.
+def test_a_hand_over_is_compared_as_published() -> None:
+    # The effect of the hand-over itself shows in the next evaluation.
     in_hand = "  - {id: in-hand, when: {lifecycle.status: handed_over}, route: sales, queue: owner}\n"
     rules = evaluator(SMALL_RULES.replace("  - {id: hot,", in_hand + "  - {id: hot,"))
     text = (
@@ -115,7 +115,7 @@ def test_a_hand_over_is_judged_as_it_was_published() -> None:
     assert (result.outcome, result.details) == ("pass", ())
 
 
-def test_what_limits_take_is_a_contribution_too() -> None:
+def test_points_that_limits_take_are_a_contribution_too() -> None:
     profile = "{type: profile_updated, data: {employees: 300, country: DE, custom: {installed_base: 1}}}"
     assert story(profile, expect="{criteria: {company: 15}, contributions: {large: 10, cap: -5}}").outcome == "pass"
 
@@ -148,7 +148,7 @@ def test_what_limits_take_is_a_contribution_too() -> None:
         ("{after: soon, score: 1}", "7:21: error: `soon` is no duration"),
     ],
 )
-def test_a_slip_in_an_expectation_is_an_error_with_its_place(expect: str, finding: str) -> None:
+def test_a_mistake_in_an_expectation_is_an_error_with_its_position(expect: str, finding: str) -> None:
     (result,) = results(STORY % expect)
     assert result.outcome == "error"
     assert result.name == "two visits to the price page"
@@ -164,7 +164,7 @@ def test_a_slip_in_an_expectation_is_an_error_with_its_place(expect: str, findin
         ("{type: chat_begun}", "4:10: error: unknown activity type `chat_begun`; write a type of your own in full"),
         ("{type: lead.page_veiwed}", "4:10: error: no signal counts `lead.page_veiwed`; did you mean lead.page_viewed"),
         ("{type: lead.both_visited}", "4:10: error: no signal counts `lead.both_visited`; did you mean lead.booth_"),
-        ("{type: lead.My Type}", "4:10: error: `lead.My Type` is no activity type; write it as in lead.my_type"),
+        ("{type: lead.My Type}", "4:10: error: `lead.My Type` is not an activity type; write it as in lead.my_type"),
         ("{type: page_viewed}", "4:9: error: `data.url` is missing"),
         ("{type: page_viewed, data: {url: 5}}", "4:36: error: `data.url` must be a valid string"),
         ("{type: page_viewed, data: {url: /, pth: /}}", "4:44: error: nothing reads `data.pth`; did you mean path?"),
@@ -192,18 +192,18 @@ def test_a_slip_in_an_expectation_is_an_error_with_its_place(expect: str, findin
         ("{type: trial_started, after: yesterday}", "4:38: error: `yesterday` is no duration"),
     ],
 )
-def test_a_mistaken_activity_is_an_error_with_its_place(activity: str, finding: str) -> None:
+def test_a_mistake_in_an_activity_is_an_error_with_its_position(activity: str, finding: str) -> None:
     result = story(activity, expect="{rating: cold}")
     assert result.outcome == "error"
     assert len(result.details) == 1
     assert result.details[0].startswith(f"a_test.yaml:{finding}")
 
 
-def test_an_activity_type_of_ones_own_needs_no_signal() -> None:
+def test_a_custom_activity_type_needs_no_signal() -> None:
     assert story("{type: lead.tour_taken, data: {any: [1]}}", expect="{score: 0}").outcome == "pass"
 
 
-def test_every_mistake_of_a_test_is_told_in_the_order_of_the_lines() -> None:
+def test_all_mistakes_of_a_test_are_shown_in_line_order() -> None:
     result = story(
         "{type: page_veiwed}",
         "{type: page_viewed, data: {}}",
@@ -213,7 +213,7 @@ def test_every_mistake_of_a_test_is_told_in_the_order_of_the_lines() -> None:
     assert [detail.split(":")[1:3] for detail in result.details] == [["4", "10"], ["5", "29"], ["7", "14"], ["7", "44"]]
 
 
-def test_what_is_expected_before_anything_happened_is_an_error() -> None:
+def test_an_expectation_before_the_first_activity_is_an_error() -> None:
     result = story("{type: trial_started, after: 2d}", expect="[{after: 1d, score: 0}, {score: 15}]")
     assert result.details == ("a_test.yaml:5:15: error: at 1d no activity has happened yet",)
 
@@ -229,7 +229,7 @@ def test_a_test_that_would_run_for_minutes_is_an_error() -> None:
     )
 
 
-def test_a_report_says_whether_rules_may_go_live() -> None:
+def test_a_report_tells_whether_rules_may_go_live() -> None:
     good, bad, wrong = STORY % "{score: 30}", STORY % "{score: 31}", STORY % "{scor: 30}"
 
     def report(**texts: str) -> RuleTestReport:
@@ -237,17 +237,17 @@ def test_a_report_says_whether_rules_may_go_live() -> None:
 
     assert report(a=good, b=good).passed
     assert report().passed
-    told = report(a=good, b=bad, c=wrong, d=bad)
-    assert not told.passed
-    assert [each.position.file for each in told.results] == ["a", "b", "c", "d"]
-    assert [each.position.file for each in told.failures] == ["b", "d"]
-    assert [each.position.file for each in told.errors] == ["c"]
+    mixed = report(a=good, b=bad, c=wrong, d=bad)
+    assert not mixed.passed
+    assert [result.position.file for result in mixed.results] == ["a", "b", "c", "d"]
+    assert [result.position.file for result in mixed.failures] == ["b", "d"]
+    assert [result.position.file for result in mixed.errors] == ["c"]
     assert not report(a=bad).passed
     assert not report(a=wrong).passed
     assert not report(a="tests: 5").passed
 
 
-def test_fired_is_what_was_at_work_at_any_time() -> None:
+def test_fired_contains_what_applied_at_any_time() -> None:
     result = story(
         "{type: qualification_updated, data: {bant: {budget_status: planned}}}",
         "{type: qualification_updated, after: 1d, data: {bant: {budget_status: approved}}}",

@@ -1,4 +1,4 @@
-"""Leads spread over processes: each stays in one, answers come in order, and nobody is left behind."""
+"""Leads spread over processes: each stays in one, answers come in order, and no process is left behind."""
 
 import json
 import os
@@ -30,7 +30,7 @@ VALUES = st.recursive(st.none() | st.integers() | st.floats() | st.text(max_size
 
 
 class Echo:
-    """Hands back what it was given, and who it is."""
+    """Returns its input and its process id."""
 
     def __init__(self, end_at: int | None = None) -> None:
         self._end_at = end_at
@@ -57,20 +57,20 @@ def some_blocks(count: int, size: int) -> list[Block]:
     return [Block("f", 1 + size * i, lines[size * i : size * (i + 1)], 0) for i in range(count)]
 
 
-def test_every_line_comes_once_in_order_and_a_lead_stays_in_its_process() -> None:
+def test_every_line_is_handled_once_in_order_and_a_lead_stays_in_its_process() -> None:
     given = some_blocks(12, 50)
     homes: dict[str, set[int]] = {}
     with open_shards(Echo, 3) as shards:
-        found = list(shards.run("task", given))
-        assert [block for block, _ in found] == given
-        for block, answers in found:
+        answered = list(shards.run("task", given))
+        assert [block for block, _ in answered] == given
+        for block, answers in answered:
             numbered = sorted(pair for _, _, numbers, lines in answers for pair in zip(numbers, lines, strict=True))
             assert numbered == list(enumerate(block.lines, start=block.first))
             for process, task, numbers, lines in answers:
                 assert task == "task"
                 assert numbers == sorted(numbers)
-                for each in lines:
-                    homes.setdefault(json.loads(each)["subject"], set()).add(process)
+                for content in lines:
+                    homes.setdefault(json.loads(content)["subject"], set()).add(process)
         assert sorted(number for seen in shards.finish() for number in seen) == list(range(1, 601))
     assert {len(processes) for processes in homes.values()} == {1}
     assert len(set.union(*homes.values())) == 3
@@ -89,20 +89,20 @@ def test_a_lost_process_is_an_error_and_the_others_end() -> None:
     assert _children() == []
 
 
-def test_a_mistake_in_a_shard_comes_through_and_all_end() -> None:
+def test_an_exception_in_a_shard_is_raised_and_all_processes_end() -> None:
     with pytest.raises(ValueError, match="a mistake of ours"), open_shards(Echo, 2) as shards:
         list(shards.run("fail", some_blocks(20, 5)))
     assert _children() == []
 
 
 def _children() -> list[str]:
-    # The resource tracker of multiprocessing belongs to this process as long as it lives.
+    # The resource tracker of multiprocessing lives as long as this process.
     names = (" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True))
     return [name for name in names if "spawn_main" in name]
 
 
 @given(st.text(min_size=1, max_size=20), st.integers(1, 9), st.booleans())
-def test_the_shard_goes_by_the_lead_however_it_is_written(subject: str, count: int, ascii_only: bool) -> None:
+def test_the_shard_depends_on_the_lead_and_not_on_its_notation(subject: str, count: int, ascii_only: bool) -> None:
     event = {"data": {"subject": "other"}, "subject": subject}
     try:
         written = json.dumps(event, ensure_ascii=ascii_only).encode()
@@ -120,7 +120,7 @@ def test_the_shard_goes_by_the_lead_however_it_is_written(subject: str, count: i
 
 
 @given(st.binary(max_size=60) | st.sampled_from([b"{}", b'{"subject": 5}', b"[]", b"null", b'{"subject": "\xff"}']))
-def test_a_line_without_a_lead_goes_somewhere(content: bytes) -> None:
+def test_a_line_without_a_lead_has_a_shard(content: bytes) -> None:
     assert 0 <= shard_of(content, 4) < 4
 
 
@@ -137,7 +137,7 @@ def test_a_line_without_a_lead_goes_somewhere(content: bytes) -> None:
         optional={"data": st.dictionaries(st.text(max_size=3), VALUES)},
     )
 )
-def test_what_is_an_activity_has_a_home_by_its_lead(event: dict[str, object]) -> None:
+def test_the_shard_of_an_activity_is_that_of_its_lead(event: dict[str, object]) -> None:
     written = json.dumps(event).encode()
     try:
         activity = parse_line(written, 2**61)
@@ -148,14 +148,16 @@ def test_what_is_an_activity_has_a_home_by_its_lead(event: dict[str, object]) ->
 
 @pytest.fixture
 def endless(tmp_path: Path) -> tuple[Path, list[str]]:
-    """A pipe that is never closed, and a command that reads it with two workers."""
+    """A pipe that stays open, and a command that reads it with two workers."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     return pipe, [sys.executable, "-m", "scorer", "score", "--input", str(pipe), "--workers", "2"]
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL, signal.SIGTERM])
-def test_however_the_command_ends_no_worker_is_left(endless: tuple[Path, list[str]], ending: signal.Signals) -> None:
+def test_no_worker_is_left_whichever_way_the_command_ends(
+    endless: tuple[Path, list[str]], ending: signal.Signals
+) -> None:
     pipe, command = endless
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
@@ -164,7 +166,7 @@ def test_however_the_command_ends_no_worker_is_left(endless: tuple[Path, list[st
     os.write(writer, line("lead-1") + b"\n")
     try:
         workers = _wait(lambda: _workers(process.pid) if len(_workers(process.pid)) == 2 else None)
-        # As a terminal does it: to all of them.
+        # A terminal sends it to all of them.
         (os.killpg if ending is signal.SIGINT else os.kill)(process.pid, ending)
         _, errors = process.communicate(timeout=60)
         _wait(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers) or None)
@@ -173,7 +175,7 @@ def test_however_the_command_ends_no_worker_is_left(endless: tuple[Path, list[st
         process.kill()
     assert process.returncode == (130 if ending is signal.SIGINT else -ending)
     if ending is signal.SIGINT:
-        # A parent that is killed while its workers are starting cannot keep them from saying so.
+        # A parent killed during the start of its workers cannot prevent their tracebacks.
         assert b"Traceback" not in errors
 
 
@@ -185,11 +187,11 @@ def _workers(parent: int) -> list[psutil.Process]:
         return []
 
 
-def _wait(found: Callable[[], Any]) -> Any:
+def _wait(probe: Callable[[], Any]) -> Any:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        result = found()
+        result = probe()
         if result is not None:
             return result
         time.sleep(0.02)
-    raise AssertionError("not within a minute")
+    raise AssertionError("it took longer than a minute")

@@ -1,4 +1,4 @@
-"""The traffic of the benchmarks: the same for everybody, and such as leads make."""
+"""The traffic of the benchmarks: reproducible and realistic."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -23,30 +23,30 @@ def activities(*, even: bool) -> list[LeadActivity]:
     ]
 
 
-def by_lead(found: Sequence[LeadActivity]) -> dict[str, list[LeadActivity]]:
+def by_lead(events: Sequence[LeadActivity]) -> dict[str, list[LeadActivity]]:
     leads: dict[str, list[LeadActivity]] = defaultdict(list)
-    for each in found:
-        leads[each.lead_id].append(each)
+    for activity in events:
+        leads[activity.lead_id].append(activity)
     return leads
 
 
 @EVEN
-def test_the_same_for_the_same_seed(even: bool) -> None:
+def test_the_same_seed_gives_the_same_traffic(even: bool) -> None:
     assert list(traffic(500, 50, even=even)) == list(traffic(500, 50, even=even))
     assert list(traffic(500, 50, even=even)) != list(traffic(500, 50, seed=2, even=even))
 
 
 @EVEN
-def test_so_many_different_activities_in_the_order_of_time_over_two_weeks(even: bool) -> None:
-    found = activities(even=even)
-    assert len({each.id for each in found}) == len(found) == COUNT
-    assert all(before.time <= after.time for before, after in pairwise(found))
-    assert found[-1].time - found[0].time == pytest.approx(14 * DAY, rel=0.05)
-    assert len({each.lead_id for each in found}) > 0.9 * LEADS
+def test_the_activities_are_distinct_and_ordered_by_time_over_two_weeks(even: bool) -> None:
+    events = activities(even=even)
+    assert len({activity.id for activity in events}) == len(events) == COUNT
+    assert all(before.time <= after.time for before, after in pairwise(events))
+    assert events[-1].time - events[0].time == pytest.approx(14 * DAY, rel=0.05)
+    assert len({activity.lead_id for activity in events}) > 0.9 * LEADS
 
 
-def test_the_same_mix_of_types_either_way() -> None:
-    visits, single = (Counter(each.type for each in activities(even=even)) for even in (False, True))
+def test_visits_and_single_activities_have_the_same_mix_of_types() -> None:
+    visits, single = (Counter(activity.type for activity in activities(even=even)) for even in (False, True))
     assert visits.keys() == single.keys()
     for kind in visits:
         assert visits[kind] / COUNT == pytest.approx(single[kind] / COUNT, abs=0.015)
@@ -56,34 +56,38 @@ def test_pages_come_in_visits_of_three_on_average() -> None:
     visits: list[int] = []
     for lead in by_lead(activities(even=False)).values():
         last = -DAY
-        for each in lead:
-            if each.type != "lead.page_viewed":
+        for activity in lead:
+            if activity.type != "lead.page_viewed":
                 continue
-            if each.time - last > 300 * SECOND:
+            if activity.time - last > 300 * SECOND:
                 visits.append(0)
             visits[-1] += 1
-            last = each.time
+            last = activity.time
     assert sum(visits) / len(visits) == pytest.approx(3, abs=0.2)
     assert visits.count(1) / len(visits) == pytest.approx(1 / 3, abs=0.05)
 
 
-def test_a_click_follows_the_mail_and_leads_to_a_visit() -> None:
+def test_a_click_follows_its_mail_and_starts_a_visit() -> None:
     clicks = 0
     for lead in by_lead(activities(even=False)).values():
-        for number, each in enumerate(lead):
-            if each.type != "lead.email_clicked" or number + 1 == len(lead):
+        for number, activity in enumerate(lead):
+            if activity.type != "lead.email_clicked" or number + 1 == len(lead):
                 continue
             clicks += 1
-            opened = [a for a in lead[:number] if a.type == "lead.email_opened" and each.time - a.time < 60 * SECOND]
-            assert each.data["campaign"] in {a.data["campaign"] for a in opened}
-            visited = [a for a in lead[number:] if a.type == "lead.page_viewed" and a.time - each.time <= 2 * SECOND]
+            opened = [
+                a for a in lead[:number] if a.type == "lead.email_opened" and activity.time - a.time < 60 * SECOND
+            ]
+            assert activity.data["campaign"] in {a.data["campaign"] for a in opened}
+            visited = [
+                a for a in lead[number:] if a.type == "lead.page_viewed" and a.time - activity.time <= 2 * SECOND
+            ]
             assert visited
     assert clicks > 0.09 * COUNT
 
 
-def test_who_sends_a_form_says_who_he_is_and_answers_questions() -> None:
+def test_a_form_is_followed_by_a_profile_and_answers() -> None:
     for lead in by_lead(activities(even=False)).values():
-        for number, each in enumerate(lead[:-2]):
-            if each.type == "lead.form_submitted":
-                soon = {a.type for a in lead[number:] if a.time - each.time <= SECOND}
+        for number, activity in enumerate(lead[:-2]):
+            if activity.type == "lead.form_submitted":
+                soon = {a.type for a in lead[number:] if a.time - activity.time <= SECOND}
                 assert soon >= {"lead.profile_updated", "lead.qualification_updated"}

@@ -1,4 +1,4 @@
-"""`scorer test --watch`: again whenever a file of the ruleset changes."""
+"""`scorer test --watch` runs again whenever a file of the ruleset changes."""
 
 import os
 import queue
@@ -18,8 +18,8 @@ from tests.unit.test_cli_test import ROOT, STORY, rules
 __all__ = ["rules"]  # the fixture
 
 
-def test_watch_runs_where_a_content_differs_and_only_there(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    test, told = rules / "good_test.yaml", list[object]()
+def test_watch_runs_only_if_the_content_of_a_file_changes(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test, calls = rules / "good_test.yaml", list[object]()
 
     def occasions(*_: object, **__: object) -> Iterator[set[str]]:
         test.touch()
@@ -28,8 +28,8 @@ def test_watch_runs_where_a_content_differs_and_only_there(rules: Path, monkeypa
         yield {"another file"}
         test.write_text(STORY % 6)
         (rules / "small.yaml").write_text(SMALL_RULES + "# changed")
-        yield set()  # nothing was told, but it is seen all the same
-        yield {"told late"}
+        yield set()  # no event, but the change is seen anyway
+        yield {"a late event"}
         (rules / "more_test.yml").write_text(STORY % 7)
         yield {"a new file"}
         test.unlink()
@@ -38,17 +38,17 @@ def test_watch_runs_where_a_content_differs_and_only_there(rules: Path, monkeypa
 
     monkeypatch.setattr("scorer.cli.watching.watch", occasions)
     with pytest.raises(KeyboardInterrupt):
-        watch_rules(rules, lambda: told.append("run"), told.append)
+        watch_rules(rules, lambda: calls.append("run"), calls.append)
     both = [str(test), str(rules / "small.yaml")]
-    assert told == ["run", both, "run", [str(rules / "more_test.yml")], "run", [str(test)], "run"]
+    assert calls == ["run", both, "run", [str(rules / "more_test.yml")], "run", [str(test)], "run"]
 
 
-def test_what_changes_during_a_run_is_run_again(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    test, told = rules / "good_test.yaml", list[object]()
+def test_a_change_during_a_run_starts_another_run(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test, calls = rules / "good_test.yaml", list[object]()
 
     def run() -> None:
-        told.append("run")
-        if len(told) == 1:
+        calls.append("run")
+        if len(calls) == 1:
             test.write_text(STORY % 6)
 
     def occasions(*_: object, **__: object) -> Iterator[set[str]]:
@@ -58,12 +58,12 @@ def test_what_changes_during_a_run_is_run_again(rules: Path, monkeypatch: pytest
 
     monkeypatch.setattr("scorer.cli.watching.watch", occasions)
     with pytest.raises(KeyboardInterrupt):
-        watch_rules(rules, run, told.append)
-    assert told == ["run", [str(test)], "run"]
+        watch_rules(rules, run, calls.append)
+    assert calls == ["run", [str(test)], "run"]
 
 
 class Watched:
-    """`scorer test --watch` in a process, its output read as it comes."""
+    """`scorer test --watch` in a process; its output is read line by line."""
 
     def __init__(self, rules: Path) -> None:
         command = [sys.executable, "-m", "scorer", "test", str(rules), "--watch", "--engine", "compiled"]
@@ -80,7 +80,7 @@ class Watched:
         self._lines.put("<end>")
 
     def until(self, wanted: Callable[[str], bool]) -> list[str]:
-        """The lines up to the first that is wanted."""
+        """The lines up to the first wanted one."""
         seen = []
         while True:
             seen.append(self._lines.get(timeout=60))
@@ -91,11 +91,11 @@ class Watched:
 
 @pytest.fixture
 def watched(rules: Path) -> Iterator[Watched]:
-    found = Watched(rules)
-    yield found
-    if found.process.poll() is None:
-        found.process.kill()
-    found.process.wait()
+    process = Watched(rules)
+    yield process
+    if process.process.poll() is None:
+        process.process.kill()
+    process.process.wait()
 
 
 def counts(line: str) -> bool:
@@ -115,7 +115,7 @@ def test_watch_runs_again_when_a_rule_or_a_test_changes_and_ends_with_ctrl_c(rul
     assert f"changed: {small}" in watched.until(lambda line: line.startswith("changed: "))
     watched.until(lambda line: f"{small}:2:1: error: not valid YAML" in line)
 
-    # As editors do it: another file takes the place.
+    # Editors do this: a new file replaces the old one.
     other = rules / "small.yaml.swp"
     other.write_text(SMALL_RULES.replace("points: 5\n", "points: 6\n"))
     other.replace(small)
@@ -129,13 +129,13 @@ def test_watch_runs_again_when_a_rule_or_a_test_changes_and_ends_with_ctrl_c(rul
     assert "Traceback" not in "\n".join(watched.until(lambda line: line == "<end>"))
 
 
-def test_watch_looks_at_the_content_and_survives_a_directory_that_goes_and_comes(rules: Path, watched: Watched) -> None:
+def test_watch_compares_contents_and_survives_a_missing_directory(rules: Path, watched: Watched) -> None:
     watched.until(counts)
     (rules / "small.yaml").touch()
     (rules / "notes.txt").write_text("not of the rules")
     aside = rules.with_name("aside")
     rules.rename(aside)
-    told = watched.until(lambda line: "there is no such file or directory" in line)
-    assert not any(map(counts, told))
+    shown = watched.until(lambda line: "there is no such file or directory" in line)
+    assert not any(map(counts, shown))
     aside.rename(rules)
     assert watched.until(counts)[-1].startswith("1 passed, 0 failed")
