@@ -6,10 +6,17 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo install test golden lint bench schemas lock clean
-.DEFAULT_GOAL := install
+PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
+FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
-## demo: real leads rated and routed over Kafka on this machine; Ctrl-C ends it
+.PHONY: help demo install test test-fast test-faults golden coverage lint format bench schemas lock clean
+.DEFAULT_GOAL := help
+
+## help: this list
+help:
+	@awk '/^## [a-z-]+: / { name = substr($$2, 1, length($$2) - 1); sub(/^## [a-z-]+: /, ""); printf "  make %-12s %s\n", name, $$0 }' Makefile
+
+## demo: leads rated and routed over Kafka on this machine; Ctrl-C ends it
 demo: install
 	@$(BIN)/scorer demo
 
@@ -27,23 +34,41 @@ install: .venv/installed
 	@$(BIN)/pip install -q --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-## test: every test, two at a time; over a broker file by file
+## test: all tests, two at a time; those with a broker file by file
 test: install
-	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2 tests/unit tests/property tests/contract tests/golden tests/browser
-	@$(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2 --dist loadfile tests/performance tests/integration tests/faults
+	@$(PYTEST) $(FAST) tests/browser
+	@$(PYTEST) --dist loadfile tests/performance tests/integration tests/faults
 
-## golden: 200,000 activities, and every byte that comes of them compared with what it was
+## test-fast: the tests that need no broker: unit, property, contract, golden, examples
+test-fast: install
+	@$(PYTEST) $(FAST)
+
+## test-faults: workers killed, partitions moved, brokers lost; docs/guarantees.md has the full size
+test-faults: install
+	@$(PYTEST) --dist loadfile tests/faults
+
+## golden: 200,000 activities; all bytes that come of them are compared with those recorded
 golden: install
 	@$(BIN)/python -m tests.golden.run --check
 
-## lint: types, style, import directions
+## coverage: lines and branches that the fast tests reach; .cache/coverage/html has the pages
+coverage: install
+	@mkdir -p .cache/coverage
+	@$(PYTEST) --cov --cov-report=term --cov-report=html $(FAST)
+
+## lint: types, style, format, import directions
 lint: install
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-## bench: what is measured, as ratios to something run beside it (an hour at most; see benchmarks/README.md)
+## format: sort imports, fix what can be fixed, and format
+format: install
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+## bench: the benchmarks (an hour at most; see benchmarks/README.md)
 bench: install .venv/bench .cache/bench-streams/installed
 	@$(BIN)/python -m benchmarks
 
@@ -58,11 +83,11 @@ bench: install .venv/bench .cache/bench-streams/installed
 	@.cache/bench-streams/bin/pip install -q --require-hashes -r requirements-bench-streams.lock
 	@touch $@
 
-## schemas: write schemas/ anew from the models
+## schemas: write schemas/ from the models
 schemas: install
 	@$(BIN)/python -m schemas.generate
 
-## lock: pin the dependencies of pyproject.toml anew (needs uv)
+## lock: pin the dependencies of pyproject.toml (needs uv)
 lock:
 	uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock

@@ -1,4 +1,4 @@
-"""Write the schemas anew: `make schemas`. A test fails when they drift from the models."""
+"""Write the schemas: `make schemas`. A test fails when they drift from the models."""
 
 import json
 import sys

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     )
     sasl_username: str | None = Field(None, description="User name.")
     sasl_password: SecretStr | None = Field(None, description="Password.")
-    tls_ca_file: OptionalFile = Field(None, description="CA certificates (PEM); default: the system's.")
+    tls_ca_file: OptionalFile = Field(None, description="CA certificates (PEM); default: those of the system.")
     tls_cert_file: OptionalFile = Field(None, description="Client certificate (PEM).")
     tls_key_file: OptionalFile = Field(None, description="Key of the client certificate (PEM).")
 
@@ -44,11 +44,12 @@ class Settings(BaseSettings):
     routing_topic: TopicName = Field("lead.routing", description="Output: decisions.")
     dead_letter_topic: TopicName = Field("lead.activity.dlq", description="Output: rejected input.")
     state_topic: str = Field("", description="Changelog of lead states; default: <group>.lead-state.")
-    group: TopicName = Field("lead-scorer", description="Consumer group, also the base of transactional ids.")
+    group: TopicName = Field("lead-scorer", description="Consumer group; also the base of transactional ids.")
     instance: TopicName | None = Field(
         None,
-        description="Name of this worker in the group, unique and the same after a restart (a StatefulSet's pod name): "
-        "it then gets its partitions back at once, and nobody else gets them before the session timeout.",
+        description="Name of this worker in the group. It must be unique and the same after a restart (the pod name of "
+        "a StatefulSet). The worker then gets its partitions back at once, and nobody else gets them before the "
+        "session timeout.",
     )
     create_topics: bool = Field(False, description="Create missing topics at start.")
     topic_partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -64,23 +65,21 @@ class Settings(BaseSettings):
     )
 
     reload: Literal["on", "off"] = Field(
-        "on", description="Whether changed rules are loaded while the service runs; also on SIGHUP."
+        "on", description="Whether changed rules are loaded while the service runs, and on SIGHUP."
     )
     shadow_rules: Path | None = Field(
         None, description="Directory of a candidate ruleset that judges beside the live one, without effect."
     )
     shadow_topic: str = Field(
-        "", description="Output: leads of which the candidate says something else; default: <routing topic>.shadow."
+        "", description="Output: leads on which the candidate differs; default: <routing topic>.shadow."
     )
 
     http_host: str = Field("127.0.0.1", description="Address of /metrics, /health and /leads.")
-    http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Their port; 0: a free one.")
+    http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Their port; 0: any free port.")
 
-    max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        2_000, description="Activities per transaction, at most."
-    )
+    max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(2_000, description="Most activities per transaction.")
     linger_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        5, description="How long a record waits for others where a batch would be small."
+        5, description="How long a record waits for others if a batch would be small."
     )
     poll_ms: Annotated[int, Field(ge=1, le=10_000)] = Field(5, description="Pause between polls when idle.")
     max_value_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = Field(
@@ -88,17 +87,17 @@ class Settings(BaseSettings):
     )
     cache_leads: Annotated[int, Field(ge=0)] = Field(10_000, description="Leads kept decoded in memory, per partition.")
     session_timeout_ms: Annotated[int, Field(ge=1_000, le=1_800_000)] = Field(
-        10_000, description="Without a heartbeat for so long, a member is out of the group."
+        10_000, description="A member without a heartbeat for this long leaves the group."
     )
     transaction_timeout_ms: Annotated[int, Field(ge=1_000, le=900_000)] = Field(
-        60_000, description="After that the broker aborts an open transaction."
+        60_000, description="After this time the broker aborts an open transaction."
     )
     startup_timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="How long to wait for Kafka at start.")
     shutdown_timeout_s: Annotated[float, Field(gt=0)] = Field(
         20.0, description="How long to wait at the end for transactions in flight."
     )
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Form of the log.")
 
     @property

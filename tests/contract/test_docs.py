@@ -92,8 +92,31 @@ def test_what_rule_tests_show_is_what_the_page_on_them_shows(tmp_path: Path) -> 
     assert [line for line in happened if line[:4] != "PASS"][:-1] == shown[1:]
 
 
-@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("rules/*/*.md")]))
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(page for folder in ("docs", "rules", "examples", "benchmarks") for page in (ROOT / folder).rglob("*.md")),
+    ]
+)
+
+
+def anchors(text: str) -> set[str]:
+    """The headings of a page as GitHub links to them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            other = page.parent / target if target else page
+            assert other.exists(), f"{page.name} links to {target}"
+            assert not anchor or anchor in anchors(other.read_text()), f"{page.name} links to {target}#{anchor}"
+
+
+def test_every_decision_record_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "adr"
+    records = {path.name for path in folder.glob("[0-9]*.md")}
+    assert len(records) > 10
+    assert set(re.findall(r"\(([0-9][^)]*\.md)\)", (folder / "README.md").read_text())) == records

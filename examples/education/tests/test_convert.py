@@ -1,4 +1,4 @@
-"""The converter of rules/education, run as a person runs it, on rows made by hand."""
+"""The converter, run as a person runs it, on handwritten rows."""
 
 import csv
 import io
@@ -18,8 +18,8 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_line
 
-ROOT = Path(__file__).resolve().parents[2]
-CONVERT = ROOT / "rules" / "education" / "convert.py"
+ROOT = Path(__file__).resolve().parents[3]
+CONVERT = ROOT / "examples" / "education" / "convert.py"
 
 LEAKING = (
     "Tags",

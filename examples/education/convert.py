@@ -1,6 +1,6 @@
 """Convert the X Education lead table (CSV) to lead activities (CloudEvents, JSON Lines).
 
-    python rules/education/convert.py LEADS.csv > activities.jsonl
+    python examples/education/convert.py LEADS.csv > activities.jsonl
 
 Each row becomes a `lead.profile_updated` and, 30 days later, its outcome: `lead.opportunity_won` or
 `lead.opportunity_lost`. The same table gives the same bytes. A bad row is reported on stderr and left out.
