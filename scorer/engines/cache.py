@@ -1,18 +1,64 @@
-"""Answers that are kept for the next time they are asked for, within a bound."""
+"""Answers that are kept for the next time, within a bound."""
 
+from collections.abc import Callable
 from typing import Final, TypeVar
 
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 ROOM: Final = 4_096
-"""Answers in one memory; there are that many only where values vary without end. A full one begins anew: to know which
-are asked for would cost more than it saves."""
+"""Answers in one cache. There are that many only where values vary without end."""
 
 
-def keep(memory: dict[_Key, _Value], key: _Key, value: _Value, room: int | None = None) -> _Value:
-    """Put an answer into the memory, which takes `room` of them (default: ROOM); returns it."""
-    if len(memory) >= (room or ROOM):
-        memory.clear()
-    memory[key] = value
-    return value
+class BoundedCache(dict[Key, Value]):
+    """At most `room` answers by key.
+
+    It is a `dict`, so that a look-up of a recent answer costs no call of ours: `get` it, then `recall` it, then compute
+    and `keep` it. Answers are in two generations. When the young one is half of `room`, it becomes the old one, and
+    what was not asked for since the last change is forgotten. That costs nothing per look-up and needs no order.
+    `on_forgotten` gets each answer that leaves.
+    """
+
+    __slots__ = ("_half", "_old", "_on_forgotten")
+
+    def __init__(self, room: int | None = None, on_forgotten: Callable[[Key, Value], None] | None = None) -> None:
+        """`room`: 2 at least; default: ROOM."""
+        super().__init__()
+        self._half = max(1, (ROOM if room is None else room) // 2)
+        self._old: dict[Key, Value] = {}
+        self._on_forgotten = on_forgotten
+
+    def recall(self, key: Key) -> Value | None:
+        """An answer of the old generation, which becomes young again; None where there is none."""
+        value = self._old.get(key)
+        return None if value is None else self.keep(key, value)
+
+    def look_up(self, key: Key) -> Value | None:
+        """The answer, young or old; None where there is none."""
+        value = self.get(key)
+        return self.recall(key) if value is None else value
+
+    def keep(self, key: Key, value: Value) -> Value:
+        """Put an answer into the cache; returns it."""
+        if len(self) >= self._half and key not in self:
+            self._change_generation()
+        self[key] = value
+        return value
+
+    def all_keys(self) -> set[Key]:
+        """The keys of both generations."""
+        return self.keys() | self._old.keys()
+
+    def clear(self) -> None:
+        """Forget everything at once."""
+        super().clear()
+        self._old = {}
+
+    def _change_generation(self) -> None:
+        forgotten, self._old = self._old, dict(self)
+        super().clear()
+        if self._on_forgotten is not None:
+            for key, value in forgotten.items():
+                # An answer in both generations is the newer one in the young one.
+                if key not in self._old:
+                    self._on_forgotten(key, value)

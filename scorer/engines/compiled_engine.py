@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
+from scorer.engines.cache import BoundedCache
 from scorer.engines.expression import And, Decision, In
 from scorer.engines.table import Codes, OrdinalTable
 from scorer.rules.ruleset import HitPolicy
@@ -19,11 +19,11 @@ class CompiledEngine:
     name = "compiled"
 
     def __init__(self) -> None:
-        self._compiled: OrderedDict[str, tuple[_Holds, ...]] = OrderedDict()
+        self._compiled = BoundedCache[str, tuple[_Holds, ...]](_TABLES)
 
     def match(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
         """The indexes of the rules that count, in table order."""
-        rules = self._compiled.get(table.content_hash)
+        rules = self._compiled.look_up(table.content_hash)
         if rules is None:
             rules = self._compile(table)
         if table.hit_policy is HitPolicy.FIRST:
@@ -39,10 +39,7 @@ class CompiledEngine:
         yield
 
     def _compile(self, table: OrdinalTable) -> tuple[_Holds, ...]:
-        rules = self._compiled[table.content_hash] = tuple(_holds(rule) for rule in table.rules)
-        if len(self._compiled) > _TABLES:
-            self._compiled.popitem(last=False)
-        return rules
+        return self._compiled.keep(table.content_hash, tuple(_holds(rule) for rule in table.rules))
 
 
 def _holds(decision: Decision) -> _Holds:

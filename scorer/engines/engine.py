@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, Protocol
 
+from scorer.engines.cache import BoundedCache
 from scorer.engines.compiled_engine import CompiledEngine
 from scorer.engines.table import Codes, OrdinalTable
 
@@ -36,9 +37,7 @@ class EngineUnavailableError(RuntimeError):
 class MemoEngine:
     """Remembers the answers of another engine, at most `size` of them over all tables together.
 
-    The bound spans tables, so that those of a replaced ruleset make room as the new ones are asked. Answers
-    are kept in two generations: when the young one is half of `size`, it becomes the old one, and what was
-    not asked for since the last change is forgotten. That costs nothing per look-up and no ordering.
+    The bound spans tables, so that those of a replaced ruleset make room as the new ones are asked.
 
     `hits` and `misses` count look-ups; threads that share it may lose a count, never an answer.
     """
@@ -50,41 +49,26 @@ class MemoEngine:
         self.name = engine.name
         self.hits = 0
         self.misses = 0
-        self._half = size // 2
-        self._room = self._half
-        self._young: dict[str, dict[Codes, tuple[int, ...]]] = {}
-        self._old: dict[str, dict[Codes, tuple[int, ...]]] = {}
+        self._answers = BoundedCache[tuple[str, Codes], tuple[int, ...]](size)
 
     def match(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
         """The indexes of the rules that count, in table order; raises what the engine raises."""
-        answers = self._young.get(table.content_hash)
-        if answers is not None:
-            answer = answers.get(codes)
-            if answer is not None:
-                self.hits += 1
-                return answer
-        return self._recall(table, codes)
+        question = (table.content_hash, codes)
+        answer = self._answers.look_up(question)
+        if answer is None:
+            answer = self._answers.keep(question, self.engine.match(table, codes))
+            self.misses += 1
+        else:
+            self.hits += 1
+        return answer
 
     def prepare(self, table: OrdinalTable) -> Iterator[None]:
         """Do in small steps what the first question about the table would wait for; raises as `match` does."""
         return self.engine.prepare(table)
 
-    def _recall(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
-        answer = self._old.get(table.content_hash, {}).get(codes)
-        if answer is None:
-            answer = self.engine.match(table, codes)
-            self.misses += 1
-        else:
-            self.hits += 1
-        if self._room <= 0:
-            self._old, self._young, self._room = self._young, {}, self._half
-        self._young.setdefault(table.content_hash, {})[codes] = answer
-        self._room -= 1
-        return answer
-
     def __len__(self) -> int:
         """How many answers are remembered now."""
-        return sum(len(answers) for kept in (self._young, self._old) for answers in kept.values())
+        return len(self._answers.all_keys())
 
 
 def default_engine(prefer: EngineName | None = None) -> MemoEngine:

@@ -20,7 +20,7 @@ from scorer.domain.decision import (
     ScoreView,
 )
 from scorer.domain.instant import DAY, day_to_text, to_text
-from scorer.engines.cache import keep
+from scorer.engines.cache import BoundedCache
 from scorer.evaluation.results import Evaluation, Reason
 from scorer.evaluation.signal_points import days_counted
 from scorer.rules.ruleset import BEHAVIOUR, CAP, Ruleset
@@ -132,7 +132,7 @@ class ReasonTemplate(NamedTuple):
     text: str
     field: str
     opening: str
-    known: dict[str, str]
+    known: BoundedCache[str, str]
 
 
 class ContributionTemplates:
@@ -144,36 +144,42 @@ class ContributionTemplates:
             names += [(criterion.name, rule) for rule in (*(rule.id for rule in criterion.rules), CAP)]
         self._places = {name: place for place, name in enumerate(sorted(names))}
         self._reasons_of_signals = {name: signal.reason for name, signal in ruleset.signals.items()}
-        self.reasons: dict[Reason, ReasonTemplate] = {}
-        self.signals: dict[tuple[str, int, int], tuple[int, str]] = {}
+        self.reasons = BoundedCache[Reason, ReasonTemplate]()
+        self.signals = BoundedCache[tuple[str, int, int], tuple[int, str]]()
         """By signal, points and number of events: the place, and the text up to the first day."""
         self.limits = {name: (signal.daily_cap, len(signal.weights)) for name, signal in ruleset.signals.items()}
         """By signal: its daily cap and its window in days."""
-        self.days: dict[int, str] = {}
+        self.days = BoundedCache[int, str]()
         """ISO dates by UTC day number."""
 
     def add_reason(self, reason: Reason) -> ReasonTemplate:
         """The template of a rule or limit, from now on in `reasons`."""
+        known = self.reasons.recall(reason)
+        if known is not None:
+            return known
         criterion, rule, points, text, fields = reason
         place, opening = self._opening(criterion, rule, points, text)
         if len(fields) == 1:
-            template = ReasonTemplate(place, opening, fields[0], f"{opening}{{{_json(fields[0])}:", {})
+            template = ReasonTemplate(place, opening, fields[0], f"{opening}{{{_json(fields[0])}:", BoundedCache())
         else:
-            template = ReasonTemplate(place, opening, "", opening, {})
-        return keep(self.reasons, reason, template)
+            template = ReasonTemplate(place, opening, "", opening, BoundedCache())
+        return self.reasons.keep(reason, template)
 
     def add_value(self, template: ReasonTemplate, value: str) -> str:
         """The whole contribution with that value as its evidence, from now on in `template.known`."""
-        return keep(template.known, value, f"{template.opening}{_json(value)}}}}}")
+        return template.known.recall(value) or template.known.keep(value, f"{template.opening}{_json(value)}}}}}")
 
     def add_signal(self, signal: str, points: int, count: int) -> tuple[int, str]:
         """The template of a signal that gives these points for so many events, from now on in `signals`."""
+        known = self.signals.recall((signal, points, count))
+        if known is not None:
+            return known
         place, opening = self._opening(BEHAVIOUR, signal, points, self._reasons_of_signals[signal])
-        return keep(self.signals, (signal, points, count), (place, f'{opening}{{"count":{count},"first_day":"'))
+        return self.signals.keep((signal, points, count), (place, f'{opening}{{"count":{count},"first_day":"'))
 
     def add_day(self, day: int) -> str:
         """The ISO date of a day, from now on in `days`."""
-        return keep(self.days, day, day_to_text(day))
+        return self.days.keep(day, day_to_text(day))
 
     def _opening(self, criterion: str, rule: str, points: int, text: str) -> tuple[int, str]:
         # The strongest first; those equally strong by their names.

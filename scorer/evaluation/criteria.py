@@ -15,7 +15,7 @@ from typing import Final
 from scorer.domain.facts import Fact
 from scorer.domain.instant import DAY, SECOND
 from scorer.domain.statements import RETURNED
-from scorer.engines.cache import keep
+from scorer.engines.cache import BoundedCache
 from scorer.engines.column import Encoder
 from scorer.engines.engine import RuleEngine
 from scorer.engines.table import Codes, OrdinalTable, Rule, Table
@@ -74,8 +74,8 @@ class CriteriaTables:
             for at in timed
         ]
         self._untimed = self._packed([encoder(0.0 if which is None else None) for which, encoder in self._timed])
-        self._parts: list[tuple[Callable[[Sequence[int]], Codes], dict[Codes, CriterionShare], Criterion]] = [
-            (picker([place[t, column] for column in range(len(table.columns))]), {}, criterion)
+        self._parts: list[tuple[Callable[[Sequence[int]], Codes], BoundedCache[Codes, CriterionShare], Criterion]] = [
+            (picker([place[t, column] for column in range(len(table.columns))]), BoundedCache(_ROOM), criterion)
             for t, (criterion, table) in enumerate(zip(timed_last, self.tables.values(), strict=True))
         ]
         last = len(tables) - 1
@@ -84,7 +84,7 @@ class CriteriaTables:
         self._pick_routing = picker([place[last, column] for column in self.routing_columns])
         bounds = _bounds(ruleset)
         self._bounds = [bounds.get(name, ()) for name in self._milestones]
-        self._results: dict[FactVector, CriteriaResult] = {}
+        self._results = BoundedCache[FactVector, CriteriaResult](_ROOM)
         self.mark = _mark(ruleset.revision, tables, [_field(tables, at) for at in (*lasting, *timed)])
         """Names these rules and the meaning of the codes."""
 
@@ -148,7 +148,7 @@ class CriteriaTables:
         """What the criteria make of the vector."""
         known = self._results.get(vector)
         if known is None:
-            known = keep(self._results, vector, self._evaluate(vector), _ROOM)
+            known = self._results.recall(vector) or self._results.keep(vector, self._evaluate(vector))
         return known
 
     def _packed(self, codes: Sequence[int]) -> FactVector:
@@ -165,10 +165,10 @@ class CriteriaTables:
         shares = []
         for pick, known, criterion in self._parts:
             own = pick(codes)
-            share = known.get(own)
+            share = known.look_up(own)
             if share is None:
                 matched = self._engine.match(self.tables[criterion.name], own)
-                share = keep(known, own, criterion_share(criterion, matched), _ROOM)
+                share = known.keep(own, criterion_share(criterion, matched))
             shares.append(share)
         return CriteriaResult(shares, self._pick_routing(codes), is_merged=bool(codes[self._merged]))
 

@@ -11,6 +11,7 @@ from scorer.domain.facts import Fact, Facts
 from scorer.domain.instant import days_between
 from scorer.domain.lead import Lead
 from scorer.domain.score import Grade, Rating, Score
+from scorer.engines.cache import BoundedCache
 from scorer.engines.table import Codes
 from scorer.rules.catalogue import DAYS_SINCE, LAST_ACTIVITY, milestone_of
 from scorer.rules.ruleset import BEHAVIOUR, Criterion, RoutingRule, Ruleset, ScoringRule, Signal
@@ -43,7 +44,7 @@ class CriterionShare(NamedTuple):
     reasons: tuple[Reason, ...]
 
 
-class RoutingMemory(dict[Codes, RoutingRule]):
+class RoutingMemory(BoundedCache[Codes, RoutingRule]):
     """The routing rules of leads about whom routing knows the same, by the codes of what they do."""
 
     def __init__(self, codes: Codes) -> None:

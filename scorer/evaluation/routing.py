@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from scorer.domain.score import Rating, Route, Score
-from scorer.engines.cache import keep
+from scorer.engines.cache import BoundedCache
 from scorer.engines.engine import RuleEngine
 from scorer.engines.table import Codes
 from scorer.evaluation.criteria import CriteriaTables, picker
@@ -46,22 +46,22 @@ class RoutingTable:
         ]
         places = [*tables.routing_columns, *(c for c, _ in self._of_criteria), *(c for c, _ in self._of_behaviour)]
         self._in_order = picker(sorted(range(len(places)), key=places.__getitem__))
-        self._standings: dict[Standpoint, Standing] = {}
-        self._memories: dict[Codes, RoutingMemory] = {}
+        self._standings = BoundedCache[Standpoint, Standing]()
+        self._memories = BoundedCache[Codes, RoutingMemory]()
 
     def result(self, criteria: CriteriaResult, standpoint: Standpoint) -> RoutingResult:
         """What follows for a lead with this result of its criteria."""
         key = criteria.fit, *standpoint
-        standing = self._standings.get(key)
+        standing = self._standings.get(key) or self._standings.recall(key)
         if standing is None:
-            standing = keep(self._standings, key, self._standing(criteria.fit, standpoint))
+            standing = self._standings.keep(key, self._standing(criteria.fit, standpoint))
         memory = criteria.routing
         if memory is None:
             memory = self._memory_of(criteria)
-        rule = memory.get(standing.codes)
+        rule = memory.get(standing.codes) or memory.recall(standing.codes)
         if rule is None:
             matched = self._engine.match(self._table, self._in_order(memory.codes + standing.codes))
-            rule = keep(memory, standing.codes, self._ruleset.routing[matched[0]])
+            rule = memory.keep(standing.codes, self._ruleset.routing[matched[0]])
         return RoutingResult(standing, rule)
 
     def _standing(self, fit: int, standpoint: Standpoint) -> Standing:
@@ -74,9 +74,9 @@ class RoutingTable:
         points = {criterion.criterion.name: criterion.points for criterion in result.criteria}
         given = routing_input(self._ruleset, Score(result.fit, 0), None, None, points, {})
         codes = result.codes + self._codes(self._of_criteria, given)
-        memory = self._memories.get(codes)
+        memory = self._memories.look_up(codes)
         if memory is None:
-            memory = keep(self._memories, codes, RoutingMemory(codes))
+            memory = self._memories.keep(codes, RoutingMemory(codes))
         result.routing = memory
         return memory
 

@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Counts, Hit
-from scorer.engines.cache import keep
+from scorer.engines.cache import BoundedCache
 from scorer.rules.condition import fields, predicate
 from scorer.rules.ruleset import Signal
 
@@ -56,7 +56,7 @@ class _HitsOfType:
         asked = {fields(signal.where) for signal in signals if signal.where is not None}
         (only,) = asked if len(asked) == 1 else ((),)
         self._field = only[0] if len(only) == 1 else None
-        self._remembered: dict[str, Sequence[Hit]] = {}
+        self._remembered = BoundedCache[str, Sequence[Hit]]()
 
     def of(self, data: Mapping[str, object]) -> Sequence[Hit]:
         """Where all signals ask for the same text, such as the path of a page, each text is tested only once: that
@@ -66,8 +66,10 @@ class _HitsOfType:
             return [hit for hit, counts in self._signals if counts is None or counts(data)]
         known = self._remembered.get(text)
         if known is None:
+            known = self._remembered.recall(text)
+        if known is None:
             hits = [hit for hit, counts in self._signals if counts is None or counts(data)]
-            known = keep(self._remembered, text, hits)
+            known = self._remembered.keep(text, hits)
         return known
 
 

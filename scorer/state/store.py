@@ -1,10 +1,10 @@
 """The states of the leads of one partition: bytes at rest, a bounded cache of decoded ones, and what a running
 transaction has changed, kept apart until it is committed."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from scorer.domain.lead import Lead
+from scorer.engines.cache import BoundedCache
 from scorer.state.codec import decode_lead, encode_lead
 from scorer.state.marker import Marker
 
@@ -14,8 +14,7 @@ class LeadStore:
 
     def __init__(self, cache_size: int = 10_000) -> None:
         self._states: dict[str, bytes] = {}
-        self._cache: OrderedDict[str, Lead] = OrderedDict()
-        self._cache_size = cache_size
+        self._cache = BoundedCache[str, Lead](cache_size) if cache_size else None
         self._staged: dict[str, Lead] = {}
         self._encoded: dict[str, bytes] = {}
         self.marker: Marker | None = None
@@ -30,9 +29,8 @@ class LeadStore:
         lead = self._staged.get(lead_id)
         if lead is not None:
             return lead
-        lead = self._cache.get(lead_id)
+        lead = None if self._cache is None else self._cache.look_up(lead_id)
         if lead is not None:
-            self._cache.move_to_end(lead_id)
             return lead
         state = self._states.get(lead_id)
         return Lead(lead_id) if state is None else decode_lead(lead_id, state)
@@ -52,11 +50,9 @@ class LeadStore:
     def commit(self) -> None:
         """Make what is staged the state: the transaction is committed."""
         self._states.update(self.encode_staged())
-        for lead_id, lead in self._staged.items():
-            self._cache[lead_id] = lead
-            self._cache.move_to_end(lead_id)
-        while len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
+        if self._cache is not None:
+            for lead_id, lead in self._staged.items():
+                self._cache.keep(lead_id, lead)
         self.discard()
 
     def discard(self) -> None:

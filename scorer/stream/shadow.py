@@ -8,7 +8,6 @@ Whatever the candidate does wrong is counted, and costs nobody a decision.
 
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -18,6 +17,7 @@ import structlog
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
+from scorer.engines.cache import BoundedCache
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment, Evaluation
 from scorer.kafka.message import Message
@@ -40,10 +40,9 @@ class Shadow:
 
     def __init__(self, settings: Settings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._topic = settings.shadow_topic
-        self._room = settings.cache_leads
         self._evaluator: Evaluator | None = None
         # The candidate's notes about leads: a lead itself carries those of the live rules.
-        self._notes: OrderedDict[str, object] = OrderedDict()
+        self._notes = BoundedCache[str, object](settings.cache_leads)
         # A second's worth of samples may be published at once: the one under way and what is saved.
         self._samples = TokenBucket(monotonic, saved=1.0 - 1 / SAMPLES_A_SECOND)
         self._reports = TokenBucket(monotonic)
@@ -82,12 +81,10 @@ class Shadow:
             outbox.messages.append(sample)
 
     def _evaluate(self, lead: Lead, evaluator: Evaluator) -> Evaluation:
-        known = self._notes.get(lead.id)
+        known = self._notes.look_up(lead.id)
         lead = evaluator.annotated(lead.with_notes(known))
         if lead.notes is not known:
-            self._notes[lead.id] = lead.notes
-            if len(self._notes) > self._room:
-                self._notes.popitem(last=False)
+            self._notes.keep(lead.id, lead.notes)
         return evaluator.evaluate(lead, lead.clock)
 
     def _sample(

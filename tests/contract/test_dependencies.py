@@ -67,7 +67,7 @@ BENCH = DECLARED["bench"] | DECLARED["bench-streams"]
         ("scorer", RUNTIME),
         ("schemas", RUNTIME),
         ("rules", RUNTIME),
-        ("examples", RUNTIME),
+        ("examples", RUNTIME | DECLARED["dev"]),
         ("tests", RUNTIME | DECLARED["dev"]),
         ("benchmarks", RUNTIME | DECLARED["dev"] | BENCH),
     ],

@@ -274,9 +274,16 @@ def _samples(
     settings: Settings, live: Evaluator, candidate: Evaluator, stream: Sequence[FakeRecord]
 ) -> Iterator[Message]:
     """What a shadow publishes of leads that its candidate judges otherwise."""
-    shadow = Shadow(settings, _seconds(0.03))
+    passed = 0.0
+
+    def assess_later(lead: Lead, activity: LeadActivity) -> Assessment:
+        nonlocal passed
+        passed += 0.03
+        return live.assess(lead, activity)
+
+    shadow = Shadow(settings, lambda: passed)
     shadow.use(candidate)
-    processor = BatchProcessor(settings, live.assess, lambda: _CLOCK, shadow)
+    processor = BatchProcessor(settings, assess_later, lambda: _CLOCK, shadow)
     store = LeadStore(settings.cache_leads)
     for begin in range(0, len(stream), 250):
         outbox, _ = processor.process(stream[begin : begin + 250], store)

@@ -132,5 +132,6 @@ def test_the_cache_is_bounded_and_the_states_are_not_lost(settings: Settings) ->
     processor = BatchProcessor(settings, touch, lambda: NOW)
     processor.process([record(number, f"lead-{number}") for number in range(10)], store)
     store.commit()
-    assert len(store._cache) == 2
+    assert store._cache is not None
+    assert 0 < len(store._cache.all_keys()) <= 2
     assert [store.get(f"lead-{number}").value("last") for number in range(10)] == [f"e{number}" for number in range(10)]

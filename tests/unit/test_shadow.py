@@ -261,4 +261,4 @@ def test_what_is_remembered_of_leads_is_bounded(settings: Settings) -> None:
         each = activity("trial_started", lead=f"lead-{number}")
         lead = Lead(each.lead_id)
         shadow.compare(lead, each, LIVE.assess(lead, each), Outbox(0), BatchFigures())
-    assert len(shadow._notes) == 3
+    assert 0 < len(shadow._notes.all_keys()) <= 3
