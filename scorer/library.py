@@ -1,0 +1,68 @@
+"""The scorer as a library: everything that other programs may import, and nothing that needs Kafka or HTTP.
+
+docs/library.md says how stable these names are.
+"""
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.decision import Contribution, RoutingDecision, read_decision
+from scorer.domain.effects import Decided, Effect, HandedOver
+from scorer.domain.lead import Lead
+from scorer.domain.score import Grade, Rating, Route, Score
+from scorer.engines.engine import EngineUnavailableError, default_engine
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment, Evaluation
+from scorer.explain.story import Untold, tell
+from scorer.explain.story_model import Story
+from scorer.explain.timeline import History, history
+from scorer.lint import analyse
+from scorer.offline.ruleset_files import load_ruleset, read_rule_files
+from scorer.rules.finding import Finding, Position, RulesetError
+from scorer.rules.loader import parse_ruleset, parse_with_source
+from scorer.rules.ruleset import Ruleset
+from scorer.ruletests.run import Result, RuleTestReport, run_tests
+from scorer.sources.cloudevents import parse_line, parse_record
+from scorer.sources.rejected import Rejected
+from scorer.state.codec import CodecError, decode_lead, encode_lead
+
+__all__ = [
+    "Assessment",
+    "CodecError",
+    "Contribution",
+    "Decided",
+    "Effect",
+    "EngineUnavailableError",
+    "Evaluation",
+    "Evaluator",
+    "Finding",
+    "Grade",
+    "HandedOver",
+    "History",
+    "Lead",
+    "LeadActivity",
+    "Position",
+    "Rating",
+    "Rejected",
+    "Result",
+    "Route",
+    "RoutingDecision",
+    "RuleTestReport",
+    "Ruleset",
+    "RulesetError",
+    "Score",
+    "Story",
+    "Untold",
+    "analyse",
+    "decode_lead",
+    "default_engine",
+    "encode_lead",
+    "history",
+    "load_ruleset",
+    "parse_line",
+    "parse_record",
+    "parse_ruleset",
+    "parse_with_source",
+    "read_decision",
+    "read_rule_files",
+    "run_tests",
+    "tell",
+]
