@@ -240,6 +240,7 @@ def run(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> Callable[[], list[
 
     monkeypatch.setattr(worker_module, "partition_producer", cluster.producer)
     monkeypatch.setattr(worker_module, "restore", cluster.restore)
+    monkeypatch.setattr(worker_module, "_FIRST_PAUSE", 0.001)
     return run
 
 
