@@ -31,7 +31,9 @@ _ASSERTION: Final = re.compile(r"AssertionError|assert |Failed: DID NOT RAISE")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; exit status 1 unless all mutants are killed, 2 for an unknown name."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="a patch in tests/mutants, without .patch")
     names: list[str] = parser.parse_args(arguments).names or list(MUTANTS)
     unknown = [name for name in names if name not in MUTANTS]

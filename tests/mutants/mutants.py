@@ -14,10 +14,7 @@ _RESCORE: Final = "tests/unit/test_rescore.py"
 
 MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "offset_not_in_transaction": (f"{_CLIENT}::test_everything_is_in_one_transaction",),
-    "offset_too_low": (
-        f"{_BATCH}::test_a_lead_is_written_once_per_batch_with_its_last_state",
-        f"{_PROTOCOL}::test_fences_then_restores_then_asks_for_the_offset",
-    ),
+    "offset_too_low": (f"{_BATCH}::test_a_lead_is_written_once_per_batch_with_its_last_state",),
     "offset_too_high": (
         f"{_BATCH}::test_a_lead_is_written_once_per_batch_with_its_last_state",
         f"{_PROTOCOL}::test_fences_then_restores_then_asks_for_the_offset",
