@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
-.PHONY: help demo install test test-fast test-faults golden coverage lint format bench schemas lock clean
+.PHONY: help demo install test test-fast test-faults mutants golden coverage lint format bench schemas lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list
@@ -46,6 +46,10 @@ test-fast: install
 ## test-faults: workers killed, partitions moved, brokers lost; docs/guarantees.md has the full size
 test-faults: install
 	@$(PYTEST) --dist loadfile tests/faults
+
+## mutants: break the exactly-once code in one way after the other; the tests must notice each
+mutants: install
+	@$(BIN)/python -m tests.mutants
 
 ## golden: 200,000 activities; all bytes that come of them are compared with those recorded
 golden: install

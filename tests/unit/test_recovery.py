@@ -1,6 +1,7 @@
 """Restoring: what is read goes into the store, and everybody else has a turn meanwhile."""
 
 import asyncio
+from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 
@@ -66,3 +67,21 @@ def test_restores_side_by_side_take_turns() -> None:
     first, last = asyncio.run(asyncio.wait_for(scenario(), 30))
     assert last == count
     assert first >= count - 2 * RECORDS_A_TURN
+
+
+def test_a_poll_that_brings_nothing_is_not_the_end() -> None:
+    """A broker that is slow for a moment, or a long run of aborted transactions, gives empty polls."""
+
+    class Slow(Fetched):
+        polls = 0
+
+        async def getmany(self, **limits: Any) -> dict[TopicPartition, list[Any]]:
+            self.polls += 1
+            return await super().getmany(**limits) if self.polls % 3 == 1 else {}
+
+    count = 1_200
+    store = LeadStore()
+    slow = TopicReader(Slow({CHANGELOG: [state(offset) for offset in range(count)]}), _PACE)
+    reading = _read(slow, CHANGELOG, Span(0, count), store, Progress(), lambda number: None)
+    assert asyncio.run(asyncio.wait_for(reading, 30)) == count
+    assert len(store) == count

@@ -127,8 +127,8 @@ def test_everything_is_in_one_transaction(attempt: Callable[..., Any]) -> None:
     assert client.calls[0] == "begin"
     assert client.calls[-1] == "commit"
     assert "abort" not in client.calls
-    assert client.calls.index("offsets") > client.calls.index("send")
     assert client.offsets == (OFFSETS, "group")
+    assert client.calls.index("offsets") > client.calls.index("send")
     assert client.arguments["transactional_id"] == "id"
     assert client.arguments["transaction_timeout_ms"] == 20_000
     assert client.arguments["max_batch_size"] == 1 << 16
