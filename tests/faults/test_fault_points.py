@@ -25,4 +25,4 @@ def test_a_wrong_one_ends_the_process() -> None:
     command = [sys.executable, "-c", "import scorer.kafka.fault_points"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "SCORER_FAULT_POINT: 'sent:1:explode' is no fault point" in ended.stderr
+    assert "SCORER_FAULT_POINT: 'sent:1:explode' is not a fault point" in ended.stderr

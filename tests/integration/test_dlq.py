@@ -448,7 +448,7 @@ def test_what_cannot_go_back_stays_and_says_why(kafka: Kafka, names: Names) -> N
     assert "1 dead letter replayed" in done.stdout
     stays = dict(line.split(" not sent: ") for line in done.stderr.splitlines())
     assert stays.pop("0:0") == f"only 65,536 of its 100,000 bytes are here; the whole was at {names.activity}:0:4"
-    assert stays.pop("0:1") == "it came from elsewhere; set SCORER_ACTIVITY_TOPIC to that to send it back"
+    assert stays.pop("0:1") == "it came from elsewhere; set SCORER_ACTIVITY_TOPIC to that topic to send it back"
     assert list(stays.values()) == ["it does not say where it came from (dlq-topic, dlq-partition, dlq-offset)"]
     assert [record.value for record in kafka.read(names.activity)] == [b"fine"]
     none = dlq(kafka, names, "replay", "--offset", "0:99", "--offset", "7:0", "--yes")
@@ -466,7 +466,7 @@ def test_one_that_the_input_does_not_take_does_not_hold_up_the_rest(kafka: Kafka
     done = dlq(kafka, names, "replay", "--all")
     assert done.returncode == 1
     assert "8 dead letters replayed" in done.stdout
-    assert done.stderr.splitlines() == [f"1:1 not sent: larger than {names.activity} takes"]
+    assert done.stderr.splitlines() == [f"1:1 not sent: larger than {names.activity} accepts"]
     expected = [each for each in each_once(names, 9) if not each.endswith("/1/1")]
     assert went_back(kafka, names, 8) == expected
     assert "8 dead letters skipped" in dlq(kafka, names, "replay", "--all").stdout

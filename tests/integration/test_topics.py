@@ -135,7 +135,7 @@ def test_differences_are_named_and_left(kafka: Kafka, names: Names) -> None:
         ]
         assert done.of(names.dead_letters) == [
             ("differs", "cleanup.policy=compact, not delete: records without a key are refused then"),
-            ("differs", "max.message.bytes=800000, the input's is 900000: larger dead letters would be cut short"),
+            ("differs", "max.message.bytes=800000, the input's is 900000: larger dead letters would be cut"),
         ]
         assert done.of(names.state) == [
             (
@@ -178,7 +178,7 @@ def test_says_what_cannot_be_checked(kafka: Kafka, names: Names, monkeypatch: py
         assert "cleanup.policy" not in shape
         assert (verdict, text) == (
             "unknown",
-            "Kafka does not tell its settings: cleanup.policy and max.message.bytes cannot be checked here",
+            "Kafka does not show its settings: cleanup.policy and max.message.bytes cannot be checked here",
         )
 
 

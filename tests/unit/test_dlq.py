@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from scorer.cli import app, dlq, dlq_output
 from scorer.dlq.dead_letter import INTERNAL_ERROR
 from scorer.dlq.position import Position
-from scorer.dlq.queue import UNKNOWN, DeadLetter, Filter, Found, Origin, dead_letter_of, mark_of
+from scorer.dlq.queue import UNKNOWN, DeadLetter, Filter, DeadLetterList, Origin, dead_letter_of, mark_of
 from scorer.dlq.replay import obstacle
 from scorer.domain.instant import SECOND
 from scorer.runtime.settings import Settings, load_settings
@@ -166,10 +166,10 @@ def test_the_known_reasons_are_those_given_and_those_in_the_manual() -> None:
 def test_a_reason_that_is_none_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch, command: list[str], reason: str, status: int, message: str
 ) -> None:
-    async def find(_: Settings, wanted: Filter, __: int | None, *, pending: bool) -> Found:
+    async def find(_: Settings, wanted: Filter, __: int | None, *, pending: bool) -> DeadLetterList:
         # One dead letter, of a reason that is none of ours, from long ago.
         there = letter(reason="theirs")
-        return Found([], Counter([there.reason] if wanted.matches(there) else []), 0, [])
+        return DeadLetterList([], Counter([there.reason] if wanted.matches(there) else []), 0, [])
 
     monkeypatch.setattr(dlq, "_find", find)
     result = CliRunner().invoke(app, ["dlq", *command, "--since", "1d", "--reason", "null_key", "--reason", reason])
@@ -225,7 +225,7 @@ def test_json_says_it_all(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_counts_are_ranked_and_of_all_that_match(capsys: pytest.CaptureFixture[str]) -> None:
-    found = Found([letter()], Counter({"b": 2, "c": 1200, "a": 2}), 3, [])
+    found = DeadLetterList([letter()], Counter({"b": 2, "c": 1200, "a": 2}), 3, [])
     dlq_output.print_counts(found, as_json=False, to_stderr=False)
     assert capsys.readouterr().out.splitlines() == [
         "  1,200  c",
