@@ -135,11 +135,11 @@ def offline(history: Iterable[LeadActivity], number: int = 2) -> tuple[dict[str,
         if assessment.decision is not None:
             decisions[event.lead_id].append(assessment.decision.to_json())
     for lead_id, lead in leads.items():
-        assessment = rescored(lead, NEW, number)
-        if assessment is not None:
-            leads[lead_id] = assessment.lead
-            if assessment.decision is not None:
-                decisions[lead_id].append(assessment.decision.to_json())
+        changed = rescored(lead, NEW, number)
+        if changed is not None:
+            leads[lead_id] = changed.lead
+            if changed.decision is not None:
+                decisions[lead_id].append(changed.decision.to_json())
     return leads, dict(decisions)
 
 
