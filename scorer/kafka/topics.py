@@ -114,7 +114,7 @@ async def ensure_topics(settings: Settings) -> None:
 async def ensure_and_report(settings: Settings, partitions: int | None, replicas: int | None) -> list[TopicFinding]:
     """Create the missing topics, and report on each topic.
 
-    `partitions`: for an input that is created; None takes the setting. `replicas`: for each topic; None takes three, or
+    `partitions`: of the input if it is created; None takes the setting. `replicas`: of each topic; None takes three, or
     the number of brokers if that is less. Raises `KafkaError` if Kafka cannot be reached.
     """
     names = [need.topic for need in needs(settings)]

@@ -26,7 +26,7 @@ MAX_BYTES: Final = 100_000
 FAILING: Final = "failing-"
 FAILING_ONCE: Final = "failing-once-"
 UNWRITABLE: Final = "unwritable-"
-"""Prefixes of activity ids: the code of the reader must fail on them always or once, or their lead cannot be encoded."""
+"""Prefixes of activity ids: the code of the reader must fail on them (always, once), or cannot encode their lead."""
 
 _SPAN: Final = int((NOW - START) / timedelta(microseconds=1))
 _MINUTE: Final = 60 * 1_000_000
