@@ -16,7 +16,7 @@ from scorer.rules.catalogue import suggestion
 from scorer.rules.duration import parse as parse_duration
 
 if TYPE_CHECKING:
-    from scorer.dlq.queue import Filter, Found
+    from scorer.dlq.queue import DeadLetterList, Filter
     from scorer.dlq.replay import ReplayReport
     from scorer.runtime.settings import Settings
 
@@ -182,7 +182,7 @@ def _filter(
     return Filter(frozenset(reasons or ()), since, until, None if key is None else key.encode(), positions)
 
 
-async def _find(settings: "Settings", wanted: "Filter", limit: int | None, *, pending: bool) -> "Found":
+async def _find(settings: "Settings", wanted: "Filter", limit: int | None, *, pending: bool) -> "DeadLetterList":
     from scorer.dlq.queue import find
     from scorer.kafka.topic_admin import topic_admin
     from scorer.kafka.topic_reader import topic_reader

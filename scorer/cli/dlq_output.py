@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from scorer.dlq.queue import DeadLetter, Found
+from scorer.dlq.queue import DeadLetter, DeadLetterList
 from scorer.domain.instant import SECOND, to_text
 
 _COLUMNS: Final = ("record", "when", "reason", "lead", "from", "replayed", "detail")
@@ -40,7 +40,7 @@ def print_letters(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
             typer.echo(line.rstrip())
 
 
-def print_counts(result: Found, *, as_json: bool, to_stderr: bool) -> None:
+def print_counts(result: DeadLetterList, *, as_json: bool, to_stderr: bool) -> None:
     """Print how many match, by reason."""
     if as_json:
         for reason, count in _ranked(result.matching):

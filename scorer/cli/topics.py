@@ -35,9 +35,9 @@ def ensure(
 
     settings = settings_or_exit()
     findings = run_or_exit(ensure_and_report(settings, partitions, replication_factor), settings)
-    verdicts = max(len(finding.verdict) for finding in findings)
+    statuses = max(len(finding.status) for finding in findings)
     names = max(len(finding.topic) for finding in findings)
     for finding in findings:
-        typer.echo(f"{finding.verdict:{verdicts}}  {finding.topic:{names}}  {finding.text}")
-    if any(finding.verdict in (TopicStatus.DIFFERS, TopicStatus.FAILED) for finding in findings):
+        typer.echo(f"{finding.status:{statuses}}  {finding.topic:{names}}  {finding.text}")
+    if any(finding.status in (TopicStatus.DIFFERS, TopicStatus.FAILED) for finding in findings):
         raise typer.Exit(ExitStatus.FINDINGS)

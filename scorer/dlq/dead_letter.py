@@ -1,4 +1,4 @@
-"""Dead letters: input that could not be processed, byte for byte, with the reason in headers."""
+"""Dead letters: records that could not be processed, byte for byte, with the reason in headers."""
 
 import traceback
 from hashlib import blake2b
@@ -17,10 +17,10 @@ SHORTENED: Final = 65_536
 def dead_letter(
     record: "ConsumerRecord[bytes, bytes]", reason: str, detail: str, topic: str, *, shorten: bool = False
 ) -> Message:
-    """The record for the dead letter topic. Headers of an earlier stay there are replaced.
+    """The record for the dead letter topic. Its headers replace those of an earlier dead letter.
 
-    `shorten`: the broker found something too large, so of a large value only the beginning goes in, and `dlq-length`
-    says how long it was. The whole is where `dlq-topic`, `dlq-partition` and `dlq-offset` say.
+    `shorten`: the broker refused a message as too large, so only the beginning of a large value is kept, and
+    `dlq-length` gives its length. The whole record is at `dlq-topic`, `dlq-partition` and `dlq-offset`.
     """
     headers: Headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
     headers += [
@@ -39,8 +39,9 @@ def dead_letter(
 
 
 def internal_error(error: Exception) -> Rejected:
-    """What to say of a record on which our own code fails: the class, where, and a digest that is the same for the
-    same fault, so that dead letters and log lines can be matched. The message is left out: it may quote the lead."""
+    """The rejection of a record on which our own code fails: the class, the place, and a digest of the traceback. The
+    same fault has the same digest, which matches dead letters with log lines. The message is left out, because it may
+    quote the lead."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].name}:{frames[-1].lineno}" if frames else "unknown"
     digest = blake2b(digest_size=8)

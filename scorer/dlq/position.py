@@ -1,10 +1,10 @@
-"""Where a record of the dead letter topic is. Apart, so that the command line knows it without the Kafka client."""
+"""The position of a dead letter, in its own module: the command line uses it without importing the Kafka client."""
 
 from typing import NamedTuple
 
 
 class Position(NamedTuple):
-    """Partition and offset in the dead letter topic. As text `P:O`."""
+    """Partition and offset in the dead letter topic; `P:O` as text."""
 
     partition: int
     offset: int

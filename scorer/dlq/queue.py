@@ -1,7 +1,7 @@
-"""The dead letter topic as a person looks at it: what lies there, why, and whether it went back to the input.
+"""Lists the dead letters, with their reasons and whether they were replayed.
 
-Which dead letters went back stands in a topic of its own, `<dead letter topic>.replayed`: a mark for each, written in
-the transaction that sends the record back. Only `scorer.dlq.replay` writes there.
+A topic of its own, `<dead letter topic>.replayed`, has a mark for each replayed dead letter, written in the transaction
+that sends the record back. Only `scorer.dlq.replay` writes there.
 """
 
 import heapq
@@ -23,7 +23,7 @@ UNKNOWN: Final = "unknown"
 
 
 class Origin(NamedTuple):
-    """Where in the input a dead letter was."""
+    """The position of a dead letter in the input."""
 
     topic: str
     partition: int
@@ -35,11 +35,11 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What is said of a dead letter; its value stays in Kafka.
+    """The description of a dead letter, without its value.
 
-    `time`: when it was set aside, microseconds since the epoch. `origin` is None for a record that is no dead letter of
-    this software. `cut_from`: how many bytes the value had, where only its beginning was kept. `replayed_from`: which
-    dead letter (`<topic>/<partition>/<offset>`) it was before.
+    `time`: when it was written, microseconds since the epoch. `origin` is None for a record that is not one of our dead
+    letters. `cut_from`: the length of the value in bytes if only its beginning was kept. `replayed_from`: the dead
+    letter (`<topic>/<partition>/<offset>`) that it was before.
     """
 
     position: Position
@@ -55,7 +55,7 @@ class DeadLetter:
 
     @property
     def readable_key(self) -> str | None:
-        """The lead id; None where the key is none."""
+        """The lead id; None if the key is not a lead id."""
         try:
             return None if self.key is None else self.key.decode()
         except UnicodeDecodeError:
@@ -63,14 +63,14 @@ class DeadLetter:
 
 
 def mark_of(record: Any) -> bytes:
-    """The key of the mark for a record of the dead letter topic. Its time tells it from one at the same place in an
-    earlier topic of the same name."""
+    """The key of the mark for a record of the dead letter topic. Its time distinguishes it from a record at the same
+    position in an earlier topic of the same name."""
     return f"{record.partition}/{record.offset}/{record.timestamp}".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead letters are meant: those that meet every condition given. Times in microseconds since the epoch."""
+    """Selects the dead letters that meet all given conditions. Times in microseconds since the epoch."""
 
     reasons: frozenset[str] = frozenset()
     since: int | None = None
@@ -79,7 +79,7 @@ class Filter:
     positions: frozenset[Position] = frozenset()
 
     def matches(self, letter: DeadLetter) -> bool:
-        """`since` belongs to the time asked for, `until` does not."""
+        """Whether the filter selects the dead letter. `since` is inclusive, `until` is exclusive."""
         return (
             (not self.reasons or letter.reason in self.reasons)
             and (self.since is None or letter.time >= self.since)
@@ -90,9 +90,9 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Dead letters, oldest first. `matching` counts all that match, by reason, beyond the limit too; `replayed` those
-    that match and went back already; `missing` are positions that were asked for and hold no record."""
+class DeadLetterList:
+    """Dead letters, oldest first. `matching` counts all that match, by reason, including those beyond the limit.
+    `replayed` counts those that match and were replayed. `missing`: requested positions without a record."""
 
     letters: list[DeadLetter]
     matching: Counter[str]
@@ -101,20 +101,22 @@ class Found:
 
 
 def dead_letter_of(record: Any, *, replayed: bool) -> DeadLetter:
-    """What the record of the dead letter topic says. Never fails: anybody may write there."""
+    """The description of a record of the dead letter topic. It never fails, because anybody may write there."""
     headers: dict[str, bytes] = {name: value for name, value in record.headers if value is not None}
     texts = {name: value.decode("utf-8", "backslashreplace") for name, value in headers.items()}
-    mine = f"{PREFIX}reason" in texts
+    is_ours = f"{PREFIX}reason" in texts
     partition, offset = _number(texts.get(f"{PREFIX}partition")), _number(texts.get(f"{PREFIX}offset"))
     topic = texts.get(f"{PREFIX}topic")
     origin = None
-    if mine and topic is not None and partition is not None and offset is not None:
+    if is_ours and topic is not None and partition is not None and offset is not None:
         origin = Origin(topic, partition, offset)
     return DeadLetter(
         position=Position(record.partition, record.offset),
         time=record.timestamp * 1000,
         reason=texts.get(f"{PREFIX}reason", UNKNOWN),
-        detail=texts.get(f"{PREFIX}detail", "" if mine else "the record has no dlq-reason: no dead letter of ours"),
+        detail=texts.get(
+            f"{PREFIX}detail", "" if is_ours else "the record has no dlq-reason: not one of our dead letters"
+        ),
         key=record.key,
         size=len(record.value or b""),
         origin=origin,
@@ -132,10 +134,10 @@ async def find(
     limit: int | None = None,
     *,
     pending: bool = False,
-) -> Found:
-    """The dead letters that match, oldest first, at most `limit`. `pending`: without those that went back already.
+) -> DeadLetterList:
+    """The dead letters that match, oldest first, at most `limit`. `pending`: without those that were replayed.
 
-    Raises `TopicError` where there is no dead letter topic, and `KafkaError`.
+    Raises `TopicError` if the dead letter topic does not exist, and `KafkaError`.
     """
     name, marks_name = settings.dead_letter_topic, settings.replay_marks_topic
     topics = await describe(admin, (name, marks_name))
@@ -161,11 +163,11 @@ async def find(
         letters.append(letter)
         if limit is not None and len(letters) >= 2 * limit + 1000:
             letters = _oldest(letters, limit)
-    return Found(_oldest(letters, limit), matching, replayed, sorted(missing))
+    return DeadLetterList(_oldest(letters, limit), matching, replayed, sorted(missing))
 
 
 async def read_marks(reader: TopicReader, topic: str, partitions: int) -> set[bytes]:
-    """The keys of all marks that are committed. Raises `KafkaError`."""
+    """The keys of all committed marks. Raises `KafkaError`."""
     spans = await reader.spans(topic, partitions)
     return {record.key async for record in reader.read(spans) if record.key is not None}
 

@@ -1,9 +1,9 @@
-"""Dead letters back into the input, each at most once, whatever happens to the one who sends them.
+"""Sends dead letters back to the input, each at most once, even if the replay is killed.
 
-A record goes back in one transaction with a mark in the topic `<dead letter topic>.replayed` (compacted, kept for
-ever). All replays of a dead letter topic share one transactional id, so starting one fences the one before and ends its
-open transaction; only then are the marks read. So there is one writer of marks at a time, it knows all of them,
-and a record without a mark was not sent.
+One transaction contains the record and a mark in the topic `<dead letter topic>.replayed` (compacted, kept for ever).
+All replays of a dead letter topic share one transactional id, so starting one fences the previous one and ends its open
+transaction. The marks are read after that. So only one process writes marks at a time, it knows all of them, and a
+record without a mark was not sent.
 """
 
 import contextlib
@@ -45,28 +45,28 @@ __all__ = ["Replay", "ReplayError", "ReplayReport", "obstacle", "transactional_i
 _RECORDS: Final = 500
 _BYTES: Final = 4 * 1024 * 1024
 _LIMITS: Final = TransactionLimits(
-    # Short: readers of the input wait behind an open transaction, also behind that of a replay that was killed.
+    # Short, because readers of the input wait behind an open transaction, also behind that of a killed replay.
     timeout_ms=20_000,
     batch_bytes=256 * 1024,
     abort_seconds=5.0,
     phase_seconds=60.0,
-    # Readers of the input would wait until the time-out of the transaction.
+    # Otherwise readers of the input would wait for the time-out of the transaction.
     abort_on_interrupt=True,
 )
 
 
 class ReplayError(Exception):
-    """The replay ended early; the message says why and what to do. What was committed stays so."""
+    """The replay ended early; the message gives the reason and what to do. Committed records stay in the input."""
 
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What became of the dead letters that were to go back."""
+    """The result of a replay. `already` counts the dead letters that were replayed before."""
 
     replayed: int = 0
     already: int = 0
     refused: dict[Position, str] = field(default_factory=dict)
-    """Left where they are, and why."""
+    """The dead letters that were not sent, with the reasons."""
 
 
 class _TooLargeError(Exception):
@@ -76,30 +76,30 @@ class _TooLargeError(Exception):
 
 
 def obstacle(letter: DeadLetter, settings: Settings) -> str | None:
-    """Why a dead letter cannot go back; None where it can."""
+    """Why a dead letter cannot be replayed; None if it can."""
     if letter.origin is None:
         return "it does not say where it came from (dlq-topic, dlq-partition, dlq-offset)"
     if letter.origin.topic != settings.activity_topic:
-        return f"it came from {letter.origin.topic}; set SCORER_ACTIVITY_TOPIC to that to send it back"
+        return f"it came from {letter.origin.topic}; set SCORER_ACTIVITY_TOPIC to that topic to send it back"
     if letter.cut_from is not None:
         return f"only {letter.size:,} of its {letter.cut_from:,} bytes are here; the whole was at {letter.origin}"
     return None
 
 
 def transactional_id(settings: Settings) -> str:
-    """One for all who replay from a dead letter topic, so that they fence each other."""
+    """The transactional id that all replays of a dead letter topic share, so that they fence each other."""
     return f"{settings.dead_letter_topic}.replay"
 
 
 class Replay:
-    """Sends chosen dead letters back. `outcome` is told what is sure, so that it can be read after an exception too."""
+    """Sends chosen dead letters back. `report` contains only what is certain, also after an exception."""
 
     def __init__(
         self,
         reader: TopicReader,
         admin: AIOKafkaAdminClient,
         settings: Settings,
-        outcome: ReplayReport,
+        report: ReplayReport,
         on_progress: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._reader = reader
@@ -107,11 +107,11 @@ class Replay:
         self._settings = settings
         self._on_progress = on_progress
         self._partitioner = DefaultPartitioner()
-        self._most = _RECORDS
-        self.outcome = outcome
+        self._chunk_limit = _RECORDS
+        self.report = report
 
     async def run(self, positions: Collection[Position]) -> None:
-        """Send those back that were not before, with their own key, value and headers, to the partition they came from.
+        """Send the records that were not replayed yet back to their partition, with their key, value and headers.
 
         Raises `TopicError`, `ReplayError` and `KafkaError`.
         """
@@ -122,11 +122,11 @@ class Replay:
                     await self._attempt(producer, waiting)
                 break
             except _TooLargeError as error:
-                # After a refused batch the producer's sequence has a gap: only a new start of it goes on.
+                # The refused batch left a gap in the sequence of the producer, which only a new start fixes.
                 if len(error.positions) > 1:
-                    self._most = 1
+                    self._chunk_limit = 1
                 else:
-                    self.outcome.refused[error.positions[0]] = f"larger than {self._settings.activity_topic} takes"
+                    self.report.refused[error.positions[0]] = f"larger than {self._settings.activity_topic} accepts"
                     waiting.discard(error.positions[0])
 
     @contextlib.asynccontextmanager
@@ -146,10 +146,11 @@ class Replay:
         for name in (settings.activity_topic, settings.dead_letter_topic, marks_name):
             if name not in topics:
                 raise TopicError(f"the topic {name} does not exist; create it with `scorer topics ensure`")
-        found = cleanup_policy(topics[marks_name])
-        if found not in (None, "compact"):
+        policy = cleanup_policy(topics[marks_name])
+        if policy not in (None, "compact"):
             raise TopicError(
-                f"the topic {marks_name} has cleanup.policy={found}: it would forget what went back; set it to compact"
+                f"the topic {marks_name} has cleanup.policy={policy}: it would forget what was replayed; "
+                "set it to compact"
             )
         marks = await read_marks(self._reader, marks_name, topics[marks_name].partitions)
         spans = await self._reader.spans(settings.dead_letter_topic, topics[settings.dead_letter_topic].partitions)
@@ -161,27 +162,27 @@ class Replay:
                 continue
             chunk.append(record)
             size += len(record.value or b"")
-            if len(chunk) >= self._most or size >= _BYTES:
+            if len(chunk) >= self._chunk_limit or size >= _BYTES:
                 await self._send_back(producer, chunk, partitions, waiting)
                 chunk, size = [], 0
         if chunk:
             await self._send_back(producer, chunk, partitions, waiting)
         for position in sorted(waiting):
-            self.outcome.refused[position] = "no longer in the topic"
+            self.report.refused[position] = "no longer in the topic"
         waiting.clear()
 
     def _due(self, record: Any, waiting: set[Position], marks: Collection[bytes]) -> bool:
-        """Whether to send it now; what is not to be sent at all is noted in the outcome."""
+        """Whether to send the record now. The report names a record that is never sent."""
         position = Position(record.partition, record.offset)
         if position not in waiting:
             return False
         if mark_of(record) in marks:
-            self.outcome.already += 1
+            self.report.already += 1
             waiting.discard(position)
             return False
         problem = obstacle(dead_letter_of(record, replayed=False), self._settings)
         if problem is not None:
-            self.outcome.refused[position] = problem
+            self.report.refused[position] = problem
             waiting.discard(position)
         return problem is None
 
@@ -195,29 +196,29 @@ class Replay:
             await producer.commit([*(self._original(record, partitions) for record in records), *marks])
         except FencedError as error:
             raise ReplayError(
-                f"another replay of {self._settings.dead_letter_topic} has taken over (or a transaction took over "
-                f"{_LIMITS.timeout_ms // 1000} s); this one ends. Run it again where something is left: nothing goes "
-                "back twice"
+                f"another replay of {self._settings.dead_letter_topic} has taken over (or a transaction took more than "
+                f"{_LIMITS.timeout_ms // 1000} s); this one ends. Run it again if something is left: nothing is sent "
+                "twice"
             ) from error
         except (AbortedError, DoubtfulError) as error:
             cause = error.__cause__
             if isinstance(error, DoubtfulError) and error.committing:
                 raise ReplayError(
-                    f"whether the last transaction was committed is not known ({cause!r}); run it again, nothing goes "
-                    "twice"
+                    f"it is not known whether the last transaction was committed ({cause!r}); run it again: nothing is "
+                    "sent twice"
                 ) from cause
             if isinstance(cause, MessageSizeTooLargeError):
                 raise _TooLargeError([Position(record.partition, record.offset) for record in records]) from None
             raise ReplayError(
-                f"the last transaction was given up ({cause!r}), nothing of it went back; run it again"
+                f"the last transaction was aborted ({cause!r}), and nothing of it was sent; run it again"
             ) from cause
         waiting.difference_update(Position(record.partition, record.offset) for record in records)
-        self.outcome.replayed += len(records)
+        self.report.replayed += len(records)
         self._on_progress(len(records))
 
     def _original(self, record: Any, partitions: int) -> Message:
-        """The record as it was in the input. To the same partition: what the producer of the input made of the key, we
-        cannot know; only where that partition is gone, the key says which."""
+        """The record as it was in the input. It goes to the same partition, because we do not know how the producer of
+        the input uses the key. The key chooses only if that partition does not exist any more."""
         letter = dead_letter_of(record, replayed=False)
         assert letter.origin is not None
         partition = letter.origin.partition
@@ -232,10 +233,10 @@ class Replay:
 
 
 def _narrow(spans: Mapping[TopicPartition, Span], wanted: Collection[Position]) -> dict[TopicPartition, Span]:
-    """The spans cut to what is wanted of them."""
+    """The spans, cut to the wanted positions."""
     offsets: dict[int, list[int]] = {}
-    for each in wanted:
-        offsets.setdefault(each.partition, []).append(each.offset)
+    for position in wanted:
+        offsets.setdefault(position.partition, []).append(position.offset)
     return {
         partition: Span(max(span.first, min(offsets[number])), min(span.end, max(offsets[number]) + 1))
         for partition, span in spans.items()

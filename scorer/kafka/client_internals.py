@@ -1,6 +1,6 @@
-"""Everything that relies on what aiokafka and FastStream do not promise.
+"""Everything that relies on internals of aiokafka and FastStream.
 
-No other module touches their private parts. Each function says why it must and what the public interface lacks;
+No other module touches them. Each function says what the public interface lacks;
 tests/contract/test_client_internals.py checks the assumptions against the installed versions.
 """
 
@@ -27,21 +27,21 @@ class Subscriber(Protocol):
 def consumer_of(subscriber: Subscriber) -> Any:
     """The aiokafka consumer of a FastStream subscriber; None before its start.
 
-    The workers seek, pause and resume single partitions. FastStream offers only the messages.
+    The workers seek, pause and resume single partitions, and FastStream offers only the messages.
     """
     return subscriber.consumer
 
 
 def dead_task(subscriber: Subscriber) -> str | None:
-    """Which background task of a started subscriber has ended, as a phrase; None while all run.
+    """A phrase that names a background task of a started subscriber that has ended; None while all run.
 
-    Such a consumer looks alive and reads nothing. FastStream and aiokafka only log the end of a task, and neither has a
-    health check that would notice it.
+    A consumer without it looks alive and reads nothing. FastStream and aiokafka only log the end of a task, and neither
+    has a health check that notices it.
     """
     if not any(not task.done() for task in subscriber.tasks):
         return "the consuming task ended"
     consumer = subscriber.consumer
-    # Without a consumer, or with one that has not joined yet, there is no such task.
+    # A consumer that does not exist or has not joined yet has no such task.
     for task, name in (
         (getattr(getattr(consumer, "_coordinator", None), "_coordination_task", None), "coordination"),
         (getattr(getattr(consumer, "_fetcher", None), "_fetch_task", None), "fetch"),
@@ -52,10 +52,9 @@ def dead_task(subscriber: Subscriber) -> str | None:
 
 
 def request_rejoin(consumer: AIOKafkaConsumer) -> None:
-    """Make the consumer join its group again, to learn who owns which partition.
+    """Make the consumer rejoin its group after another worker has fenced ours, to learn who owns which partition.
 
-    Another worker has fenced ours. The consumer has a public `subscribe`, which would do nothing here, because the
-    topics stay the same, and nothing else that starts a rebalance.
+    Nothing public starts a rebalance: `subscribe` does nothing here, because the topics stay the same.
     """
     coordinator = getattr(consumer, "_coordinator", None)
     if coordinator is not None and hasattr(coordinator, "request_rejoin"):
@@ -65,7 +64,7 @@ def request_rejoin(consumer: AIOKafkaConsumer) -> None:
 async def close_at_once(producer: AIOKafkaProducer) -> None:
     """Close the connections of a producer whose `stop` did not return in time. Raises `KafkaError`.
 
-    `stop` waits until all records are delivered, without a limit, and has no way to give them up.
+    `stop` waits without a limit until all records are delivered, and it cannot drop them.
     """
     task = getattr(producer._sender, "sender_task", None)
     if task is not None:
@@ -76,8 +75,8 @@ async def close_at_once(producer: AIOKafkaProducer) -> None:
 def record_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:
     """The bytes of a record batch with this one record, at most.
 
-    An idempotent producer sends nothing more after the broker has refused one batch, so the size must be known before
-    the record is sent. The producer computes it, and tells nobody.
+    An idempotent producer sends nothing more after the broker has refused one batch, so we need the size before we send
+    the record. The producer computes it and does not expose it.
     """
     return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers))
 
@@ -85,10 +84,9 @@ def record_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[
 def tolerate_header_names() -> None:
     """Make all consumers of this process read records with a header name that is not UTF-8.
 
-    Kafka forbids such names, and its brokers accept them. aiokafka fails on such a record each time it is fetched, and
-    forgets the good ones that it read before: one record would stop every partition of a worker. It has no setting and
-    no hook for it. The name is read with a backslash escape for each wrong byte, and the record is processed like any
-    other.
+    Kafka forbids such names, but its brokers accept them. aiokafka fails on such a record at every fetch and loses the
+    good records that it read before, so one record would stop all partitions of a worker. It has no setting and no hook
+    for this. The name is read with a backslash escape for each wrong byte, and the record is processed like any other.
     """
     fetcher.MemoryRecords = _Records
 
@@ -118,15 +116,16 @@ class _Records:
 
 
 class _Batch:
-    """A record batch that is read anew, in Python, where the fast reader fails on a header name.
+    """A record batch that is read again, in Python, if the fast reader fails on a header name.
 
-    Records from its beginning come again then; the fetcher passes over those it has had.
+    The second reading starts at its first record; the fetcher skips the records that it already has.
     """
 
     def __init__(self, batch: Any, data: bytes, begin: int, end: int) -> None:
         self._batch = batch
         self._where = data, begin, end
-        # Taken once: the fetcher asks several times, and under a low load for every record or two. 17 µs less for each.
+        # Read once, which saves 17 µs per batch: the fetcher reads them several times, and under a low load a batch has
+        # only a record or two.
         self.producer_id = batch.producer_id
         self.base_offset = batch.base_offset
         self.next_offset = batch.next_offset

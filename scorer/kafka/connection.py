@@ -1,4 +1,4 @@
-"""How to connect to Kafka, for aiokafka's clients and for FastStream."""
+"""Connection arguments for aiokafka's clients and for FastStream."""
 
 import ssl
 from typing import Any
@@ -12,12 +12,12 @@ CLIENT_ID = "lead-scorer"
 
 
 def servers(settings: Settings) -> list[str]:
-    """The brokers, host:port each."""
+    """The brokers, each as host:port."""
     return [server.strip() for server in settings.bootstrap_servers.split(",")]
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """Keyword arguments for an aiokafka client. Raises `SettingsError` for TLS files that are none."""
+    """Keyword arguments for an aiokafka client. Raises `SettingsError` if a TLS file is not usable."""
     arguments: dict[str, Any] = {
         "bootstrap_servers": servers(settings),
         "client_id": CLIENT_ID,
@@ -33,7 +33,7 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 
 def security(settings: Settings) -> BaseSecurity | None:
-    """The same for FastStream. Raises `SettingsError` for TLS files that are none."""
+    """The same for FastStream. Raises `SettingsError` if a TLS file is not usable."""
     uses_tls = settings.security_protocol.endswith("SSL")
     context = _ssl_context(settings) if uses_tls else None
     if settings.sasl_mechanism is None:

@@ -1,11 +1,11 @@
-"""Where the fault tests make a worker die, stop or fail.
+"""The points where the fault tests make a worker die, stop or fail.
 
-Bound when the process starts: without SCORER_FAULT_POINT every point is one empty function and `assess` is not
-wrapped, so that nothing of this can happen in production, and nothing of it is paid for.
+They are bound when the process starts. Without SCORER_FAULT_POINT, every point is one empty function and `assess` is
+not wrapped, so production neither fails here nor pays for it.
 
-The variable holds `point:when:action`, comma-separated. `when` is a count (`3`: the third time, `*3`: every third
-time), for the point `assessing` the id of an event. `action` is `kill` (SIGKILL), `stop` (SIGSTOP), `term` (SIGTERM)
-or `fail` (raise).
+The variable contains `point:when:action`, comma-separated. `when` is a count (`3`: the third time, `*3`: every third
+time) or, for the point `assessing`, the id of an event. `action` is `kill` (SIGKILL), `stop` (SIGSTOP), `term`
+(SIGTERM) or `fail` (raise).
 """
 
 import os
@@ -22,7 +22,7 @@ VARIABLE: Final = "SCORER_FAULT_POINT"
 
 Point = Literal["fencing", "fenced", "restoring", "begun", "sent", "offsets_sent", "committed"]
 Assess = TypeVar("Assess", bound=Callable[..., Any])
-"""`assess`: of a lead and an activity."""
+"""A function of a lead and an activity."""
 
 _POINTS: Final = ("fencing", "fenced", "restoring", "begun", "sent", "offsets_sent", "committed")
 _ASSESSING: Final = "assessing"
@@ -44,13 +44,13 @@ class _Armed:
         self._rules: list[tuple[str, int, bool, str]] = []
         self._events: set[str] = set()
         self._counts: list[int] = []
-        for each in specification.split(","):
-            point, when, action = each.split(":")
+        for rule in specification.split(","):
+            point, when, action = rule.split(":")
             if point == _ASSESSING:
                 self._events.add(when)
                 continue
             if point not in _POINTS or action not in (*_SIGNALS, "fail"):
-                raise ValueError(f"{VARIABLE}: {each!r} is no fault point")
+                raise ValueError(f"{VARIABLE}: {rule!r} is not a fault point")
             self._rules.append((point, int(when.removeprefix("*")), when.startswith("*"), action))
             self._counts.append(0)
 
@@ -76,10 +76,10 @@ class _Armed:
 
 
 reached: Callable[[Point], None] = _nothing
-"""Say that a point is reached."""
+"""Report that a point is reached."""
 
 poisoned: Callable[[Assess], Assess] = _unchanged
-"""`assess`, or one that fails on the events the tests name."""
+"""`assess`, or a version of it that fails on the events that the tests name."""
 
 _specification = os.environ.get(VARIABLE)
 if _specification:

@@ -1,4 +1,4 @@
-"""A record on its way into Kafka."""
+"""A record to send to Kafka."""
 
 from typing import NamedTuple
 
@@ -6,9 +6,9 @@ Headers = list[tuple[str, bytes]]
 
 
 class Message(NamedTuple):
-    """A record to be published; `partition` None: by the key, as every Kafka client does.
+    """A record to publish. `partition` None: the key chooses it, as in every Kafka client.
 
-    `spread` chooses the partition of a message that has neither partition nor key: `spread` modulo their number.
+    A message with neither partition nor key goes to the partition `spread` modulo the number of partitions.
     """
 
     topic: str

@@ -1,4 +1,4 @@
-"""What topics there are, and how they are set."""
+"""Which topics exist, and their settings."""
 
 import asyncio
 import contextlib
@@ -17,12 +17,12 @@ _CONNECT_SECONDS: Final = 15.0
 
 
 class TopicError(Exception):
-    """The topics are not as the service needs them; the message says which, and what to do."""
+    """The topics do not meet the needs of the service; the message names the topic and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it is. `replicas`: of the partition that has the fewest. `config` is None where Kafka does not say."""
+    """An existing topic. `replicas`: of the partition with the fewest. `config`: None if Kafka does not give it."""
 
     partitions: int
     replicas: int
@@ -31,7 +31,7 @@ class Topic:
 
 @contextlib.asynccontextmanager
 async def connecting(settings: Settings) -> AsyncIterator[None]:
-    """At most 15 seconds, or `SCORER_STARTUP_TIMEOUT_S` if that is less, for what is inside. Raises `KafkaError`."""
+    """Limit the block to 15 seconds, or to `SCORER_STARTUP_TIMEOUT_S` if that is less. Raises `KafkaError`."""
     seconds = min(_CONNECT_SECONDS, settings.startup_timeout_s)
     try:
         async with asyncio.timeout(seconds):
@@ -42,7 +42,7 @@ async def connecting(settings: Settings) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def topic_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected client. Raises `KafkaError` where Kafka does not answer in time."""
+    """A connected client. Raises `KafkaError` if Kafka does not answer in time."""
     admin = AIOKafkaAdminClient(**connection(settings))
     try:
         async with connecting(settings):
@@ -53,42 +53,42 @@ async def topic_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Topic]:
-    """Those of the topics that exist. Raises `KafkaError`."""
-    # Asking for a topic by name can create it, so first ask which there are.
-    there = set(await admin.list_topics())
-    existing = [name for name in names if name in there]
+    """The existing ones of the named topics. Raises `KafkaError`."""
+    # A request that names a topic can create it, so list the topics first.
+    all_names = set(await admin.list_topics())
+    existing = [name for name in names if name in all_names]
     if not existing:
         return {}
     described: list[dict[str, Any]] = await admin.describe_topics(existing)
     configs = await _configs(admin, existing)
     return {
-        each["topic"]: Topic(
-            len(each["partitions"]),
-            min((len(partition["replicas"]) for partition in each["partitions"]), default=0),
-            configs.get(each["topic"]),
+        topic["topic"]: Topic(
+            len(topic["partitions"]),
+            min((len(partition["replicas"]) for partition in topic["partitions"]), default=0),
+            configs.get(topic["topic"]),
         )
-        for each in described
-        if each["partitions"]
+        for topic in described
+        if topic["partitions"]
     }
 
 
 def cleanup_policy(topic: Topic) -> str | None:
-    """Its cleanup.policy; None where Kafka does not say."""
-    found = (topic.config or {}).get("cleanup.policy")
-    return None if found is None else ",".join(sorted(part.strip() for part in found.split(",")))
+    """The cleanup.policy of a topic; None if Kafka does not give it."""
+    policy = (topic.config or {}).get("cleanup.policy")
+    return None if policy is None else ",".join(sorted(part.strip() for part in policy.split(",")))
 
 
 async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The settings of the topics, as far as Kafka tells them: it may forbid it, or not know the question."""
+    """The settings of the topics that Kafka gives. It may deny access, or not support the request."""
     try:
         responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
     except KafkaError:
         return {}
-    found: dict[str, dict[str, str]] = {}
+    configs: dict[str, dict[str, str]] = {}
     for response in responses:
         for resource in response.to_object()["resources"]:
             if resource["error_code"] == 0:
-                found[resource["resource_name"]] = {
+                configs[resource["resource_name"]] = {
                     entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]
                 }
-    return found
+    return configs

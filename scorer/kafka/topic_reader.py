@@ -1,4 +1,4 @@
-"""Reads what is committed in a topic, up to where it ended when it was asked, and never waits for more."""
+"""Reads the committed records of a topic up to the end that it had at the start, and never waits for more."""
 
 import asyncio
 import contextlib
@@ -17,15 +17,15 @@ STALLED_SECONDS: Final = 30.0
 
 
 class Span(NamedTuple):
-    """Offsets of a partition: the first that is there, and the one after the last."""
+    """Offsets of a partition: its first record, and the one after its last record."""
 
     first: int
     end: int
 
 
 class Poll(NamedTuple):
-    """What one poll brought: the committed records within the spans, in order within a partition, and the offset at
-    which each partition that is still being read stands after it. A partition at its end appears for the last time."""
+    """The result of one poll: the committed records within the spans, in order within a partition, and the next offset
+    of each partition that is still being read. A partition at its end appears for the last time."""
 
     records: "Sequence[ConsumerRecord[bytes | None, bytes | None]]"
     positions: Mapping[TopicPartition, int]
@@ -35,10 +35,10 @@ class Poll(NamedTuple):
 class Pace:
     """How much a reader takes at a time, and how long it waits.
 
-    `fetch_bytes`: of one partition in one fetch. `fetch_total_bytes`: of all of them together. `fetch_wait_ms`: how
-    long the broker holds back an answer without records. `poll_ms`: how long one poll waits. `poll_records`: at most so
-    many in one poll; None: all that was fetched. `patient`: waits for the connection and for offsets as long as the
-    client itself does. Otherwise a broker that does not answer is an error after some seconds.
+    `fetch_bytes`: the limit of one partition in one fetch. `fetch_total_bytes`: the limit of all partitions together.
+    `fetch_wait_ms`: how long the broker delays an answer without records. `poll_ms`: how long one poll waits.
+    `poll_records`: the limit of one poll; None: all fetched records. `patient`: wait for the connection and for offsets
+    as long as the client itself does. Otherwise a broker that does not answer is an error after some seconds.
     """
 
     fetch_bytes: int
@@ -52,15 +52,15 @@ class Pace:
 TOOL_PACE: Final = Pace(
     fetch_bytes=8 * 1024 * 1024,
     fetch_total_bytes=50 * 1024 * 1024,
-    # Nobody waits for records that are still to come.
+    # Short, because these readers do not want later records.
     fetch_wait_ms=20,
     poll_ms=200,
 )
-"""For a command that does nothing else meanwhile, and that a person waits for."""
+"""For a command that does nothing else meanwhile and that a person waits for."""
 
 
 class TopicReader:
-    """Reads topics from their beginning to their end. Get one from `topic_reader`."""
+    """Reads topics from their beginning to their end. `topic_reader` makes one."""
 
     def __init__(self, consumer: Any, pace: Pace = TOOL_PACE) -> None:
         self._consumer = consumer
@@ -71,7 +71,7 @@ class TopicReader:
         return await self.spans_of([TopicPartition(topic, number) for number in range(partitions)])
 
     async def spans_of(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Span]:
-        """The same of chosen partitions."""
+        """`spans` for chosen partitions."""
         self._consumer.assign(partitions)
         try:
             async with asyncio.timeout(None if self._pace.patient else STALLED_SECONDS):
@@ -79,7 +79,7 @@ class TopicReader:
                 ends = await self._consumer.end_offsets(partitions)
         except TimeoutError:
             raise KafkaConnectionError(
-                f"no answer on where {partitions[0].topic} ends in {STALLED_SECONDS:.0f} s"
+                f"Kafka did not say within {STALLED_SECONDS:.0f} s where {partitions[0].topic} ends"
             ) from None
         return {partition: Span(firsts[partition], ends[partition]) for partition in partitions}
 
@@ -88,7 +88,7 @@ class TopicReader:
     ) -> "AsyncIterator[ConsumerRecord[bytes | None, bytes | None]]":
         """The committed records in the spans, in order within a partition.
 
-        Raises `KafkaError`, also where nothing has come for 30 seconds.
+        Raises `KafkaError`, also after 30 seconds without progress.
         """
         async for records, _ in self.polls(spans):
             for record in records:
@@ -99,17 +99,17 @@ class TopicReader:
         spans: Mapping[TopicPartition, Span],
         on_stall: Callable[[Mapping[TopicPartition, int]], None] | None = None,
     ) -> AsyncIterator[Poll]:
-        """The same, poll by poll; also those that brought nothing. Other tasks have a turn after each.
+        """`read`, poll by poll, including empty polls. Other tasks can run after each poll.
 
-        `on_stall`: called once with the positions where nothing has come for 30 seconds, instead of the error, and
-        again only after something came. Raises `KafkaError`.
+        `on_stall`: called with the positions after 30 seconds without progress, instead of the error. It is called
+        again only after some progress. Raises `KafkaError`.
         """
         ends = {partition: span.end for partition, span in spans.items() if span.first < span.end}
         if not ends:
             return
         consumer, pace = self._consumer, self._pace
         if consumer.assignment() != ends.keys():
-            # What was fetched already is lost by it.
+            # Only if needed, because it drops the records that were fetched already.
             consumer.assign(list(ends))
         for partition in ends:
             consumer.seek(partition, spans[partition].first)
@@ -119,22 +119,22 @@ class TopicReader:
         moved, stalled = clock(), False
         while positions:
             fetched = await consumer.getmany(timeout_ms=pace.poll_ms, max_records=pace.poll_records)
-            # By position: the last records before the end may be control records, which nobody is given.
+            # Positions count, because the last records before the end may be control records, which are not returned.
             before = positions
             positions = {partition: await consumer.position(partition) for partition in before}
             if positions != before:
                 stalled = False
             elif not stalled and clock() - moved > STALLED_SECONDS:
                 if on_stall is None:
-                    raise KafkaConnectionError(f"nothing more of {_names(positions)} in {STALLED_SECONDS:.0f} s")
+                    raise KafkaConnectionError(f"nothing more from {_names(positions)} within {STALLED_SECONDS:.0f} s")
                 on_stall(positions)
                 stalled = True
             yield Poll(_within(fetched, before, ends), positions)
-            # What was fetched already is handed over without waiting: a whole fetch would pass before another task had
-            # a turn, and with a million leads the heartbeats of a worker came too late.
+            # Fetched records come without waiting, so other tasks would wait for a whole fetch. With a million leads,
+            # the heartbeats of a worker came too late.
             await asyncio.sleep(0)
             if positions != before:
-                # What the caller did meanwhile is not the broker's delay.
+                # The time that the caller took is not a delay of the broker.
                 moved = clock()
             for partition in [partition for partition in positions if positions[partition] >= ends[partition]]:
                 consumer.pause(partition)
@@ -143,8 +143,7 @@ class TopicReader:
 
 @contextlib.asynccontextmanager
 async def topic_reader(settings: Settings, pace: Pace = TOOL_PACE) -> AsyncIterator[TopicReader]:
-    """A reader that is connected. Raises `KafkaError`; unless the pace is patient also where Kafka does not answer
-    in time."""
+    """A connected reader. Raises `KafkaError`, also if Kafka does not answer in time, unless the pace is patient."""
     consumer = AIOKafkaConsumer(
         **connection(settings),
         group_id=None,
@@ -168,7 +167,7 @@ def _within(
     wanted: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
 ) -> "Sequence[ConsumerRecord[bytes | None, bytes | None]]":
-    """The records before the ends. Looks at each only in the poll that goes beyond one."""
+    """The records before the ends. It looks at single records only in a poll that goes beyond an end."""
     parts = []
     for partition, records in fetched.items():
         if partition not in wanted or not records:

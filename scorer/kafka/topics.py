@@ -1,4 +1,4 @@
-"""The topics that the service needs: checked before it starts, created where it is told to."""
+"""The topics that the service needs: checked before it starts, and created if the settings say so."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ from scorer.runtime.settings import Settings, variable
 
 _REPLICAS: Final = 3
 _DEAD_LETTER_ROOM: Final = 65_536
-_KAFKAS_LIMIT: Final = 1_048_588
+_KAFKA_DEFAULT_LIMIT: Final = 1_048_588
 _SHOWN_ATTEMPTS: Final = 25
 _SHOWN_PAUSE: Final = 0.2
 _POLICY: Final = "cleanup.policy"
@@ -28,19 +28,19 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A topic as it should be. `config`: what it is created with. `partitions` None: as many as the input has."""
+    """A topic as it should be. `config`: its settings at creation. `partitions` None: as many as the input has."""
 
     topic: str
     setting: str | None
     compact: bool | None
-    """Whether it must be compacted, must not be, or either is fine (None)."""
+    """True: it must be compacted. False: it must not be. None: both are fine."""
     why: str
     config: Mapping[str, str] = field(default_factory=dict)
     partitions: int | None = None
 
 
 class TopicStatus(StrEnum):
-    """How a topic is. `differs` and `failed` need a person."""
+    """The status of a topic. `differs` and `failed` need a person."""
 
     OK = "ok"
     CREATED = "created"
@@ -53,15 +53,15 @@ class TopicStatus(StrEnum):
 class TopicFinding:
     """One line of a report on topics."""
 
-    verdict: TopicStatus
+    status: TopicStatus
     topic: str
     text: str
 
 
 def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
-    """The topics of the service, the input first. `source`: the input as it is, where it exists."""
-    # A dead letter is its input and some headers: it must fit where the input just fitted.
-    largest = max(settings.max_value_bytes, _limit(source) or _KAFKAS_LIMIT)
+    """The topics of the service, the input first. `source`: the input topic if it exists."""
+    # A dead letter is its input and some more headers, and the largest input must fit.
+    largest = max(settings.max_value_bytes, _limit(source) or _KAFKA_DEFAULT_LIMIT)
     room = {_SIZE: str(largest + 2 * _DEAD_LETTER_ROOM)}
     lost = "a later activity of a lead would delete the ones before"
     shadow = () if settings.shadow_rules is None else (Need(settings.shadow_topic, "shadow_topic", None, ""),)
@@ -85,8 +85,8 @@ def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
 async def ensure_topics(settings: Settings) -> None:
     """Check the topics; create what is missing if `SCORER_CREATE_TOPICS` says so.
 
-    Raises `TopicError` where one is missing, or where the changelog has another number of partitions than the input:
-    the state of a lead would be looked for on the wrong partition. Raises `KafkaError` where Kafka cannot be asked.
+    Raises `TopicError` if one is missing, or if the changelog has another number of partitions than the input, because
+    the states of leads would be on the wrong partitions. Raises `KafkaError` if Kafka cannot be reached.
     """
     async with topic_admin(settings) as admin:
         names = [need.topic for need in needs(settings)]
@@ -112,10 +112,10 @@ async def ensure_topics(settings: Settings) -> None:
 
 
 async def ensure_and_report(settings: Settings, partitions: int | None, replicas: int | None) -> list[TopicFinding]:
-    """Create what is missing, and say of each topic how it is.
+    """Create the missing topics, and report on each topic.
 
-    `partitions`: of an input that is created; None takes the setting. `replicas`: of each topic; None takes three, or
-    as many as there are brokers. Raises `KafkaError` where Kafka cannot be asked.
+    `partitions`: of the input if it is created; None takes the setting. `replicas`: of each topic; None takes three, or
+    the number of brokers if that is less. Raises `KafkaError` if Kafka cannot be reached.
     """
     names = [need.topic for need in needs(settings)]
     async with topic_admin(settings) as admin:
@@ -139,9 +139,9 @@ async def ensure_and_report(settings: Settings, partitions: int | None, replicas
             findings.append(TopicFinding(TopicStatus.CREATED, need.topic, _shape(topic)))
         elif not differences:
             findings.append(TopicFinding(TopicStatus.OK, need.topic, _shape(topic)))
-        findings += [TopicFinding(TopicStatus.DIFFERS, need.topic, each) for each in differences]
+        findings += [TopicFinding(TopicStatus.DIFFERS, need.topic, text) for text in differences]
         if topic.config is None:
-            text = "Kafka does not tell its settings: cleanup.policy and max.message.bytes cannot be checked here"
+            text = "Kafka does not show its settings: cleanup.policy and max.message.bytes cannot be checked here"
             findings.append(TopicFinding(TopicStatus.UNKNOWN, need.topic, text))
     return findings
 
@@ -164,14 +164,14 @@ def _differences(
         if not need.compact and "compact" in policy.split(","):
             yield f"cleanup.policy={policy}, not delete: {need.why}"
     if need.topic == settings.dead_letter_topic and source is not None:
-        takes, given = _limit(topic), _limit(source)
-        if takes is not None and given is not None and takes < given:
-            yield f"{_SIZE}={takes}, the input's is {given}: larger dead letters would be cut short"
+        limit, input_limit = _limit(topic), _limit(source)
+        if limit is not None and input_limit is not None and limit < input_limit:
+            yield f"{_SIZE}={limit}, the input's is {input_limit}: larger dead letters would be cut"
 
 
 def _limit(topic: Topic | None) -> int | None:
-    found = None if topic is None else (topic.config or {}).get(_SIZE)
-    return None if found is None else int(found)
+    size = None if topic is None else (topic.config or {}).get(_SIZE)
+    return None if size is None else int(size)
 
 
 def _unequal(settings: Settings, states: int, inputs: int) -> str:
@@ -194,7 +194,7 @@ async def _create_missing(
     partitions: int | None = None,
     replicas: int | None = None,
 ) -> dict[str, str]:
-    """Returns what could not be created, and why."""
+    """Returns the names of topics that could not be created, with the reasons."""
     source = topics.get(settings.activity_topic)
     missing = [need for need in needs(settings, source) if need.topic not in topics]
     if not missing:
@@ -214,7 +214,7 @@ async def _create_missing(
     failures: dict[str, str] = {}
     for name, code, *message in response.topic_errors:
         error = for_code(code)
-        # Another one may create them at the same time.
+        # Another process may create them at the same time.
         if code != 0 and error is not TopicAlreadyExistsError:
             why = message[0] if message and message[0] else error.__name__
             failures[name] = f"could not be created: {why}"
@@ -222,7 +222,7 @@ async def _create_missing(
 
 
 async def _describe_when_there(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, Topic]:
-    """What was just created, brokers may not all know at once."""
+    """`describe`, repeated for a while: not all brokers know a new topic at once."""
     topics = await describe(admin, names)
     for _ in range(_SHOWN_ATTEMPTS):
         if len(topics) == len(names):

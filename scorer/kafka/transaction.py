@@ -1,4 +1,4 @@
-"""Messages and input offsets in one transaction: all of them together or none."""
+"""Sends messages and input offsets in one transaction: all of them or none."""
 
 import asyncio
 import contextlib
@@ -26,21 +26,21 @@ _STOP_SECONDS: Final = 5.0
 
 
 class FencedError(Exception):
-    """Another producer started with our transactional id, or the broker gave up on our transaction."""
+    """Another producer started with our transactional id, or the broker aborted our transaction."""
 
 
 class AbortedError(Exception):
-    """The transaction was aborted cleanly and nothing of it is visible. It can be tried again.
+    """The transaction was aborted cleanly, and nothing of it is visible. It can be tried again.
 
-    `__cause__` is the error that led to it: a `KafkaError`, or the `TimeoutError` of `phase_seconds`.
+    `__cause__` is the reason: a `KafkaError`, or the `TimeoutError` of `phase_seconds`.
     """
 
 
 class DoubtfulError(Exception):
     """The state of the transaction at the broker is not known.
 
-    `committing`: the commit was requested, so the transaction may be committed. False: it is not committed, but it may
-    still be open.
+    `committing` True: the commit was requested, so the transaction may be committed. False: it is not committed, but it
+    may still be open.
     """
 
     def __init__(self, message: str, *, committing: bool = True) -> None:
@@ -50,12 +50,12 @@ class DoubtfulError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TransactionLimits:
-    """What differs from one transactional producer to another.
+    """The limits of a transactional producer.
 
-    `timeout_ms`: the broker aborts a transaction that is open for longer. `batch_bytes`: the largest record batch; one
-    larger message still gets a batch of its own. `abort_seconds`: the limit of an abort. `phase_seconds`: the limit of
-    sending, and again of the commit; None where the caller has its own. `abort_on_interrupt`: abort also when `commit`
-    is cancelled while it sends, where no other producer will start soon with this id and end the transaction.
+    `timeout_ms`: the broker aborts a transaction that is open for longer. `batch_bytes`: the largest record batch; a
+    larger message gets a batch of its own. `abort_seconds`: the limit of an abort. `phase_seconds`: the limit of
+    sending, and again of the commit; None if the caller has its own. `abort_on_interrupt`: abort also if `commit` is
+    cancelled while it sends. It is for an id with which no other producer will start soon and end the transaction.
     """
 
     timeout_ms: int
@@ -66,7 +66,7 @@ class TransactionLimits:
 
 
 class TransactionalProducer:
-    """A producer whose every send is one transaction. Starting one fences all others with its transactional id."""
+    """A producer whose sends are transactions. Starting it fences all others with its transactional id."""
 
     def __init__(self, settings: Settings, transactional_id: str, limits: TransactionLimits) -> None:
         self._limits = limits
@@ -79,14 +79,14 @@ class TransactionalProducer:
         )
 
     async def start(self) -> None:
-        """Connect, and fence the others with our id. Raises `KafkaError`."""
+        """Connect, and fence the other producers with our id. Raises `KafkaError`."""
         reached("fencing")
         await self._producer.start()
         reached("fenced")
 
     async def stop(self) -> None:
-        """Close the connections, within 10 seconds. A transaction that is still open is left to the broker."""
-        # The library waits for undelivered records; without a broker it would never return.
+        """Close the connections within 10 seconds. The broker aborts a transaction that is still open."""
+        # The library waits for undelivered records, and without a broker it would never return.
         try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await self._producer.stop()
@@ -103,7 +103,7 @@ class TransactionalProducer:
     ) -> None:
         """Publish the messages, and commit the offsets of the group, in one transaction.
 
-        `offsets`: of each input partition the offset to go on from. Raises `FencedError`, `AbortedError` or
+        `offsets`: for each input partition, the offset to continue from. Raises `FencedError`, `AbortedError` or
         `DoubtfulError`.
         """
         try:
@@ -126,7 +126,7 @@ class TransactionalProducer:
                     await self._abort(error)
             if not isinstance(error, AssertionError):
                 raise
-            # The library asserts its own states; after one that fails, nothing is known.
+            # The library asserts its own states. After a failed assertion, nothing is known.
             raise DoubtfulError("the producer is in an unexpected state", committing=False) from error
         try:
             async with asyncio.timeout(self._limits.phase_seconds):
@@ -156,7 +156,7 @@ class TransactionalProducer:
             by_partition[message.topic, self._choose(message, partitions[message.topic])].append(message)
         deliveries: list[asyncio.Future[Any]] = []
         for (topic, partition), group in by_partition.items():
-            # In batches of our own: the library's `send` refuses a record that has neither key nor value.
+            # We build the batches, because the library's `send` refuses a record that has neither key nor value.
             builder = self._producer.create_batch()
             for _, _, key, value, headers, _ in group:
                 if builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
@@ -181,7 +181,7 @@ class TransactionalProducer:
 
 
 async def _delivered(deliveries: list["asyncio.Future[Any]"]) -> None:
-    outcomes = await asyncio.gather(*deliveries, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
+    results = await asyncio.gather(*deliveries, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

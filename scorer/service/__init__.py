@@ -1,1 +1,1 @@
-"""The running service: composed, run, served over HTTP, reloaded."""
+"""The running service: its composition, its run, HTTP, and the reload of rules."""

@@ -1,4 +1,4 @@
-"""The composition root: settings and rules in, the parts of a running service out."""
+"""The composition root: it makes the parts of a running service from settings and rules."""
 
 import time
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class LiveRules:
-    """The rules in force, since when (seconds since the epoch), and how the last reload went."""
+    """The rules in effect, when they took effect (seconds since the epoch), and how the last reload ended."""
 
     evaluator: Evaluator
     loaded_at: float
@@ -45,11 +45,11 @@ class LiveRules:
 
     @property
     def ruleset(self) -> Ruleset:
-        """The rules in force."""
+        """The rules in effect."""
         return self.evaluator.ruleset
 
     def details(self) -> Mapping[str, object]:
-        """For people."""
+        """Details for people."""
         last = None if self.last_reload is None else self.last_reload.details()
         loaded_at = to_text(round(self.loaded_at) * 1_000_000)
         return {"revision": self.ruleset.revision, "loaded_at": loaded_at, "last_reload": last}
@@ -57,7 +57,7 @@ class LiveRules:
 
 @dataclass(slots=True)
 class Service:
-    """The parts of the service, put together but not started."""
+    """The parts of the service, connected but not started."""
 
     settings: Settings
     rules: LiveRules
@@ -68,7 +68,7 @@ class Service:
     trouble: str | None = None
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
-        """False where only a restart helps."""
+        """False if only a restart helps."""
         if self.trouble is not None:
             return False, {"status": "dead", "reason": self.trouble}
         return True, {"status": "live"}
@@ -81,11 +81,11 @@ class Service:
 
     @property
     def ruleset(self) -> Ruleset:
-        """The rules in force."""
+        """The rules in effect."""
         return self.rules.ruleset
 
     def reload(self, why: str) -> None:
-        """Look whether the rules changed, and take them if they are fine."""
+        """Check whether the rules changed, and use them if they are fine."""
         if self.settings.reload == "off":
             log.warning("reload_is_off", why=why)
             return
@@ -94,7 +94,7 @@ class Service:
 
 
 def build(settings: Settings, context: dict[str, object] | None = None) -> Service:
-    """Load the rules and wire everything. `context`: gets the `revision` in force, now and after every reload. Raises
+    """Load the rules and connect everything. `context` gets the `revision`, now and after every reload. Raises
     `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
     tolerate_header_names()
     engine = default_engine(settings.engine)
@@ -153,7 +153,7 @@ def _shadow_reloader(
 
 
 def web(service: Service) -> Starlette:
-    """What the service answers over HTTP."""
+    """The HTTP application of the service."""
     return build_asgi(service.metrics, service, LeadExplanations(service.partitions, lambda: service.ruleset))
 
 

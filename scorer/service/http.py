@@ -23,24 +23,24 @@ _QUERY_FIELDS: Final = 10
 
 
 class Health(Protocol):
-    """What is asked for its health: (is it well, details for people)."""
+    """Reports the health of the service: (whether it is well, details for people)."""
 
     def live(self) -> Report:
-        """False where only a restart helps."""
+        """False if only a restart helps."""
 
     def ready(self) -> Report:
-        """False while activities are not being processed: no assignment yet, or state being restored."""
+        """False while activities are not being processed: without an assignment, or while state is being restored."""
 
 
 class HttpError(Exception):
-    """The address cannot be bound; the message says which and why."""
+    """The address cannot be bound; the message names it and the reason."""
 
 
 class Leads(Protocol):
-    """What is asked for the story of a lead."""
+    """Tells the story of a lead."""
 
     async def story(self, lead_id: str, at: str | None) -> tuple[int, Mapping[str, object]]:
-        """Status and content of the answer; `at` as it was given."""
+        """Status and content of the answer; `at` as in the request."""
 
 
 def build_asgi(metrics: Metrics, health: Health, leads: Leads) -> Starlette:
@@ -72,7 +72,7 @@ def build_asgi(metrics: Metrics, health: Health, leads: Leads) -> Starlette:
 
 
 class _Anything(Convertor[str]):
-    """The rest of a path. Unlike Starlette's own, with line breaks in it: an id may hold them."""
+    """The rest of a path. Unlike Starlette's own convertor, it accepts line breaks, because an id may contain them."""
 
     regex = "(?s:.*)"
 
@@ -87,7 +87,7 @@ register_url_convertor("anything", _Anything())
 
 
 class _Answer(Response):
-    """An answer to HEAD has no body, and the length of that to GET."""
+    """An answer that has no body for HEAD, but the same length as for GET."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "HEAD":
@@ -96,19 +96,19 @@ class _Answer(Response):
 
 
 async def _lead(request: Request, leads: Leads) -> Response:
-    # The path as it was sent: decoded, a slash in an id would look like one of the path.
+    # The raw path, because in a decoded one a slash of the id would look like one of the path.
     path: bytes = request.scope["raw_path"]
     if not path.startswith(_LEADS):
         return _not_found(request)
     try:
         lead_id = unquote_to_bytes(path[len(_LEADS) :]).decode()
         query = request.scope["query_string"].decode()
-        asked = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS)
+        parameters = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS)
     except ValueError:
         return _lead_answer(400, {"error": "the lead id must be UTF-8, percent-encoded"})
-    if not lead_id or set(asked) - {"at"} or len(asked.get("at", [])) > 1:
+    if not lead_id or set(parameters) - {"at"} or len(parameters.get("at", [])) > 1:
         return _lead_answer(400, {"error": "expected /leads/{id} or /leads/{id}?at=TIME"})
-    return _lead_answer(*await leads.story(lead_id, asked["at"][0] if "at" in asked else None))
+    return _lead_answer(*await leads.story(lead_id, parameters["at"][0] if "at" in parameters else None))
 
 
 def _lead_answer(status: int, content: Mapping[str, object]) -> Response:
@@ -132,7 +132,7 @@ def _not_allowed(request: Request, error: Exception) -> Response:
 
 
 def _json(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:
-    # Not Starlette's own JSON: it leaves out the blanks and the line break that these answers have always had.
+    # Starlette's own JSON leaves out the blanks and the line break that these answers have always had.
     return _Answer(json.dumps(content) + "\n", status, headers, "application/json")
 
 
@@ -158,7 +158,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn that leaves signals to the service: the order of shutting down is ours."""
+    """uvicorn that leaves signals to the service, which decides on the order of the shutdown."""
 
     def __init__(self, app: Starlette) -> None:
         super().__init__(
@@ -167,5 +167,5 @@ class HttpServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do not."""
+        """Capture none."""
         yield

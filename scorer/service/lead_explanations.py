@@ -1,7 +1,7 @@
 """The story of a lead that this worker holds, for `GET /leads/{id}`.
 
-It is told beside the event loop, one at a time, and decided by an engine of its own: questions must neither hold up the
-stream nor push the stream's answers out of the engine's memory.
+A thread tells one story at a time, with an engine of its own: requests must neither block the stream nor displace its
+results from the cache of its engine.
 """
 
 import asyncio
@@ -22,35 +22,35 @@ log = structlog.get_logger()
 
 
 class Holder(Protocol):
-    """Who holds the states of leads: the partitions of this worker."""
+    """Has the states of leads: the partitions of this worker."""
 
     def lead(self, lead_id: str) -> Lead | None:
-        """The committed state; None where it is not held here."""
+        """The committed state; None if this worker does not have it."""
 
     def partition_of(self, lead_id: str) -> int | None:
-        """Where Kafka's own clients put the lead."""
+        """The partition where Kafka's own clients put the lead."""
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
         """Whether all partitions are processed; `partitions` says what each is doing."""
 
 
 class LeadExplanations:
-    """Answers with HTTP status and content: 200 the story, 400 a wrong time, 404 not here, 410 erased, 500 a state that
-    cannot be read, 503 not yet here."""
+    """Answers with HTTP status and content: 200 the story, 400 a wrong time, 404 not here, 410 erased, 500 a bad
+    state, 503 not here yet."""
 
     def __init__(self, holder: Holder, rules: Callable[[], Ruleset]) -> None:
         self._holder = holder
         self._rules = rules
         self._evaluator: Evaluator | None = None
-        self._one = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def story(self, lead_id: str, at: str | None) -> Answer:
-        """The answer for a lead; `at`: as of when, else its latest activity."""
+        """The answer for a lead as of `at`, or as of its latest activity if `at` is None."""
         try:
             now = None if at is None else parse_time(at)
         except ValueError as error:
             return 400, {"error": f"at: {error}"}
-        async with self._one:
+        async with self._lock:
             try:
                 lead = self._holder.lead(lead_id)
             except CodecError as error:
@@ -80,7 +80,7 @@ class LeadExplanations:
         here = {"partition": partition, "partitions": partitions}
         if not ready:
             return 503, {"error": f"not found yet, for this worker is {details['status']}; ask again", **here}
-        # A producer may choose partitions in its own way: held by the default partition is no proof, but likely.
+        # A producer may choose partitions in its own way, so the default partition is likely but not certain.
         if isinstance(partitions, Mapping) and str(partition) in partitions:
             return 404, {"error": "nothing is known of this lead; its default partition is held by this worker", **here}
         return 404, {"error": "nothing is known of this lead here; another worker may hold it", **here}

@@ -1,4 +1,4 @@
-"""Hot reload: rules that changed on disk replace the running ones as a whole, or not at all."""
+"""Hot reload: changed rules on disk replace the running ones completely, or not at all."""
 
 import asyncio
 import contextlib
@@ -38,33 +38,33 @@ class Reload:
     error: str | None = None
 
     def details(self) -> dict[str, object]:
-        """For people."""
+        """Details for people."""
         return {"ok": self.error is None, "at": to_text(round(self.at) * 1_000_000), "error": self.error}
 
 
 def ruleset_fingerprint(location: Path) -> Fingerprint:
-    """Changes whenever the rule files or their tests do; costs a look at the directory. Never raises."""
+    """A value that changes whenever the rule files or their tests change. It reads only the directory. Never raises."""
     try:
         files = [*rule_files(location), *rule_test_files(location)]
         return (str(location.resolve()), *(_state(path) for path in files))
-    except Exception as error:  # noqa: BLE001 (a directory that is gone or unreadable is a state, too)
+    except Exception as error:  # noqa: BLE001 (a directory that is gone or unreadable is a state too)
         return (repr(error),)
 
 
 def _state(path: Path) -> Fingerprint:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         return (str(path), repr(error))
-    return (str(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class Reloader:
     """Watches one directory of rules.
 
-    `current` gives the rules in force, `adopt` puts others in force (called on the event loop, between two batches),
-    `report` is told how each reload ended. `label` names the rules in the log, `known` is the fingerprint
-    of what is in force. A reload that is asked for during another is done after it; several are done as one.
+    `current` gives the rules in effect. `adopt` makes others take effect (called on the event loop, between batches).
+    `report` gets the end of each reload. `label` names the rules in the log. `known` is the fingerprint of the rules in
+    effect. A reload that is requested during another one follows it; several requests become one reload.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class Reloader:
         self._adopt = adopt
         self._report = report
         self._known = known
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         self._why = ""
 
     def request(self, why: str) -> None:
         """Reload soon. `why`: for the log."""
         self._why = why
-        self._asked.set()
+        self._requested.set()
 
     async def run(self) -> None:
         """Watch and reload until cancelled."""
@@ -102,16 +102,16 @@ class Reloader:
 
     async def _serve(self) -> None:
         while True:
-            await self._asked.wait()
-            self._asked.clear()
+            await self._requested.wait()
+            self._requested.clear()
             await self.reload()
 
     async def reload(self) -> Reload:
-        """Check the rules on disk and put them in force if they are fine. Never raises."""
+        """Check the rules on disk, which take effect if they are fine. Never raises."""
         started = time.monotonic()
         try:
             findings = await self._reload(started)
-        except Exception as error:  # the running rules stay in force, whatever this is
+        except Exception as error:  # the running rules stay in effect after any error
             log.exception(f"{self._label}_reload_failed")
             findings = [f"{self._location}: error: {error!r}"]
         if findings is None:
@@ -132,15 +132,15 @@ class Reloader:
         return done
 
     async def _reload(self, started: float) -> list[str] | None:
-        """What is wrong with the rules on disk; None where they are those in force."""
-        verdict = await vet(self._location, self._prefer)
-        if verdict.findings:
-            return verdict.findings
+        """The findings about the rules on disk; None if these rules are already in effect."""
+        vetting = await vet(self._location, self._prefer)
+        if vetting.findings:
+            return vetting.findings
         old = self._current()
-        if old is not None and old.revision == verdict.revision:
+        if old is not None and old.revision == vetting.revision:
             log.info(f"{self._label}_unchanged", why=self._why, ruleset=old.name, in_force=old.revision[:12])
             return None
-        evaluator = await self._load(verdict)
+        evaluator = await self._load(vetting)
         self._adopt(evaluator)
         new = evaluator.ruleset
         log.info(
@@ -149,16 +149,16 @@ class Reloader:
             ruleset=new.name,
             old=None if old is None else old.revision[:12],
             new=new.revision[:12],
-            tests=verdict.tests,
+            tests=vetting.tests,
             seconds=round(time.monotonic() - started, 3),
         )
         return []
 
-    async def _load(self, verdict: VettingReport) -> Evaluator:
-        # Compiling asks the engine nothing, so it may be done beside the loop.
-        evaluator = await asyncio.to_thread(_compiled, verdict.named_files(), self._engine)
-        # The engine is used on the loop alone. A table that it has not met yet takes it some milliseconds; so none of
-        # them is met in the middle of a batch.
+    async def _load(self, vetting: VettingReport) -> Evaluator:
+        # Compiling does not use the engine, so a thread can do it.
+        evaluator = await asyncio.to_thread(_compiled, vetting.named_files(), self._engine)
+        # Only the loop uses the engine. A new table takes the engine some milliseconds, which must not happen in the
+        # middle of a batch.
         for _ in evaluator.prepare():
             await asyncio.sleep(0)
         return evaluator
@@ -170,13 +170,13 @@ class Reloader:
                 await self._watch_directory(*directory)
             except FileNotFoundError:
                 await self._look_later()
-            except Exception as error:  # noqa: BLE001 (no more inotify watches, say)
-                # Looking now and then does as well, a little later.
+            except Exception as error:  # noqa: BLE001 (for example no more inotify watches)
+                # Polling works too, with a little delay.
                 log.warning(f"{self._label}_not_watched", error=repr(error), look_every_s=_LOOK_MS / 1000)
                 await self._look_later()
 
     async def _watch_directory(self, directory: Path, identity: Fingerprint) -> None:
-        """Look after every change and every few seconds, until another directory stands in its place."""
+        """Look after every change and every few seconds, until another directory replaces this one."""
         changes = awatch(
             directory,
             watch_filter=None,
@@ -187,7 +187,7 @@ class Reloader:
             recursive=False,
         )
         async with contextlib.aclosing(changes):
-            # What changed before the watch stood.
+            # For changes before the watch started.
             await self._look()
             async for _ in changes:
                 await self._look()
@@ -199,9 +199,9 @@ class Reloader:
         await self._look()
 
     async def _look(self) -> None:
-        found = await asyncio.to_thread(ruleset_fingerprint, self._location)
-        if found != self._known:
-            self._known = found
+        fingerprint = await asyncio.to_thread(ruleset_fingerprint, self._location)
+        if fingerprint != self._known:
+            self._known = fingerprint
             self.request("files")
 
 
@@ -210,9 +210,9 @@ def _compiled(files: RuleFiles, engine: MemoEngine) -> Evaluator:
 
 
 def _directory(location: Path) -> tuple[Path, Fingerprint]:
-    """The directory to be watched, and what tells it from another that takes its place. Raises `OSError`."""
-    found = location.resolve(strict=True)
-    if not found.is_dir():
-        found = found.parent
-    state = found.stat()
-    return found, (state.st_dev, state.st_ino)
+    """The directory to watch, and a value that distinguishes it from one that replaces it. Raises `OSError`."""
+    directory = location.resolve(strict=True)
+    if not directory.is_dir():
+        directory = directory.parent
+    status = directory.stat()
+    return directory, (status.st_dev, status.st_ino)

@@ -1,4 +1,4 @@
-"""The running service: started, served, told by signals to reload or to end, and stopped in good order."""
+"""Runs the service: it starts, serves, reloads or ends on signals, and stops in good order."""
 
 import asyncio
 import contextlib
@@ -33,14 +33,14 @@ log = structlog.get_logger()
 async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) -> int:
     """Run until SIGTERM, SIGINT or `stop`; returns the exit status.
 
-    The first signal commits what is in flight and leaves the group, the second ends the process at once. SIGHUP reloads
-    the rules. Raises what `build` raises.
+    After the first signal it commits the current transactions and leaves the group. The second one ends the process at
+    once. SIGHUP reloads the rules. Raises what `build` raises.
     """
     context: dict[str, object] = {}
     configure_logs(settings.log_level, settings.log_format, context)
     service = build(settings, context)
-    # What is loaded now stays to the end. The collector need not look at it again: that would take it a tenth of a
-    # second, in which nothing else happens, and a reload makes it look.
+    # The objects that are loaded now live to the end. To look at them again, which a reload causes, would take the
+    # garbage collector a tenth of a second, in which nothing else runs.
     gc.collect()
     gc.freeze()
     log.info(
@@ -75,7 +75,7 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
 
 def run(settings: Settings) -> int:
     """`run_service` in an event loop of its own."""
-    # Not on uvloop: writing to a connection that was just reset raises RuntimeError there, and aiokafka dies of it.
+    # uvloop does not work: writing to a connection that was just reset raises RuntimeError there, which kills aiokafka.
     return asyncio.run(run_service(settings))
 
 
@@ -115,8 +115,8 @@ async def _serve(service: Service, stop: asyncio.Event) -> int:
 
 
 async def _reload(service: Service) -> None:
-    """Follow the rules on disk. The shadow rules are loaded here in the first place: where they are wrong, the service
-    goes on without them."""
+    """Follow the rules on disk. This also loads the shadow rules, because the service must run without them if they are
+    wrong."""
     shadow = service.reloaders[1:]
     try:
         if service.settings.reload == "off":
@@ -125,12 +125,12 @@ async def _reload(service: Service) -> None:
         for reloader in shadow:
             reloader.request("start")
         await asyncio.gather(*(reloader.run() for reloader in service.reloaders))
-    except Exception as error:  # the rules in force stay so
+    except Exception as error:  # the rules in effect stay
         log.error("reload_ended", error=repr(error), exc_info=error)
 
 
 async def _start(service: Service, stop: asyncio.Event) -> bool:
-    """Join the group, waiting for Kafka as long as the settings say. False where it was stopped before."""
+    """Join the group, waiting for Kafka as long as the settings say. False if it was stopped meanwhile."""
     deadline = time.monotonic() + service.settings.startup_timeout_s
     backoff = Backoff(0.2, 5.0)
     while not stop.is_set():
@@ -141,9 +141,9 @@ async def _start(service: Service, stop: asyncio.Event) -> bool:
                 break
         except InvalidSessionTimeoutError:
             await service.subscription.stop()
-            given = f"SCORER_SESSION_TIMEOUT_MS={service.settings.session_timeout_ms}"
+            setting = f"SCORER_SESSION_TIMEOUT_MS={service.settings.session_timeout_ms}"
             limits = "group.min.session.timeout.ms and group.max.session.timeout.ms (6000 and 1800000 by default)"
-            raise SettingsError(f"{given}: the brokers refuse it; they accept what lies between {limits}") from None
+            raise SettingsError(f"{setting}: the brokers refuse it; they accept values between {limits}") from None
         except (KafkaError, OSError) as error:
             await service.subscription.stop()
             pause = backoff.failed()
@@ -157,7 +157,7 @@ async def _start(service: Service, stop: asyncio.Event) -> bool:
 
 
 async def _join(service: Service, stop: asyncio.Event) -> bool:
-    """Join the group; that takes as long as the group takes to agree. False where it was stopped meanwhile."""
+    """Join the group, which takes until its members agree. False if it was stopped meanwhile."""
     joining = asyncio.create_task(service.subscription.start())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -177,18 +177,18 @@ async def _join(service: Service, stop: asyncio.Event) -> bool:
 
 
 async def _watch(service: Service, failure: "asyncio.Future[BaseException]") -> None:
-    """Notice what FastStream and aiokafka keep to themselves: a dead background task."""
+    """Notice a dead background task, which FastStream and aiokafka do not report."""
     since: float | None = None
     while True:
         await asyncio.sleep(_WATCH_SECONDS)
         service.partitions.measure()
-        found = service.subscription.trouble
-        # FastStream restarts its task now and then: only what lasts is trouble.
-        since = None if found is None else (since or time.monotonic())
-        if found is not None and since is not None and time.monotonic() - since > _TROUBLE_SECONDS:
-            service.trouble = found
+        trouble = service.subscription.trouble
+        # FastStream restarts its task now and then, so only a lasting end is trouble.
+        since = None if trouble is None else (since or time.monotonic())
+        if trouble is not None and since is not None and time.monotonic() - since > _TROUBLE_SECONDS:
+            service.trouble = trouble
             if not failure.done():
-                failure.set_result(RuntimeError(found))
+                failure.set_result(RuntimeError(trouble))
             return
 
 
@@ -198,7 +198,7 @@ def _signals(stop: asyncio.Event, reload: Callable[[], None]) -> Iterator[None]:
 
     def on_signal(number: int) -> None:
         if stop.is_set():
-            # What is not committed stays so: the next owner takes it from the last committed offset.
+            # Nothing more is committed. The next owner continues from the last committed offset.
             log.warning("stopped_at_once", signal=signal.Signals(number).name)
             os._exit(128 + number)
         log.info("signal", signal=signal.Signals(number).name)

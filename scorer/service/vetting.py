@@ -1,8 +1,7 @@
-"""Rules are read, checked and tried on their tests in a process of their own, before a running service takes them.
+"""A process of its own reads, checks and tests rules before they take effect in a running service.
 
-Whatever lies in the directory (a pipe, a file that unfolds to gigabytes, a table on which the engine crashes) then
-costs that process, and not the service. What comes back is the bytes of the files together with the verdict, so that
-what is taken is what was checked.
+Anything bad in the directory (a pipe, a file that unfolds to gigabytes, a table on which the engine crashes) costs that
+process and not the service. The report contains the bytes of the files, so the service uses exactly what was checked.
 """
 
 import asyncio
@@ -27,18 +26,18 @@ from scorer.ruletests.run import Result, run_tests
 from scorer.runtime.python_path import python_path
 
 SECONDS: Final = 60
-"""How long reading, checking and testing may take together."""
+"""The time limit for reading, checking and testing together."""
 
 _MEMORY: Final = 1 << 30
-_MOST_BYTES: Final = 16 << 20
-_MOST_FINDINGS: Final = 100
+_MAX_BYTES: Final = 16 << 20
+_MAX_FINDINGS: Final = 100
 _READINGS: Final = 20
 _PAUSE: Final = 0.1
 _NICE: Final = 10
 
 
 class VettingReport(msgspec.Struct):
-    """The rule files by name, the revision they make, and what is wrong with them (nothing: they are fine)."""
+    """The rule files by name, their revision, the number of tests, and the findings (none: the rules are fine)."""
 
     files: dict[bytes, bytes] = {}
     revision: str = ""
@@ -46,12 +45,12 @@ class VettingReport(msgspec.Struct):
     findings: list[str] = []
 
     def named_files(self) -> dict[str, bytes]:
-        """The files under the names they have in messages."""
+        """The files by the names that messages use."""
         return {os.fsdecode(name): content for name, content in self.files.items()}
 
 
 async def vet(location: Path, engine: EngineName | None, seconds: float = SECONDS) -> VettingReport:
-    """Check the rules of a directory in a process of their own. Never raises; what goes wrong is a finding."""
+    """Check the rules of a directory in a process of its own. Never raises; an error is a finding."""
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -60,7 +59,7 @@ async def vet(location: Path, engine: EngineName | None, seconds: float = SECOND
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": python_path(os.environ)},
-            # Ctrl-C reaches the whole foreground group; this process ends when we say so.
+            # Ctrl-C reaches the whole foreground group, and this process must not end by it.
             start_new_session=True,
         )
     except OSError as error:
@@ -79,11 +78,11 @@ async def vet(location: Path, engine: EngineName | None, seconds: float = SECOND
         with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
             return msgspec.msgpack.decode(out, type=VettingReport)
     last = err.decode(errors="replace").strip().rpartition("\n")[2]
-    return _refused(location, f"the check ended with status {process.returncode}: {last or 'it said nothing'}")
+    return _refused(location, f"the check ended with status {process.returncode}: {last or 'it printed nothing'}")
 
 
 def examine(location: Path, engine: EngineName | None) -> VettingReport:
-    """Read, check and test the rules of a directory, here and now."""
+    """Read, check and test the rules of a directory in this process."""
     try:
         files, test_files = _read_twice(location)
         if not files:
@@ -95,7 +94,7 @@ def examine(location: Path, engine: EngineName | None) -> VettingReport:
             count += 1
             findings += _findings(result)
     except RulesetError as error:
-        return VettingReport(findings=[str(each) for each in error.findings])
+        return VettingReport(findings=[str(finding) for finding in error.findings])
     except OSError as error:
         return _refused(Path(error.filename or location), f"cannot be read: {error.strerror}")
     except MemoryError:
@@ -106,30 +105,30 @@ def examine(location: Path, engine: EngineName | None) -> VettingReport:
 
 
 def _read_twice(location: Path) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
-    """The rule files and the test files, as they are when two readings in a row are equal: files that are being
-    exchanged one after the other are not a ruleset."""
-    found = _read(location)
+    """The rule files and the test files, once two readings in a row are equal: files that are being replaced one after
+    the other are not a ruleset."""
+    current = _read(location)
     for _ in range(_READINGS):
         time.sleep(_PAUSE)
-        before, found = found, _read(location)
-        if before == found:
-            return found
-    raise RulesetError([Finding(Position(str(location)), "unstable", "the files change all the time")])
+        before, current = current, _read(location)
+        if before == current:
+            return current
+    raise RulesetError([Finding(Position(str(location)), "unstable", "the files keep changing")])
 
 
 def _read(location: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    left = _MOST_BYTES
-    found: list[dict[str, bytes]] = []
+    bytes_left = _MAX_BYTES
+    groups: list[dict[str, bytes]] = []
     for paths in (rule_files(location), rule_test_files(location)):
         files: dict[str, bytes] = {}
         for path in paths:
             content = files[str(path)] = read_rule_file(path)
-            left -= len(content)
-            if left < 0:
-                message = f"the files are larger than {_MOST_BYTES:,} bytes together"
+            bytes_left -= len(content)
+            if bytes_left < 0:
+                message = f"the files are larger than {_MAX_BYTES:,} bytes together"
                 raise RulesetError([Finding(Position(str(path)), "too-large", message)])
-        found.append(files)
-    return found[0], found[1]
+        groups.append(files)
+    return groups[0], groups[1]
 
 
 def _findings(result: Result) -> list[str]:
@@ -146,23 +145,23 @@ def _refused(location: Path, message: str) -> VettingReport:
 
 
 def main() -> None:
-    """`python -m scorer.service.vetting DIRECTORY ENGINE`: the verdict as MessagePack on stdout."""
+    """`python -m scorer.service.vetting DIRECTORY ENGINE`: write the report as MessagePack to stdout."""
     location, engine = sys.argv[1:]
-    # What libraries print must not get among it.
+    # Output of libraries must not mix with the report.
     out = os.dup(1)
     os.dup2(2, 1)
-    # The service goes first; and if it is gone, nobody waits for this.
+    # The service has priority. If it is gone, the alarm ends this process.
     os.nice(_NICE)
     signal.alarm(SECONDS + 5)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    verdict = examine(Path(location), engine or None)  # type: ignore[arg-type]
-    # Nobody reads thousands of them.
-    shown = verdict.findings[:_MOST_FINDINGS]
-    verdict.findings = [each.encode("utf-8", "surrogateescape").decode(errors="backslashreplace") for each in shown]
+    report = examine(Path(location), engine or None)  # type: ignore[arg-type]
+    # Nobody reads thousands of findings.
+    shown = report.findings[:_MAX_FINDINGS]
+    report.findings = [text.encode("utf-8", "surrogateescape").decode(errors="backslashreplace") for text in shown]
     with os.fdopen(out, "wb") as file:
-        file.write(msgspec.msgpack.encode(verdict))
+        file.write(msgspec.msgpack.encode(report))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The stream: activities in, decisions out, exactly once, one transactional worker per partition."""
+"""The stream: activities in, decisions out, exactly once. Each partition has one transactional worker."""

@@ -1,4 +1,4 @@
-"""From a batch of raw records to what its transaction publishes. No I/O, and no awaiting."""
+"""Turns a batch of raw records into what its transaction publishes. It does no I/O and awaits nothing."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
@@ -28,7 +28,7 @@ from scorer.stream.shadow import Shadow
 Assess = Callable[[Lead, LeadActivity], Assessment]
 Clock = Callable[[], int]
 Judgement = tuple[Lead, LeadActivity, Assessment]
-"""The lead before an activity, the activity, and what it makes of the lead."""
+"""The lead before an activity, the activity, and the resulting assessment."""
 Steps = Generator[None, None, tuple[Outbox, BatchFigures]]
 
 _STEP: Final = 100
@@ -48,10 +48,10 @@ class BatchProcessor:
     def process(
         self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore, *, shorten: bool = False
     ) -> tuple[Outbox, BatchFigures]:
-        """Assess the records in order; changed leads are staged in the store, nothing is published yet.
+        """Assess the records in order. Changed leads are staged in the store; nothing is published yet.
 
-        A record that is no activity becomes a dead letter; so does one on which our own code fails, after it was
-        tried again alone. `shorten`: large dead letters, which the broker refused, are cut.
+        A record that is not an activity becomes a dead letter. So does a record on which our own code fails twice.
+        `shorten`: cut large dead letters, because the broker refused them.
         """
         steps = self.steps(records, store, shorten=shorten)
         while True:
@@ -62,12 +62,12 @@ class BatchProcessor:
                 return result
 
     def steps(self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore, *, shorten: bool) -> Steps:
-        """`process` in steps of a hundred records, some ten milliseconds each, between which others may have a turn.
-        The last one returns the result."""
+        """`process` in steps of 100 records, about ten milliseconds each. Other tasks can run between the steps. The
+        last step returns the result."""
         try:
             return (yield from self._process(records, store, check_each=False, shorten=shorten))
         except _EncodingError:
-            # Some state cannot be written. Once more, with each state encoded as it arises: that finds the record.
+            # A state cannot be encoded. A second pass encodes each state as it arises, which finds the record.
             store.discard()
             return (yield from self._process(records, store, check_each=True, shorten=shorten))
 
@@ -80,10 +80,10 @@ class BatchProcessor:
         outbox = Outbox(last.offset + 1)
         figures = BatchFigures()
         one = partial(self._one, store=store, now=now, figures=figures, check_each=check_each)
-        # Counted once at the end: half a microsecond a record instead of 4.
-        kinds: list[str] = []
+        # Counting once at the end costs half a microsecond per record instead of 4.
+        types: list[str] = []
         results: list[CriteriaResult] = []
-        engaged: list[str] = []
+        signals: list[str] = []
         for number, record in enumerate(records, 1):
             if number % _STEP == 0:
                 yield
@@ -96,21 +96,21 @@ class BatchProcessor:
                 outbox.messages.append(letter)
                 figures.dead_letters[rejected.reason] += 1
                 continue
-            kinds.append(activity.type)
+            types.append(activity.type)
             evaluation = assessment.evaluation
             if evaluation is not None:
                 results.append(evaluation.criteria_result)
-                engaged += evaluation.signal_points
+                signals += evaluation.signal_points
             if self._shadow is not None:
                 self._shadow.compare(lead, activity, assessment, outbox, figures)
             if assessment.effects:
                 stage_effects(assessment.effects, outbox, figures, settings, now)
                 figures.timestamps.append(record.timestamp)
-        figures.activities.update(kinds)
+        figures.activities.update(types)
         for result, times in Counter(results).items():
             for hit in result.hits:
                 figures.rule_hits[hit] += times
-        for signal, times in Counter(engaged).items():
+        for signal, times in Counter(signals).items():
             figures.rule_hits[BEHAVIOUR, signal] += times
         try:
             states = store.encode_staged()
@@ -147,12 +147,12 @@ class BatchProcessor:
 def _attempt(
     one: "Callable[[ConsumerRecord[bytes, bytes]], Judgement]", record: "ConsumerRecord[bytes, bytes]", now: int
 ) -> Judgement:
-    """What `one` makes of the record, at the second try where the first fails. Raises `Rejected`."""
+    """The result of `one` for the record. A failure is retried once. Raises `Rejected`."""
     try:
         return one(record)
     except (Rejected, MemoryError):
         raise
-    except Exception:  # noqa: BLE001 (whatever our code does wrong must cost one record, not a partition)
+    except Exception:  # noqa: BLE001 (a fault in our code must cost one record, not a partition)
         try:
             return one(record)
         except (Rejected, MemoryError):
@@ -171,4 +171,4 @@ def _attempt(
 
 
 class _EncodingError(Exception):
-    """A staged state cannot be written."""
+    """A staged state cannot be encoded."""

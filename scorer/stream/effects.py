@@ -1,5 +1,6 @@
-"""The effects of assessments are staged here and nowhere else: into the outbox of a transaction, and into its figures.
-What an effect means for the lead itself is in `Assessment.lead` already.
+"""The only place where the effects of assessments are staged: in the outbox of a transaction and in its figures.
+
+`Assessment.lead` already contains what an effect changes in the lead itself.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from scorer.stream.outbox import Outbox, decision_message
 def stage_effects(
     effects: Iterable[Effect], outbox: Outbox, figures: BatchFigures, settings: Settings, now: int
 ) -> None:
-    """Add the effects to a transaction. `now` in microseconds since the epoch, for headers only."""
+    """Add the effects to a transaction. `now`: microseconds since the epoch, used only in headers."""
     for effect in effects:
         match effect:
             case Decided(decision):
@@ -24,5 +25,5 @@ def stage_effects(
                     before, after = effect.transition
                     figures.transitions[before.value, after.value] += 1
             case HandedOver():
-                # The decision says so to the CRM, and the lead's facts to later rules.
+                # The CRM reads it from the decision, and later rules read it from the lead's facts.
                 pass

@@ -1,4 +1,4 @@
-"""What a partition's worker has been given and has not processed yet: batches out, back-pressure in."""
+"""The records that wait for a partition worker. It gives out batches and applies back-pressure."""
 
 import asyncio
 import contextlib
@@ -14,11 +14,11 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 
 
 class Inbox:
-    """Records in order. Large batches under load, small ones soon after they arrive when there is little to do.
+    """Records in order. Batches are large under load; under a low load they are small and leave soon.
 
-    `max_records` and `max_bytes` (of the values): of a batch, which has one record at least; twice as many make the
-    inbox full. `linger`: seconds that a record waits for others where a batch would be small. One that has waited for
-    so long already, while the batch before it was under way, does not wait any longer.
+    `max_records` and `max_bytes` (of the values) limit a batch, which has at least one record. The inbox is full at
+    twice either limit. `linger`: seconds that a record waits for others if the batch would be small. The time that it
+    waited during the batch before it counts.
     """
 
     def __init__(self, max_records: int, linger: float, max_bytes: int = _BATCH_BYTES) -> None:
@@ -38,17 +38,17 @@ class Inbox:
 
     @property
     def full(self) -> bool:
-        """More records should wait until there is room."""
-        much = len(self._queue) >= 2 * self._max_records or self._bytes >= 2 * self._max_bytes
-        return much and not self._closed
+        """Whether new records must wait until there is room."""
+        reached_limit = len(self._queue) >= 2 * self._max_records or self._bytes >= 2 * self._max_bytes
+        return reached_limit and not self._closed
 
     @property
     def low(self) -> bool:
-        """There is less than a batch, so more is wanted."""
+        """Whether there is less than a batch, so that more records are wanted."""
         return len(self._queue) < self._max_records and self._bytes < self._max_bytes
 
     def put(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
-        """Take records, in order."""
+        """Add records, in order."""
         if not self._queue:
             self._oldest_since = asyncio.get_running_loop().time()
         self._queue.extend(records)
@@ -56,8 +56,8 @@ class Inbox:
         self._changed.set()
 
     async def room(self) -> bool:
-        """Wait until there is room. False where nobody gets on with what is there: one partition that hangs must not
-        hold up the others."""
+        """Wait until there is room. False if the records are not being processed: one partition that hangs must not
+        block the others."""
         while self.full:
             steps = self._steps
             self._room.clear()
@@ -70,12 +70,12 @@ class Inbox:
         return True
 
     def step(self) -> None:
-        """Whoever takes the batches gets on."""
+        """Report that the worker makes progress."""
         self._steps += 1
 
     async def batch(self, patience: float | None = None) -> "list[ConsumerRecord[bytes, bytes]]":
-        """The next records; waits for some. Empty once the inbox is closed, when `patience` (seconds) is over or
-        somebody nudged."""
+        """Wait for records and return the next batch. Empty after `close`, after `nudge`, or after `patience` seconds
+        without a record."""
         if not self._queue:
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
@@ -108,17 +108,17 @@ class Inbox:
         return taken
 
     def nudge(self) -> None:
-        """Whoever waits for records goes on, without any."""
+        """Wake the task that waits for records. It gets none."""
         self._changed.set()
 
     def clear(self) -> None:
-        """Drop everything; whoever waits for room goes on."""
+        """Drop everything and wake the tasks that wait for room."""
         self._queue.clear()
         self._bytes = 0
         self._room.set()
 
     def close(self) -> None:
-        """No more batches; whoever waits goes on."""
+        """Give out no more batches and wake all waiting tasks."""
         self._closed = True
         self._changed.set()
         self._room.set()

@@ -1,4 +1,4 @@
-"""What one transaction publishes: decisions, lead states and dead letters, as Kafka records."""
+"""What one transaction publishes, as Kafka records: decisions, lead states and dead letters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,19 +10,19 @@ from scorer.kafka.message import Headers, Message
 from scorer.state.marker import MARKER_KEY, Marker, encode_marker
 
 OFFSET_HEADER = "offset"
-"""On changelog records: the input offset up to which the state is, 8 bytes big-endian. Recovery checks against it."""
+"""On changelog records: the input offset that the state includes last, 8 bytes big-endian. Recovery checks it."""
 
 
 @dataclass(slots=True)
 class Outbox:
-    """Everything one batch of a partition publishes, and the offset that it commits."""
+    """Everything that one batch of a partition publishes, and the offset that it commits."""
 
     next_offset: int
     messages: list[Message] = field(default_factory=list)
 
 
 def decision_message(decision: RoutingDecision, topic: str, source: str, now: int) -> Message:
-    """A decision as a CloudEvent in binary mode. `now`, microseconds since the epoch, only goes into a header: the
+    """A decision as a CloudEvent in binary mode. `now` (microseconds since the epoch) goes only into a header, so the
     value is the same on every replay."""
     key = decision.lead_id.encode()
     source_header, published_header = _batch_headers(source, now)
@@ -39,14 +39,14 @@ def decision_message(decision: RoutingDecision, topic: str, source: str, now: in
     return Message(topic, None, key, decision.to_json(), headers)
 
 
-# The same for all decisions of a batch.
+# Cached because these headers are the same for all decisions of a batch.
 @lru_cache(1)
 def _batch_headers(source: str, now: int) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
     return ("ce_source", source.encode()), ("published-at", to_text(now).encode())
 
 
 def state_messages(states: Mapping[str, bytes], topic: str, partition: int, offset: int) -> list[Message]:
-    """Lead states for the changelog: on the partition of the input, whatever the key."""
+    """Lead states for the changelog, on the partition number of the input and not on the one that the key gives."""
     headers = [(OFFSET_HEADER, offset.to_bytes(8, "big"))]
     return [Message(topic, partition, lead_id.encode(), state, headers) for lead_id, state in states.items()]
 

@@ -12,14 +12,14 @@ _ABORT_SECONDS: Final = 30.0
 
 
 def partition_producer(settings: Settings, partition: TopicPartition) -> TransactionalProducer:
-    """A producer that is not started. Its id names the partition, so that the start on a new owner fences the old one.
+    """A producer that is not started. Its id names the partition, so starting it fences the former owner.
 
-    The worker limits the time of a whole commit itself.
+    It has no time limit for a commit, because the worker limits the whole commit.
     """
     limits = TransactionLimits(settings.transaction_timeout_ms, _BATCH_BYTES, _ABORT_SECONDS)
     return TransactionalProducer(settings, transactional_id(settings.group, partition), limits)
 
 
 def transactional_id(group: str, partition: TopicPartition) -> str:
-    """One for each input partition of a group."""
+    """The transactional id of an input partition in a group."""
     return f"{group}-{partition.topic}-{partition.partition}"

@@ -1,4 +1,4 @@
-"""Which partitions are ours: workers come and go with the assignment. The callbacks never wait."""
+"""The workers of our partitions, started and ended with the assignment. The callbacks never wait."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
-    """The workers of the assigned partitions. `attach` says where the consumer is found once it exists."""
+    """The workers of the assigned partitions. `attach` gives access to the consumer, which is created later."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
@@ -27,10 +27,10 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assigned_once = False
         self._draining = False
         self.failure: asyncio.Future[BaseException] | None = None
-        """Done when the process must end, with the reason."""
+        """Gets the reason when the process must end."""
 
     def attach(self, consumer: Callable[[], Any]) -> None:
-        """Say how to get at the consumer that pauses, seeks and resumes."""
+        """Set the function that returns the consumer, which pauses, seeks and resumes partitions."""
         self._find_consumer = consumer
 
     @property
@@ -38,18 +38,18 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         return self._find_consumer()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Let the workers end after the transaction under way. Not awaited: whoever gets the partition fences us."""
+        """Let the workers end after their current transaction. Not awaited, because the next owner fences us."""
         partitions = sorted(revoked)
         if partitions:
-            log.info("partitions_revoked", partitions=[each.partition for each in partitions])
+            log.info("partitions_revoked", partitions=[partition.partition for partition in partitions])
         for partition in partitions:
             self._close(partition)
         self._measure()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Pause what is new and start a worker for each; it restores, seeks and resumes on its own."""
+        """Pause the partitions and start a worker for each, which restores, seeks and resumes by itself."""
         partitions = sorted(assigned)
-        log.info("partitions_assigned", partitions=[each.partition for each in partitions])
+        log.info("partitions_assigned", partitions=[partition.partition for partition in partitions])
         self._assigned_once = True
         for partition in list(self._workers):
             self._close(partition)
@@ -63,10 +63,10 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self._measure()
 
     async def dispatch(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
-        """Give each worker its records; waits a little while one has too many.
+        """Give each worker its records; wait a little if one has too many.
 
-        All get theirs before anything is awaited: a worker could begin anew meanwhile, and then take old records for
-        the next ones.
+        All workers get their records before anything is awaited. Otherwise a worker could restart meanwhile and take
+        old records for the next ones.
         """
         by_partition: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {}
         for record in records:
@@ -77,12 +77,12 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         await asyncio.gather(*(worker.room() for worker in workers))
 
     def rules_changed(self) -> None:
-        """Other rules are in force from now on."""
+        """Tell the workers that other rules have taken effect."""
         for worker in self._workers.values():
             worker.rules_changed()
 
     async def drain(self, seconds: float) -> bool:
-        """End all workers after what they are doing; False where some did not within the time."""
+        """End all workers after their current transaction. False if some did not end in time."""
         self._draining = True
         for partition in list(self._workers):
             self._close(partition)
@@ -97,7 +97,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         return not pending
 
     def fenced(self, worker: PartitionWorker) -> None:
-        """A worker lost its partition to another: ask the group who owns what."""
+        """A worker lost its partition to another owner: rejoin the group to learn the assignment."""
         if self._workers.get(worker.partition) is worker:
             request_rejoin(self._consumer)
 
@@ -108,9 +108,9 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
             self.failure.set_result(error)
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
-        """Whether every assigned partition is being processed, and what each is doing. To own none is ready, too:
-        there may be more workers than partitions."""
-        states = {str(each.partition): worker.state.value for each, worker in sorted(self._workers.items())}
+        """Whether every assigned partition is being processed, and what each is doing. A worker without partitions is
+        ready too, because there may be more workers than partitions."""
+        states = {str(partition.partition): worker.state.value for partition, worker in sorted(self._workers.items())}
         details: dict[str, object] = {"partitions": states}
         restoring = [worker for worker in self._workers.values() if worker.state is State.RESTORING]
         if restoring:
@@ -124,9 +124,9 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         return ready, details
 
     def lead(self, lead_id: str) -> Lead | None:
-        """The committed state of a lead that one of our partitions holds. All are asked: who writes the input may
-        choose partitions in another way than Kafka's own clients."""
-        return next((lead for each in self._workers.values() if (lead := each.lead(lead_id)) is not None), None)
+        """The committed state of a lead in one of our partitions, or None. It searches all of them, because the
+        producer of the input may choose partitions in another way than Kafka's own clients."""
+        return next((lead for worker in self._workers.values() if (lead := worker.lead(lead_id)) is not None), None)
 
     def partition_of(self, lead_id: str) -> int | None:
         """The partition where Kafka's own clients put a lead; None while the topic is not known yet."""
@@ -134,7 +134,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         return int(DefaultPartitioner()(lead_id.encode(), sorted(numbers), sorted(numbers))) if numbers else None
 
     def measure(self) -> None:
-        """Bring the metrics of partitions by state and of their lag up to date."""
+        """Update the metrics of partitions by state and of their lag."""
         self._measure()
         for worker in self._workers.values():
             worker.measure_lag()
@@ -157,7 +157,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
             if self._ending.get(partition) is task:
                 del self._ending[partition]
             if not task.cancelled():
-                task.exception()  # seen: the worker has reported it
+                task.exception()  # marks it as retrieved: the worker has reported it
 
         worker.task.add_done_callback(forget)
 

@@ -1,4 +1,4 @@
-"""The way back to where a partition was: its committed offset, and the state of its leads from the changelog."""
+"""Recovers a partition: its committed offset, and the states of its leads from the changelog."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ from scorer.state.store import LeadStore
 from scorer.stream.outbox import OFFSET_HEADER
 
 _PACE: Final = Pace(
-    # What a fetch brings is parsed in one go, while nothing else happens.
+    # A fetch is parsed in one go, and nothing else runs meanwhile.
     fetch_bytes=4 * 1024 * 1024,
     fetch_total_bytes=4 * 1024 * 1024,
     fetch_wait_ms=500,
     poll_ms=500,
-    # Few at a time: each record takes as much memory as the state in it while it lives, and that memory is not given
-    # back. Between two polls everything else has its turn.
+    # Few at a time, because each record takes as much memory as its state, and the process does not give that memory
+    # back. Other tasks run between two polls.
     poll_records=500,
     patient=True,
 )
@@ -35,20 +35,20 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Progress:
-    """How far a restore is, in changelog records."""
+    """How far a restore has come, in changelog records."""
 
     done: int = 0
     total: int = 0
 
 
 class Offsets(Protocol):
-    """What of a group's consumer the recovery asks."""
+    """The part of a group's consumer that recovery uses."""
 
     async def committed(self, partition: TopicPartition) -> int | None:
         """The committed offset of the group."""
 
     async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """The oldest offsets that are still there."""
+        """The oldest offsets that Kafka still has."""
 
 
 async def restore(
@@ -60,8 +60,8 @@ async def restore(
 ) -> int | None:
     """Read the changelog of the partition to its end into the store.
 
-    Returns the input offset after the last one that the state holds, None for an empty changelog. Only the state
-    committed before the call is sure to be read: fence the former owner first. Raises `KafkaError`, `CodecError`.
+    Returns the input offset after the last one that the state includes; None for an empty changelog. It reads what was
+    committed before the call, so fence the former owner first. Raises `KafkaError`, `CodecError`.
     """
     changelog = TopicPartition(settings.state_topic, partition)
     async with topic_reader(settings, _PACE) as reader:
@@ -102,7 +102,7 @@ def _apply(record: Any, store: LeadStore) -> int:
     if record.value is not None and record.value[:1] > bytes([VERSION]):
         raise CodecError(
             f"the state at {where} has version {record.value[0]}, this software reads up to {VERSION}: "
-            "it was written by a newer one"
+            "a newer version of it wrote the state"
         )
     store.restore(record.key.decode(), record.value)
     for name, value in record.headers:
@@ -112,9 +112,9 @@ def _apply(record: Any, store: LeadStore) -> int:
 
 
 async def starting_offset(consumer: Offsets, partition: TopicPartition, in_state: int | None) -> int:
-    """Where to go on reading. `in_state` is what `restore` returned; ask only after it. Raises `KafkaError`."""
+    """The offset to continue from. `in_state`: the result of `restore`, which must come first. Raises `KafkaError`."""
     committed = await consumer.committed(partition)
-    # A broker may answer from before the transaction that it has just completed: the state then knows better.
+    # A broker may answer with the offset from before the transaction that it has just completed. The state is newer.
     for _ in range(_STALE_ATTEMPTS):
         if in_state is None or (committed is not None and committed >= in_state):
             break
@@ -127,7 +127,7 @@ async def starting_offset(consumer: Offsets, partition: TopicPartition, in_state
         log.warning("offset_missing_taken_from_state", partition=partition.partition, offset=in_state)
         committed = in_state
     elif in_state is not None and committed < in_state:
-        # Somebody set it back on purpose. Events that the state knows change nothing when they are read again.
+        # Somebody reset the offset on purpose. Events that the state includes change nothing when they are read again.
         log.warning("offset_behind_state", partition=partition.partition, offset=committed, state=in_state)
     if committed < beginning:
         log.error("activities_lost_by_retention", partition=partition.partition, lost=beginning - committed)

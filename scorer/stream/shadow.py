@@ -1,9 +1,8 @@
-"""A candidate ruleset beside the live one, on live activities: what it would say, without any effect.
+"""A candidate ruleset judges live activities beside the live one, without effect.
 
-It judges the live lead as it was before the live rules published anything about it: with the same signals counted,
-the same last decision (for the hysteresis) and the same evidence that sales has seen. So what differs, differs by the
-rules.
-Whatever the candidate does wrong is counted, and costs nobody a decision.
+It judges the live lead as it was before the live rules published anything about it: with the same counts, the same
+last decision (for the hysteresis) and the same evidence that sales has seen. So the rules cause every difference.
+Errors of the candidate are counted, and cost no decision.
 """
 
 import json
@@ -28,7 +27,7 @@ from scorer.runtime.token_bucket import TokenBucket
 from scorer.stream.outbox import Outbox
 
 SAMPLES_A_SECOND: Final = 10
-"""So many differing leads a second are published, at most; the metrics count them all."""
+"""The most samples of differing leads that are published per second. The metrics count all of them."""
 
 _LOG_SECONDS: Final = 60.0
 
@@ -36,31 +35,31 @@ log = structlog.get_logger()
 
 
 class Shadow:
-    """`ruleset`: the candidate; None while there is none. `live` gives the rules in force, `monotonic` seconds."""
+    """Compares the candidate with the live rules. `monotonic` gives seconds."""
 
     def __init__(self, settings: Settings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._topic = settings.shadow_topic
         self._evaluator: Evaluator | None = None
-        # The candidate's notes about leads: a lead itself carries those of the live rules.
+        # The candidate's notes about leads, because a lead itself carries those of the live rules.
         self._notes = BoundedCache[str, object](settings.cache_leads)
-        # A second's worth of samples may be published at once: the one under way and what is saved.
+        # The samples of a second may come at once: the current one and those that are saved up.
         self._samples = TokenBucket(monotonic, saved=1.0 - 1 / SAMPLES_A_SECOND)
         self._reports = TokenBucket(monotonic)
 
     @property
     def ruleset(self) -> Ruleset | None:
-        """The candidate."""
+        """The candidate; None while there is none."""
         return None if self._evaluator is None else self._evaluator.ruleset
 
     def use(self, evaluator: Evaluator) -> None:
-        """Another candidate from now on."""
+        """Use another candidate from now on."""
         self._evaluator = evaluator
         self._notes.clear()
 
     def compare(
         self, before: Lead, activity: LeadActivity, assessment: Assessment, outbox: Outbox, figures: BatchFigures
     ) -> None:
-        """Judge what the live rules have judged; count both, and publish a sample of what differs."""
+        """Judge what the live rules have judged, count both results, and publish a sample of the differences."""
         if self._evaluator is None or assessment.evaluation is None:
             return
         try:
@@ -70,7 +69,7 @@ class Shadow:
             sample = None
             if differs and differs != ["score"] and self._samples.take(1 / SAMPLES_A_SECOND):
                 sample = self._sample(assessment.lead, activity, live, candidate, differs)
-        except Exception as error:  # noqa: BLE001 (whatever the candidate does wrong must not cost a decision)
+        except Exception as error:  # noqa: BLE001 (an error of the candidate must not cost a decision)
             figures.shadow_failures += 1
             self._report(error)
             return
@@ -90,11 +89,16 @@ class Shadow:
     def _sample(
         self, lead: Lead, activity: LeadActivity, live: Evaluation, candidate: Evaluation, differs: list[str]
     ) -> Message:
-        one, other = _points(live), _points(candidate)
+        live_points, candidate_points = _points(live), _points(candidate)
         rules = [
-            {"criterion": key[0], "rule": key[1], "live": one.get(key, 0), "shadow": other.get(key, 0)}
-            for key in sorted(one.keys() | other.keys())
-            if one.get(key) != other.get(key)
+            {
+                "criterion": key[0],
+                "rule": key[1],
+                "live": live_points.get(key, 0),
+                "shadow": candidate_points.get(key, 0),
+            }
+            for key in sorted(live_points.keys() | candidate_points.keys())
+            if live_points.get(key) != candidate_points.get(key)
         ]
         content = {
             "lead_id": lead.id,
@@ -114,12 +118,12 @@ class Shadow:
 
 
 def _unpublished(before: Lead, activity: LeadActivity, assessment: Assessment) -> Lead:
-    """The lead after the activity as the live rules judged it: without what they then published about it."""
+    """The lead after the activity, as the live rules judged it: without what they then published about it."""
     after = assessment.lead
     if assessment.decision is None:
         return after
     if assessment.handed_over is not None:
-        # A hand-over is among the facts; it follows from what the live rules said.
+        # The facts include the hand-over, which the live rules caused.
         return replace(after, published=before.published, facts=before.apply(activity).facts)
     return replace(after, published=before.published)
 

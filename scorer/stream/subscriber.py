@@ -1,7 +1,7 @@
-"""FastStream's part: it consumes raw batches and hands them to the partitions' workers.
+"""FastStream's part: it consumes raw batches and passes them to the partition workers.
 
-Its own parsing is passed by, for it drops a whole batch on one bad record; its publishing as well, for it knows no
-transactions. What can go wrong in the handler is only ours to handle: it swallows exceptions and moves on.
+We do not use its parsing, because it drops a whole batch on one bad record, or its publishing, because it has no
+transactions. The handler must deal with all errors itself: FastStream swallows exceptions and continues.
 """
 
 from typing import Any, Final
@@ -19,7 +19,7 @@ from scorer.kafka.connection import CLIENT_ID, security, servers
 from scorer.runtime.settings import Settings
 from scorer.stream.partitions import Partitions
 
-# Taking them apart holds up everything else in the process: so many take some milliseconds.
+# Sorting them by partition blocks everything else in the process; this number takes some milliseconds.
 _POLL_RECORDS: Final = 500
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ Records = tuple["ConsumerRecord[bytes, bytes]", ...]
 
 
 class Subscription:
-    """The FastStream broker with its one subscriber. Needs no Kafka until `start`."""
+    """The FastStream broker with its one subscriber. It needs no Kafka until `start`."""
 
     def __init__(self, settings: Settings, partitions: Partitions) -> None:
         self._partitions = partitions
@@ -69,7 +69,7 @@ class Subscription:
         await self.broker.start()
 
     async def stop(self) -> None:
-        """Leave the group and disconnect. What a consumer that is already dead says to that is only logged."""
+        """Leave the group and disconnect. Errors of a consumer that is already dead are only logged."""
         try:
             await self.broker.stop()
         except* KafkaError as errors:
@@ -82,7 +82,7 @@ class Subscription:
 
     @property
     def trouble(self) -> str | None:
-        """What only a restart helps against: a background task of the consumer that is dead."""
+        """A dead background task of the consumer, which only a restart fixes; None while all run."""
         return dead_task(self._subscriber)
 
     async def _consume(self, records: Records) -> None:

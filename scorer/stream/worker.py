@@ -1,4 +1,4 @@
-"""The worker of one assigned partition: fence, restore, then one transaction after the other, in order."""
+"""The worker of one assigned partition: it fences, restores, then commits one transaction after the other."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 
 class State(StrEnum):
-    """What a partition's worker is doing."""
+    """What a partition worker is doing."""
 
     RESTORING = "restoring"
     RUNNING = "running"
@@ -46,11 +46,11 @@ class State(StrEnum):
 
 
 class FatalError(Exception):
-    """Going on would mean going on from a doubtful position: the process must end."""
+    """The worker cannot continue from a certain position, so the process must end."""
 
 
 class Owner(Protocol):
-    """Who is told what becomes of a worker."""
+    """The part of `Partitions` that a worker reports to."""
 
     def fenced(self, worker: "PartitionWorker") -> None:
         """Another owner has the partition: rejoin the group."""
@@ -63,8 +63,8 @@ class Owner(Protocol):
 class WorkerContext:
     """What the workers of all partitions share.
 
-    `jobs` makes the background jobs of a partition. `rules` gives what the processor judges by now: only whether it is
-    the same object as before counts.
+    `jobs` makes the background jobs of a partition. `rules` gives the object by which the processor judges now; only
+    its identity counts.
     """
 
     settings: Settings
@@ -73,14 +73,14 @@ class WorkerContext:
     jobs: JobFactory
     rules: Callable[[], object]
     restores: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PARALLEL_RESTORES))
-    """So many partitions restore at a time."""
+    """Limits how many partitions restore at a time."""
 
 
 class PartitionWorker:
     """Processes the records of one partition while it is assigned to us.
 
-    `offer` hands over records, `room` waits while too many are not processed yet (back-pressure). `close` ends the
-    worker after the transaction that is under way; what it has not begun is left for the next owner.
+    `offer` adds records, `room` waits while too many are unprocessed (back-pressure). `close` ends the worker after its
+    current transaction; the next owner processes the rest.
     """
 
     def __init__(
@@ -113,32 +113,32 @@ class PartitionWorker:
         self.task = asyncio.create_task(self._run(), name=f"partition-{partition.partition}")
 
     def offer(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
-        """Hand over records in order. Those that come while the worker is not running are dropped: it will seek."""
+        """Add records in order. Those that come while the worker is not running are dropped, because it will seek."""
         if self._accepts():
             self._inbox.put(records)
 
     async def room(self) -> None:
-        """Wait, for a moment, while too many records are not processed yet; a partition that is still full then is not
-        fetched until there is room."""
+        """Wait a moment while too many records are unprocessed. A partition that is still full then is not fetched
+        until there is room."""
         if self._accepts() and not await self._inbox.room() and self._accepts():
             self.log.warning("partition_stalled", queued=len(self._inbox), offset=self.next_offset)
             self._pause_fetching()
             self._held_back = True
 
     def rules_changed(self) -> None:
-        """Other rules are in force: ask the jobs what that means for them."""
+        """Other rules have taken effect: let the jobs look at them."""
         self._inbox.nudge()
 
     def remaining(self) -> Counter[str]:
-        """How much each background job has still to do, by its name."""
+        """How much work each background job still has, by its name."""
         return self._jobs.remaining() if self._accepts() else Counter()
 
     def lead(self, lead_id: str) -> Lead | None:
-        """The committed state of a lead, while we are its owner; None where there is none."""
+        """The committed state of a lead while we own its partition; else None."""
         return self._store.committed(lead_id) if self._accepts() else None
 
     def close(self) -> None:
-        """Begin to end. Never blocks; await `task` for the end."""
+        """Start to end. Never blocks; await `task` for the end."""
         self._closing.set()
         self._inbox.close()
 
@@ -174,14 +174,14 @@ class PartitionWorker:
             await self._shut()
 
     async def _outlive(self, predecessor: "asyncio.Task[None]") -> None:
-        """Let the former worker of the partition end. One that hangs may be cut off: our producer fences its own."""
+        """Let the former worker of the partition end. One that hangs is cancelled; our producer fences its producer."""
         await asyncio.wait([predecessor], timeout=self._settings.transaction_timeout_ms / 1000)
         if not predecessor.done():
             predecessor.cancel()
             await asyncio.wait([predecessor])
 
     async def _open(self) -> bool:
-        """Fence, restore, seek. False where the partition was taken away meanwhile."""
+        """Fence, restore, seek. False if we lost the partition meanwhile."""
         self.state = State.RESTORING
         self._held_back = False
         self._inbox.clear()
@@ -220,7 +220,7 @@ class PartitionWorker:
         return True
 
     async def _unless_closing(self, work: Any) -> Any:
-        """The result of the work; None, with the work cancelled, where the worker is closed meanwhile."""
+        """The result of the work. If the worker is closed meanwhile, the work is cancelled and the result is None."""
         task = asyncio.ensure_future(work)
         closing = asyncio.ensure_future(self._closing.wait())
         try:
@@ -246,15 +246,15 @@ class PartitionWorker:
         for record in batch:
             if record.offset < wanted:
                 where = f"{record.topic}-{record.partition}"
-                raise FatalError(f"{where} gave offset {record.offset} again after {wanted - 1}")
+                raise FatalError(f"{where} returned offset {record.offset} again after {wanted - 1}")
             wanted = record.offset + 1
         if self._inbox.low:
             self._fetch_again()
         return batch
 
     async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> None:
-        """Process and commit; an aborted transaction is tried again with the same records, which are still here. An
-        empty batch: the jobs work, and nothing else happens."""
+        """Process and commit. An aborted transaction is tried again with the same records, which are still in memory.
+        With an empty batch, only the jobs work."""
         assert self._producer is not None
         shorten = bool(batch) and batch[0].offset < self._shorten_before
         while True:
@@ -271,7 +271,7 @@ class PartitionWorker:
                 self._metrics.transaction("aborted")
                 self.log.warning("transaction_aborted", error=str(error), offset=self.next_offset)
                 if isinstance(error.__cause__, MessageSizeTooLargeError) and not shorten:
-                    # With another producer: the refused batch left a gap in the sequence of this one.
+                    # It needs another producer, because the refused batch left a gap in the sequence of this one.
                     self._shorten_before = outbox.next_offset
                     raise DoubtfulError("a message is too large for its topic; its dead letter will be cut") from error
                 if not getattr(error.__cause__, "retriable", False):
@@ -281,7 +281,7 @@ class PartitionWorker:
                     return
                 continue
             except TimeoutError:
-                # The client would wait for ever; by now the broker has given up on the transaction anyway.
+                # The client would wait for ever. The broker has aborted the transaction by now.
                 self._store.discard()
                 raise DoubtfulError("the transaction took too long") from None
             except BaseException:
@@ -298,7 +298,7 @@ class PartitionWorker:
     async def _process(
         self, batch: "list[ConsumerRecord[bytes, bytes]]", *, shorten: bool
     ) -> tuple[Outbox, BatchFigures]:
-        """Judge a batch, while heartbeats, requests and the transactions of other partitions have their turn."""
+        """Judge a batch. Heartbeats, requests and the transactions of other partitions run between the steps."""
         while True:
             rules = self._context.rules()
             steps = self._context.processor.steps(batch, self._store, shorten=shorten)
@@ -309,14 +309,14 @@ class PartitionWorker:
                     await asyncio.sleep(0)
             except StopIteration as done:
                 result: tuple[Outbox, BatchFigures] = done.value
-            # A batch is never judged by two revisions: the marker in the changelog names one.
+            # Two revisions never judge one batch, because the marker in the changelog names one.
             if self._context.rules() is rules:
                 return result
             self._store.discard()
 
     def measure_lag(self) -> None:
-        """Bring the metric of the lag up to date."""
-        # Not ours any more: the consumer may have lost it while the transaction was under way.
+        """Update the metric of the lag."""
+        # The consumer may have lost the partition during the transaction.
         if not self._accepts() or self.partition not in self._consumer.assignment():
             return
         highwater = self._consumer.highwater(self.partition)
@@ -327,7 +327,7 @@ class PartitionWorker:
         try:
             pause = self._backoff.failed()
         except ExhaustedError as exhausted:
-            raise FatalError(f"{exhausted}, the last: {error!r}") from error
+            raise FatalError(f"{exhausted}, the last one: {error!r}") from error
         await pause_unless(self._closing, pause)
 
     def _fetch_again(self) -> None:

@@ -1,6 +1,6 @@
-"""What scorer/kafka/client_internals.py assumes of aiokafka and FastStream, against the installed versions.
+"""Checks the assumptions of scorer/kafka/client_internals.py against the installed aiokafka and FastStream.
 
-Also that no other module assumes such things. No broker is needed: connecting is replaced, everything else is theirs.
+It also checks that no other module has such assumptions. It needs no broker: only the connection is replaced.
 """
 
 import ast
@@ -45,12 +45,12 @@ PUBLIC = {
     "faststream.message",
     "faststream.security",
 }
-"""What their documentation shows."""
+"""The modules in their documentation."""
 
 
 @pytest.fixture
 def unconnected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients start without a broker, and a group never finds its coordinator."""
+    """Clients start without a broker, and groups never find a coordinator."""
 
     async def nothing(self: Any) -> None:
         pass
@@ -70,7 +70,7 @@ async def cancelled(task: "asyncio.Task[Any]") -> None:
 
 
 class Subscriber:
-    """A FastStream subscriber as far as it matters here."""
+    """The parts of a FastStream subscriber that matter here."""
 
     def __init__(self, consumer: Any, *tasks: "asyncio.Task[Any]") -> None:
         self.consumer = consumer
@@ -117,7 +117,7 @@ def test_a_rejoin_can_be_requested() -> None:
         assert not coordinator.need_rejoin(subscription)
         request_rejoin(consumer)
         assert coordinator.need_rejoin(subscription)
-        # A second time is no error.
+        # A second request is not an error.
         request_rejoin(consumer)
         await consumer._fetcher.close()
         await cancelled(coordinator._coordination_task)
@@ -141,7 +141,7 @@ def test_a_producer_that_cannot_deliver_is_closed_at_once() -> None:
         batch.append(timestamp=None, key=b"k", value=b"v", headers=[])
         delivery = await producer._message_accumulator.add_batch(batch, PARTITION, 5)
         with pytest.raises(TimeoutError):
-            # Still so: without a broker `stop` waits for the delivery.
+            # Still true: without a broker, `stop` waits for the delivery.
             async with asyncio.timeout(0.2):
                 await producer.stop()
         await asyncio.wait_for(close_at_once(producer), 5)
@@ -196,7 +196,7 @@ def test_a_subscriber_shows_its_consumer_and_its_tasks(monkeypatch: pytest.Monke
 
 
 class BrokenName(str):
-    """A header name that is written as bytes that are not UTF-8."""
+    """A header name whose bytes are not UTF-8."""
 
     __slots__ = ()
 
@@ -223,7 +223,7 @@ def batch(compression: int, *names: str, first: int = 0) -> bytes:
 
 
 def read(records: Any) -> Iterator[Any]:
-    """As a consumer that reads committed records takes them out of a fetch."""
+    """Read a fetch as a consumer of committed records does."""
     yield from fetcher.PartitionRecords(PARTITION, records, [], 0, None, None, True, fetcher.READ_COMMITTED)
 
 
@@ -234,9 +234,9 @@ def test_broken_header_names_are_read(monkeypatch: pytest.MonkeyPatch, compressi
     data = batch(compression, "a", BrokenName("b"), "c") + batch(compression, "d", first=3)
     stock = fetcher.MemoryRecords
     with pytest.raises(UnicodeDecodeError):
-        # Still needed.
+        # The fix is still needed.
         list(read(stock(data)))
-    monkeypatch.setattr(fetcher, "MemoryRecords", stock)  # so that it is put back
+    monkeypatch.setattr(fetcher, "MemoryRecords", stock)  # so that it is restored
     tolerate_header_names()
     assert fetcher.MemoryRecords is not stock
     records = list(read(fetcher.MemoryRecords(data)))
@@ -257,7 +257,7 @@ def test_good_records_are_read_as_before(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(stock) == 3
 
 
-def test_the_fetcher_takes_its_records_from_the_name_that_is_replaced() -> None:
+def test_the_fetcher_uses_the_replaced_name() -> None:
     def names(code: CodeType) -> Iterator[str]:
         yield from code.co_names
         for constant in code.co_consts:
@@ -290,14 +290,14 @@ def test_the_size_of_a_record_is_an_upper_bound(size: int) -> None:
 
 
 def test_no_other_module_relies_on_private_parts() -> None:
-    """No deep imports of the Kafka clients, and no underscore attributes of others anywhere near them."""
+    """No deep imports of the Kafka clients, and no underscore attributes of other objects in modules that use them."""
     offences = []
     for path in sorted((ROOT / "scorer").rglob("*.py")):
-        # The engines know no Kafka; one of them has to do with the private parts of durable_rules.
+        # The engines do not use Kafka, and one of them needs private parts of durable_rules.
         if path != INTERNALS and path.relative_to(ROOT).parts[1] != "engines":
             offences += [f"{path.relative_to(ROOT)}:{offence}" for offence in private_parts(path.read_text())]
     assert offences == []
-    # The check sees what it is meant to see.
+    # The check reads the intended modules.
     assert len(list(private_parts(INTERNALS.read_text()))) >= 5
 
 
@@ -325,7 +325,7 @@ C.start = None
 
 
 def private_parts(source: str) -> Iterator[str]:
-    """Line and offence, in the order of lines."""
+    """Lines with their offences, in order."""
     tree = ast.parse(source)
     names: set[str] = set()
     offences: list[tuple[int, str]] = []
@@ -341,8 +341,8 @@ def private_parts(source: str) -> Iterator[str]:
         offences += [(node.lineno, f"imports {module}") for module in modules if module not in PUBLIC]
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            mine = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "os")
-            if private(node.attr) and not mine:
+            is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "os")
+            if private(node.attr) and not is_own:
                 offences.append((node.lineno, f"uses {node.attr}"))
             elif (
                 isinstance(node.ctx, ast.Store | ast.Del)
@@ -366,7 +366,7 @@ def clients(module: str) -> bool:
 
 
 def private(name: str) -> bool:
-    """Of named tuples `_replace` and the like are public."""
+    """Whether a name is private. `_replace` and the other methods of named tuples are public."""
     return (
         name.startswith("_") and not name.startswith("__") and name not in ("_replace", "_asdict", "_fields", "_make")
     )

@@ -37,8 +37,8 @@ def positions(kafka: Kafka, names: Names) -> Positions:
             numbers = sorted(consumer.partitions_for_topic(names.activity) or ())
             partitions = [TopicPartition(names.activity, number) for number in numbers]
             consumer.assign(partitions)
-            committed = {each.partition: await consumer.committed(each) or 0 for each in partitions}
-            ends = {each.partition: end for each, end in (await consumer.end_offsets(partitions)).items()}
+            committed = {partition.partition: await consumer.committed(partition) or 0 for partition in partitions}
+            ends = {partition.partition: end for partition, end in (await consumer.end_offsets(partitions)).items()}
             return Positions(committed, ends)
         finally:
             await consumer.stop()
@@ -47,7 +47,7 @@ def positions(kafka: Kafka, names: Names) -> Positions:
 
 
 def members(kafka: Kafka, names: Names) -> list[str]:
-    """The ids of the group's members, dead ones too until the broker notices."""
+    """The ids of the members of the group, including dead ones until the broker notices."""
 
     async def ask() -> list[str]:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
@@ -61,8 +61,8 @@ def members(kafka: Kafka, names: Names) -> list[str]:
 
 
 def evict(kafka: Kafka, names: Names) -> None:
-    """Leave the group in the name of its members, all of which are dead or stopped. Their session time-out does the
-    same in the end; so it only saves the wait. (noida-db needs it besides: it can wait for a dead leader for ever.)"""
+    """Leave the group for its members, all of which are dead or stopped. It saves the wait for their session time-out.
+    (noida-db also needs it, because it can wait for a dead leader for ever.)"""
 
     async def work() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
@@ -79,23 +79,23 @@ def evict(kafka: Kafka, names: Names) -> None:
 
 async def _members(admin: AIOKafkaAdminClient, group: str) -> list[str]:
     described = await admin.describe_consumer_groups([group])
-    return [member[0] for response in described for each in response.groups for member in each[5]]
+    return [member[0] for response in described for group in response.groups for member in group[5]]
 
 
 def wait_until_processed(
     kafka: Kafka, names: Names, workers: Sequence[Service] = (), seconds: float = DRAIN_SECONDS
 ) -> None:
-    """Return once the group has committed the whole input; fail when that takes too long or a worker ends."""
+    """Return once the group has committed the whole input. Fail if that takes too long or a worker ends."""
     deadline = time.monotonic() + seconds
     while True:
-        found = positions(kafka, names)
-        if found.behind == 0:
+        current = positions(kafka, names)
+        if current.behind == 0:
             return
         for worker in workers:
             if worker.process.poll() is not None:
                 raise AssertionError(f"a worker ended with {worker.process.returncode}:\n{worker.text()}")
         if time.monotonic() > deadline:
             logs = "\n".join(worker.text() for worker in workers)
-            where = f"committed {found.committed} of {found.ends}"
-            raise AssertionError(f"not processed within {seconds} s: {where}; the workers said:\n{logs}")
+            where = f"committed {current.committed} of {current.ends}"
+            raise AssertionError(f"not processed within {seconds} s: {where}; the output of the workers:\n{logs}")
         time.sleep(0.1)

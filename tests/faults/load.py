@@ -1,4 +1,4 @@
-"""What the fault tests feed: a believable market with its late arrivals, made worse."""
+"""The input of the fault tests: a realistic market with late arrivals, made worse."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -10,21 +10,21 @@ from scorer.demo.market import activities
 from tests.integration.kafka import Record
 
 START = datetime(1990, 1, 1, tzinfo=UTC)
-"""So long ago that no activity is in the future, whatever the clock says."""
+"""Long ago, so that no activity is in the future."""
 
 _REPEATED = 0.05
 
 
 class Load:
-    """An endless stream of records, a slice at a time. Beyond what the market does by itself, many are repeated soon
-    after, so that repeats meet in one batch and across a crash; and many are broken, because a batch that is processed
-    twice shows best in its dead letters: a lead's state knows the events that it has seen."""
+    """An endless stream of records, a slice at a time. In addition to the market, many are repeated soon after, so that
+    repeats occur in one batch and across a crash. Many are broken, because a batch that is processed twice shows best
+    in its dead letters: the state of a lead ignores repeated events."""
 
     def __init__(self, random: Random, leads: int = 500, broken_every: int = 5) -> None:
         self._records = _worse(random, leads, broken_every)
 
     def take(self, count: int) -> list[Record]:
-        """The next so many records."""
+        """The next `count` records."""
         return list(islice(self._records, count))
 
 

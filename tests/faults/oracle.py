@@ -1,5 +1,5 @@
-"""What must have come out, whatever happened to the workers: computed from the input topic alone, with the same
-`assess` as `scorer score`, and compared with what a `read_committed` reader finds."""
+"""The expected output, whatever happened to the workers. It is computed from the input topic alone, with the same
+`assess` as `scorer score`, and compared with the records that a `read_committed` reader gets."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -27,7 +27,7 @@ _RESTORE_SECONDS = 30.0
 
 
 class Letter(NamedTuple):
-    """A dead letter: where its input was, why, and the bytes."""
+    """A dead letter: the position of its input, the reason and the bytes."""
 
     partition: int
     offset: int
@@ -36,7 +36,7 @@ class Letter(NamedTuple):
     value: bytes | None
 
 
-class Outcome(NamedTuple):
+class Output(NamedTuple):
     """Decisions by lead, in order, as bytes; dead letters; the final state of each lead."""
 
     decisions: dict[str, list[bytes]]
@@ -44,32 +44,32 @@ class Outcome(NamedTuple):
     states: dict[str, Lead]
 
 
-def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collection[str] = frozenset()) -> Outcome:
-    """The outcome of an input, read once and in partition order. `poison`: ids of events on which our code fails."""
+def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collection[str] = frozenset()) -> Output:
+    """The output for an input, read once and in partition order. `poison`: ids of events on which our code fails."""
     ruleset = Evaluator(load_ruleset(RULES), default_engine("compiled"))
-    outcome = Outcome(defaultdict(list), Counter(), {})
+    output = Output(defaultdict(list), Counter(), {})
     now = time_ns() // 1000
-    for record in sorted(records, key=lambda each: (each.partition, each.offset)):
+    for record in sorted(records, key=lambda record: (record.partition, record.offset)):
         try:
             activity = parse_record(record.value, record.key, record.headers, now)
             if activity.id in poison:
                 raise Rejected("internal_error", "")
         except Rejected as rejected:
             letter = Letter(record.partition, record.offset, rejected.reason, record.key, record.value)
-            outcome.letters[letter] += 1
+            output.letters[letter] += 1
             continue
-        lead = outcome.states.get(activity.lead_id) or Lead(activity.lead_id)
+        lead = output.states.get(activity.lead_id) or Lead(activity.lead_id)
         assessment = ruleset.assess(lead, activity)
-        outcome.states[activity.lead_id] = assessment.lead
+        output.states[activity.lead_id] = assessment.lead
         if assessment.decision is not None:
-            outcome.decisions[activity.lead_id].append(assessment.decision.to_json())
-    # A lead of which nothing is known has no record in the changelog.
-    states = {lead_id: lead for lead_id, lead in outcome.states.items() if lead != Lead(lead_id)}
-    return outcome._replace(decisions=dict(outcome.decisions), states=states)
+            output.decisions[activity.lead_id].append(assessment.decision.to_json())
+    # An unknown lead has no record in the changelog.
+    states = {lead_id: lead for lead_id, lead in output.states.items() if lead != Lead(lead_id)}
+    return output._replace(decisions=dict(output.decisions), states=states)
 
 
-def found(kafka: Kafka, names: Names) -> Outcome:
-    """What is committed: decisions, dead letters, and the states restored from the changelog as a worker does."""
+def committed_output(kafka: Kafka, names: Names) -> Output:
+    """The committed output: decisions, dead letters, and the states, restored from the changelog as a worker does."""
     decisions: dict[str, list[bytes]] = defaultdict(list)
     for record in kafka.read(names.routing):
         decisions[(record.key or b"").decode()].append(record.value or b"")
@@ -78,21 +78,21 @@ def found(kafka: Kafka, names: Names) -> Outcome:
         headers = {name: (value or b"").decode() for name, value in record.headers}
         place = int(headers["dlq-partition"]), int(headers["dlq-offset"])
         letters[Letter(*place, headers["dlq-reason"], record.key, record.value)] += 1
-    return Outcome(dict(decisions), letters, _restored(kafka, names))
+    return Output(dict(decisions), letters, _restored(kafka, names))
 
 
-def check_exactly_once(kafka: Kafka, names: Names, poison: Collection[str] = frozenset()) -> Outcome:
-    """Fail unless every activity counted once and every decision was published once, and nothing is left open.
+def check_exactly_once(kafka: Kafka, names: Names, poison: Collection[str] = frozenset()) -> Output:
+    """Fail unless every activity counted once, every decision was published once, and no transaction is open.
 
-    Call it when the input is processed and no worker runs. Returns what was expected, which is what there is.
+    Call it when the input is processed and no worker runs. Returns the output, which is as expected.
     """
     wanted = expected(kafka.read(names.activity), poison)
     assert wanted.decisions, "the input leads to no decision: the test shows nothing"
     problems = _left_open(kafka, names)
-    got = found(kafka, names)
+    got = committed_output(kafka, names)
     problems += _decisions(wanted.decisions, got.decisions)
-    problems += [f"dead letter missing: {each}" for each in (wanted.letters - got.letters).elements()]
-    problems += [f"dead letter too many: {each}" for each in (got.letters - wanted.letters).elements()]
+    problems += [f"dead letter missing: {letter}" for letter in (wanted.letters - got.letters).elements()]
+    problems += [f"unexpected dead letter: {letter}" for letter in (got.letters - wanted.letters).elements()]
     problems += _states(wanted.states, got.states)
     at = positions(kafka, names)
     if at.committed != at.ends:
@@ -106,7 +106,7 @@ def check_exactly_once(kafka: Kafka, names: Names, poison: Collection[str] = fro
 def _decisions(wanted: Mapping[str, list[bytes]], got: Mapping[str, list[bytes]]) -> list[str]:
     problems = []
     ids = Counter(_id(value) for values in got.values() for value in values)
-    problems += [f"decision {each} published {count} times" for each, count in ids.items() if count > 1]
+    problems += [f"decision {decision_id} published {count} times" for decision_id, count in ids.items() if count > 1]
     for lead_id in sorted(wanted.keys() | got.keys()):
         pairs = zip_longest(wanted.get(lead_id, ()), got.get(lead_id, ()))
         for number, (want, have) in enumerate(pairs):
@@ -114,7 +114,7 @@ def _decisions(wanted: Mapping[str, list[bytes]], got: Mapping[str, list[bytes]]
                 continue
             what = f"lead {lead_id}, decision {number}: "
             if want is None or have is None:
-                what += f"{_id(have)} is too many" if want is None else f"{_id(want)} is missing"
+                what += f"{_id(have)} is unexpected" if want is None else f"{_id(want)} is missing"
             elif _id(want) == _id(have):
                 what += f"{_id(want)} has other bytes: {have!r}, expected {want!r}"
             else:
@@ -158,7 +158,7 @@ def _restored(kafka: Kafka, names: Names) -> dict[str, Lead]:
 
 
 def _left_open(kafka: Kafka, names: Names) -> list[str]:
-    """Topics with a transaction that was neither committed nor aborted: it hides from readers all that comes after."""
+    """Partitions with an open transaction, which hides all later records from readers."""
 
     async def ends(isolation: str) -> dict[TopicPartition, int]:
         consumer = AIOKafkaConsumer(
@@ -174,14 +174,14 @@ def _left_open(kafka: Kafka, names: Names) -> list[str]:
                 for number in consumer.partitions_for_topic(topic) or ()
             ]
             consumer.assign(partitions)
-            found: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-            return found
+            offsets: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+            return offsets
         finally:
             await consumer.stop()
 
     stable, last = asyncio.run(ends("read_committed")), asyncio.run(ends("read_uncommitted"))
     return [
-        f"{each.topic}-{each.partition}: open transaction from {stable[each]} on, the end is {last[each]}"
-        for each in sorted(last)
-        if stable[each] != last[each]
+        f"{partition.topic}-{partition.partition}: open transaction from {stable[partition]} on, the end is {end}"
+        for partition, end in sorted(last.items())
+        if stable[partition] != end
     ]

@@ -49,24 +49,24 @@ class Proxy:
         self.held: Counter[int] = Counter()
         """How many requests of a kind wait at `hold`."""
         self.resets = 0
-        """How often `reset_at` struck."""
+        """How often `reset_at` took effect."""
 
     @property
     def kafka(self) -> Kafka:
-        """The brokers as seen through the proxy."""
+        """The brokers, reached through the proxy."""
         first = next(iter(self._ports.values()))
         return Kafka(f"{HOST}:{first}")
 
     def hold(self, step: int) -> None:
-        """Keep requests of that API key back until `release`; everything else passes."""
+        """Hold requests of that API key until `release`; everything else passes."""
         self._do(self._set, "_held_step", step)
 
     def release(self) -> None:
-        """Let pass what is held, and hold no more."""
+        """Pass the held requests, and hold no more."""
         self._do(self._release)
 
     def hang(self) -> None:
-        """Connections stay, and new ones are taken, but nothing passes until `heal`."""
+        """Keep connections and accept new ones, but pass nothing until `heal`."""
         self._do(self._flowing.clear)
 
     def refuse(self) -> None:
@@ -74,17 +74,17 @@ class Proxy:
         self._await(self._refuse())
 
     def heal(self) -> None:
-        """Work again."""
+        """Pass everything again."""
         self._await(self._listen())
         self._do(self._flowing.set)
 
     def reset_at(self, step: int, direction: Direction) -> None:
-        """Reset all connections once: when the next request of that API key arrives, which then never reaches the
-        broker, or when its response does, which then never reaches the client."""
+        """Reset all connections once: when the next request of that API key arrives (it never reaches the broker), or
+        when its response arrives (it never reaches the client)."""
         self._do(self._set, "_reset_step", (step, direction))
 
     def wait(self, happened: Callable[[], bool]) -> None:
-        """Return once it is true; fail after a while."""
+        """Return once the condition is true; fail after a while."""
         deadline = time.monotonic() + DEADLINE
         while not happened():
             assert time.monotonic() < deadline, f"not within {DEADLINE} s: held {self.held}, resets {self.resets}"
@@ -177,7 +177,7 @@ class Proxy:
                 both.create_task(self._requests(reader, upstream, steps))
                 both.create_task(self._responses(source, writer, steps))
         except* (OSError, EOFError):
-            pass  # one side is gone, and with it the other
+            pass  # one side is gone, which ends the other
         finally:
             for end in (writer, upstream):
                 if end is not None:

@@ -1,5 +1,5 @@
-"""How large the fault tests are. The defaults are small but find the faults that they are for; docs/guarantees.md names
-the full sizes."""
+"""The sizes of the fault tests. The defaults are small but find the intended faults; docs/guarantees.md names the full
+sizes."""
 
 import os
 import time
@@ -18,11 +18,11 @@ ROUNDS: Final = _size("ROUNDS", 9)
 STORM_SECONDS: Final = _size("STORM_SECONDS", 20)
 CUT_SECONDS: Final = _size("CUT_SECONDS", 8)
 DRAIN_SECONDS: Final = _size("DRAIN_SECONDS", 60)
-"""How long a suite waits for the input to be processed before it fails."""
+"""How long a suite waits until the input is processed, before it fails."""
 
 
 def randomness() -> Random:
-    """From SCORER_FAULT_SEED, else from the clock; printed, so that a failure can be repeated."""
+    """A generator with the seed SCORER_FAULT_SEED, else from the clock. It is printed, so a failure can be repeated."""
     seed = _size("SEED", time.time_ns() % 1_000_000)
     print(f"SCORER_FAULT_SEED={seed}")  # noqa: T201
     return Random(seed)

@@ -1,4 +1,4 @@
-"""The way to the brokers is cut, hangs, or breaks at every step of a transaction; the service recovers by itself."""
+"""The connection to the brokers is cut, hangs, or breaks at any step of a transaction; the service recovers."""
 
 from pathlib import Path
 from time import monotonic, sleep
@@ -32,7 +32,7 @@ def test_recovers_when_the_connection_was_cut(kafka: Kafka, names: Names, tmp_pa
         end = monotonic() + CUT_SECONDS
         peak = 0
         while monotonic() < end:
-            # The input goes on meanwhile.
+            # More input arrives meanwhile.
             kafka.write(names.activity, load.take(50))
             sleep(0.5)
             peak = max(peak, process.memory_info().rss)

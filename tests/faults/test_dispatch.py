@@ -1,4 +1,4 @@
-"""One partition that is slow neither delays the records of another nor lets them grow stale."""
+"""A slow partition neither delays the records of another one nor makes them stale."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ from scorer.stream.worker import State, WorkerContext
 
 
 class SlowWorker:
-    """Takes records, and has room for more only when `free` is set."""
+    """Accepts records, and has room for more only when `free` is set."""
 
     def __init__(self, partition: TopicPartition, *_: object) -> None:
         self.partition = partition
@@ -37,7 +37,7 @@ class SlowWorker:
 
 
 class Consumer:
-    """What an assignment asks of it."""
+    """The method that an assignment uses."""
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Nothing to pause."""
@@ -51,7 +51,7 @@ def record(partition: int, offset: int) -> "ConsumerRecord[bytes, bytes]":
     return ConsumerRecord("in", partition, offset, 0, 0, b"k", b"v", None, 1, 1, ())
 
 
-def test_every_partition_gets_its_records_before_one_makes_them_wait(
+def test_every_partition_gets_its_records_before_a_slow_one_blocks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def judge(*_: Any) -> Assessment:
@@ -66,7 +66,7 @@ def test_every_partition_gets_its_records_before_one_makes_them_wait(
         await partitions.on_partitions_assigned([TopicPartition("in", 0), TopicPartition("in", 1)])
         dispatching = asyncio.create_task(partitions.dispatch([record(0, 5), record(1, 7), record(1, 8)]))
         await asyncio.sleep(0)
-        # Nothing waits in between that a worker which began anew could take for its next records.
+        # No old records wait in between that a restarted worker could take for its next ones.
         assert [worker.offered for worker in workers] == [[5], [7, 8]]
         assert not dispatching.done()
         for worker in workers:

@@ -1,4 +1,4 @@
-"""Transactions that Kafka refuses, and commits of which nobody knows whether they happened."""
+"""Transactions that Kafka refuses, and doubtful commits."""
 
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from tests.integration.service import service
     ],
     ids=["aborted", "doubtful", "doubtful-restores"],
 )
-def test_is_tried_again_and_counts_once(kafka: Kafka, names: Names, tmp_path: Path, points: str, outcome: str) -> None:
+def test_a_failed_transaction_is_retried_and_counts_once(
+    kafka: Kafka, names: Names, tmp_path: Path, points: str, outcome: str
+) -> None:
     kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
     kafka.write(names.activity, Load(randomness()).take(600))
     with service(kafka, names, tmp_path, ready=False, max_records="20", fault_point=points) as worker:

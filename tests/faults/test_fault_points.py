@@ -15,14 +15,14 @@ def test_a_process_without_the_variable_has_none() -> None:
         raise NotImplementedError
 
     assert fault_points.VARIABLE not in os.environ
-    # The empty function, and `assess` itself: nothing that could fail, and nothing to pay for.
+    # The empty function, and `assess` itself: nothing can fail, and nothing costs time.
     assert fault_points.reached.__code__.co_code == (lambda point: None).__code__.co_code
     assert fault_points.poisoned(judge) is judge
 
 
-def test_a_wrong_one_ends_the_process() -> None:
+def test_a_wrong_fault_point_ends_the_process() -> None:
     environment = {**os.environ, fault_points.VARIABLE: "sent:1:explode"}
     command = [sys.executable, "-c", "import scorer.kafka.fault_points"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "SCORER_FAULT_POINT: 'sent:1:explode' is no fault point" in ended.stderr
+    assert "SCORER_FAULT_POINT: 'sent:1:explode' is not a fault point" in ended.stderr

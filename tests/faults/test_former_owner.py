@@ -1,4 +1,4 @@
-"""A former owner of a partition, stopped or slow, that still has a transaction under way."""
+"""A former owner of a partition, stopped or slow, that still has an open transaction."""
 
 import signal
 from pathlib import Path
@@ -19,18 +19,18 @@ SESSION_SECONDS = 6.0
 
 
 def is_stopped(worker: Service) -> bool:
-    """By SIGSTOP."""
+    """Whether SIGSTOP has stopped it."""
     return psutil.Process(worker.process.pid).status() == psutil.STATUS_STOPPED
 
 
 def owned(worker: Service) -> set[int]:
-    """The partitions that were assigned last."""
+    """The partitions of its latest assignment."""
     lines = [line for line in worker.log() if line["event"] == "partitions_assigned"]
     return set(lines[-1]["partitions"]) if lines else set()
 
 
 @pytest.mark.parametrize("point", ["begun", "offsets_sent"])
-def test_stopped_worker_cannot_write_any_more(kafka: Kafka, names: Names, tmp_path: Path, point: str) -> None:
+def test_a_stopped_worker_cannot_write_any_more(kafka: Kafka, names: Names, tmp_path: Path, point: str) -> None:
     records = Load(randomness()).take(900)
     kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
     kafka.write(names.activity, records[:600])
@@ -44,7 +44,7 @@ def test_stopped_worker_cannot_write_any_more(kafka: Kafka, names: Names, tmp_pa
             zombie.process.send_signal(signal.SIGCONT)
             zombie.wait(lambda: "partition_fenced" in zombie.text())
             assert len(kafka.read(names.routing)) == len(before)
-            # Both go on, as members of the group.
+            # Both continue as members of the group.
             kafka.write(names.activity, records[600:])
             wait_until_processed(kafka, names, [zombie, heir])
             zombie.wait(zombie.ready)
@@ -54,9 +54,9 @@ def test_stopped_worker_cannot_write_any_more(kafka: Kafka, names: Names, tmp_pa
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before-the-heir-fences", "after-the-heir-took-over"])
-def test_commit_under_way_at_revocation_counts_once(kafka: Kafka, names: Names, tmp_path: Path, late: bool) -> None:
-    """The commit of the former owner arrives between the assignment and the fencing of the heir, or after it."""
-    # So many broken ones that each batch has some.
+def test_a_commit_during_the_revocation_counts_once(kafka: Kafka, names: Names, tmp_path: Path, late: bool) -> None:
+    """The commit of the former owner arrives between the assignment and the fencing by the new owner, or after it."""
+    # Each batch must have broken records.
     records = Load(randomness(), broken_every=3).take(600)
     kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
     with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, max_records="20") as former:
@@ -64,7 +64,7 @@ def test_commit_under_way_at_revocation_counts_once(kafka: Kafka, names: Names, 
         wait_until_processed(kafka, names, [former])
         proxy.hold(END_TRANSACTION)
         kafka.write(names.activity, records[300:])
-        # Each partition comes as far as its commit: one that hangs does not hold up the other.
+        # Each partition reaches its commit, because one that hangs does not block the other.
         proxy.wait(lambda: proxy.held[END_TRANSACTION] == 2)
         before = positions(kafka, names).committed
         fault = {} if late else {"fault_point": "fencing:1:stop"}
@@ -78,7 +78,7 @@ def test_commit_under_way_at_revocation_counts_once(kafka: Kafka, names: Names, 
                 heir.wait(lambda: is_stopped(heir))
                 (moved,) = owned(heir)
                 proxy.release()
-                # The heir has not fenced yet, so this commit is good.
+                # The new owner has not fenced yet, so this commit succeeds.
                 proxy.wait(lambda: positions(kafka, names).committed[moved] > before[moved])
                 heir.process.send_signal(signal.SIGCONT)
             wait_until_processed(kafka, names, [former, heir])

@@ -1,4 +1,4 @@
-"""SIGTERM: what is in flight is committed, the group is left; a second one ends the process at once."""
+"""SIGTERM: the worker commits its transactions and leaves the group. A second one ends the process at once."""
 
 import signal
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.integration.kafka import DEADLINE, Kafka, Names
 from tests.integration.service import service
 
 
-def test_commits_what_is_in_flight_and_leaves_the_group(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_commits_the_current_transactions_and_leaves_the_group(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     kafka.create({names.activity: 1, names.state: 1, names.routing: 1, names.dead_letters: 1})
     kafka.write(names.activity, Load(randomness()).take(400))
     # The signal comes in the middle of the third transaction.
@@ -27,7 +27,7 @@ def test_commits_what_is_in_flight_and_leaves_the_group(kafka: Kafka, names: Nam
     check_exactly_once(kafka, names)
 
 
-def test_second_signal_ends_the_process_at_once(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_a_second_signal_ends_the_process_at_once(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     kafka.create({names.activity: 1, names.state: 1, names.routing: 1, names.dead_letters: 1})
     with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, max_records="10") as worker:
         proxy.hold(END_TRANSACTION)
@@ -35,7 +35,7 @@ def test_second_signal_ends_the_process_at_once(kafka: Kafka, names: Names, tmp_
         proxy.wait(lambda: proxy.held[END_TRANSACTION] == 1)
         worker.process.send_signal(signal.SIGTERM)
         worker.wait(lambda: '"stopping"' in worker.text())
-        # It waits for its commit, which does not come.
+        # It waits for its commit, which does not return.
         assert worker.process.poll() is None
         started = monotonic()
         worker.process.send_signal(signal.SIGTERM)
@@ -48,7 +48,7 @@ def test_second_signal_ends_the_process_at_once(kafka: Kafka, names: Names, tmp_
     check_exactly_once(kafka, names)
 
 
-def test_stops_although_no_broker_answers(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_stops_without_an_answer_of_a_broker(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     kafka.create({names.activity: 1, names.state: 1, names.routing: 1, names.dead_letters: 1})
     with (
         Proxy(kafka) as proxy,
@@ -58,7 +58,7 @@ def test_stops_although_no_broker_answers(kafka: Kafka, names: Names, tmp_path: 
         kafka.write(names.activity, Load(randomness()).take(400))
         proxy.wait(lambda: proxy.held[END_TRANSACTION] == 1)
         proxy.hang()
-        # Not everything in flight could be committed, and the exit status says so.
+        # It could not commit everything, which the exit status shows.
         assert worker.terminate() == 1
         assert "not_drained" in worker.text()
     evict(kafka, names)

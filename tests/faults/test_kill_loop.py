@@ -1,4 +1,4 @@
-"""A worker is killed again and again, at random moments and at every step of its transactions."""
+"""A worker is killed again and again, at random moments and at each step of its transactions."""
 
 from pathlib import Path
 from time import sleep
@@ -23,7 +23,7 @@ def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tm
     share = -(-len(records) // ROUNDS)
     for number in range(ROUNDS):
         kafka.write(names.activity, records[number * share : (number + 1) * share])
-        # Small batches for many transactions; every third round at a moment that nobody chose.
+        # Small batches give many transactions. Every third round has a random moment.
         settings = {"max_records": str(random.choice((3, 10, 30)))}
         point = None if number % 3 == 2 else POINTS[(number - number // 3) % len(POINTS)]
         if point is not None:

@@ -1,4 +1,4 @@
-"""Workers come and go under load, so that partitions move all the time."""
+"""Workers come and go under load, so partitions move all the time."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rescoring after a change of rules: every known lead once, whoever is killed and whoever has the partition then."""
+"""Re-scoring after a change of rules: every known lead once, even if workers are killed and partitions move."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.stream.jobs.rescore import rescored
 from tests.factory import SMALL_RULES, evaluator, ruleset_folder
 from tests.faults.group import evict, wait_until_processed
-from tests.faults.oracle import Outcome, found
+from tests.faults.oracle import Output, committed_output
 from tests.integration.activities import NOW, stream
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
 from tests.integration.service import Service, service
@@ -25,21 +25,21 @@ POINTS = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
 def offline(
     records: Iterable[Record], old: Evaluator, new: Evaluator, sweep: int
 ) -> tuple[dict[str, list[bytes]], dict[str, Lead]]:
-    """All by the old rules, then every lead by the new ones."""
+    """The old rules judge all activities, then the new ones every lead."""
     leads: dict[str, Lead] = {}
     decisions: dict[str, list[bytes]] = defaultdict(list)
     for record in records:
         activity = parse_record(record.value, record.key, record.headers, NOW)
-        result = old.assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity)
-        leads[activity.lead_id] = result.lead
-        if result.decision is not None:
-            decisions[activity.lead_id].append(result.decision.to_json())
+        assessment = old.assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity)
+        leads[activity.lead_id] = assessment.lead
+        if assessment.decision is not None:
+            decisions[activity.lead_id].append(assessment.decision.to_json())
     for lead_id, lead in leads.items():
-        judged = rescored(lead, new, sweep)
-        if judged is not None:
-            leads[lead_id] = judged.lead
-            if judged.decision is not None:
-                decisions[lead_id].append(judged.decision.to_json())
+        rescored_lead = rescored(lead, new, sweep)
+        if rescored_lead is not None:
+            leads[lead_id] = rescored_lead.lead
+            if rescored_lead.decision is not None:
+                decisions[lead_id].append(rescored_lead.decision.to_json())
     return dict(decisions), leads
 
 
@@ -53,7 +53,7 @@ def markers(kafka: Kafka, names: Names) -> dict[int, Marker]:
 
 
 def swept(kafka: Kafka, names: Names, rules: Evaluator, running: Service, partitions: int = 2) -> None:
-    """Wait until all leads were judged by these rules."""
+    """Wait until these rules have judged all leads."""
 
     def done() -> bool:
         last = markers(kafka, names)
@@ -64,12 +64,12 @@ def swept(kafka: Kafka, names: Names, rules: Evaluator, running: Service, partit
     running.wait(done)
 
 
-def rules_changed(outcome: Outcome) -> int:
-    """Decisions that the change of rules led to."""
-    return sum(b'"cause":"rules_changed"' in value for values in outcome.decisions.values() for value in values)
+def rules_changed(output: Output) -> int:
+    """The number of decisions that the change of rules caused."""
+    return sum(b'"cause":"rules_changed"' in value for values in output.decisions.values() for value in values)
 
 
-def test_killed_at_every_step_each_lead_is_judged_once(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_each_lead_is_judged_once_with_kills_at_every_step(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     slow = SLOWLY % 60
     old, new = evaluator(SMALL_RULES + slow), evaluator(CHANGED + slow)
     rules = ruleset_folder(tmp_path / "rules", SMALL_RULES + slow)
@@ -80,7 +80,7 @@ def test_killed_at_every_step_each_lead_is_judged_once(kafka: Kafka, names: Name
     with service(kafka, names, tmp_path, rules=str(rules)) as worker:
         wait_until_processed(kafka, names, [worker])
         assert worker.terminate() == 0
-    assert rules_changed(found(kafka, names)) == 0
+    assert rules_changed(committed_output(kafka, names)) == 0
     ruleset_folder(rules, CHANGED + slow)
     for point in POINTS:
         times = 1 if point in ("restoring", "fenced") else 3
@@ -93,14 +93,14 @@ def test_killed_at_every_step_each_lead_is_judged_once(kafka: Kafka, names: Name
     with service(kafka, names, tmp_path, rules=str(rules)) as worker:
         swept(kafka, names, new, worker)
         assert worker.terminate() == 0
-    got = found(kafka, names)
+    got = committed_output(kafka, names)
     assert rules_changed(got) > 20
     assert got.decisions == expected
     assert got.states == states
 
 
-def test_the_next_owner_goes_on_where_the_last_one_was(kafka: Kafka, names: Names, tmp_path: Path) -> None:
-    """The rules change while two workers run, one leaves in the middle of its sweep, and input goes on."""
+def test_the_next_owner_continues_the_sweep(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    """The rules change while two workers run, one leaves in the middle of its sweep, and more input arrives."""
     slow = SLOWLY % 10
     new = evaluator(CHANGED + slow)
     rules = ruleset_folder(tmp_path / "rules", SMALL_RULES + slow)
@@ -111,7 +111,7 @@ def test_the_next_owner_goes_on_where_the_last_one_was(kafka: Kafka, names: Name
         service(kafka, names, tmp_path, rules=str(rules)) as stays,
         service(kafka, names, tmp_path, rules=str(rules)) as leaves,
     ):
-        leaves.wait(lambda: all(len((each.ready() or {}).get("partitions", ())) == 1 for each in (stays, leaves)))
+        leaves.wait(lambda: all(len((worker.ready() or {}).get("partitions", ())) == 1 for worker in (stays, leaves)))
         wait_until_processed(kafka, names, [stays, leaves])
         (moved,) = map(int, (leaves.ready() or {})["partitions"])
         ruleset_folder(rules, CHANGED + slow)
@@ -124,21 +124,23 @@ def test_the_next_owner_goes_on_where_the_last_one_was(kafka: Kafka, names: Name
         assert leaves.terminate() == 0
         of_all = {record.key for record in kafka.read(names.state) if record.partition == moved} - {MARKER_KEY}
         left = stays.wait(lambda: took_over(stays, moved))
-        assert left < len(of_all), "it began anew"
+        assert left < len(of_all), "it started the sweep again"
         kafka.write(names.activity, records[800:])
         wait_until_processed(kafka, names, [stays])
         swept(kafka, names, new, stays)
         assert stays.terminate() == 0
-    got = found(kafka, names)
+    got = committed_output(kafka, names)
     assert rules_changed(got) > 20
-    said = [read_decision(value) for values in got.decisions.values() for value in values]
-    assert [each for each, count in Counter(one.decision_id for one in said).items() if count > 1] == []
+    decisions = [read_decision(value) for values in got.decisions.values() for value in values]
+    assert [
+        value for value, count in Counter(decision.decision_id for decision in decisions).items() if count > 1
+    ] == []
     for lead in got.states.values():
         judged = rescored(lead, new, 99)
         assert judged is None or judged.decision is None, "a lead was left out"
 
 
 def took_over(worker: Service, number: int) -> int | None:
-    """How many leads it said it would judge anew when it got the partition."""
+    """The number of leads that it logged for re-scoring when it got the partition."""
     lines = (line for line in worker.log() if line["event"] == "rescoring" and line["partition"] == number)
     return next((line["leads"] for line in lines), None)

@@ -1,7 +1,7 @@
-"""A stream of mixed activities as Kafka has them, the same for the same seed: all that leads do, late and twice and in
-every spelling, and much that is no activity.
+"""A stream of mixed activities as Kafka records, the same for the same seed: everything that leads do, late, repeated
+and in every spelling, and many records that are not activities.
 
-Nothing of the scorer is imported: what is read here must not change with it.
+It imports nothing of the scorer, because the stream must not change with it.
 """
 
 import json
@@ -18,16 +18,15 @@ Event = dict[str, Any]
 
 START: Final = datetime(2023, 6, 1, tzinfo=UTC)
 NOW: Final = START + timedelta(days=730)
-"""When the last record arrives. Long past, so that commands which ask the clock reject the same records."""
+"""When the last record arrives. It is long past, so that commands that use the clock reject the same records."""
 ACTIVITIES_A_LEAD: Final = 50
 MAX_BYTES: Final = 100_000
-"""Larger values are meant to be refused."""
+"""Larger values must be refused."""
 
 FAILING: Final = "failing-"
 FAILING_ONCE: Final = "failing-once-"
 UNWRITABLE: Final = "unwritable-"
-"""How the ids of activities begin on which the reader's own code is meant to fail, and whose lead is meant to be one
-that cannot be written."""
+"""Prefixes of activity ids: the code of the reader must fail on them (always, once), or cannot encode their lead."""
 
 _SPAN: Final = int((NOW - START) / timedelta(microseconds=1))
 _MINUTE: Final = 60 * 1_000_000
@@ -38,7 +37,7 @@ _AHEAD: Final = "2999-01-01T00:00:00Z"
 
 
 class FakeRecord(NamedTuple):
-    """What a consumer hands over of one record; `timestamp` in milliseconds since the epoch."""
+    """A record as a consumer returns it; `timestamp` in milliseconds since the epoch."""
 
     topic: str
     partition: int
@@ -56,7 +55,7 @@ class _Raw(NamedTuple):
 
 
 class _Lead(NamedTuple):
-    """`warmth`, 0 to 1: how good its answers are, by and large."""
+    """`warmth`, 0 to 1: how good its answers usually are."""
 
     id: str
     warmth: float
@@ -66,7 +65,7 @@ Maker = Callable[[Random, _Lead], Data]
 
 
 def records(ruleset: RulesetName, count: int, seed: int) -> Iterator[FakeRecord]:
-    """So many records of activities that suit the ruleset, over two years."""
+    """`count` records of activities that suit the ruleset, over two years."""
     stream = _Stream(ruleset, count, seed)
     for number in range(count):
         arrived = _SPAN * (number + 1) // count
@@ -86,14 +85,14 @@ class _Stream:
         self._weights = [table[kind] for kind in self._kinds]
         self._makers = {**_MAKERS, **(_EDUCATION_MAKERS if ruleset == "education" else {})}
         self._busy: list[tuple[_Lead, int]] = []
-        """Page views to come: by whom, and from when on."""
+        """Future page views: the lead, and the earliest time."""
         self._latest: dict[str, int] = {}
         self._recent: deque[_Raw] = deque(maxlen=300)
         self._events: deque[Event] = deque(maxlen=300)
         self._broken = 0
 
     def next(self, number: int, arrived: int) -> _Raw:
-        """The record that arrives so many microseconds after the start."""
+        """The record that arrives `arrived` microseconds after the start."""
         random = self._random
         if self._recent and random.random() < 0.04:
             return random.choice(self._recent)
@@ -139,7 +138,7 @@ class _Stream:
         return event
 
     def _repeat(self, event: Event) -> None:
-        """Give the event what identifies another one, whole or by half, at the same time or not."""
+        """Give the event the identity of another one, completely or partly, at the same time or not."""
         random = self._random
         other = random.choice(self._events)
         for name in random.choice((("id",), ("id", "source"), ("id", "source", "time"), ("time",))):
@@ -168,7 +167,7 @@ class _Stream:
             return arrived - random.randrange(800) * _DAY
         if chance < 0.995:
             return arrived // _DAY * _DAY
-        # Clocks differ: as far ahead of the latest moment as is let through at the end of the stream.
+        # Clocks differ: at most as far ahead as the end of the stream allows.
         return arrived + random.randrange(20 * 60) * _MINUTE if chance < 0.999 else random.randrange(-_SPAN, 0)
 
 
@@ -207,7 +206,7 @@ def _time_text(random: Random, passed: int) -> str:
     return f"{shifted}{sign}{minutes // 60:02}:{minutes % 60:02}"
 
 
-# How an event is written
+# Forms of an event
 
 
 def _json(random: Random, content: object) -> bytes:
@@ -219,7 +218,7 @@ def _json(random: Random, content: object) -> bytes:
     if form == 7:
         return json.dumps(content, indent=1, sort_keys=True).encode()
     if form == 8:
-        # Escaped letter by letter where no need is.
+        # Escapes that are not needed.
         return json.dumps(content).replace("lead.", "lead\\u002e").encode()
     return b" " + json.dumps(content, sort_keys=True, ensure_ascii=False).encode() + b"\t"
 
@@ -267,7 +266,7 @@ def _binary(random: Random, event: Event) -> Headers:
     return headers if random.random() < 0.5 else tuple(headers)
 
 
-# What an activity says
+# The data of an activity
 
 
 def _graded(random: Random, lead: _Lead, values: Sequence[Any]) -> Any:
@@ -277,7 +276,7 @@ def _graded(random: Random, lead: _Lead, values: Sequence[Any]) -> Any:
 
 
 def _some(random: Random, values: Mapping[str, Any], most: int, withdrawn: float = 0.06) -> Data:
-    """Some of the values in any order; a few of them withdrawn."""
+    """Some of the values in any order; a few are withdrawn."""
     names = random.sample(list(values), random.randint(1, min(most, len(values))))
     return {name: None if random.random() < withdrawn else values[name] for name in names}
 
@@ -331,7 +330,7 @@ def _profile(random: Random, lead: _Lead) -> Data:
 
 
 def _with_more(random: Random, data: Data) -> Data:
-    """With keys that the type does not name, now and then."""
+    """Add keys that the type does not have, now and then."""
     if random.random() < 0.05:
         data |= {"utm": {"campaign": "spring", "terms": [1, [2, [3]]]}, "Sent-By": None}
     return data
@@ -470,7 +469,7 @@ def _consent(random: Random, lead: _Lead) -> Data:
 
 
 def _merger(random: Random, lead: _Lead) -> Data:
-    # One in ten names the lead itself, which is no activity.
+    # One in ten names the lead itself, which is not a valid activity.
     return {"into": lead.id if random.random() < 0.1 else _lead_id(random.randrange(40))}
 
 
@@ -550,7 +549,7 @@ _B2B: Final[Mapping[str, float]] = {
     "lead.chat_started": 2,
     "lead.my_company.other_type_2": 0.5,
 }
-"""How often what happens."""
+"""How often each type happens."""
 _EDUCATION: Final[Mapping[str, float]] = {
     **_B2B,
     "lead.profile_updated": 50,
@@ -561,7 +560,7 @@ _EDUCATION: Final[Mapping[str, float]] = {
 }
 
 
-# What is no activity
+# Records that are not activities
 
 Breaker = Callable[[Random, Event], _Raw]
 
@@ -648,8 +647,8 @@ def _attribute_at_the_limit(random: Random, event: Event) -> _Raw:
     lengths = {"id": 256, "source": 1024, "subject": 256, "type": 128}
     name = random.choice(list(lengths))
     text = ("lead." if name == "type" else "") + "x" * 2000
-    found = event | {name: text[: lengths[name] + random.randrange(2)]}
-    return _raw(found, _plain(found))
+    changed = event | {name: text[: lengths[name] + random.randrange(2)]}
+    return _raw(changed, _plain(changed))
 
 
 def _type_unknown(random: Random, event: Event) -> _Raw:
@@ -722,7 +721,7 @@ def _content_type_unsupported(random: Random, event: Event) -> _Raw:
 
 
 def _binary_no_json(random: Random, event: Event) -> _Raw:
-    headers = [each for each in _binary(random, event) if each[0] != "content-type"]
+    headers = [header for header in _binary(random, event) if header[0] != "content-type"]
     kind = random.choice((b"text/xml", b"application/avro", b"", b"x" * 100))
     return _raw(event, _plain(event["data"]), [*headers, ("content-type", kind)])
 
@@ -860,4 +859,4 @@ _BROKEN: Final[Sequence[Breaker]] = (
     _large,
     _random_bytes,
 )
-"""In turns, so that a short stream has them all."""
+"""They take turns, so that a short stream has all of them."""

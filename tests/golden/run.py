@@ -2,8 +2,8 @@
 
     python -m tests.golden.run [--count N] [--check | --write]
 
-prints the hashes of both rulesets as JSON. `--check` compares them with `hashes.json`, `--write` puts them there, of
-the short stream as well where no count is given.
+prints the hashes of both rulesets as JSON. `--check` compares them with `hashes.json`. `--write` writes them
+there, including those of the short stream if no count is given.
 """
 
 import argparse
@@ -64,15 +64,15 @@ RULESETS: Final[Sequence[RulesetName]] = get_args(RulesetName)
 BUILT_IN_TYPES: Final = frozenset(PAYLOADS)
 SEED: Final = 20_240_229
 FULL: Final = 100_000
-"""Activities for each ruleset."""
+"""Activities per ruleset."""
 SHORT: Final = 2_000
-"""So many where it must not take long."""
+"""Activities per ruleset if it must be fast."""
 
 _FILE_LENGTH: Final = 20_000
 _TOLD_LEADS: Final = 300
 _COMMANDED_LEADS: Final = 3
 _STATUSES: Final = (0, 3)
-"""Of commands that have done their work; 3: and rejected lines."""
+"""Exit statuses of commands that succeeded; 3: with rejected lines."""
 _CLOCK: Final = (NOW - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 _CHANGES: Final[Mapping[RulesetName, Sequence[tuple[str, str]]]] = {
     "b2b": (
@@ -92,12 +92,12 @@ _CHANGES: Final[Mapping[RulesetName, Sequence[tuple[str, str]]]] = {
         ("respond_within: 4h", "respond_within: 2h"),
     ),
 }
-"""What a candidate says otherwise than the rules in force."""
+"""The differences between a candidate and the rules in effect."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The hashes of all outputs, and how often what happened."""
+    """The hashes of all outputs, and how often things happened."""
 
     hashes: dict[str, str] = field(default_factory=dict)
     activities: Counter[str] = field(default_factory=Counter)
@@ -109,7 +109,7 @@ class Measured:
     samples: int = 0
 
     def add(self, figures: BatchFigures) -> None:
-        """Count what a batch did."""
+        """Add the figures of a batch."""
         self.activities.update(figures.activities)
         for (rating, route), times in figures.decisions.items():
             self.decisions[str(rating)] += times
@@ -120,12 +120,12 @@ class Measured:
 
 
 def hashes(ruleset: RulesetName, count: int, seed: int) -> dict[str, str]:
-    """The hash of each kind of output for a stream of so many activities."""
+    """The hash of each kind of output for a stream of `count` activities."""
     return measure(ruleset, count, seed).hashes
 
 
 def measure(ruleset: RulesetName, count: int, seed: int) -> Measured:
-    """The hashes, and figures that say how mixed the stream is."""
+    """The hashes, and figures that show how mixed the stream is."""
     with capture_logs(), TemporaryDirectory() as directory:
         files = _rule_files(ruleset)
         rules = Evaluator(parse_ruleset(files), default_engine(None))
@@ -138,7 +138,7 @@ def measure(ruleset: RulesetName, count: int, seed: int) -> Measured:
         digests: dict[str, _Digest] = defaultdict(_Digest)
         for message in _written(settings, rules, stream, store, measured):
             _note(message, settings, digests)
-        for lead in sorted(store.leads(), key=lambda each: each.id):
+        for lead in sorted(store.leads(), key=lambda lead: lead.id):
             digests["states"].add(lead.id.encode(), encode_lead(lead))
         samples = list(_samples(settings, rules, candidate, short))
         digests["shadow"].add_all(samples)
@@ -152,7 +152,7 @@ def measure(ruleset: RulesetName, count: int, seed: int) -> Measured:
 
 
 def decisions(ruleset: RulesetName, count: int, seed: int, engine: EngineName) -> str:
-    """The hash of the decisions alone, by an engine of choice."""
+    """The hash of the decisions alone, with the given engine."""
     with capture_logs():
         rules = Evaluator(parse_ruleset(_rule_files(ruleset)), default_engine(engine))
         settings = _settings(ruleset)
@@ -164,7 +164,7 @@ def decisions(ruleset: RulesetName, count: int, seed: int, engine: EngineName) -
 
 
 class _Digest:
-    """A hash over byte strings, each with its length, so that nothing moves from one to the next unseen."""
+    """A hash over byte strings, each with its length, so that it shows bytes that move to another string."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -195,7 +195,7 @@ def _note(message: Message, settings: Settings, digests: Mapping[str, _Digest]) 
         digests["states"].add_message(message)
     else:
         assert message.topic == settings.dead_letter_topic
-        # Where our own code failed, the detail names functions and lines.
+        # If our own code failed, the detail names functions and lines.
         ours = ("dlq-reason", b"internal_error") in message.headers
         digests["dead_letters"].add_message(message, ("dlq-detail",) if ours else ())
 
@@ -212,7 +212,7 @@ def _settings(ruleset: RulesetName) -> Settings:
         rules=ROOT / "rules" / ruleset,
         shadow_rules=ROOT / "rules" / ruleset,
         max_value_bytes=MAX_BYTES,
-        # Few, so that most leads are read from their bytes.
+        # Few, so that most leads are decoded.
         cache_leads=40,
     )
 
@@ -230,7 +230,7 @@ def _changed(files: Mapping[str, bytes], ruleset: RulesetName) -> dict[str, byte
 
 
 class _Judge:
-    """What the service asks of each activity; its own code fails on those whose ids say so."""
+    """The service's function for each activity. It fails on those whose ids say so."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
@@ -243,17 +243,17 @@ class _Judge:
                 raise ArithmeticError(activity.id)
         elif activity.id.startswith(FAILING):
             raise ArithmeticError(activity.id)
-        found = self._evaluator.assess(lead, activity)
-        if activity.id.startswith(UNWRITABLE) and found.lead is not lead:
+        assessment = self._evaluator.assess(lead, activity)
+        if activity.id.startswith(UNWRITABLE) and assessment.lead is not lead:
             unwritable: Any = (object(),)
-            found.lead = replace(found.lead, rules_at_return=unwritable)
-        return found
+            assessment.lead = replace(assessment.lead, rules_at_return=unwritable)
+        return assessment
 
 
 def _written(
     settings: Settings, evaluator: Evaluator, stream: Sequence[FakeRecord], store: LeadStore, measured: Measured
 ) -> Iterator[Message]:
-    """What batches of any size publish; some transactions are aborted, and their records come again in others."""
+    """The messages of batches of any size. Some transactions are aborted, and others repeat their records."""
     processor = BatchProcessor(settings, _Judge(evaluator), lambda: _CLOCK)
     random, begin, is_retry = Random(1), 0, False
     while begin < len(stream):
@@ -273,7 +273,7 @@ def _written(
 def _samples(
     settings: Settings, live: Evaluator, candidate: Evaluator, stream: Sequence[FakeRecord]
 ) -> Iterator[Message]:
-    """What a shadow publishes of leads that its candidate judges otherwise."""
+    """The samples of leads that the candidate judges differently."""
     passed = 0.0
 
     def assess_later(lead: Lead, activity: LeadActivity) -> Assessment:
@@ -288,11 +288,11 @@ def _samples(
     for begin in range(0, len(stream), 250):
         outbox, _ = processor.process(stream[begin : begin + 250], store)
         store.commit()
-        yield from (each for each in outbox.messages if each.topic == settings.shadow_topic)
+        yield from (message for message in outbox.messages if message.topic == settings.shadow_topic)
 
 
 def _seconds(step: float) -> Callable[[], float]:
-    """A clock that goes on by so much each time it is asked."""
+    """A clock that advances by `step` at each call."""
     passed = 0.0
 
     def now() -> float:
@@ -306,7 +306,7 @@ def _seconds(step: float) -> Callable[[], float]:
 def _rescored(
     settings: Settings, before: Evaluator, after: Evaluator, store: LeadStore, measured: Measured
 ) -> Iterator[Message]:
-    """What is published when the rules change; some transactions are aborted."""
+    """The messages after a change of rules. Some transactions are aborted."""
     store.marker = Marker(before.ruleset.revision, 1, None)
     seconds = _seconds(1.0)
     rescorer = Rescorer(settings, lambda: after, lambda: _CLOCK, TokenBucket(seconds), seconds)
@@ -328,15 +328,15 @@ def _rescored(
 
 
 def _stories(evaluator: Evaluator, stream: Iterable[FakeRecord]) -> Iterator[bytes]:
-    """What `scorer explain` tells of some leads as of their latest activity, and of fewer as of now, without history
-    as the service does."""
+    """The stories of some leads as of their latest activity, and of fewer as of now, without history, as in the
+    service."""
     activities: dict[str, list[LeadActivity]] = defaultdict(list)
     for record in stream:
         try:
-            found = parse_record(record.value, record.key, record.headers, _CLOCK, max_bytes=MAX_BYTES)
+            activity = parse_record(record.value, record.key, record.headers, _CLOCK, max_bytes=MAX_BYTES)
         except Rejected:
             continue
-        activities[found.lead_id].append(found)
+        activities[activity.lead_id].append(activity)
     ids = sorted(activities)
     for number, lead_id in enumerate(ids[:: -(-len(ids) // _TOLD_LEADS)]):
         known = history(lead_id, activities[lead_id], evaluator)
@@ -352,9 +352,9 @@ def _stories(evaluator: Evaluator, stream: Iterable[FakeRecord]) -> Iterator[byt
 def _outputs(
     ruleset: RulesetName, candidate: Mapping[str, bytes], stream: Iterable[FakeRecord], directory: Path
 ) -> Iterator[tuple[str, bytes]]:
-    """What the commands print for a file of activities."""
+    """The output of the commands for a file of activities."""
     file = directory / "activities.jsonl"
-    lines = [each.value for each in stream if each.value is not None and b"\n" not in each.value]
+    lines = [record.value for record in stream if record.value is not None and b"\n" not in record.value]
     file.write_bytes(b"".join(line + b"\n" for line in lines))
     new = directory / "new"
     new.mkdir()
@@ -364,10 +364,10 @@ def _outputs(
     yield "score", _printed(["score", "--rules", rules, "--input", str(file)])
     compared = ["backtest", "--rules", str(new), "--against", rules, "--format", "json", "--workers", "1"]
     yield "backtest", _printed([*compared, "--input", str(file)]).replace(str(file).encode(), b"activities.jsonl")
-    subjects = Counter(found for line in lines if (found := _subject(line)))
+    subjects = Counter(subject for line in lines if (subject := _subject(line)))
     for number, (lead_id, _) in enumerate(subjects.most_common(_COMMANDED_LEADS)):
         command = ["explain", lead_id, "--rules", rules, "--input", str(file), "--format", "json"]
-        # Once as the shell does it; a second each.
+        # Only the first one as a process, because each takes a second.
         yield "stories", _printed(command) if number else _printed_by_process(command)
 
 
@@ -394,29 +394,29 @@ def _printed_by_process(command: Sequence[str]) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; exit status 1 where a hash is another one."""
+    """The command; exit status 1 if a hash differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, help=f"activities for each ruleset; left out: {FULL:,}")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--check", action="store_true", help="compare with hashes.json")
-    what.add_argument("--write", action="store_true", help="write hashes.json")
+    parser.add_argument("--count", type=int, help=f"activities per ruleset; default: {FULL:,}")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--check", action="store_true", help="compare with hashes.json")
+    mode.add_argument("--write", action="store_true", help="write hashes.json")
     given = parser.parse_args(arguments)
     counts = [given.count] if given.count else [SHORT, FULL] if given.write else [FULL]
-    found = {str(count): {each: hashes(each, count, SEED) for each in RULESETS} for count in counts}
-    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    current = {str(count): {ruleset: hashes(ruleset, count, SEED) for ruleset in RULESETS} for count in counts}
+    sys.stdout.write(json.dumps(current, indent=2) + "\n")
     known = json.loads(HASHES.read_text()) if HASHES.exists() else {}
     if given.write:
-        merged = sorted((known | found).items(), key=lambda each: int(each[0]))
+        merged = sorted((known | current).items(), key=lambda entry: int(entry[0]))
         HASHES.write_text(json.dumps(dict(merged), indent=2) + "\n")
     if given.check:
         wrong = [
             f"{count} {ruleset} {name}"
-            for count, by_ruleset in found.items()
+            for count, by_ruleset in current.items()
             for ruleset, by_name in by_ruleset.items()
             for name, text in by_name.items()
             if known.get(count, {}).get(ruleset, {}).get(name) != text
         ]
-        sys.stderr.write("".join(f"not as in hashes.json: {each}\n" for each in wrong))
+        sys.stderr.write("".join(f"not as in hashes.json: {name}\n" for name in wrong))
         return 1 if wrong else 0
     return 0
 

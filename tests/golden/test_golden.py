@@ -1,4 +1,4 @@
-"""What is written is what was written before, byte for byte. `make golden` does the same with far more activities."""
+"""The output is as before, byte for byte. `make golden` does the same with far more activities."""
 
 import json
 
@@ -35,10 +35,10 @@ REASONS = {
 
 
 @pytest.mark.parametrize("ruleset", RULESETS)
-def test_what_is_written_of_a_mixed_stream_is_what_was_written_before(ruleset: RulesetName) -> None:
+def test_the_output_for_a_mixed_stream_is_as_before(ruleset: RulesetName) -> None:
     measured = measure(ruleset, SHORT, SEED)
     assert measured.hashes == KNOWN[str(SHORT)][ruleset]
-    # The stream is worth it: everything happens in it.
+    # Everything happens in the stream.
     assert set(measured.activities) >= BUILT_IN_TYPES | OWN_TYPES
     assert set(measured.decisions) == set(RATINGS)
     assert set(measured.routes) == {"discard", "nurture", "sales"}
@@ -53,6 +53,6 @@ def test_the_compiled_engine_decides_the_same(ruleset: RulesetName) -> None:
     assert decisions(ruleset, SHORT, SEED, "compiled") == KNOWN[str(SHORT)][ruleset]["decisions"]
 
 
-def test_every_output_is_known_of_the_full_stream_too() -> None:
+def test_the_hashes_of_the_full_stream_are_complete() -> None:
     for count in (SHORT, FULL):
         assert {ruleset: set(known) for ruleset, known in KNOWN[str(count)].items()} == dict.fromkeys(RULESETS, OUTPUTS)

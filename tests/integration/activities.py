@@ -1,4 +1,4 @@
-"""Activities for the tests, and what must come of them: the offline fold with `assess`, record by record."""
+"""Activities for the tests, and the expected results: the offline fold with `assess`, record by record."""
 
 import json
 from collections import defaultdict
@@ -60,7 +60,7 @@ def stream(count: int, leads: int, seed: int) -> list[Record]:
 
 
 def offline(records: Iterable[Record]) -> tuple[dict[str, list[bytes]], dict[str, Lead]]:
-    """The decisions (as they are written) and the final state of each lead."""
+    """The decisions (as bytes) and the final state of each lead."""
     ruleset = Evaluator(load_ruleset(RULES), default_engine("compiled"))
     leads: dict[str, Lead] = {}
     decisions: dict[str, list[bytes]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""A test's side of Kafka, without the event loop: make topics, write records, read what is committed."""
+"""Kafka for tests, without the event loop: create topics, write records, read committed ones."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ DEADLINE = 40.0
 
 
 class Record(NamedTuple):
-    """A record to be written."""
+    """A record to write."""
 
     key: bytes | None
     value: bytes | None
@@ -62,7 +62,7 @@ class Kafka:
         self.bootstrap = bootstrap
 
     def create(self, topics: Mapping[str, int]) -> None:
-        """Make topics with so many partitions each."""
+        """Create topics with these numbers of partitions."""
 
         async def work() -> None:
             admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
@@ -75,7 +75,7 @@ class Kafka:
         asyncio.run(work())
 
     def write(self, topic: str, records: Iterable[Record]) -> None:
-        """Write records in order; each has arrived on return."""
+        """Write records in order, and return when all have arrived."""
 
         async def work() -> None:
             producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, max_request_size=1 << 24)
@@ -92,7 +92,7 @@ class Kafka:
         asyncio.run(work())
 
     def read(self, topic: str, at_least: int = 0) -> "list[ConsumerRecord[bytes, bytes]]":
-        """Everything committed in a topic, once there are `at_least` so many; in order within a partition."""
+        """All committed records of a topic, once there are `at_least` that many; in order within a partition."""
         return _run(self._read(topic, at_least))
 
     async def _read(self, topic: str, at_least: int) -> "list[ConsumerRecord[bytes, bytes]]":
@@ -105,7 +105,7 @@ class Kafka:
             max_partition_fetch_bytes=1 << 24,
         )
         await consumer.start()
-        found: list[ConsumerRecord[bytes, bytes]] = []
+        committed: list[ConsumerRecord[bytes, bytes]] = []
         try:
             await consumer.topics()
             partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
@@ -114,18 +114,20 @@ class Kafka:
             async with asyncio.timeout(DEADLINE):
                 while True:
                     ends = await consumer.end_offsets(partitions)
-                    while any([await consumer.position(each) < ends[each] for each in partitions]):
+                    while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
                         for records in (await consumer.getmany(timeout_ms=100)).values():
-                            found += records
-                    if len(found) >= at_least:
-                        return found
-                    # From the start again: the local broker names an aborted transaction also to a reader that goes on
-                    # behind its marker, and such a reader skips what the same producer committed since.
-                    found.clear()
+                            committed += records
+                    if len(committed) >= at_least:
+                        return committed
+                    # Read from the start again: the local broker lists an aborted transaction also for a reader that is
+                    # behind its marker, and such a reader skips later commits of the same producer.
+                    committed.clear()
                     await consumer.seek_to_beginning()
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise AssertionError(f"{topic}: {len(found)} records within {DEADLINE} s, expected {at_least}") from None
+            raise AssertionError(
+                f"{topic}: {len(committed)} records within {DEADLINE} s, expected {at_least}"
+            ) from None
         finally:
             await consumer.stop()
 

@@ -35,12 +35,12 @@ class Service:
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def text(self) -> str:
-        """All it wrote."""
+        """All output of the service."""
         return self._log.read_text()
 
     @property
     def address(self) -> str:
-        """Of its HTTP server."""
+        """The address of its HTTP server."""
         if self._address is None:
             self._address = self.wait(
                 lambda: next((line["address"] for line in self.log() if line["event"] == "http_listening"), None)
@@ -48,7 +48,7 @@ class Service:
         return self._address
 
     def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an HTTP request; status 0 where nobody answers."""
+        """Status and body of an HTTP request; status 0 without an answer."""
         try:
             with urllib.request.urlopen(self.address + path, timeout=5) as response:
                 return response.status, response.read().decode()
@@ -58,29 +58,29 @@ class Service:
             return 0, ""
 
     def ready(self) -> dict[str, Any] | None:
-        """What it says when it is ready, else None."""
+        """The details if it is ready, else None."""
         status, body = self.get("/health/ready")
         details: dict[str, Any] = json.loads(body) if body else {}
         return details if status == 200 else None
 
     def metric(self, sample: str) -> float:
-        """The value of one sample, 0 where there is none."""
+        """The value of one sample, 0 if it does not exist."""
         for line in self.get("/metrics")[1].splitlines():
             if line.rpartition(" ")[0] == sample:
                 return float(line.rpartition(" ")[2])
         return 0.0
 
-    def wait(self, found: Callable[[], T | None]) -> T:
-        """What the function returns once it is true; fails when the process ends or the time is up."""
+    def wait(self, condition: Callable[[], T | None]) -> T:
+        """The result of the function once it is true. Fails if the process ends or the time is up."""
         deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
-            result = found()
+            result = condition()
             if result:
                 return result
             if self.process.poll() is not None:
                 raise AssertionError(f"the service ended with {self.process.returncode}:\n{self.text()}")
             time.sleep(0.02)
-        raise AssertionError(f"not within {DEADLINE} s; the service said:\n{self.text()}")
+        raise AssertionError(f"not within {DEADLINE} s; the output of the service:\n{self.text()}")
 
     def terminate(self) -> int:
         """SIGTERM, and the exit status."""
@@ -89,7 +89,7 @@ class Service:
 
 
 def settings_for(kafka: Kafka, names: Names) -> Settings:
-    """The settings that the service runs with."""
+    """The settings of the service."""
     return load_settings(
         None,
         bootstrap_servers=kafka.bootstrap,
@@ -104,7 +104,7 @@ def settings_for(kafka: Kafka, names: Names) -> Settings:
 
 @contextmanager
 def service(kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, **settings: str) -> Iterator[Service]:
-    """The service, ready to process; ended on leaving, whatever happened."""
+    """The service, ready to process. It is ended on leaving."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
     environment |= {
         "SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap,

@@ -1,4 +1,4 @@
-"""`scorer dlq` over a real broker, as a process of its own: what lies there is shown, and goes back once."""
+"""`scorer dlq` with a real broker, as a process of its own: it lists dead letters and sends each back once."""
 
 import asyncio
 import json
@@ -29,8 +29,8 @@ from tests.integration.service import ROOT, service
 
 PARTITIONS = 3
 
-# The command with a fault in it: `action` happens the `number`th time that `point` is reached. Few records in a
-# transaction, so that there are several.
+# The command with a fault: `action` happens the `number`th time that `point` is reached. Transactions have few records,
+# so there are several.
 FAULTY = """
 import os, signal, sys, threading
 from aiokafka import AIOKafkaProducer
@@ -66,7 +66,7 @@ main()
 
 
 class Letter(NamedTuple):
-    """A dead letter to be written."""
+    """A dead letter to write."""
 
     key: bytes | None = b"lead-1"
     value: bytes | None = b"{broken"
@@ -86,7 +86,7 @@ def topics(kafka: Kafka, names: Names) -> None:
 
 
 def create(kafka: Kafka, topic: str, partitions: int, config: dict[str, str]) -> None:
-    """A topic with settings of its own."""
+    """Create a topic with its own settings."""
 
     async def work() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
@@ -100,7 +100,7 @@ def create(kafka: Kafka, topic: str, partitions: int, config: dict[str, str]) ->
 
 
 def write(kafka: Kafka, names: Names, letters: Sequence[Letter], *, shorten: bool = False) -> None:
-    """Write dead letters the way a worker does, in order, into the partition of their input."""
+    """Write dead letters as a worker does, in order, to the partition of their input."""
 
     async def work() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, max_request_size=1 << 24)
@@ -120,7 +120,7 @@ def write(kafka: Kafka, names: Names, letters: Sequence[Letter], *, shorten: boo
 
 
 def as_record(letter: Letter, names: Names) -> "ConsumerRecord[bytes, bytes]":
-    """The record as the input held it."""
+    """The record as it was in the input."""
     return ConsumerRecord(
         topic=letter.topic or names.activity,
         partition=letter.partition,
@@ -137,7 +137,7 @@ def as_record(letter: Letter, names: Names) -> "ConsumerRecord[bytes, bytes]":
 
 
 def many(count: int) -> list[Letter]:
-    """Different ones over all partitions."""
+    """Different dead letters in all partitions."""
     return [
         Letter(f"lead-{number}".encode(), f"broken {number}".encode(), partition=number % PARTITIONS, offset=number)
         for number in range(count)
@@ -145,7 +145,7 @@ def many(count: int) -> list[Letter]:
 
 
 def environment(kafka: Kafka, names: Names, **settings: str) -> dict[str, str]:
-    """Of a command."""
+    """The environment of a command."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
     return {
         **inherited,
@@ -156,7 +156,7 @@ def environment(kafka: Kafka, names: Names, **settings: str) -> dict[str, str]:
 
 
 class Done(NamedTuple):
-    """How a command ended."""
+    """The result of a command."""
 
     returncode: int
     stdout: str
@@ -164,7 +164,7 @@ class Done(NamedTuple):
 
 
 def dlq(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
-    """The command, to its end, in this process: that saves a second each time."""
+    """Run the command to its end in this process, which saves a second each time."""
     unset = dict.fromkeys(name for name in os.environ if name.startswith("SCORER_"))
     given = {**unset, **environment(kafka, names, **settings)}
     result = CliRunner().invoke(app, ["dlq", *args], env=given, catch_exceptions=False)
@@ -173,7 +173,7 @@ def dlq(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
 
 @contextmanager
 def started(kafka: Kafka, names: Names, *command: str) -> "Iterator[subprocess.Popen[str]]":
-    """A Python process, killed on leaving if it still runs."""
+    """A Python process. It is killed on leaving if it still runs."""
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
@@ -195,14 +195,14 @@ def started(kafka: Kafka, names: Names, *command: str) -> "Iterator[subprocess.P
 def faulty(
     kafka: Kafka, names: Names, point: str, action: str, number: int, delay: float = 0.0
 ) -> "Iterator[subprocess.Popen[str]]":
-    """`scorer dlq replay --all` with a fault in it; `delay`, in seconds, puts it somewhere after the point."""
+    """`scorer dlq replay --all` with a fault; `delay`, in seconds, moves it to some moment after the point."""
     fault = (point, action, str(number), str(delay))
     with started(kafka, names, "-c", FAULTY, *fault, "dlq", "replay", "--all") as process:
         yield process
 
 
 def wait_until_stopped(process: "subprocess.Popen[str]") -> None:
-    """By its own SIGSTOP."""
+    """Wait until it has stopped itself by SIGSTOP."""
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:
         if Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T":
@@ -213,20 +213,20 @@ def wait_until_stopped(process: "subprocess.Popen[str]") -> None:
 
 
 def listed(kafka: Kafka, names: Names, *args: str) -> list[dict[str, Any]]:
-    """What `list --format json` prints."""
+    """The output of `list --format json`."""
     done = dlq(kafka, names, "list", "--format", "json", *args)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def went_back(kafka: Kafka, names: Names, at_least: int = 0) -> list[str]:
-    """What the committed records of the input say of where they come from, sorted: each may be there once."""
+    """The sorted origins that the committed records of the input name. Each may occur once."""
     records = kafka.read(names.activity, at_least)
     return sorted(value.decode() for record in records for name, value in record.headers if name == "replayed-from")
 
 
 def each_once(names: Names, count: int) -> list[str]:
-    """What `went_back` is, when all of `many(count)` went back once."""
+    """The result of `went_back` if all of `many(count)` were sent back once."""
     return sorted(f"{names.dead_letters}/{n % PARTITIONS}/{n // PARTITIONS}" for n in range(count))
 
 
@@ -243,21 +243,21 @@ def test_list_filters_and_counts(kafka: Kafka, names: Names) -> None:
     ]
     write(kafka, names, letters)
 
-    def found(*args: str) -> list[int]:
+    def offsets(*args: str) -> list[int]:
         return [letter["origin"]["offset"] for letter in listed(kafka, names, *args)]
 
-    assert found() == [5, 6, 7, 8, 9]
-    assert found("--reason", "invalid_data") == [6, 7]
-    assert found("--reason", "invalid_data", "--reason", "null_key") == [6, 7, 8]
-    assert found("--key", "a") == [5, 7]
-    assert found("--key", "a", "--reason", "not_json") == [5]
-    assert found("--since", to_text(moment + SECOND)) == [6, 7, 8, 9]
-    assert found("--until", to_text(moment + SECOND)) == [5]
-    assert found("--until", to_text(moment + HOUR + SECOND).replace("Z", "+01:00")) == [5]
-    assert found("--since", to_text(moment + 2 * DAY)[:10]) == []
-    assert found("--until", "1h") == [5, 6, 7, 8, 9]
-    assert found("--since", "1h") == []
-    assert found("--limit", "2") == [5, 6]
+    assert offsets() == [5, 6, 7, 8, 9]
+    assert offsets("--reason", "invalid_data") == [6, 7]
+    assert offsets("--reason", "invalid_data", "--reason", "null_key") == [6, 7, 8]
+    assert offsets("--key", "a") == [5, 7]
+    assert offsets("--key", "a", "--reason", "not_json") == [5]
+    assert offsets("--since", to_text(moment + SECOND)) == [6, 7, 8, 9]
+    assert offsets("--until", to_text(moment + SECOND)) == [5]
+    assert offsets("--until", to_text(moment + HOUR + SECOND).replace("Z", "+01:00")) == [5]
+    assert offsets("--since", to_text(moment + 2 * DAY)[:10]) == []
+    assert offsets("--until", "1h") == [5, 6, 7, 8, 9]
+    assert offsets("--since", "1h") == []
+    assert offsets("--limit", "2") == [5, 6]
     first, *_, last = listed(kafka, names)
     assert first == {
         "partition": 0,
@@ -308,7 +308,7 @@ def test_an_empty_queue_is_fine(kafka: Kafka, names: Names) -> None:
     assert (done.returncode, done.stdout) == (0, "nothing to replay\n")
 
 
-def test_replays_what_was_chosen_as_it_was(kafka: Kafka, names: Names) -> None:
+def test_replays_the_chosen_records_unchanged(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     letters = [
         Letter(b"a", b"1", [("trace", b"\x00\xff"), ("empty", b""), ("none", None), ("trace", b"2")], partition=2),
@@ -336,18 +336,18 @@ def test_replays_what_was_chosen_as_it_was(kafka: Kafka, names: Names) -> None:
         assert (record.key, record.value) == (letter.key, letter.value)
         source = ("replayed-from", f"{names.dead_letters}/{partition}/{offset}".encode())
         assert list(record.headers) == [*letter.headers, source]
-    assert [each["reason"] for each in listed(kafka, names, "--pending")] == ["invalid_data"]
-    assert {each["replayed"] for each in listed(kafka, names, "--reason", "not_json")} == {True}
+    assert [letter["reason"] for letter in listed(kafka, names, "--pending")] == ["invalid_data"]
+    assert {letter["replayed"] for letter in listed(kafka, names, "--reason", "not_json")} == {True}
 
 
-def test_never_twice_by_running_again(kafka: Kafka, names: Names) -> None:
+def test_running_again_sends_nothing_twice(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     write(kafka, names, many(7))
     dry = dlq(kafka, names, "replay", "--all", "--dry-run")
     assert dry.returncode == 0
     assert dry.stdout.splitlines() == [f"7 dead letters to send back to {names.activity}", "  7  not_json"]
     assert went_back(kafka, names) == []
-    # The limit counts what is still to be sent, so that repeating it goes on.
+    # The limit counts only unsent records, so repeating the command continues.
     for total in (3, 6, 7):
         assert dlq(kafka, names, "replay", "--all", "--limit", "3").returncode == 0
         assert len(went_back(kafka, names, total)) == total
@@ -362,7 +362,7 @@ def test_never_twice_by_running_again(kafka: Kafka, names: Names) -> None:
     ("point", "number", "sure"),
     [("send", 1, 0), ("send", 2, 0), ("before commit", 1, 0), ("before commit", 3, 20), ("after commit", 2, 20)],
 )
-def test_never_twice_after_a_kill(kafka: Kafka, names: Names, point: str, number: int, sure: int) -> None:
+def test_a_kill_sends_nothing_twice(kafka: Kafka, names: Names, point: str, number: int, sure: int) -> None:
     topics(kafka, names)
     write(kafka, names, many(35))
     with faulty(kafka, names, point, "SIGKILL", number) as killed:
@@ -373,7 +373,7 @@ def test_never_twice_after_a_kill(kafka: Kafka, names: Names, point: str, number
     assert went_back(kafka, names, 35) == each_once(names, 35)
 
 
-def test_never_twice_after_kills_at_any_moment(kafka: Kafka, names: Names) -> None:
+def test_kills_at_any_moment_send_nothing_twice(kafka: Kafka, names: Names) -> None:
     seed = random.randrange(1 << 32)
     print("seed", seed)  # noqa: T201
     moments = random.Random(seed)
@@ -389,7 +389,7 @@ def test_never_twice_after_kills_at_any_moment(kafka: Kafka, names: Names) -> No
     assert went_back(kafka, names, count) == each_once(names, count)
 
 
-def test_a_second_replay_shuts_out_the_first(kafka: Kafka, names: Names) -> None:
+def test_a_second_replay_fences_the_first(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     write(kafka, names, many(35))
     with faulty(kafka, names, "before commit", "SIGSTOP", 2) as first:
@@ -406,10 +406,10 @@ def test_a_second_replay_shuts_out_the_first(kafka: Kafka, names: Names) -> None
     assert went_back(kafka, names, 35) == each_once(names, 35)
 
 
-def test_what_another_sent_meanwhile_is_left_out(kafka: Kafka, names: Names) -> None:
+def test_records_that_another_replay_sent_meanwhile_are_skipped(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     write(kafka, names, many(35))
-    # Stopped when it has chosen, and before it shuts out others.
+    # It stops after it has chosen the records and before it fences others.
     with faulty(kafka, names, "start", "SIGSTOP", 1) as first:
         wait_until_stopped(first)
         assert dlq(kafka, names, "replay", "--all").returncode == 0
@@ -420,7 +420,7 @@ def test_what_another_sent_meanwhile_is_left_out(kafka: Kafka, names: Names) -> 
     assert went_back(kafka, names, 35) == each_once(names, 35)
 
 
-def test_never_twice_by_replays_at_once(kafka: Kafka, names: Names) -> None:
+def test_replays_at_the_same_time_send_nothing_twice(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     count = 1_500
     write(kafka, names, many(count))
@@ -432,13 +432,13 @@ def test_never_twice_by_replays_at_once(kafka: Kafka, names: Names) -> None:
     ):
         outputs = [process.communicate(timeout=90) for process in (one, two, three)]
         statuses = [process.returncode for process in (one, two, three)]
-    # The last one that started its producer is shut out by nobody.
+    # Nothing fences the replay that started its producer last.
     assert 0 in statuses, outputs
     assert set(statuses) <= {0, 1}
     assert went_back(kafka, names, count) == each_once(names, count)
 
 
-def test_what_cannot_go_back_stays_and_says_why(kafka: Kafka, names: Names) -> None:
+def test_records_that_cannot_go_back_are_reported_with_the_reason(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     write(kafka, names, [Letter(value=b"x" * 100_000, offset=4)], shorten=True)
     write(kafka, names, [Letter(topic="elsewhere"), Letter(value=b"fine", offset=6)])
@@ -448,15 +448,17 @@ def test_what_cannot_go_back_stays_and_says_why(kafka: Kafka, names: Names) -> N
     assert "1 dead letter replayed" in done.stdout
     stays = dict(line.split(" not sent: ") for line in done.stderr.splitlines())
     assert stays.pop("0:0") == f"only 65,536 of its 100,000 bytes are here; the whole was at {names.activity}:0:4"
-    assert stays.pop("0:1") == "it came from elsewhere; set SCORER_ACTIVITY_TOPIC to that to send it back"
+    assert stays.pop("0:1") == "it came from elsewhere; set SCORER_ACTIVITY_TOPIC to that topic to send it back"
     assert list(stays.values()) == ["it does not say where it came from (dlq-topic, dlq-partition, dlq-offset)"]
     assert [record.value for record in kafka.read(names.activity)] == [b"fine"]
     none = dlq(kafka, names, "replay", "--offset", "0:99", "--offset", "7:0", "--yes")
     assert none.returncode == 1
-    assert none.stderr.splitlines() == [f"{each} not sent: there is no such dead letter" for each in ("0:99", "7:0")]
+    assert none.stderr.splitlines() == [
+        f"{position} not sent: there is no such dead letter" for position in ("0:99", "7:0")
+    ]
 
 
-def test_one_that_the_input_does_not_take_does_not_hold_up_the_rest(kafka: Kafka, names: Names) -> None:
+def test_a_record_that_the_input_refuses_does_not_block_the_others(kafka: Kafka, names: Names) -> None:
     kafka.create({names.dead_letters: PARTITIONS})
     create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
     create(kafka, names.activity, PARTITIONS, {"max.message.bytes": "2000"})
@@ -466,35 +468,36 @@ def test_one_that_the_input_does_not_take_does_not_hold_up_the_rest(kafka: Kafka
     done = dlq(kafka, names, "replay", "--all")
     assert done.returncode == 1
     assert "8 dead letters replayed" in done.stdout
-    assert done.stderr.splitlines() == [f"1:1 not sent: larger than {names.activity} takes"]
-    expected = [each for each in each_once(names, 9) if not each.endswith("/1/1")]
+    assert done.stderr.splitlines() == [f"1:1 not sent: larger than {names.activity} accepts"]
+    expected = [origin for origin in each_once(names, 9) if not origin.endswith("/1/1")]
     assert went_back(kafka, names, 8) == expected
     assert "8 dead letters skipped" in dlq(kafka, names, "replay", "--all").stdout
     assert went_back(kafka, names, 8) == expected
 
 
-def test_what_fails_again_is_a_new_dead_letter(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_a_record_that_fails_again_is_a_new_dead_letter(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     good = structured(event("late", 1, "lead.demo_requested", {"note": "n" * 3000}, START))
     expected, _ = offline([good])
     with service(kafka, names, tmp_path, max_value_bytes="2000", topic_partitions=str(PARTITIONS)) as running:
         kafka.write(names.activity, [good, Record(b"bad", b"no json", [("trace", b"1")])])
         kafka.read(names.dead_letters, at_least=2)
         assert running.terminate() == 0
-    # Now with a limit that lets it through.
+    # Now with a limit that accepts it.
     with service(kafka, names, tmp_path, topic_partitions=str(PARTITIONS)) as running:
         assert dlq(kafka, names, "replay", "--all").returncode == 0
         published = kafka.read(names.routing, at_least=len(expected["late"]))
         assert [record.value for record in published] == expected["late"]
         letters = kafka.read(names.dead_letters, at_least=3)
         assert running.terminate() == 0
-    first = next(each for each in listed(kafka, names) if each["reason"] == "not_json" and each["replayed"])
+    first = next(letter for letter in listed(kafka, names) if letter["reason"] == "not_json" and letter["replayed"])
     (second,) = listed(kafka, names, "--pending")
     assert second["reason"] == "not_json"
     assert second["replayed_from"] == f"{names.dead_letters}/{first['partition']}/{first['offset']}"
     assert len(letters) == 3
     assert dlq(kafka, names, "replay", "--all").returncode == 0
     last = kafka.read(names.activity, at_least=5)[-1]
-    again = max((each for each in kafka.read(names.activity) if each.key == b"bad"), key=lambda each: each.offset)
+    bad = [record for record in kafka.read(names.activity) if record.key == b"bad"]
+    again = max(bad, key=lambda record: record.offset)
     assert last is not None
     assert list(again.headers) == [
         ("trace", b"1"),
@@ -502,7 +505,7 @@ def test_what_fails_again_is_a_new_dead_letter(kafka: Kafka, names: Names, tmp_p
     ]
 
 
-def test_a_transaction_that_is_open_holds_up_nobody(kafka: Kafka, names: Names) -> None:
+def test_an_open_transaction_blocks_nothing(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     write(kafka, names, many(6))
 
@@ -529,7 +532,7 @@ def test_a_transaction_that_is_open_holds_up_nobody(kafka: Kafka, names: Names) 
 
 
 @pytest.mark.parametrize(("answer", "sent"), [("y\n", 2), ("n\n", 0)])
-def test_asks_on_a_terminal(kafka: Kafka, names: Names, answer: str, sent: int) -> None:
+def test_a_terminal_asks_for_confirmation(kafka: Kafka, names: Names, answer: str, sent: int) -> None:
     topics(kafka, names)
     write(kafka, names, many(2))
     master, terminal = pty.openpty()
@@ -552,7 +555,7 @@ def test_asks_on_a_terminal(kafka: Kafka, names: Names, answer: str, sent: int) 
     assert len(went_back(kafka, names, sent)) == sent
 
 
-def test_refuses_without_marks_that_last(kafka: Kafka, names: Names) -> None:
+def test_refuses_if_the_marks_are_not_kept(kafka: Kafka, names: Names) -> None:
     kafka.create({names.activity: PARTITIONS, names.dead_letters: PARTITIONS})
     write(kafka, names, many(1))
     missing = dlq(kafka, names, "replay", "--all")
@@ -567,7 +570,7 @@ def test_refuses_without_marks_that_last(kafka: Kafka, names: Names) -> None:
     assert went_back(kafka, names) == []
 
 
-def test_a_new_topic_of_the_same_name_is_not_taken_for_the_old(kafka: Kafka, names: Names) -> None:
+def test_a_new_topic_of_the_same_name_is_not_confused_with_the_old(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     write(kafka, names, many(3))
     assert dlq(kafka, names, "replay", "--all").returncode == 0
@@ -590,7 +593,7 @@ def test_a_new_topic_of_the_same_name_is_not_taken_for_the_old(kafka: Kafka, nam
     assert len(kafka.read(names.activity, at_least=6)) == 6
 
 
-def test_no_dead_letter_topic(kafka: Kafka, names: Names) -> None:
+def test_a_missing_dead_letter_topic_is_reported(kafka: Kafka, names: Names) -> None:
     for command in (("list",), ("replay", "--all")):
         done = dlq(kafka, names, *command)
         assert (done.returncode, done.stdout) == (1, "")
@@ -600,7 +603,7 @@ def test_no_dead_letter_topic(kafka: Kafka, names: Names) -> None:
         )
 
 
-def test_no_kafka_is_one_line_within_the_deadline(names: Names) -> None:
+def test_an_unreachable_kafka_is_one_line_within_the_deadline(names: Names) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -1,4 +1,4 @@
-"""A header name that is not UTF-8 costs nothing: neither the record, nor those before and after it."""
+"""A header name that is not UTF-8 costs neither its record nor the records around it."""
 
 import asyncio
 import struct
@@ -17,7 +17,7 @@ def good(number: int) -> Record:
 
 
 def write_with_broken_header_name(kafka: Kafka, topic: str, records: list[Record]) -> None:
-    """One batch; the clients refuse to write such a name, so it is put into the finished batch."""
+    """Write one batch. The clients refuse such a name, so it is put into the finished batch."""
 
     async def work() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap)

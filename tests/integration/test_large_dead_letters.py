@@ -1,4 +1,4 @@
-"""A dead letter that its topic does not take whole goes there cut; the service and the partition go on."""
+"""A dead letter that is too large for its topic is cut, and the service and the partition continue."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.integration.service import service
 from tests.integration.test_dlq import create
 
 
-def test_a_dead_letter_too_large_for_its_topic_is_cut_and_the_partition_goes_on(
+def test_a_dead_letter_too_large_for_its_topic_is_cut_and_the_partition_continues(
     kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
     kafka.create({names.activity: 1, names.routing: 1, names.state: 1})

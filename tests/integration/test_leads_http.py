@@ -1,4 +1,4 @@
-"""GET /leads/{id} of the running service: the same story as offline, from the states that it keeps."""
+"""GET /leads/{id} of the running service gives the same story as offline, from its own states."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.integration.test_service import total
 from tests.unit.test_cli import scorer
 
 
-def test_the_service_tells_the_same_story_as_the_files_do(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_the_service_tells_the_same_story_as_the_files(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = stream(300, leads=12, seed=5)
     expected, leads = offline(records)
     rules = Evaluator(load_ruleset(RULES), default_engine("compiled"))
@@ -24,7 +24,7 @@ def test_the_service_tells_the_same_story_as_the_files_do(kafka: Kafka, names: N
         kafka.read(names.routing, at_least=total(expected))
         running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="0"}') == 0)
         running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="1"}') == 0)
-        told = []
+        explained = []
         for lead_id, lead in leads.items():
             status, body = running.get(f"/leads/{lead_id}")
             try:
@@ -34,8 +34,8 @@ def test_the_service_tells_the_same_story_as_the_files_do(kafka: Kafka, names: N
                 continue
             assert status == 200
             assert Story.model_validate_json(body) == story
-            told.append(lead_id)
-        done = scorer("explain", told[0], "--service", running.address)
+            explained.append(lead_id)
+        done = scorer("explain", explained[0], "--service", running.address)
         assert done.returncode == 0, done.stderr.decode()
         assert b"there is no timeline here" in b" ".join(done.stdout.split())
         status, body = running.get("/leads/nobody")

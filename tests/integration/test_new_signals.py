@@ -1,4 +1,4 @@
-"""A new signal: it counts from now on, or, with the input read again by a fresh group, from the past as well."""
+"""A new signal counts from now on, and also the past if a fresh group reads the input again."""
 
 import asyncio
 from pathlib import Path
@@ -17,7 +17,7 @@ WITH_BLOG = SMALL_RULES.replace(
 
 
 def counted(kafka: Kafka, names: Names) -> int:
-    """How often the new signal is counted, by the changelog."""
+    """How often the changelog counts the new signal."""
     settings = settings_for(kafka, names)
     total = 0
     for partition in (0, 1):
@@ -43,7 +43,7 @@ def test_a_fresh_group_knows_the_past_of_a_new_signal(kafka: Kafka, names: Names
         assert running.terminate() == 0
 
     assert counted(kafka, names) == 1
-    # As docs/operations.md says: another group, and another topic for what it says on the way.
+    # As docs/operations.md says: another group, and another topic for the decisions on the way.
     fresh = Names(f"{names.prefix}-2")
     with service(
         kafka, names, tmp_path, rules=str(new), group=fresh.group, state_topic=fresh.state, routing_topic=fresh.routing
@@ -51,11 +51,11 @@ def test_a_fresh_group_knows_the_past_of_a_new_signal(kafka: Kafka, names: Names
         running.wait(lambda: running.metric('scorer_activities_total{type="lead.page_viewed"}') == 4)
         assert running.terminate() == 0
     assert counted(kafka, fresh) == 4
-    said = len(kafka.read(names.routing))
+    decisions = len(kafka.read(names.routing))
     with service(kafka, names, tmp_path, rules=str(new), group=fresh.group, state_topic=fresh.state) as running:
         kafka.write(names.activity, [structured(event("a", 9, "lead.page_viewed", {"url": "/docs"}, START + 9))])
         running.wait(lambda: running.metric('scorer_activities_total{type="lead.page_viewed"}') == 1)
         assert running.terminate() == 0
-    # Its own last word is what counts from now on, and that has not changed.
-    assert len(kafka.read(names.routing)) == said
+    # Its own last decision counts from now on, and that has not changed.
+    assert len(kafka.read(names.routing)) == decisions
     assert counted(kafka, fresh) == 4

@@ -1,4 +1,4 @@
-"""The same activities give the same decisions however they come: over Kafka, `score`, `backtest` and `test`."""
+"""The same activities give the same decisions by every way: Kafka, `score`, `backtest` and `test`."""
 
 import json
 from collections import defaultdict
@@ -19,23 +19,23 @@ from tests.unit.test_cli import scorer
 
 
 def story() -> list[dict[str, Any]]:
-    """Activities of 25 leads in order of time: rule tests tell a lead's life so."""
+    """Activities of 25 leads in the order of time, as rule tests need them."""
     random = Random(11)
-    found = []
+    events = []
     for record in stream(400, leads=25, seed=11):
         if record.headers:
-            continue  # the binary mode says the same; a file has the structured one
-        found.append(json.loads(record.value or b""))
+            continue  # the binary mode has the same content, and a file needs the structured one
+        events.append(json.loads(record.value or b""))
     days = (START + random.randrange(20) * DAY for _ in range(25))
-    found += [event(f"lead-{number}", 1000 + number, "lead.meeting_held", {}, day) for number, day in enumerate(days)]
-    unique = {each["id"]: each for each in found}
-    return sorted(unique.values(), key=lambda each: (each["time"], each["id"]))
+    events += [event(f"lead-{number}", 1000 + number, "lead.meeting_held", {}, day) for number, day in enumerate(days)]
+    unique = {activity["id"]: activity for activity in events}
+    return sorted(unique.values(), key=lambda activity: (activity["time"], activity["id"]))
 
 
 def test_the_same_activities_give_the_same_decisions_everywhere(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     activities = story()
     source = tmp_path / "activities.jsonl"
-    source.write_text("".join(json.dumps(each) + "\n" for each in activities))
+    source.write_text("".join(json.dumps(activity) + "\n" for activity in activities))
 
     scored = scorer("score", "--rules", str(RULES), "--input", str(source), "--workers", "2")
     assert scored.returncode == 0, scored.stderr.decode()
@@ -44,7 +44,7 @@ def test_the_same_activities_give_the_same_decisions_everywhere(kafka: Kafka, na
         decisions[json.loads(line)["lead_id"]].append(line)
     assert len(scored.stdout.splitlines()) > 60
 
-    kafka_decisions = over_kafka(kafka, names, tmp_path, [structured(each) for each in activities])
+    kafka_decisions = over_kafka(kafka, names, tmp_path, [structured(activity) for activity in activities])
     assert kafka_decisions == decisions
 
     last = {lead: json.loads(lines[-1]) for lead, lines in decisions.items()}
@@ -55,21 +55,21 @@ def test_the_same_activities_give_the_same_decisions_everywhere(kafka: Kafka, na
         assert shown == tally(decision[what] for decision in last.values())
     assert counted["new"]["handovers"]["total"] == handovers(decisions)
 
-    told = rule_tested(tmp_path, activities, decisions)
-    assert told.returncode == 0, told.stdout.decode()
-    assert told.stdout.decode().splitlines()[-1].startswith(f"{len(decisions)} passed, 0 failed, 0 in error")
+    tested = rule_tested(tmp_path, activities, decisions)
+    assert tested.returncode == 0, tested.stdout.decode()
+    assert tested.stdout.decode().splitlines()[-1].startswith(f"{len(decisions)} passed, 0 failed, 0 in error")
 
 
 def over_kafka(kafka: Kafka, names: Names, folder: Path, records: list[Record]) -> dict[str, list[bytes]]:
-    found: dict[str, list[bytes]] = defaultdict(list)
+    decisions: dict[str, list[bytes]] = defaultdict(list)
     with service(kafka, names, folder) as running:
         kafka.write(names.activity, records)
-        counters = [f'scorer_activities_total{{type="{each}"}}' for each in types(records)]
+        counters = [f'scorer_activities_total{{type="{name}"}}' for name in types(records)]
         running.wait(lambda: sum(map(running.metric, counters)) == len(records))
         assert running.terminate() == 0
     for record in kafka.read(names.routing):
-        found[(record.key or b"").decode()].append(record.value or b"")
-    return found
+        decisions[(record.key or b"").decode()].append(record.value or b"")
+    return decisions
 
 
 def types(records: list[Record]) -> set[str]:
@@ -77,21 +77,21 @@ def types(records: list[Record]) -> set[str]:
 
 
 def tally(values: Iterable[str]) -> dict[str, int]:
-    found: dict[str, int] = defaultdict(int)
+    counts: dict[str, int] = defaultdict(int)
     for value in values:
-        found[value] += 1
-    return dict(found)
+        counts[value] += 1
+    return dict(counts)
 
 
 def backtested(source: Path) -> dict[str, Any]:
     done = scorer("backtest", "--rules", str(RULES), "--input", str(source), "--format", "json", "--workers", "2")
     assert done.returncode == 0, done.stderr.decode()
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def handovers(decisions: dict[str, list[bytes]]) -> int:
-    """Decisions by which a lead came to sales, except where sales had accepted it already."""
+    """The number of decisions that gave a lead to sales, except those that sales had accepted already."""
     count = 0
     for lines in decisions.values():
         for decision in map(json.loads, lines):
@@ -101,22 +101,26 @@ def handovers(decisions: dict[str, list[bytes]]) -> int:
 
 
 def rule_tested(folder: Path, activities: list[dict[str, Any]], decisions: dict[str, list[bytes]]) -> Any:
-    """`scorer test` on a test file that tells each lead's life and expects its last decision's points."""
+    """`scorer test` on a test file with the activities of each lead, which expects the points of its last decision."""
     tests = []
     for lead, lines in sorted(decisions.items()):
-        mine = [each for each in activities if each["subject"] == lead]
+        of_lead = [activity for activity in activities if activity["subject"] == lead]
         expected = json.loads(lines[-1])
-        first = moment(mine[0])
+        first = moment(of_lead[0])
         until = datetime.fromisoformat(expected["decided_at"])
-        # Signals are counted by the UTC day, and a test starts at nine: the same hours of the day as in the story.
+        # Signals are counted by the UTC day and a test starts at nine, so keep the hours of the story.
         shift = timedelta(hours=(first.hour - 9) % 24, minutes=first.minute)
-        told = [each for each in mine if moment(each) <= until]
+        until_decision = [activity for activity in of_lead if moment(activity) <= until]
         tests.append(
             {
                 "name": lead,
                 "activities": [
-                    {"type": each["type"], "after": after(moment(each) - first + shift), "data": each["data"]}
-                    for each in told
+                    {
+                        "type": activity["type"],
+                        "after": after(moment(activity) - first + shift),
+                        "data": activity["data"],
+                    }
+                    for activity in until_decision
                 ],
                 "expect": {
                     "rating": expected["rating"],
@@ -126,12 +130,14 @@ def rule_tested(folder: Path, activities: list[dict[str, Any]], decisions: dict[
                     "score": expected["score"]["total"],
                     "criteria": expected["criteria"],
                     "contributions": {
-                        each["rule"]: each["points"] for each in expected["contributions"] if each["rule"] != "cap"
+                        contribution["rule"]: contribution["points"]
+                        for contribution in expected["contributions"]
+                        if contribution["rule"] != "cap"
                     },
                 },
             }
         )
-    rules = copytree(RULES, folder / "rules", ignore=lambda _, found: [each for each in found if "_test" in each])
+    rules = copytree(RULES, folder / "rules", ignore=lambda _, files: [name for name in files if "_test" in name])
     with (Path(rules) / "story_test.yaml").open("w") as file:
         YAML(typ="safe").dump({"tests": tests}, file)
     return scorer("test", str(rules))

@@ -1,4 +1,4 @@
-"""Hot reload: a running service takes changed rules as a whole, or keeps those it has."""
+"""Hot reload: changed rules take effect completely in a running service, or it keeps its rules."""
 
 import json
 import os
@@ -31,8 +31,8 @@ def rules_in(folder: Path) -> Path:
 
 
 def change(rules: Path, points: int = 9) -> None:
-    """A rule gives other points, and its test knows it."""
-    # As editors do it: written beside, then renamed.
+    """Change the points of a rule, and its test."""
+    # Like editors: write a file beside it, then rename.
     for name, text in (
         ("small.yaml", SMALL_RULES.replace("requested]}}, points: 10", f"requested]}}}}, points: {points}")),
         ("small_test.yaml", TESTS.replace("budget-planned: 10", f"budget-planned: {points}")),
@@ -43,15 +43,15 @@ def change(rules: Path, points: int = 9) -> None:
 
 
 def rules_of(running: Service) -> dict[str, Any]:
-    """What /health/ready says of the rules."""
+    """The rules in /health/ready."""
     ready = running.ready()
     assert ready is not None, "it must stay ready"
     details: dict[str, Any] = ready["rules"]
     return details
 
 
-def said(running: Service, name: str) -> list[dict[str, Any]]:
-    """The log lines of one kind."""
+def logged(running: Service, name: str) -> list[dict[str, Any]]:
+    """The log lines of one event."""
     return [line for line in running.log() if line["event"] == name]
 
 
@@ -61,14 +61,14 @@ def decided_by(kafka: Kafka, names: Names, number: int) -> tuple[str, int]:
     bant = {"bant": {"budget_status": "planned"}}
     kafka.write(names.activity, [structured(event(lead, number, "lead.qualification_updated", bant, START))])
     values: list[Any] = []
-    # Decisions about other leads, judged anew after a change of rules, may come before it.
-    while not (found := [each for each in values if each["lead_id"] == lead]):
+    # Decisions about other leads, which a change of rules re-scored, may come before it.
+    while not (decisions := [value for value in values if value["lead_id"] == lead]):
         values = [json.loads(record.value or b"") for record in kafka.read(names.routing, at_least=len(values) + 1)]
-    (decision,) = found
+    (decision,) = decisions
     return decision["ruleset"]["revision"], decision["score"]["total"]
 
 
-def test_changed_rules_are_taken_and_wrong_ones_refused(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_changed_rules_take_effect_and_wrong_ones_are_refused(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
     with service(kafka, names, tmp_path, rules=str(rules)) as running:
         old = rules_of(running)
@@ -77,12 +77,12 @@ def test_changed_rules_are_taken_and_wrong_ones_refused(kafka: Kafka, names: Nam
         assert decided_by(kafka, names, 1) == (old["revision"], 10)
 
         change(rules)
-        running.wait(lambda: said(running, "rules_reloaded"))
+        running.wait(lambda: logged(running, "rules_reloaded"))
         new = rules_of(running)
         assert new["revision"] != old["revision"]
         assert new["last_reload"]["ok"] is True
         assert new["loaded_at"] >= old["loaded_at"]
-        (line,) = said(running, "rules_reloaded")
+        (line,) = logged(running, "rules_reloaded")
         assert (line["old"], line["new"]) == (old["revision"][:12], new["revision"][:12])
         assert line["revision"] == new["revision"][:12]
         assert decided_by(kafka, names, 2) == (new["revision"], 9)
@@ -91,28 +91,28 @@ def test_changed_rules_are_taken_and_wrong_ones_refused(kafka: Kafka, names: Nam
         assert old["revision"] not in text
         assert running.metric('scorer_rules_reloads_total{outcome="loaded"}') == 1
 
-        # Right as rules, but not what the tests say.
+        # Valid rules that fail the tests.
         file = rules / "small.yaml"
         good = file.read_text()
         file.write_text(good.replace("requested]}}, points: 9", "requested]}}, points: 8"))
-        running.wait(lambda: said(running, "rules_refused"))
-        (line,) = said(running, "rules_refused")
+        running.wait(lambda: logged(running, "rules_refused"))
+        (line,) = logged(running, "rules_refused")
         assert f"{rules / 'small_test.yaml'}:3:5: error: the test `planned budget` failed" in line["findings"][0]
         assert line["kept"] == new["revision"][:12]
         assert running.metric("scorer_rules_last_reload_successful") == 0
         assert decided_by(kafka, names, 3) == (new["revision"], 9)
 
-        # No rules at all: with file, line and column.
+        # Not rules at all; the finding has file, line and column.
         file.write_text(good.replace("bant.budget_status: approved", "bant.budget_status: aproved"))
-        running.wait(lambda: len(said(running, "rules_refused")) == 2)
+        running.wait(lambda: len(logged(running, "rules_refused")) == 2)
         shown = rules_of(running)
         assert shown["revision"] == new["revision"]
         assert shown["last_reload"]["ok"] is False
         assert f"{file}:22:38: error: `bant.budget_status` is never `aproved`" in shown["last_reload"]["error"]
 
-        # Taken back: as good as ever, and nothing to load.
+        # Reverted: the rules are valid, and nothing must be loaded.
         file.write_text(good)
-        running.wait(lambda: said(running, "rules_unchanged"))
+        running.wait(lambda: logged(running, "rules_unchanged"))
         assert running.metric("scorer_rules_last_reload_successful") == 1
         assert running.metric('scorer_rules_reloads_total{outcome="refused"}') == 2
         assert rules_of(running)["last_reload"]["ok"] is True
@@ -121,7 +121,7 @@ def test_changed_rules_are_taken_and_wrong_ones_refused(kafka: Kafka, names: Nam
 
 
 def test_a_config_map_is_swapped_as_a_whole(kafka: Kafka, names: Names, tmp_path: Path) -> None:
-    """As kubelet does it: files are links into `..data`, itself a link that is replaced at once."""
+    """Like kubelet: files are links into `..data`, which is a link that is replaced at once."""
     first = tmp_path / "mount" / "..2026_01_01"
     mount = first.parent
     mount.mkdir()
@@ -137,22 +137,22 @@ def test_a_config_map_is_swapped_as_a_whole(kafka: Kafka, names: Names, tmp_path
         (mount / "..data_tmp").symlink_to(second.name)
         (mount / "..data_tmp").rename(mount / "..data")
         shutil.rmtree(first)
-        running.wait(lambda: said(running, "rules_reloaded"))
+        running.wait(lambda: logged(running, "rules_reloaded"))
         assert rules_of(running)["revision"] != old
         assert decided_by(kafka, names, 1)[1] == 9
-        # And a second time: what was watched is gone by now.
+        # And a second time, because the first watched directory is gone by now.
         third = mount / "..2026_01_03"
         rules_in(third)
         (mount / "..data_tmp").symlink_to(third.name)
         (mount / "..data_tmp").rename(mount / "..data")
         shutil.rmtree(second)
-        running.wait(lambda: len(said(running, "rules_reloaded")) == 2)
+        running.wait(lambda: len(logged(running, "rules_reloaded")) == 2)
         assert rules_of(running)["revision"] == old
-        assert said(running, "rules_refused") == []
+        assert logged(running, "rules_refused") == []
         assert running.terminate() == 0
 
 
-def test_a_link_to_the_rules_can_be_turned(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_a_link_to_the_rules_can_be_replaced(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
     other = rules_in(tmp_path / "other")
     change(other)
@@ -161,32 +161,32 @@ def test_a_link_to_the_rules_can_be_turned(kafka: Kafka, names: Names, tmp_path:
     with service(kafka, names, tmp_path, rules=str(current)) as running:
         (tmp_path / "next").symlink_to(other)
         (tmp_path / "next").rename(current)
-        running.wait(lambda: said(running, "rules_reloaded"))
+        running.wait(lambda: logged(running, "rules_reloaded"))
         (other / "small.yaml").unlink()
-        running.wait(lambda: said(running, "rules_refused"))
-        assert "there is no rule file" in said(running, "rules_refused")[0]["findings"][0]
+        running.wait(lambda: logged(running, "rules_refused"))
+        assert "there is no rule file" in logged(running, "rules_refused")[0]["findings"][0]
         assert running.terminate() == 0
 
 
-def test_sighup_looks_at_the_rules(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_sighup_checks_the_rules(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
     with service(kafka, names, tmp_path, rules=str(rules)) as running:
         revision = rules_of(running)["revision"]
         running.process.send_signal(signal.SIGHUP)
-        running.wait(lambda: said(running, "rules_unchanged"))
-        assert said(running, "rules_unchanged")[0]["why"] == "SIGHUP"
+        running.wait(lambda: logged(running, "rules_unchanged"))
+        assert logged(running, "rules_unchanged")[0]["why"] == "SIGHUP"
         assert rules_of(running)["revision"] == revision
         assert running.metric('scorer_rules_reloads_total{outcome="unchanged"}') == 1
         assert running.terminate() == 0
 
 
-def test_off_keeps_the_rules_of_the_start(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_off_keeps_the_first_rules(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
     with service(kafka, names, tmp_path, rules=str(rules), reload="off") as running:
         revision = rules_of(running)["revision"]
         change(rules)
         running.process.send_signal(signal.SIGHUP)
-        running.wait(lambda: said(running, "reload_is_off"))
+        running.wait(lambda: logged(running, "reload_is_off"))
         assert decided_by(kafka, names, 1) == (revision, 10)
         assert running.terminate() == 0
 
@@ -200,25 +200,25 @@ def test_a_burst_of_writes_is_one_reload_and_a_change_meanwhile_another(
         for number in range(50):
             file.write_text(SMALL_RULES + f"# {number}\n")
         change(rules)
-        running.wait(lambda: said(running, "rules_reloaded"))
-        # While the next one is being checked, two more.
+        running.wait(lambda: logged(running, "rules_reloaded"))
+        # Two more changes while the next one is being checked.
         for points in (8, 7, 6):
             change(rules, points)
             running.process.send_signal(signal.SIGHUP)
         running.wait(lambda: decided_by(kafka, names, time.monotonic_ns())[1] == 6)
-        loaded = len(said(running, "rules_reloaded")) + len(said(running, "rules_unchanged"))
-        assert loaded <= 5, "each write was a reload of its own"
-        assert said(running, "rules_refused") == []
+        loaded = len(logged(running, "rules_reloaded")) + len(logged(running, "rules_unchanged"))
+        assert loaded <= 5, "each write caused a reload"
+        assert logged(running, "rules_refused") == []
         assert running.terminate() == 0
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_rules_that_may_not_be_read_are_refused(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_rules_without_read_permission_are_refused(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
     with service(kafka, names, tmp_path, rules=str(rules)) as running:
         (rules / "small.yaml").chmod(0)
-        running.wait(lambda: said(running, "rules_refused"))
-        assert "Permission denied" in said(running, "rules_refused")[0]["findings"][0]
+        running.wait(lambda: logged(running, "rules_refused"))
+        assert "Permission denied" in logged(running, "rules_refused")[0]["findings"][0]
         assert running.terminate() == 0
 
 
@@ -227,12 +227,12 @@ def test_a_directory_that_is_gone_is_refused_until_it_is_back(kafka: Kafka, name
     with service(kafka, names, tmp_path, rules=str(rules)) as running:
         revision = rules_of(running)["revision"]
         rules.rename(tmp_path / "elsewhere")
-        running.wait(lambda: said(running, "rules_refused"))
-        assert "there is no such file or directory" in said(running, "rules_refused")[0]["findings"][0]
+        running.wait(lambda: logged(running, "rules_refused"))
+        assert "there is no such file or directory" in logged(running, "rules_refused")[0]["findings"][0]
         assert decided_by(kafka, names, 1) == (revision, 10)
         (tmp_path / "elsewhere").rename(rules)
-        running.wait(lambda: said(running, "rules_unchanged"))
+        running.wait(lambda: logged(running, "rules_unchanged"))
         change(rules)
-        running.wait(lambda: said(running, "rules_reloaded"))
+        running.wait(lambda: logged(running, "rules_reloaded"))
         assert decided_by(kafka, names, 2)[1] == 9
         assert running.terminate() == 0

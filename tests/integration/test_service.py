@@ -1,4 +1,4 @@
-"""The service end to end, over a real broker: activities in, decisions, states and dead letters out."""
+"""The service end to end with a real broker: from activities to decisions, states and dead letters."""
 
 import asyncio
 import json
@@ -22,23 +22,23 @@ from tests.integration.service import service, settings_for
 
 def by_lead(records: "Iterable[ConsumerRecord[bytes, bytes]]") -> dict[str, list[bytes]]:
     """Values by key."""
-    found: dict[str, list[bytes]] = defaultdict(list)
+    values: dict[str, list[bytes]] = defaultdict(list)
     for record in records:
-        found[(record.key or b"").decode()].append(record.value or b"")
-    return dict(found)
+        values[(record.key or b"").decode()].append(record.value or b"")
+    return dict(values)
 
 
 def total(decisions: dict[str, list[bytes]]) -> int:
-    """How many there are."""
+    """The number of all values."""
     return sum(map(len, decisions.values()))
 
 
 def page(lead_id: str, number: int) -> dict[str, object]:
-    """A good activity."""
+    """A valid activity."""
     return event(lead_id, number, "lead.page_viewed", {"url": "/pricing"}, START)
 
 
-def test_publishes_what_assess_says_and_keeps_the_states(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_publishes_the_decisions_of_assess_and_keeps_the_states(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = stream(600, leads=40, seed=1)
     expected, leads = offline(records)
     with service(kafka, names, tmp_path) as running:
@@ -100,21 +100,21 @@ BAD: list[tuple[str, Record]] = [
 ]
 
 
-def test_bad_input_is_set_aside_and_the_rest_goes_on(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_bad_input_becomes_dead_letters_and_the_rest_is_processed(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     good = [structured(page(f"good-{number}", number)) for number in range(len(BAD) + 1)]
     mixed = [good[0]]
     for (_, bad), record in zip(BAD, good[1:], strict=True):
         mixed += [bad._replace(headers=[*bad.headers, ("trace", b"\x00\xff")]), record]
     kafka.create({names.activity: 1, names.state: 1, names.routing: 1, names.dead_letters: 1})
-    # Written before the service starts, so that good and bad share a batch.
+    # Written before the service starts, so that good and bad records share a batch.
     kafka.write(names.activity, mixed)
-    # The local broker takes records of up to 1 MiB only.
+    # The local broker accepts records of up to 1 MiB only.
     with service(kafka, names, tmp_path, max_value_bytes="900000") as running:
         decided = kafka.read(names.routing, at_least=len(good))
         letters = kafka.read(names.dead_letters, at_least=len(BAD))
         reasons = [reason for reason, _ in BAD]
         running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="0"}') == 0)
-        counted = {each: running.metric(f'scorer_dead_letters_total{{reason="{each}"}}') for each in reasons}
+        counted = {reason: running.metric(f'scorer_dead_letters_total{{reason="{reason}"}}') for reason in reasons}
         assert counted == Counter(reasons)
         assert running.terminate() == 0
     assert [record.key for record in decided] == [record.key for record in good]
@@ -126,7 +126,7 @@ def test_bad_input_is_set_aside_and_the_rest_goes_on(kafka: Kafka, names: Names,
         assert headers["dlq-topic"].decode() == names.activity
         assert (headers["dlq-partition"], headers["dlq-offset"]) == (b"0", str(2 * position + 1).encode())
         assert int(headers["dlq-timestamp"]) > 0
-        # An empty and a missing value or key are different things, and come back as they were.
+        # An empty value or key differs from a missing one, and both are preserved.
         assert (letter.key, letter.value) == (bad.key, bad.value)
         original = [header for header in letter.headers if not header[0].startswith("dlq-")]
         assert original == [*bad.headers, ("trace", b"\x00\xff")]
@@ -157,9 +157,9 @@ def test_two_workers_share_the_partitions(kafka: Kafka, names: Names, tmp_path: 
             kafka.write(names.activity, records[200:400])
 
             def share() -> set[str] | None:
-                mine, yours = (set((each.ready() or {}).get("partitions", ())) for each in (one, two))
-                shared = mine and yours and not mine & yours and mine | yours == {"0", "1", "2", "3"}
-                return mine if shared else None
+                first, second = (set((worker.ready() or {}).get("partitions", ())) for worker in (one, two))
+                shared = first and second and not first & second and first | second == {"0", "1", "2", "3"}
+                return first if shared else None
 
             one.wait(share)
             kafka.write(names.activity, records[400:])
@@ -170,10 +170,10 @@ def test_two_workers_share_the_partitions(kafka: Kafka, names: Names, tmp_path: 
     assert by_lead(kafka.read(names.routing)) == expected
 
 
-def test_killed_worker_comes_back_and_nothing_counts_twice(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_a_killed_worker_restarts_and_nothing_counts_twice(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = stream(600, leads=40, seed=4)
     expected, _ = offline(records)
-    # With a name of its own: the local broker never drops a dead member that has none.
+    # It has an instance name, because the local broker never drops a dead member without one.
     with service(kafka, names, tmp_path, instance="one", max_records="7", linger_ms="0") as running:
         kafka.write(names.activity, records)
         running.wait(lambda: running.metric('scorer_transactions_total{outcome="committed"}') > 3)
@@ -184,7 +184,7 @@ def test_killed_worker_comes_back_and_nothing_counts_twice(kafka: Kafka, names: 
     assert by_lead(kafka.read(names.routing)) == expected
 
 
-def test_a_fenced_worker_joins_anew_and_goes_on(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_a_fenced_worker_rejoins_and_continues(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = stream(300, leads=20, seed=5)
     expected, _ = offline(records)
     kafka.create({names.activity: 1, names.state: 1, names.routing: 1, names.dead_letters: 1})
@@ -244,7 +244,7 @@ def test_refuses_a_missing_topic(kafka: Kafka, names: Names, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("variable", "value"), [("http_port", "eighty"), ("bootstrap_servers", "localhost"), ("rules", "/nowhere")]
 )
-def test_wrong_setting_ends_at_once(kafka: Kafka, names: Names, tmp_path: Path, variable: str, value: str) -> None:
+def test_a_wrong_setting_ends_it_at_once(kafka: Kafka, names: Names, tmp_path: Path, variable: str, value: str) -> None:
     with service(kafka, names, tmp_path, ready=False, **{variable: value}) as refused:
         assert refused.process.wait(30) == 2
         lines = refused.text().splitlines()
@@ -252,7 +252,7 @@ def test_wrong_setting_ends_at_once(kafka: Kafka, names: Names, tmp_path: Path, 
         assert f"SCORER_{variable.upper()}" in lines[0]
 
 
-def test_gives_up_where_no_kafka_answers(names: Names, tmp_path: Path) -> None:
+def test_ends_if_kafka_does_not_answer(names: Names, tmp_path: Path) -> None:
     with service(Kafka("127.0.0.1:1"), names, tmp_path, ready=False, startup_timeout_s="0.5") as alone:
         assert alone.process.wait(30) == 1
         assert "SCORER_BOOTSTRAP_SERVERS=127.0.0.1:1" in alone.text()

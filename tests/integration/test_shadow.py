@@ -14,24 +14,24 @@ STRICT = SMALL_RULES.replace("warm: 20, hot: 40", "warm: 30, hot: 60")
 
 def by_lead(kafka: Kafka, topic: str) -> dict[bytes | None, list[bytes | None]]:
     """The values of a topic by key."""
-    found: dict[bytes | None, list[bytes | None]] = {}
+    values: dict[bytes | None, list[bytes | None]] = {}
     for record in kafka.read(topic):
-        found.setdefault(record.key, []).append(record.value)
-    return found
+        values.setdefault(record.key, []).append(record.value)
+    return values
 
 
-def test_it_changes_no_decision_and_shows_what_differs(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_it_changes_no_decision_and_shows_the_differences(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     live, candidate = (
         ruleset_folder(tmp_path / "live", SMALL_RULES),
         ruleset_folder(tmp_path / "candidate", "nonsense: 1\n"),
     )
     records = stream(400, leads=30, seed=12)
     alone = Names(f"{names.prefix}alone")
-    for each in (names, alone):
-        kafka.create({each.activity: 2})
-        kafka.write(each.activity, records[:200])
+    for group in (names, alone):
+        kafka.create({group.activity: 2})
+        kafka.write(group.activity, records[:200])
     with service(kafka, names, tmp_path, rules=str(live), shadow_rules=str(candidate)) as running:
-        # Wrong from the start: the service runs without, and takes it once it is right.
+        # Wrong at the start: the service runs without it, and loads it once it is valid.
         running.wait(lambda: "shadow_rules_refused" in running.text())
         assert running.metric("scorer_shadow_last_reload_successful") == 0
         ruleset_folder(candidate, STRICT)

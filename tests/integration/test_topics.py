@@ -1,4 +1,4 @@
-"""`scorer topics ensure` over a real broker: what is missing is made, what is wrong is named, nothing is changed."""
+"""`scorer topics ensure` with a real broker: it creates missing topics, reports wrong ones, and changes nothing."""
 
 import asyncio
 import os
@@ -18,19 +18,19 @@ from tests.integration.service import service
 
 
 class Done(NamedTuple):
-    """How the command ended: the exit status, and (verdict, topic, text) of each line."""
+    """The result of the command: the exit status, and (topic status, topic, text) of each line."""
 
     status: int
     lines: list[tuple[str, str, str]]
     errors: str
 
     def of(self, topic: str) -> list[tuple[str, str]]:
-        """Verdict and text of the lines on a topic."""
-        return [(verdict, text) for verdict, name, text in self.lines if name == topic]
+        """Status and text of the lines about a topic."""
+        return [(topic_status, text) for topic_status, name, text in self.lines if name == topic]
 
 
 def ensure(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
-    """The command, to its end. With one replica, unless the arguments say so, a cluster gives no other lines."""
+    """Run the command to its end. One replica by default, so a cluster gives the same lines."""
     given: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("SCORER_"))
     given |= {"SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap, **names.environment}
     given |= {f"SCORER_{name.upper()}": value for name, value in settings.items()}
@@ -38,13 +38,13 @@ def ensure(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
     result = CliRunner().invoke(app, ["topics", "ensure", *args, *replicas], env=given, catch_exceptions=False)
     lines = []
     for line in result.stdout.splitlines():
-        verdict, topic, text = line.split(maxsplit=2)
-        lines.append((verdict, topic, text))
+        topic_status, topic, text = line.split(maxsplit=2)
+        lines.append((topic_status, topic, text))
     return Done(result.exit_code, lines, result.stderr)
 
 
 def create(kafka: Kafka, topics: Mapping[str, tuple[int, dict[str, str]]]) -> None:
-    """Topics with partitions and settings."""
+    """Create topics with partitions and settings."""
 
     async def work() -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
@@ -78,10 +78,12 @@ def all_topics(names: Names) -> list[str]:
     return [names.activity, names.routing, names.dead_letters, names.state, f"{names.dead_letters}.replayed"]
 
 
-def test_creates_what_is_missing_and_then_has_nothing_to_say(kafka: Kafka, names: Names) -> None:
+def test_creates_missing_topics_and_then_finds_all_ok(kafka: Kafka, names: Names) -> None:
     done = ensure(kafka, names, "--partitions", "4", max_value_bytes="2000000")
     assert (done.status, done.errors) == (0, "")
-    assert [(verdict, topic) for verdict, topic, _ in done.lines] == [("created", each) for each in all_topics(names)]
+    assert [(topic_status, topic) for topic_status, topic, _ in done.lines] == [
+        ("created", topic_name) for topic_name in all_topics(names)
+    ]
     shapes = {topic: text for _, topic, text in done.lines}
     assert shapes[names.activity] == "partitions=4 replication.factor=1 cleanup.policy=delete"
     assert shapes[names.state] == "partitions=4 replication.factor=1 cleanup.policy=compact"
@@ -89,16 +91,18 @@ def test_creates_what_is_missing_and_then_has_nothing_to_say(kafka: Kafka, names
     assert int(config(kafka, names.dead_letters)["max.message.bytes"]) > 2_000_000
     again = ensure(kafka, names, "--partitions", "4", max_value_bytes="2000000")
     assert again.status == 0
-    assert [(verdict, topic) for verdict, topic, _ in again.lines] == [("ok", each) for each in all_topics(names)]
+    assert [(topic_status, topic) for topic_status, topic, _ in again.lines] == [
+        ("ok", topic_name) for topic_name in all_topics(names)
+    ]
 
 
-def test_the_setting_says_how_many_partitions(kafka: Kafka, names: Names) -> None:
+def test_the_setting_gives_the_number_of_partitions(kafka: Kafka, names: Names) -> None:
     done = ensure(kafka, names, topic_partitions="2")
     assert dict(done.of(names.activity))["created"].startswith("partitions=2 ")
     assert dict(done.of(names.state))["created"].startswith("partitions=2 ")
 
 
-def test_the_changelog_gets_the_partitions_of_the_input_that_is_there(kafka: Kafka, names: Names) -> None:
+def test_the_changelog_gets_the_partitions_of_the_existing_input(kafka: Kafka, names: Names) -> None:
     kafka.create({names.activity: 3})
     done = ensure(kafka, names)
     assert done.status == 0
@@ -108,13 +112,13 @@ def test_the_changelog_gets_the_partitions_of_the_input_that_is_there(kafka: Kaf
     assert other.of(names.activity) == [("differs", "3 partitions, not 5; before changing that see docs/operations.md")]
 
 
-def test_dead_letters_have_room_for_what_the_input_takes(kafka: Kafka, names: Names) -> None:
+def test_dead_letters_can_be_larger_than_the_input(kafka: Kafka, names: Names) -> None:
     create(kafka, {names.activity: (1, {"max.message.bytes": "3000000"})})
     assert ensure(kafka, names).status == 0
     assert int(config(kafka, names.dead_letters)["max.message.bytes"]) > 3_000_000
 
 
-def test_differences_are_named_and_left(kafka: Kafka, names: Names) -> None:
+def test_differences_are_reported_and_not_changed(kafka: Kafka, names: Names) -> None:
     marks = f"{names.dead_letters}.replayed"
     create(
         kafka,
@@ -135,7 +139,7 @@ def test_differences_are_named_and_left(kafka: Kafka, names: Names) -> None:
         ]
         assert done.of(names.dead_letters) == [
             ("differs", "cleanup.policy=compact, not delete: records without a key are refused then"),
-            ("differs", "max.message.bytes=800000, the input's is 900000: larger dead letters would be cut short"),
+            ("differs", "max.message.bytes=800000, the input's is 900000: larger dead letters would be cut"),
         ]
         assert done.of(names.state) == [
             (
@@ -150,39 +154,41 @@ def test_differences_are_named_and_left(kafka: Kafka, names: Names) -> None:
         ]
 
 
-def test_a_topic_that_cannot_be_made_is_named_with_the_reason(kafka: Kafka, names: Names) -> None:
+def test_a_topic_that_cannot_be_created_is_reported_with_the_reason(kafka: Kafka, names: Names) -> None:
     done = ensure(kafka, names, "--replication-factor", "99")
     assert done.status == 1
-    assert [(verdict, topic) for verdict, topic, _ in done.lines] == [("failed", each) for each in all_topics(names)]
+    assert [(topic_status, topic) for topic_status, topic, _ in done.lines] == [
+        ("failed", topic_name) for topic_name in all_topics(names)
+    ]
     assert all(text.startswith("could not be created: ") and "99" in text for _, _, text in done.lines)
 
 
-def test_too_few_replicas_are_named(kafka: Kafka, names: Names) -> None:
+def test_too_few_replicas_are_reported(kafka: Kafka, names: Names) -> None:
     assert ensure(kafka, names).status == 0
     done = ensure(kafka, names, "--replication-factor", "2")
     assert done.status == 1
     assert {text for _, _, text in done.lines} == {"replication factor 1, not 2"}
 
 
-def test_says_what_cannot_be_checked(kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_unknown_settings(kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(self: object, resources: object) -> None:
         raise IncompatibleBrokerVersion("DescribeConfigs is not known here")
 
     assert ensure(kafka, names).status == 0
     monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", refuse)
     done = ensure(kafka, names)
-    # What is not known is no finding, and no "ok" for it either.
+    # Unknown settings are neither a difference nor "ok".
     assert done.status == 0
     for topic in all_topics(names):
-        (_, shape), (verdict, text) = done.of(topic)
+        (_, shape), (topic_status, text) = done.of(topic)
         assert "cleanup.policy" not in shape
-        assert (verdict, text) == (
+        assert (topic_status, text) == (
             "unknown",
-            "Kafka does not tell its settings: cleanup.policy and max.message.bytes cannot be checked here",
+            "Kafka does not show its settings: cleanup.policy and max.message.bytes cannot be checked here",
         )
 
 
-def test_no_kafka_is_one_line(names: Names) -> None:
+def test_an_unreachable_kafka_is_one_line(names: Names) -> None:
     done = ensure(Kafka("127.0.0.1:1"), names)
     assert (done.status, done.lines) == (1, [])
     assert done.errors == ("error: Kafka at 127.0.0.1:1 (SCORER_BOOTSTRAP_SERVERS): no Kafka broker answers\n")
@@ -194,7 +200,7 @@ def test_a_wrong_setting_is_one_line(kafka: Kafka, names: Names) -> None:
     assert "SCORER_TOPIC_PARTITIONS" in done.errors
 
 
-def test_the_service_starts_on_what_was_made(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+def test_the_service_starts_on_the_created_topics(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     with service(kafka, names, tmp_path, ready=False, create_topics="false") as refused:
         assert refused.process.wait(30) == 2
         assert "create it with `scorer topics ensure`" in refused.text()

@@ -1,4 +1,4 @@
-"""A partition's transactions over a real broker: all or nothing, and never from two owners."""
+"""The transactions of a partition with a real broker: all or nothing, and never from two owners."""
 
 import asyncio
 
@@ -18,13 +18,13 @@ from tests.integration.service import settings_for
 
 @pytest.fixture
 def settings(kafka: Kafka, names: Names) -> Settings:
-    """For topics of one partition that exist."""
+    """Settings for existing topics of one partition."""
     kafka.create(dict.fromkeys((names.activity, names.routing, names.dead_letters, names.state), 1))
     return settings_for(kafka, names)
 
 
 async def commit(producer: TransactionalProducer, settings: Settings, next_offset: int, *messages: Message) -> None:
-    """As a worker of partition 0 does."""
+    """Commit as a worker of partition 0 does."""
     offsets = {TopicPartition(settings.activity_topic, 0): next_offset}
     await producer.commit(messages, offsets, settings.group)
 
@@ -85,7 +85,7 @@ def test_offsets_of_several_partitions_are_in_one_transaction(kafka: Kafka, name
 
     async def work() -> tuple[list[int | None], list[int | None]]:
         producer = TransactionalProducer(settings, f"{settings.group}-worker", limits)
-        # Without a key the number with the message chooses the partition.
+        # Without a key, the number in the message chooses the partition.
         messages = [Message(names.dead_letters, None, None, b"%d" % number, [], number) for number in range(5)]
         unknown = Message(names.dead_letters, 9, b"a", b"never", [])
         try:
@@ -132,7 +132,7 @@ def test_restore_reads_past_control_records_to_the_end(names: Names, settings: S
     assert store._states == {"lead": b"\x01two"}
     assert in_state == 2
     assert sum(seen) == 3
-    # Each commit leaves a control record behind: the end is reached by position, not by counting.
+    # Each commit leaves a control record, so positions and not counts show the end.
     assert progress.done == progress.total >= 3
 
 

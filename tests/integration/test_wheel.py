@@ -1,4 +1,4 @@
-"""The wheel, installed where there is no clone: it is complete, and brings the rules that are used by default."""
+"""The wheel, installed without a clone: it is complete and contains the default rules."""
 
 import os
 import re
@@ -16,7 +16,7 @@ PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: setuptools writes beside what it builds, and takes in what an earlier build left there."""
+    """Build from a copy, because setuptools writes beside the sources and includes files of an earlier build."""
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "setup.py", "README.md"):
         shutil.copy2(ROOT / name, source)
@@ -37,7 +37,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scorer(installed: Path, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """The installed command in a folder that knows nothing of the clone."""
+    """The installed command in a folder without the clone."""
     return run(installed, folder, str(installed / "bin" / "scorer"), *arguments)
 
 
@@ -58,12 +58,12 @@ def test_all_modules_and_the_built_in_rules_are_in_it(wheel: Path) -> None:
     assert packed - about == modules | templates | rules | {"scorer/py.typed"}
 
 
-def test_it_is_what_runs_here(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_package_runs(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, sys.executable, "-c", "import scorer; print(scorer.__file__)")
     assert done.stdout == f"{installed}/scorer/__init__.py\n"
 
 
-def test_it_says_its_version(installed: Path, tmp_path: Path) -> None:
+def test_it_prints_its_version(installed: Path, tmp_path: Path) -> None:
     done = scorer(installed, tmp_path, "--version")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"lead-scorer \d+\.\d+\.\d+\n", done.stdout)

@@ -1,4 +1,4 @@
-"""Pauses that double, and a stop that ends them."""
+"""Pauses that double, and an event that ends them."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ def test_pauses_double_up_to_the_longest() -> None:
     assert [backoff.failed() for _ in range(9)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
 
 
-def test_success_begins_again() -> None:
+def test_success_resets_the_pauses() -> None:
     backoff = Backoff(0.2, 5.0, limit=3)
     assert [backoff.failed() for _ in range(3)] == [0.2, 0.4, 0.8]
     backoff.reset()
@@ -20,7 +20,7 @@ def test_success_begins_again() -> None:
     assert [backoff.failed() for _ in range(3)] == [0.2, 0.4, 0.8]
 
 
-def test_one_failure_too_many_is_said() -> None:
+def test_too_many_failures_raise() -> None:
     backoff = Backoff(0.1, 5.0, limit=20)
     for _ in range(20):
         backoff.failed()
@@ -28,7 +28,7 @@ def test_one_failure_too_many_is_said() -> None:
         backoff.failed()
 
 
-def test_there_is_no_limit_unless_one_is_set() -> None:
+def test_failures_are_unlimited_by_default() -> None:
     backoff = Backoff(0.1, 5.0)
     for _ in range(5_000):
         assert backoff.failed() <= 5.0

@@ -1,4 +1,4 @@
-"""A batch of records: what it publishes, and that one bad record costs one record."""
+"""A batch of records: what it publishes, and that a bad record costs only itself."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ NOW = 21_000 * DAY
 
 
 def record(offset: int, lead_id: str, value: bytes | None = None) -> "ConsumerRecord[bytes, bytes]":
-    """A page view, unless a value is given."""
+    """A page view, or a record with the given value."""
     event = {
         "specversion": "1.0",
         "id": f"e{offset}",
@@ -37,12 +37,12 @@ def record(offset: int, lead_id: str, value: bytes | None = None) -> "ConsumerRe
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """The defaults."""
+    """The default settings."""
     return load_settings(None, rules=tmp_path)
 
 
 def touch(lead: Lead, activity: LeadActivity) -> Assessment:
-    """Notes the activity; an odd lead makes our code fail, one named `unwritable` cannot be encoded."""
+    """Records the activity. It fails for the lead `broken`, and the lead `unwritable` cannot be encoded."""
     if lead.id == "broken":
         raise ZeroDivisionError(f"secret of {lead.id}")
     value: object = object() if lead.id == "unwritable" else activity.id
@@ -55,7 +55,7 @@ def test_a_lead_is_written_once_per_batch_with_its_last_state(settings: Settings
     processor = BatchProcessor(settings, touch, lambda: NOW)
     outbox, figures = processor.process([record(0, "a"), record(1, "b"), record(2, "a")], store)
     assert outbox.next_offset == 3
-    assert [(each.topic, each.partition, each.key) for each in outbox.messages] == [
+    assert [(message.topic, message.partition, message.key) for message in outbox.messages] == [
         (settings.state_topic, 3, b"a"),
         (settings.state_topic, 3, b"b"),
     ]
@@ -68,7 +68,7 @@ def test_a_lead_is_written_once_per_batch_with_its_last_state(settings: Settings
     assert outbox.messages[0].value == encode_lead(store.get("a"))
 
 
-def test_what_is_discarded_never_happened(settings: Settings) -> None:
+def test_discarded_leads_keep_their_former_state(settings: Settings) -> None:
     store = LeadStore()
     processor = BatchProcessor(settings, touch, lambda: NOW)
     processor.process([record(0, "a")], store)
@@ -83,20 +83,20 @@ def test_a_record_on_which_our_code_fails_costs_one_record(settings: Settings, b
     store = LeadStore()
     processor = BatchProcessor(settings, touch, lambda: NOW)
     outbox, figures = processor.process([record(0, "a"), record(1, bad), record(2, "b")], store)
-    letters = [each for each in outbox.messages if each.topic == settings.dead_letter_topic]
+    letters = [message for message in outbox.messages if message.topic == settings.dead_letter_topic]
     (letter,) = letters
     headers = dict(letter.headers)
     assert headers["dlq-reason"] == b"internal_error"
     assert headers["dlq-detail"].decode().startswith(f"{error} in ")
     assert b"secret" not in headers["dlq-detail"]
     assert headers["dlq-offset"] == b"1"
-    assert {each.key for each in outbox.messages if each.topic == settings.state_topic} >= {b"a", b"b"}
+    assert {message.key for message in outbox.messages if message.topic == settings.state_topic} >= {b"a", b"b"}
     assert figures.dead_letters == {"internal_error": 1}
     assert figures.activities == {"lead.page_viewed": 2}
     assert outbox.next_offset == 3
 
 
-def test_a_failure_that_does_not_come_again_costs_nothing(settings: Settings) -> None:
+def test_a_failure_that_does_not_repeat_costs_nothing(settings: Settings) -> None:
     calls: list[str] = []
 
     def once(lead: Lead, activity: LeadActivity) -> Assessment:
@@ -107,10 +107,10 @@ def test_a_failure_that_does_not_come_again_costs_nothing(settings: Settings) ->
 
     outbox, figures = BatchProcessor(settings, once, lambda: NOW).process([record(0, "a")], LeadStore())
     assert figures.dead_letters == {}
-    assert [each.topic for each in outbox.messages] == [settings.state_topic]
+    assert [message.topic for message in outbox.messages] == [settings.state_topic]
 
 
-def test_running_out_of_memory_is_no_fault_of_the_record(settings: Settings) -> None:
+def test_running_out_of_memory_makes_no_dead_letter(settings: Settings) -> None:
     def exhausted(lead: Lead, activity: LeadActivity) -> Assessment:
         raise MemoryError
 

@@ -1,4 +1,4 @@
-"""Dead letters without a broker: what is read from a record, what is chosen, how it is asked for and shown."""
+"""Dead letters without a broker: reading records, filters, the command line and its output."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from scorer.cli import app, dlq, dlq_output
 from scorer.dlq.dead_letter import INTERNAL_ERROR
 from scorer.dlq.position import Position
-from scorer.dlq.queue import UNKNOWN, DeadLetter, Filter, Found, Origin, dead_letter_of, mark_of
+from scorer.dlq.queue import UNKNOWN, DeadLetter, DeadLetterList, Filter, Origin, dead_letter_of, mark_of
 from scorer.dlq.replay import obstacle
 from scorer.domain.instant import SECOND
 from scorer.runtime.settings import Settings, load_settings
@@ -47,7 +47,7 @@ def letter(**fields: Any) -> DeadLetter:
     return DeadLetter(**{**given, **fields})
 
 
-def test_reads_what_the_headers_say() -> None:
+def test_reads_the_headers() -> None:
     read = dead_letter_of(
         record(
             ("trace", b"1"),
@@ -75,14 +75,14 @@ def test_reads_what_the_headers_say() -> None:
         (("dlq-reason", b"r"), ("dlq-partition", "²".encode()), ("dlq-offset", b"9" * 40), ("dlq-topic", None)),
     ],
 )
-def test_whatever_lies_there_is_read(headers: tuple[tuple[str, bytes | None], ...]) -> None:
+def test_any_record_can_be_read(headers: tuple[tuple[str, bytes | None], ...]) -> None:
     read = dead_letter_of(record(*headers, key=None, value=None), replayed=False)
     assert read.origin is None
     assert (read.key, read.size) == (None, 0)
     assert obstacle(read, load_settings(None, rules=".")) is not None
 
 
-def test_a_mark_names_one_record_for_good() -> None:
+def test_a_mark_names_exactly_one_record() -> None:
     first, second = record(), record()
     second.timestamp += 1
     assert mark_of(first) == mark_of(record())
@@ -130,8 +130,8 @@ def test_filters(wanted: Filter, matches: bool) -> None:
         ["topics", "ensure", "--replication-factor", "none"],
     ],
 )
-def test_wrong_usage_exits_2_before_kafka_is_asked(arguments: list[str]) -> None:
-    # Nobody listens there: whoever asks gets status 1.
+def test_wrong_usage_exits_2_without_a_connection(arguments: list[str]) -> None:
+    # Nothing listens on this port, so a connection would end with status 1.
     result = CliRunner().invoke(app, arguments, env={"SCORER_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr
@@ -143,7 +143,7 @@ def test_a_wrong_setting_exits_2() -> None:
     assert "SCORER_BOOTSTRAP_SERVERS has 'nowhere'" in result.stderr
 
 
-def test_the_known_reasons_are_those_given_and_those_in_the_manual() -> None:
+def test_the_known_reasons_are_those_in_the_code_and_in_the_manual() -> None:
     root = Path(__file__).parents[2]
     given = {INTERNAL_ERROR, UNKNOWN}
     for source in (root / "scorer" / "sources").glob("*.py"):
@@ -163,13 +163,13 @@ def test_the_known_reasons_are_those_given_and_those_in_the_manual() -> None:
         ("too_deep", 0, ""),
     ],
 )
-def test_a_reason_that_is_none_is_wrong_usage(
+def test_an_unknown_reason_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch, command: list[str], reason: str, status: int, message: str
 ) -> None:
-    async def find(_: Settings, wanted: Filter, __: int | None, *, pending: bool) -> Found:
-        # One dead letter, of a reason that is none of ours, from long ago.
-        there = letter(reason="theirs")
-        return Found([], Counter([there.reason] if wanted.matches(there) else []), 0, [])
+    async def find(_: Settings, wanted: Filter, __: int | None, *, pending: bool) -> DeadLetterList:
+        # One old dead letter with a foreign reason.
+        foreign = letter(reason="theirs")
+        return DeadLetterList([], Counter([foreign.reason] if wanted.matches(foreign) else []), 0, [])
 
     monkeypatch.setattr(dlq, "_find", find)
     result = CliRunner().invoke(app, ["dlq", *command, "--since", "1d", "--reason", "null_key", "--reason", reason])
@@ -195,7 +195,7 @@ NASTY = "\x1b[31m [bold]x[/bold]\r\n"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_what_lies_in_a_topic_does_not_steer_the_terminal(
+def test_records_cannot_control_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool
 ) -> None:
     out = io.StringIO()
@@ -217,16 +217,16 @@ def test_what_lies_in_a_topic_does_not_steer_the_terminal(
     assert "b'\\xff'" in lines[2]
 
 
-def test_json_says_it_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_all_fields(capsys: pytest.CaptureFixture[str]) -> None:
     dlq_output.print_letters([letter(detail=NASTY, replayed_from="dlq/0/3", cut_from=9)], as_json=True)
     (line,) = capsys.readouterr().out.splitlines()
     shown = json.loads(line)
     assert (shown["detail"], shown["replayed_from"], shown["cut_from"]) == (NASTY, "dlq/0/3", 9)
 
 
-def test_counts_are_ranked_and_of_all_that_match(capsys: pytest.CaptureFixture[str]) -> None:
-    found = Found([letter()], Counter({"b": 2, "c": 1200, "a": 2}), 3, [])
-    dlq_output.print_counts(found, as_json=False, to_stderr=False)
+def test_counts_are_ranked_and_include_all_matches(capsys: pytest.CaptureFixture[str]) -> None:
+    result = DeadLetterList([letter()], Counter({"b": 2, "c": 1200, "a": 2}), 3, [])
+    dlq_output.print_counts(result, as_json=False, to_stderr=False)
     assert capsys.readouterr().out.splitlines() == [
         "  1,200  c",
         "      2  a",

@@ -1,4 +1,4 @@
-"""Batches out, back-pressure in."""
+"""The inbox: batches and back-pressure."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -20,7 +20,7 @@ def sized(*sizes: int) -> "list[ConsumerRecord[bytes, bytes]]":
 
 
 def at_once(inbox: Inbox) -> list[int]:
-    """The offsets of a batch that nobody has to wait for."""
+    """The offsets of a batch that is available at once."""
     taking = inbox.batch()
     with pytest.raises(StopIteration) as done:
         taking.send(None)
@@ -35,7 +35,7 @@ async def offsets(inbox: Inbox) -> list[int]:
     return [record.offset for record in await inbox.batch()]
 
 
-def test_batches_are_full_under_load_and_small_when_there_is_little() -> None:
+def test_batches_are_full_under_load_and_small_otherwise() -> None:
     async def scenario() -> None:
         inbox = Inbox(3, 0)
         inbox.put(records(0, 1, 2, 3, 4))
@@ -58,8 +58,8 @@ def test_a_batch_waits_for_records_and_lingers_for_more() -> None:
     run(scenario())
 
 
-def test_who_has_waited_long_enough_already_does_not_wait_for_more() -> None:
-    """While the batch before it was under way, say."""
+def test_a_record_that_has_waited_long_enough_does_not_wait_for_more() -> None:
+    """For example during the batch before it."""
 
     async def scenario() -> None:
         inbox = Inbox(10, 0.01)
@@ -71,7 +71,7 @@ def test_who_has_waited_long_enough_already_does_not_wait_for_more() -> None:
     run(scenario())
 
 
-def test_who_comes_to_an_empty_inbox_waits_for_more_again() -> None:
+def test_a_record_in_an_empty_inbox_waits_for_more_again() -> None:
     async def scenario() -> None:
         inbox = Inbox(10, 0.01)
         inbox.put(records(0))
@@ -96,7 +96,7 @@ def test_a_batch_and_the_inbox_are_bounded_by_bytes_too() -> None:
         assert at_once(inbox) == [0, 1]
         assert at_once(inbox) == [2]
         assert not waiting.done()
-        # One record there must be, or it would stay for ever.
+        # A batch has at least one record; otherwise this one would stay for ever.
         assert at_once(inbox) == [3]
         assert await waiting
         assert at_once(inbox) == [4, 5]
@@ -110,8 +110,8 @@ def test_a_batch_and_the_inbox_are_bounded_by_bytes_too() -> None:
     run(scenario())
 
 
-def test_who_waits_for_room_waits_on_while_the_batch_under_way_gets_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four busy partitions need longer for a large batch than one that hangs is waited for."""
+def test_waiting_for_room_continues_while_the_current_batch_makes_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four busy partitions take longer for a large batch than the time limit for one that hangs."""
     patience = 0.02
     monkeypatch.setattr(inbox_module, "_STALLED_SECONDS", patience)
 
@@ -144,7 +144,7 @@ def test_there_is_room_again_once_batches_are_taken() -> None:
     run(scenario())
 
 
-def test_who_waits_for_room_is_let_go_after_a_moment() -> None:
+def test_waiting_for_room_ends_after_a_moment() -> None:
     async def scenario() -> None:
         inbox = Inbox(1, 0)
         inbox.put(records(0, 1))
@@ -153,7 +153,7 @@ def test_who_waits_for_room_is_let_go_after_a_moment() -> None:
     run(scenario())
 
 
-def test_closing_wakes_everybody() -> None:
+def test_closing_wakes_all_waiting_tasks() -> None:
     async def scenario() -> None:
         inbox = Inbox(1, 0)
         waiting = asyncio.create_task(inbox.batch())

@@ -1,4 +1,4 @@
-"""Background jobs of a partition: after the activities, each in its turn, inside the transactions."""
+"""Background jobs of a partition: after the activities, in turns, inside the transactions."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -33,11 +33,11 @@ from tests.unit.test_metrics import value
 from tests.unit.test_worker import PARTITION, Consumer, Owner
 
 BATCH = 2
-"""Records."""
+"""In records."""
 
 
 class Steps:
-    """A job that has so many things to do, one a transaction; it waits while activities do, and for the bucket."""
+    """A job with a number of steps, one per transaction. It waits for activities and for the bucket."""
 
     def __init__(self, name: str, steps: int, pace: TokenBucket | None = None) -> None:
         self.name = name
@@ -85,7 +85,7 @@ def marked(lead_id: str) -> Lead:
 
 @dataclass
 class Kafka:
-    """Takes transactions; `errors` end the first ones, in order."""
+    """Accepts transactions; `errors` end the first ones, in order."""
 
     errors: list[Exception] = field(default_factory=list)
     tried: list[Outbox] = field(default_factory=list)
@@ -157,7 +157,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka: Kafka) -> Run:
             consumer = Consumer()
             worker = PartitionWorker(PARTITION, consumer, Owner(), context)
             await consumer.opened.wait()
-            # A worker that fails ends the test, whatever the scenario waits for.
+            # A worker that fails ends the test, even while the scenario waits.
             playing = asyncio.ensure_future(scenario(worker))
             await asyncio.wait([playing, worker.task], return_when=asyncio.FIRST_COMPLETED)
             worker.close()
@@ -175,17 +175,18 @@ def judge(lead: Lead, activity: LeadActivity) -> Assessment:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 (a condition on what fakes note, not on an event)
+    while not condition():  # noqa: ASYNC110 (a condition on what fakes record, not on an event)
         await asyncio.sleep(0)
 
 
 def staged(outbox: Outbox, *names: str) -> list[str]:
-    """What these jobs put there, in order."""
-    return [f"{each.topic}{(each.value or b'').decode()}" for each in outbox.messages if each.topic in names]
+    """The messages of these jobs, in order."""
+    messages = (message for message in outbox.messages if message.topic in names)
+    return [f"{message.topic}{(message.value or b'').decode()}" for message in messages]
 
 
 def test_activities_come_first(run: Run, kafka: Kafka) -> None:
-    """While more wait, a job is told so; and in a transaction with both, theirs stand before the job's."""
+    """A job learns that more activities wait. In a transaction with both, their messages come first."""
     job = Steps("a", 2)
     job.limit = 60.0
 
@@ -244,7 +245,7 @@ def test_a_job_that_is_not_ready_costs_no_transaction(run: Run, kafka: Kafka) ->
     assert job.busy == []
 
 
-def test_jobs_that_wait_for_nothing_are_asked_again_when_rules_change(run: Run, kafka: Kafka) -> None:
+def test_jobs_without_patience_are_asked_again_when_rules_change(run: Run, kafka: Kafka) -> None:
     job = Steps("a", 0)
 
     async def scenario(worker: PartitionWorker) -> None:
@@ -259,7 +260,7 @@ def test_jobs_that_wait_for_nothing_are_asked_again_when_rules_change(run: Run, 
     assert staged(kafka.committed[0], "a") == ["a0"]
 
 
-def test_what_was_staged_and_not_committed_is_staged_again(run: Run, kafka: Kafka) -> None:
+def test_staged_work_that_was_not_committed_is_staged_again(run: Run, kafka: Kafka) -> None:
     kafka.errors = [aborted(KafkaConnectionError()), aborted(KafkaConnectionError())]
     jobs = [Steps("a", 1), Steps("b", 2)]
 
@@ -284,7 +285,7 @@ def test_after_a_doubtful_commit_the_jobs_are_made_again(run: Run, kafka: Kafka)
     assert made[0][0] is not made[1][0]
 
 
-def test_an_error_that_is_not_worth_another_try_ends_the_worker(run: Run, kafka: Kafka) -> None:
+def test_an_error_that_is_not_retriable_ends_the_worker(run: Run, kafka: Kafka) -> None:
     kafka.errors = [aborted(UnknownError())]
 
     async def scenario(worker: PartitionWorker) -> None:
@@ -296,7 +297,7 @@ def test_an_error_that_is_not_worth_another_try_ends_the_worker(run: Run, kafka:
 
 
 def transact(turns: Turns, *, commit: bool = True) -> list[str]:
-    """What the jobs put into one transaction."""
+    """The messages of the jobs in one transaction."""
     outbox = Outbox(0)
     turns.stage(outbox, BatchFigures(), busy=False)
     if commit:
@@ -304,13 +305,13 @@ def transact(turns: Turns, *, commit: bool = True) -> list[str]:
     return staged(outbox, "a", "b", "c")
 
 
-def test_jobs_that_share_a_rate_get_their_turn_one_after_the_other() -> None:
+def test_jobs_that_share_a_rate_take_turns() -> None:
     now = 0.0
     pace = TokenBucket(lambda: now)
     turns = Turns([Steps("a", 10, pace), Steps("b", 10, pace), Steps("c", 2, pace)])
     done: list[str] = []
     for _ in range(9):
-        # Transactions of activities in between, when nobody's turn has come, change nothing.
+        # Transactions in between, in which no job may work, change nothing.
         assert turns.ready()
         done += transact(turns)
         assert not turns.ready()
@@ -320,7 +321,7 @@ def test_jobs_that_share_a_rate_get_their_turn_one_after_the_other() -> None:
     assert done == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "a3"]
 
 
-def test_an_abort_costs_nobody_the_turn() -> None:
+def test_an_abort_costs_no_job_its_turn() -> None:
     now = 0.0
     pace = TokenBucket(lambda: now)
     turns = Turns([Steps("a", 10, pace), Steps("b", 10, pace)])
@@ -329,7 +330,7 @@ def test_an_abort_costs_nobody_the_turn() -> None:
     now += 1.0
     assert transact(turns, commit=False) == ["b0"]
     now += 1.0
-    # The next one's turn has come meanwhile.
+    # The next job may work too by now.
     assert transact(turns) == ["b0", "a1"]
 
 
@@ -337,20 +338,20 @@ def test_an_abort_costs_nobody_the_turn() -> None:
     ("limits", "expected"),
     [((), None), ((None, None), None), ((None, 2.0, 5.0), 2.0), ((3.0, 0.0), 0.0)],
 )
-def test_patience_is_the_least_of_all(limits: tuple[float | None, ...], expected: float | None) -> None:
+def test_patience_is_the_least_of_all_jobs(limits: tuple[float | None, ...], expected: float | None) -> None:
     jobs = [Steps("a", 0) for _ in limits]
     for job, limit in zip(jobs, limits, strict=True):
         job.limit = limit
     assert Turns(jobs).patience() == expected
 
 
-def test_every_job_is_asked_because_it_may_have_to_prepare() -> None:
+def test_every_job_is_asked_because_it_may_need_preparation() -> None:
     jobs = [Steps("a", 1), Steps("b", 1)]
     assert Turns(jobs).ready()
     assert [job.asked for job in jobs] == [1, 1]
 
 
-def test_what_remains_is_counted_by_job_and_shown_where_there_is_a_metric() -> None:
+def test_remaining_work_is_counted_by_job_and_shown_as_a_metric() -> None:
     remaining = Turns([Steps("rescore", 3), Steps("a", 2), Steps("rescore", 4)]).remaining()
     assert remaining == {"rescore": 7, "a": 2}
     metrics = Metrics()

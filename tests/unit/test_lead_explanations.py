@@ -1,4 +1,4 @@
-"""GET /leads/{id}: who gets which answer."""
+"""GET /leads/{id}: the answer to each kind of request."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ ODD = "a/b?c=d#e%2F é\u202e"
 
 
 class Worker:
-    """Holds leads as a worker does."""
+    """Has leads as a worker does."""
 
     def __init__(self, *leads: Lead, ready: bool = True, partition: int = 5) -> None:
         self.leads = {lead.id: lead for lead in leads}
@@ -76,12 +76,12 @@ def get(worker: Worker, path: str, query: str = "", method: str = "GET") -> tupl
 
 def known(lead_id: str = "lead-1", *more: Any) -> Lead:
     lead = Lead(lead_id)
-    for each in (activity("trial_started", lead=lead_id), *more):
-        lead = RULES.assess(lead, each).lead
+    for event in (activity("trial_started", lead=lead_id), *more):
+        lead = RULES.assess(lead, event).lead
     return lead
 
 
-def test_a_lead_that_is_held_is_explained_without_a_timeline_and_says_so() -> None:
+def test_a_lead_is_explained_with_a_note_that_there_is_no_timeline() -> None:
     status, body, headers = get(Worker(known()), "/leads/lead-1")
     assert (status, headers["content-type"], headers["cache-control"]) == (200, "application/json", "no-store")
     validator("story.json").validate(body)
@@ -97,15 +97,15 @@ def test_ids_are_percent_decoded_once(quoted: str) -> None:
     assert (status, body["lead_id"]) == (200, ODD)
 
 
-def test_line_breaks_belong_to_an_id() -> None:
+def test_an_id_can_contain_line_breaks() -> None:
     assert get(Worker(known("a\nb\n")), "/leads/a%0Ab%0A")[1]["lead_id"] == "a\nb\n"
 
 
-def test_what_only_looks_like_the_path_of_a_lead_is_not_found() -> None:
+def test_a_path_that_only_looks_like_a_lead_is_not_found() -> None:
     assert get(Worker(known()), "/leads%2Flead-1")[0] == 404
 
 
-def test_a_lead_that_is_not_here_is_404_with_the_partitions_that_are() -> None:
+def test_a_lead_that_is_not_here_is_404_with_the_partitions_of_the_worker() -> None:
     status, body, _ = get(Worker(known("somebody-else")), "/leads/lead-1")
     assert status == 404
     assert body == {
@@ -115,13 +115,13 @@ def test_a_lead_that_is_not_here_is_404_with_the_partitions_that_are() -> None:
     }
 
 
-def test_where_this_worker_holds_the_leads_partition_no_other_worker_is_named() -> None:
+def test_no_other_worker_is_named_if_this_one_has_the_default_partition() -> None:
     status, body, _ = get(Worker(partition=3), "/leads/lead-1")
     assert (status, body["partition"]) == (404, 3)
     assert body["error"] == "nothing is known of this lead; its default partition is held by this worker"
 
 
-def test_while_restoring_it_is_503_unless_the_lead_is_there_already() -> None:
+def test_while_restoring_it_is_503_unless_the_lead_is_restored_already() -> None:
     status, body, _ = get(Worker(known(), ready=False), "/leads/lead-2")
     assert (status, body["partitions"]) == (503, {"0": "restoring", "3": "running"})
     assert get(Worker(known(), ready=False), "/leads/lead-1")[0] == 200
@@ -133,7 +133,7 @@ def test_an_erased_lead_is_gone() -> None:
     assert body["error"].startswith("everything known of the lead was erased")
 
 
-def test_at_looks_ahead_and_never_back() -> None:
+def test_at_cannot_be_before_the_latest_activity() -> None:
     worker = Worker(known())
     late = to_text(MONDAY + 100 * 86_400_000_000)
     assert get(worker, "/leads/lead-1", f"at={late}")[1]["score"]["total"] == 0
@@ -152,7 +152,7 @@ def test_at_looks_ahead_and_never_back() -> None:
         ("/leads/lead-1", "at=%FF"),
     ],
 )
-def test_what_cannot_be_meant_is_400(path: str, query: str) -> None:
+def test_a_wrong_request_is_400(path: str, query: str) -> None:
     status, body, _ = get(Worker(known()), path, query)
     assert status == 400
     assert set(body) == {"error"}
@@ -164,13 +164,13 @@ def test_only_reading_is_allowed() -> None:
     assert get(Worker(known()), "/leads", method="GET")[0] == 404
 
 
-def test_a_damaged_state_is_500_and_shows_nothing_of_it() -> None:
+def test_a_damaged_state_is_500_and_is_not_shown() -> None:
     status, body, _ = get(Worker(), "/leads/damaged")
     assert status == 500
     assert "secret" not in json.dumps(body)
 
 
-def test_a_worker_explains_what_is_committed_not_what_is_under_way() -> None:
+def test_a_worker_explains_the_committed_state_only() -> None:
     store, before = LeadStore(), known()
     store.stage(before)
     assert store.committed("lead-1") is None

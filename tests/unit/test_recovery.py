@@ -1,4 +1,4 @@
-"""Restoring: what is read goes into the store, and everybody else has a turn meanwhile."""
+"""Restoring fills the store, and other tasks run meanwhile."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from tests.unit.test_topic_reader import Fetched
 
 CHANGELOG = TopicPartition("states", 0)
 RECORDS_A_TURN = 500
-"""About ten milliseconds of work."""
+"""Records: about ten milliseconds of work."""
 
 
 def state(offset: int) -> "ConsumerRecord[bytes, bytes]":
@@ -22,12 +22,12 @@ def state(offset: int) -> "ConsumerRecord[bytes, bytes]":
 
 
 def reader(count: int) -> TopicReader:
-    """Of a changelog that is fetched already, read as a worker does."""
+    """A reader of a fetched changelog, with the pace of a worker."""
     return TopicReader(Fetched({CHANGELOG: [state(offset) for offset in range(count)]}), _PACE)
 
 
-def test_a_long_restore_lets_others_have_their_turn() -> None:
-    """With a million leads it takes longer than a session lasts: heartbeats must go out meanwhile."""
+def test_other_tasks_run_during_a_long_restore() -> None:
+    """With a million leads it takes longer than a session, so heartbeats must go out meanwhile."""
     count = 20_000
     store = LeadStore()
     seen: list[int] = []
@@ -49,8 +49,8 @@ def test_a_long_restore_lets_others_have_their_turn() -> None:
     assert max(gaps) <= RECORDS_A_TURN
 
 
-def test_restores_side_by_side_take_turns() -> None:
-    """One partition's restore does not make the others wait for its end."""
+def test_parallel_restores_take_turns() -> None:
+    """The restores of other partitions do not wait for the end of one."""
     count = 5_000
     stores = [LeadStore(), LeadStore()]
 

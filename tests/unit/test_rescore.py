@@ -1,4 +1,4 @@
-"""Rescoring: every known lead once by the new rules, whatever happens in between; only what differs is published."""
+"""Re-scoring: the new rules judge each known lead once, even after aborts and crashes, and publish only differences."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ SETTINGS = load_settings(None, rules=Path(__file__).parent)
 
 
 class World:
-    """A partition as Kafka keeps it: the changelog and the decisions; and a process that may die at any moment."""
+    """The changelog and the decisions of a partition, and a process that may die at any moment."""
 
     def __init__(self, rules: Evaluator) -> None:
         self.rules = rules
@@ -42,7 +42,7 @@ class World:
         self.start()
 
     def start(self) -> None:
-        """A process begins: from the changelog, as a worker does."""
+        """Start a process from the changelog, as a worker does."""
         self.store = LeadStore()
         for key, value in self.changelog.items():
             _apply(Record(key, value), self.store)
@@ -51,14 +51,14 @@ class World:
         self.sweep = Sweep(rescorer, self.store, 0)
 
     def transact(self, batch: Iterable[LeadActivity] = (), *, commit: bool = True, busy: bool = False) -> None:
-        """A transaction with these activities; aborted where it is not committed."""
+        """Run a transaction with these activities, and commit or abort it."""
         batch = list(batch)
         outbox, figures = Outbox(self.offset + len(batch)), BatchFigures()
-        said: list[RoutingDecision] = []
-        for each in batch:
-            result = self.rules.assess(self.store.get(each.lead_id), each)
-            self.store.stage(result.lead)
-            said += [result.decision] if result.decision is not None else []
+        decisions: list[RoutingDecision] = []
+        for event in batch:
+            assessment = self.rules.assess(self.store.get(event.lead_id), event)
+            self.store.stage(assessment.lead)
+            decisions += [assessment.decision] if assessment.decision is not None else []
         for lead_id, state in self.store.encode_staged().items():
             outbox.messages.append(state_message(lead_id, state, "t", 0, 0))
         self.sweep.stage(outbox, figures, busy=busy)
@@ -67,18 +67,18 @@ class World:
             return
         for message in outbox.messages:
             if message.topic == SETTINGS.routing_topic:
-                said.append(read_decision(message.value or b""))
+                decisions.append(read_decision(message.value or b""))
             else:
                 assert message.key is not None
                 self.changelog[message.key] = message.value
         self.offset = outbox.next_offset
         self.store.commit()
         self.sweep.committed()
-        self.decisions += said
+        self.decisions += decisions
         self.figures.rescored.update(figures.rescored)
 
     def finish(self) -> None:
-        """Nothing but rescoring, until there is nothing more to do."""
+        """Only re-score until no work is left."""
         while self.sweep.patience() is not None:
             self.now += 60
             if self.sweep.ready():
@@ -90,9 +90,9 @@ class World:
         return None if value is None else decode_marker(value)
 
     def states(self) -> dict[str, Lead]:
-        """What the changelog has."""
-        found = {k: v for k, v in self.changelog.items() if k != MARKER_KEY and v is not None}
-        return {key.decode(): decode_lead(key.decode(), value) for key, value in found.items()}
+        """The states in the changelog."""
+        states = {key: state for key, state in self.changelog.items() if key != MARKER_KEY and state is not None}
+        return {key.decode(): decode_lead(key.decode(), value) for key, value in states.items()}
 
 
 class Record:
@@ -107,7 +107,7 @@ class Record:
 
 def activities(count: int, leads: int, seed: int) -> list[LeadActivity]:
     random = Random(seed)
-    found = []
+    history = []
     for number in range(count):
         lead = f"lead-{random.randrange(leads)}"
         kinds: list[tuple[str, dict[str, object]]] = [
@@ -121,33 +121,33 @@ def activities(count: int, leads: int, seed: int) -> list[LeadActivity]:
             ("merged", {"into": "other"}) if random.random() < 0.3 else ("demo_requested", {}),
         ]
         kind, data = random.choice(kinds)
-        found.append(activity(kind, data, day=number / 3, lead=lead))
-    return found
+        history.append(activity(kind, data, day=number / 3, lead=lead))
+    return history
 
 
 def offline(history: Iterable[LeadActivity], number: int = 2) -> tuple[dict[str, Lead], dict[str, list[bytes]]]:
-    """All by the old rules, then all by the new ones: states, and the decisions about each lead."""
+    """The old rules judge all activities, then the new ones all leads: states, and decisions by lead."""
     leads: dict[str, Lead] = {}
-    said: dict[str, list[bytes]] = defaultdict(list)
-    for each in history:
-        result = OLD.assess(leads.get(each.lead_id, Lead(each.lead_id)), each)
-        leads[each.lead_id] = result.lead
-        if result.decision is not None:
-            said[each.lead_id].append(result.decision.to_json())
+    decisions: dict[str, list[bytes]] = defaultdict(list)
+    for event in history:
+        assessment = OLD.assess(leads.get(event.lead_id, Lead(event.lead_id)), event)
+        leads[event.lead_id] = assessment.lead
+        if assessment.decision is not None:
+            decisions[event.lead_id].append(assessment.decision.to_json())
     for lead_id, lead in leads.items():
-        found = rescored(lead, NEW, number)
-        if found is not None:
-            leads[lead_id] = found.lead
-            if found.decision is not None:
-                said[lead_id].append(found.decision.to_json())
-    return leads, dict(said)
+        changed = rescored(lead, NEW, number)
+        if changed is not None:
+            leads[lead_id] = changed.lead
+            if changed.decision is not None:
+                decisions[lead_id].append(changed.decision.to_json())
+    return leads, dict(decisions)
 
 
 def by_lead(decisions: Iterable[RoutingDecision]) -> dict[str, list[bytes]]:
-    found: dict[str, list[bytes]] = defaultdict(list)
-    for each in decisions:
-        found[each.lead_id].append(each.to_json())
-    return dict(found)
+    values: dict[str, list[bytes]] = defaultdict(list)
+    for decision in decisions:
+        values[decision.lead_id].append(decision.to_json())
+    return dict(values)
 
 
 HISTORY = activities(500, 150, seed=3)
@@ -158,28 +158,28 @@ _judged.transact(HISTORY)
 
 
 def judged() -> World:
-    """The history, judged by the old rules."""
+    """A world in which the old rules have judged the history."""
     world = World(OLD)
     world.changelog, world.decisions = dict(_judged.changelog), list(_judged.decisions)
     world.start()
     return world
 
 
-def test_what_differs_is_published_as_of_the_leads_latest_activity() -> None:
+def test_a_difference_is_published_as_of_the_latest_activity_of_the_lead() -> None:
     lead = OLD.assess(Lead("a"), activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead="a"))
     assert lead.decision is not None
     assert lead.decision.rating == "warm"
     raised = evaluator(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
-    found = rescored(lead.lead, raised, 1)
-    assert found is not None
-    decision = found.decision
+    assessment = rescored(lead.lead, raised, 1)
+    assert assessment is not None
+    decision = assessment.decision
     assert decision is not None
     assert (decision.cause, decision.rating, decision.reference) == ("rules_changed", "hot", None)
     assert decision.decided_at == lead.decision.decided_at
     assert decision.ruleset.revision == raised.ruleset.revision
     assert decision.previous is not None
     assert decision.previous.rating == "warm"
-    again = rescored(found.lead, raised, 1)
+    again = rescored(assessment.lead, raised, 1)
     assert again is not None
     assert again.decision is None
 
@@ -187,29 +187,29 @@ def test_what_differs_is_published_as_of_the_leads_latest_activity() -> None:
 def test_publishing_every_activity_does_not_publish_every_lead() -> None:
     chatty = evaluator(SMALL_RULES.replace("on: change", "on: activity"))
     lead = chatty.assess(Lead("a"), activity("trial_started", lead="a")).lead
-    found = rescored(lead, chatty, 1)
-    assert found is not None
-    assert found.decision is None
-    # The very ruleset would, if it were asked as after an activity.
+    assessment = rescored(lead, chatty, 1)
+    assert assessment is not None
+    assert assessment.decision is None
+    # The same ruleset publishes a decision if it judges the lead as after an activity.
     assert chatty.reassess(lead, lead.clock, "rules_changed").decision is not None
 
 
 @pytest.mark.parametrize("end", ["erased", "merged"])
-def test_leads_that_are_gone_stay_as_they_are(end: str) -> None:
+def test_erased_and_merged_leads_are_skipped(end: str) -> None:
     data = {"into": "other"} if end == "merged" else {}
     lead = OLD.assess(Lead("a"), activity("trial_started", lead="a")).lead
     lead = OLD.assess(lead, activity(end, data, day=1, lead="a")).lead
     assert rescored(lead, NEW, 1) is None
 
 
-def test_every_known_lead_is_judged_once_and_then_none() -> None:
+def test_every_known_lead_is_judged_exactly_once() -> None:
     world = judged()
     world.rules = NEW
     before = len(world.decisions)
     world.finish()
-    states, said = EXPECTED
+    states, decisions = EXPECTED
     assert world.states() == states
-    assert by_lead(world.decisions) == said
+    assert by_lead(world.decisions) == decisions
     assert len(world.decisions) > before + 20, "the change of rules changes too little to show anything"
     assert world.figures.rescored.total() == len(states)
     assert world.figures.rescored["skipped"] > 0
@@ -221,7 +221,7 @@ def test_every_known_lead_is_judged_once_and_then_none() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(["commit", "abort", "die", "die uncommitted"]), max_size=12))
-def test_aborts_and_deaths_change_nothing(events: list[str]) -> None:
+def test_aborts_and_crashes_change_nothing(events: list[str]) -> None:
     world = judged()
     world.rules = NEW
     for event in events:
@@ -230,15 +230,15 @@ def test_aborts_and_deaths_change_nothing(events: list[str]) -> None:
         if event.startswith("die"):
             world.start()
     world.finish()
-    states, said = EXPECTED
+    states, decisions = EXPECTED
     assert world.states() == states
-    assert by_lead(world.decisions) == said
+    assert by_lead(world.decisions) == decisions
     assert world.figures.rescored.total() == len(states), "a lead was judged twice in one sweep"
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([OLD, NEW]), st.integers(0, 4), st.booleans()), max_size=12))
-def test_rules_that_come_and_go_never_decide_twice_under_one_id(changes: list[tuple[Evaluator, int, bool]]) -> None:
+def test_rules_that_come_and_go_never_repeat_a_decision_id(changes: list[tuple[Evaluator, int, bool]]) -> None:
     world = judged()
     rest = iter(MORE)
     for rules, steps, dies in changes:
@@ -249,26 +249,26 @@ def test_rules_that_come_and_go_never_decide_twice_under_one_id(changes: list[tu
         if dies:
             world.start()
     world.finish()
-    ids = Counter(each.decision_id for each in world.decisions)
-    assert [each for each, count in ids.items() if count > 1] == []
-    # Whatever came in between: in the end all leads are as the last rules want them.
+    ids = Counter(decision.decision_id for decision in world.decisions)
+    assert [decision_id for decision_id, count in ids.items() if count > 1] == []
+    # In the end, all leads are as the last rules judge them.
     for lead in world.states().values():
-        found = rescored(lead, world.rules, 99)
-        assert found is None or found.decision is None
+        assessment = rescored(lead, world.rules, 99)
+        assert assessment is None or assessment.decision is None
 
 
-def test_the_same_change_a_second_time_has_other_ids() -> None:
+def test_repeating_a_change_gives_other_ids() -> None:
     world = World(OLD)
     world.transact([activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead="a")])
     high = evaluator(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
     for rules in (high, OLD, high):
         world.rules = rules
         world.finish()
-    assert [each.rating for each in world.decisions] == ["warm", "hot", "warm", "hot"]
-    assert len({each.decision_id for each in world.decisions}) == 4
+    assert [decision.rating for decision in world.decisions] == ["warm", "hot", "warm", "hot"]
+    assert len({decision.decision_id for decision in world.decisions}) == 4
 
 
-def test_a_first_start_without_leads_judges_nobody_and_says_so_with_the_first_batch() -> None:
+def test_a_first_start_without_leads_judges_none_and_writes_a_marker_with_the_first_batch() -> None:
     world = World(OLD)
     assert world.sweep.patience() is None
     assert world.marker is None
@@ -278,7 +278,7 @@ def test_a_first_start_without_leads_judges_nobody_and_says_so_with_the_first_ba
     assert world.sweep.patience() is None
 
 
-def test_states_of_an_earlier_release_are_judged_anew() -> None:
+def test_states_of_an_earlier_release_are_re_scored() -> None:
     world = World(OLD)
     lead = OLD.assess(Lead("a"), activity("trial_started", lead="a")).lead
     world.changelog[b"a"] = encode_lead(lead)
@@ -289,7 +289,7 @@ def test_states_of_an_earlier_release_are_judged_anew() -> None:
     assert world.marker == Marker(OLD.ruleset.revision, 1, None)
 
 
-def test_off_judges_nobody_and_a_later_change_judges_all() -> None:
+def test_off_judges_no_lead_and_a_later_change_judges_all() -> None:
     world = World(OLD)
     world.transact(HISTORY[:300])
     world.rules = evaluator(SMALL_RULES.replace("hot: 40", "hot: 30") + "rescore: {mode: off}\n")
@@ -299,13 +299,13 @@ def test_off_judges_nobody_and_a_later_change_judges_all() -> None:
     assert (world.marker.revision, world.marker.after) == (world.rules.ruleset.revision, None)
     world.start()
     assert world.sweep.patience() is None
-    # Back to the old rules: those that acted meanwhile were judged by others.
+    # Back to the old rules: other rules have judged the leads that were active meanwhile.
     world.rules = OLD
     assert world.sweep.patience() == 0
     assert world.sweep.remaining == len(world.states())
 
 
-def test_at_most_so_many_a_second() -> None:
+def test_the_rate_per_second_is_limited() -> None:
     world = judged()
     leads = len(world.states())
     world.rules = evaluator(SMALL_RULES.replace("hot: 40", "hot: 30") + "rescore: {per_second: 40}\n")
@@ -322,7 +322,7 @@ def test_at_most_so_many_a_second() -> None:
     assert spent[-1][0] == pytest.approx(leads / 40, abs=0.2)
 
 
-def test_input_comes_first_but_rescoring_does_not_starve() -> None:
+def test_input_comes_first_but_re_scoring_does_not_starve() -> None:
     world = judged()
     world.rules = NEW
     world.sweep.patience()
@@ -333,7 +333,7 @@ def test_input_comes_first_but_rescoring_does_not_starve() -> None:
     for _ in range(5):
         world.now += 0.19
         world.transact(busy=True)
-    assert world.figures.rescored.total() == first, "within a second of the last, more input is waiting"
+    assert world.figures.rescored.total() == first, "less than a second since the last slice"
     world.now += 0.1
     world.transact(busy=True)
     assert world.figures.rescored.total() == 2 * first
@@ -371,7 +371,7 @@ MARKERS = st.builds(Marker, st.text(), st.integers(0, 2**63 - 1), st.none() | st
 
 
 @given(MARKERS)
-def test_what_is_written_of_a_marker_can_be_read(marker: Marker) -> None:
+def test_a_written_marker_can_be_read(marker: Marker) -> None:
     message = marker_message(marker, "t", 3)
     assert (message.key, message.partition) == (MARKER_KEY, 3)
     assert decode_marker(message.value or b"") == marker
@@ -393,15 +393,15 @@ def test_says_what_is_wrong_with_a_marker(value: bytes) -> None:
         decode_marker(value)
 
 
-def test_an_earlier_release_passes_a_marker_by() -> None:
-    """It refuses a changelog with a value whose first byte is above its version, and a key that is no text."""
+def test_an_earlier_release_skips_a_marker() -> None:
+    """It refuses a changelog with a value whose first byte is above its version, or with a key that is not text."""
     assert SAMPLE[0] <= VERSION
     assert MARKER_KEY.decode()
-    # No activity can name it: ids with control characters are refused.
+    # No activity can have this id, because ids with control characters are refused.
     assert not MARKER_KEY.decode().isprintable()
 
 
-def test_the_marker_is_no_lead_and_moves_no_offset() -> None:
+def test_the_marker_is_not_a_lead_and_moves_no_offset() -> None:
     store = LeadStore()
     assert _apply(Record(MARKER_KEY, SAMPLE), store) == -1
     assert (len(store), store.marker) == (0, Marker("abc", 2, "lead-7"))
@@ -409,7 +409,7 @@ def test_the_marker_is_no_lead_and_moves_no_offset() -> None:
     assert store.marker is None
 
 
-def test_a_setting_of_the_rescoring_is_checked_like_any_other() -> None:
+def test_the_settings_of_re_scoring_are_checked() -> None:
     assert not evaluator(SMALL_RULES + "rescore: {mode: off}\n").ruleset.rescoring.wanted
     assert OLD.ruleset.rescoring.wanted
     assert OLD.ruleset.rescoring.per_second == 500

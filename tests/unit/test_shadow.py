@@ -1,4 +1,4 @@
-"""A candidate beside the live rules: it sees what they see, says what it would do, and changes nothing."""
+"""A candidate beside the live rules: it sees the same leads, shows what it would decide, and changes nothing."""
 
 import json
 from collections import Counter
@@ -28,18 +28,18 @@ LIVE = evaluator()
 STRICT = evaluator(
     SMALL_RULES.replace("warm: 20, hot: 40", "warm: 30, hot: 60").replace("queue: inside-sales", "queue: b")
 )
-DEAR = evaluator(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
+EXPENSIVE = evaluator(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
 TOPIC = "lead.routing.shadow"
 
 
 @pytest.fixture
 def settings() -> Settings:
-    """With a shadow."""
+    """Settings with a shadow."""
     return load_settings(None, rules=Path(__file__).parent, shadow_rules=Path(__file__).parent)
 
 
 class Clock:
-    """Seconds, when the test says so."""
+    """Seconds that the test sets."""
 
     now = 0.0
 
@@ -48,17 +48,17 @@ class Clock:
 
 
 def shadow_of(settings: Settings, candidate: Evaluator | None, clock: Clock | None = None) -> Shadow:
-    found = Shadow(settings, clock or Clock())
+    shadow = Shadow(settings, clock or Clock())
     if candidate is not None:
-        found.use(candidate)
-    return found
+        shadow.use(candidate)
+    return shadow
 
 
 def records() -> "list[ConsumerRecord[bytes, bytes]]":
-    """A mix of activities, as they come from Kafka."""
+    """A mix of activities as Kafka records."""
     return [
-        ConsumerRecord("in", 0, number, 1000, 0, each.key, each.value, None, 1, 1, each.headers)
-        for number, each in enumerate(stream(500, leads=40, seed=11))
+        ConsumerRecord("in", 0, number, 1000, 0, sent.key, sent.value, None, 1, 1, sent.headers)
+        for number, sent in enumerate(stream(500, leads=40, seed=11))
     ]
 
 
@@ -67,7 +67,7 @@ def judge(lead: Lead, done: LeadActivity) -> Assessment:
 
 
 def process(settings: Settings, shadow: Shadow | None) -> tuple[list[Any], dict[str, Lead], Metrics]:
-    """Messages but for the shadow's, final states, metrics."""
+    """All messages, the final states and the metrics."""
     store, metrics = LeadStore(), Metrics()
     processor = BatchProcessor(settings, judge, lambda: NOW, shadow)
     messages = []
@@ -81,27 +81,27 @@ def process(settings: Settings, shadow: Shadow | None) -> tuple[list[Any], dict[
 
 
 def feed(shadow: Shadow, history: Sequence[LeadActivity]) -> tuple[Lead, list[dict[str, Any]], BatchFigures]:
-    """One lead's history by the live rules, with the shadow: the lead, the samples, the figures."""
+    """The live rules and the shadow judge a history of one lead: the lead, the samples, the figures."""
     lead, outbox, figures = Lead("lead-1"), Outbox(0), BatchFigures()
-    for each in history:
-        after = LIVE.assess(lead, each)
-        shadow.compare(lead, each, after, outbox, figures)
+    for event in history:
+        after = LIVE.assess(lead, event)
+        shadow.compare(lead, event, after, outbox, figures)
         lead = after.lead
     return lead, [json.loads(message.value or b"") for message in outbox.messages], figures
 
 
-def test_decisions_and_states_are_the_same_bytes_with_and_without(settings: Settings) -> None:
+def test_decisions_and_states_are_the_same_with_and_without_a_shadow(settings: Settings) -> None:
     plain, states, _ = process(settings, None)
     beside, states_beside, metrics = process(settings, shadow_of(settings, STRICT))
-    assert [each for each in beside if each.topic != TOPIC] == plain
+    assert [message for message in beside if message.topic != TOPIC] == plain
     assert states_beside == states
-    assert any(each.topic == TOPIC for each in beside)
+    assert any(message.topic == TOPIC for message in beside)
     assert value(metrics, "scorer_shadow_failures_total") == 0
 
 
-def test_a_candidate_like_the_live_rules_agrees_always(settings: Settings) -> None:
+def test_a_candidate_like_the_live_rules_always_agrees(settings: Settings) -> None:
     beside, _, metrics = process(settings, shadow_of(settings, evaluator()))
-    assert not any(each.topic == TOPIC for each in beside)
+    assert not any(message.topic == TOPIC for message in beside)
     text = metrics.render().decode()
     assert "scorer_shadow_divergences_total{" not in text
     assert 'live_rating="hot",live_route="sales",shadow_rating="hot",shadow_route="sales"' in text
@@ -121,26 +121,26 @@ def test_the_matrix_counts_each_judgement_once(settings: Settings) -> None:
             ("trial_started", {}),
         ]
         kind, data = kinds[number % 4]
-        each = activity(kind, data, day=number / 5, lead=lead_id)
+        event = activity(kind, data, day=number / 5, lead=lead_id)
         before = leads.get(lead_id, Lead(lead_id))
-        after = LIVE.assess(before, each)
-        shadow.compare(before, each, after, outbox, figures)
+        after = LIVE.assess(before, event)
+        shadow.compare(before, event, after, outbox, figures)
         leads[lead_id] = after.lead
-        # What the candidate says of the lead before anything was published about it.
-        unpublished = before.apply(each, LIVE.hits(each))
+        # The candidate judges the lead as it was before the live rules published anything.
+        unpublished = before.apply(event, LIVE.hits(event))
         wanted = STRICT.evaluate(unpublished, unpublished.clock)
         assert after.evaluation is not None
         counts[after.evaluation.rating.value, wanted.rating.value] += 1
-    found: Counter[tuple[str, str]] = Counter()
+    matrix: Counter[tuple[str, str]] = Counter()
     for (live, other, _, _), count in figures.shadow.items():
-        found[live, other] += count
-    assert found == counts
-    assert found["hot", "warm"] > 0
+        matrix[live, other] += count
+    assert matrix == counts
+    assert matrix["hot", "warm"] > 0
     assert figures.divergences["rating"] == sum(count for (one, other), count in counts.items() if one != other)
 
 
-def test_a_hand_over_by_the_live_rules_is_none_of_the_candidates(settings: Settings) -> None:
-    """It asks for leads that were handed over; but that was decided just now, by the live rules."""
+def test_the_candidate_does_not_see_a_hand_over_by_the_live_rules(settings: Settings) -> None:
+    """Its rule needs leads that were handed over, and the live rules have decided that only now."""
     had = "  - {id: had, when: {lifecycle.status: handed_over}, route: nurture}\n"
     curious = evaluator(SMALL_RULES.replace("routing:\n", f"routing:\n{had}"))
     hot = activity("qualification_updated", {"bant": {"budget_status": "approved", "authority": "decision_maker"}})
@@ -153,7 +153,7 @@ def test_a_hand_over_by_the_live_rules_is_none_of_the_candidates(settings: Setti
     assert samples[0]["shadow"]["routing"] == "had"
 
 
-def test_hysteresis_is_measured_from_what_was_published(settings: Settings) -> None:
+def test_hysteresis_starts_from_the_published_rating(settings: Settings) -> None:
     twin = evaluator()
     warm = [activity("qualification_updated", {"bant": {"budget_status": "approved"}}, day=0)]
     cooler = activity("profile_updated", {"email_kind": "free", "country": "DE"}, day=1)
@@ -161,7 +161,7 @@ def test_hysteresis_is_measured_from_what_was_published(settings: Settings) -> N
     assert (samples, figures.divergences) == ([], {})
 
 
-def test_a_sample_says_who_what_and_why(settings: Settings) -> None:
+def test_a_sample_shows_the_lead_the_differences_and_the_rules(settings: Settings) -> None:
     history = [
         activity(
             "qualification_updated",
@@ -170,13 +170,13 @@ def test_a_sample_says_who_what_and_why(settings: Settings) -> None:
             day=0.5,
         )
     ]
-    _, (sample,), figures = feed(shadow_of(settings, DEAR), history)
+    _, (sample,), figures = feed(shadow_of(settings, EXPENSIVE), history)
     shown = {"name": "small", "rating": "warm", "grade": "B4", "route": "nurture", "routing": "keep-warm", "score": 25}
     live = sample.pop("live")
     assert live.pop("ruleset") == {"name": "small", "revision": LIVE.ruleset.revision}
     assert live == {key: shown[key] for key in shown if key != "name"} | {"queue": None}
     other = sample.pop("shadow")
-    assert other.pop("ruleset")["revision"] == DEAR.ruleset.revision
+    assert other.pop("ruleset")["revision"] == EXPENSIVE.ruleset.revision
     assert other == {
         "rating": "hot",
         "grade": "A4",
@@ -195,15 +195,15 @@ def test_a_sample_says_who_what_and_why(settings: Settings) -> None:
     assert figures.shadow == {("warm", "hot", "nurture", "sales"): 1}
 
 
-def test_samples_are_limited_and_counting_goes_on(settings: Settings) -> None:
+def test_samples_are_limited_and_counts_are_not(settings: Settings) -> None:
     clock = Clock()
-    shadow = shadow_of(settings, DEAR, clock)
+    shadow = shadow_of(settings, EXPENSIVE, clock)
     outbox, figures = Outbox(0), BatchFigures()
     published = []
     for number in range(200):
-        each = activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead=f"lead-{number}")
-        before, lead = len(outbox.messages), Lead(each.lead_id)
-        shadow.compare(lead, each, LIVE.assess(lead, each), outbox, figures)
+        event = activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead=f"lead-{number}")
+        before, lead = len(outbox.messages), Lead(event.lead_id)
+        shadow.compare(lead, event, LIVE.assess(lead, event), outbox, figures)
         published.append((clock.now, len(outbox.messages) - before))
         clock.now += 0.02
     assert figures.divergences["rating"] == 200
@@ -215,8 +215,8 @@ def test_samples_are_limited_and_counting_goes_on(settings: Settings) -> None:
 def test_a_candidate_that_fails_costs_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, states, _ = process(settings, None)
     clock = Clock()
-    said: list[str] = []
-    monkeypatch.setattr(module.log, "error", lambda event, **_: said.append(event), raising=False)
+    logged: list[str] = []
+    monkeypatch.setattr(module.log, "error", lambda event, **_: logged.append(event), raising=False)
 
     class Broken:
         name = "broken"
@@ -230,7 +230,7 @@ def test_a_candidate_that_fails_costs_nothing(settings: Settings, monkeypatch: p
     assert states_beside == states
     failures = value(metrics, "scorer_shadow_failures_total")
     assert failures > 100
-    assert said == ["shadow_failed"], "once a minute, not once a judgement"
+    assert logged == ["shadow_failed"], "once a minute, not for every activity"
 
 
 def test_a_signal_that_only_the_candidate_has_counts_nothing(settings: Settings) -> None:
@@ -242,11 +242,11 @@ def test_a_signal_that_only_the_candidate_has_counts_nothing(settings: Settings)
     assert "blog" not in lead.signals
 
 
-def test_another_candidate_is_another_opinion(settings: Settings) -> None:
+def test_another_candidate_can_judge_differently(settings: Settings) -> None:
     shadow = shadow_of(settings, evaluator())
     history = [activity("qualification_updated", {"bant": {"budget_status": "approved"}})]
     assert feed(shadow, history)[1] == []
-    shadow.use(DEAR)
+    shadow.use(EXPENSIVE)
     assert len(feed(shadow, history)[1]) == 1
 
 
@@ -255,10 +255,10 @@ def test_without_a_candidate_nothing_happens(settings: Settings) -> None:
     assert (samples, figures) == ([], BatchFigures())
 
 
-def test_what_is_remembered_of_leads_is_bounded(settings: Settings) -> None:
+def test_the_notes_about_leads_are_bounded(settings: Settings) -> None:
     shadow = shadow_of(settings.model_copy(update={"cache_leads": 3}), STRICT)
     for number in range(10):
-        each = activity("trial_started", lead=f"lead-{number}")
-        lead = Lead(each.lead_id)
-        shadow.compare(lead, each, LIVE.assess(lead, each), Outbox(0), BatchFigures())
+        event = activity("trial_started", lead=f"lead-{number}")
+        lead = Lead(event.lead_id)
+        shadow.compare(lead, event, LIVE.assess(lead, event), Outbox(0), BatchFigures())
     assert 0 < len(shadow._notes.all_keys()) <= 3

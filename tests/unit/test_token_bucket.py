@@ -1,4 +1,4 @@
-"""A rate limit: never more than the rate allows, and what is saved up is bounded."""
+"""A rate limit: never more than the rate allows, and the savings are bounded."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from scorer.runtime.token_bucket import TokenBucket
 
 
 class Clock:
-    """Seconds, when the test says so."""
+    """Seconds that the test sets."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
@@ -16,7 +16,7 @@ class Clock:
         return self.now
 
 
-def test_work_begins_at_once_and_the_next_waits_until_it_is_paid() -> None:
+def test_work_starts_at_once_and_the_next_waits_until_it_is_paid() -> None:
     clock = Clock(100.0)
     bucket = TokenBucket(clock)
     assert bucket.wait() == 0
@@ -30,14 +30,14 @@ def test_work_begins_at_once_and_the_next_waits_until_it_is_paid() -> None:
     assert bucket.wait() == 2.0
 
 
-def test_idle_time_saves_nothing_unless_asked_to() -> None:
+def test_idle_time_saves_nothing_by_default() -> None:
     clock = Clock()
     bucket = TokenBucket(clock)
     clock.now = 1_000.0
     assert [bucket.take(0.1) for _ in range(3)] == [True, False, False]
 
 
-def test_what_is_saved_up_is_bounded() -> None:
+def test_savings_are_bounded() -> None:
     clock = Clock(3.0)
     bucket = TokenBucket(clock, saved=0.75)
     assert [bucket.take(0.25) for _ in range(5)] == [True] * 4 + [False]
@@ -55,11 +55,11 @@ def test_spending_in_debt_adds_to_the_debt() -> None:
 
 
 STEPS = st.lists(st.tuples(st.integers(0, 8), st.integers(1, 6)), max_size=60)
-"""Quarters of a second that pass, and then the cost of what wants to begin. Exact in binary."""
+"""Quarters of a second that pass, then the cost of the next work. Exact in binary."""
 
 
 @given(STEPS, st.integers(0, 8))
-def test_no_window_holds_more_than_its_length_the_savings_and_the_last_work(
+def test_no_window_exceeds_its_length_plus_the_savings_and_the_last_work(
     steps: list[tuple[int, int]], saved: int
 ) -> None:
     clock = Clock()

@@ -1,4 +1,4 @@
-"""What a transactional producer reports of each thing that can go wrong, over a client that is not real."""
+"""What a transactional producer reports for each kind of failure, with a fake client."""
 
 import asyncio
 from collections.abc import Callable
@@ -37,7 +37,7 @@ STEPS = ("begin", "send", "offsets", "delivered", "commit")
 
 
 class Builder:
-    """Takes two records."""
+    """Accepts two records."""
 
     def __init__(self) -> None:
         self.records: list[tuple[bytes | None, bytes | None]] = []
@@ -58,7 +58,7 @@ class Client:
         self.sent: list[tuple[int, list[tuple[bytes | None, bytes | None]]]] = []
         self.offsets: object = None
         self.faults: dict[str, BaseException | None] = {}
-        """By step; None: it hangs."""
+        """Errors by step; None: the step hangs."""
 
     async def _step(self, name: str) -> None:
         self.calls.append(name)
@@ -97,7 +97,7 @@ class Client:
 
 @pytest.fixture
 def attempt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Commit once; returns the client and what was raised. `cancel_after`: seconds."""
+    """Commit once; return the client and the raised error. `cancel_after`: seconds."""
     monkeypatch.setattr(transaction, "AIOKafkaProducer", Client)
 
     async def scenario(
@@ -155,13 +155,13 @@ def test_full_batches_are_followed_by_another(monkeypatch: pytest.MonkeyPatch) -
 
     client = asyncio.run(work())
     assert [[value for _, value in records] for _, records in client.sent] == [[b"0", b"1"], [b"2", b"3"], [b"4"]]
-    # Without offsets the group is not asked for anything.
+    # Without offsets, the group is not involved.
     assert "offsets" not in client.calls
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("error", [ProducerFenced, InvalidProducerEpoch])
-def test_fenced(attempt: Callable[..., Any], step: str, error: type[KafkaError]) -> None:
+def test_a_fenced_producer_is_reported(attempt: Callable[..., Any], step: str, error: type[KafkaError]) -> None:
     client, raised = attempt(**{step: error()})
     assert type(raised) is FencedError
     assert isinstance(raised.__cause__, error)
@@ -170,7 +170,7 @@ def test_fenced(attempt: Callable[..., Any], step: str, error: type[KafkaError])
 
 @pytest.mark.parametrize("step", STEPS[:-1])
 @pytest.mark.parametrize("error", [RequestTimedOutError, MessageSizeTooLargeError])
-def test_aborted_with_its_cause(attempt: Callable[..., Any], step: str, error: type[KafkaError]) -> None:
+def test_an_abort_has_its_cause(attempt: Callable[..., Any], step: str, error: type[KafkaError]) -> None:
     client, raised = attempt(**{step: error("why")})
     assert type(raised) is AbortedError
     assert isinstance(raised.__cause__, error)
@@ -186,7 +186,7 @@ def test_an_abort_that_fails_is_doubtful(attempt: Callable[..., Any], fault: Bas
     assert str(raised.__cause__).endswith("why")
 
 
-def test_an_abort_that_is_fenced(attempt: Callable[..., Any]) -> None:
+def test_an_abort_can_be_fenced(attempt: Callable[..., Any]) -> None:
     _, raised = attempt(offsets=RequestTimedOutError("why"), abort=ProducerFenced())
     assert type(raised) is FencedError
 
@@ -212,14 +212,14 @@ def test_an_unexpected_state_is_doubtful(attempt: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS[:-1])
-def test_sending_that_hangs_is_aborted_where_it_is_limited(attempt: Callable[..., Any], step: str) -> None:
+def test_sending_that_hangs_is_aborted_at_the_limit(attempt: Callable[..., Any], step: str) -> None:
     client, raised = attempt(REPLAY_LIKE, **{step: None})
     assert type(raised) is AbortedError
     assert isinstance(raised.__cause__, TimeoutError)
     assert client.calls[-1] == "abort"
 
 
-def test_a_commit_that_hangs_is_doubtful_where_it_is_limited(attempt: Callable[..., Any]) -> None:
+def test_a_commit_that_hangs_is_doubtful_at_the_limit(attempt: Callable[..., Any]) -> None:
     client, raised = attempt(REPLAY_LIKE, commit=None)
     assert type(raised) is DoubtfulError
     assert raised.committing
@@ -228,7 +228,7 @@ def test_a_commit_that_hangs_is_doubtful_where_it_is_limited(attempt: Callable[.
 
 @pytest.mark.parametrize("limits", [LIMITS, REPLAY_LIKE])
 @pytest.mark.parametrize("abort", [{}, {"abort": RequestTimedOutError("no")}, {"abort": None}])
-def test_cancelled_while_it_sends(
+def test_cancelling_while_it_sends(
     attempt: Callable[..., Any], limits: TransactionLimits, abort: dict[str, BaseException | None]
 ) -> None:
     client, raised = attempt(limits, 0.03, send=None, **abort)
@@ -236,7 +236,7 @@ def test_cancelled_while_it_sends(
     assert ("abort" in client.calls) is limits.abort_on_interrupt
 
 
-def test_cancelled_while_it_commits_is_never_aborted(attempt: Callable[..., Any]) -> None:
+def test_cancelling_while_it_commits_never_aborts(attempt: Callable[..., Any]) -> None:
     client, raised = attempt(REPLAY_LIKE, 0.03, commit=None)
     assert isinstance(raised, asyncio.CancelledError)
     assert "abort" not in client.calls

@@ -1,4 +1,4 @@
-"""Whatever lies in a directory of rules: a verdict with a position or a file, no traceback, no waiting."""
+"""Any directory of rules gives a report with positions or files, without a traceback and without waiting."""
 
 import asyncio
 import os
@@ -28,24 +28,24 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read twice without a pause: nothing changes meanwhile."""
+    """Read twice without a pause, because nothing changes meanwhile."""
     monkeypatch.setattr(vetting, "_PAUSE", 0)
 
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    """Rules that are fine, with a test that passes."""
+    """Valid rules with a test that passes."""
     folder = ruleset_folder(tmp_path / "rules", file="small.yaml")
     (folder / "small_test.yaml").write_text(TESTS)
     return folder
 
 
-def test_rules_that_are_fine_come_back_as_they_were_read(rules: Path) -> None:
-    verdict = asyncio.run(vet(rules, "compiled"))
-    assert verdict.findings == []
-    assert verdict.named_files() == {str(rules / "small.yaml"): SMALL_RULES.encode()}
-    assert verdict.revision == evaluator().ruleset.revision
-    assert verdict.tests == 1
+def test_valid_rules_are_returned_byte_for_byte(rules: Path) -> None:
+    report = asyncio.run(vet(rules, "compiled"))
+    assert report.findings == []
+    assert report.named_files() == {str(rules / "small.yaml"): SMALL_RULES.encode()}
+    assert report.revision == evaluator().ruleset.revision
+    assert report.tests == 1
 
 
 def truncated(rules: Path) -> None:
@@ -162,19 +162,17 @@ def wrong_test(rules: Path) -> None:
         (wrong_test, "small_test.yaml:5:30", "no rule or signal `budget-plan`"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(
-    rules: Path, spoil: Callable[[Path], None], where: str, what: str
-) -> None:
+def test_a_finding_names_its_place(rules: Path, spoil: Callable[[Path], None], where: str, what: str) -> None:
     spoil(rules)
-    verdict = examine(rules, "compiled")
-    assert verdict.findings
-    assert where in verdict.findings[0]
-    assert what in verdict.findings[0]
+    report = examine(rules, "compiled")
+    assert report.findings
+    assert where in report.findings[0]
+    assert what in report.findings[0]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_no_bytes_at_all_make_it_fail(rules: Path, data: st.DataObject) -> None:
+def test_any_bytes_give_a_report(rules: Path, data: st.DataObject) -> None:
     text = bytearray(SMALL_RULES.encode())
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(text)))
@@ -183,14 +181,16 @@ def test_no_bytes_at_all_make_it_fail(rules: Path, data: st.DataObject) -> None:
             st.binary(max_size=8) | st.sampled_from([b"&a ", b"*a", b"{", b"]", b"\t", b": ", b"\n"])
         )
     (rules / "small.yaml").write_bytes(text)
-    verdict = examine(rules, "compiled")
-    assert verdict.findings or verdict.revision
-    for finding in verdict.findings:
+    report = examine(rules, "compiled")
+    assert report.findings or report.revision
+    for finding in report.findings:
         assert finding.startswith(str(rules))
 
 
-def test_files_that_are_being_exchanged_are_read_until_they_stay(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One file of the old rules, then one of the new ones, would be a ruleset that nobody wrote."""
+def test_files_that_are_being_replaced_are_read_until_they_are_stable(
+    rules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of the old rules and one of the new rules would be a ruleset that nobody wrote."""
     (rules / "more.yaml").write_text("signals: {call: {activity: call_logged, points: 1}}\n")
     read: list[str] = []
 
@@ -203,20 +203,20 @@ def test_files_that_are_being_exchanged_are_read_until_they_stay(rules: Path, mo
         return content
 
     monkeypatch.setattr(vetting, "read_rule_file", swapped_meanwhile)
-    verdict = examine(rules, "compiled")
-    files = verdict.named_files()
+    report = examine(rules, "compiled")
+    files = report.named_files()
     assert b"points: 2" in files[str(rules / "more.yaml")]
     assert b"hot: 41" in files[str(rules / "small.yaml")]
 
 
-def test_files_that_never_stay_are_refused(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_keep_changing_are_refused(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter(range(1000))
     monkeypatch.setattr(vetting, "read_rule_file", lambda path: f"# {next(counts)}".encode())
     (finding,) = examine(rules, "compiled").findings
-    assert "change all the time" in finding
+    assert "keep changing" in finding
 
 
-def test_a_directory_that_may_not_be_listed_is_named(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_without_permission_is_named(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(path: Path) -> list[Path]:
         raise PermissionError(13, "Permission denied", str(path))
 
@@ -224,13 +224,13 @@ def test_a_directory_that_may_not_be_listed_is_named(rules: Path, monkeypatch: p
     assert examine(rules, "compiled").findings == [f"{rules}:1:1: error: cannot be read: Permission denied"]
 
 
-def test_files_that_are_too_many_are_refused(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vetting, "_MOST_BYTES", 1000)
+def test_files_that_are_too_large_together_are_refused(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vetting, "_MAX_BYTES", 1000)
     (finding,) = examine(rules, "compiled").findings
     assert "larger than 1,000 bytes together" in finding
 
 
-def test_what_takes_too_long_is_ended(rules: Path) -> None:
+def test_a_check_that_takes_too_long_is_ended(rules: Path) -> None:
     (finding,) = asyncio.run(vet(rules, "compiled", seconds=0.01)).findings
     assert finding == f"{rules}:1:1: error: not read, checked and tested within 0.01 seconds"
 
@@ -238,9 +238,9 @@ def test_what_takes_too_long_is_ended(rules: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "shown"),
     [
-        ("import os; os.kill(os.getpid(), 11)", "status -11: it said nothing"),
+        ("import os; os.kill(os.getpid(), 11)", "status -11: it printed nothing"),
         ("raise SystemExit('no more')", "status 1: no more"),
-        ("print('what is this')", "status 0: it said nothing"),
+        ("print('what is this')", "status 0: it printed nothing"),
     ],
 )
 def test_a_check_that_dies_is_a_finding(
@@ -254,11 +254,11 @@ def test_a_check_that_dies_is_a_finding(
     assert finding.endswith(shown)
 
 
-def test_a_verdict_with_names_that_are_no_text_comes_through(rules: Path) -> None:
+def test_a_report_can_have_file_names_that_are_not_text(rules: Path) -> None:
     (rules / os.fsdecode(b"\xff.yaml")).write_text("fields: {extra: {type: integer}}\n")
-    verdict: VettingReport = asyncio.run(vet(rules, "compiled"))
-    assert verdict.findings == []
-    assert str(rules / os.fsdecode(b"\xff.yaml")) in verdict.named_files()
+    report: VettingReport = asyncio.run(vet(rules, "compiled"))
+    assert report.findings == []
+    assert str(rules / os.fsdecode(b"\xff.yaml")) in report.named_files()
     (rules / os.fsdecode(b"\xff.yaml")).write_text("extra: 1\n")
     (finding,) = asyncio.run(vet(rules, "compiled")).findings
     assert r"\udcff.yaml:1:1: error: unknown key" in finding

@@ -1,4 +1,4 @@
-"""A partition's worker at a large batch: everybody else has a turn meanwhile, and one revision judges all of it."""
+"""A partition worker processes a large batch: other tasks run meanwhile, and one revision judges all of it."""
 
 import asyncio
 import time
@@ -31,13 +31,13 @@ from tests.factory import SMALL_RULES, evaluator
 from tests.unit.test_batch import NOW, record
 
 COUNT = 1_000
-A_TURN = 100
-"""Records: some ten milliseconds of work."""
+STEP = 100
+"""Records: about ten milliseconds of work."""
 PARTITION = TopicPartition("in", 3)
 
 
 class Consumer:
-    """What a worker asks of it; `opened` once it goes on reading."""
+    """The methods that a worker uses. `opened` is set when it starts to read."""
 
     def __init__(self) -> None:
         self.opened = asyncio.Event()
@@ -56,7 +56,7 @@ class Consumer:
 
 
 class Producer:
-    """Notes what is committed."""
+    """Records what is committed."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -73,7 +73,7 @@ class Producer:
 
 
 class Owner:
-    """Nothing is to be reported."""
+    """Expects no reports."""
 
     def fenced(self, worker: PartitionWorker) -> None:
         raise AssertionError("fenced")
@@ -87,7 +87,7 @@ committed: list[Outbox] = []
 
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Outbox]]:
-    """Let a worker process COUNT records of as many leads; returns what it committed."""
+    """Let a worker process COUNT records of different leads; returns what it committed."""
 
     async def nothing(*_: object) -> int:
         return 0
@@ -123,7 +123,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     return run
 
 
-def test_others_have_their_turn_within_a_batch(process: Callable[..., list[Outbox]]) -> None:
+def test_other_tasks_run_within_a_batch(process: Callable[..., list[Outbox]]) -> None:
     judged, seen, rules = 0, [0], evaluator()
 
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
@@ -134,11 +134,11 @@ def test_others_have_their_turn_within_a_batch(process: Callable[..., list[Outbo
     (outbox,) = process(judge, lambda: rules, lambda: seen.append(judged))
     assert outbox.next_offset == COUNT
     assert judged == COUNT
-    assert max(after - before for before, after in zip(seen, [*seen[1:], COUNT], strict=True)) <= A_TURN
+    assert max(after - before for before, after in zip(seen, [*seen[1:], COUNT], strict=True)) <= STEP
 
 
-def test_rules_that_change_within_a_batch_judge_all_of_it(process: Callable[..., list[Outbox]]) -> None:
-    """The marker in the changelog says that everything in the transaction was judged by them."""
+def test_rules_that_change_within_a_batch_judge_the_whole_batch(process: Callable[..., list[Outbox]]) -> None:
+    """The marker in the changelog says that they judged everything in the transaction."""
     old = evaluator()
     new = evaluator(SMALL_RULES.replace("warm: 20", "warm: 21"))
     judged = 0

@@ -1,4 +1,4 @@
-"""What a partition's worker does besides activities: background jobs, inside the transactions of the partition."""
+"""The protocol of background jobs, which a partition worker runs inside the transactions of its partition."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -9,35 +9,35 @@ from scorer.stream.outbox import Outbox
 
 
 class Job(Protocol):
-    """One background job of one partition, from its restore until the partition is given away or restored again.
+    """One background job of one partition. It lives from a restore until the partition is lost or restored again.
 
-    The worker waits for input as long as `patience` allows. Where there is none, a transaction takes place only if some
-    job is `ready`. `stage` is called in every transaction, after the activities; `committed` after the commit. What was
-    staged is void without it: the leads are discarded, and `stage` is called again, for another try or in the next
-    transaction. All of this happens on the event loop: no call takes longer than some ten milliseconds.
+    The worker waits for input as long as `patience` allows. Without input, a transaction takes place only if a job is
+    `ready`. The worker calls `stage` in every transaction, after the activities, and `committed` after the commit. If
+    the commit fails, the staged leads are discarded, and `stage` is called again in the next try or transaction. All
+    of this happens on the event loop, so a call takes about ten milliseconds at most.
     """
 
     @property
     def name(self) -> str:
-        """For metrics."""
+        """The name in metrics."""
 
     @property
     def remaining(self) -> int:
-        """How much is still to be done, as far as it is known."""
+        """The known amount of work that is left."""
 
     def patience(self) -> float | None:
-        """Seconds that the worker may wait for input before it asks `ready`; None: no limit."""
+        """Seconds that the worker may wait for input before it calls `ready`; None: no limit."""
 
     def ready(self) -> bool:
-        """Whether there is work that is worth a transaction now. May do a little to prepare it."""
+        """Whether there is work that is worth a transaction now. May do a little preparation."""
 
     def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> bool:
-        """Add some work to a transaction: messages to the outbox, leads to the store. True where it did; what only
-        accompanies the activities, such as a marker, does not count. `busy`: more activities are waiting and come
-        first; a job that has waited for long goes on all the same."""
+        """Add some work to a transaction: messages to the outbox, leads to the store. True if it did; a message that
+        only accompanies the activities, such as a marker, does not count. `busy`: more activities are waiting and come
+        first, unless the job has waited for long."""
 
     def committed(self) -> None:
-        """What was staged is committed."""
+        """Note that the staged work is committed."""
 
 
 JobFactory = Callable[[LeadStore, int], Sequence[Job]]

@@ -1,8 +1,7 @@
-"""The job that re-scores known leads after a change of rules: a few at a time, between the batches of their partition
-and inside its transactions.
+"""The job that re-scores known leads after a change of rules, a few at a time, in the transactions of their partition.
 
-A sweep goes through a partition's leads in the order of their ids. Each of its transactions says in the changelog how
-far it has come (`Marker`), so that whoever has the partition next goes on there, and every lead is judged once a sweep.
+A sweep goes through the leads of a partition in the order of their ids. Each of its transactions writes to the
+changelog how far it has come (`Marker`). The next owner continues there, so every lead is judged once per sweep.
 """
 
 import heapq
@@ -30,7 +29,7 @@ from scorer.stream.outbox import Outbox, marker_message, state_message
 _SLICE: Final = 100
 _SLICES_A_SECOND: Final = 10
 _LONGEST_WAIT: Final = 1.0
-# Sorting holds up everything else in the process: so many take about ten milliseconds.
+# Sorting blocks everything else in the process; this number of ids takes about ten milliseconds.
 _RUN: Final = 20_000
 
 log = structlog.get_logger()
@@ -40,11 +39,11 @@ Clock = Callable[[], int]
 
 
 def rescored(lead: Lead, evaluator: Evaluator, number: int) -> Assessment | None:
-    """What new rules make of a lead as of its latest activity; None for one that was erased or merged and stays so.
+    """The assessment of a lead by new rules as of its latest activity; None if it was erased or merged.
 
-    Pure. There is a decision where rating, grade, route or queue differ from the last published ones or the score moved
-    by `score_step`, whatever `publish.on` says. `number` (of the sweep) goes into the id of the decision: rules that
-    are taken back and brought in again decide a second time about the same lead and moment.
+    Pure. There is a decision if rating, grade, route or queue differ from the last published ones or if the score moved
+    by `score_step`, whatever `publish.on` says. `number` (of the sweep) goes into the id of the decision, because rules
+    that are reverted and then restored decide a second time about the same lead and instant.
     """
     if lead.is_erased or lead.value("lifecycle.merged_into") is not None:
         return None
@@ -64,8 +63,8 @@ def _numbered(effect: Effect, number: int) -> Effect:
 class Rescorer:
     """What the sweeps of all partitions share.
 
-    `rules` gives the evaluator in force, `clock` microseconds since the epoch, `monotonic` seconds. `pace` is
-    shared with all other jobs of the process.
+    `rules` gives the evaluator in effect, `clock` microseconds since the epoch, `monotonic` seconds. All jobs of the
+    process share `pace`.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Rescorer:
 
 
 class Sweep:
-    """The job (`Job`) that re-scores one partition's leads, as far as the rules in force ask for it."""
+    """The job (`Job`) that re-scores one partition's leads if the rules in effect ask for it."""
 
     name: Final = "rescore"
 
@@ -98,18 +97,18 @@ class Sweep:
         self._sweeping = False
         self._last_slice = rescorer.monotonic()
         self.remaining = 0
-        """Leads that are still to be re-scored."""
+        """The number of leads that are not re-scored yet."""
         self._follow()
 
     def patience(self) -> float | None:
-        """Seconds until leads may be judged; None where there are none to judge."""
+        """Seconds until leads may be judged; None if no leads are left."""
         self._follow()
         if self.remaining == 0:
             return None
         return 0.0 if self._unsorted or self._slice else self._rescorer.pace.wait()
 
     def ready(self) -> bool:
-        """Whether leads may be judged now. Each call also does a little of what comes before that."""
+        """Whether leads may be judged now. Each call also sorts some ids first if needed."""
         self._follow()
         if self._unsorted:
             self._runs.append(sorted(self._unsorted[-_RUN:]))
@@ -121,7 +120,7 @@ class Sweep:
         return self.remaining > 0 and (bool(self._slice) or self._rescorer.pace.wait() == 0)
 
     def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> bool:
-        """Add decisions, states, and how far we are. While we are `busy`, leads are judged once a second only."""
+        """Add decisions, states and the marker. While the worker is `busy`, leads are judged only once a second."""
         ready = self.ready()
         held_back = busy and self._rescorer.monotonic() - self._last_slice < _LONGEST_WAIT
         if ready and not self._slice and not held_back:
@@ -136,13 +135,13 @@ class Sweep:
             last = self.remaining <= len(self._slice)
             marker = replace(marker, after=None if last else self._slice[-1])
         if marker != self._written:
-            # Also without leads to judge: what is in this transaction was judged by these rules.
+            # Also without leads to judge, because these rules judged the activities of this transaction.
             outbox.messages.append(marker_message(marker, self._rescorer.settings.state_topic, self._partition))
         self._staged = marker
         return bool(self._slice)
 
     def committed(self) -> None:
-        """What was staged is committed."""
+        """Note that the staged work is committed."""
         assert self._staged is not None
         self._written = self._goal = self._staged
         self.remaining -= len(self._slice)
@@ -152,7 +151,7 @@ class Sweep:
             log.info("rescored", partition=self._partition, sweep=self._goal.number)
 
     def _follow(self) -> None:
-        """Begin anew where other rules are in force."""
+        """Start a new sweep if other rules have taken effect."""
         evaluator = self._rescorer.rules()
         if evaluator is self._evaluator:
             return
@@ -165,7 +164,7 @@ class Sweep:
         after = self._goal.after
         if after is not None and not ruleset.rescoring.wanted:
             after = None
-        self._unsorted = [] if after is None else [each for each in self._store.ids() if each > after]
+        self._unsorted = [] if after is None else [lead_id for lead_id in self._store.ids() if lead_id > after]
         self._runs, self._ids, self._slice = [], iter(()), []
         self.remaining = len(self._unsorted)
         self._sweeping = self.remaining > 0
@@ -196,14 +195,14 @@ class Sweep:
         assert self._evaluator is not None
         for again in (True, False):
             try:
-                found = rescored(self._store.get(lead_id), self._evaluator, self._goal.number)
+                assessment = rescored(self._store.get(lead_id), self._evaluator, self._goal.number)
             except MemoryError:
                 raise
-            except Exception:  # the lead keeps the decision it has; the others must not wait for it
+            except Exception:  # the lead keeps its decision, and the others must not wait for it
                 if not again:
                     log.exception("rescoring_failed", partition=self._partition, sweep=self._goal.number)
                 continue
-            if found is None:
+            if assessment is None:
                 return "skipped", None
-            return "unchanged" if found.decision is None else "published", found
+            return "unchanged" if assessment.decision is None else "published", assessment
         return "failed", None

@@ -9,10 +9,10 @@ from scorer.stream.outbox import Outbox
 
 
 class Turns:
-    """Several jobs, to be asked as if they were one.
+    """Several jobs behind the interface of one.
 
-    The jobs share a bounded rate, so the first one that is asked may use it up. Whoever had a turn is asked last in
-    the next transaction.
+    The jobs share a limited rate, so the first one may use it up. The jobs that worked in a transaction come last in
+    the next one.
     """
 
     def __init__(self, jobs: Iterable[Job] = ()) -> None:
@@ -20,12 +20,12 @@ class Turns:
         self._served: list[Job] = []
 
     def patience(self) -> float | None:
-        """Seconds to wait for input, at most: the least that any job allows; None: no limit."""
+        """Seconds to wait for input: the least that any job allows; None: no limit."""
         limits = [limit for job in self._jobs if (limit := job.patience()) is not None]
         return min(limits, default=None)
 
     def ready(self) -> bool:
-        """Whether any job has work. All are asked, because each prepares a little when it is asked."""
+        """Whether any job has work. Asks all of them, because each call also does some preparation."""
         answers = [job.ready() for job in self._jobs]
         return any(answers)
 
@@ -34,7 +34,7 @@ class Turns:
         self._served = [job for job in self._jobs if job.stage(outbox, figures, busy=busy)]
 
     def committed(self) -> None:
-        """What was staged is committed."""
+        """Note that the staged work is committed."""
         for job in self._jobs:
             job.committed()
         waiting = [job for job in self._jobs if job not in self._served]
@@ -42,7 +42,7 @@ class Turns:
         self._served = []
 
     def remaining(self) -> Counter[str]:
-        """How much each job has still to do, by its name."""
+        """How much work each job still has, by its name."""
         remaining: Counter[str] = Counter()
         for job in self._jobs:
             remaining[job.name] += job.remaining
