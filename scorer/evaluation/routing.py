@@ -21,7 +21,7 @@ MERGED: Final = RoutingRule("merged", None, Route.DISCARD, None, None, "Merged i
 
 Standpoint = tuple[Any, ...]
 """The input of rating and routing besides the criteria: the points of all signals, the last published rating, the
-points that are new since sales returned the lead, and the points of each signal that routing uses (None: not counted)."""
+points that are new since sales returned the lead, and the points of each signal that routing uses (None: no counts)."""
 
 
 class RoutingTable:

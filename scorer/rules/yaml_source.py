@@ -56,7 +56,7 @@ def read_with_slips(file: str, content: bytes) -> tuple[Document, list[Slip]]:
     """Parse one file as far as possible. A duplicate key, a bad key and an unreadable value are slips: a duplicate key
     keeps its first value, an unreadable value is None. Raises `RulesetError` if nothing can be read."""
     if len(content) > MAX_BYTES:
-        raise _refused(Position(file), "too-large", f"the file is larger than the limit of {MAX_BYTES:,} bytes")
+        raise _refused(Position(file), "too-large", f"the file is larger than the {MAX_BYTES:,} bytes that are allowed")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

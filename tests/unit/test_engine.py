@@ -1,4 +1,4 @@
-"""What the rule engines answer, what they keep, and how they fail."""
+"""The rule engines: their answers, their memory and their failures."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def ask(engine: RuleEngine, decided: OrdinalTable, **facts: object) -> tuple[int
 
 @pytest.fixture(params=[DurableEngine, CompiledEngine], ids=["durable", "compiled"])
 def engine(request: pytest.FixtureRequest) -> RuleEngine:
-    made: RuleEngine = request.param()
-    return made
+    created: RuleEngine = request.param()
+    return created
 
 
-def test_first_is_the_first_rule_in_table_order(engine: RuleEngine) -> None:
+def test_first_returns_the_first_rule_in_table_order(engine: RuleEngine) -> None:
     decided = table(FIRST, at_least(30), at_least(10), at_least(20), is_("x", "a"))
     assert ask(engine, decided, n=35, x="a") == (0,)
     assert ask(engine, decided, n=25, x="a") == (1,)
@@ -53,28 +53,28 @@ def test_first_is_the_first_rule_in_table_order(engine: RuleEngine) -> None:
     assert ask(engine, decided, n=5) == ()
 
 
-def test_sum_is_every_rule_in_table_order(engine: RuleEngine) -> None:
+def test_sum_returns_every_rule_in_table_order(engine: RuleEngine) -> None:
     decided = table(SUM, at_least(30), None, at_least(20), is_("x", "a"), All(()), AnyOf(()))
     assert ask(engine, decided, n=35, x="a") == (0, 1, 2, 3, 4)
     assert ask(engine, decided, n=25) == (1, 2, 4)
     assert ask(engine, decided) == (1, 4)
 
 
-def test_a_rule_without_condition_ends_a_first_table(engine: RuleEngine) -> None:
+def test_a_rule_without_a_condition_ends_a_first_table(engine: RuleEngine) -> None:
     decided = table(FIRST, at_least(30), None, is_("x", "a"))
     assert ask(engine, decided, n=30, x="a") == (0,)
     assert ask(engine, decided, n=3, x="a") == (1,)
 
 
 @pytest.mark.parametrize("hit_policy", list(HitPolicy))
-def test_tables_without_a_question(engine: RuleEngine, hit_policy: HitPolicy) -> None:
+def test_tables_without_comparisons(engine: RuleEngine, hit_policy: HitPolicy) -> None:
     assert ask(engine, table(hit_policy)) == ()
     assert ask(engine, table(hit_policy, AnyOf(()))) == ()
     assert ask(engine, table(hit_policy, AnyOf(()), None)) == (1,)
 
 
 @pytest.mark.parametrize("hit_policy", list(HitPolicy))
-def test_a_hundred_rules_that_all_hold(engine: RuleEngine, hit_policy: HitPolicy) -> None:
+def test_a_hundred_rules_can_hold_at_once(engine: RuleEngine, hit_policy: HitPolicy) -> None:
     decided = table(hit_policy, *(is_(f"f{i}", "a") for i in range(100)))
     everything = {f"f{i}": "a" for i in range(100)}
     assert ask(engine, decided, **everything) == ((0,) if hit_policy is FIRST else tuple(range(100)))
@@ -83,7 +83,7 @@ def test_a_hundred_rules_that_all_hold(engine: RuleEngine, hit_policy: HitPolicy
 
 
 @pytest.mark.parametrize("kind", [All, AnyOf])
-def test_one_rule_with_a_thousand_conditions(engine: RuleEngine, kind: type[All] | type[AnyOf]) -> None:
+def test_one_rule_can_have_a_thousand_conditions(engine: RuleEngine, kind: type[All] | type[AnyOf]) -> None:
     decided = table(FIRST, kind(tuple(is_(f"f{i}", "a") for i in range(1000))))
     everything = {f"f{i}": "a" for i in range(1000)}
     assert ask(engine, decided, **everything) == (0,)
@@ -92,8 +92,8 @@ def test_one_rule_with_a_thousand_conditions(engine: RuleEngine, kind: type[All]
     assert ask(engine, decided) == ()
 
 
-def test_a_rule_whose_expansion_would_be_enormous(engine: RuleEngine) -> None:
-    # Written out as alternatives this is 3 ** 40 conjunctions.
+def test_a_rule_with_an_enormous_expansion_is_matched(engine: RuleEngine) -> None:
+    # Expanded to alternatives, this is 3 ** 40 conjunctions.
     pairs = tuple(AnyOf(tuple(is_(f"f{i}_{j}", "a") for j in range(3))) for i in range(40))
     decided = table(SUM, All(pairs), Not(All(pairs)))
     facts = {f"f{i}_{i % 3}": "a" for i in range(40)}
@@ -101,8 +101,8 @@ def test_a_rule_whose_expansion_would_be_enormous(engine: RuleEngine) -> None:
     assert ask(engine, decided, **{**facts, "f7_1": "b"}) == (1,)
 
 
-def test_every_set_of_codes_of_a_column() -> None:
-    """Ranges, gaps and complements of a column come out the same in both engines."""
+def test_both_engines_match_every_set_of_codes_of_a_column() -> None:
+    """Ranges, gaps and complements of a column give the same answers in both engines."""
     values = [f"v{i}" for i in range(5)]
     subsets = [tuple(v for v, keep in zip(values, bits, strict=True) if keep) for bits in product([0, 1], repeat=5)]
     conditions = [Test("x", FieldType.STRING, Op.IN, subset) for subset in subsets]
@@ -123,7 +123,7 @@ def test_equal_logic_is_registered_once() -> None:
     assert engine.registrations == 2
 
 
-def test_rulesets_no_longer_asked_are_let_go_and_come_back() -> None:
+def test_idle_rulesets_are_deleted_and_registered_again_when_used() -> None:
     engine = DurableEngine(rulesets=2)
     tables = [table(FIRST, *(at_least(bound) for bound in range(rules, 0, -1))) for rules in range(1, 6)]
     for _ in range(3):
@@ -135,7 +135,7 @@ def test_rulesets_no_longer_asked_are_let_go_and_come_back() -> None:
     assert 10 < engine.registrations <= 15
 
 
-def test_rulesets_in_use_are_kept_however_many() -> None:
+def test_rulesets_in_use_are_kept_above_the_limit() -> None:
     engine = DurableEngine(rulesets=2)
     tables = [table(FIRST, *(at_least(bound) for bound in range(rules, 0, -1))) for rules in range(1, 8)]
     for _ in range(50):
@@ -144,7 +144,7 @@ def test_rulesets_in_use_are_kept_however_many() -> None:
     assert engine.registrations == 7
 
 
-def test_never_more_than_four_times_the_limit() -> None:
+def test_there_are_never_more_rulesets_than_four_times_the_limit() -> None:
     engine = DurableEngine(rulesets=2)
     for rules in range(1, 31):
         assert ask(engine, table(FIRST, *(at_least(bound) for bound in range(rules, 0, -1))), n=1) == (rules - 1,)
@@ -157,7 +157,7 @@ def test_no_thread_is_started() -> None:
     assert threading.active_count() == before
 
 
-def test_threads_may_share_it() -> None:
+def test_threads_can_share_an_engine() -> None:
     engine, plain = DurableEngine(rulesets=3), CompiledEngine()
     tables = [table(SUM, *(at_least(k * i) for i in range(1, 8))) for k in range(1, 6)]
     wrong: list[object] = []
@@ -193,7 +193,7 @@ def _fail(*_: object) -> None:
     raise RuntimeError("Could not handle message, error, code: 303")
 
 
-def test_an_interrupted_decision_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_match_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = DurableEngine()
     decided = table(FIRST, at_least(20), at_least(10))
     assert ask(engine, decided, n=25) == (0,)
@@ -218,7 +218,7 @@ def test_a_clock_that_jumps_does_not_change_answers(monkeypatch: pytest.MonkeyPa
     assert ask(engine, decided, n=25) == (0, 1)
     readings = iter(range(10**6))
     with monkeypatch.context() as patched:
-        # durable_rules gives up an action after ten seconds, and leaves the session locked.
+        # durable_rules abandons an action after ten seconds and leaves the session locked.
         patched.setattr(durable_engine.durable, "_unix_now", lambda: 60 if next(readings) >= jump else 0)
         assert ask(engine, decided, n=25) == (0, 1)
         assert ask(engine, decided, n=15) == (0,)
@@ -254,7 +254,7 @@ class Counted:
 
 
 @pytest.mark.parametrize("make", [DurableEngine, CompiledEngine])
-def test_a_table_that_is_prepared_in_steps_is_asked_at_once(make: Any) -> None:
+def test_a_table_prepared_in_steps_needs_no_further_registration(make: Any) -> None:
     rules = [at_least(10 * number) for number in range(69, 0, -1)]
     memo, decided = MemoEngine(make()), table(FIRST, *rules)
     steps = sum(1 for _ in memo.prepare(decided))
@@ -265,7 +265,7 @@ def test_a_table_that_is_prepared_in_steps_is_asked_at_once(make: Any) -> None:
     assert getattr(memo.engine, "registrations", 1) == registered
 
 
-def test_the_memory_asks_once() -> None:
+def test_the_memory_asks_the_engine_once_per_code_tuple() -> None:
     inner = Counted()
     memo, decided = MemoEngine(inner), table(FIRST, at_least(10))
     assert [memo.match(decided, codes) for codes in [(0,), (1,), (0,), (0,)]] == [(0,), (1,), (0,), (0,)]
@@ -292,7 +292,7 @@ def test_the_memory_is_bounded_over_all_tables_and_keeps_what_is_used() -> None:
     assert memo.hits + memo.misses == 10_000
 
 
-def test_the_memory_keeps_no_failure() -> None:
+def test_the_memory_does_not_keep_failures() -> None:
     inner = Counted(fail=True)
     memo, decided = MemoEngine(inner), table(FIRST, at_least(10))
     with pytest.raises(RuntimeError):
@@ -302,7 +302,7 @@ def test_the_memory_keeps_no_failure() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: MemoEngine(Counted(), size=1), lambda: DurableEngine(rulesets=0)])
-def test_sizes_that_make_no_sense_are_refused(make: Any) -> None:
+def test_impossible_sizes_are_refused(make: Any) -> None:
     with pytest.raises(ValueError, match="must be at least"):
         make()
 
