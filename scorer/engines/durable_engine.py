@@ -147,7 +147,7 @@ class DurableEngine:
             return tuple(sorted(hits))
 
     def prepare(self, table: OrdinalTable) -> Iterator[None]:
-        """Register the rulesets of the table, one per step, for a caller that cannot wait for all of them at once.
+        """Register the rulesets of the table, one per step, so that the caller need not wait for all of them at once.
 
         Raises DurableEngineError as `match` does.
         """

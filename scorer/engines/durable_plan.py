@@ -121,13 +121,13 @@ class _Splitter:
         while self.cost(kind(tuple(parts))) > self._limit:
             largest = max(range(len(parts)), key=lambda i: self.cost(parts[i]))
             if self.cost(parts[largest]) > 1:
-                parts[largest] = self._decided_before(parts[largest])
+                parts[largest] = self._as_auxiliary(parts[largest])
             else:
                 groups = _chunks(parts, self._limit)
-                parts = [self._decided_before(kind(tuple(group))) for group in groups]
+                parts = [self._as_auxiliary(kind(tuple(group))) for group in groups]
         return kind(tuple(parts))
 
-    def _decided_before(self, expression: Expression) -> Expression:
+    def _as_auxiliary(self, expression: Expression) -> Expression:
         self.auxiliary.append(self.place([(0, expression)], resumable=False))
         self._cardinalities.append(2)
         return In(len(self._cardinalities) - 1, frozenset({1}))
@@ -148,8 +148,10 @@ class _Splitter:
         return count, sum(total * count // alternatives for alternatives, total in sizes)
 
     def place(self, rules: Sequence[tuple[int, Expression]], resumable: bool) -> Placed:
-        decided = [tuple(self._conjunctions(expression)) for _, expression in rules]
-        columns = tuple(dict.fromkeys(test.column for rule in decided for conjunction in rule for test in conjunction))
+        expansions = [tuple(self._conjunctions(expression)) for _, expression in rules]
+        columns = tuple(
+            dict.fromkeys(test.column for rule in expansions for conjunction in rule for test in conjunction)
+        )
         local = {column: i for i, column in enumerate(columns)}
         shard = Shard(
             tuple(
@@ -157,7 +159,7 @@ class _Splitter:
                     tuple(Comparison(local[test.column], test.op, test.code) for test in conjunction)
                     for conjunction in rule
                 )
-                for rule in decided
+                for rule in expansions
             ),
             resumable,
         )

@@ -101,39 +101,44 @@ def shown(evaluation: Evaluation) -> object:
     return *standing, points, rules, evaluation.routing.id, contributions(evaluation)
 
 
-def check_against_plain_facts(scored: Evaluation, rules: Evaluator, lead: Lead, routing: str) -> None:
+def check_against_plain_facts(evaluation: Evaluation, rules: Evaluator, lead: Lead, routing: str) -> None:
     """Check the criteria and the routing rule against the conditions themselves, over a dictionary of all fields."""
     facts: dict[str, object] = {name: fact.value for name, fact in lead.facts.items()}
     for name, fact in lead.facts.items():
         if name.startswith("at."):
-            facts[f"days_since.{name[3:]}"] = days_between(fact.stamp.time, scored.now)
-    facts["days_since.last_activity"] = days_between(lead.clock, scored.now)
+            facts[f"days_since.{name[3:]}"] = days_between(fact.stamp.time, evaluation.now)
+    facts["days_since.last_activity"] = days_between(lead.clock, evaluation.now)
     met: dict[str, int] = {}
-    for rated in scored.criteria:
-        criterion = rated.criterion
+    for result in evaluation.criteria:
+        criterion = result.criterion
         holding = [rule for rule in criterion.rules if rule.condition is None or predicate(rule.condition)(facts)]
         if criterion.hit_policy == "first":
             holding = holding[:1]
-        assert list(rated.rules) == holding
+        assert list(result.rules) == holding
         points = sum(rule.points for rule in holding)
         points = points if criterion.max is None else min(points, criterion.max)
         points = points if criterion.min is None else max(points, criterion.min)
-        assert rated.points == points
+        assert result.points == points
         facts[f"criteria.{criterion.name}"] = points
         if criterion.group is not None:
             met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
     facts |= {f"groups.{name}.met": count for name, count in met.items()}
     facts |= {f"signals.{name}": 0 for name in rules.ruleset.signals} | {
-        f"signals.{s.id}": p for s, p in scored.signals
+        f"signals.{s.id}": p for s, p in evaluation.signals
     }
-    facts["rating"], (facts["grade.fit"], facts["grade.engagement"]) = scored.rating.value, scored.grade
-    facts["score.total"], facts["score.fit"] = scored.score.total, scored.score.fit
-    facts["score.engagement"] = facts["criteria.behaviour"] = scored.score.engagement
+    facts["rating"], (facts["grade.fit"], facts["grade.engagement"]) = evaluation.rating.value, evaluation.grade
+    facts["score.total"], facts["score.fit"] = evaluation.score.total, evaluation.score.fit
+    facts["score.engagement"] = facts["criteria.behaviour"] = evaluation.score.engagement
     returned = lead.facts.get("at.sales_returned")
     if returned is not None:
-        today, day = day_of(scored.now), day_of(returned.stamp.time)
-        new = [rule.points for rated in scored.criteria for rule in rated.rules if rule.id not in lead.rules_at_return]
-        new += [signal_points(signal, lead.counted[signal.id], today, day) for signal, _ in scored.signals]
+        today, day = day_of(evaluation.now), day_of(returned.stamp.time)
+        new = [
+            rule.points
+            for result in evaluation.criteria
+            for rule in result.rules
+            if rule.id not in lead.rules_at_return
+        ]
+        new += [signal_points(signal, lead.counted[signal.id], today, day) for signal, _ in evaluation.signals]
         facts["score.since_return"] = sum(new)
     if lead.is_erased:
         assert routing == "erased"
@@ -159,7 +164,7 @@ def test_caches_never_change_a_result(
         lead = assessment.lead
         assert lead.notes is None or (isinstance(lead.notes, Notes) and lead.notes.facts is lead.facts)
         for now in (lead.clock, lead.clock + later * DAY // 4, lead.clock):
-            known = rules.evaluate(lead, now)
+            evaluation = rules.evaluate(lead, now)
             fresh = Lead(
                 lead.id,
                 lead.clock,
@@ -169,12 +174,12 @@ def test_caches_never_change_a_result(
                 lead.published,
                 lead.rules_at_return,
             )
-            assert shown(known) == shown(rules.evaluate(fresh, now))
+            assert shown(evaluation) == shown(rules.evaluate(fresh, now))
             restored = decode_lead("lead-1", encode_lead(lead))
             assert restored == lead == fresh
             assert encode_lead(restored) == encode_lead(lead)
-            assert shown(known) == shown(rules.evaluate(restored, now))
-            check_against_plain_facts(known, rules, lead, known.routing.id)
+            assert shown(evaluation) == shown(rules.evaluate(restored, now))
+            check_against_plain_facts(evaluation, rules, lead, evaluation.routing.id)
         # Other rules take effect, then the first ones again.
         other = WIDE if rules is RULES else RULES
         other.evaluate(lead, lead.clock)

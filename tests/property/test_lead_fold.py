@@ -135,8 +135,8 @@ def test_contributions_add_up_to_the_score_at_every_step(story: list[LeadActivit
         assessment = RULES.assess(lead, event)
         lead = assessment.lead
         if assessment.evaluation is not None:
-            scored = assessment.evaluation
-            assert sum(part.points for part in contributions(scored)) == scored.score.total
+            evaluation = assessment.evaluation
+            assert sum(part.points for part in contributions(evaluation)) == evaluation.score.total
         if assessment.decision is not None:
             decision = assessment.decision
             assert sum(part.points for part in decision.contributions) == decision.score.total
