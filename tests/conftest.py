@@ -1,4 +1,4 @@
-"""Fixtures for tests against a broker: noida-db in a child process, or the Kafka that SCORER_TEST_BOOTSTRAP names."""
+"""Fixtures for tests with a broker: noida-db in a child process, or the Kafka in SCORER_TEST_BOOTSTRAP."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _numbers = count(1)
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """A broker, fresh for each module: noida-db slows down as it fills."""
+    """A broker. Each module gets a new one, because noida-db slows down as it fills."""
     given = os.environ.get("SCORER_TEST_BOOTSTRAP")
     if given:
         yield Kafka(given)
@@ -25,5 +25,5 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
 
 @pytest.fixture
 def names() -> Names:
-    """Topics and a group of this test's own."""
+    """Names of topics and a group that only this test uses."""
     return Names(f"t{os.getpid()}x{next(_numbers)}")

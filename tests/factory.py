@@ -1,4 +1,4 @@
-"""Activities and rulesets, made short for tests."""
+"""Short ways to create activities and rulesets in tests."""
 
 from collections.abc import Mapping
 from itertools import count
@@ -26,7 +26,7 @@ def activity(
     source: str = "test",
     lead: str = "lead-1",
 ) -> LeadActivity:
-    """An activity `day` days after MONDAY; its id is new unless given."""
+    """An activity `day` days after MONDAY, with a new id unless one is passed."""
     return LeadActivity(
         id=f"event-{next(_ids)}" if id is None else id,
         source=source,
@@ -97,7 +97,7 @@ def evaluator(text: str = SMALL_RULES) -> Evaluator:
 
 
 def ruleset_folder(path: Path, text: str = SMALL_RULES, file: str = "rules.yaml") -> Path:
-    """A ruleset on disk; where there is one already, its file is replaced at once."""
+    """A ruleset on disk. An existing file is replaced atomically."""
     path.mkdir(exist_ok=True)
     beside = path / ".new"
     beside.write_text(text)

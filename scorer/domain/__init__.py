@@ -1,1 +1,1 @@
-"""What exists: activities, leads, scores, decisions. Pure; imports nothing else of ours."""
+"""What exists: activities, leads, scores, decisions. Pure: it imports no other package of `scorer`."""

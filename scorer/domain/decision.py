@@ -1,9 +1,9 @@
 """The routing decision: what a CRM acts on and a person can understand.
 
-The classes are the contract; `schemas/decision.json` is generated from them. The points of the contributions add up to
-the total score, always. Structs of msgspec, because one decision holds dozens of parts: made and written, they take a
-fraction of the time of models that validate what our own code has just computed. Whoever reads foreign bytes validates
-with `read_decision`.
+The classes are the contract; `schemas/decision.json` is generated from them. The points of the contributions always add
+up to the total score. The classes are msgspec structs because a decision has dozens of parts: structs are created and
+written in a fraction of the time of models, which would validate values that this code has just computed. To read
+bytes from elsewhere, use `read_decision`, which validates.
 """
 
 from abc import abstractmethod
@@ -21,8 +21,8 @@ EvidenceValue = bool | int | float | str | list[str]
 
 
 class Contract(msgspec.Struct, gc=False):
-    """A struct that pydantic can describe, validate and write. It knows none, so it is shown a dataclass of the same
-    name and fields, which takes nothing else."""
+    """A struct that pydantic can describe, validate and write. Pydantic does not support msgspec structs, so it gets a
+    dataclass with the same name and fields, which forbids other fields."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -35,8 +35,8 @@ class Contract(msgspec.Struct, gc=False):
         def read(value: Any, as_twin: core_schema.ValidatorFunctionWrapHandler) -> Contract:
             if isinstance(value, cls):
                 return value
-            found = as_twin(value)
-            return cls(*[getattr(found, name) for name in names])
+            validated = as_twin(value)
+            return cls(*[getattr(validated, name) for name in names])
 
         write = core_schema.plain_serializer_function_ser_schema(msgspec.to_builtins)
         return core_schema.no_info_wrap_validator_function(read, handler(twin), serialization=write)
@@ -55,9 +55,9 @@ class Contribution(Contract):
 
 
 class Explained(Sequence[Contribution]):
-    """Contributions that are made when somebody looks at them, and written without. Equal to the list of them.
+    """Contributions that are created when they are read; writing JSON does not need them. Equal to their list.
 
-    Most decisions are only ever published.
+    Most decisions are published and never read in this process.
     """
 
     __slots__ = ()
@@ -68,7 +68,7 @@ class Explained(Sequence[Contribution]):
 
     @abstractmethod
     def to_json(self) -> bytes:
-        """The contributions as a JSON array, the same bytes as the encoder makes of the list."""
+        """The contributions as a JSON array: the same bytes as the encoder writes for the list."""
 
     @overload
     def __getitem__(self, index: int) -> Contribution: ...
@@ -97,7 +97,7 @@ class Explained(Sequence[Contribution]):
 def _written(value: object) -> msgspec.Raw:
     if isinstance(value, Explained):
         return msgspec.Raw(value.to_json())
-    raise TypeError(f"a decision holds no {type(value).__name__}")
+    raise TypeError(f"a decision cannot contain a {type(value).__name__}")
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=_written).encode
@@ -181,7 +181,7 @@ class RoutingDecision(Contract):
     ruleset: RulesetReference
 
     def to_json(self) -> bytes:
-        """The decision as it is published: JSON in UTF-8, the same bytes each time."""
+        """The decision as it is published: JSON in UTF-8. Equal decisions give equal bytes."""
         return _encode(self)
 
 
@@ -189,5 +189,5 @@ _READER: Final = TypeAdapter(RoutingDecision)
 
 
 def read_decision(content: bytes) -> RoutingDecision:
-    """The decision that somebody published. Raises `pydantic.ValidationError`."""
+    """A published decision. Raises `pydantic.ValidationError` if the bytes do not match the contract."""
     return _READER.validate_json(content)

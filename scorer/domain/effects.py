@@ -1,4 +1,4 @@
-"""What follows from an assessment, as values. Whoever runs the assessment carries them out."""
+"""What follows from an assessment, as values. The caller of the assessment carries them out."""
 
 import msgspec
 
@@ -7,19 +7,19 @@ from scorer.domain.score import Rating
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False):
-    """A decision is to be published."""
+    """A decision must be published."""
 
     decision: RoutingDecision
 
     @property
     def transition(self) -> tuple[Rating, Rating] | None:
-        """(from, to) where the published rating changed."""
+        """(from, to) if the published rating changed, else None."""
         previous, rating = self.decision.previous, self.decision.rating
         return None if previous is None or previous.rating is rating else (previous.rating, rating)
 
 
 class HandedOver(msgspec.Struct, frozen=True, gc=False):
-    """Sales gets the lead. `respond_by`: by when the lead expects an answer, in microseconds since the epoch."""
+    """Sales receives the lead. `respond_by`: when the lead expects an answer, in microseconds since the epoch."""
 
     queue: str | None
     respond_by: int | None

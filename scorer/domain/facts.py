@@ -1,11 +1,11 @@
-"""What is known of a lead: each fact is written by the latest event, by time, then id, then source."""
+"""What is known about a lead. The latest event, by time, then id, then source, writes a fact."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 
 class Stamp(NamedTuple):
-    """When and by which event a fact was written; greater is later. `time` in microseconds since the epoch."""
+    """Which event wrote a fact, and when. Later events have greater stamps. `time` in microseconds since the epoch."""
 
     time: int
     id: str
@@ -13,14 +13,14 @@ class Stamp(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """A value and the event it came from. None is a value too: withdrawn by that event."""
+    """A value and the event that stated it. The value None means that the event withdrew the fact."""
 
     value: object
     stamp: Stamp
 
 
 class Facts(Mapping[str, Fact]):
-    """Facts by name. Those read from a state stay packed until one is asked for: most activities state nothing."""
+    """Facts by name. Facts from a stored state stay packed until one is read, because most activities state none."""
 
     __slots__ = ("_known", "_unpack", "packed")
 
@@ -33,11 +33,11 @@ class Facts(Mapping[str, Fact]):
         self._known = known
         self._unpack = unpack
         self.packed = packed
-        """The facts as bytes, as the codec of states wrote them; None: not written yet."""
+        """The facts as bytes from the state codec; None if they are not encoded yet."""
 
     @property
     def known(self) -> dict[str, Fact]:
-        """The facts as a dictionary, not to be changed."""
+        """The facts as a dictionary. Do not change it."""
         if self._known is None:
             assert self.packed is not None
             assert self._unpack is not None
@@ -66,7 +66,7 @@ NO_FACTS: Final = Facts({})
 
 
 def write_facts(facts: Mapping[str, Fact], stated: Iterable[tuple[str, object]], stamp: Stamp) -> Mapping[str, Fact]:
-    """The facts with what was stated; the very same where all of it is outdated."""
+    """The facts after the statements; the same object if all statements are outdated."""
     known = facts.known if isinstance(facts, Facts) else facts
     changed: dict[str, Fact] | None = None
     for name, value in stated:

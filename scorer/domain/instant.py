@@ -1,6 +1,6 @@
 """Instants as whole microseconds since the Unix epoch, UTC.
 
-Integers compare and hash exactly and take a third of the time of `datetime` objects; people see RFC 3339.
+Integers compare and hash exactly and take a third of the time of `datetime` objects. People see RFC 3339.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ _TWO_DIGITS = tuple(f"{number:02}" for number in range(60))
 
 
 def from_datetime(moment: datetime) -> int:
-    """Microseconds since the epoch of an aware `datetime`. A naive one is a `ValueError`: it names no instant."""
+    """Microseconds since the epoch. Raises `ValueError` for a naive `datetime`, which does not identify an instant."""
     try:
         passed = moment - _EPOCH
     except TypeError:
@@ -29,7 +29,7 @@ def to_datetime(instant: int) -> datetime:
 
 
 def to_text(instant: int) -> str:
-    """RFC 3339 in UTC with a `Z`; fractions of a second only where there are any."""
+    """RFC 3339 in UTC with a `Z`, with fractions of a second only if they are not zero."""
     day, rest = divmod(instant, DAY)
     seconds, fraction = divmod(rest, SECOND)
     minutes, second = divmod(seconds, 60)

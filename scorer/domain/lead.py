@@ -1,11 +1,11 @@
 """A lead's state: a fold over its activities that does not depend on their order or repetition.
 
-- A fact (profile, qualification, consent, lifecycle) is written by the latest event: by time, then id, then source.
+- The latest event, by time, then id, then source, writes a fact (profile, qualification, consent, lifecycle).
 - A signal is counted per UTC day, up to its daily cap, by the smallest hashes of the day's events (`counts`).
-- An erasure forgets everything up to its time and keeps nothing but that time.
+- An erasure forgets everything up to its time and keeps only that time.
 
-Path-dependent, because it is about what we said and sales saw, not about the lead: `published`, the hand-over to sales
-that follows from it, and `rules_at_return`.
+Three parts do depend on the order, because they record what was published and what sales saw, not the lead itself:
+`published`, the hand-over to sales that follows from it, and `rules_at_return`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,11 +20,11 @@ from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.domain.statements import RETURNED, STATING, statements
 
 NO_CLOCK = -(1 << 62)
-"""The clock of a lead that nothing is known of: before every possible event."""
+"""The clock of a lead without events: before every possible event."""
 
 
 class Published(NamedTuple):
-    """What the last published decision said. `decided_at` in microseconds since the epoch."""
+    """The last published decision, in short. `decided_at` in microseconds since the epoch."""
 
     rating: Rating
     grade: Grade
@@ -38,14 +38,14 @@ def _no_facts() -> Facts:
     return NO_FACTS
 
 
-# Not frozen, for speed: that would cost half a microsecond each time, and a lead is made twice for each activity.
+# Not frozen, because that would cost 0.5 µs per object, and each activity creates two.
 @dataclass(slots=True)
 class Lead:
-    """Everything known of one lead. Never changed in place: `apply` returns another.
+    """Everything that is known about one lead. It is never changed in place: `apply` returns a new lead.
 
-    `clock` is the time of the latest activity (microseconds since the epoch), the moment as of which it is judged.
-    `counted` are the days of each signal, by name, ascending.
-    `rules_at_return` are the ids of the rules that held when sales last returned the lead: evidence that sales knows.
+    `clock` is the time of the latest activity (microseconds since the epoch); the lead is judged as of this instant.
+    `counted` contains the counts of each signal, in ascending order of name.
+    `rules_at_return` are the ids of the rules that held when sales last returned the lead. Sales knows their evidence.
     """
 
     id: str
@@ -56,7 +56,7 @@ class Lead:
     published: Published | None = None
     rules_at_return: tuple[str, ...] = ()
     notes: object = field(default=None, compare=False, repr=False)
-    """What an evaluator keeps with the lead. Opaque, and no part of the state; it only saves work."""
+    """What an evaluator keeps with the lead to save work. Opaque, and not part of the state."""
 
     @property
     def signals(self) -> Mapping[str, Days]:
@@ -64,7 +64,7 @@ class Lead:
         return {name: days_of(counts) for name, counts in self.counted.items()}
 
     def apply(self, activity: LeadActivity, hits: Iterable[Hit] = ()) -> "Lead":
-        """The lead after the activity; the very same object where it changes nothing (a repeated or outdated event)."""
+        """The lead after the activity; the same object if nothing changes (a repeated or outdated event)."""
         time = activity.time
         if self.erased_at is not None and time <= self.erased_at:
             return self
@@ -84,7 +84,7 @@ class Lead:
         """The lead after a decision about it was published. A hand-over to sales becomes part of its lifecycle."""
         facts = self.facts
         if self.is_handed_over_by(published.route):
-            # An empty id: an event of the same instant, such as sales accepting the lead, comes after the hand-over.
+            # The empty id lets an event of the same instant, such as sales accepting the lead, win over the hand-over.
             stamp = Stamp(published.decided_at, "", "")
             facts = write_facts(facts, [("lifecycle.status", "handed_over"), ("at.handed_over", True)], stamp)
         return Lead(
@@ -92,14 +92,14 @@ class Lead:
         )
 
     def is_handed_over_by(self, route: Route) -> bool:
-        """A decision with this route hands the lead over to sales. What sales has accepted, it has: a hand-over would
-        say less."""
+        """Whether a decision with this route hands the lead over to sales. A lead that sales has accepted is not handed
+        over: that would be a step back."""
         if route is not Route.SALES or (self.published is not None and self.published.route is Route.SALES):
             return False
         return self.value("lifecycle.status") != "accepted"
 
     def with_notes(self, notes: object) -> "Lead":
-        """The same lead with other notes of an evaluator."""
+        """The same lead with other notes."""
         return Lead(
             self.id,
             self.clock,
@@ -112,28 +112,28 @@ class Lead:
         )
 
     def with_rules_at_return(self, rule_ids: tuple[str, ...]) -> "Lead":
-        """The lead as sales returned it: these rules hold."""
+        """The same lead with the ids of the rules that hold now that sales has returned it."""
         return replace(self, rules_at_return=rule_ids)
 
     def was_returned_by(self, activity: LeadActivity) -> bool:
-        """The activity is the latest return of the lead by sales."""
+        """Whether the activity is the latest return of the lead by sales."""
         if activity.type != "lead.sales_returned":
             return False
         returned = self.facts.get(RETURNED)
         return returned is not None and returned.stamp == Stamp(activity.time, activity.id, activity.source)
 
     def value(self, name: str) -> object:
-        """The current value of a fact; None where it is unknown."""
+        """The current value of a fact; None if it is unknown."""
         fact = self.facts.get(name)
         return None if fact is None else fact.value
 
     @property
     def is_erased(self) -> bool:
-        """The lead was erased and has shown no activity since."""
+        """Whether the lead was erased and has had no activity since."""
         return self.erased_at is not None and self.clock <= self.erased_at
 
     def _erase(self, time: int) -> "Lead":
-        # Counts are kept by the day, so the day of the erasure is forgotten whole, whatever comes first.
+        # Counts are kept per day, so the whole day of the erasure is forgotten, whichever event arrives first.
         counted = {name: forget_until(counts, day_of(time)) for name, counts in self.counted.items()}
         facts = {name: fact for name, fact in self.facts.items() if fact.stamp.time > time}
         return replace(
@@ -166,5 +166,5 @@ class Lead:
                 is_new = is_new or counts is None
         if changed is None:
             return before
-        # Ascending by name, so that equal states give equal bytes.
+        # Ascending order of names, so that equal states give equal bytes.
         return dict(sorted(changed.items())) if is_new else changed

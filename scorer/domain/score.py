@@ -1,4 +1,4 @@
-"""Scores, ratings and grades: numbers and the bounds that turn them into words."""
+"""Scores, ratings and grades, and the bounds that turn numbers into words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Route(StrEnum):
 
 
 class Score(NamedTuple):
-    """Whole points. `fit` is who the lead is (the criteria), `engagement` what it does (the signals);
-    `total` is their sum."""
+    """Whole points: `fit` for who the lead is (the criteria), `engagement` for what it does (the signals), `total` for
+    their sum."""
 
     fit: int
     engagement: int
@@ -37,15 +37,15 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ratings:
-    """Lower bounds of `warm` and `hot` in points. A lead cools only when it falls below a bound less `hysteresis`, so
-    that one point up and down does not ring the salesperson's telephone each time."""
+    """Lower bounds of `warm` and `hot` in points. A lead loses a rating only when its score falls below the bound minus
+    `hysteresis`, so that a score that moves by one point does not alert sales again and again."""
 
     warm: int
     hot: int
     hysteresis: int = 0
 
     def rate(self, total: int, previous: Rating | None = None) -> Rating:
-        """The rating of a score, given the rating before it."""
+        """The rating of a score, given the previous rating."""
         reached = self._reached(total)
         if previous is None:
             return reached
@@ -73,7 +73,7 @@ class Grade(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grades:
-    """Lower bounds in points: of A, B, C for fit and of 1, 2, 3 for engagement; below all of them it is D and 4."""
+    """Lower bounds in points: A, B, C for fit and 1, 2, 3 for engagement. Below all bounds the grade is D and 4."""
 
     fit: tuple[int, int, int]
     engagement: tuple[int, int, int]

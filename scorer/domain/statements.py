@@ -1,11 +1,11 @@
-"""What an activity states about its lead: names of facts and their values."""
+"""The facts that an activity states about its lead."""
 
 from collections.abc import Mapping
 
 from scorer.domain.activity import LeadActivity
 
 RETURNED = "at.sales_returned"
-"""The fact that holds when sales last returned the lead."""
+"""The fact whose stamp says when sales last returned the lead."""
 
 _LIFECYCLE = {
     "lead.sales_accepted": "accepted",
@@ -42,11 +42,11 @@ STATING = frozenset(
         *_MILESTONE_TYPES,
     }
 )
-"""Types of activity that state facts."""
+"""Activity types that state facts."""
 
 
 def statements(activity: LeadActivity) -> list[tuple[str, object]]:
-    """The facts that an activity states: (field name, value), None for a value that it withdraws."""
+    """The facts that an activity states: (field name, value). The value None withdraws a fact."""
     data = activity.data
     stated: list[tuple[str, object]] = []
     milestone = _MILESTONE_TYPES.get(activity.type)

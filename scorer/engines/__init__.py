@@ -1,1 +1,1 @@
-"""Decision tables over small integers, and the engines that decide them."""
+"""Decision tables over small integers, and the engines that evaluate them."""

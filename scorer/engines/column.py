@@ -1,8 +1,8 @@
-"""Columns: how a field becomes a small integer that a table can be decided on.
+"""Columns: how the value of a field becomes a small integer, its code.
 
-A column divides a field's values into *cells* that no comparison of the table can look inside: a number is
-below, equal to, between or above the table's constants; a string is one of them or another; a predicate
-holds or not.
+A column divides the values of a field into *cells*. No comparison of the table can tell apart two values of a cell: a
+number is below, equal to, between or above the table's constants; a string is one of the constants or none of them; a
+predicate holds or does not.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from typing import Any, Protocol
 from scorer.rules.condition import FieldType, Op, Test, predicate, reader
 
 Encoder = Callable[[object], int]
-"""From a field's value, None where it is unknown, to the code of its cell."""
+"""From the value of a field (None if unknown) to the code of its cell."""
 
 
 class ColumnKind(StrEnum):
     RANK = "rank"
-    """A number's place among the table's constants."""
+    """The position of a number among the table's constants."""
     INDEX = "index"
-    """Which of the table's constants a string or boolean is."""
+    """The index of a string or boolean among the table's constants."""
     PREDICATE = "predicate"
-    """1 if one comparison holds, else 0."""
+    """1 if the comparison holds, else 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a place in the code tuple stands for; its codes are 0 .. cardinality - 1.
+    """The meaning of one position in the code tuple. Its codes are 0 .. cardinality - 1.
 
-    Columns of the same field depend on each other: not every combination of their codes can occur.
+    Columns of the same field depend on each other, so not every combination of their codes can occur.
     """
 
     field: str
@@ -44,7 +44,7 @@ class Column:
 
 
 class Cells(Protocol):
-    """A field's values, divided for one table. Cells that no value can fall into are not listed."""
+    """The cells of a field for one table. `cells` does not contain cells that are always empty."""
 
     field: str
     type: FieldType
@@ -52,14 +52,14 @@ class Cells(Protocol):
     cells: frozenset[int]
 
     def where(self, test: Test) -> frozenset[int]:
-        """The cells in which the comparison holds."""
+        """The cells whose values pass the comparison."""
 
     def encoder(self, code: Mapping[int, int]) -> Encoder:
-        """A function from values to the code of their cell."""
+        """A function from values to codes, for this map from cells to codes."""
 
 
 def cells_for(tests: Iterable[Test]) -> dict[Test, Cells]:
-    """The cells to decide each comparison on, shared by field and type where one division serves several."""
+    """The cells of each comparison. Comparisons of the same field and type share them where possible."""
     ordered = list(dict.fromkeys(tests))
     constants: dict[tuple[str, FieldType], list[Any]] = {}
     for test in ordered:
@@ -84,13 +84,13 @@ _COMPARISONS = frozenset({Op.EQ, Op.NE, Op.GT, Op.GTE, Op.LT, Op.LTE, Op.BETWEEN
 
 
 class _Rank:
-    """Cell 2i + 1 is equal to constant i, cell 2i below it and above the one before; the last is unknown."""
+    """Cell 2i + 1 is constant i, cell 2i lies below it and above constant i - 1. The last cell means unknown."""
 
     kind = ColumnKind.RANK
 
     def __init__(self, field: str, type: FieldType, constants: Iterable[int | float]) -> None:  # noqa: A002
         self.field, self.type = field, type
-        # As int, for a difference with a float would be rounded, or overflow.
+        # As int, because a difference with a float would be rounded or overflow.
         exact = map(int, constants) if type is FieldType.INTEGER else constants
         self._constants = sorted(set(exact))
         self._unknown = 2 * len(self._constants) + 1
@@ -106,7 +106,7 @@ class _Rank:
         if test.op is Op.EXISTS:
             return known if operand else self.cells - known
         if test.op in (Op.IN, Op.NOT_IN):
-            members = {self._place(each) for each in operand}
+            members = {self._place(constant) for constant in operand}
             return known & members if test.op is Op.IN else known - members
         if test.op is Op.BETWEEN:
             low, high = self._place(operand[0]), self._place(operand[1])
@@ -122,7 +122,7 @@ class _Rank:
         unknown = code[self._unknown]
         constants = self._constants
         equal = [code[2 * i + 1] for i in range(len(constants))]
-        below = [code.get(2 * i) for i in range(len(constants) + 1)]  # None: no value can fall there
+        below = [code.get(2 * i) for i in range(len(constants) + 1)]  # None: the cell is always empty
         read, whole = reader(self.type), self.type is FieldType.INTEGER
         find: Callable[[Sequence[Any], Any], int]
         codes: Sequence[int]
@@ -134,7 +134,7 @@ class _Rank:
             find, codes = _position, [code.get(cell, 0) for cell in range(self._unknown)]
 
         def encode(value: Any) -> int:
-            # The common types are told apart here; a call more would cost as much as the rest.
+            # The common types are handled here, because one more call would cost as much as the rest.
             if type(value) is float:
                 if not (value.is_integer() if whole else -inf < value < inf):
                     return unknown
@@ -162,7 +162,7 @@ _ORDER: Mapping[Op, Callable[[int, int], bool]] = {
 
 
 class _Index:
-    """Cell i is constant i, in order of first mention; then any other value; then unknown."""
+    """Cell i is constant i, in order of first use. Then come a cell for all other values and one for unknown."""
 
     kind = ColumnKind.INDEX
 
@@ -180,7 +180,7 @@ class _Index:
         operand: Any = test.operand
         if test.op is Op.EXISTS:
             return known if operand else self.cells - known
-        members = {self._index[each] for each in (operand if isinstance(operand, tuple) else (operand,))}
+        members = {self._index[constant] for constant in (operand if isinstance(operand, tuple) else (operand,))}
         return known & members if test.op in (Op.EQ, Op.IN) else known - members
 
     def encoder(self, code: Mapping[int, int]) -> Encoder:

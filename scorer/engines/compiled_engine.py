@@ -1,4 +1,4 @@
-"""The rule engine in plain Python: the rewritten rules as closures over the code tuple."""
+"""The rule engine in plain Python: each rule becomes a closure over the code tuple."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TABLES = 1024
 
 
 class CompiledEngine:
-    """Decides code tuples in Python; serves where durable_rules cannot load."""
+    """Matches code tuples in Python, also where durable_rules cannot be imported."""
 
     name = "compiled"
 
@@ -22,7 +22,7 @@ class CompiledEngine:
         self._compiled = BoundedCache[str, tuple[_Holds, ...]](_TABLES)
 
     def match(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
-        """The indexes of the rules that count, in table order."""
+        """The indexes of the matching rules, in table order."""
         rules = self._compiled.look_up(table.content_hash)
         if rules is None:
             rules = self._compile(table)
@@ -34,7 +34,7 @@ class CompiledEngine:
         return tuple([index for index, holds in enumerate(rules) if holds(codes)])
 
     def prepare(self, table: OrdinalTable) -> Iterator[None]:
-        """Compile the table before it is asked."""
+        """Compile the table before its first match."""
         self._compile(table)
         yield
 
@@ -55,7 +55,7 @@ def _holds(decision: Decision) -> _Holds:
     if isinstance(decision, And):
 
         def every(codes: Codes) -> bool:
-            for part in parts:  # noqa: SIM110 -- a generator costs more than the parts do
+            for part in parts:  # noqa: SIM110 -- a generator costs more than the parts
                 if not part(codes):
                     return False
             return True

@@ -1,7 +1,7 @@
 """The rule engine on durable_rules.
 
-What keeps it inside what durable_rules does reliably: one constant session, flat messages of small integers, plain
-conjunctions, at most 32 conditions a ruleset, no host threads, and a bounded number of rulesets.
+It uses only what works reliably in durable_rules: one constant session, flat messages of small integers, plain
+conjunctions, at most 32 conditions per ruleset, no host threads, and a bounded number of rulesets.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from scorer.engines.durable_plan import Conjunction, EnginePlan, Placed, Shard, 
 from scorer.engines.table import Codes, OrdinalTable
 from scorer.rules.ruleset import HitPolicy
 
-# The C extension below the package, for what the package leaves out: letting go of a ruleset.
+# The C extension below the package, because the package cannot delete a ruleset.
 _native: Final = durable.durable_rules_engine
 
 _SESSION: Final = "0"
 _RESUME: Final = "k"
 _PRIME: Final = "p"
-# A ruleset is idle when, in this many rounds of as many questions as there are rulesets, none went to it.
+# A ruleset is idle if it was not used in this number of rounds. A round is as many matches as there are rulesets.
 _IDLE_ROUNDS: Final = 2
 _PLANS: Final = 1024
 
@@ -31,12 +31,12 @@ _OPERATORS: Final = {"ne": "$neq", "gte": "$gte", "lte": "$lte"}
 
 
 class DurableEngineError(RuntimeError):
-    """durable_rules failed on a ruleset; the ruleset was dropped and the next call registers it anew."""
+    """durable_rules failed on a ruleset. The ruleset was deleted, and the next call registers it again."""
 
 
 class _Host(durable.Host):  # type: ignore[misc]
     def _run(self) -> None:
-        """Start no timer threads: nothing here waits for time."""
+        """Start no timer threads, because no rule here waits for time."""
 
 
 class _Registered:
@@ -48,22 +48,22 @@ class _Registered:
         self._fired: list[int] = []
         self.last_asked = 0
         host.register_rulesets({name: self._definition(shard)})
-        # The extension leaves a new session's action unset, and deleting it then frees a wild pointer. One
-        # action that ran to its end sets it, and shows that the ruleset answers.
+        # The extension does not initialise the action of a new session, so deleting the session would free a wild
+        # pointer. A completed action initialises it, and shows that the ruleset works.
         if not isinstance(host.post(name, {_PRIME: 1}), dict):
             self.delete()
             raise DurableEngineError(f"{name} did not complete its first action")
 
     def first(self, message: dict[str, int]) -> tuple[int | None, bool]:
-        """The first rule that holds, and whether the ruleset is fit for another message."""
+        """The first rule that holds (None if none does), and whether the ruleset can take another message."""
         self._fired.clear()
         try:
             outcome = self._host.post(self.name, message)
         except durable.MessageNotHandledException:
             return None, True
         if len(self._fired) != 1:
-            raise DurableEngineError(f"{len(self._fired)} rules fired for {message}, not one")
-        # Without a state the action was not completed: by the wall clock it took over ten seconds.
+            raise DurableEngineError(f"expected one rule to fire for {message}, but {len(self._fired)} did")
+        # Without a state the action was not completed: by the wall clock it took more than ten seconds.
         return self._fired[0], isinstance(outcome, dict)
 
     def delete(self) -> None:
@@ -99,11 +99,11 @@ def _condition(conjunction: Conjunction, resume: int | None) -> dict[str, Any]:
 
 
 class DurableEngine:
-    """Decides code tuples with durable_rules. Safe to share between threads; one at a time gets in.
+    """Matches code tuples with durable_rules. Threads can share it; it serves one at a time.
 
-    Equal shards of different tables share one ruleset, of a third to half a megabyte. Beyond `rulesets` of them,
-    those that have not been asked for long are deleted; beyond four times as many, the longest unasked. It goes by
-    use before it goes by number so that a large rule file is not registered over and over.
+    Equal shards of different tables share one ruleset, which takes a third to half a megabyte. Above `rulesets`
+    rulesets, idle ones are deleted; above four times as many, the least recently used. Rulesets in use survive the
+    first limit, so that a large rule file is not registered repeatedly.
     """
 
     name = "durable"
@@ -118,10 +118,10 @@ class DurableEngine:
         self._lock = threading.Lock()
         self._asked = 0
         self.registrations = 0
-        """How many rulesets were ever registered."""
+        """The number of rulesets registered so far."""
 
     def match(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
-        """The indexes of the rules that count, in table order.
+        """The indexes of the matching rules, in table order.
 
         Raises DurableEngineError if durable_rules fails; the engine stays usable.
         """
@@ -147,13 +147,13 @@ class DurableEngine:
             return tuple(sorted(hits))
 
     def prepare(self, table: OrdinalTable) -> Iterator[None]:
-        """Register what the table will ask, one ruleset a step, for who cannot wait for all of them at once.
+        """Register the rulesets of the table, one per step, so that the caller need not wait for all of them at once.
 
         Raises DurableEngineError as `match` does.
         """
         with self._lock:
-            found = self._plan(table)
-        for placed in (*found.auxiliary, *found.shards):
+            plan = self._plan(table)
+        for placed in (*plan.auxiliary, *plan.shards):
             yield
             with self._lock:
                 self._ruleset(placed.shard)
@@ -180,7 +180,7 @@ class DurableEngine:
             raise DurableEngineError(f"durable_rules failed on {message}: {error}") from error
         finally:
             if not fit:
-                # What it still holds of this message would answer the next one.
+                # It still contains a part of this message, which would affect the next answer.
                 self._registered.pop(placed.shard.key, None)
                 registered.delete()
         return hit
@@ -189,7 +189,7 @@ class DurableEngine:
         self._asked += 1
         registered = self._registered.get(shard.key)
         if registered is None:
-            self._let_go()
+            self._delete_unused()
             self.registrations += 1
             try:
                 registered = _Registered(self._host, f"t{self.registrations}", shard)
@@ -201,7 +201,7 @@ class DurableEngine:
         registered.last_asked = self._asked
         return registered
 
-    def _let_go(self) -> None:
+    def _delete_unused(self) -> None:
         while len(self._registered) >= self._limit:
             key, oldest = next(iter(self._registered.items()))
             alive = len(self._registered)

@@ -1,9 +1,8 @@
-"""How an ordinal table is split into rulesets that durable_rules decides reliably.
+"""How an ordinal table is split into rulesets that durable_rules evaluates reliably.
 
-durable_rules fails with error 303 when one message meets more than 64 candidate conditions. `$or` makes
-joins in its network, and a message then passes a condition once per path. So rules become plain
-conjunctions: the network is a tree, a condition is met once at most, and a ruleset of 32 conditions stays
-clear of the limit whatever is posted.
+durable_rules fails with error 303 if a message meets more than 64 candidate conditions. `$or` creates joins in its
+network, and a message then passes a condition once per path. So rules become plain conjunctions: the network is a tree,
+a message passes each condition at most once, and a ruleset of 32 conditions cannot reach the limit.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from scorer.rules.ruleset import HitPolicy
 _T = TypeVar("_T")
 
 CONDITIONS = 32
-"""The conditions one ruleset may hold."""
+"""The largest number of conditions in one ruleset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +37,16 @@ Conjunction = tuple[Comparison, ...]
 
 @dataclass(frozen=True)
 class Shard:
-    """Rules for one ruleset. Columns are renumbered from 0, so equal logic is equal wherever it stands."""
+    """Rules for one ruleset. Columns are renumbered from 0, so that equal logic from different tables is equal."""
 
     rules: tuple[tuple[Conjunction, ...], ...]
-    """Per rule: the conjunctions of which one must hold."""
+    """For each rule its conjunctions; one of them must hold."""
     resumable: bool
-    """Whether it can be asked for the first match from a given rule on."""
+    """Whether a message can ask for the first match from a given rule on."""
 
     @cached_property
     def key(self) -> str:
-        """Equal for equal logic."""
+        """A hash that is equal for equal logic."""
         return hashlib.sha256(repr((self.rules, self.resumable)).encode()).hexdigest()
 
 
@@ -57,25 +56,25 @@ class Placed:
 
     shard: Shard
     columns: tuple[int, ...]
-    """The place in the code tuple of each of the shard's columns."""
+    """For each column of the shard, its position in the code tuple."""
     indexes: tuple[int, ...]
-    """The place in the table of each of the shard's rules."""
+    """For each rule of the shard, its position in the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnginePlan:
-    """Decide `auxiliary` in order, appending a code 0 or 1 each, then ask `shards` in order."""
+    """Evaluate `auxiliary` in order and append a code 0 or 1 for each; then evaluate `shards` in order."""
 
     auxiliary: tuple[Placed, ...]
     shards: tuple[Placed, ...]
     always: tuple[int, ...]
-    """Rules that hold for every lead; under FIRST at most one, and no rule follows it."""
+    """Rules that hold for every lead. Under FIRST there is at most one, and it is the last rule."""
 
 
 def plan(table: OrdinalTable) -> EnginePlan:
-    """Split the table; rules that never hold, or that no lead reaches under FIRST, are left out."""
+    """Split the table. Rules that never hold, and rules that FIRST never reaches, are omitted."""
     first = table.hit_policy is HitPolicy.FIRST
-    # A resumable rule carries one more condition: where to resume.
+    # A resumable rule has one more condition: where to resume.
     extra = 0 if first else 1
     splitter = _Splitter([column.cardinality for column in table.columns], CONDITIONS - extra)
     always: list[int] = []
@@ -107,7 +106,7 @@ class _Splitter:
         self.auxiliary: list[Placed] = []
 
     def fit(self, expression: Expression) -> Expression:
-        """The same rule in at most `limit` conditions; parts that are too large become auxiliary codes."""
+        """The same rule with at most `limit` conditions. Parts that are too large become auxiliary codes."""
         if self.cost(expression) <= self._limit:
             return expression
         kind: type[And] | type[Or]
@@ -122,35 +121,37 @@ class _Splitter:
         while self.cost(kind(tuple(parts))) > self._limit:
             largest = max(range(len(parts)), key=lambda i: self.cost(parts[i]))
             if self.cost(parts[largest]) > 1:
-                parts[largest] = self._decided_before(parts[largest])
+                parts[largest] = self._as_auxiliary(parts[largest])
             else:
                 groups = _chunks(parts, self._limit)
-                parts = [self._decided_before(kind(tuple(group))) for group in groups]
+                parts = [self._as_auxiliary(kind(tuple(group))) for group in groups]
         return kind(tuple(parts))
 
-    def _decided_before(self, expression: Expression) -> Expression:
+    def _as_auxiliary(self, expression: Expression) -> Expression:
         self.auxiliary.append(self.place([(0, expression)], resumable=False))
         self._cardinalities.append(2)
         return In(len(self._cardinalities) - 1, frozenset({1}))
 
     def cost(self, expression: Expression) -> int:
-        """How many conditions the rule's conjunctions hold in total."""
+        """The total number of conditions in the rule's conjunctions."""
         return self._size(expression)[1]
 
     def _size(self, expression: Expression) -> tuple[int, int]:
-        """How many conjunctions, and conditions in them; counted, not built, for they can be a great many."""
+        """The numbers of conjunctions and conditions. They are counted, not built, because there can be many."""
         if isinstance(expression, In):
-            alternatives = self._alternatives(expression)
-            return len(alternatives), sum(map(len, alternatives))
+            conjunctions = self._alternatives(expression)
+            return len(conjunctions), sum(map(len, conjunctions))
         sizes = [self._size(part) for part in expression.parts]
         if isinstance(expression, Or):
             return sum(count for count, _ in sizes), sum(total for _, total in sizes)
         count = prod(count for count, _ in sizes)
-        return count, sum(total * count // each for each, total in sizes)
+        return count, sum(total * count // alternatives for alternatives, total in sizes)
 
     def place(self, rules: Sequence[tuple[int, Expression]], resumable: bool) -> Placed:
-        decided = [tuple(self._conjunctions(expression)) for _, expression in rules]
-        columns = tuple(dict.fromkeys(test.column for rule in decided for conjunction in rule for test in conjunction))
+        expansions = [tuple(self._conjunctions(expression)) for _, expression in rules]
+        columns = tuple(
+            dict.fromkeys(test.column for rule in expansions for conjunction in rule for test in conjunction)
+        )
         local = {column: i for i, column in enumerate(columns)}
         shard = Shard(
             tuple(
@@ -158,7 +159,7 @@ class _Splitter:
                     tuple(Comparison(local[test.column], test.op, test.code) for test in conjunction)
                     for conjunction in rule
                 )
-                for rule in decided
+                for rule in expansions
             ),
             resumable,
         )
@@ -175,7 +176,7 @@ class _Splitter:
                 yield tuple(dict.fromkeys(chain.from_iterable(choice)))
 
     def _alternatives(self, leaf: In) -> list[Conjunction]:
-        """The codes as ranges; all but one code as a single inequality."""
+        """The codes as ranges. If only one code is missing, a single inequality."""
         column, last = leaf.column, self._cardinalities[leaf.column] - 1
         others = set(range(last + 1)) - leaf.codes
         if len(others) == 1:

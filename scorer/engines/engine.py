@@ -13,25 +13,25 @@ EngineName = Literal["durable", "compiled"]
 
 
 class RuleEngine(Protocol):
-    """Decides code tuples."""
+    """Matches code tuples."""
 
     @property
     def name(self) -> str:
         """`durable` or `compiled`."""
 
     def match(self, table: OrdinalTable, codes: Codes) -> tuple[int, ...]:
-        """The indexes of the rules that count, in table order; under FIRST at most one."""
+        """The indexes of the matching rules, in table order; under FIRST at most one."""
 
 
 class PreparedEngine(RuleEngine, Protocol):
-    """An engine that can get ready for a table before it is asked."""
+    """An engine that can prepare a table before its first match."""
 
     def prepare(self, table: OrdinalTable) -> Iterator[None]:
-        """Get ready, in small steps."""
+        """Prepare the table in small steps."""
 
 
 class EngineUnavailableError(RuntimeError):
-    """The engine asked for cannot be loaded here."""
+    """The requested engine cannot be loaded here."""
 
 
 class MemoEngine:
@@ -72,10 +72,10 @@ class MemoEngine:
 
 
 def default_engine(prefer: EngineName | None = None) -> MemoEngine:
-    """The engine to serve with, behind a memory of its answers; `name` tells which it is.
+    """The engine to use, with a memory of its answers; `name` says which one it is.
 
-    Without a preference: durable_rules, or plain Python where durable_rules cannot be imported. Raises
-    EngineUnavailableError if `durable` was asked for by name and cannot be imported.
+    Without a preference it is durable_rules, or plain Python if durable_rules cannot be imported. Raises
+    EngineUnavailableError if `durable` was requested by name and cannot be imported.
     """
     if prefer == "compiled":
         return MemoEngine(CompiledEngine())

@@ -1,4 +1,4 @@
-"""Rules over codes: which columns must hold which codes. This is what the engines decide."""
+"""Rules over codes: which columns must have which codes. The engines evaluate these rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """The column's code is one of these: at least one, never all there are."""
+    """The column's code is one of `codes`, which are at least one and never all codes of the column."""
 
     column: int
     codes: frozenset[int]
@@ -16,36 +16,36 @@ class In:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """Every part holds; two parts at least."""
+    """All parts hold; there are at least two."""
 
     parts: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """At least one part holds; two parts at least."""
+    """At least one part holds; there are at least two."""
 
     parts: tuple[Expression, ...]
 
 
 Expression = In | And | Or
 Decision = Expression | bool
-"""A rule over codes; True or False where the codes do not matter."""
+"""A rule over codes; True or False if the codes do not matter."""
 
 
 def member(column: int, codes: frozenset[int], universe: frozenset[int]) -> Decision:
-    """The column's code is one of `codes`, of which `universe` holds all there are."""
+    """The rule that the column's code is one of `codes`. `universe` contains all codes of the column."""
     held = codes & universe
     return In(column, held) if held and held != universe else bool(held)
 
 
 def conjunction(parts: Iterable[Decision], universes: dict[int, frozenset[int]]) -> Decision:
-    """All parts: constants folded, nested ANDs opened, tests of one column joined to one."""
+    """The AND of the parts, with constants folded, nested ANDs flattened and tests of one column merged."""
     return _join(And, parts, universes)
 
 
 def disjunction(parts: Iterable[Decision], universes: dict[int, frozenset[int]]) -> Decision:
-    """Any part: constants folded, nested ORs opened, tests of one column joined to one."""
+    """The OR of the parts, with constants folded, nested ORs flattened and tests of one column merged."""
     return _join(Or, parts, universes)
 
 
@@ -53,7 +53,7 @@ def _join(kind: type[And] | type[Or], parts: Iterable[Decision], universes: dict
     neutral = kind is And
     codes: dict[int, frozenset[int]] = {}
     nested: dict[Expression, None] = {}
-    for part in _opened(kind, parts):
+    for part in _flattened(kind, parts):
         if isinstance(part, bool):
             if part is not neutral:
                 return part
@@ -75,7 +75,7 @@ def _join(kind: type[And] | type[Or], parts: Iterable[Decision], universes: dict
     return kind(tuple(joined))
 
 
-def _opened(kind: type[And] | type[Or], parts: Iterable[Decision]) -> Iterator[Decision]:
+def _flattened(kind: type[And] | type[Or], parts: Iterable[Decision]) -> Iterator[Decision]:
     for part in parts:
         if isinstance(part, kind):
             yield from part.parts
@@ -84,7 +84,7 @@ def _opened(kind: type[And] | type[Or], parts: Iterable[Decision]) -> Iterator[D
 
 
 def leaves(decision: Decision) -> Iterator[In]:
-    """The tests in it, from left to right."""
+    """The tests of the rule, from left to right."""
     if isinstance(decision, In):
         yield decision
     elif isinstance(decision, (And, Or)):
@@ -104,7 +104,7 @@ def _replaced(expression: Expression, leaf: Callable[[In], In]) -> Expression:
 
 
 def canonical(decision: Decision) -> str:
-    """The same text for rules that differ only in the order of their parts."""
+    """The rule as text; equal for rules that differ only in the order of their parts."""
     if isinstance(decision, bool):
         return str(decision).lower()
     if isinstance(decision, In):

@@ -1,8 +1,8 @@
 """Decision tables, and their form over small integers.
 
-A table's rules compare fields with constants. `Table.compile` divides each field's values into the cells
-those constants cut, numbers the cells that some rule tells apart, and rewrites the rules over the numbers.
-FieldValues with the same codes cannot be told apart by the table, so its answer can be remembered per code tuple.
+The rules of a table compare fields with constants. `Table.compile` divides the values of each field into cells at those
+constants, numbers the cells that some rule distinguishes, and rewrites the rules over these codes. The table cannot
+distinguish `FieldValues` with the same codes, so its answer can be remembered per code tuple.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Codes = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A line of a table; without a condition it always holds."""
+    """A rule of a table; without a condition it always holds."""
 
     id: str
     condition: Condition | None = None
@@ -38,33 +38,33 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OrdinalTable:
-    """A table over codes. Compared by identity; `content_hash` says whether two decide alike."""
+    """A table over codes. It is compared by identity; tables with equal `content_hash` give equal answers."""
 
     columns: tuple[Column, ...]
     ids: tuple[str, ...]
     rules: tuple[Decision, ...]
-    """What each rule asks of the codes, in table order."""
+    """The rules over the codes, in table order."""
     hit_policy: HitPolicy
     content_hash: str
-    """SHA-256 over hit policy, cardinalities and rewritten rules: no names, no constants."""
+    """SHA-256 of hit policy, cardinalities and rewritten rules, without names and constants."""
     encoders: tuple[Encoder, ...]
-    """For each column, from the value of its field to the code."""
+    """For each column, the function from the value of its field to the code."""
 
     def encode(self, facts: FieldValues) -> Codes:
-        """The codes of the facts, one a column."""
+        """The codes of the facts, one per column."""
         pairs = zip(self.columns, self.encoders, strict=True)
         return tuple([encoder(facts.get(column.field)) for column, encoder in pairs])
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rules in order, and which of those that hold count."""
+    """Rules in order, and the hit policy that says which of the rules that hold count."""
 
     rules: tuple[Rule, ...]
     hit_policy: HitPolicy = HitPolicy.FIRST
 
     def compile(self) -> OrdinalTable:
-        """The table over codes; pure, and the same for the same rules."""
+        """The table over codes. Pure: equal rules give equal tables."""
         divided = cells_for(test for rule in self.rules if rule.condition for test in tests(rule.condition))
         number = {cells: i for i, cells in enumerate(dict.fromkeys(divided.values()))}
         universes = {i: cells.cells for cells, i in number.items()}
@@ -107,7 +107,7 @@ class Table:
 
 
 def _codes(rules: Iterable[Decision], universes: dict[int, frozenset[int]]) -> dict[int, dict[int, int]]:
-    """Per column that some rule tests: cell -> code. Cells that no rule tells apart share one."""
+    """For each column that some rule tests: cell -> code. Cells that no rule distinguishes share a code."""
     asked: dict[int, dict[frozenset[int], None]] = {}
     for rule in rules:
         for leaf in leaves(rule):

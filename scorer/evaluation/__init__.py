@@ -1,1 +1,1 @@
-"""What the rules make of a lead: points, rating, route, and why."""
+"""Leads judged by rules: points, rating, route and their explanation."""

@@ -1,4 +1,4 @@
-"""Why: every point with its rule and evidence, and the decision that carries them. Pure."""
+"""Every point with its rule and evidence, and the decision that contains them. Pure."""
 
 from functools import lru_cache
 from hashlib import blake2b
@@ -32,7 +32,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def contributions(evaluation: Evaluation) -> list[Contribution]:
-    """Every point and why, the strongest first. The points add up to the total score."""
+    """Every point and its reason, the strongest first. The points add up to the total score."""
     parts = [
         Contribution(criterion, rule, points, text, _evidence(fields, evaluation))
         for criterion, rule, points, text, fields in evaluation.criteria_result.reasons
@@ -58,7 +58,7 @@ def _strongest_first(contribution: Contribution) -> tuple[int, str, str]:
 def decision(
     evaluation: Evaluation, templates: "ContributionTemplates", cause: Cause, activity: LeadActivity | None
 ) -> RoutingDecision:
-    """The decision about a lead that was evaluated so."""
+    """The decision that follows from the evaluation."""
     lead, ruleset, routing, now = evaluation.lead, evaluation.ruleset, evaluation.routing, evaluation.now
     (fit, engagement), rating, grade, _ = evaluation.standing
     last, within = lead.published, routing.respond_within
@@ -111,7 +111,7 @@ def _evidence(names: tuple[str, ...], evaluation: Evaluation) -> dict[str, Evide
 
 
 def _counted(counts: Counts, cap: int, window: int, today: int) -> tuple[int, int, int]:
-    """How many events count as of UTC day `today`, the first and the last day of them."""
+    """How many events count as of UTC day `today`, and their first and last day."""
     days = []
     total = 0
     for day, count in days_counted(counts):
@@ -122,10 +122,10 @@ def _counted(counts: Counts, cap: int, window: int, today: int) -> tuple[int, in
 
 
 class ReasonTemplate(NamedTuple):
-    """A contribution of a criterion's rule or limit, as JSON up to its evidence.
+    """The JSON of a contribution of a criterion's rule or limit, up to its evidence.
 
-    Contributions are in the order of `place`. `text` ends before the evidence. Where that is one field, it is `field`
-    (else empty), `opening` ends before its value, and `known` holds the whole by the value, where that is a text.
+    Contributions are in the order of `place`. `text` ends before the evidence. If the evidence is one field, `field` is
+    its name (else empty), `opening` ends before its value, and `known` contains complete contributions by text value.
     """
 
     place: int
@@ -136,7 +136,7 @@ class ReasonTemplate(NamedTuple):
 
 
 class ContributionTemplates:
-    """What decisions of a ruleset say in the same words each time, written once and remembered, within a bound."""
+    """The parts of decisions that repeat under a ruleset, written once and remembered, within a bound."""
 
     def __init__(self, ruleset: Ruleset) -> None:
         names = [(BEHAVIOUR, signal) for signal in ruleset.signals]
@@ -146,14 +146,14 @@ class ContributionTemplates:
         self._reasons_of_signals = {name: signal.reason for name, signal in ruleset.signals.items()}
         self.reasons = BoundedCache[Reason, ReasonTemplate]()
         self.signals = BoundedCache[tuple[str, int, int], tuple[int, str]]()
-        """By signal, points and number of events: the place, and the text up to the first day."""
+        """By signal, points and number of events: the place and the text up to the first day."""
         self.limits = {name: (signal.daily_cap, len(signal.weights)) for name, signal in ruleset.signals.items()}
         """By signal: its daily cap and its window in days."""
         self.days = BoundedCache[int, str]()
         """ISO dates by UTC day number."""
 
     def add_reason(self, reason: Reason) -> ReasonTemplate:
-        """The template of a rule or limit, from now on in `reasons`."""
+        """Create the template of a rule or limit and remember it in `reasons`."""
         known = self.reasons.recall(reason)
         if known is not None:
             return known
@@ -166,11 +166,11 @@ class ContributionTemplates:
         return self.reasons.keep(reason, template)
 
     def add_value(self, template: ReasonTemplate, value: str) -> str:
-        """The whole contribution with that value as its evidence, from now on in `template.known`."""
+        """Write the complete contribution with that value as its evidence and remember it in `template.known`."""
         return template.known.recall(value) or template.known.keep(value, f"{template.opening}{_json(value)}}}}}")
 
     def add_signal(self, signal: str, points: int, count: int) -> tuple[int, str]:
-        """The template of a signal that gives these points for so many events, from now on in `signals`."""
+        """Create the template of a signal that gives these points for `count` events and remember it in `signals`."""
         known = self.signals.recall((signal, points, count))
         if known is not None:
             return known
@@ -178,17 +178,17 @@ class ContributionTemplates:
         return self.signals.keep((signal, points, count), (place, f'{opening}{{"count":{count},"first_day":"'))
 
     def add_day(self, day: int) -> str:
-        """The ISO date of a day, from now on in `days`."""
+        """Write the ISO date of a day and remember it in `days`."""
         return self.days.keep(day, day_to_text(day))
 
     def _opening(self, criterion: str, rule: str, points: int, text: str) -> tuple[int, str]:
-        # The strongest first; those equally strong by their names.
+        # The strongest first; equally strong ones by name.
         place = self._places[criterion, rule] - abs(points) * len(self._places)
         return place, _json(Contribution(criterion, rule, points, text, {})).removesuffix("{}}")
 
 
 class _Explanation(Explained):
-    """What `contributions` makes; its JSON is put together from templates, which takes half of the time of making the
+    """The result of `contributions`. Its JSON is assembled from templates, which takes half the time of creating the
     contributions (measured with 11 on average)."""
 
     __slots__ = ("_evaluation", "_made", "_templates")
@@ -230,7 +230,7 @@ class _Explanation(Explained):
             cap, window = limits[name]
             counts: Any = counted[name]
             hashes, first, last = counts[0], counts[1], counts[-2]
-            # Nearly always every event counts: then there are as many as hashes, which saves looking at each day.
+            # Usually every event counts. Then the number of events is that of the hashes, without a loop over the days.
             count = len(hashes) >> 3
             is_over_cap = count > cap and 2 * count >= len(counts) and max(counts[2::2]) > cap
             if is_over_cap or today - first >= window or last > today:

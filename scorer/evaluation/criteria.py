@@ -1,9 +1,9 @@
-"""What the criteria make of a lead's facts.
+"""The evaluation of the criteria for a lead's facts.
 
-Every column of every table is one code in one vector of small numbers. Two leads with the same vector cannot be told
-apart by any criterion, so the result for a vector is computed once and remembered, within a bound. A lead keeps the
-part of its vector that follows from its facts; an activity changes the codes of the facts that it states and no others.
-The codes that depend on the time as well (`days_since`) are a second part.
+The code of every column of every table is one element of a vector of small numbers. No criterion can distinguish two
+leads with the same vector, so the result for a vector is computed once and remembered, within a bound. A lead keeps the
+part of its vector that follows from its facts; an activity changes only the codes of the facts that it states. The
+codes that also depend on the time (`days_since`) are a second part.
 """
 
 from binascii import hexlify, unhexlify
@@ -27,8 +27,8 @@ from scorer.rules.routing_facts import SINCE_RETURN, routing_facts
 from scorer.rules.ruleset import CAP, Criterion, HitPolicy, Ruleset
 
 MEANING: Final = 1
-"""Raise it whenever the same rules would give other codes for the same facts: codes are written with the leads' states,
-and must not be taken for others. A test holds a sample."""
+"""Increase it whenever the same rules would give other codes for the same facts: codes are stored with the states of
+leads, and must not be misread. A test contains a sample."""
 
 _MERGED: Final = "lifecycle.merged_into"
 _ROOM: Final = 16_384
@@ -36,7 +36,7 @@ _FOREVER: Final = 1 << 62
 
 
 class CriteriaTables:
-    """The criteria of a ruleset and its routing table, compiled. Deterministic; it remembers its results."""
+    """The compiled criteria and routing table of a ruleset. Deterministic; it remembers its results."""
 
     def __init__(self, ruleset: Ruleset, engine: RuleEngine) -> None:
         self._engine = engine
@@ -56,7 +56,7 @@ class CriteriaTables:
         cardinalities = [column.cardinality for table in tables for column in table.columns]
         self._is_narrow = max(cardinalities, default=0) <= 16
         if self._is_narrow and len(self._encoders) % 2:
-            self._encoders.append((_MERGED, lambda value: 0))  # two codes a byte
+            self._encoders.append((_MERGED, lambda value: 0))  # two codes per byte
         place = {at: number for number, at in enumerate(lasting)}
         place |= {at: number for number, at in enumerate(timed, start=len(self._encoders))}
         self._by_fact: dict[str, list[tuple[int, Encoder]]] = {}
@@ -86,10 +86,10 @@ class CriteriaTables:
         self._bounds = [bounds.get(name, ()) for name in self._milestones]
         self._results = BoundedCache[FactVector, CriteriaResult](_ROOM)
         self.mark = _mark(ruleset.revision, tables, [_field(tables, at) for at in (*lasting, *timed)])
-        """Names these rules and the meaning of the codes."""
+        """Identifies these rules and the meaning of the codes."""
 
     def prepare(self) -> Iterator[None]:
-        """Get the engine ready for every table, in small steps, so that no activity has to wait for it."""
+        """Prepare the engine for every table in small steps, so that no activity has to wait for it."""
         prepare = getattr(self._engine, "prepare", None)
         for table in (*self.tables.values(), self.routing_table):
             if prepare is not None:
@@ -103,7 +103,7 @@ class CriteriaTables:
         )
 
     def encode_changes(self, codes: FactVector, before: Mapping[str, Fact], after: Mapping[str, Fact]) -> FactVector:
-        """The codes after some facts were written and none removed: only the codes of those facts change."""
+        """The codes after some facts were written and none was removed. Only the codes of those facts change."""
         changed = list(self._unpacked(codes))
         for name, fact in after.items():
             if before.get(name) is not fact:
@@ -112,12 +112,12 @@ class CriteriaTables:
         return self._packed(changed)
 
     def times(self, facts: Mapping[str, Fact]) -> Times:
-        """When those things happened that the rules ask `days_since` for."""
+        """The times of the milestones that the rules use in `days_since`."""
         times = tuple([None if (fact := facts.get(name)) is None else fact.stamp.time for name in self._milestones])
         return () if times.count(None) == len(times) else times
 
     def returned_at(self, times: Times) -> int | None:
-        """When sales last returned the lead; None if it never did, or if no routing rule asks what is new since."""
+        """When sales last returned the lead; None if sales never did or no routing rule uses `score.since_return`."""
         return times[self._milestones.index(RETURNED)] if times and self._wants_return else None
 
     def vector(self, codes: FactVector, times: Times, clock: int, now: int) -> FactVector:
@@ -131,8 +131,8 @@ class CriteriaTables:
         return codes + self._packed(timed)  # type: ignore[operator]
 
     def valid_until(self, times: Times, now: int) -> int:
-        """Up to when the vector of a lead is sure to stay as it is at `now`, if its latest activity is always just
-        now; `now` itself where something is about to change. Days are compared as floats, hence the second."""
+        """The instant before which the vector of a lead is certain to stay as it is at `now`, if its latest activity is
+        at the instant of evaluation. It is `now` if a change is near. Days are compared as floats, hence the second."""
         until = _FOREVER
         if not times:
             return until
@@ -145,7 +145,7 @@ class CriteriaTables:
         return max(until, now)
 
     def result(self, vector: FactVector) -> CriteriaResult:
-        """What the criteria make of the vector."""
+        """The result of the criteria for the vector."""
         known = self._results.get(vector)
         if known is None:
             known = self._results.recall(vector) or self._results.keep(vector, self._evaluate(vector))
@@ -174,7 +174,7 @@ class CriteriaTables:
 
 
 def criterion_share(criterion: Criterion, matched: Sequence[int]) -> CriterionShare:
-    """The share of a criterion of which the rules with these numbers hold."""
+    """The share of a criterion whose rules with these indexes hold."""
     name = criterion.name
     rules = tuple([criterion.rules[index] for index in matched])
     total = points = sum([rule.points for rule in rules])
@@ -192,7 +192,7 @@ def criterion_share(criterion: Criterion, matched: Sequence[int]) -> CriterionSh
 
 
 def picker(places: Sequence[int]) -> Callable[[Sequence[int]], Codes]:
-    """A function that takes these places out of codes, always as a tuple."""
+    """A function that returns the codes at these places, always as a tuple."""
     if len(places) > 1:
         return itemgetter(*places)
     return lambda codes: tuple([codes[place] for place in places])
@@ -207,7 +207,7 @@ def _compiled(criterion: Criterion) -> OrdinalTable:
 
 
 def _bounds(ruleset: Ruleset) -> Mapping[str, tuple[float, ...]]:
-    """For each milestone: the days since it at which some comparison may change."""
+    """For each milestone, the numbers of days after it at which a comparison can change."""
     conditions = [rule.condition for criterion in ruleset.criteria for rule in criterion.rules]
     conditions += [rule.condition for rule in ruleset.routing]
     bounds: dict[str, set[float]] = {}

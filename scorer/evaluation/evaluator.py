@@ -1,7 +1,7 @@
-"""What the rules make of a lead. The one way in for the service, `scorer score`, rule tests and backtests, so that what
-a person tries offline is what production does.
+"""Judges leads by rules. The service, `scorer score`, rule tests and backtests all use `Evaluator`, so that a result
+offline is the result in production.
 
-No clock and no I/O. Deterministic: equal input gives equal results, whatever was asked before. It keeps caches.
+No clock and no I/O. Deterministic: equal input gives equal results, whatever was evaluated before. It keeps caches.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
 
 
 class Evaluator:
-    """Judges leads by one ruleset. Everything that is compiled from the rules or remembered lives here, apart from the
-    notes in `Lead.notes`, which only evaluators read. Instants are microseconds since the epoch."""
+    """Judges leads by one ruleset. It owns everything that is compiled or remembered, apart from the notes in
+    `Lead.notes`, which only evaluators read. Instants are microseconds since the epoch."""
 
     def __init__(self, ruleset: Ruleset, engine: RuleEngine) -> None:
         self.ruleset = ruleset
@@ -59,8 +59,8 @@ class Evaluator:
         *,
         changes_only: bool = False,
     ) -> Assessment:
-        """Judge the lead as of `now`, and decide as the ruleset's `publish` says; `changes_only`: on change, whatever
-        `publish.on` says."""
+        """Judge the lead as of `now`, and publish a decision if the ruleset's `publish` says so. With `changes_only`
+        only a change is published, whatever `publish.on` says."""
         evaluation = self.evaluate(lead, now)
         if not self._is_worth_publishing(lead.published, evaluation, changes_only=changes_only):
             return Assessment(lead, evaluation)
@@ -98,7 +98,7 @@ class Evaluator:
             known = worth.get(name)
             if known is None or known[0] is not counts or not known[2] <= today < known[3]:
                 signal = signals.get(name)
-                if signal is None:  # of other rules
+                if signal is None:  # a signal of other rules
                     continue
                 known = worth[name] = signal.worth(counts, today, known)
             points = known[1]
@@ -120,11 +120,11 @@ class Evaluator:
         return Evaluation(lead, self.ruleset, now, result, points_by_signal, standing, rule, since_return)
 
     def explain(self, evaluation: Evaluation) -> list[Contribution]:
-        """Every point and why, the strongest first. The points add up to the total score."""
+        """Every point and its reason, the strongest first. The points add up to the total score."""
         return contributions(evaluation)
 
     def routing_facts(self, evaluation: Evaluation) -> Mapping[str, object]:
-        """Everything that routing rules can ask about the lead: its facts, and what scoring computed from them."""
+        """Every field that routing rules can use: the facts of the lead and the routing facts."""
         lead, ruleset = evaluation.lead, self.ruleset
         returned = lead.facts.get("at.sales_returned")
         since_return = None
@@ -149,20 +149,20 @@ class Evaluator:
         return self._hits.of(activity)
 
     def rules_matching(self, criterion: Criterion, facts: Mapping[str, object]) -> tuple[ScoringRule, ...]:
-        """The rules of a criterion that count for these facts, by field name."""
+        """The matching rules of a criterion for these facts, which are given by field name."""
         table = self._tables.tables[criterion.name]
         return tuple(criterion.rules[index] for index in self._engine.match(table, table.encode(facts)))
 
     def codes(self, criterion: Criterion, facts: Mapping[str, object]) -> tuple[int, ...]:
-        """What a criterion can tell of these facts: facts with equal codes give equal points."""
+        """The codes of these facts for a criterion. Facts with equal codes give equal points."""
         return self._tables.tables[criterion.name].encode(facts)
 
     def annotated(self, lead: Lead) -> Lead:
-        """The lead with notes of this evaluator about its facts, which save work when it is judged again."""
+        """The lead with notes of this evaluator about its facts. They save work when it is judged again."""
         return lead.with_notes(self._notes_about(lead))
 
     def prepare(self) -> Iterator[None]:
-        """Get the engine ready, in small steps, so that no activity has to wait for it."""
+        """Prepare the engine in small steps, so that no activity has to wait for it."""
         return self._tables.prepare()
 
     def _notes_about(self, lead: Lead) -> Notes:
@@ -184,10 +184,10 @@ class Evaluator:
     def _points_since_return(
         self, lead: Lead, criteria: CriteriaResult, points_by_signal: Mapping[str, int], today: int, day: int
     ) -> int:
-        """Points that rest on evidence which sales did not have when it returned the lead on `day`.
+        """The points from evidence that sales did not have when it returned the lead on `day`.
 
-        Rules count that did not hold then, so that an answer sent again is nothing new; signals count from the day
-        after the return, because counts are kept by the day.
+        A rule counts if it did not hold then, so that a repeated answer is not new evidence. A signal counts from the
+        day after the return, because counts are kept per day.
         """
         rules = (
             rule.points for result in criteria.criteria for rule in result.rules if rule.id not in lead.rules_at_return

@@ -1,7 +1,7 @@
-"""What an evaluator keeps with a lead, so that it need not look at the same facts again.
+"""The notes of an evaluator about a lead, so that it does not evaluate the same facts again.
 
-Nobody else reads or writes it. A lead carries it in one opaque slot, and its state carries it as bytes; it only saves
-work.
+No other code reads or writes them. A lead holds them in one opaque slot, and its state contains them as bytes. They
+only save work.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from scorer.evaluation.signal_points import SignalWorth
 MARK_SIZE: Final = 5
 
 FactVector = bytes | tuple[int, ...]
-"""Codes in order: two a byte, or a tuple where some column has more than 16 cells."""
+"""Codes in order: two per byte, or a tuple if some column has more than 16 cells."""
 Times = tuple[int | None, ...]
-"""When those things happened that the rules ask `days_since` for; empty where none of them did."""
+"""The times of the milestones that the rules use in `days_since`; empty if none of them happened."""
 
 
 class Notes:
-    """Valid for that very `facts` object, because facts are never changed in place. `mark` names the rules, and what
-    the codes mean."""
+    """Valid for this `facts` object, because facts are never changed in place. `mark` identifies the rules and the
+    meaning of the codes."""
 
     __slots__ = ("codes", "facts", "mark", "result", "since", "times", "until", "worth")
 
@@ -37,22 +37,22 @@ class Notes:
         self.facts = facts
         self.codes = codes
         self.times = times
-        """None: not looked up yet."""
+        """None if not computed yet."""
         self.result: CriteriaResult | None = None
-        """What the criteria made of the lead as of its latest activity, if that is in [since, until)."""
+        """The result of the criteria as of the latest activity, if its time is in [since, until)."""
         self.since = self.until = 0
         self.worth = {} if worth is None else worth
-        """What each signal is worth. An entry names the counts that it is about."""
+        """What each signal is worth. An entry contains the counts for which it is valid."""
 
 
 def pack_notes(notes: object, facts: Mapping[str, Fact]) -> tuple[bytes, bool] | None:
-    """The part of the notes that is worth keeping with the state, in a form for `unpack_notes`; None where there is
-    none about these facts."""
+    """The part of the notes that the state keeps, in the form for `unpack_notes`; None if the notes are not about
+    these facts or not worth keeping."""
     if isinstance(notes, Notes) and notes.facts is facts and isinstance(notes.codes, bytes):
         return notes.mark + notes.codes, notes.times != ()
     return None
 
 
 def unpack_notes(content: bytes, timed: bool, facts: Mapping[str, Fact]) -> object:
-    """The notes about these facts from what `pack_notes` gave."""
+    """The notes about these facts, from the result of `pack_notes`."""
     return Notes(content[:MARK_SIZE], facts, content[MARK_SIZE:], None if timed else ())

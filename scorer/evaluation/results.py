@@ -1,4 +1,4 @@
-"""What the rules say about a lead, as values: from the points of one criterion to the whole assessment."""
+"""The results of the rules as values, from the points of one criterion to the whole assessment."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from scorer.rules.ruleset import BEHAVIOUR, Criterion, RoutingRule, Ruleset, Sco
 
 
 class CriterionResult(NamedTuple):
-    """A criterion with the rules that hold and its points, limits applied."""
+    """A criterion with its matching rules and its points within its limits."""
 
     criterion: Criterion
     rules: tuple[ScoringRule, ...]
@@ -26,7 +26,7 @@ class CriterionResult(NamedTuple):
 
 
 class Reason(NamedTuple):
-    """Points of a criterion's rule or limit, and the fields that are the evidence."""
+    """The points of a criterion's rule or limit, and the fields that are the evidence."""
 
     criterion: str
     rule: str
@@ -36,7 +36,7 @@ class Reason(NamedTuple):
 
 
 class CriterionShare(NamedTuple):
-    """What one criterion contributes: its result, (criterion, rule) of the rules that hold, and the reasons."""
+    """What one criterion contributes. `hits` is (criterion, rule) of each matching rule."""
 
     result: CriterionResult
     points: int
@@ -45,16 +45,16 @@ class CriterionShare(NamedTuple):
 
 
 class RoutingMemory(BoundedCache[Codes, RoutingRule]):
-    """The routing rules of leads about whom routing knows the same, by the codes of what they do."""
+    """Routing rules of leads with the same codes of who they are, by the codes of what they do."""
 
     def __init__(self, codes: Codes) -> None:
         super().__init__()
         self.codes = codes
-        """The codes of who they are."""
+        """The codes of who the leads are."""
 
 
 class CriteriaResult:
-    """What the criteria make of a fact vector. Most of it is only used where a decision is published."""
+    """The result of the criteria for a fact vector. Most of it is used only if a decision is published."""
 
     __slots__ = ("_hits", "_points", "_reasons", "_shares", "codes", "fit", "is_merged", "routing")
 
@@ -77,7 +77,7 @@ class CriteriaResult:
 
     @property
     def hits(self) -> tuple[tuple[str, str], ...]:
-        """(criterion, rule) of the rules that hold."""
+        """(criterion, rule) of each matching rule."""
         if self._hits is None:
             self._hits = tuple([hit for share in self._shares for hit in share.hits])
         return self._hits
@@ -91,7 +91,7 @@ class CriteriaResult:
 
     @property
     def by_criterion(self) -> Mapping[str, int]:
-        """Points by criterion, in order of name; 0 for behaviour."""
+        """Points by criterion, in order of name, with 0 for behaviour."""
         if self._points is None:
             named = {share.result.criterion.name: share.points for share in self._shares} | {BEHAVIOUR: 0}
             self._points = dict(sorted(named.items()))
@@ -108,18 +108,19 @@ class Standing(NamedTuple):
 
 
 class RoutingResult(NamedTuple):
-    """Where a lead stands, and the routing rule that applies to it unless it is merged or erased."""
+    """The standing of a lead, and the routing rule that applies unless the lead is merged or erased."""
 
     standing: Standing
     rule: RoutingRule
 
 
-# A msgspec struct: one is made for each activity, in a tenth of the time of a dataclass.
+# A msgspec struct, because each activity creates one: it takes a tenth of the time of a dataclass.
 class Evaluation(msgspec.Struct, gc=False):
-    """What the rules make of a lead as of an instant: its score, rating and grade, and the routing rule that applies.
+    """The score, rating, grade and routing rule of a lead as of an instant.
 
-    `now` in microseconds since the epoch; `signal_points` by signal, of those that give any; `since_return` are the
-    points that sales did not know of when it returned the lead, None if it never did or if no rule asks.
+    `now` is in microseconds since the epoch. `signal_points` are the points of the signals that give any.
+    `since_return` are the points that are new since sales returned the lead; None if sales never did or no rule uses
+    them.
     """
 
     lead: Lead
@@ -133,7 +134,7 @@ class Evaluation(msgspec.Struct, gc=False):
 
     @property
     def score(self) -> Score:
-        """The points."""
+        """The points of fit and engagement."""
         return self.standing.score
 
     @property
@@ -143,7 +144,7 @@ class Evaluation(msgspec.Struct, gc=False):
 
     @property
     def grade(self) -> Grade:
-        """Fit and engagement as a letter and a figure."""
+        """Fit as a letter and engagement as a figure."""
         return self.standing.grade
 
     @property
@@ -153,31 +154,31 @@ class Evaluation(msgspec.Struct, gc=False):
 
     @property
     def signals(self) -> Sequence[tuple[Signal, int]]:
-        """The signals that give points, with them."""
+        """The signals that give points, with these points."""
         signals = self.ruleset.signals
         return [(signals[name], points) for name, points in self.signal_points.items()]
 
     @property
     def hits(self) -> list[tuple[str, str]]:
-        """(criterion, rule) of every rule that holds and every signal that gives points."""
+        """(criterion, rule) of every matching rule and every signal that gives points."""
         return [*self.criteria_result.hits, *[(BEHAVIOUR, name) for name in self.signal_points]]
 
     @property
     def points(self) -> list[tuple[str, str, int]]:
-        """(criterion, rule, points) of every rule that holds, also at 0 points, of every limit that was applied and of
-        every signal that gives points. They add up to the total score."""
+        """(criterion, rule, points) of every matching rule, also with 0 points, of every limit that was applied and of
+        every signal that gives points. The points add up to the total score."""
         reasons = [(reason.criterion, reason.rule, reason.points) for reason in self.criteria_result.reasons]
         return [*reasons, *[(BEHAVIOUR, name, points) for name, points in self.signal_points.items()]]
 
     @property
     def known_facts(self) -> Mapping[str, Fact]:
-        """The facts of the lead that was evaluated."""
+        """The facts of the evaluated lead."""
         facts = self.lead.facts
         return facts.known if isinstance(facts, Facts) else facts
 
     @property
     def facts(self) -> Mapping[str, object]:
-        """Everything known of the lead, by field name, as the rules saw it."""
+        """All known field values of the lead, by name, as the rules saw them."""
         values: dict[str, object] = {name: fact.value for name, fact in self.lead.facts.items()}
         asked = {field for criterion in self.ruleset.criteria for field in criterion.fields}
         asked |= {field for rule in self.ruleset.routing for field in rule.fields}
@@ -187,7 +188,7 @@ class Evaluation(msgspec.Struct, gc=False):
         return values
 
     def value(self, field: str) -> object:
-        """What the rules saw of one field of the lead, None where it is unknown."""
+        """The value of one field as the rules saw it; None if it is unknown."""
         if not field.startswith(DAYS_SINCE):
             return self.lead.value(field)
         if field == LAST_ACTIVITY:
@@ -199,7 +200,7 @@ class Evaluation(msgspec.Struct, gc=False):
 class Assessment(msgspec.Struct, gc=False):
     """The lead after an activity, and what follows from it.
 
-    `lead` is the very state before where nothing changed; then there is no `evaluation`. `effects` are in the order in
+    If nothing changed, `lead` is the same object as before and there is no `evaluation`. `effects` are in the order in
     which they take effect.
     """
 
@@ -209,7 +210,7 @@ class Assessment(msgspec.Struct, gc=False):
 
     @property
     def decision(self) -> RoutingDecision | None:
-        """The decision to publish; None where there is none."""
+        """The decision to publish, or None."""
         for effect in self.effects:
             if isinstance(effect, Decided):
                 return effect.decision
@@ -217,7 +218,7 @@ class Assessment(msgspec.Struct, gc=False):
 
     @property
     def handed_over(self) -> HandedOver | None:
-        """The hand-over to sales; None where there is none."""
+        """The hand-over to sales, or None."""
         for effect in self.effects:
             if isinstance(effect, HandedOver):
                 return effect
@@ -225,5 +226,5 @@ class Assessment(msgspec.Struct, gc=False):
 
     @property
     def hits(self) -> tuple[tuple[str, str], ...]:
-        """(criterion, rule) of every rule that holds and every signal that gives points."""
+        """(criterion, rule) of every matching rule and every signal that gives points."""
         return () if self.evaluation is None else tuple(self.evaluation.hits)

@@ -1,6 +1,7 @@
-"""Where a lead stands once its criteria have a result: its score, rating and grade, and the routing rule that applies.
+"""From the result of the criteria to the standing of a lead (score, rating and grade) and to its routing rule.
 
-Both halves are remembered: what follows from who the lead is, and what follows from its points, which many leads share.
+Results are remembered in two halves, because many leads share each half: one follows from who the lead is, the other
+from its points.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +20,12 @@ ERASED: Final = RoutingRule("erased", None, Route.DISCARD, None, None, "The pers
 MERGED: Final = RoutingRule("merged", None, Route.DISCARD, None, None, "Merged into another lead")
 
 Standpoint = tuple[Any, ...]
-"""What rating and routing depend on besides the criteria: the points of all signals, the rating that was published
-last, the points that are new since sales returned the lead, and the points of each signal that routing asks for (None:
-not counted)."""
+"""The input of rating and routing besides the criteria: the points of all signals, the last published rating, the
+points that are new since sales returned the lead, and the points of each signal that routing uses (None: no counts)."""
 
 
 class RoutingTable:
-    """The routing of a ruleset. Deterministic; it remembers its answers."""
+    """The routing of a ruleset. Deterministic; it remembers its results."""
 
     def __init__(self, ruleset: Ruleset, tables: CriteriaTables, engine: RuleEngine) -> None:
         self._ruleset = ruleset
@@ -36,7 +36,7 @@ class RoutingTable:
         self.asked_signals = tuple(
             dict.fromkeys(name.removeprefix(SIGNAL) for name in names if name.startswith(SIGNAL))
         )
-        """Signals whose points the routing rules ask for."""
+        """Signals whose points the routing rules use."""
         computed = [column for column in range(len(names)) if column not in set(tables.routing_columns)]
         self._of_behaviour = [
             (column, facts[names[column]]) for column in computed if facts[names[column]].basis is Basis.BEHAVIOUR
@@ -50,7 +50,7 @@ class RoutingTable:
         self._memories = BoundedCache[Codes, RoutingMemory]()
 
     def result(self, criteria: CriteriaResult, standpoint: Standpoint) -> RoutingResult:
-        """What follows for a lead with this result of its criteria."""
+        """The standing and routing rule of a lead with this result of the criteria."""
         key = criteria.fit, *standpoint
         standing = self._standings.get(key) or self._standings.recall(key)
         if standing is None:
@@ -93,6 +93,6 @@ def routing_input(
     criteria: Mapping[str, int],
     signals: Mapping[str, int],
 ) -> RoutingInput:
-    """What routing facts are computed from. `published` is the rating that was published last."""
+    """The input of the routing facts. `published` is the last published rating."""
     rating, grade = ruleset.ratings.rate(score.total, published), ruleset.grades.grade(score)
     return RoutingInput(score.fit, score.engagement, rating, grade, since_return, criteria, signals)

@@ -1,6 +1,6 @@
-"""Which signals count an activity, and how many points their counts are worth.
+"""Which signals count an activity, and how many points the counts are worth.
 
-Each day gives min(count, daily_cap) x points x 0.5 ** (age in days / half_life); the sum, limited to max_points, is
+Each day gives min(count, daily_cap) x points x 0.5 ** (age in days / half_life). The sum is limited to max_points, then
 rounded half away from zero.
 """
 
@@ -23,13 +23,13 @@ _FOREVER: Final = 1 << 40
 
 
 SignalWorth = tuple[Counts, int, int, int, float, int]
-"""What a signal is worth to one lead: its counts and the points they give; the first UTC day on which they do, and the
-day after the last; the sum before it was limited and rounded, as of the first day, and the day on which the oldest part
-of it leaves the window. It holds for those very counts, because they are never changed in place."""
+"""What a signal is worth for one lead: its counts; their points; the first UTC day with these points, and the day after
+the last; the sum on that first day, before it was limited and rounded; and the day on which the oldest part of the sum
+leaves the window. It is valid for this counts object, because counts are never changed in place."""
 
 
 class SignalHits:
-    """Which signals of a ruleset count an activity. Deterministic; it remembers its answers."""
+    """Finds the signals of a ruleset that count an activity. Deterministic; it remembers its results."""
 
     __slots__ = ("_by_type",)
 
@@ -59,7 +59,7 @@ class _HitsOfType:
         self._remembered = BoundedCache[str, Sequence[Hit]]()
 
     def of(self, data: Mapping[str, object]) -> Sequence[Hit]:
-        """Where all signals ask for the same text, such as the path of a page, each text is tested only once: that
+        """If all signals test the same text field, such as the path of a page, each text is tested only once. That
         takes a fifth of the time."""
         text = None if self._field is None else data.get(self._field)
         if type(text) is not str:
@@ -74,22 +74,22 @@ class _HitsOfType:
 
 
 class SignalPoints:
-    """A signal with a table of what a day is worth, by its count and age."""
+    """A signal with a table of the points of a day, by its count and age."""
 
     __slots__ = ("_days", "_lasting", "_limit", "_shares", "signal")
 
     def __init__(self, signal: Signal) -> None:
         self.signal = signal
         self._limit = signal.max_points
-        self._shares, self._lasting = _fading(signal.weights)
-        #: by count: points of a day by its age
+        self._shares, self._lasting = _decay(signal.weights)
+        #: by count: the points of a day, by its age
         self._days: dict[int, list[float]] = {}
 
     def worth(self, counts: Counts, today: int, known: SignalWorth | None = None) -> SignalWorth:
-        """The points as of UTC day `today`, and how long they stay.
+        """The points as of UTC day `today`, and how long they stay the same.
 
-        `known`: what was worked out before, of these counts or others. All days fade by the same share, so the sum of
-        another day follows from it, whatever the number of days; and so does the day on which the points change.
+        `known` is an earlier result, for these counts or others. All days decay by the same share per day, so the sum
+        as of another day follows from it, whatever the number of days. So does the day on which the points change.
         """
         if known is not None and known[0] is counts and known[4] and self._shares and known[2] <= today < known[5]:
             leaves = known[5]
@@ -102,7 +102,7 @@ class SignalPoints:
             whole = limit
         else:
             whole = int(size + 0.5)
-            # The sum is off by less than 1e-7 (at most 730 terms of one sign, below 1e6): it only matters next to .5.
+            # The error of the sum is below 1e-7 (at most 730 terms of one sign, below 1e6); it matters only near .5.
             if size > _LARGE or not _SURE < size + 0.5 - whole < 1 - _SURE:
                 return counts, signal_points(self.signal, counts, today), today, today + 1, total, leaves
         until = today + 1
@@ -113,7 +113,7 @@ class SignalPoints:
         return counts, whole if total >= 0 else -whole, today, until, total, leaves
 
     def _sum(self, counts: Counts, today: int) -> tuple[float, int]:
-        """The sum of all days in the window, and the day on which the oldest of them leaves it."""
+        """The sum of all days in the window, and the day on which the oldest of them leaves the window."""
         numbers = cast("tuple[int, ...]", counts)
         tables, total, leaves = self._days, 0.0, _FOREVER
         for place in range(1, len(numbers), 2):
@@ -124,7 +124,7 @@ class SignalPoints:
                 total += table[age]
                 if leaves == _FOREVER:
                     leaves = numbers[place] + len(table)
-        if numbers[-2] > today:  # as of a day before the latest: more will come in
+        if numbers[-2] > today:  # as of a day before the latest count: more will enter the window
             leaves = today + 1
         return total, leaves
 
@@ -135,8 +135,8 @@ class SignalPoints:
         return table
 
 
-def _fading(weights: Sequence[float]) -> tuple[Sequence[float], float]:
-    """What is left after so many days, where all days fade by the same share, and the days in which it falls to 1/e."""
+def _decay(weights: Sequence[float]) -> tuple[Sequence[float], float]:
+    """What is left after each number of days, and the days until 1/e is left; empty if there is no constant share."""
     share = weights[1] if len(weights) > 1 else 1.0
     law = [share**age for age in range(len(weights))]
     if not 0 < share <= 1 or not all(map(partial(isclose, rel_tol=1e-12), weights, law)):
@@ -145,14 +145,14 @@ def _fading(weights: Sequence[float]) -> tuple[Sequence[float], float]:
 
 
 def signal_points(signal: Signal, counts: Counts, today: int, after_day: int | None = None) -> int:
-    """Whole points of a signal as of UTC day `today`; with `after_day` only of what was counted after that day."""
+    """Whole points of a signal as of UTC day `today`. With `after_day`, only counts after that day contribute."""
     weights, value = signal.weights, signal.points
     terms = []
     for day, count in days_counted(counts):
         age = today - day
         if 0 <= age < len(weights) and (after_day is None or day > after_day):
             terms.append(min(count, signal.daily_cap) * value * weights[age])
-    # fsum: rounded once, so that the result is the nearest to the formula's.
+    # fsum rounds once, so that the result is the nearest to that of the formula.
     return _whole(signal, fsum(terms))
 
 

@@ -1,5 +1,5 @@
-"""The fields that conditions may name, with their types: derived from the activity payloads, so that the contract and
-the rule language cannot drift apart.
+"""The fields that conditions can use, with their types. They are derived from the activity payloads, so that the
+contract and the rule language cannot drift apart.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from scorer.rules.condition import FieldType
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the catalogue. `choices` are the only values it can have, empty where any is possible; `minimum` and
-    `maximum` are its limits where it has some, both possible."""
+    """A field of the catalogue. `choices` are its only possible values; empty if any value is possible. `minimum` and
+    `maximum` are possible values and bound all others; None if there is no bound."""
 
     name: str
     type: FieldType
@@ -35,29 +35,29 @@ LAST_ACTIVITY: Final = f"{DAYS_SINCE}last_activity"
 
 
 def milestone_of(field: str) -> str | None:
-    """The fact whose time a `days_since` field counts from; None for `days_since.last_activity`."""
+    """The fact from whose time a `days_since` field counts; None for `days_since.last_activity`."""
     return None if field == LAST_ACTIVITY else f"at.{field.removeprefix(DAYS_SINCE)}"
 
 
 def payload_fields(activity_type: str) -> Catalogue | None:
-    """The payload keys that a signal's `where` may name; None for a type that is not built in (it may carry any)."""
+    """The payload keys that a signal's `where` can use; None for a custom activity type, which can carry any key."""
     payload = PAYLOADS.get(activity_type)
     return None if payload is None else _model_fields(payload, "")
 
 
 def suggestion(name: str, candidates: Mapping[str, object] | tuple[str, ...], cutoff: float = 0.6) -> str:
-    """`; did you mean …?` where a candidate is close, else nothing. `cutoff`: from which similarity on (0 to 1)."""
+    """`; did you mean …?` if a candidate is similar, else an empty text. `cutoff`: the least similarity (0 to 1)."""
     close = get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
     if not close:
         # People forget the prefix more often than they misspell: `industry` for `profile.industry`.
-        close = [each for each in candidates if each.rpartition(".")[2] == name][:1]
+        close = [candidate for candidate in candidates if candidate.rpartition(".")[2] == name][:1]
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def _model_fields(model: type[BaseModel], prefix: str) -> Catalogue:
     properties: Mapping[str, Any] = model.model_json_schema().get("properties", {})
-    found = (_field(f"{prefix}{key}", schema) for key, schema in properties.items())
-    return {field.name: field for field in found if field is not None}
+    fields = (_field(f"{prefix}{key}", schema) for key, schema in properties.items())
+    return {field.name: field for field in fields if field is not None}
 
 
 def _field(name: str, schema: Mapping[str, Any]) -> Field | None:
@@ -70,7 +70,7 @@ def _field(name: str, schema: Mapping[str, Any]) -> Field | None:
         return Field(name, FieldType.STRINGS, description)
     if option.get("type") not in {kind.value for kind in FieldType}:
         return None
-    # Whole numbers only have an exclusive limit.
+    # Only integers have an exclusive limit.
     maximum = option["exclusiveMaximum"] - 1 if "exclusiveMaximum" in option else option.get("maximum")
     choices = tuple(option.get("enum", ()))
     return Field(name, FieldType(option["type"]), description, choices, option.get("minimum"), maximum)
@@ -107,4 +107,4 @@ LEAD_FIELDS: Catalogue = {
         )
     ),
 }
-"""Fields of the lead: for scoring and for routing."""
+"""Fields of the lead, for scoring and for routing."""

@@ -1,7 +1,7 @@
-"""Conditions over a lead's facts: what a rule's `when` and a signal's `where` say.
+"""Conditions: the `when` of a rule and the `where` of a signal.
 
-FieldValues are a mapping from field name to value. A value that is missing, None, of another type than the field's,
-NaN or infinite is *unknown*; a comparison with an unknown value is false, whatever the operator.
+`FieldValues` maps field names to values. A value is *unknown* if it is missing, None, NaN, infinite or not of the
+field's type. A comparison with an unknown value is false, whatever the operator.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ class Test:
     """One comparison of a field with a constant.
 
     The operand is a tuple for `in` and `not_in`, a pair (low, high) for `between`, a bool for `exists`, a string
-    for the text operators, else a value of the field's type. Raises ValueError if they do not fit together.
+    for the text operators, and a value of the field's type otherwise. Raises ValueError if type, operator and operand
+    do not fit together.
     """
 
-    # The name is the field's term; without this pytest tries to collect it.
+    # Without this, pytest tries to collect the class, because its name begins with `Test`.
     __test__: ClassVar[bool] = False
 
     field: str
@@ -61,14 +62,14 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """Every part holds; true if there are none."""
+    """All parts hold; true without parts."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
-    """At least one part holds; false if there are none."""
+    """At least one part holds; false without parts."""
 
     parts: tuple[Condition, ...]
 
@@ -84,7 +85,7 @@ Condition = Test | All | AnyOf | Not
 
 
 def predicate(condition: Condition) -> Predicate:
-    """The condition as a function of the facts; regular expressions are compiled here, once."""
+    """The condition as a function of field values. Regular expressions are compiled here, once."""
     match condition:
         case Test():
             return _test(condition)
@@ -98,12 +99,12 @@ def predicate(condition: Condition) -> Predicate:
 
 
 def fields(condition: Condition) -> tuple[str, ...]:
-    """The fields the condition mentions, each once, in order of first mention."""
+    """The fields of the condition, without duplicates, in order of first use."""
     return tuple(dict.fromkeys(test.field for test in tests(condition)))
 
 
 def tests(condition: Condition) -> Iterator[Test]:
-    """The comparisons in the condition, from left to right."""
+    """The comparisons of the condition, from left to right."""
     match condition:
         case Test():
             yield condition
@@ -119,7 +120,7 @@ def _all(parts: tuple[Predicate, ...]) -> Predicate:
         return parts[0]
 
     def holds(facts: FieldValues) -> bool:
-        for part in parts:  # noqa: SIM110 -- a generator costs more than short conditions do
+        for part in parts:  # noqa: SIM110 -- a generator costs more than a short condition
             if not part(facts):
                 return False
         return True
@@ -146,7 +147,7 @@ def _test(test: Test) -> Predicate:
         wanted = test.operand
         return lambda facts: (read(facts.get(field)) is not None) is wanted
     if test.op is Op.STARTS_WITH and test.type is FieldType.STRING:
-        # Most signals ask for the path of a page, several for each page: a third of the time of the general way.
+        # Most signals compare the path of a page this way; it takes a third of the time of the general code.
         prefix: Any = test.operand
 
         def begins(facts: FieldValues) -> bool:
@@ -164,7 +165,7 @@ def _test(test: Test) -> Predicate:
 
 
 def _comparison(op: Op, operand: Any) -> Callable[[Any], bool]:
-    # Any: the operand was checked against the field's type, and only known values of that type get here.
+    # Any: the operand was checked against the field's type, and values are known and of that type.
     match op:
         case Op.EQ:
             return lambda value: value == operand
@@ -196,7 +197,7 @@ def _comparison(op: Op, operand: Any) -> Callable[[Any], bool]:
         case Op.MATCHES:
             return _matches(operand)
         case _:
-            raise AssertionError(f"{op} is no comparison")
+            raise AssertionError(f"{op} is not a comparison")
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:
@@ -205,7 +206,7 @@ def _matches(pattern: str) -> Callable[[str], bool]:
     def matches(value: str) -> bool:
         try:
             return search(value) is not None
-        except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form, so no pattern can match it
+        except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form, so no pattern matches it
             return False
 
     return matches

@@ -10,9 +10,9 @@ _UNITS = {"s": SECOND, "m": 60 * SECOND, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
 def parse(text: str) -> int:
-    """Microseconds. Raises `ValueError` for anything but a positive number and a unit."""
+    """The duration in microseconds. Raises `ValueError` if the text is not a positive number and a unit."""
     if not re.fullmatch(PATTERN, text):
-        raise ValueError(f"`{text}` is no duration; write a number and one of s, m, h, d, w, as in 14d")
+        raise ValueError(f"`{text}` is not a duration; write a number and one of s, m, h, d, w, as in 14d")
     duration = round(float(text[:-1]) * _UNITS[text[-1]])
     if not 0 < duration <= 36_500 * DAY:
         raise ValueError(f"`{text}` is out of range; it must be over 0 and at most 36500d")

@@ -1,4 +1,4 @@
-"""Field types, the operators that fit them, and what counts as a value of a type."""
+"""Field types, their operators and their values."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ OPERATORS: Final[Mapping[FieldType, frozenset[Op]]] = MappingProxyType(
 
 
 def known(type: FieldType, value: object) -> Value | None:  # noqa: A002 -- the field's term
-    """The value if it conforms to the type, else None, which is *unknown*.
+    """The value if it is of the type, else None, which means *unknown*.
 
-    A bool is no number and a number no bool; text is never read as a number. A whole float is an integer. A
-    list of strings comes back as a tuple.
+    A bool is not a number, a number is not a bool, and text is never read as a number. A whole float is an integer. A
+    list of strings is returned as a tuple.
     """
     return _READERS[type](value)
 
 
 def reader(type: FieldType) -> Callable[[object], Value | None]:  # noqa: A002
-    """`known` for one type: what to call where speed counts."""
+    """`known` for one type, for code where speed matters."""
     return _READERS[type]
 
 
@@ -106,9 +106,9 @@ _READERS: Final[Mapping[FieldType, Callable[[object], Value | None]]] = MappingP
 
 
 def operand_problem(kind: FieldType, op: Op, operand: object) -> str | None:
-    """What is wrong with comparing a field of this type so, in words; None if nothing is."""
+    """Why a field of this type cannot be compared with this operator and operand; None if it can."""
     if op not in OPERATORS[kind]:
-        fitting = ", ".join(each for each in Op if each in OPERATORS[kind])
+        fitting = ", ".join(candidate for candidate in Op if candidate in OPERATORS[kind])
         return f"operator {op} does not fit a field of type {kind}; use one of {fitting}"
     item = FieldType.STRING if kind is FieldType.STRINGS else kind
     match op:
@@ -117,12 +117,12 @@ def operand_problem(kind: FieldType, op: Op, operand: object) -> str | None:
         case Op.IN | Op.NOT_IN:
             if not isinstance(operand, tuple):
                 return f"{op} takes a tuple of values, not {operand!r}"
-            misfits = [each for each in operand if known(item, each) is None]
+            misfits = [value for value in operand if known(item, value) is None]
             return f"{op}: {misfits[0]!r} is not of type {item}" if misfits else None
         case Op.BETWEEN:
             if not isinstance(operand, tuple) or len(operand) != 2:
                 return f"{op} takes a pair (low, high), not {operand!r}"
-            low, high = (known(item, each) for each in operand)
+            low, high = (known(item, bound) for bound in operand)
             if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
                 return f"{op} takes two values of type {item}, not {operand!r}"
             return None if low <= high else f"{op}: low {low!r} is above high {high!r}"
@@ -143,14 +143,14 @@ def _bad_pattern(pattern: object) -> str | None:
 
 
 def compiled(pattern: object) -> Any:
-    """The RE2 expression. Raises re2.error, or UnicodeEncodeError where it has no UTF-8 form."""
+    """The compiled RE2 expression. Raises re2.error, or UnicodeEncodeError if the pattern has no UTF-8 form."""
     return re2.compile(pattern, _RE2)
 
 
 def _re2_options() -> re2.Options:
     options = re2.Options()
-    options.never_capture = True  # only whether it matches is asked
-    options.log_errors = False  # it would write to stderr behind our error
+    options.never_capture = True  # only whether the expression matches is needed
+    options.log_errors = False  # errors are raised; RE2 would write them to stderr as well
     return options
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 Level = Literal["error", "warning", "info"]
-"""`error`: the rules are refused. `warning`: they load, and something in them is probably not what was meant. `info`:
-worth knowing."""
+"""`error`: the rules are refused. `warning`: the rules load, but something is probably not what the author meant.
+`info`: worth knowing."""
 
 
 class Position(NamedTuple):
@@ -19,7 +19,7 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing to mend. `code` is stable, for documentation and filters."""
+    """One thing to fix. `code` is stable, for documentation and filters."""
 
     position: Position
     code: str
@@ -32,7 +32,7 @@ class Finding:
 
 
 class RulesetError(Exception):
-    """The rule files were refused; `findings` says why, in the order of the files' lines."""
+    """The rule files were refused; `findings` says why, in order of file and line."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = sorted(findings, key=lambda finding: finding.position)
@@ -40,8 +40,8 @@ class RulesetError(Exception):
 
 
 def printable(text: str) -> str:
-    """The text on one line that every terminal and every UTF-8 file takes: control characters, which could steer a
-    terminal, and what has no UTF-8 form (file names may have such) are written as escapes."""
+    """The text on one line, safe for every terminal and every UTF-8 file. Control characters, which could control a
+    terminal, and characters without a UTF-8 form, which file names can contain, become escapes."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,6 +1,6 @@
-"""The rule files: what each section may hold. `schemas/ruleset.json` is generated from these models.
+"""The rule files: what each section can contain. `schemas/ruleset.json` is generated from these models.
 
-Conditions are kept as written; `parse_condition` reads them, because what they may say depends on the fields.
+Conditions are kept as written; `parse_condition` reads them, because the valid conditions depend on the fields.
 """
 
 from typing import Annotated, Any, Literal
@@ -23,9 +23,9 @@ from scorer.rules.condition import FieldType
 _ID, _FIELD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", r"^[a-z][a-z0-9_]{0,63}$"
 PATTERNS = {
     _ID: "letters, digits, _ and -, at most 64, and begin with a letter or digit",
-    _FIELD_NAME: "small letters, digits and _, at most 64, and begin with a letter",
+    _FIELD_NAME: "lower-case letters, digits and _, at most 64, and begin with a letter",
 }
-"""What each pattern asks for, in words."""
+"""Each pattern in words."""
 
 Id = Annotated[str, StringConstraints(pattern=_ID)]
 FieldName = Annotated[str, StringConstraints(pattern=_FIELD_NAME)]
@@ -40,13 +40,13 @@ def _duration(text: str) -> str:
 
 Duration = Annotated[str, AfterValidator(_duration), WithJsonSchema({"type": "string", "pattern": duration.PATTERN})]
 CONDITION_MARK = "x-condition"
-"""Stands in the generated schema where a condition goes; the whole schema has one definition of conditions."""
+"""Marks the place of a condition in the generated schema, which has one definition of conditions."""
 
 RawCondition = Annotated[dict[str, Any], WithJsonSchema({CONDITION_MARK: True})]
 
 
 class MisplacedKeyError(ValueError):
-    """A key of a section that does not belong there, because of another; `key` is where to point at."""
+    """A key does not fit another key of its section; `key` is the one to report."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -85,7 +85,7 @@ class FitGrades(Section):
     @model_validator(mode="after")
     def _descending(self) -> "FitGrades":
         if not self.A > self.B > self.C:
-            raise ValueError("the bounds must fall from A to C")
+            raise ValueError("the bounds must decrease from A to C")
         return self
 
 
@@ -102,7 +102,7 @@ class GradesSection(Section):
         if sorted(self.engagement) != [1, 2, 3]:
             raise ValueError("engagement needs a bound for each of 1, 2 and 3")
         if not self.engagement[1] > self.engagement[2] > self.engagement[3]:
-            raise ValueError("the bounds must fall from 1 to 3")
+            raise ValueError("the bounds must decrease from 1 to 3")
         return self
 
 
@@ -143,7 +143,7 @@ class FieldSection(Section):
     @model_validator(mode="after")
     def _choices_are_text(self) -> "FieldSection":
         if self.choices and self.type is not FieldType.STRING:
-            raise ValueError("choices are for fields of type string only")
+            raise ValueError("only fields of type string can have choices")
         return self
 
 
@@ -194,7 +194,7 @@ class CriterionSection(Section):
     def _limits_fit(self) -> "CriterionSection":
         if self.hit_policy == "first" and (self.min is not None or self.max is not None):
             key = "min" if self.max is None else "max"
-            raise MisplacedKeyError(key, "min and max belong to `hit_policy: sum`")
+            raise MisplacedKeyError(key, "min and max require `hit_policy: sum`")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min ({self.min}) is above max ({self.max})")
         return self

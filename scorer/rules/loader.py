@@ -1,4 +1,4 @@
-"""From rule files to a `Ruleset`: read, validate, merge, check, compile. Pure: the files come as bytes."""
+"""From rule files to a `Ruleset`: read, validate, merge, check. Pure: the caller passes the files as bytes."""
 
 import hashlib
 import json
@@ -42,33 +42,33 @@ from scorer.rules.validation import rule_file
 from scorer.rules.yaml_source import Document, Path, read
 
 RESERVED_IDS = (CAP, "erased", "merged")
-"""Rule ids that the service itself uses in its explanations."""
+"""Rule ids that the service uses in its own explanations."""
 
 MAX_CELLS = 1_000_000
-"""Limit of comparisons times constants of one field in one table: some seconds, and 100 MB."""
+"""Limit of comparisons times constants of one field in one table. At the limit a table takes seconds and 100 MB."""
 
 _DEFAULT_GRADES = GradesSection(fit=FitGrades(A=45, B=30, C=15), engagement={1: 30, 2: 20, 3: 10})
 
 
 RuleFiles = Mapping[str, bytes]
-"""The content of a ruleset's files by path: the same for all processes, whatever happens on disk meanwhile."""
+"""The content of a ruleset's files by path. All processes get the same content, even if the files change on disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The rule files as written, merged. `position(path, of_value)` is where a section, a key or a value stands."""
+    """The merged rule files as written. `position(path, of_value)` is the position of a section, a key or a value."""
 
     file: RulesetFile
     position: Callable[[Path, bool], Position]
 
 
 def parse_ruleset(files: RuleFiles) -> Ruleset:
-    """Read and check the rule files, by name. Raises `RulesetError` with every mistake, each with its position."""
+    """Read and check the rule files. Raises `RulesetError` with every mistake and its position."""
     return parse_with_source(files)[0]
 
 
 def parse_with_source(files: RuleFiles) -> tuple[Ruleset, Source]:
-    """`parse_ruleset`, and what the ruleset was made of."""
+    """Like `parse_ruleset`, but also returns the source of the ruleset."""
     if not files:
         raise RulesetError([Finding(Position("."), "no-files", "there is no rule file (*.yaml) here")])
     findings: list[Finding] = []
@@ -80,7 +80,7 @@ def parse_with_source(files: RuleFiles) -> tuple[Ruleset, Source]:
         except RulesetError as error:
             findings += error.findings
     if findings:
-        # Half-read files would only produce findings that follow from the first ones.
+        # Checking incomplete files would only add findings that follow from these.
         raise RulesetError(findings)
     merged = _Merger(parsed).merge(findings)
     ruleset = _Checker(merged, findings).ruleset()
@@ -90,7 +90,7 @@ def parse_with_source(files: RuleFiles) -> tuple[Ruleset, Source]:
 
 
 class _Merger:
-    """Sections of several files as one `RulesetFile`, remembering which file each entry came from."""
+    """Merges the sections of several files into one `RulesetFile` and remembers the file of each entry."""
 
     def __init__(self, parsed: Sequence[tuple[Document, RulesetFile]]) -> None:
         self._parsed = parsed
@@ -115,7 +115,7 @@ class _Merger:
         first = self._owners.setdefault(path, document)
         if first is not document:
             where = first.position(path)
-            message = f"`{path[-1]}` is given in {where.file}:{where.line} already"
+            message = f"`{path[-1]}` is already defined in {where.file}:{where.line}"
             findings.append(Finding(document.position(path), "duplicate-key", message))
 
     def _position(self, path: Path, of_value: bool) -> Position:
@@ -163,12 +163,12 @@ class _Checker:
         )
 
     def _own_fields(self) -> Catalogue:
-        found = {}
+        custom_fields = {}
         for name, section in self._file.fields.items():
             if name in ("all", "any", "not", "rating"):
-                self._report(("fields", name), "reserved-name", f"`{name}` means something else in conditions")
-            found[name] = Field(name, section.type, section.description, tuple(section.choices))
-        return found
+                self._report(("fields", name), "reserved-name", f"`{name}` has another meaning in conditions")
+            custom_fields[name] = Field(name, section.type, section.description, tuple(section.choices))
+        return custom_fields
 
     def _signal(self, name: str, section: SignalSection) -> Signal:
         path: Path = ("signals", name)
@@ -196,15 +196,15 @@ class _Checker:
         full = TYPE_PREFIX + name
         if full in PAYLOADS:
             return full
-        hint = suggestion(name, tuple(each.removeprefix(TYPE_PREFIX) for each in PAYLOADS))
-        hint += f"; a type of your own is written in full, as in {TYPE_PREFIX}{name.lower().rpartition('.')[2]}"
+        hint = suggestion(name, tuple(built_in.removeprefix(TYPE_PREFIX) for built_in in PAYLOADS))
+        hint += f"; write a custom activity type in full, as in {TYPE_PREFIX}{name.lower().rpartition('.')[2]}"
         self._report(path, "unknown-activity", f"unknown activity type `{name}`{hint}", of_value=True)
         return None
 
     def _criterion(self, name: str, section: CriterionSection, catalogue: Catalogue, computed: Catalogue) -> Criterion:
         path: Path = ("scoring", name)
         if name == BEHAVIOUR:
-            self._report(path, "reserved-name", f"`{BEHAVIOUR}` is the name under which signals appear")
+            self._report(path, "reserved-name", f"`{BEHAVIOUR}` is reserved for the points of the signals")
         rules = []
         for index, rule in enumerate(section.rules):
             at: Path = (*path, "rules", index)
@@ -230,7 +230,7 @@ class _Checker:
         sections = self._file.routing
         if not sections:
             at: Path = () if sections is None else ("routing",)
-            self._report(at, "missing-section", "the section `routing` is missing: where do leads go?")
+            self._report(at, "missing-section", "the section `routing` is missing; it says where leads go")
             return []
         rules = []
         for index, section in enumerate(sections):
@@ -251,13 +251,13 @@ class _Checker:
         return rules
 
     def _check_size(self, conditions: Sequence[Condition | None], path: Path) -> None:
-        """A table is compiled by working out each comparison of a field for each of its constants."""
+        """Compiling a table evaluates each comparison of a field for each constant of that field."""
         comparisons: dict[str, set[Test]] = {}
         for condition in conditions:
             for test in tests(condition) if condition else ():
                 comparisons.setdefault(test.field, set()).add(test)
         for name, asked in comparisons.items():
-            constants = {each for test in asked for each in _operands(test)}
+            constants = {constant for test in asked for constant in _operands(test)}
             if len(asked) * len(constants) > MAX_CELLS:
                 message = (
                     f"`{path[-1]}` has {len(asked):,} comparisons of `{name}` with {len(constants):,} different "
@@ -283,11 +283,11 @@ class _Checker:
 
     def _claim_id(self, name: str, path: Path) -> None:
         if name in RESERVED_IDS:
-            self._report(path, "reserved-name", f"the id `{name}` is used by the service itself", of_value=True)
+            self._report(path, "reserved-name", f"the id `{name}` is reserved for the service", of_value=True)
         first = self._ids.setdefault(name, path)
         if first is not path:
             where = self._position(first, False)
-            message = f"the id `{name}` is used in {where.file}:{where.line} already"
+            message = f"the id `{name}` is already used in {where.file}:{where.line}"
             self._report(path, "duplicate-id", message, of_value=True)
 
     def _report(self, path: Path, code: str, message: str, *, of_value: bool = False) -> None:
@@ -295,7 +295,7 @@ class _Checker:
 
 
 def revision(file: RulesetFile) -> str:
-    """SHA-256 over the ruleset as canonical JSON: keys sorted, what equals its default left out."""
+    """SHA-256 of the ruleset as canonical JSON: sorted keys, without values that equal their default."""
     content = file.model_dump(mode="json", exclude_defaults=True)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,6 +1,7 @@
-"""From a condition as written in YAML to a checked `Condition`.
+"""From a condition in YAML to a checked `Condition`.
 
-A mapping is AND; `all`, `any` and `not` combine; a field takes a constant (equal) or a mapping of operators (AND).
+A mapping means AND. `all`, `any` and `not` combine conditions. A field has a constant, which means equality, or a
+mapping of operators, which means AND.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,15 +12,15 @@ from scorer.rules.condition import OPERATORS, All, AnyOf, Condition, FieldType, 
 from scorer.rules.yaml_source import Path
 
 Report = Callable[[Path, str, str], None]
-"""Takes the path of what is wrong, a finding code and a sentence."""
+"""Takes the path of the mistake, the code of the finding and its message."""
 
 _COMBINATORS = ("all", "any", "not")
 _LOGIC = {"and": "all", "or": "any"}
 
 
 def parse_condition(raw: object, path: Path, catalogue: Catalogue | None, report: Report) -> Condition:
-    """The condition. What is wrong with it goes to `report`, and the rest is still read, so that a person sees every
-    mistake at once. Without a catalogue any field is allowed and its type follows from the constants."""
+    """The condition. `report` gets every mistake; parsing continues after a mistake, so that the author sees all of
+    them at once. Without a catalogue any field is allowed, and the constants determine its type."""
     return _Parser(catalogue, report).condition(raw, path)
 
 
@@ -33,7 +34,7 @@ class _Parser:
             self._report(path, "bad-condition", f"a condition is a mapping of fields, not {_kind(raw)}")
             return All(())
         if not raw:
-            self._report(path, "empty-condition", "an empty condition always holds; leave it out if that is meant")
+            self._report(path, "empty-condition", "an empty condition always holds; if you mean that, leave it out")
         parts = [self._entry(str(key), value, (*path, key)) for key, value in raw.items()]
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
@@ -78,7 +79,8 @@ class _Parser:
                 return All(())
             operand = tuple(operand)
         if operand is None:
-            self._report(path, "wrong-type", f"`{field.name}` is compared with nothing; absence is {{exists: false}}")
+            message = f"`{field.name}` is compared with nothing; to test for a missing value write {{exists: false}}"
+            self._report(path, "wrong-type", message)
             return All(())
         try:
             test = Test(field.name, field.type, operator, operand)
@@ -104,7 +106,7 @@ class _Parser:
             hint = suggestion(name, tuple(self._catalogue) + _COMBINATORS)
             if name in _LOGIC:
                 hint = f"; did you mean {_LOGIC[name]}?"
-            hint = hint or "; declare a field of your own under `fields`"
+            hint = hint or "; declare a custom field under `fields`"
             self._report(path, "unknown-field", f"unknown field `{name}`{hint}")
         return field
 
@@ -122,7 +124,7 @@ def _inferred(value: object) -> FieldType:
 
 
 def _ungrouped(name: str, operands: Mapping[Any, Any]) -> str:
-    """The advice for `{gte: 50,000}`, in which YAML sees one more key, `000` (read as 0), without a value."""
+    """The hint for `{gte: 50,000}`, which YAML reads as two keys: `gte` with 50, and `000` (as 0) without a value."""
     number = ""
     groups: list[str] = []
     for key, value in operands.items():
@@ -153,6 +155,6 @@ def _kind(value: object) -> str:
 
 
 def _plain(message: str) -> str:
-    # Constants come as Python writes them; people wrote YAML.
+    # The message shows constants in Python's notation; the author wrote YAML.
     message = message.replace("a tuple of values", "a list of values").replace("a pair (low, high)", "[low, high]")
     return message.replace("True", "true").replace("False", "false")

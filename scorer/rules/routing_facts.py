@@ -1,5 +1,5 @@
-"""The facts that scoring computes for routing. Each is defined here once, and everything else reads these definitions:
-the catalogue of fields, the evaluation, the explanation of a route and the exact analysis of routing rules.
+"""The facts that scoring computes for routing. Each is defined here once. The catalogue of fields, the evaluation, the
+explanation of a route and the exact analysis of routing rules read these definitions.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,15 +20,14 @@ class Basis(StrEnum):
     """What a routing fact depends on."""
 
     CRITERIA = "criteria"
-    """Only who the lead is: the points of the criteria."""
+    """Only on who the lead is: the points of the criteria."""
     BEHAVIOUR = "behaviour"
-    """Also what the lead does: the points of the signals, and what was published before."""
+    """Also on what the lead does (the points of the signals) and on the last published decision."""
 
 
 class RoutingInput(NamedTuple):
-    """What routing facts are computed from. `criteria` and `signals` are points by name; a signal that gives none may
-    be left out. `since_return` are the points that sales did not know of when it returned the lead; None: it never
-    did."""
+    """The input of routing facts. `criteria` and `signals` are points by name; a signal without points can be absent.
+    `since_return` are the points that are new since sales returned the lead; None if sales never did."""
 
     fit: int
     engagement: int
@@ -43,9 +42,9 @@ class RoutingInput(NamedTuple):
 class RoutingFact:
     """A fact that only routing rules can use.
 
-    `compute` gives its value. A fact whose `basis` is CRITERIA reads nothing but `fit`, `grade.fit` and `criteria` of
-    its input. Each value rises or falls steadily with the points. `choices` are its values in order, empty for a
-    number. `cuts` gives the whole numbers at which the ruleset's own bounds lie.
+    `compute` returns its value. A fact whose `basis` is CRITERIA reads only `fit`, `grade.fit` and `criteria` of its
+    input. Each value is monotonic in the points. `choices` are its values in order; empty for a number. `cuts` returns
+    the whole numbers at which the ruleset's bounds lie.
     """
 
     name: str
@@ -59,15 +58,15 @@ class RoutingFact:
 
 
 class Grouped(Protocol):
-    """What a criterion says about its group."""
+    """The group of a criterion."""
 
     @property
     def group(self) -> str | None:
-        """The group whose met criteria are counted; None: no group."""
+        """The group whose met criteria are counted; None without a group."""
 
     @property
     def met_at(self) -> int:
-        """The points from which on the criterion is met."""
+        """The least points at which the criterion is met."""
 
 
 def _rating_cuts(ratings: Ratings, grades: Grades) -> Iterable[int]:
@@ -186,7 +185,7 @@ def routing_facts(criteria: Mapping[str, Grouped], signals: Iterable[str]) -> tu
 
 
 def routing_catalogue(routing_facts: Iterable[RoutingFact]) -> Catalogue:
-    """The facts as fields that conditions may name."""
+    """The facts as fields that conditions can use."""
     return {fact.name: Field(fact.name, fact.type, fact.description, fact.choices) for fact in routing_facts}
 
 

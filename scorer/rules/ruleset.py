@@ -1,4 +1,4 @@
-"""A ruleset as plain data: what the rule files say, checked. `scorer.evaluation` judges leads by it."""
+"""A ruleset as plain data: the checked content of the rule files. `scorer.evaluation` judges leads by it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from scorer.rules.catalogue import Catalogue
 from scorer.rules.condition import Condition, fields
 
 BEHAVIOUR: Final = "behaviour"
-"""Criterion under which the points of all signals appear."""
+"""The criterion under which decisions list the points of all signals."""
 
 CAP: Final = "cap"
-"""Rule under which the points appear that the limit of a criterion takes or adds."""
+"""The rule under which decisions list the points that the limits of a criterion take or add."""
 
 
 class HitPolicy(StrEnum):
-    """Which of the rules that hold count."""
+    """Which rules count if several hold."""
 
     FIRST = "first"
     """The first rule that holds, in table order."""
@@ -27,8 +27,8 @@ class HitPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """Behaviour that gives points. `where` says which activities of the type count; None: all of them. `weights` are
-    what a count is worth by its age in whole days, from 0 on; older counts are worth nothing."""
+    """Behaviour that gives points. `where` says which activities of the type count; None means all. `weights` are the
+    share of the points that a count is worth, by its age in whole days, from 0 on; older counts are worth nothing."""
 
     id: str
     activity: str
@@ -42,7 +42,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class ScoringRule:
-    """A rule of a decision table. `fields` are those that its condition reads: the evidence."""
+    """A rule of a decision table. `fields` are the fields that its condition reads: the evidence."""
 
     id: str
     condition: Condition | None
@@ -53,7 +53,7 @@ class ScoringRule:
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """A decision table over who the lead is. The sum of its points stays between `min` and `max`."""
+    """A decision table about who the lead is. `min` and `max` limit its points."""
 
     name: str
     group: str | None
@@ -71,7 +71,7 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class RoutingRule:
-    """A routing rule. `respond_within` in microseconds."""
+    """A routing rule. `respond_within` is in microseconds."""
 
     id: str
     condition: Condition | None
@@ -88,7 +88,7 @@ class RoutingRule:
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """When a decision is published: after every effective activity, or on change and every `score_step` points."""
+    """When a decision is published: after every effective activity, or on a change and every `score_step` points."""
 
     always: bool
     score_step: int
@@ -96,7 +96,7 @@ class Publishing:
 
 @dataclass(frozen=True, slots=True)
 class Rescoring:
-    """Whether known leads are re-scored when these rules take effect, and how many a second."""
+    """Whether known leads are re-scored when these rules take effect, and how many per second."""
 
     wanted: bool = True
     per_second: int = 500
@@ -104,10 +104,10 @@ class Rescoring:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """Rules that are checked.
+    """Checked rules.
 
-    `revision` is the SHA-256 over the canonical ruleset, hexadecimal: equal rules, equal revision, whatever the files,
-    the order of their sections and their comments.
+    `revision` is the SHA-256 of the canonical ruleset, hexadecimal. Equal rules have equal revisions, whatever their
+    files, order of sections and comments.
     """
 
     name: str
@@ -123,5 +123,5 @@ class Ruleset:
 
     @property
     def rule_count(self) -> int:
-        """Scoring and routing rules together."""
+        """The number of scoring and routing rules."""
         return sum(len(criterion.rules) for criterion in self.criteria) + len(self.routing)

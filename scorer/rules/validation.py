@@ -1,4 +1,4 @@
-"""A YAML document as a model: what does not fit, in words, with its position and what was probably meant."""
+"""A YAML document as a model. A finding says what does not fit, where, and what the author probably meant."""
 
 from collections.abc import Mapping
 from re import findall
@@ -53,9 +53,9 @@ def rule_file(document: Document) -> RulesetFile:
 
 
 def findings_of(document: Document, error: ValidationError, sections: Mapping[Path, type[BaseModel]]) -> list[Finding]:
-    """What pydantic found, in words and with positions. `sections` names the model at each generic path, so that
-    an unknown key can be answered with the one that was meant."""
-    return [_finding(document, each, sections) for each in error.errors()]
+    """The errors of pydantic as findings with positions. `sections` maps generic paths to models, so that the finding
+    about an unknown key can suggest a known one."""
+    return [_finding(document, details, sections) for details in error.errors()]
 
 
 def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, type[BaseModel]]) -> Finding:
@@ -66,8 +66,8 @@ def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, ty
             model = sections.get(_generic(path[:-1]))
             hint = suggestion(str(path[-1]), tuple(model.model_fields)) if model else ""
             if error["input"] is None and " " in str(path[-1]):
-                # {reason: polite, but wants no calls}: what follows the comma is read as a key without a value.
-                hint = "; a text with a comma needs quotes"
+                # {reason: polite, but wants no calls}: YAML reads the text after the comma as a key without a value.
+                hint = "; text with a comma needs quotes"
             return Finding(document.position(path), "unknown-key", f"unknown key `{path[-1]}`{hint}")
         case "missing":
             parent = document.position(path[:-1])
@@ -83,20 +83,20 @@ def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, ty
         return Finding(document.position(path, of_value=error["input"] is not None), "wrong-type", message)
     if error["type"] == "too_short":
         return Finding(document.position(path, of_value=True), "wrong-type", f"`{name}` must not be empty")
-    found = error["input"]
-    shown = f", not {_shown(found)}" if isinstance(found, (str, int, float)) else ""
-    # A value left empty stands, to YAML, where the next line begins; what is to be mended is the key.
-    position = document.position(path, of_value=not of_key and found is not None)
+    value = error["input"]
+    shown = f", not {_shown(value)}" if isinstance(value, (str, int, float)) else ""
+    # YAML places an empty value at the start of the next line, so the finding points to the key.
+    position = document.position(path, of_value=not of_key and value is not None)
     code = "bad-key" if of_key else "wrong-type"
-    if error["type"] in ("enum", "literal_error") and isinstance(found, str):
-        # Among a few words less likeness says enough: `some` for `sum`.
-        shown += suggestion(found, _choices(error), cutoff=0.5)
+    if error["type"] in ("enum", "literal_error") and isinstance(value, str):
+        # Among a few words, less similarity is enough: `some` for `sum`.
+        shown += suggestion(value, _choices(error), cutoff=0.5)
         code = "bad-key" if of_key else "bad-value"
     return Finding(position, code, f"`{name}` {_expected(error)}{shown}")
 
 
 def _expected(error: ErrorDetails) -> str:
-    """What is expected, in the words of people who write YAML."""
+    """The expected value, in the terms of YAML."""
     match error["type"]:
         case "dict_type" | "model_type" | "model_attributes_type":
             return "must be a mapping, as in {field: value}"
@@ -111,12 +111,12 @@ def _expected(error: ErrorDetails) -> str:
 
 
 def _choices(error: ErrorDetails) -> tuple[str, ...]:
-    # pydantic gives them as a sentence only: 'a', 'b' or 'c'.
+    # pydantic lists them only in a sentence: 'a', 'b' or 'c'.
     return tuple(findall(r"'([^']*)'", error["ctx"]["expected"]))
 
 
 def _generic(path: Path) -> Path:
-    # The second level of these sections is named by people, and lists are numbered.
+    # Authors choose the names on the second level of these sections; lists have numbers.
     named = ("fields", "signals", "scoring")
     return tuple(
         "*" if isinstance(part, int) or (depth == 1 and path[0] in named) else part for depth, part in enumerate(path)
@@ -124,5 +124,5 @@ def _generic(path: Path) -> Path:
 
 
 def _shown(value: str | int | float) -> str:
-    # Text in quotes: the difference between 15 and "15" is the mistake.
+    # Quotes, because the mistake can be the difference between 15 and "15".
     return f'"{value}"' if isinstance(value, str) else str(value).lower()

@@ -1,7 +1,7 @@
 """YAML 1.2 as plain values, with the position of every key and value.
 
-Stricter than YAML where leniency hides mistakes: a key given twice, more than one document, an anchor that contains
-itself and files that unfold to more than `MAX_NODES` values are errors.
+It is stricter than YAML, to show mistakes: a duplicate key, a second document, an anchor that contains itself and
+more than `MAX_NODES` values after expansion of aliases are errors.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain values and where they stand. `keys` and `values` map a path to the position of the key and of the value."""
+    """Plain values and their positions. `keys` and `values` map a path to the position of the key and of the value."""
 
     file: str
     data: Any
@@ -30,22 +30,22 @@ class Document:
     values: dict[Path, Position]
 
     def position(self, path: Path, *, of_value: bool = False) -> Position:
-        """Where a path stands; for a path that does not exist, the nearest thing around it."""
+        """The position of a path. If the path does not exist, the position of its nearest existing parent."""
         for end in range(len(path), 0, -1):
             prefix = path[:end]
             key, value = self.keys.get(prefix), self.values.get(prefix)
-            found = (value or key) if of_value and end == len(path) else (key or value)
-            if found is not None:
-                return found
+            position = (value or key) if of_value and end == len(path) else (key or value)
+            if position is not None:
+                return position
         return self.values.get((), Position(self.file))
 
 
 Slip = tuple[Path, Finding]
-"""A mistake in one value of a document, at this path; the rest can be used."""
+"""A mistake at this path of a document. The other values can be used."""
 
 
 def read(file: str, content: bytes) -> Document:
-    """Parse one file. Raises `RulesetError` with the position of what is wrong."""
+    """Parse one file. Raises `RulesetError` with the positions of the mistakes."""
     document, slips = read_with_slips(file, content)
     if slips:
         raise RulesetError([finding for _, finding in slips])
@@ -53,8 +53,8 @@ def read(file: str, content: bytes) -> Document:
 
 
 def read_with_slips(file: str, content: bytes) -> tuple[Document, list[Slip]]:
-    """Parse one file as far as it goes: a key given twice, a bad key and a value that cannot be read are slips, and the
-    value in question is the first one or None. Raises `RulesetError` where nothing can be read."""
+    """Parse one file as far as possible. A duplicate key, a bad key and an unreadable value are slips: a duplicate key
+    keeps its first value, an unreadable value is None. Raises `RulesetError` if nothing can be read."""
     if len(content) > MAX_BYTES:
         raise _refused(Position(file), "too-large", f"the file is larger than the {MAX_BYTES:,} bytes that are allowed")
     try:
@@ -99,7 +99,7 @@ class _Reader:
         if len(path) > MAX_DEPTH:
             raise _refused(position, "too-deep", f"nested more than {MAX_DEPTH} levels deep, or within itself")
         if len(self._values) >= MAX_NODES:
-            raise _refused(position, "too-large", f"more than {MAX_NODES:,} values, once its aliases are unfolded")
+            raise _refused(position, "too-large", f"more than {MAX_NODES:,} values, once its aliases are expanded")
         self._values[path] = position
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
@@ -108,27 +108,27 @@ class _Reader:
         return self._scalar(node, path)
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str | int, Any]:
-        found: dict[str | int, Any] = {}
+        content: dict[str | int, Any] = {}
         for key_node, value_node in node.value:
             position = _start(self._file, key_node)
             key = self._scalar(key_node, path) if isinstance(key_node, ScalarNode) else None
             if not isinstance(key, (str, int)) or isinstance(key, bool):
                 self._report(path, position, "bad-key", "a key must be a word or a whole number")
-            elif key in found:
+            elif key in content:
                 first = self._keys[(*path, key)]
                 self._report(
-                    path, position, "duplicate-key", f"`{key}` is given twice; the first is in line {first.line}"
+                    path, position, "duplicate-key", f"`{key}` is given twice; the first is on line {first.line}"
                 )
             else:
                 self._keys[(*path, key)] = position
-                found[key] = self._value(value_node, (*path, key))
-        return found
+                content[key] = self._value(value_node, (*path, key))
+        return content
 
     def _scalar(self, node: Node, path: Path) -> Any:
         tag = str(node.tag)
         kind = tag.removeprefix("tag:yaml.org,2002:")
         if kind == "timestamp" or (kind in ("int", "float") and "_" in node.value):
-            # A date stays text, conditions compare text and numbers only; and YAML 1.2 has no 1_000.
+            # A date stays text, because conditions compare only text and numbers. YAML 1.2 does not have 1_000.
             return node.value
         if kind not in ("str", "int", "float", "bool", "null"):
             self._report(path, _start(self._file, node), "bad-tag", f"the tag {tag} is not supported")
@@ -140,7 +140,7 @@ class _Reader:
             return None
         if not isinstance(value, (str, int, float, type(None))):
             self._report(
-                path, _start(self._file, node), "bad-tag", f"`{node.value}` is neither text, number nor true/false"
+                path, _start(self._file, node), "bad-tag", f"`{node.value}` is not text, a number, true or false"
             )
             return None
         return value
@@ -158,22 +158,22 @@ def _refused(position: Position, code: str, message: str) -> RulesetError:
 
 
 _HINTS = (
-    ("could not find expected ':'", "put a colon and a blank after the key"),
+    ("could not find expected ':'", "put a colon and a space after the key"),
     (
         "mapping values are not allowed",
-        "put quotes around a text that has a colon in it, or a colon is missing in the line above, "
+        "put quotes around text that contains a colon; otherwise a colon is missing on the line above, "
         "or the indentation is wrong",
     ),
-    ("or '}', but got ':'", "put quotes around a text that has a colon in it"),
-    ("or ']', but got ':'", "put quotes around a text that has a colon in it"),
-    ("found character '\\t'", "tabs are not allowed; use blanks"),
+    ("or '}', but got ':'", "put quotes around text that contains a colon"),
+    ("or ']', but got ':'", "put quotes around text that contains a colon"),
+    ("found character '\\t'", "tabs are not allowed; use spaces"),
     ("expected <block end>", "indent it like the lines it belongs to"),
     ("while scanning a quoted scalar", "the quote is never closed"),
 )
 
 
 def _mark(error: MarkedYAMLError) -> Any:
-    # Where the trouble began says more than where the parser noticed it.
+    # The start of the problem says more than the place where the parser noticed it.
     began = ("while scanning a simple key", "while scanning a quoted scalar")
     if error.context_mark is not None and error.context is not None and error.context.startswith(began):
         return error.context_mark

@@ -1,1 +1,1 @@
-"""The state of leads as bytes and at rest."""
+"""The states of leads: as bytes and at rest."""

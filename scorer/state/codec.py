@@ -1,11 +1,11 @@
 """A lead's state as bytes: a version byte, then msgpack of nested lists. Equal states give equal bytes.
 
-Facts of one event share its stamp, and built-in fact names are numbers. They are packed apart: most activities neither
-look at them nor change them, so they are neither taken apart nor packed again. Behind the state stands what the rules
-made of the facts (`Lead.notes`), which is recomputed where other rules are in force.
+Facts of one event share its stamp, and built-in fact names are numbers. Facts are packed separately because most
+activities neither read nor change them; then they are neither unpacked nor packed again. The state ends with the
+evaluator's notes (`Lead.notes`), which are recomputed if other rules are in effect.
 
-A new version gets a new first byte and the reader of the old one stays, so that any changelog ever written can be read;
-tests hold a sample of each.
+A new version gets a new first byte, and the readers of older versions stay, so that any changelog ever written can be
+read. Tests contain a sample of each version.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,18 +68,19 @@ _NAMES: Final = (
     "at.opportunity_lost",
     "at.handed_over",
 )
-"""Fact names that are written as their number here. Append only: what is written once must keep its meaning."""
+"""Fact names that are written as their index here. Append only, because the numbers in existing states must keep their
+meaning."""
 
 _NUMBERS: Final = {name: number for number, name in enumerate(_NAMES)}
 
 
 class CodecError(Exception):
-    """The bytes are no state that this version of the software can read."""
+    """The bytes are not a state that this version of the software can read."""
 
 
 if TYPE_CHECKING:
     _StoredCounts = Counts
-else:  # msgspec reads no tuple whose first parts differ from the rest; a cast would cost time for each lead
+else:  # msgspec cannot read a tuple whose first items differ from the rest; a cast would cost time for each lead
     _StoredCounts = tuple[bytes | int, ...]
 
 
@@ -92,15 +93,15 @@ class _State(msgspec.Struct, array_like=True, gc=False):
     seen: tuple[str, ...]
     notes: bytes | None = None
     timed: bool = False
-    """Both belong to `scorer.evaluation.notes`."""
+    """`notes` and `timed` belong to `scorer.evaluation.notes`."""
 
 
 _decode_state: Final = msgspec.msgpack.Decoder(_State).decode
 
 
 def encode_lead(lead: Lead) -> bytes:
-    """The state as bytes, without the lead's id: that is the record's key. Raises `TypeError` or `OverflowError` for
-    a value that has no place in msgpack."""
+    """The state as bytes, without the lead's id, which is the record's key. Raises `TypeError` or `OverflowError` for a
+    value that msgpack cannot represent."""
     facts = lead.facts
     if not isinstance(facts, Facts):
         packed = _pack_facts(facts)
@@ -156,7 +157,7 @@ _DAMAGED: Final = (msgspec.DecodeError, ValueError, TypeError, IndexError, Attri
 
 
 def decode_lead(lead_id: str, state: bytes) -> Lead:
-    """The lead of a state. Raises `CodecError`, which says what is wrong with the bytes."""
+    """The lead from its state. Raises `CodecError`, which says what is wrong with the bytes."""
     if not state:
         raise CodecError(f"the state of {lead_id!a} is empty; expected a version byte")
     reader = _READERS.get(state[0])
@@ -204,7 +205,7 @@ _SAID: Final = tuple(
     for figure in range(1, 5)
 )
 _SAID_NUMBERS: Final = {said: number for number, said in enumerate(_SAID)}
-"""Rating, grade and route are written as one number. Never change the order."""
+"""Rating, grade and route as one number. Never change the order."""
 
 
 def _pack_published(published: Published | None, clock: int) -> tuple[int, str | None, int, int, int] | None:

@@ -1,4 +1,4 @@
-"""How far the leads of a partition were judged by which rules: one record among their states in the changelog."""
+"""How far re-scoring has come in a partition, and by which rules: one record in the changelog of states."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,20 +8,20 @@ import msgspec
 from scorer.state.codec import CodecError
 
 MARKER_KEY: Final = b"\x00rules"
-"""No lead's id: those have no control characters."""
+"""Not the id of any lead, because ids have no control characters."""
 
 _FIRST: Final = 0
-# An earlier release takes the record for a state, which nobody ever asks for: it starts as ever. A first byte above
-# its own version would make it refuse the whole changelog.
+# An earlier release reads the record as the state of a lead that never occurs, and starts as usual. A first byte above
+# that release's own version would make it refuse the whole changelog.
 _VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Every lead of the partition was judged by the rules `revision`, or by them and the ones before.
+    """How far the leads of the partition were re-scored by the rules `revision`.
 
-    `number` counts the changes of rules that the partition has seen. `after`: the leads up to this id, in the order of
-    their ids, were judged anew; "" none yet, None all.
+    `number` counts the rule changes that the partition has seen. Leads up to the id `after`, in the order of ids, were
+    re-scored; "" means none yet, None means all.
     """
 
     revision: str
@@ -36,7 +36,7 @@ def encode_marker(marker: Marker) -> bytes:
 
 
 def decode_marker(value: bytes) -> Marker:
-    """The marker of a record's value. Raises `CodecError`, which says what is wrong with the bytes."""
+    """The marker from a record's value. Raises `CodecError`, which says what is wrong with the bytes."""
     try:
         version, *content = msgspec.msgpack.decode(value[1:], type=list[object])
         if value[0] != _FIRST or version != _VERSION:

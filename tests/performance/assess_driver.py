@@ -1,6 +1,6 @@
 """The process whose instructions `test_assess_cost.py` counts: a fixed reference, then `assess` over fixed activities.
 
-Its argument is a library with `start` and `stop`, which tell the counter what to count: each pair makes one count.
+Its argument is a library with `start` and `stop`, which control the counter. Each pair of calls gives one count.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ from scorer.sources.cloudevents import parse_record
 
 LEADS = 30
 ACTIVITIES = 150
-"""Counted are as many and twice as many; the difference is free of what a count costs by itself."""
+"""Activities per count. The driver counts once and twice this number, so that the difference excludes fixed costs."""
 REFERENCE = 1_000
 
 
@@ -31,7 +31,7 @@ class _Point:
 
 
 def reference(count: int) -> None:
-    """Work of the kind that `assess` consists of, which nobody will ever make faster or slower."""
+    """Work like that of `assess`. Its code never changes, so its cost is a stable unit."""
     names = {f"field.{number}": number for number in range(40)}
     keys = list(names)
     point = _Point(0, 0.0, "")
@@ -45,8 +45,8 @@ def reference(count: int) -> None:
 def fold(
     leads: dict[str, Lead], activities: Sequence[LeadActivity], evaluator: Evaluator, *, twice: bool = False
 ) -> None:
-    """Apply the activities to the leads; the leads themselves stay as they are. `twice`: every other activity is
-    assessed two times, which is one and a half times the work."""
+    """Apply the activities to copies of the leads. With `twice`, every other activity is assessed twice, which is 1.5
+    times the work."""
     states = dict(leads)
     for number, activity in enumerate(activities):
         lead = states[activity.lead_id]
@@ -56,7 +56,7 @@ def fold(
 
 
 def main(library: str) -> None:
-    """Count, in this order: the reference once and twice over, `assess` once and twice over, slowed down likewise."""
+    """Count the reference, `assess` and slowed `assess`, each for a number of steps and for twice that number."""
     marks = ctypes.CDLL(library)
     evaluator = Evaluator(load_ruleset(RULES), default_engine("compiled"))
     leads = {lead.id: lead for lead in histories(LEADS, evaluator=evaluator, even=True)}
@@ -66,7 +66,7 @@ def main(library: str) -> None:
         for lead_id, value in traffic(2 * ACTIVITIES, LEADS, even=True)
     ]
     half = activities[:ACTIVITIES]
-    # Once beforehand, so that every answer is remembered: what is counted is the work of every day.
+    # Run once first, so that every answer is remembered: the counts are those of normal operation.
     fold(leads, activities, evaluator)
     gc.collect()
     gc.disable()
@@ -75,9 +75,9 @@ def main(library: str) -> None:
         reference(count)
         marks.stop()
     for twice in (False, True):
-        for some in (half, activities):
+        for batch in (half, activities):
             marks.start()
-            fold(leads, some, evaluator, twice=twice)
+            fold(leads, batch, evaluator, twice=twice)
             marks.stop()
 
 

@@ -1,4 +1,4 @@
-"""What `assess` costs, in machine instructions counted by valgrind: the same on a busy machine as on an idle one.
+"""The cost of `assess` in machine instructions. Valgrind counts them, so that the load of the machine does not matter.
 
 The unit is a fixed piece of Python in the same process, so that another build of Python changes little.
 """
@@ -18,9 +18,9 @@ from tests.performance.assess_driver import ACTIVITIES, REFERENCE
 ROOT = Path(__file__).parents[2]
 
 MEASURED = 4.4
-"""Instructions of one activity / those of one step of the reference, as last measured (the test prints it)."""
+"""Instructions of one activity divided by those of one reference step, as last measured (the test prints it)."""
 BOUND = 1.25 * MEASURED
-"""Well above what differs between machines, well below 1.5 times."""
+"""Well above the differences between machines, and well below 1.5 times."""
 
 MARKS = """
 #include <valgrind/callgrind.h>
@@ -30,7 +30,7 @@ void stop(void) { CALLGRIND_DUMP_STATS; CALLGRIND_STOP_INSTRUMENTATION; }
 
 
 class Cost(NamedTuple):
-    """Of one activity, in steps of the reference; `slowed` with one and a half times the calls of `assess`."""
+    """The cost of one activity in reference steps; `slowed` with 1.5 times the calls of `assess`."""
 
     assess: float
     slowed: float
@@ -42,16 +42,16 @@ def cost(tmp_path_factory: pytest.TempPathFactory) -> Cost:
     counts = _counts(folder, _marks(folder))
     reference, assess, slowed = (counts[i + 1] - counts[i] for i in (0, 2, 4))
     step = reference / REFERENCE
-    found = Cost(assess / ACTIVITIES / step, slowed / ACTIVITIES / step)
+    measured = Cost(assess / ACTIVITIES / step, slowed / ACTIVITIES / step)
     print(  # noqa: T201
-        f"one activity: {assess / ACTIVITIES:,.0f} instructions, {found.assess:.2f} steps of the reference "
-        f"({step:,.0f} instructions); 1.5 times the calls: {found.slowed:.2f}"
+        f"one activity: {assess / ACTIVITIES:,.0f} instructions, {measured.assess:.2f} steps of the reference "
+        f"({step:,.0f} instructions); 1.5 times the calls: {measured.slowed:.2f}"
     )
-    return found
+    return measured
 
 
 def _marks(folder: Path) -> Path:
-    """A library that tells valgrind when to count."""
+    """A library that starts and stops the counter of valgrind."""
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed (Debian: apt-get install valgrind)")
     compiler = shutil.which("cc")
@@ -69,7 +69,7 @@ def _marks(folder: Path) -> Path:
 
 
 def _counts(folder: Path, library: Path) -> list[int]:
-    """Instructions between each start and stop of the driver, in order."""
+    """The instructions of each count of the driver, in order."""
     out = folder / "callgrind.out"
     valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={out}"]
     ran = subprocess.run(
@@ -85,16 +85,16 @@ def _counts(folder: Path, library: Path) -> list[int]:
     return [int(total.group(1)) for total in totals if total is not None]
 
 
-def test_assess_costs_no_more_than_it_did(cost: Cost) -> None:
+def test_assess_does_not_cost_more_than_the_bound(cost: Cost) -> None:
     assert cost.assess <= BOUND, (
-        f"assess costs {cost.assess:.2f}, it was {MEASURED} when the bound was set. "
-        "If that is worth it, set MEASURED anew and say why."
+        f"assess costs {cost.assess:.2f}; it was {MEASURED} when the bound was set. "
+        "If the cost is justified, update MEASURED and say why."
     )
 
 
-def test_the_bound_would_notice_half_as_much_again(cost: Cost) -> None:
+def test_the_bound_detects_1_5_times_the_cost(cost: Cost) -> None:
     assert cost.slowed == pytest.approx(1.5 * cost.assess, rel=0.1)
     assert cost.slowed > BOUND, (
-        f"assess has become faster ({cost.assess:.2f}, it was {MEASURED}): set MEASURED anew, so that losing it again "
-        "is noticed"
+        f"assess is faster ({cost.assess:.2f}; it was {MEASURED}): update MEASURED, so that the test detects when this "
+        "is lost"
     )

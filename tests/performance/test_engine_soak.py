@@ -1,4 +1,4 @@
-"""The durable engine over a long run: right to the end, and no larger at the end than when warm.
+"""The durable engine over a long run: its answers stay correct, and its memory does not grow after warm-up.
 
 SCORER_SOAK sets the number of `match` calls (default 250,000).
 """
@@ -32,7 +32,7 @@ def resident() -> float:
 
 
 def criterion(hit_policy: HitPolicy, width: int = 10, scale: int = 1000) -> OrdinalTable:
-    """A table of ten rules over nine fields: more combinations than the memory holds."""
+    """A table of ten rules over nine fields, with more combinations than the memory can keep."""
 
     def rule(i: int) -> Condition:
         amount = Test("amount", FieldType.NUMBER, Op.GTE, scale * i)
@@ -53,7 +53,7 @@ def leads(rng: random.Random) -> dict[str, object]:
 def growth(
     match: Callable[[OrdinalTable, tuple[int, ...]], object], rng: random.Random, calls: int, warm_after: int
 ) -> float:
-    """Megabytes that the process grows by once it is warm; now and then the answers are compared."""
+    """The growth of the process after warm-up, in megabytes. Every 50th answer is compared with the compiled engine."""
     tables = [criterion(HitPolicy.FIRST), criterion(HitPolicy.SUM)]
     plain = CompiledEngine()
     warm = 0.0
@@ -69,19 +69,19 @@ def growth(
 
 
 @pytest.mark.timeout(1200)
-def test_a_long_run_behind_the_memory_stays_within_it() -> None:
+def test_a_long_run_stays_within_the_bound_of_the_memory() -> None:
     size = 20_000
     engine = MemoEngine(durable_engine.DurableEngine(), size=size)
     grown = growth(engine.match, random.Random(1), CALLS, CALLS // 4)
     print(f"{CALLS} calls, {engine.misses} decided by durable_rules, {len(engine)} kept, {grown:+.1f} MB")  # noqa: T201
     assert len(engine) <= size
     assert engine.misses > size, "SCORER_SOAK is too small to fill the memory"
-    # A full memory of this size takes under 10 MB, and may not have been full when warm.
+    # A full memory of this size takes under 10 MB, and it may not have been full after warm-up.
     assert grown < 12
 
 
 @pytest.mark.timeout(1200)
-def test_durable_rules_alone_keeps_nothing_of_a_decision() -> None:
+def test_durable_rules_alone_does_not_grow() -> None:
     engine = durable_engine.DurableEngine()
     calls = CALLS // 4
     grown = growth(engine.match, random.Random(2), calls, calls // 10)
@@ -90,13 +90,13 @@ def test_durable_rules_alone_keeps_nothing_of_a_decision() -> None:
 
 
 @pytest.mark.parametrize("changed", ["one table in ten", "every table"])
-def test_three_hundred_rulesets_swapped_in(changed: str) -> None:
-    """A ruleset of ten tables is edited 300 times; what is no longer used is let go."""
+def test_three_hundred_changes_of_rules_do_not_leak(changed: str) -> None:
+    """A ruleset of ten tables is edited 300 times; rulesets that are no longer used are deleted."""
     engine = durable_engine.DurableEngine()
     rng = random.Random(3)
 
     def edited(revision: int, number: int) -> OrdinalTable:
-        # Not only the constant changes (that alone would be the same logic), but which rules there are.
+        # The rules differ, not only the constants, because other constants alone would be the same logic.
         draw = random.Random(1000 * revision + number)
         conditions = [
             All(
@@ -114,7 +114,7 @@ def test_three_hundred_rulesets_swapped_in(changed: str) -> None:
     tables = [edited(0, number) for number in range(10)]
     serve(tables)
     if changed == "every table":
-        # Rulesets that are let go make room for others: fill the room first.
+        # Deleted rulesets leave memory for others: fill this memory first.
         for revision in range(1, 16):
             serve([edited(1000 + revision, number) for number in range(10)])
     before = resident()

@@ -1,7 +1,7 @@
-"""What a table decides, worked out the slow way from the raw facts.
+"""The answer of a table, computed slowly from the raw facts.
 
-It shares no code with scorer.rules beyond the data classes that hold a condition: numbers are compared as exact
-fractions, expressions are searched with the standard library.
+It shares no code with scorer.rules except the data classes of conditions. Numbers are compared as exact fractions;
+expressions are searched with the standard library.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def holds(condition: Condition, facts: Mapping[str, object]) -> bool:
 
 
 def _read(type_name: str, raw: object) -> object:
-    """The value in a form of its own for each type, or _ABSENT."""
+    """The value in one form per type, or _ABSENT."""
     if type_name == "string":
         return raw if type(raw) is str else _ABSENT
     if type_name == "boolean":
@@ -65,9 +65,9 @@ def _compares(test: Test, value: object) -> bool:
 
 
 def _number(name: str, value: Fraction, operand: Any) -> bool:
-    bounds = [Fraction(each) for each in (operand if isinstance(operand, tuple) else (operand,))]
+    bounds = [Fraction(constant) for constant in (operand if isinstance(operand, tuple) else (operand,))]
     if name in ("in", "not_in"):
-        return any(value == each for each in bounds) == (name == "in")
+        return any(value == bound for bound in bounds) == (name == "in")
     if name == "between":
         return not value < bounds[0] and not value > bounds[1]
     sign = (value > bounds[0]) - (value < bounds[0])

@@ -1,4 +1,4 @@
-"""Whatever lies in a ruleset directory: `check` ends, names a file and a place, and shows no traceback."""
+"""With any content of a ruleset directory, `check` ends, names a file and a position, and shows no traceback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.factory import SMALL_RULES
 
 B2B = {path.name: path.read_bytes() for path in (Path(__file__).parents[2] / "rules" / "b2b").glob("*[!t].yaml")}
 PLACE = re.compile(r".+:\d+:\d+: (error|warning|info)\[[a-z0-9-]+\]: .+")
-# Signs that mean something in YAML or in conditions, and bytes that are no text.
+# Characters with a meaning in YAML or in conditions, and bytes that are not text.
 PIECES = [
     *(
         b"{",
@@ -44,7 +44,7 @@ PIECES = [
 
 
 def check(directory: Path, *options: str) -> tuple[int, list[str]]:
-    """Exit status and lines. In this process, so that a failing assertion shows where."""
+    """Exit status and lines. It runs in this process, so that a failure shows the place."""
     result = CliRunner().invoke(app, ["check", str(directory), "--engine", "compiled", "--level", "info", *options])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -55,10 +55,10 @@ def refused(directory: Path) -> list[str]:
     """The findings of a directory that must be refused."""
     status, lines = check(directory)
     assert status == 1
-    found = [line for line in lines if not line.startswith("    ")]
-    assert found
-    assert all(PLACE.fullmatch(line) for line in found), found
-    return found
+    findings = [line for line in lines if not line.startswith("    ")]
+    assert findings
+    assert all(PLACE.fullmatch(line) for line in findings), findings
+    return findings
 
 
 @st.composite
@@ -76,14 +76,16 @@ def mutations(draw: st.DrawFn) -> dict[str, bytes]:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(mutations())
-def test_changed_bytes_are_named_or_harmless(tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]) -> None:
+def test_changed_bytes_are_reported_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]
+) -> None:
     directory = tmp_path_factory.mktemp("rules")
     for name, content in files.items():
         (directory / name).write_bytes(content)
     status, lines = check(directory)
-    found = [line for line in lines if not line.startswith(("    ", "ok: "))]
-    assert all(PLACE.fullmatch(line) for line in found), found
-    assert status == int(any(": error[" in line for line in found))
+    findings = [line for line in lines if not line.startswith(("    ", "ok: "))]
+    assert all(PLACE.fullmatch(line) for line in findings), findings
+    assert status == int(any(": error[" in line for line in findings))
     assert any(line.startswith("ok: ") for line in lines) is (status == 0)
 
 
@@ -108,16 +110,16 @@ MAKERS: list[Callable[[Path], object]] = [loop, dangling, device, os.mkfifo, Pat
 
 
 @pytest.mark.parametrize("make", MAKERS, ids=["loop", "dangling", "device", "pipe", "directory"])
-def test_what_is_no_file_is_named_and_not_waited_for(make: Callable[[Path], object], tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_reported_without_waiting(make: Callable[[Path], object], tmp_path: Path) -> None:
     make(small(tmp_path) / "odd.yaml")
     (line,) = refused(tmp_path)
     assert line.startswith(f"{tmp_path}/odd.yaml:1:1: error[unreadable]: cannot be read: ")
-    # As the ruleset itself, too; a directory is one without rule files.
+    # The same as the ruleset itself. A directory is a ruleset without rule files.
     (line,) = refused(tmp_path / "odd.yaml")
     assert f"{tmp_path}/odd.yaml:1:1: error[" in line
 
 
-def test_everything_unreadable_is_named_at_once(tmp_path: Path) -> None:
+def test_all_unreadable_files_are_reported_at_once(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (small(tmp_path) / f"{name}.yaml").symlink_to("nowhere")
     assert len(refused(tmp_path)) == 2
@@ -142,17 +144,17 @@ ODD = {
 
 
 @pytest.mark.parametrize(("content", "code"), ODD.values(), ids=ODD.keys())
-def test_odd_contents(content: bytes, code: str | None, tmp_path: Path) -> None:
+def test_odd_content_is_accepted_or_reported(content: bytes, code: str | None, tmp_path: Path) -> None:
     (small(tmp_path) / "odd.yaml").write_bytes(content)
     if code is None:
         assert check(tmp_path)[0] == 0
     else:
-        found = refused(tmp_path)
-        assert any(f": error[{code}]: " in line for line in found)
-        assert all(line.isprintable() for line in found)
+        findings = refused(tmp_path)
+        assert any(f": error[{code}]: " in line for line in findings)
+        assert all(line.isprintable() for line in findings)
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_text_is_escaped(tmp_path: Path) -> None:
     odd = os.fsencode(small(tmp_path)) + b"/od\xffd\n\x1b[31m.yaml"
     Path(os.fsdecode(odd)).write_text("colour: red\n")
     (line,) = refused(tmp_path)
@@ -161,12 +163,12 @@ def test_names_that_are_no_text(tmp_path: Path) -> None:
     assert check(tmp_path, "--format", "json")[0] == 1
 
 
-def test_a_name_that_no_system_takes_is_named(tmp_path: Path) -> None:
+def test_an_impossible_path_is_reported(tmp_path: Path) -> None:
     assert "error[unreadable]" in refused(tmp_path / ("x" * 300))[0]
     assert "error[no-files]" in refused(tmp_path / "none")[0]
 
 
-def test_too_many_files_and_too_much_in_all(tmp_path: Path) -> None:
+def test_too_many_files_and_too_many_bytes_are_refused(tmp_path: Path) -> None:
     for n in range(300):
         (tmp_path / f"{n}.yaml").write_text("")
     assert "error[too-large]: more than the 256 rule files" in refused(tmp_path)[0]
@@ -185,8 +187,8 @@ def test_a_table_that_would_take_all_memory_is_refused(tmp_path: Path) -> None:
     assert ":2:3: error[too-large]: `wide` has 1,001 comparisons of `installed_base`" in line
 
 
-def test_the_hardest_table_that_fits_ends(tmp_path: Path) -> None:
-    """Questions that grow without bound are given up after a number of steps, so this holds on any machine."""
+def test_check_ends_on_the_hardest_table_within_the_limits(tmp_path: Path) -> None:
+    """The analysis stops after a fixed number of steps, so this holds on any machine."""
     rules = []
     for n in range(12):
         parts = []

@@ -1,4 +1,4 @@
-"""A decision's JSON is put together from parts; it is that of the decision's own attributes, byte for byte."""
+"""The JSON of a decision is assembled from templates. It equals the encoding of its attributes, byte for byte."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from scorer.state.codec import decode_lead, encode_lead
 from tests.factory import SMALL_RULES, activity, evaluator
 
 ALWAYS = SMALL_RULES.replace("publish: {on: change, score_step: 10}", "publish: {on: activity}")
-# Every kind of value as evidence, none and several at a time, words that JSON must escape, points that tie.
+# Evidence of every type, of no field and of several fields, text that JSON must escape, and points that tie.
 MORE = """
   evidence:
     hit_policy: sum
@@ -38,7 +38,7 @@ MORE = """
 routing:
 """
 ALL = evaluator(ALWAYS.replace("daily_cap: 2", "daily_cap: 5").replace("routing:\n", MORE.lstrip("\n")))
-# The same leads under rules that count less of what they did.
+# The same leads under rules that count less of their behaviour.
 LESS = evaluator(
     ALWAYS.replace("daily_cap: 2", "daily_cap: 1\n    window: 4d").replace("window: 90d", "window: 2d, daily_cap: 1")
 )
@@ -79,20 +79,20 @@ def stories(draw: st.DrawFn) -> list[LeadActivity]:
 
 
 def plain(decision: RoutingDecision) -> bytes:
-    """The decision as the encoder writes its attributes."""
+    """The encoding of the decision's attributes."""
     return msgspec.json.encode(msgspec.structs.replace(decision, contributions=list(decision.contributions)))
 
 
 @settings(max_examples=200, deadline=None)
 @given(stories(), st.integers(-12, 12))
-def test_a_decision_is_written_as_its_attributes_say(story: Sequence[LeadActivity], quarters: int) -> None:
+def test_the_json_equals_the_encoding_of_the_attributes(story: Sequence[LeadActivity], quarters: int) -> None:
     lead = Lead('lead-"1é')
-    for each in story:
-        found = ALL.assess(lead, each)
-        if found.decision is not None:
-            assert found.decision.to_json() == plain(found.decision)
-            assert read_decision(found.decision.to_json()) == found.decision
-        lead = decode_lead(lead.id, encode_lead(found.lead))
+    for event in story:
+        assessment = ALL.assess(lead, event)
+        if assessment.decision is not None:
+            assert assessment.decision.to_json() == plain(assessment.decision)
+            assert read_decision(assessment.decision.to_json()) == assessment.decision
+        lead = decode_lead(lead.id, encode_lead(assessment.lead))
     for rules in (ALL, LESS):
         for now in (lead.clock, lead.clock + quarters * DAY // 4):
             decision = rules.reassess(lead, now, "time").decision
@@ -101,7 +101,7 @@ def test_a_decision_is_written_as_its_attributes_say(story: Sequence[LeadActivit
             assert decision.to_json() == decision.to_json()
 
 
-def test_what_is_remembered_of_a_ruleset_is_bounded(monkeypatch: Any) -> None:
+def test_the_templates_of_a_ruleset_are_bounded(monkeypatch: Any) -> None:
     monkeypatch.setattr(memory, "ROOM", 8)
     rules = evaluator(ALWAYS.replace("routing:\n", MORE.lstrip("\n")))
     lead = Lead("lead-1")
@@ -111,16 +111,16 @@ def test_what_is_remembered_of_a_ruleset_is_bounded(monkeypatch: Any) -> None:
         assert decision is not None
         assert decision.to_json() == plain(decision)
         visit = activity("page_viewed", {"url": "/pricing"}, day=number, id=f"{number}")
-        found = rules.assess(lead, visit)
-        assert found.decision is not None
-        assert found.decision.to_json() == plain(found.decision)
-        lead = found.lead
-    known = rules._templates
+        assessment = rules.assess(lead, visit)
+        assert assessment.decision is not None
+        assert assessment.decision.to_json() == plain(assessment.decision)
+        lead = assessment.lead
+    templates = rules._templates
     sizes = [
-        len(known.reasons),
-        len(known.signals),
-        len(known.days),
-        *(len(each.known) for each in known.reasons.values()),
+        len(templates.reasons),
+        len(templates.signals),
+        len(templates.days),
+        *(len(template.known) for template in templates.reasons.values()),
     ]
     assert max(sizes) <= 8
-    assert min(len(known.signals), len(known.days)) > 0
+    assert min(len(templates.signals), len(templates.days)) > 0

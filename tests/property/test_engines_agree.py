@@ -1,4 +1,4 @@
-"""Both engines decide every table as the oracle does, whatever the facts."""
+"""Both engines agree with the oracle on every table and all facts."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from scorer.rules.condition import OPERATORS, All, AnyOf, Condition, FieldType, 
 from scorer.rules.ruleset import HitPolicy
 from tests.property.oracle import holds, matching
 
-# 300 tables with 40 sets of facts each: 12,000 cases.
+# 300 tables with 40 sets of facts: 12,000 cases.
 TABLES = 300
 FACTS_PER_TABLE = 40
 
-# A few values that are easy to confuse, so that facts hit constants often.
+# Few values that are easy to confuse, so that facts often equal constants.
 INTEGERS: list[int | float] = [0, -0.0, 1, 2, 3, 5.0, -7, 2**53, 2**53 + 1, float(2**53), 10**400, -(10**400)]
 NUMBERS: list[int | float] = [*INTEGERS, 0.1, 1e-07, 5e-324, -5e-324, 2.5, 1.7976931348623157e308, -1e300]
 STRINGS = ["", "a", "A", "ab", "abc", "5", "True", "é", "é", "😀", "\ud800", "a\ud800", "line\nline", "0", "x" * 300]
 ALIENS: list[object] = [None, True, False, "5", 1, 1.5, float("nan"), float("inf"), float("-inf"), [], {}, b"a"]
 ALIENS += [["a", 1], ["a", None], ("a", "b"), Decimal(1), 1j, object(), [["a"]], {"a"}]
-# Expressions that RE2 and the standard library read alike.
+# Expressions with the same meaning in RE2 and in the standard library.
 PATTERNS = ["a", "^a", "b+", "[0-9]", "^(a|ab)c", "", "line.line", "x{3}", "é|A"]
 
 FIELDS = {
@@ -86,9 +86,9 @@ FACTS = st.fixed_dictionaries(
     {}, optional={field: VALUES[kind] | st.sampled_from(ALIENS) for field, kind in FIELDS.items()}
 )
 
-# One of each for the whole module: what one table leaves behind must not reach the next.
+# One instance of each engine for the whole module, because one table must not affect the next.
 ENGINES: list[RuleEngine] = [CompiledEngine()]
-if sys.version_info < (3, 13):  # durable_rules loads nowhere else
+if sys.version_info < (3, 13):  # durable_rules cannot be imported in later versions
     ENGINES += [default_engine("durable").engine, MemoEngine(default_engine("durable").engine, size=50)]
 
 
@@ -107,12 +107,12 @@ def test_engines_agree_with_the_oracle(table: Table, many: list[dict[str, object
 
 @settings(max_examples=1000, deadline=None)
 @given(condition=CONDITIONS, facts=FACTS)
-def test_predicate_agrees_with_the_oracle(condition: Condition, facts: dict[str, object]) -> None:
+def test_predicates_agree_with_the_oracle(condition: Condition, facts: dict[str, object]) -> None:
     assert predicate(condition)(facts) is holds(condition, facts)
 
 
-def test_large_rules_agree() -> None:
-    """Rules far beyond what one ruleset can hold: up to 150 comparisons, deeply mixed."""
+def test_engines_agree_on_large_rules() -> None:
+    """Rules far larger than one ruleset of durable_rules: up to 150 comparisons, deeply nested."""
     rng = random.Random(20240817)  # the same tables each run
     colours = [f"k{i}" for i in range(9)]
 

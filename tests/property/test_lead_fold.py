@@ -1,6 +1,6 @@
-"""For all stories of a lead: order and repetition do not matter, and points are never lost or invented.
+"""For all stories of a lead, order and repetition do not matter, and points are never lost or invented.
 
-The expected score is computed anew here, from the plain list of events, knowing nothing of the lead's state.
+This module computes the expected score independently, from the plain list of events, without the lead's state.
 """
 
 import random
@@ -45,7 +45,7 @@ _payloads = st.one_of(
 
 @st.composite
 def stories(draw: st.DrawFn) -> list[LeadActivity]:
-    # Few distinct times and ids, over more than the kept days: ties and oldness are where mistakes hide.
+    # Few distinct times and ids, over more than the kept days, because ties and old events are where mistakes hide.
     times = st.sampled_from([0, 0.25, 1, 1.5, 9, 30, 120, 400, 1000])
     count = draw(st.integers(1, 14))
     story = []
@@ -58,24 +58,24 @@ def stories(draw: st.DrawFn) -> list[LeadActivity]:
 
 def play(story: Sequence[LeadActivity]) -> Lead:
     lead = Lead("lead-1")
-    for each in story:
-        lead = RULES.assess(lead, each).lead
+    for event in story:
+        lead = RULES.assess(lead, event).lead
     return lead
 
 
 def expected(story: Sequence[LeadActivity]) -> tuple[int, int]:
     """(fit, engagement) of SMALL_RULES, straight from the events."""
-    events = sorted(story, key=lambda each: (each.time, each.id, each.source))
-    erased = max((each.time for each in events if each.type == "lead.erased"), default=None)
-    now = max(each.time for each in events)
-    alive = [each for each in events if erased is None or each.time > erased]
+    events = sorted(story, key=lambda event: (event.time, event.id, event.source))
+    erased = max((event.time for event in events if event.type == "lead.erased"), default=None)
+    now = max(event.time for event in events)
+    alive = [event for event in events if erased is None or event.time > erased]
     facts: dict[str, object] = {}
-    for each in alive:
-        if each.type == "lead.profile_updated":
-            facts.update(each.data)
-            facts.update(each.data.get("custom", {}))  # type: ignore[call-overload]
-        elif each.type == "lead.qualification_updated":
-            facts.update(each.data.get("bant", {}))  # type: ignore[call-overload]
+    for event in alive:
+        if event.type == "lead.profile_updated":
+            facts.update(event.data)
+            facts.update(event.data.get("custom", {}))  # type: ignore[call-overload]
+        elif event.type == "lead.qualification_updated":
+            facts.update(event.data.get("bant", {}))  # type: ignore[call-overload]
     fit = {"approved": 20, "planned": 10}.get(str(facts.get("budget_status")), 0)
     employees, base = facts.get("employees"), facts.get("installed_base")
     company = 10 if isinstance(employees, int) and employees >= 250 else 0
@@ -84,11 +84,11 @@ def expected(story: Sequence[LeadActivity]) -> tuple[int, int]:
     fit += min(15, company)
 
     days: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for each in alive:
-        day = day_of(each.time)
+    for event in alive:
+        day = day_of(event.time)
         if erased is not None and day <= day_of(erased):
             continue
-        match each.type, each.data.get("path"):
+        match event.type, event.data.get("path"):
             case "lead.page_viewed", "/pricing":
                 days["pricing"][day] += 1
             case "lead.page_viewed", "/careers":
@@ -96,14 +96,14 @@ def expected(story: Sequence[LeadActivity]) -> tuple[int, int]:
             case "lead.trial_started", _:
                 days["trial"][day] += 1
             case "lead.booth_visited", _:
-                days["booth"][day] += int(each.data["minutes"] >= 5)  # type: ignore[operator]
+                days["booth"][day] += int(event.data["minutes"] >= 5)  # type: ignore[operator]
     today = day_of(now)
 
-    def points(signal: str, each: int, cap: int, window: int, half_life: float | None, limit: int | None) -> int:
+    def points(signal: str, value: int, cap: int, window: int, half_life: float | None, limit: int | None) -> int:
         total = 0.0
         for day, count in days[signal].items():
             if 0 <= today - day < window:
-                total += min(count, cap) * each * (1 if half_life is None else 0.5 ** ((today - day) / half_life))
+                total += min(count, cap) * value * (1 if half_life is None else 0.5 ** ((today - day) / half_life))
         if limit is not None:
             total = max(-limit, min(limit, total))
         return int(abs(total) + 0.5) * (1 if total >= 0 else -1)
@@ -115,13 +115,13 @@ def expected(story: Sequence[LeadActivity]) -> tuple[int, int]:
 
 @settings(max_examples=1500, deadline=None)
 @given(stories(), st.randoms(use_true_random=False))
-def test_any_order_and_repetition_gives_the_score_of_the_plain_events(
+def test_the_score_is_that_of_the_plain_events_in_any_order_and_with_repetition(
     story: list[LeadActivity], chance: random.Random
 ) -> None:
     shuffled = story + chance.sample(story, chance.randint(0, len(story)))
     chance.shuffle(shuffled)
     lead = play(shuffled)
-    assert lead.clock == max(each.time for each in story)
+    assert lead.clock == max(event.time for event in story)
     assert tuple(RULES.evaluate(lead, lead.clock).score) == expected(story)
     straight = play(story)
     assert RULES.evaluate(lead, lead.clock).score == RULES.evaluate(straight, lead.clock).score
@@ -131,12 +131,12 @@ def test_any_order_and_repetition_gives_the_score_of_the_plain_events(
 @given(stories())
 def test_contributions_add_up_to_the_score_at_every_step(story: list[LeadActivity]) -> None:
     lead = Lead("lead-1")
-    for each in story:
-        assessment = RULES.assess(lead, each)
+    for event in story:
+        assessment = RULES.assess(lead, event)
         lead = assessment.lead
         if assessment.evaluation is not None:
-            scored = assessment.evaluation
-            assert sum(part.points for part in contributions(scored)) == scored.score.total
+            evaluation = assessment.evaluation
+            assert sum(part.points for part in contributions(evaluation)) == evaluation.score.total
         if assessment.decision is not None:
             decision = assessment.decision
             assert sum(part.points for part in decision.contributions) == decision.score.total
@@ -145,7 +145,7 @@ def test_contributions_add_up_to_the_score_at_every_step(story: list[LeadActivit
 
 @settings(max_examples=300, deadline=None)
 @given(stories(), st.integers(0, 800))
-def test_assessing_never_changes_the_lead_it_is_given(story: list[LeadActivity], days: int) -> None:
+def test_assess_never_changes_its_argument(story: list[LeadActivity], days: int) -> None:
     lead = play(story)
     before = repr(lead)
     RULES.assess(lead, activity("page_viewed", {"url": "/pricing"}, day=days))

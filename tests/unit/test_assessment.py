@@ -1,4 +1,4 @@
-"""What an activity makes of a lead: points, rating, route, and when there is something to say."""
+"""The effect of an activity on a lead: points, rating and route, and when a decision is published."""
 
 from collections.abc import Sequence
 
@@ -21,8 +21,8 @@ DECIDER = activity("qualification_updated", {"bant": {"authority": "decision_mak
 
 def run(activities: Sequence[LeadActivity], rules: Evaluator = RULES) -> tuple[Assessment, list[RoutingDecision]]:
     lead, decisions = Lead("lead-1"), []
-    for each in activities:
-        assessment = rules.assess(lead, each)
+    for event in activities:
+        assessment = rules.assess(lead, event)
         lead = assessment.lead
         if assessment.decision is not None:
             decisions.append(assessment.decision)
@@ -44,15 +44,15 @@ def test_first_takes_the_first_rule_and_sum_takes_all_within_its_limits() -> Non
     decision = last([activity("profile_updated", profile), BUDGET])
     assert decision.criteria["budget"] == 20
     assert decision.criteria["company"] == 15
-    cap = next(each for each in decision.contributions if each.rule == "cap")
+    cap = next(part for part in decision.contributions if part.rule == "cap")
     assert (cap.criterion, cap.points) == ("company", -5)
-    assert sum(each.points for each in decision.contributions) == decision.score.total == 35
+    assert sum(part.points for part in decision.contributions) == decision.score.total == 35
 
 
-def test_a_lower_limit_is_explained_too() -> None:
+def test_a_lower_limit_is_also_explained() -> None:
     decision = last([activity("profile_updated", {"email_kind": "free"})])
     assert decision.criteria["company"] == -5
-    assert {each.rule: each.points for each in decision.contributions} == {"free-mail": -10, "cap": 5}
+    assert {part.rule: part.points for part in decision.contributions} == {"free-mail": -10, "cap": 5}
 
 
 def test_evidence_shows_the_values_a_rule_looked_at() -> None:
@@ -73,7 +73,7 @@ def test_evidence_shows_the_values_a_rule_looked_at() -> None:
         ([0, 0, 1, 1, 2, 2, 3, 3], 3, 20),  # 36.2, limited
     ],
 )
-def test_signals_are_capped_by_day_fade_and_are_limited(visits: list[int], now: int, points: int) -> None:
+def test_signals_are_capped_per_day_decay_and_are_limited(visits: list[int], now: int, points: int) -> None:
     events = [activity("page_viewed", {"url": "https://shop.example/pricing?plan=2"}, day=day) for day in visits]
     events.append(activity("email_opened", day=now + 0.5))
     assessment, _ = run(events)
@@ -81,12 +81,12 @@ def test_signals_are_capped_by_day_fade_and_are_limited(visits: list[int], now: 
     assert assessment.evaluation.score.engagement == points
 
 
-def test_negative_signals_are_limited_the_same_way() -> None:
+def test_negative_signals_are_limited_in_the_same_way() -> None:
     decision = last([activity("page_viewed", {"url": "/careers"}, day=day) for day in range(3)])
     assert decision.score.engagement == -10
 
 
-def test_a_signal_counts_within_its_window_only() -> None:
+def test_a_signal_counts_only_within_its_window() -> None:
     started = activity("trial_started")
     inside, _ = run([started, activity("email_opened", day=89)])
     outside, _ = run([started, activity("email_opened", day=90)])
@@ -96,13 +96,13 @@ def test_a_signal_counts_within_its_window_only() -> None:
     assert outside.evaluation.score.engagement == 0
 
 
-def test_a_type_of_your_own_can_feed_a_signal() -> None:
+def test_a_custom_activity_type_can_count_for_a_signal() -> None:
     assert last([activity("booth_visited", {"minutes": 7})]).score.engagement == 4
     assert last([activity("booth_visited", {"minutes": 2})]).score.engagement == 0
     assert last([activity("booth_visited", {"minutes": "7"})]).score.engagement == 0
 
 
-def test_a_hot_lead_with_bant_goes_to_key_accounts_and_must_hear_within_the_hour() -> None:
+def test_a_hot_lead_with_bant_goes_to_key_accounts_and_expects_an_answer_within_the_hour() -> None:
     profile = activity("profile_updated", {"employees": 1000})
     decision = last([BUDGET, DECIDER, profile, activity("trial_started", day=1)])
     assert (decision.rating, decision.route, decision.queue) == ("hot", "sales", "key-accounts")
@@ -110,7 +110,7 @@ def test_a_hot_lead_with_bant_goes_to_key_accounts_and_must_hear_within_the_hour
     assert decision.routing.rule == "ready"
 
 
-def test_a_competitor_is_discarded_however_hot() -> None:
+def test_a_competitor_is_discarded_even_if_hot() -> None:
     competitor = activity("profile_updated", {"is_competitor": True, "employees": 1000})
     decision = last([BUDGET, DECIDER, activity("trial_started"), competitor])
     assert (decision.rating, decision.route) == ("hot", "discard")
@@ -121,11 +121,11 @@ def test_a_signal_that_never_counted_gives_routing_no_points() -> None:
     assert last([BUDGET], evaluator(SMALL_RULES.replace("routing:\n", few))).route == "discard"
 
 
-def test_nothing_is_published_until_something_worth_saying_changed() -> None:
+def test_nothing_is_published_without_a_relevant_change() -> None:
     _, decisions = run([BUDGET, activity("page_viewed", {"url": "/pricing"}), activity("email_opened", day=0.5)])
     assert len(decisions) == 1
     _, decisions = run([BUDGET, *(activity("page_viewed", {"url": "/pricing"}, day=0.1) for _ in range(2))])
-    assert [each.score.total for each in decisions] == [20, 30]
+    assert [decision.score.total for decision in decisions] == [20, 30]
     assert decisions[1].previous is not None
     assert decisions[1].previous.score == 20
 
@@ -137,7 +137,7 @@ def test_on_activity_every_effective_activity_is_published_and_a_repeated_one_is
     assert len(decisions) == 2
 
 
-def test_equal_input_gives_equal_bytes_and_other_rules_other_ids() -> None:
+def test_equal_input_gives_equal_bytes_and_other_rules_give_other_ids() -> None:
     first, again = last([BUDGET]), last([BUDGET])
     assert first.to_json() == again.to_json()
     other = last([BUDGET], evaluator(SMALL_RULES.replace("points: 15", "points: 16")))
@@ -145,7 +145,7 @@ def test_equal_input_gives_equal_bytes_and_other_rules_other_ids() -> None:
     assert other.ruleset.revision != first.ruleset.revision
 
 
-def test_a_returned_lead_does_not_bounce_back_on_the_same_evidence() -> None:
+def test_a_returned_lead_does_not_go_back_to_sales_on_the_same_evidence() -> None:
     story = [
         BUDGET,
         DECIDER,
@@ -155,14 +155,14 @@ def test_a_returned_lead_does_not_bounce_back_on_the_same_evidence() -> None:
     ]
     decision = last(story)
     assert (decision.rating, decision.route, decision.routing.rule) == ("hot", "nurture", "returned")
-    # A little new activity is not enough, a new trial is.
+    # A little new activity is not enough, but a new trial is.
     visits = [activity("page_viewed", {"url": "/pricing"}, day=3) for _ in range(2)]
     assert last([*story, *visits]).route == "nurture"
     again = last([*story, *visits, activity("trial_started", day=4)])
     assert (again.route, again.routing.rule) == ("sales", "ready")
 
 
-def test_a_returned_leads_new_answers_are_new_evidence_and_the_same_sent_again_are_not() -> None:
+def test_new_answers_of_a_returned_lead_are_new_evidence_and_repeated_ones_are_not() -> None:
     planned = activity("qualification_updated", {"bant": {"budget_status": "planned"}})
     large = activity("profile_updated", {"employees": 1000})
     story = [planned, DECIDER, large, activity("trial_started"), activity("sales_returned", day=2)]
@@ -181,7 +181,7 @@ def test_a_hand_over_becomes_part_of_the_lifecycle() -> None:
     assert assessment.lead.value("lifecycle.status") == "accepted"
 
 
-def test_an_acceptance_that_arrives_late_is_not_overwritten_by_a_hand_over() -> None:
+def test_a_hand_over_does_not_overwrite_an_acceptance_that_arrives_late() -> None:
     sticky = "routing:\n  - {id: open, when: {lifecycle.status: accepted}, route: sales}\n"
     rules = evaluator(SMALL_RULES.replace("routing:\n", sticky))
     visit, accepted = activity("page_viewed", {"url": "/"}, day=10), activity("sales_accepted", day=9)
@@ -192,14 +192,14 @@ def test_an_acceptance_that_arrives_late_is_not_overwritten_by_a_hand_over() -> 
         assert decisions[-1].route == "sales"
 
 
-def test_an_erased_lead_is_discarded_without_a_word_about_it() -> None:
+def test_an_erased_lead_is_discarded_without_contributions() -> None:
     decision = last([BUDGET, DECIDER, activity("trial_started"), activity("erased", day=1)])
     assert (decision.route, decision.routing.rule, decision.rating) == ("discard", "erased", "cold")
     assert decision.contributions == []
     assert decision.score.total == 0
 
 
-def test_a_merged_lead_is_retired() -> None:
+def test_a_merged_lead_is_discarded() -> None:
     decision = last([BUDGET, activity("merged", {"into": "lead-2"}, day=1)])
     assert (decision.route, decision.routing.rule) == ("discard", "merged")
 

@@ -49,7 +49,7 @@ def test_check_prints_each_mistake_and_exits_1(rules: Path) -> None:
     done = scorer("check", str(rules))
     assert done.returncode == 1
     assert done.stdout.decode() == (
-        f"{rules}/more.yaml:4:35: error[unknown-field]: unknown field `foo`; declare a field of your own under "
+        f"{rules}/more.yaml:4:35: error[unknown-field]: unknown field `foo`; declare a custom field under "
         "`fields`\n"
         "    - {id: x, points: 1, when: {foo: 1}}\n"
         "                                ^^^\n"

@@ -1,4 +1,4 @@
-"""The state codec: what is written can be read, and so can what was written long ago."""
+"""The state codec reads what it writes, and what earlier versions wrote."""
 
 from dataclasses import fields, replace
 from hashlib import blake2b
@@ -18,12 +18,12 @@ DAY_0 = 20_000 * DAY
 
 
 def activity(number: int, kind: str, data: dict[str, object]) -> LeadActivity:
-    """One a day."""
+    """An activity on day `number`."""
     return LeadActivity(f"e{number}", "/web" if number % 2 else "/crm", kind, DAY_0 + number * DAY, "L-1", data)
 
 
 def rich_lead() -> Lead:
-    """A lead with something of everything."""
+    """A lead with a value for each part of its state."""
     lead = Lead("L-1")
     for number in range(5):
         page = activity(number, "lead.page_viewed", {"url": "/pricing"})
@@ -40,9 +40,9 @@ def rich_lead() -> Lead:
     lead = lead.apply(activity(6, "lead.profile_updated", profile))
     lead = lead.apply(activity(7, "lead.sales_returned", {}))
     decided = DAY_0 + 8 * DAY
-    said = Published(Rating.HOT, Grade("A", 1), Route.SALES, "key-accounts", Score(50, -3), decided)
+    published = Published(Rating.HOT, Grade("A", 1), Route.SALES, "key-accounts", Score(50, -3), decided)
     return replace(
-        lead.publish(said), rules_at_return=("budget-approved", "pricing_visit"), erased_at=DAY_0 - 900 * DAY
+        lead.publish(published), rules_at_return=("budget-approved", "pricing_visit"), erased_at=DAY_0 - 900 * DAY
     )
 
 
@@ -58,18 +58,18 @@ def rich_lead() -> Lead:
         ),
     ],
 )
-def test_what_is_written_can_be_read(lead: Lead) -> None:
+def test_a_state_can_be_read_back(lead: Lead) -> None:
     assert decode_lead("L-1", encode_lead(lead)) == lead
 
 
-def test_the_sample_has_a_value_for_everything_that_a_lead_remembers() -> None:
+def test_the_sample_has_a_value_for_each_part_of_the_state() -> None:
     empty, rich = Lead("L-1"), rich_lead()
-    stored = [each.name for each in fields(Lead) if each.compare]
+    stored = [attribute.name for attribute in fields(Lead) if attribute.compare]
     untouched = [name for name in stored if getattr(empty, name) == getattr(rich, name)]
     assert untouched == ["id"]
 
 
-def test_equal_states_give_equal_bytes_whatever_order_made_them() -> None:
+def test_equal_states_give_equal_bytes_in_any_order_of_events() -> None:
     first, second = activity(1, "lead.profile_updated", {"company": "A"}), activity(2, "lead.demo_requested", {})
     hits, more = [Hit("s", 3)], [Hit("a", 1), Hit("z", 1)]
     one = Lead("L-1").apply(first, hits).apply(second, more)
@@ -77,7 +77,7 @@ def test_equal_states_give_equal_bytes_whatever_order_made_them() -> None:
     assert encode_lead(one) == encode_lead(other)
 
 
-def test_a_lead_with_ten_facts_of_one_event_takes_little_room() -> None:
+def test_ten_facts_of_one_event_take_little_space() -> None:
     data: dict[str, object] = {f"custom_{number}": number for number in range(10)}
     lead = Lead("L-1").apply(activity(1, "lead.profile_updated", {"custom": data}))
     assert len(encode_lead(lead)) < 200
@@ -93,7 +93,7 @@ SAMPLE_1 = (
     "cd4e20c4085ba16b0f5721ba75cd4e21c4087305bf37e1280bc0cd4e22c408ef275bc9048917ebcd4e23c408744ba1092a24"
     "8d59cd4e24c408f1dc65a7980c6ab092af6275646765742d617070726f766564ad70726963696e675f7669736974"
 )
-"""`rich_lead()` as the first release wrote it. Never change it."""
+"""`rich_lead()` in version 1, as the first release wrote it. Never change it."""
 
 
 SAMPLE_2 = (
@@ -109,15 +109,15 @@ SAMPLE_2 = (
 """`rich_lead()` in version 2. Never change it."""
 
 
-def test_reads_and_writes_what_version_2_wrote() -> None:
+def test_version_2_is_read_and_written_unchanged() -> None:
     assert decode_lead("L-1", bytes.fromhex(SAMPLE_2)) == rich_lead()
     assert encode_lead(rich_lead()).hex() == SAMPLE_2
 
 
-JUDGED_2 = "a513d47a151110000100"
-"""What the rules of `tests.factory` made of a lead, as it is written: their mark, then the codes of its facts. If this
-changes with the same rules, raise `MEANING` in `scorer.evaluation.criteria`: states that were written before hold
-the old ones."""
+NOTES_2 = "a513d47a151110000100"
+"""The stored notes of a lead under the rules of `tests.factory`: the mark of the rules, then the codes of the facts. If
+this changes with the same rules, increase `MEANING` in `scorer.evaluation.criteria`, because existing states contain
+the old codes."""
 
 
 def test_the_meaning_of_codes_is_part_of_the_format() -> None:
@@ -127,13 +127,13 @@ def test_the_meaning_of_codes_is_part_of_the_format() -> None:
     notes = evaluator().assess(lead, activity(2, "lead.qualification_updated", answers)).lead.notes
     assert isinstance(notes, Notes)
     assert isinstance(notes.codes, bytes)
-    assert (notes.mark + notes.codes).hex() == JUDGED_2
+    assert (notes.mark + notes.codes).hex() == NOTES_2
 
 
-def test_reads_what_version_1_wrote() -> None:
+def test_version_1_can_be_read() -> None:
     lead = decode_lead("L-1", bytes.fromhex(SAMPLE_1))
     assert lead == rich_lead()
-    # The event hashes are part of the format: a state written yesterday must know yesterday's events today.
+    # The event hashes are part of the format: an old state must recognise the events it has counted.
     digest = int.from_bytes(blake2b(b"/crm\ne0", digest_size=8).digest(), "big")
     assert lead.signals["any_visit"][20_000] == (digest,)
 
@@ -151,11 +151,11 @@ def test_reads_what_version_1_wrote() -> None:
         (encode_lead(rich_lead())[:-4], "is damaged"),
     ],
 )
-def test_says_what_is_wrong_with_the_bytes(state: bytes, message: str) -> None:
+def test_the_error_says_what_is_wrong_with_the_bytes(state: bytes, message: str) -> None:
     with pytest.raises(CodecError, match=message):
         decode_lead("L-1", state)
 
 
-def test_a_lead_of_which_nothing_is_known_is_tiny() -> None:
+def test_an_empty_lead_is_tiny() -> None:
     assert len(encode_lead(Lead("L-1"))) < 20
     assert decode_lead("L-1", encode_lead(Lead("L-1"))).clock == NO_CLOCK

@@ -1,4 +1,4 @@
-"""What a condition says of a lead's facts."""
+"""Conditions over the facts of a lead."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def always(truth: bool) -> Condition:
         (STRINGS, {"a"}, None),
     ],
 )
-def test_known_takes_values_of_the_type_only(kind: FieldType, value: object, expected: object) -> None:
+def test_known_accepts_only_values_of_the_type(kind: FieldType, value: object, expected: object) -> None:
     assert known(kind, value) == expected
     assert known(kind, None) is None
 
@@ -88,7 +88,7 @@ def test_known_takes_values_of_the_type_only(kind: FieldType, value: object, exp
         (Op.GT, 2**53, [2**53 + 1], [2**53]),
     ],
 )
-def test_numbers(op: Op, operand: Operand, yes: list[float], no: list[float]) -> None:
+def test_comparisons_of_numbers(op: Op, operand: Operand, yes: list[float], no: list[float]) -> None:
     assert all(holds(NUMBER, op, operand, value) for value in yes)
     assert not any(holds(NUMBER, op, operand, value) for value in no)
 
@@ -108,12 +108,12 @@ def test_numbers(op: Op, operand: Operand, yes: list[float], no: list[float]) ->
         (Op.MATCHES, "é", ["café"], ["cafe"]),
     ],
 )
-def test_strings(op: Op, operand: Operand, yes: list[str], no: list[str]) -> None:
+def test_comparisons_of_strings(op: Op, operand: Operand, yes: list[str], no: list[str]) -> None:
     assert all(holds(STRING, op, operand, value) for value in yes)
     assert not any(holds(STRING, op, operand, value) for value in no)
 
 
-def test_booleans_and_lists() -> None:
+def test_comparisons_of_booleans_and_lists() -> None:
     assert holds(BOOLEAN, Op.EQ, True, True)
     assert holds(BOOLEAN, Op.NE, True, False)
     assert not holds(BOOLEAN, Op.EQ, True, 1)
@@ -122,7 +122,7 @@ def test_booleans_and_lists() -> None:
     assert not holds(STRINGS, Op.CONTAINS, "a", "a")
 
 
-def test_text_that_is_no_utf8_matches_no_expression() -> None:
+def test_text_without_a_utf8_form_matches_no_expression() -> None:
     assert not holds(STRING, Op.MATCHES, "a", "a\ud800")
     assert holds(STRING, Op.STARTS_WITH, "a", "a\ud800")
 
@@ -136,7 +136,7 @@ def test_no_comparison_holds_for_an_unknown_value(op: Op, unknown: object) -> No
 
 
 @pytest.mark.parametrize("kind", list(FieldType))
-def test_exists_asks_whether_a_value_is_known(kind: FieldType) -> None:
+def test_exists_tests_whether_a_value_is_known(kind: FieldType) -> None:
     value = {STRING: "", INTEGER: 0, NUMBER: 0.5, BOOLEAN: False, STRINGS: []}[kind]
     assert holds(kind, Op.EXISTS, True, value)
     assert not holds(kind, Op.EXISTS, False, value)
@@ -144,7 +144,7 @@ def test_exists_asks_whether_a_value_is_known(kind: FieldType) -> None:
     assert predicate(Test("f", kind, Op.EXISTS, False))({})
 
 
-def test_combinations() -> None:
+def test_all_any_and_not() -> None:
     for left in (True, False):
         for right in (True, False):
             pair = (always(left), always(right))
@@ -155,7 +155,7 @@ def test_combinations() -> None:
         assert predicate(AnyOf((always(left),)))({}) is left
 
 
-def test_fields_are_listed_once_in_order() -> None:
+def test_fields_are_listed_once_in_order_of_first_use() -> None:
     a, b = Test("a", NUMBER, Op.GT, 1), Test("b", STRING, Op.EQ, "x")
     assert fields(All((b, Not(AnyOf((a, b)))))) == ("b", "a")
     assert fields(All(())) == ()
@@ -187,6 +187,6 @@ def test_a_comparison_that_does_not_fit_is_refused(kind: FieldType, op: Op, oper
     assert message in str(caught.value)
 
 
-def test_a_hostile_expression_takes_no_exponential_time() -> None:
-    # A backtracking matcher would not finish this one.
+def test_a_hostile_expression_does_not_take_exponential_time() -> None:
+    # A backtracking matcher would not finish.
     assert not holds(STRING, Op.MATCHES, "^(a+)+$", "a" * 5000 + "b")

@@ -1,4 +1,4 @@
-"""What the rule engines answer, what they keep, and how they fail."""
+"""The rule engines: their answers, their memory and their failures."""
 
 from __future__ import annotations
 
@@ -35,83 +35,83 @@ def table(hit_policy: HitPolicy, *conditions: Condition | None) -> OrdinalTable:
     return Table(tuple(Rule(f"r{i}", c) for i, c in enumerate(conditions)), hit_policy).compile()
 
 
-def ask(engine: RuleEngine, decided: OrdinalTable, **facts: object) -> tuple[int, ...]:
-    return engine.match(decided, decided.encode(facts))
+def ask(engine: RuleEngine, ordinal: OrdinalTable, **facts: object) -> tuple[int, ...]:
+    return engine.match(ordinal, ordinal.encode(facts))
 
 
 @pytest.fixture(params=[DurableEngine, CompiledEngine], ids=["durable", "compiled"])
 def engine(request: pytest.FixtureRequest) -> RuleEngine:
-    made: RuleEngine = request.param()
-    return made
+    created: RuleEngine = request.param()
+    return created
 
 
-def test_first_is_the_first_rule_in_table_order(engine: RuleEngine) -> None:
-    decided = table(FIRST, at_least(30), at_least(10), at_least(20), is_("x", "a"))
-    assert ask(engine, decided, n=35, x="a") == (0,)
-    assert ask(engine, decided, n=25, x="a") == (1,)
-    assert ask(engine, decided, n=5, x="a") == (3,)
-    assert ask(engine, decided, n=5) == ()
+def test_first_returns_the_first_rule_in_table_order(engine: RuleEngine) -> None:
+    ordinal = table(FIRST, at_least(30), at_least(10), at_least(20), is_("x", "a"))
+    assert ask(engine, ordinal, n=35, x="a") == (0,)
+    assert ask(engine, ordinal, n=25, x="a") == (1,)
+    assert ask(engine, ordinal, n=5, x="a") == (3,)
+    assert ask(engine, ordinal, n=5) == ()
 
 
-def test_sum_is_every_rule_in_table_order(engine: RuleEngine) -> None:
-    decided = table(SUM, at_least(30), None, at_least(20), is_("x", "a"), All(()), AnyOf(()))
-    assert ask(engine, decided, n=35, x="a") == (0, 1, 2, 3, 4)
-    assert ask(engine, decided, n=25) == (1, 2, 4)
-    assert ask(engine, decided) == (1, 4)
+def test_sum_returns_every_rule_in_table_order(engine: RuleEngine) -> None:
+    ordinal = table(SUM, at_least(30), None, at_least(20), is_("x", "a"), All(()), AnyOf(()))
+    assert ask(engine, ordinal, n=35, x="a") == (0, 1, 2, 3, 4)
+    assert ask(engine, ordinal, n=25) == (1, 2, 4)
+    assert ask(engine, ordinal) == (1, 4)
 
 
-def test_a_rule_without_condition_ends_a_first_table(engine: RuleEngine) -> None:
-    decided = table(FIRST, at_least(30), None, is_("x", "a"))
-    assert ask(engine, decided, n=30, x="a") == (0,)
-    assert ask(engine, decided, n=3, x="a") == (1,)
+def test_a_rule_without_a_condition_ends_a_first_table(engine: RuleEngine) -> None:
+    ordinal = table(FIRST, at_least(30), None, is_("x", "a"))
+    assert ask(engine, ordinal, n=30, x="a") == (0,)
+    assert ask(engine, ordinal, n=3, x="a") == (1,)
 
 
 @pytest.mark.parametrize("hit_policy", list(HitPolicy))
-def test_tables_without_a_question(engine: RuleEngine, hit_policy: HitPolicy) -> None:
+def test_tables_without_comparisons(engine: RuleEngine, hit_policy: HitPolicy) -> None:
     assert ask(engine, table(hit_policy)) == ()
     assert ask(engine, table(hit_policy, AnyOf(()))) == ()
     assert ask(engine, table(hit_policy, AnyOf(()), None)) == (1,)
 
 
 @pytest.mark.parametrize("hit_policy", list(HitPolicy))
-def test_a_hundred_rules_that_all_hold(engine: RuleEngine, hit_policy: HitPolicy) -> None:
-    decided = table(hit_policy, *(is_(f"f{i}", "a") for i in range(100)))
+def test_a_hundred_rules_can_hold_at_once(engine: RuleEngine, hit_policy: HitPolicy) -> None:
+    ordinal = table(hit_policy, *(is_(f"f{i}", "a") for i in range(100)))
     everything = {f"f{i}": "a" for i in range(100)}
-    assert ask(engine, decided, **everything) == ((0,) if hit_policy is FIRST else tuple(range(100)))
-    assert ask(engine, decided, f99="a") == (99,)
-    assert ask(engine, decided) == ()
+    assert ask(engine, ordinal, **everything) == ((0,) if hit_policy is FIRST else tuple(range(100)))
+    assert ask(engine, ordinal, f99="a") == (99,)
+    assert ask(engine, ordinal) == ()
 
 
 @pytest.mark.parametrize("kind", [All, AnyOf])
-def test_one_rule_with_a_thousand_conditions(engine: RuleEngine, kind: type[All] | type[AnyOf]) -> None:
-    decided = table(FIRST, kind(tuple(is_(f"f{i}", "a") for i in range(1000))))
+def test_one_rule_can_have_a_thousand_conditions(engine: RuleEngine, kind: type[All] | type[AnyOf]) -> None:
+    ordinal = table(FIRST, kind(tuple(is_(f"f{i}", "a") for i in range(1000))))
     everything = {f"f{i}": "a" for i in range(1000)}
-    assert ask(engine, decided, **everything) == (0,)
-    assert ask(engine, decided, **{**everything, "f500": "b"}) == (() if kind is All else (0,))
-    assert ask(engine, decided, f500="a") == (() if kind is All else (0,))
-    assert ask(engine, decided) == ()
+    assert ask(engine, ordinal, **everything) == (0,)
+    assert ask(engine, ordinal, **{**everything, "f500": "b"}) == (() if kind is All else (0,))
+    assert ask(engine, ordinal, f500="a") == (() if kind is All else (0,))
+    assert ask(engine, ordinal) == ()
 
 
-def test_a_rule_whose_expansion_would_be_enormous(engine: RuleEngine) -> None:
-    # Written out as alternatives this is 3 ** 40 conjunctions.
+def test_a_rule_with_an_enormous_expansion_is_matched(engine: RuleEngine) -> None:
+    # Expanded to alternatives, this is 3 ** 40 conjunctions.
     pairs = tuple(AnyOf(tuple(is_(f"f{i}_{j}", "a") for j in range(3))) for i in range(40))
-    decided = table(SUM, All(pairs), Not(All(pairs)))
+    ordinal = table(SUM, All(pairs), Not(All(pairs)))
     facts = {f"f{i}_{i % 3}": "a" for i in range(40)}
-    assert ask(engine, decided, **facts) == (0,)
-    assert ask(engine, decided, **{**facts, "f7_1": "b"}) == (1,)
+    assert ask(engine, ordinal, **facts) == (0,)
+    assert ask(engine, ordinal, **{**facts, "f7_1": "b"}) == (1,)
 
 
-def test_every_set_of_codes_of_a_column() -> None:
-    """Ranges, gaps and complements of a column come out the same in both engines."""
+def test_both_engines_match_every_set_of_codes_of_a_column() -> None:
+    """Ranges, gaps and complements of a column give the same answers in both engines."""
     values = [f"v{i}" for i in range(5)]
     subsets = [tuple(v for v, keep in zip(values, bits, strict=True) if keep) for bits in product([0, 1], repeat=5)]
     conditions = [Test("x", FieldType.STRING, Op.IN, subset) for subset in subsets]
-    decided = table(SUM, *conditions, *(Not(condition) for condition in conditions))
+    ordinal = table(SUM, *conditions, *(Not(condition) for condition in conditions))
     for value in [*values, "other", None]:
         expected = tuple(i for i, subset in enumerate(subsets) if value in subset)
         expected += tuple(len(subsets) + i for i, subset in enumerate(subsets) if value not in subset)
-        assert ask(DurableEngine(), decided, x=value) == expected
-        assert ask(CompiledEngine(), decided, x=value) == expected
+        assert ask(DurableEngine(), ordinal, x=value) == expected
+        assert ask(CompiledEngine(), ordinal, x=value) == expected
 
 
 def test_equal_logic_is_registered_once() -> None:
@@ -123,28 +123,28 @@ def test_equal_logic_is_registered_once() -> None:
     assert engine.registrations == 2
 
 
-def test_rulesets_no_longer_asked_are_let_go_and_come_back() -> None:
+def test_idle_rulesets_are_deleted_and_registered_again_when_used() -> None:
     engine = DurableEngine(rulesets=2)
     tables = [table(FIRST, *(at_least(bound) for bound in range(rules, 0, -1))) for rules in range(1, 6)]
     for _ in range(3):
-        for rules, decided in enumerate(tables, start=1):
+        for rules, ordinal in enumerate(tables, start=1):
             for _ in range(20):
-                assert ask(engine, decided, n=1) == (rules - 1,)
-                assert ask(engine, decided, n=0) == ()
+                assert ask(engine, ordinal, n=1) == (rules - 1,)
+                assert ask(engine, ordinal, n=0) == ()
             assert len(engine._registered) <= 3
     assert 10 < engine.registrations <= 15
 
 
-def test_rulesets_in_use_are_kept_however_many() -> None:
+def test_rulesets_in_use_are_kept_above_the_limit() -> None:
     engine = DurableEngine(rulesets=2)
     tables = [table(FIRST, *(at_least(bound) for bound in range(rules, 0, -1))) for rules in range(1, 8)]
     for _ in range(50):
-        for rules, decided in enumerate(tables, start=1):
-            assert ask(engine, decided, n=1) == (rules - 1,)
+        for rules, ordinal in enumerate(tables, start=1):
+            assert ask(engine, ordinal, n=1) == (rules - 1,)
     assert engine.registrations == 7
 
 
-def test_never_more_than_four_times_the_limit() -> None:
+def test_there_are_never_more_rulesets_than_four_times_the_limit() -> None:
     engine = DurableEngine(rulesets=2)
     for rules in range(1, 31):
         assert ask(engine, table(FIRST, *(at_least(bound) for bound in range(rules, 0, -1))), n=1) == (rules - 1,)
@@ -157,15 +157,15 @@ def test_no_thread_is_started() -> None:
     assert threading.active_count() == before
 
 
-def test_threads_may_share_it() -> None:
+def test_threads_can_share_an_engine() -> None:
     engine, plain = DurableEngine(rulesets=3), CompiledEngine()
     tables = [table(SUM, *(at_least(k * i) for i in range(1, 8))) for k in range(1, 6)]
     wrong: list[object] = []
 
     def work(offset: int) -> None:
         for n in range(60):
-            decided = tables[(n + offset) % 5]
-            if ask(engine, decided, n=n % 37) != ask(plain, decided, n=n % 37):
+            ordinal = tables[(n + offset) % 5]
+            if ask(engine, ordinal, n=n % 37) != ask(plain, ordinal, n=n % 37):
                 wrong.append((n, offset))
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
@@ -179,32 +179,32 @@ def test_threads_may_share_it() -> None:
 
 def test_a_failure_is_reported_and_the_engine_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = DurableEngine()
-    decided = table(FIRST, at_least(10))
-    assert ask(engine, decided, n=10) == (0,)
+    ordinal = table(FIRST, at_least(10))
+    assert ask(engine, ordinal, n=10) == (0,)
     with monkeypatch.context() as patched:
         patched.setattr(engine._host, "post", _fail)
         with pytest.raises(DurableEngineError, match="error, code: 303"):
-            ask(engine, decided, n=10)
-    assert ask(engine, decided, n=10) == (0,)
-    assert ask(engine, decided, n=9) == ()
+            ask(engine, ordinal, n=10)
+    assert ask(engine, ordinal, n=10) == (0,)
+    assert ask(engine, ordinal, n=9) == ()
 
 
 def _fail(*_: object) -> None:
     raise RuntimeError("Could not handle message, error, code: 303")
 
 
-def test_an_interrupted_decision_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_match_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = DurableEngine()
-    decided = table(FIRST, at_least(20), at_least(10))
-    assert ask(engine, decided, n=25) == (0,)
+    ordinal = table(FIRST, at_least(20), at_least(10))
+    assert ask(engine, ordinal, n=25) == (0,)
     native = durable_engine.durable.durable_rules_engine
     with monkeypatch.context() as patched:
         # Ctrl-C while the action runs: the message is still in the ruleset.
         patched.setattr(native, "complete_and_start_action", _interrupt)
         with pytest.raises(KeyboardInterrupt):
-            ask(engine, decided, n=25)
-    assert ask(engine, decided, n=15) == (1,)
-    assert ask(engine, decided, n=25) == (0,)
+            ask(engine, ordinal, n=25)
+    assert ask(engine, ordinal, n=15) == (1,)
+    assert ask(engine, ordinal, n=25) == (0,)
 
 
 def _interrupt(*_: object) -> None:
@@ -214,26 +214,26 @@ def _interrupt(*_: object) -> None:
 @pytest.mark.parametrize("jump", range(8))
 def test_a_clock_that_jumps_does_not_change_answers(monkeypatch: pytest.MonkeyPatch, jump: int) -> None:
     engine = DurableEngine()
-    decided = table(SUM, at_least(10), at_least(20))
-    assert ask(engine, decided, n=25) == (0, 1)
+    ordinal = table(SUM, at_least(10), at_least(20))
+    assert ask(engine, ordinal, n=25) == (0, 1)
     readings = iter(range(10**6))
     with monkeypatch.context() as patched:
-        # durable_rules gives up an action after ten seconds, and leaves the session locked.
+        # durable_rules abandons an action after ten seconds and leaves the session locked.
         patched.setattr(durable_engine.durable, "_unix_now", lambda: 60 if next(readings) >= jump else 0)
-        assert ask(engine, decided, n=25) == (0, 1)
-        assert ask(engine, decided, n=15) == (0,)
-    assert ask(engine, decided, n=25) == (0, 1)
+        assert ask(engine, ordinal, n=25) == (0, 1)
+        assert ask(engine, ordinal, n=15) == (0,)
+    assert ask(engine, ordinal, n=25) == (0, 1)
 
 
 def test_a_ruleset_that_does_not_start_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = DurableEngine()
-    decided = table(FIRST, at_least(10))
+    ordinal = table(FIRST, at_least(10))
     readings = iter(range(0, 10**6, 60))
     with monkeypatch.context() as patched:
         patched.setattr(durable_engine.durable, "_unix_now", lambda: next(readings))
         with pytest.raises(DurableEngineError, match="did not complete its first action"):
-            ask(engine, decided, n=10)
-    assert ask(engine, decided, n=10) == (0,)
+            ask(engine, ordinal, n=10)
+    assert ask(engine, ordinal, n=10) == (0,)
 
 
 class Counted:
@@ -254,21 +254,21 @@ class Counted:
 
 
 @pytest.mark.parametrize("make", [DurableEngine, CompiledEngine])
-def test_a_table_that_is_prepared_in_steps_is_asked_at_once(make: Any) -> None:
+def test_a_table_prepared_in_steps_needs_no_further_registration(make: Any) -> None:
     rules = [at_least(10 * number) for number in range(69, 0, -1)]
-    memo, decided = MemoEngine(make()), table(FIRST, *rules)
-    steps = sum(1 for _ in memo.prepare(decided))
+    memo, ordinal = MemoEngine(make()), table(FIRST, *rules)
+    steps = sum(1 for _ in memo.prepare(ordinal))
     registered = getattr(memo.engine, "registrations", 1)
     assert steps == registered
-    assert ask(memo, decided, n=5) == ()
-    assert ask(memo, decided, n=15) == (68,)
+    assert ask(memo, ordinal, n=5) == ()
+    assert ask(memo, ordinal, n=15) == (68,)
     assert getattr(memo.engine, "registrations", 1) == registered
 
 
-def test_the_memory_asks_once() -> None:
+def test_the_memory_asks_the_engine_once_per_code_tuple() -> None:
     inner = Counted()
-    memo, decided = MemoEngine(inner), table(FIRST, at_least(10))
-    assert [memo.match(decided, codes) for codes in [(0,), (1,), (0,), (0,)]] == [(0,), (1,), (0,), (0,)]
+    memo, ordinal = MemoEngine(inner), table(FIRST, at_least(10))
+    assert [memo.match(ordinal, codes) for codes in [(0,), (1,), (0,), (0,)]] == [(0,), (1,), (0,), (0,)]
     assert inner.asked == [(0,), (1,)]
     assert (memo.hits, memo.misses, memo.name) == (2, 2, "compiled")
 
@@ -292,17 +292,17 @@ def test_the_memory_is_bounded_over_all_tables_and_keeps_what_is_used() -> None:
     assert memo.hits + memo.misses == 10_000
 
 
-def test_the_memory_keeps_no_failure() -> None:
+def test_the_memory_does_not_keep_failures() -> None:
     inner = Counted(fail=True)
-    memo, decided = MemoEngine(inner), table(FIRST, at_least(10))
+    memo, ordinal = MemoEngine(inner), table(FIRST, at_least(10))
     with pytest.raises(RuntimeError):
-        memo.match(decided, (1,))
+        memo.match(ordinal, (1,))
     inner.fail = False
-    assert memo.match(decided, (1,)) == (1,)
+    assert memo.match(ordinal, (1,)) == (1,)
 
 
 @pytest.mark.parametrize("make", [lambda: MemoEngine(Counted(), size=1), lambda: DurableEngine(rulesets=0)])
-def test_sizes_that_make_no_sense_are_refused(make: Any) -> None:
+def test_impossible_sizes_are_refused(make: Any) -> None:
     with pytest.raises(ValueError, match="must be at least"):
         make()
 

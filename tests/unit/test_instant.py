@@ -1,4 +1,4 @@
-"""Instants are exact, whatever the zone."""
+"""Instants are exact in every time zone."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -21,7 +21,7 @@ def test_a_moment_is_its_microseconds_since_the_epoch(moment: datetime) -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_there_and_back(moment: datetime) -> None:
+def test_a_moment_survives_the_round_trip(moment: datetime) -> None:
     assert to_datetime(from_datetime(moment)) == moment
 
 

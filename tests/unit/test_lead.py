@@ -1,4 +1,4 @@
-"""The lead's state is a fold that does not care for order or repetition."""
+"""The state of a lead is a fold that does not depend on order or repetition."""
 
 from scorer.domain.counts import KEEP_DAYS, Hit
 from scorer.domain.instant import DAY, day_of
@@ -6,18 +6,18 @@ from scorer.domain.lead import Lead
 from tests.factory import MONDAY, activity
 
 
-def test_the_latest_event_wins_whatever_comes_first() -> None:
+def test_the_latest_event_wins_in_any_order() -> None:
     early = activity("profile_updated", {"industry": "Steel", "employees": 10}, day=1)
     late = activity("profile_updated", {"industry": "Software"}, day=2)
     for order in ((early, late), (late, early)):
         lead = Lead("lead-1")
-        for each in order:
-            lead = lead.apply(each)
+        for event in order:
+            lead = lead.apply(event)
         assert lead.value("profile.industry") == "Software"
         assert lead.value("profile.employees") == 10
 
 
-def test_equal_times_are_decided_by_id() -> None:
+def test_the_id_decides_between_events_of_equal_time() -> None:
     first = activity("profile_updated", {"industry": "Steel"}, id="a")
     second = activity("profile_updated", {"industry": "Software"}, id="b")
     assert Lead("lead-1").apply(first).apply(second).value("profile.industry") == "Software"
@@ -44,7 +44,7 @@ def test_the_same_id_from_another_source_is_another_event() -> None:
     assert [len(hashes) for hashes in lead.signals["visit"].values()] == [2]
 
 
-def test_no_more_than_the_daily_cap_is_kept_and_repetition_is_still_recognised() -> None:
+def test_at_most_the_daily_cap_is_kept_and_repetition_is_still_recognised() -> None:
     events = [activity("page_viewed", {"url": "/"}) for _ in range(50)]
     forward, backward = Lead("lead-1"), Lead("lead-1")
     for event in events:
@@ -62,7 +62,7 @@ def test_counts_older_than_the_kept_days_are_forgotten() -> None:
     assert lead.apply(activity("trial_started", day=0.5), [Hit("trial", 1)]) is lead
 
 
-def test_withdrawn_consent_for_all_channels_reaches_each() -> None:
+def test_consent_withdrawn_for_all_channels_applies_to_each() -> None:
     lead = Lead("lead-1").apply(activity("consent_changed", {"channel": "all", "status": "withdrawn"}))
     assert lead.value("consent.email") == lead.value("consent.phone") == "withdrawn"
     lead = lead.apply(activity("consent_changed", {"channel": "email", "status": "granted"}, day=1))
@@ -81,7 +81,7 @@ def test_an_erasure_forgets_everything_before_it_and_late_events_stay_forgotten(
     assert lead.apply(visit, [Hit("visit", 1)]) is lead
 
 
-def test_a_lead_that_comes_back_after_its_erasure_starts_anew() -> None:
+def test_a_lead_that_returns_after_its_erasure_starts_empty() -> None:
     lead = Lead("lead-1").apply(activity("erased", day=2))
     lead = lead.apply(activity("profile_updated", {"industry": "Steel"}, day=4))
     assert not lead.is_erased
@@ -89,7 +89,7 @@ def test_a_lead_that_comes_back_after_its_erasure_starts_anew() -> None:
     assert lead.clock == MONDAY + 4 * DAY
 
 
-def test_an_erasure_that_comes_late_spares_what_happened_after_it() -> None:
+def test_a_late_erasure_keeps_what_happened_after_it() -> None:
     lead = Lead("lead-1").apply(activity("profile_updated", {"industry": "Steel"}, day=1))
     lead = lead.apply(activity("profile_updated", {"country": "DE"}, day=4)).apply(activity("erased", day=2))
     assert lead.value("profile.industry") is None

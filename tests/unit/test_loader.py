@@ -1,4 +1,4 @@
-"""Rule files: every mistake is named with its place and what to do; equal rules have equal revisions."""
+"""Rule files: the findings say where each mistake is and how to fix it. Equal rules have equal revisions."""
 
 import pytest
 
@@ -41,10 +41,10 @@ def scoring(condition: str) -> str:
         ),
         (
             HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1, half_life: soon}\n",
-            "1.yaml:6:52: error: `soon` is no duration; write a number and one of s, m, h, d, w, as in 14d",
+            "1.yaml:6:52: error: `soon` is not a duration; write a number and one of s, m, h, d, w, as in 14d",
         ),
         ("ruleset: r\n" + ROUTE, "1.yaml:1:1: error: the section `ratings` is missing"),
-        (HEAD, "1.yaml:1:1: error: the section `routing` is missing: where do leads go?"),
+        (HEAD, "1.yaml:1:1: error: the section `routing` is missing; it says where leads go"),
         (
             "ruleset: r\nratings: {warm: 5, hot: 2}\n" + ROUTE,
             "1.yaml:2:10: error: hot (2) must be above warm (5)",
@@ -66,11 +66,11 @@ def scoring(condition: str) -> str:
         (HEAD + ROUTE + "scoring:\n  c: {hit_policy: some, rules: [{id: a, points: 1}]}\n", "did you mean sum?"),
         (
             HEAD + ROUTE + "scoring:\n  c:\n    group: g\n    max: 3\n    rules: [{id: a, points: 1}]\n",
-            "1.yaml:8:5: error: min and max belong to `hit_policy: sum`",
+            "1.yaml:8:5: error: min and max require `hit_policy: sum`",
         ),
         (
             HEAD + ROUTE + "scoring:\n  c:\n    group: g\n    min: 3\n    rules: [{id: a, points: 1}]\n",
-            "1.yaml:8:5: error: min and max belong to `hit_policy: sum`",
+            "1.yaml:8:5: error: min and max require `hit_policy: sum`",
         ),
         (
             HEAD + ROUTE + "signals:\n  a:\n    points:\n    activity: page_viewed\n",
@@ -78,23 +78,23 @@ def scoring(condition: str) -> str:
         ),
         (
             HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1, reason: polite, but wants no calls}\n",
-            "unknown key `but wants no calls`; a text with a comma needs quotes",
+            "unknown key `but wants no calls`; text with a comma needs quotes",
         ),
         (
             HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1, reason: Works: a competitor}\n",
-            "but got ':'; put quotes around a text that has a colon in it",
+            "but got ':'; put quotes around text that contains a colon",
         ),
         (
             HEAD + ROUTE + "description: x\n  fields: {}\n",
-            "or a colon is missing in the line above, or the indentation is wrong",
+            "otherwise a colon is missing on the line above, or the indentation is wrong",
         ),
         ("ruleset: a b\n", "1.yaml:1:10: error: `ruleset` must be letters, digits, _ and -, at most 64"),
-        (HEAD + ROUTE + "ruleset: again\n", "1.yaml:5:1: error: `ruleset` is given twice; the first is in line 1"),
+        (HEAD + ROUTE + "ruleset: again\n", "1.yaml:5:1: error: `ruleset` is given twice; the first is on line 1"),
         ("- a\n", "1.yaml:1:1: error: a rule file is a mapping of sections"),
         ("ruleset: [\n", "1.yaml:2:1: error: not valid YAML"),
         (HEAD + ROUTE + "fields\n  x: 1\n", "1.yaml:5:1: error: not valid YAML: while scanning a simple key"),
-        (HEAD + ROUTE + "description: it's: so\n", "put quotes around a text that has a colon in it"),
-        (HEAD + ROUTE + "fields:\n\tx: {type: string}\n", "tabs are not allowed; use blanks"),
+        (HEAD + ROUTE + "description: it's: so\n", "put quotes around text that contains a colon"),
+        (HEAD + ROUTE + "fields:\n\tx: {type: string}\n", "tabs are not allowed; use spaces"),
         (
             HEAD + ROUTE + "description: 'never closed\nfields: {}\n",
             "1.yaml:5:14: error: not valid YAML: while scanning",
@@ -105,7 +105,7 @@ def scoring(condition: str) -> str:
         ),
         (
             HEAD + ROUTE + "signals:\n  a: {activity: chat_started, points: 1}\n",
-            "a type of your own is written in full, as in lead.chat_started",
+            "write a custom activity type in full, as in lead.chat_started",
         ),
         (HEAD + ROUTE + "fields: {x: !!python/name:os.system x}\n", "1.yaml:5:13: error: the tag"),
         (HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1_000}\n", 'not "1_000"'),
@@ -122,15 +122,15 @@ def scoring(condition: str) -> str:
         (
             "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
             + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)),
-            "error: more than 100,000 values, once its aliases are unfolded",
+            "error: more than 100,000 values, once its aliases are expanded",
         ),
         (b"#" * ((1 << 18) + 1), "1.yaml:1:1: error: the file is larger than the 262,144 bytes that are allowed"),
         (HEAD + ROUTE + "fields: {x: !!binary aGk=}\n", "1.yaml:5:13: error: "),
     ],
 )
-def test_a_mistake_is_named_with_its_place(text: str | bytes, expected: str) -> None:
-    found = findings(text)
-    assert any(expected in line for line in found), found
+def test_a_finding_says_where_the_mistake_is(text: str | bytes, expected: str) -> None:
+    lines = findings(text)
+    assert any(expected in line for line in lines), lines
 
 
 @pytest.mark.parametrize(
@@ -138,20 +138,20 @@ def test_a_mistake_is_named_with_its_place(text: str | bytes, expected: str) -> 
     [
         ("{industry: Steel}", "unknown field `industry`; did you mean profile.industry?"),
         ("{profile.industri: Steel}", "unknown field `profile.industri`; did you mean profile.industry?"),
-        ("{foo: 1}", "unknown field `foo`; declare a field of your own under `fields`"),
+        ("{foo: 1}", "unknown field `foo`; declare a custom field under `fields`"),
         ("{rating: hot}", "`rating` is computed from the score; only `routing` can use it"),
         ("{bant.need: critcal}", "`bant.need` is never `critcal`; did you mean critical?"),
         ('{profile.employees: {gte: "50"}}', "profile.employees: gte takes a value of type integer, not '50'"),
         ("{profile.employees: {starts_with: 5}}", "operator starts_with does not fit a field of type integer"),
         ("{profile.employees: {greater: 5}}", "unknown operator `greater`"),
         ("{profile.country: [DE, AT]}", "`profile.country` is compared with a list; write {in: [...]}"),
-        ("{profile.country: ~}", "absence is {exists: false}"),
+        ("{profile.country: ~}", "to test for a missing value write {exists: false}"),
         ("{profile.company: {matches: '('}}", "is not an RE2 expression: missing )"),
         ("{profile.employees: {between: [9, 2]}}", "low 9 is above high 2"),
         ("{or: [{rating: hot}]}", "unknown field `or`; did you mean any?"),
         ("{profile.employees: {in: 50}}", "profile.employees: in takes a list of values, not 50"),
         ("{any: {}}", "`any` takes a list of conditions"),
-        ("{}", "an empty condition always holds; leave it out if that is meant"),
+        ("{}", "an empty condition always holds; if you mean that, leave it out"),
         ("hot", '`when` must be a mapping, as in {field: value}, not "hot"'),
         ("{profile.is_competitor: yes}", "eq takes a value of type boolean, not 'yes'; write true or false"),
         ("{profile.employees: {gte: 50,250}}", "unknown operator `250`; a number has no commas: write 50250"),
@@ -159,16 +159,16 @@ def test_a_mistake_is_named_with_its_place(text: str | bytes, expected: str) -> 
         ("{profile.employees: {gte: 5, 250: 3}}", "unknown operator `250`; use one of"),
     ],
 )
-def test_a_mistaken_condition_is_named(condition: str, expected: str) -> None:
-    found = findings(scoring(condition))
-    assert len(found) == 1
-    assert found[0].startswith("1.yaml:8:")
-    assert expected in found[0]
+def test_a_mistake_in_a_condition_is_a_finding(condition: str, expected: str) -> None:
+    lines = findings(scoring(condition))
+    assert len(lines) == 1
+    assert lines[0].startswith("1.yaml:8:")
+    assert expected in lines[0]
 
 
-def test_every_mistake_is_reported_at_once() -> None:
-    found = findings(scoring("{any: [{foo: 1}, {not: {bar: 2}}]}"))
-    assert [line.split(": error: ")[1].split(";")[0] for line in found] == [
+def test_all_mistakes_are_reported_at_once() -> None:
+    lines = findings(scoring("{any: [{foo: 1}, {not: {bar: 2}}]}"))
+    assert [line.split(": error: ")[1].split(";")[0] for line in lines] == [
         "unknown field `foo`",
         "unknown field `bar`",
     ]
@@ -177,28 +177,28 @@ def test_every_mistake_is_reported_at_once() -> None:
 def test_ids_are_unique_over_all_files_and_sections() -> None:
     other = "signals:\n  end: {activity: page_viewed, points: 1}\n"
     assert findings(HEAD + ROUTE, other) == [
-        "1.yaml:4:10: error: the id `end` is used in 2.yaml:2 already",
+        "1.yaml:4:10: error: the id `end` is already used in 2.yaml:2",
     ]
 
 
 def test_a_criterion_in_two_files_is_refused() -> None:
     criterion = "scoring:\n  c:\n    rules:\n      - {id: %s, points: 1}\n"
     assert findings(HEAD + ROUTE, criterion % "a", criterion % "b") == [
-        "3.yaml:2:3: error: `c` is given in 2.yaml:2 already"
+        "3.yaml:2:3: error: `c` is already defined in 2.yaml:2"
     ]
 
 
-def test_no_files_is_a_finding() -> None:
+def test_a_ruleset_without_files_is_refused() -> None:
     with pytest.raises(RulesetError, match="there is no rule file"):
         parse_ruleset({})
 
 
-def test_an_unknown_where_key_is_checked_against_the_payload() -> None:
+def test_the_keys_of_where_are_checked_against_the_payload() -> None:
     text = HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, where: {pth: /x}, points: 1}\n"
     assert findings(text) == ["1.yaml:6:38: error: unknown field `pth`; did you mean path?"]
 
 
-def test_the_revision_ignores_order_comments_files_and_spelt_out_defaults() -> None:
+def test_the_revision_ignores_order_comments_files_and_explicit_defaults() -> None:
     whole = ruleset(SMALL_RULES)
     head, _, routing = SMALL_RULES.partition("routing:")
     files = {"b.yaml": head.encode(), "a.yaml": b"# why\nrouting:" + routing.encode()}

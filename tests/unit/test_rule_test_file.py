@@ -81,7 +81,7 @@ def test_a_mistake_between_the_tests_is_an_error_of_the_file() -> None:
     assert "error" in {result.outcome for result in results(text)}
     text = "tests:\n" + GOOD % 1 + "tests:\n" + GOOD % 2
     assert outcomes(text) == [("the file", "error"), ("good 1", "pass")]
-    assert results(text)[0].details == ("a_test.yaml:6:1: error: `tests` is given twice; the first is in line 1",)
+    assert results(text)[0].details == ("a_test.yaml:6:1: error: `tests` is given twice; the first is on line 1",)
 
 
 def test_an_alias_is_reported_as_such_if_another_test_is_invalid() -> None:
@@ -143,7 +143,7 @@ BOMB = "tests:\n  - name: bomb\n    a: &a [x, x, x, x, x, x, x, x, x, x]\n" + ""
         (b"\x00" * 5000, "1:1: error: "),
         (bytes(range(256)) * 10, "2:118: error: the file is not UTF-8 text"),
         (b"tests:\n" + b"#" * 10_000_000, "1:1: error: the file is larger than the 262,144 bytes"),
-        (BOMB, "error: more than 100,000 values, once its aliases are unfolded"),
+        (BOMB, "error: more than 100,000 values, once its aliases are expanded"),
         ("tests:\n  - &a [*a]\n", "error: nested more than 40 levels deep, or within itself"),
         ("tests: " + "[" * 2000 + "]" * 2000, "1:1: error: nested more than 40 levels deep"),
     ],

@@ -145,7 +145,7 @@ def test_points_that_limits_take_are_a_contribution_too() -> None:
         ("[]", "7:13: error: `expect` must not be empty"),
         ("{after: 0d, score: 1}", "7:21: error: `0d` is out of range"),
         ("{after: 5, score: 1}", "7:21: error: a time is a number and one of s, m, h, d, w"),
-        ("{after: soon, score: 1}", "7:21: error: `soon` is no duration"),
+        ("{after: soon, score: 1}", "7:21: error: `soon` is not a duration"),
     ],
 )
 def test_a_mistake_in_an_expectation_is_an_error_with_its_position(expect: str, finding: str) -> None:
@@ -189,7 +189,7 @@ def test_a_mistake_in_an_expectation_is_an_error_with_its_position(expect: str, 
             "4:49: error: `installed_base` is of type integer, not 'many'",
         ),
         ("{type: trial_started, times: 0}", "4:38: error: `times` must be greater than or equal to 1, not 0"),
-        ("{type: trial_started, after: yesterday}", "4:38: error: `yesterday` is no duration"),
+        ("{type: trial_started, after: yesterday}", "4:38: error: `yesterday` is not a duration"),
     ],
 )
 def test_a_mistake_in_an_activity_is_an_error_with_its_position(activity: str, finding: str) -> None:

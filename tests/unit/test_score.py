@@ -25,7 +25,7 @@ RATINGS = Ratings(warm=35, hot=70, hysteresis=5)
         (70, "cold", "hot"),
     ],
 )
-def test_a_lead_warms_at_the_bound_and_cools_below_bound_less_hysteresis(
+def test_a_lead_warms_at_the_bound_and_cools_below_the_bound_minus_hysteresis(
     total: int, previous: str | None, rating: str
 ) -> None:
     before = None if previous is None else Rating(previous)
@@ -36,7 +36,7 @@ def test_a_lead_warms_at_the_bound_and_cools_below_bound_less_hysteresis(
     ("fit", "engagement", "grade"),
     [(45, 30, "A1"), (44, 29, "B2"), (15, 10, "C3"), (14, 9, "D4"), (-5, -5, "D4")],
 )
-def test_grades(fit: int, engagement: int, grade: str) -> None:
-    found = Grades((45, 30, 15), (30, 20, 10)).grade(Score(fit, engagement))
-    assert str(found) == grade
-    assert found == Grade(grade[0], int(grade[1]))
+def test_each_bound_belongs_to_the_better_grade(fit: int, engagement: int, grade: str) -> None:
+    actual = Grades((45, 30, 15), (30, 20, 10)).grade(Score(fit, engagement))
+    assert str(actual) == grade
+    assert actual == Grade(grade[0], int(grade[1]))

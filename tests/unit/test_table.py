@@ -1,4 +1,4 @@
-"""How a table becomes codes, and what those must keep apart."""
+"""How a table becomes codes, and which values the codes distinguish."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def test_integers_have_nothing_between_neighbours() -> None:
     def whole(op: Op, operand: int) -> Test:
         return Test("size", FieldType.INTEGER, op, operand)
 
-    # Above 4 and from 5 on are the same for whole numbers, so the two rules need two codes, not three.
+    # For integers, above 4 is the same as 5 or above, so the two rules need two codes, not three.
     assert cardinalities(compiled(whole(Op.GT, 4), whole(Op.GTE, 5))) == [2]
     assert cardinalities(compiled(number(Op.GT, 4), number(Op.GTE, 5))) == [3]
     assert codes(compiled(whole(Op.GT, 4), whole(Op.GTE, 5)), "size", [4, 5.0, 4.5, "5"]) == [0, 1, 0, 0]
 
 
-def test_integers_of_any_size_are_kept_apart() -> None:
+def test_integers_of_any_size_are_distinguished() -> None:
     constants = (float(2**60), 2**60 + 3, 10**400, -0.0)
     table = compiled(*(Test("size", FieldType.INTEGER, Op.GTE, constant) for constant in constants))
     values = [-1, 0, 2**60 - 1, 2**60, 2**60 + 2, 2**60 + 3, 10**400 - 1, 10**400]
@@ -79,20 +79,20 @@ def test_integers_of_any_size_are_kept_apart() -> None:
     assert codes(neighbours, "size", [2**60 - 1, 2**60, 2**60 + 1, 2**60 + 3]) == [0, 1, 0, 2]
 
 
-def test_constants_used_alike_share_a_code() -> None:
+def test_constants_with_the_same_use_share_a_code() -> None:
     hundred = tuple(f"c{i}" for i in range(100))
     table = compiled(string(Op.IN, hundred))
     assert cardinalities(table) == [2]
     assert codes(table, "country", ["c0", "c99", "other", 5]) == [0, 0, 1, 1]
 
 
-def test_tests_joined_in_one_rule_share_a_code() -> None:
+def test_comparisons_joined_in_one_rule_share_a_code() -> None:
     either = AnyOf((string(Op.EQ, "de"), string(Op.EQ, "at")))
     assert cardinalities(compiled(either)) == [2]
     assert cardinalities(compiled(either, string(Op.EQ, "at"))) == [3]
 
 
-def test_every_other_predicate_has_a_column_of_its_own() -> None:
+def test_every_other_predicate_has_its_own_column() -> None:
     starts, matches, equal = string(Op.STARTS_WITH, "d"), string(Op.MATCHES, "e$"), string(Op.EQ, "de")
     table = compiled(equal, AnyOf((starts, matches)), starts)
     assert [column.kind for column in table.columns] == [
@@ -105,14 +105,14 @@ def test_every_other_predicate_has_a_column_of_its_own() -> None:
     assert table.encode({}) == (1, 0, 0)
 
 
-def test_exists_is_read_off_a_column_that_is_there() -> None:
+def test_exists_uses_an_existing_column() -> None:
     with_constants = compiled(number(Op.GTE, 10), number(Op.EXISTS, False))
     assert cardinalities(with_constants) == [3]
     alone = compiled(number(Op.EXISTS, False))
     assert [(c.kind, c.cardinality) for c in alone.columns] == [(ColumnKind.PREDICATE, 2)]
 
 
-def test_what_no_rule_asks_has_no_column() -> None:
+def test_a_field_that_cannot_change_the_answer_has_no_column() -> None:
     impossible = All((number(Op.GT, 5), number(Op.LT, 5)))
     certain = AnyOf((number(Op.EXISTS, True), number(Op.EXISTS, False)))
     table = compiled(impossible, certain, All(()), AnyOf(()), None)
@@ -121,7 +121,7 @@ def test_what_no_rule_asks_has_no_column() -> None:
     assert table.encode({"amount": 3}) == ()
 
 
-def test_negations_are_pushed_into_the_codes() -> None:
+def test_negations_become_codes() -> None:
     table = compiled(Not(AnyOf((number(Op.GTE, 10), Not(string(Op.EQ, "de"))))))
     (rule,) = table.rules
     assert isinstance(rule, And)
@@ -132,7 +132,7 @@ def test_negations_are_pushed_into_the_codes() -> None:
     assert all(low[part.column] in part.codes for part in rule.parts if isinstance(part, In))
 
 
-def test_equal_logic_has_an_equal_hash_whatever_the_names() -> None:
+def test_equal_logic_has_an_equal_hash_with_any_names() -> None:
     one = compiled(All((number(Op.GTE, 10), string(Op.EQ, "de"))), None)
     same = compiled(All((number(Op.GTE, 99, "revenue"), string(Op.EQ, "fr", "language"))), None)
     assert one.content_hash == same.content_hash
@@ -145,12 +145,12 @@ def test_equal_logic_has_an_equal_hash_whatever_the_names() -> None:
     assert len({one.content_hash, *(other.content_hash for other in others)}) == 5
 
 
-def test_the_same_field_under_two_types_is_read_as_each() -> None:
+def test_a_field_with_two_types_is_read_as_each_type() -> None:
     table = compiled(number(Op.EQ, 5, "x"), string(Op.EQ, "5", "x"))
     assert len({table.encode({"x": value}) for value in (5, "5", None)}) == 3
 
 
-def test_a_field_is_read_once_a_column() -> None:
+def test_a_field_is_read_once_per_column() -> None:
     class Counting(dict[str, object]):
         reads = 0
 

@@ -1,5 +1,5 @@
-"""What is remembered of a lead never shows: evaluating with it, without it and from bytes says the same, and that is
-what the conditions say of the plain facts."""
+"""What an evaluator remembers never changes a result. Evaluation with notes, without them and from bytes gives the same
+answer, and that is the answer of the conditions over the plain facts."""
 
 import random
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ routing:
   - {id: d4, when: {any: [{grade.engagement: 4, score.engagement: {lte: 0}}, {score.fit: {lt: 0}}]}, route: nurture}
 """
 RULES = evaluator(SMALL_RULES.replace("routing:\n", TIMED))
-# More than 16 cells in a column: codes that do not fit into half a byte.
+# A column with more than 16 cells, so that codes do not fit into half a byte.
 WIDE = evaluator(
     SMALL_RULES.replace(
         "routing:\n",
@@ -92,47 +92,53 @@ def stories(draw: st.DrawFn) -> list[LeadActivity]:
     ]
 
 
-def shown(evaluation: Evaluation, lead: Lead) -> object:
-    scored = evaluation
-    points = sorted((signal.id, points) for signal, points in scored.signals)
-    rules = [(rated.criterion.name, [rule.id for rule in rated.rules], rated.points) for rated in scored.criteria]
-    said = contributions(scored)
-    return scored.score, scored.rating, scored.grade, points, rules, evaluation.routing.id, said
+def shown(evaluation: Evaluation) -> object:
+    points = sorted((signal.id, points) for signal, points in evaluation.signals)
+    rules = [
+        (result.criterion.name, [rule.id for rule in result.rules], result.points) for result in evaluation.criteria
+    ]
+    standing = evaluation.score, evaluation.rating, evaluation.grade
+    return *standing, points, rules, evaluation.routing.id, contributions(evaluation)
 
 
-def from_plain_facts(scored: Evaluation, rules: Evaluator, lead: Lead, routing: str) -> None:
-    """The criteria and the routing rule by the conditions themselves, over a dictionary of everything."""
+def check_against_plain_facts(evaluation: Evaluation, rules: Evaluator, lead: Lead, routing: str) -> None:
+    """Check the criteria and the routing rule against the conditions themselves, over a dictionary of all fields."""
     facts: dict[str, object] = {name: fact.value for name, fact in lead.facts.items()}
     for name, fact in lead.facts.items():
         if name.startswith("at."):
-            facts[f"days_since.{name[3:]}"] = days_between(fact.stamp.time, scored.now)
-    facts["days_since.last_activity"] = days_between(lead.clock, scored.now)
+            facts[f"days_since.{name[3:]}"] = days_between(fact.stamp.time, evaluation.now)
+    facts["days_since.last_activity"] = days_between(lead.clock, evaluation.now)
     met: dict[str, int] = {}
-    for rated in scored.criteria:
-        criterion = rated.criterion
+    for result in evaluation.criteria:
+        criterion = result.criterion
         holding = [rule for rule in criterion.rules if rule.condition is None or predicate(rule.condition)(facts)]
         if criterion.hit_policy == "first":
             holding = holding[:1]
-        assert list(rated.rules) == holding
+        assert list(result.rules) == holding
         points = sum(rule.points for rule in holding)
         points = points if criterion.max is None else min(points, criterion.max)
         points = points if criterion.min is None else max(points, criterion.min)
-        assert rated.points == points
+        assert result.points == points
         facts[f"criteria.{criterion.name}"] = points
         if criterion.group is not None:
             met[criterion.group] = met.get(criterion.group, 0) + (points >= criterion.met_at)
     facts |= {f"groups.{name}.met": count for name, count in met.items()}
     facts |= {f"signals.{name}": 0 for name in rules.ruleset.signals} | {
-        f"signals.{s.id}": p for s, p in scored.signals
+        f"signals.{s.id}": p for s, p in evaluation.signals
     }
-    facts["rating"], (facts["grade.fit"], facts["grade.engagement"]) = scored.rating.value, scored.grade
-    facts["score.total"], facts["score.fit"] = scored.score.total, scored.score.fit
-    facts["score.engagement"] = facts["criteria.behaviour"] = scored.score.engagement
+    facts["rating"], (facts["grade.fit"], facts["grade.engagement"]) = evaluation.rating.value, evaluation.grade
+    facts["score.total"], facts["score.fit"] = evaluation.score.total, evaluation.score.fit
+    facts["score.engagement"] = facts["criteria.behaviour"] = evaluation.score.engagement
     returned = lead.facts.get("at.sales_returned")
     if returned is not None:
-        today, day = day_of(scored.now), day_of(returned.stamp.time)
-        new = [rule.points for rated in scored.criteria for rule in rated.rules if rule.id not in lead.rules_at_return]
-        new += [signal_points(signal, lead.counted[signal.id], today, day) for signal, _ in scored.signals]
+        today, day = day_of(evaluation.now), day_of(returned.stamp.time)
+        new = [
+            rule.points
+            for result in evaluation.criteria
+            for rule in result.rules
+            if rule.id not in lead.rules_at_return
+        ]
+        new += [signal_points(signal, lead.counted[signal.id], today, day) for signal, _ in evaluation.signals]
         facts["score.since_return"] = sum(new)
     if lead.is_erased:
         assert routing == "erased"
@@ -147,18 +153,18 @@ def from_plain_facts(scored: Evaluation, rules: Evaluator, lead: Lead, routing: 
 
 @settings(max_examples=400, deadline=None)
 @given(stories(), st.sampled_from([RULES, WIDE]), st.integers(0, 40), st.randoms(use_true_random=False))
-def test_what_is_remembered_never_shows(
+def test_caches_never_change_a_result(
     story: Sequence[LeadActivity], rules: Evaluator, later: int, chance: random.Random
 ) -> None:
     lead = Lead("lead-1")
-    for each in story:
+    for event in story:
         if chance.random() < 0.3:
             lead = decode_lead("lead-1", encode_lead(lead))
-        assessment = rules.assess(lead, each)
+        assessment = rules.assess(lead, event)
         lead = assessment.lead
         assert lead.notes is None or (isinstance(lead.notes, Notes) and lead.notes.facts is lead.facts)
         for now in (lead.clock, lead.clock + later * DAY // 4, lead.clock):
-            known = rules.evaluate(lead, now)
+            evaluation = rules.evaluate(lead, now)
             fresh = Lead(
                 lead.id,
                 lead.clock,
@@ -168,13 +174,13 @@ def test_what_is_remembered_never_shows(
                 lead.published,
                 lead.rules_at_return,
             )
-            assert shown(known, lead) == shown(rules.evaluate(fresh, now), fresh)
-            back = decode_lead("lead-1", encode_lead(lead))
-            assert back == lead == fresh
-            assert encode_lead(back) == encode_lead(lead)
-            assert shown(known, lead) == shown(rules.evaluate(back, now), back)
-            from_plain_facts(known, rules, lead, known.routing.id)
-        # Other rules take over, and give way again.
+            assert shown(evaluation) == shown(rules.evaluate(fresh, now))
+            restored = decode_lead("lead-1", encode_lead(lead))
+            assert restored == lead == fresh
+            assert encode_lead(restored) == encode_lead(lead)
+            assert shown(evaluation) == shown(rules.evaluate(restored, now))
+            check_against_plain_facts(evaluation, rules, lead, evaluation.routing.id)
+        # Other rules take effect, then the first ones again.
         other = WIDE if rules is RULES else RULES
         other.evaluate(lead, lead.clock)
         if chance.random() < 0.2:
@@ -183,10 +189,10 @@ def test_what_is_remembered_never_shows(
 
 @settings(max_examples=300, deadline=None)
 @given(stories())
-def test_a_decision_read_back_by_its_contract_is_the_same(story: Sequence[LeadActivity]) -> None:
+def test_a_decision_survives_the_round_trip_through_its_contract(story: Sequence[LeadActivity]) -> None:
     lead = Lead("lead-1")
-    for each in story:
-        assessment = RULES.assess(lead, each)
+    for event in story:
+        assessment = RULES.assess(lead, event)
         lead = assessment.lead
         if assessment.decision is not None:
             model = read_decision(assessment.decision.to_json())
@@ -214,7 +220,7 @@ def test_a_decision_read_back_by_its_contract_is_the_same(story: Sequence[LeadAc
     st.integers(1, 730),
     st.dictionaries(st.integers(0, 800), st.integers(1, 100), min_size=1, max_size=30),
 )
-def test_tabulated_points_are_those_of_the_formula_for_as_long_as_they_say(
+def test_tabulated_points_equal_the_formula_on_all_days_for_which_they_are_valid(
     points: int, cap: int, limit: int | None, half_life: int | None, window: int, days: dict[int, int]
 ) -> None:
     weights = tuple(1.0 if half_life is None else 0.5 ** (age / half_life) for age in range(window))
@@ -241,13 +247,13 @@ def test_counts_keep_the_smallest_hashes_of_each_day(events: list[tuple[int, int
     lead, expected = Lead("lead-1"), dict[int, set[int]]()
     clock = -(10**9)
     for day, number in events:
-        each = activity("page_viewed", {"url": "/"}, day=day, id=f"e{number}")
-        lead = lead.apply(each, [Hit("s", cap)])
+        event = activity("page_viewed", {"url": "/"}, day=day, id=f"e{number}")
+        lead = lead.apply(event, [Hit("s", cap)])
         clock = max(clock, day)
         if day >= clock - 730:
             own = expected.get(day, set())
-            alone = Lead("x").apply(each, [Hit("s", 1)]).signals["s"]
-            kept = set(sorted(own | {*alone[day_of(each.time)]})[:cap])
+            alone = Lead("x").apply(event, [Hit("s", 1)]).signals["s"]
+            kept = set(sorted(own | {*alone[day_of(event.time)]})[:cap])
             if kept != own:
                 expected = {d: hashes for d, hashes in expected.items() if d >= clock - 730} | {day: kept}
     first = day_of(MONDAY)
@@ -255,15 +261,15 @@ def test_counts_keep_the_smallest_hashes_of_each_day(events: list[tuple[int, int
     assert list(lead.signals.get("s", {})) == sorted(lead.signals.get("s", {}))
 
 
-def test_a_sum_next_to_a_half_is_rounded_as_the_formula_says() -> None:
-    # 50 x 0.05 is 2.5, added one by one it is 2.499999999999999.
+def test_a_sum_near_a_half_is_rounded_like_the_formula() -> None:
+    # 50 x 0.05 is 2.5; the sum of 50 terms is 2.499999999999999.
     signal = Signal("s", "lead.page_viewed", None, 1, 1, None, (0.05,) * 60, "S")
     counts = join_counts(b"", [number for day in range(50) for number in (day, 1)])
     assert signal_points(signal, counts, 50) == SignalPoints(signal).worth(counts, 50)[1] == 3
 
 
-def test_facts_put_in_from_outside_are_judged_as_they_are() -> None:
+def test_replaced_facts_are_evaluated_without_stale_notes() -> None:
     lead = RULES.assess(Lead("lead-1"), activity("profile_updated", {"employees": 1000})).lead
-    less = replace(lead, facts={})  # one point remains, for what was not asked
+    less = replace(lead, facts={})  # one point remains, for the demo that nobody requested
     assert RULES.evaluate(less, less.clock).score.fit == 1
     assert RULES.evaluate(decode_lead("lead-1", encode_lead(less)), less.clock).score.fit == 1
