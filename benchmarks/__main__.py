@@ -32,7 +32,7 @@ USUAL: Parts = (
     ("offline", ""),
 )
 FULL: Parts = (
-    *(each for each in USUAL if each[0] != "offline"),
+    *(spec for spec in USUAL if spec[0] != "offline"),
     ("service", "--large 1000000 --rounds 2"),
     ("offline", "--activities 1000000 --rounds 3"),
 )

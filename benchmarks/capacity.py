@@ -50,7 +50,7 @@ class Parts:
         The CPU is that of single activities if it was measured: at such loads a batch ends before a visit continues, so
         a lead is rarely in a batch twice.
         """
-        by_part = {each.part: each for each in results}
+        by_part = {result.part: result for result in results}
         cpu = {f.name: f.absolute for f in by_part["service"].figures if f.group == CPU}
         restore = by_part["restore"].figures
         memory = [f.absolute for f in restore if f.name == "memory (RSS) of a lead"]
@@ -70,14 +70,14 @@ def sizes(count: int = 5_000, leads: int = 500) -> Mapping[str, float]:
     for lead_id, value in traffic(count, leads):
         values += len(value) + OVERHEAD
         activity = parse_record(value, lead_id.encode(), HEADERS, 1 << 60)
-        found = evaluator.assess(known[lead_id], activity)
-        if found.lead is not known[lead_id]:
-            states.append(len(encode_lead(found.lead)) + OVERHEAD)
-        if found.decision is not None:
-            message = decision_message(found.decision, Settings().routing_topic, "/lead-scorer/lead-scorer", 0)
+        assessment = evaluator.assess(known[lead_id], activity)
+        if assessment.lead is not known[lead_id]:
+            states.append(len(encode_lead(assessment.lead)) + OVERHEAD)
+        if assessment.decision is not None:
+            message = decision_message(assessment.decision, Settings().routing_topic, "/lead-scorer/lead-scorer", 0)
             headers = sum(len(name) + len(header or b"") + 4 for name, header in message.headers)
             decisions.append(len(message.key or b"") + len(message.value or b"") + headers)
-        known[lead_id] = found.lead
+        known[lead_id] = assessment.lead
     return {
         "activity": values / count,
         "decision": sum(decisions) / len(decisions),

@@ -93,8 +93,8 @@ def fill_states(bootstrap: str, leads: int) -> None:
     names = map(lead_name, range(leads))
     # Without the header for the input offset: these states are older than the topic.
     _fill(bootstrap, ((STATE, partition_of(n), n, s, []) for n, s in zip(names, cycle(states), strict=False)))
-    judged = [marker_message(Marker(revision, 1, None), STATE, number) for number in range(PARTITIONS)]
-    _fill(bootstrap, ((STATE, number, each.key, each.value, []) for number, each in enumerate(judged)))
+    markers = [marker_message(Marker(revision, 1, None), STATE, number) for number in range(PARTITIONS)]
+    _fill(bootstrap, ((STATE, number, marker.key, marker.value, []) for number, marker in enumerate(markers)))
 
 
 def _fill(bootstrap: str, records: Iterable[tuple[str, int, str | bytes | None, bytes | None, Any]]) -> int:
@@ -127,7 +127,7 @@ def committed_outputs(bootstrap: str, topic: str = OUTPUT) -> int:
 
 def cores() -> tuple[int, int]:
     """A core for the worker and one for the broker; the same core if there is only one."""
-    found = sorted(os.sched_getaffinity(0))
-    if len(found) < 2:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
         progress("one core only: broker and worker share it")
-    return found[-1], found[0]
+    return cores[-1], cores[0]

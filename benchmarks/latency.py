@@ -73,12 +73,12 @@ class Observer:
     def _watch(self) -> None:
         while not self._stopping.wait(_PAUSE):
             try:
-                found = self._committed.offsets()
+                committed = self._committed.offsets()
             except KafkaException:
                 continue
             self._moments.append(time.perf_counter())
-            for offsets, each in zip(self._offsets, found, strict=True):
-                offsets.append(each)
+            for offsets, offset in zip(self._offsets, committed, strict=True):
+                offsets.append(offset)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -157,22 +157,22 @@ def main() -> None:
     for rate in rates:
         events = list(traffic(_FIRST + int(rate * options.seconds), options.leads))
         runs: dict[str, list[Delays]] = {name: [] for name in NAMES}
-        for number, (name, found) in product(range(rounds), runs.items()):
+        for number, (name, summaries) in product(range(rounds), runs.items()):
             try:
                 last = measure(name, events, rate, options.leads)
             except WorkerError as error:
                 raise SystemExit(f"{NAMES[name]}: {error}") from None
-            found.append(last)
+            summaries.append(last)
             progress(
                 f"  round {number + 1} of {rounds} at {rate:,.0f} a second  {NAMES[name]}: "
                 f"p50 {1e3 * last.p50:.1f} ms, p99 {1e3 * last.p99:.1f} ms of {last.decisions:,}"
             )
         for percentile in Delays._fields[:2]:
-            values = {name: [getattr(each, percentile) for each in found] for name, found in runs.items()}
-            for name, each in values.items():
-                against = ratio(each, values["bare_aiokafka"])
+            values = {name: [getattr(summary, percentile) for summary in summaries] for name, summaries in runs.items()}
+            for name, seconds in values.items():
+                against = ratio(seconds, values["bare_aiokafka"])
                 heading = f"{percentile} at {rate:,.0f} a second"
-                result.figures.append(Figure.of(NAMES[name], 1e3 * statistics.median(each), "ms", against, heading))
+                result.figures.append(Figure.of(NAMES[name], 1e3 * statistics.median(seconds), "ms", against, heading))
         measured = ratio(values["ours"], values["bare_aiokafka"]).median
         result.targets.append(Target(f"p99 at {rate:,.0f} a second: ours / bare loop", 2, measured, at_least=False))
     result.finish()

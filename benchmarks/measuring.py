@@ -53,12 +53,12 @@ def take_turns(
                 break
             count *= 4
         units[name] = max(1, round(count * seconds / took))
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    by_name: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         progress(f"  round {number + 1} of {rounds}")
         for name, run in contenders.items():
-            found[name].append(_cpu(run, units[name]) / units[name])
-    return found
+            by_name[name].append(_cpu(run, units[name]) / units[name])
+    return by_name
 
 
 def _cpu(run: Callable[[int], None], count: int) -> float:

@@ -75,41 +75,42 @@ def main() -> None:
                 runs[name].append(spent)
                 progress(f"  round {number + 1} of {options.rounds}  {name}: {spent.wall:.2f} s, {spent.cpu:.2f} s CPU")
     finally:
-        for each in (path, out):
-            each.unlink(missing_ok=True)
+        for written in (path, out):
+            written.unlink(missing_ok=True)
     report(runs, count, vars(options))
 
 
 def report(runs: dict[str, list[Spent]], count: int, options: dict[str, int]) -> None:
     """The ratios and the targets."""
     result = Result("offline", "Offline: a file of activities", f"CPU / {PARSE}", options)
-    for name, found in runs.items():
-        against = cpu_ratio(found, runs[PARSE])
-        median = statistics.median(each.cpu for each in found)
+    for name, usages in runs.items():
+        against = cpu_ratio(usages, runs[PARSE])
+        median = statistics.median(usage.cpu for usage in usages)
         result.figures.append(Figure.of(name, 1e6 * median / count, "µs an activity", against, "CPU"))
     clock = "activities a second, wall clock (ratio: to one worker)"
-    for name, found in runs.items():
-        gain = ratio([each.wall for each in runs[OURS]], [each.wall for each in found])
-        rate = count / statistics.median(each.wall for each in found)
+    for name, usages in runs.items():
+        gain = ratio([usage.wall for usage in runs[OURS]], [usage.wall for usage in usages])
+        rate = count / statistics.median(usage.wall for usage in usages)
         result.figures.append(Figure.of(name, rate, "/s", gain, clock))
     for name in (OURS, TWO):
         measured = cpu_ratio(runs[name], runs[PARSE]).median if name in runs else None
         result.targets.append(Target(f"CPU: {name} / {PARSE}", 6, measured, at_least=False))
     faster = (
-        ratio([each.wall for each in runs[OURS]], [each.wall for each in runs[TWO]]).median if TWO in runs else None
+        ratio([usage.wall for usage in runs[OURS]], [usage.wall for usage in runs[TWO]]).median if TWO in runs else None
     )
     dearer = cpu_ratio(runs[TWO], runs[OURS]).median if TWO in runs else None
     result.targets.append(Target("wall clock: two workers / one", 1.6, faster))
     result.targets.append(Target("CPU: two workers / one", 1.1, dearer, at_least=False))
     result.notes.append(
-        "All processes from start to end: starting Python and reading the rules is in it, of two workers three times."
+        "Every process is measured from start to end. This includes starting Python and reading the rules, three times "
+        "with two workers."
     )
     result.finish()
 
 
 def cpu_ratio(above: list[Spent], below: list[Spent]) -> Spread:
     """The ratio of CPU seconds, round by round."""
-    return ratio([each.cpu for each in above], [each.cpu for each in below])
+    return ratio([usage.cpu for usage in above], [usage.cpu for usage in below])
 
 
 if __name__ == "__main__":

@@ -64,31 +64,29 @@ def write(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
-def picture(found: list[Result]) -> list[Path]:
+def picture(results: list[Result]) -> list[Path]:
     """A bar for each ratio, one panel for each benchmark."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    bars = {each.part: [f for f in each.figures if f.ratio is not None] for each in found}
-    shown = [each for each in found if bars[each.part]]
-    heights = [0.8 + 0.28 * len(bars[each.part]) for each in shown]
+    bars = {result.part: [f for f in result.figures if f.ratio is not None] for result in results}
+    shown = [result for result in results if bars[result.part]]
+    heights = [0.8 + 0.28 * len(bars[result.part]) for result in shown]
     figure, panels = plt.subplots(
         len(shown), 1, figsize=(9, sum(heights) + 0.6 * len(shown)), squeeze=False, height_ratios=heights
     )
     for result, panel in zip(shown, panels[:, 0], strict=True):
         rows = bars[result.part]
-        names = [f"{each.name}  ({each.group})" if _ambiguous(each.name, rows) else each.name for each in rows]
-        ratios = [float(each.ratio or 0) for each in rows]
-        low = [
-            max(0.0, r - float(each.low if each.low is not None else r)) for r, each in zip(ratios, rows, strict=True)
-        ]
+        names = [f"{bar.name}  ({bar.group})" if _ambiguous(bar.name, rows) else bar.name for bar in rows]
+        ratios = [float(bar.ratio or 0) for bar in rows]
+        low = [max(0.0, r - float(bar.low if bar.low is not None else r)) for r, bar in zip(ratios, rows, strict=True)]
         high = [
-            max(0.0, float(each.high if each.high is not None else r) - r) for r, each in zip(ratios, rows, strict=True)
+            max(0.0, float(bar.high if bar.high is not None else r) - r) for r, bar in zip(ratios, rows, strict=True)
         ]
         places = range(len(rows))
-        colours = ["#1b7f5c" if each.name.startswith("ours") else "#8a94a6" for each in rows]
+        colours = ["#1b7f5c" if bar.name.startswith("ours") else "#8a94a6" for bar in rows]
         panel.barh(places, ratios, color=colours, xerr=[low, high], error_kw={"lw": 0.8, "capsize": 2})
         panel.set_yticks(places, names, fontsize=7)
         panel.invert_yaxis()
@@ -115,24 +113,24 @@ def _ambiguous(name: str, rows: Sequence[Figure]) -> bool:
 def main() -> None:
     """Draw, print or write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown, draw nothing")
-    parser.add_argument("--picture", action="store_true", help="draw only")
-    parser.add_argument("--write", action="store_true", help="put the tables into the documents")
+    parser.add_argument("--markdown", action="store_true", help="only print the tables as Markdown")
+    parser.add_argument("--picture", action="store_true", help="only draw the picture")
+    parser.add_argument("--write", action="store_true", help="write the tables into the documents")
     options = parser.parse_args()
-    found = results()
-    if not found:
+    available = results()
+    if not available:
         raise SystemExit(f"nothing in {FOLDER}; run `make bench` first")
-    text = "\n".join(map(markdown, found))
+    text = "\n".join(map(markdown, available))
     if options.write:
         write(README, text)
         if CAPACITY.exists():
-            write(CAPACITY, capacity.markdown(found))
+            write(CAPACITY, capacity.markdown(available))
     if options.markdown or options.write:
         sys.stdout.write(text)
         return
-    for result in found if not options.picture else ():
+    for result in available if not options.picture else ():
         result.show()
-    for path in picture(found):
+    for path in picture(available):
         sys.stdout.write(f"{path}\n")
 
 

@@ -154,8 +154,8 @@ READERS = {"ours": read_ours, "bare": read_bare}
 def measure(reader: str, bootstrap: str) -> dict[str, float]:
     """Run a reader in its own process."""
     command = [sys.executable, "-m", "benchmarks.restore", "--read", reader, "--bootstrap", bootstrap]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return found
+    measured: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return measured
 
 
 def main() -> None:
@@ -173,7 +173,11 @@ def main() -> None:
     size = statistics.mean(map(len, states))
     progress(f"{len(states):,} sample leads with {ACTIVITIES} activities each: {size:.0f} bytes of state")
     sizes = sorted(options.leads or [10_000, 100_000, 1_000_000])
-    shown = {"leads": ", ".join(f"{each:,}" for each in sizes), "rounds": options.rounds, "activities each": ACTIVITIES}
+    shown = {
+        "leads": ", ".join(f"{count:,}" for count in sizes),
+        "rounds": options.rounds,
+        "activities each": ACTIVITIES,
+    }
     result = Result("restore", "Restoring a partition's state, and memory", "time or CPU / bare reader", shown)
     result.figures.append(Figure("state of a lead", size, "bytes", group="size"))
     grown: dict[int, float] = {}
@@ -190,13 +194,17 @@ def main() -> None:
         result.figures.append(Figure.of("CPU of restoring a lead", 1e6 * cpu, "µs", dearer, group))
         result.figures.append(Figure("memory (RSS) of a lead", per_lead.median, "bytes", group=group))
     for few, many in pairwise(sizes):
-        each = (grown[many] - grown[few]) / (many - few)
-        result.figures.append(Figure("memory (RSS) of each further lead", each, "bytes", group=f"{few:,} to {many:,}"))
+        growth = (grown[many] - grown[few]) / (many - few)
+        result.figures.append(
+            Figure("memory (RSS) of each further lead", growth, "bytes", group=f"{few:,} to {many:,}")
+        )
     result.notes.append(
-        "Of few leads the quotient is mostly what the process took besides (connections, buffers); "
-        "what each further lead takes is free of that."
+        "With few leads, the memory of a lead mostly consists of the process's other memory (connections, buffers). "
+        "The memory of each further lead does not contain it."
     )
-    result.notes.append("RSS after a garbage collection, for the broker answers a fetch with the whole topic at once.")
+    result.notes.append(
+        "RSS is measured after a garbage collection, because the broker answers a fetch with the whole topic at once."
+    )
     result.finish()
 
 
@@ -207,11 +215,11 @@ def take(leads: int, states: list[bytes], options: argparse.Namespace) -> dict[s
         bootstrap = options.bootstrap or stack.enter_context(EmbeddedBroker(Path(".cache"))).bootstrap
         asyncio.run(fill(bootstrap, leads, states))
         for number in range(options.rounds):
-            for reader, found in runs.items():
-                found.append(measure(reader, bootstrap))
+            for reader, measurements in runs.items():
+                measurements.append(measure(reader, bootstrap))
                 progress(
                     f"  {leads:,} leads, round {number + 1} of {options.rounds}  {reader}: "
-                    f"{found[-1]['rate']:,.0f} records/s"
+                    f"{measurements[-1]['rate']:,.0f} records/s"
                 )
     return runs
 

@@ -55,8 +55,8 @@ class Target:
 
     def __str__(self) -> str:
         sign = "≥" if self.at_least else "≤"
-        found = "n/a" if self.measured is None else f"{number(self.measured)} {'✓' if self.met else '✗'}"
-        return f"{self.what} {sign} {self.bound:g}: {found}"
+        shown = "n/a" if self.measured is None else f"{number(self.measured)} {'✓' if self.met else '✗'}"
+        return f"{self.what} {sign} {self.bound:g}: {shown}"
 
 
 @dataclass(slots=True)
@@ -84,8 +84,8 @@ class Result:
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote."""
         content = json.loads(path.read_text())
-        content["figures"] = [Figure(**each) for each in content["figures"]]
-        content["targets"] = [Target(**each) for each in content["targets"]]
+        content["figures"] = [Figure(**figure) for figure in content["figures"]]
+        content["targets"] = [Target(**target) for target in content["targets"]]
         return cls(**content)
 
     def finish(self) -> None:
@@ -111,13 +111,15 @@ class Result:
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
         """Name, ratio, quartiles, absolute; each new group starts with its own row."""
         group = ""
-        for each in self.figures:
-            if each.group != group:
-                group = each.group
+        for figure in self.figures:
+            if figure.group != group:
+                group = figure.group
                 yield (f"{group}:", "", "", "")
-            value = "" if each.ratio is None else number(each.ratio)
-            between = "" if each.low is None or each.high is None else f"{number(each.low)} … {number(each.high)}"
-            yield each.name, value, between, f"{number(each.absolute)} {each.unit}"
+            value = "" if figure.ratio is None else number(figure.ratio)
+            between = (
+                "" if figure.low is None or figure.high is None else f"{number(figure.low)} … {number(figure.high)}"
+            )
+            yield figure.name, value, between, f"{number(figure.absolute)} {figure.unit}"
 
 
 def options_text(options: Mapping[str, Any]) -> str:

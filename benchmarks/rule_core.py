@@ -46,17 +46,17 @@ def engines(result: Result, count: int, rounds: int) -> None:
     criteria = scorecard(RULES)
     facts = leads(count)
     rules = Evaluator(ruleset(criteria), default_engine("durable"))
-    changed = [lead(number, each) for number, each in enumerate(facts)]
-    remembered = [rules.annotated(each) for each in changed]
-    expected = [[rated.points for rated in rules.evaluate(each, NOW).criteria] for each in changed]
+    changed = [lead(number, values) for number, values in enumerate(facts)]
+    remembered = [rules.annotated(changed_lead) for changed_lead in changed]
+    expected = [[rated.points for rated in rules.evaluate(changed_lead, NOW).criteria] for changed_lead in changed]
     contenders: dict[str, Callable[[int], None]] = {
-        CHANGED: over(changed, lambda each: rules.evaluate(each, NOW)),
-        REMEMBERED: over(remembered, lambda each: rules.evaluate(each, NOW)),
+        CHANGED: over(changed, lambda changed_lead: rules.evaluate(changed_lead, NOW)),
+        REMEMBERED: over(remembered, lambda changed_lead: rules.evaluate(changed_lead, NOW)),
     }
     for peer in PEERS:
         progress(f"checking {peer.name} on {count:,} leads")
         decide = peer.make(criteria)
-        prepared = [peer.prepare(each) for each in facts]
+        prepared = [peer.prepare(values) for values in facts]
         for number, (given, wanted) in enumerate(zip(prepared, expected, strict=True)):
             if (answer := decide(given)) != wanted:
                 raise SystemExit(f"{peer.name} and ours disagree on lead {number}: {answer}, expected {wanted}")
@@ -64,18 +64,18 @@ def engines(result: Result, count: int, rounds: int) -> None:
 
     def fresh(passes: int) -> None:
         for _ in range(passes):
-            anew = Evaluator(ruleset(criteria), default_engine("durable"))
-            for each in changed:
-                anew.evaluate(each, NOW)
+            new_evaluator = Evaluator(ruleset(criteria), default_engine("durable"))
+            for changed_lead in changed:
+                new_evaluator.evaluate(changed_lead, NOW)
 
     progress("measuring")
     times = take_turns(contenders, rounds=rounds)
     result.figures.append(Figure(CHANGED, 1e6 * statistics.median(times[CHANGED]), "µs", 1.0, group="a lead scored"))
-    for name, found in times.items():
+    for name, seconds in times.items():
         if name != CHANGED:
-            against = ratio(found, times[CHANGED])
-            result.figures.append(Figure.of(name, 1e6 * statistics.median(found), "µs", against, "a lead scored"))
-    first = spread([each / count for each in take_turns({FRESH: fresh}, rounds=min(5, rounds))[FRESH]])
+            against = ratio(seconds, times[CHANGED])
+            result.figures.append(Figure.of(name, 1e6 * statistics.median(seconds), "µs", against, "a lead scored"))
+    first = spread([total / count for total in take_turns({FRESH: fresh}, rounds=min(5, rounds))[FRESH]])
     of_changed = statistics.median(times[CHANGED])
     result.figures.append(Figure(FRESH, 1e6 * first.median, "µs", first.median / of_changed, group="a lead scored"))
     result.notes.append(
@@ -99,21 +99,22 @@ def growth(result: Result, count: int, rounds: int) -> None:
             ("one field changed", "lead.profile_updated", {PROBED.partition(".")[2]: "executive"}),
         )
         for what, kind, data in touching:
-            pairs = quiet(rules, [judged(number, rules) for number in range(count)], kind, data)
+            pairs = quiet(rules, [assessed(number, rules) for number in range(count)], kind, data)
             contenders[f"{what}, {size} rules"] = over(pairs, partial(_assess, rules))
     progress("measuring what more rules cost")
     times = take_turns(contenders, rounds=rounds)
     for what in ("page view", "one field changed"):
         least = times[f"{what}, {SIZES[0]} rules"]
         for size in SIZES:
-            found = times[f"{what}, {size} rules"]
-            figure = Figure.of(f"{size} rules", 1e6 * statistics.median(found), "µs", ratio(found, least))
+            seconds = times[f"{what}, {size} rules"]
+            figure = Figure.of(f"{size} rules", 1e6 * statistics.median(seconds), "µs", ratio(seconds, least))
             figure.group = f"an activity assessed, {what} (against {SIZES[0]} rules)"
             result.figures.append(figure)
         most = ratio(times[f"{what}, {SIZES[-1]} rules"], least).median
         result.targets.append(Target(f"{what}: {SIZES[-1]} rules / {SIZES[0]} rules", 2, most, at_least=False))
     result.notes.append(
-        "An activity assessed: those that lead to no decision, for a decision names every rule that held."
+        "The time to assess an activity. Only activities without a decision are used, because a decision names every "
+        "rule that held."
     )
 
 
@@ -121,22 +122,22 @@ def _assess(rules: Evaluator, pair: tuple[Lead, LeadActivity]) -> object:
     return rules.assess(*pair)
 
 
-def judged(number: int, rules: Evaluator) -> Lead:
+def assessed(number: int, rules: Evaluator) -> Lead:
     """A lead that the service has assessed before."""
     known = lead(number, _FACTS[number])
     return rules.assess(known, activity(f"first-{number}", known.id, "lead.page_viewed", {"url": "/about"}, 1)).lead
 
 
-def quiet(rules: Evaluator, judged: list[Lead], kind: str, data: dict[str, object]) -> list[tuple[Lead, LeadActivity]]:
+def quiet(rules: Evaluator, known: list[Lead], kind: str, data: dict[str, object]) -> list[tuple[Lead, LeadActivity]]:
     """Leads, each with an activity that changes its state but publishes no decision."""
     pairs = []
-    for number, each in enumerate(judged):
-        event = activity(f"second-{number}", each.id, kind, data, 2)
-        found = rules.assess(each, event)
-        if found.decision is None and found.lead is not each:
-            pairs.append((each, event))
-    if len(pairs) < len(judged) // 10:
-        raise SystemExit(f"only {len(pairs)} of {len(judged)} activities lead to no decision; too few to measure")
+    for number, known_lead in enumerate(known):
+        event = activity(f"second-{number}", known_lead.id, kind, data, 2)
+        assessment = rules.assess(known_lead, event)
+        if assessment.decision is None and assessment.lead is not known_lead:
+            pairs.append((known_lead, event))
+    if len(pairs) < len(known) // 10:
+        raise SystemExit(f"only {len(pairs)} of {len(known)} activities lead to no decision; too few to measure")
     return pairs
 
 

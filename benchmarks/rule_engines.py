@@ -43,7 +43,7 @@ def _known(facts: Facts) -> Facts:
 def _zen_test(test: Test) -> str:
     name = test.flat
     if isinstance(test.operand, tuple):
-        return "(" + " or ".join(f"{name} == '{each}'" for each in test.operand) + ")"
+        return "(" + " or ".join(f"{name} == '{value}'" for value in test.operand) + ")"
     if test.op == "eq":
         return f"{name} == {json.dumps(test.operand)}"
     return f"({name} != null and {name} {'>=' if test.op == 'gte' else '<'} {test.operand})"
@@ -78,7 +78,7 @@ def _zen_expression(criteria: Criteria) -> Score:
 
 def _zen_cell(test: Test) -> str:
     if isinstance(test.operand, tuple):
-        return " or ".join(f"$ == '{each}'" for each in test.operand)
+        return " or ".join(f"$ == '{value}'" for value in test.operand)
     if test.op == "eq":
         return f"$ == {json.dumps(test.operand)}"
     return f"$ != null and $ {'>=' if test.op == 'gte' else '<'} {test.operand}"
@@ -113,14 +113,14 @@ def _zen_tables(criteria: Criteria) -> Score:
 
     def score(facts: Any) -> Points:
         result = evaluate(facts)["result"]
-        found = []
+        points = []
         for criterion in criteria:
             hit = result.get(criterion.name)
             if criterion.hit_policy == "sum":
-                found.append(sum(int(each["points"]) for each in hit or ()))
+                points.append(sum(int(row["points"]) for row in hit or ()))
             else:
-                found.append(int(hit["points"]) if hit else 0)
-        return found
+                points.append(int(hit["points"]) if hit else 0)
+        return points
 
     return score
 
@@ -160,7 +160,7 @@ def _rule_engine(criteria: Criteria) -> Score:
 
 
 def _decide(criteria: "list[tuple[bool, list[tuple[Callable[[Any], bool], int]]]]", facts: Any) -> Points:
-    found = []
+    totals = []
     for add, rules in criteria:
         total = 0
         for matches, points in rules:
@@ -168,8 +168,8 @@ def _decide(criteria: "list[tuple[bool, list[tuple[Callable[[Any], bool], int]]]
                 total += points
                 if not add:
                     break
-        found.append(total)
-    return found
+        totals.append(total)
+    return totals
 
 
 # --- durable_rules as its documentation shows it: a fact is asserted, rules fire, the fact is retracted
@@ -178,7 +178,7 @@ def _decide(criteria: "list[tuple[bool, list[tuple[Callable[[Any], bool], int]]]
 def _durable_test(test: Test) -> dict[str, Any]:
     name = test.flat
     if isinstance(test.operand, tuple):
-        return {"$or": [{name: each} for each in test.operand]}
+        return {"$or": [{name: value} for value in test.operand]}
     if test.op == "eq":
         return {name: test.operand}
     return {"$gte" if test.op == "gte" else "$lt": {name: test.operand}}
@@ -214,14 +214,14 @@ def _durable(criteria: Criteria) -> Score:
         except durable.MessageNotHandledException:
             return [0] * len(criteria)
         host.retract_fact("scorecard", facts)
-        found: list[int | None] = [None] * len(criteria)
+        totals: list[int | None] = [None] * len(criteria)
         for number, index in sorted(fired):
-            known = found[number]
+            known = totals[number]
             if known is None:
-                found[number] = points[number][index]
+                totals[number] = points[number][index]
             elif sums[number]:
-                found[number] = known + points[number][index]
-        return [each or 0 for each in found]
+                totals[number] = known + points[number][index]
+        return [total or 0 for total in totals]
 
     return score
 

@@ -120,7 +120,7 @@ class Committed:
 
     def offsets(self) -> list[int]:
         """The offset of each partition. Raises `KafkaException` if the broker does not answer."""
-        return [max(0, each.offset) for each in self._consumer.committed(self._partitions, timeout=10)]
+        return [max(0, position.offset) for position in self._consumer.committed(self._partitions, timeout=10)]
 
     def done(self) -> int:
         """How many activities are committed, over all partitions; 0 if the broker does not answer."""
@@ -170,12 +170,12 @@ def progress_of(name: str, bootstrap: str, kind: str) -> Progress:
 def wait_until_done(progress: Progress, workers: Sequence[Worker], count: int, seconds: float = _STALLED) -> None:
     """Wait until that many activities are done. Raises `WorkerError` if it takes longer or a worker ends."""
     deadline = time.monotonic() + seconds
-    while (found := progress.done()) < count:
+    while (done := progress.done()) < count:
         for worker in workers:
             worker.check()
         if time.monotonic() > deadline:
             words = workers[0].last_words()
-            raise WorkerError(f"{found} of {count} done {seconds:.0f} s after the last was written: {words}")
+            raise WorkerError(f"{done} of {count} done {seconds:.0f} s after the last was written: {words}")
         time.sleep(_POLL)
 
 

@@ -65,22 +65,22 @@ def main() -> None:
         for count, run in taken.items():
             runs[count].append(run)
     if left_out == options.rounds:
-        raise SystemExit("no round came to its end")
+        raise SystemExit("no round was completed")
     result = Result("scale", "More workers, two cores for all", "/ one worker", vars(options))
     for heading, basis, unit in (("activities a second", "rate", "/s"), ("CPU an activity", "cpu", "µs")):
-        for count, found in runs.items():
-            values = [getattr(each, basis) for each in found]
-            against = ratio(values, [getattr(each, basis) for each in runs[1]])
+        for count, measured in runs.items():
+            values = [getattr(run, basis) for run in measured]
+            against = ratio(values, [getattr(run, basis) for run in runs[1]])
             scaled = 1e6 if unit == "µs" else 1.0
             name = f"{count} worker{'s' if count > 1 else ''}"
             result.figures.append(Figure.of(name, scaled * statistics.median(values), unit, against, heading))
-    dearer = ratio([each.cpu for each in runs[4]], [each.cpu for each in runs[1]]).median
+    dearer = ratio([run.cpu for run in runs[4]], [run.cpu for run in runs[1]]).median
     result.targets.append(Target("CPU an activity: 4 workers / 1", 1.1, dearer, at_least=False))
     result.notes.append(
-        "Each worker owns its partitions and talks to no other: with cores of their own their rates add up."
+        "Each worker owns its partitions and exchanges nothing with others: with a core for each, their rates add up."
     )
     if left_out:
-        result.notes.append(f"{left_out} of the rounds are left out: a worker did not get into its group.")
+        result.notes.append(f"{left_out} rounds are left out, because a worker could not join its group.")
     result.finish()
 
 

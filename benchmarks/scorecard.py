@@ -126,9 +126,9 @@ def _test(random: Random, field: str) -> Test:
 def leads(count: int, seed: int = SEED) -> list[Facts]:
     """That many different leads, each with all fields."""
     random = Random(seed)
-    found: list[Facts] = []
+    chosen: list[Facts] = []
     seen = set()
-    while len(found) < count:
+    while len(chosen) < count:
         facts: Facts = {}
         for field, choices in _CHOICES.items():
             facts[field] = random.choice(choices) if random.random() < KNOWN else None
@@ -138,8 +138,8 @@ def leads(count: int, seed: int = SEED) -> list[Facts]:
             facts[field] = random.random() < 0.3 if random.random() < KNOWN else None
         if (key := tuple(facts.values())) not in seen:
             seen.add(key)
-            found.append(facts)
-    return found
+            chosen.append(facts)
+    return chosen
 
 
 def lead(number: int, facts: Facts) -> Lead:
@@ -187,5 +187,5 @@ def _condition(test: Test) -> str:
     if test.op == "eq":
         return str(test.operand).lower() if isinstance(test.operand, bool) else f'"{test.operand}"'
     if isinstance(test.operand, tuple):
-        return "{in: [" + ", ".join(f'"{each}"' for each in test.operand) + "]}"
+        return "{in: [" + ", ".join(f'"{value}"' for value in test.operand) + "]}"
     return f"{{{test.op}: {test.operand}}}"

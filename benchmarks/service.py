@@ -44,8 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--activities", type=int, help=f"default: {USUAL:,}, and {MOCK:,} with the mock broker")
     parser.add_argument("--leads", type=int, default=5_000)
-    parser.add_argument("--even", action="store_true", help="ours also with single activities instead of visits")
-    parser.add_argument("--large", type=int, metavar="LEADS", help="instead of others: ours with so many leads")
+    parser.add_argument("--even", action="store_true", help="also run ours with single activities instead of visits")
+    parser.add_argument("--large", type=int, metavar="LEADS", help="run only ours, also with this many leads")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--only", action="append", choices=[name for name in NAMES if name != "ours_even"], help="repeatable"
@@ -79,7 +79,9 @@ def main() -> None:
     missing = [] if STREAMS_PYTHON.exists() else [name for name in chosen if name in IN_STREAMS_PYTHON]
     if missing:
         chosen = [name for name in chosen if name not in missing]
-        result.notes.append(f"Left out, their environment is not there (`make bench` makes it): {', '.join(missing)}.")
+        result.notes.append(
+            f"Left out, because their environment is missing (`make bench` creates it): {', '.join(missing)}."
+        )
     runs = take([(name, size) for name in chosen for size in sizes], options, result)
     report(result, runs, options.leads, options.large or 0)
     result.finish()
@@ -96,7 +98,7 @@ def take(plan: Sequence[tuple[str, int]], options: argparse.Namespace, result: R
             except WorkerError as error:
                 if name.startswith("ours"):
                     raise SystemExit(f"ours, {size:,} leads: {error}") from None
-                result.notes.append(f"{NAMES[name]} did not do it: {error}")
+                result.notes.append(f"{NAMES[name]} failed: {error}")
                 del runs[name, size]
                 continue
             runs[name, size].append(run)
@@ -112,20 +114,20 @@ def report(result: Result, runs: Runs, leads: int, large: int) -> None:
     reference = runs.get(("ours", leads))
     cpu, wall = CPU, "activities a second, wall clock (ratio: peer / ours)"
     group: dict[str, list[Figure]] = {cpu: [], wall: [], "CPU of the broker": []}
-    for (name, size), found in runs.items():
+    for (name, size), size_runs in runs.items():
         label = NAMES[name] if size == leads else f"{NAMES[name]}, {size:,} leads"
         against = speed = None
         if reference:
-            against = ratio([run.cpu for run in found], [run.cpu for run in reference])
-            speed = ratio([run.rate for run in found], [run.rate for run in reference])
-        group[cpu].append(figure(label, 1e6 * statistics.median(run.cpu for run in found), "µs", against))
-        group[wall].append(figure(label, statistics.median(run.rate for run in found), "/s", speed))
+            against = ratio([run.cpu for run in size_runs], [run.cpu for run in reference])
+            speed = ratio([run.rate for run in size_runs], [run.rate for run in reference])
+        group[cpu].append(figure(label, 1e6 * statistics.median(run.cpu for run in size_runs), "µs", against))
+        group[wall].append(figure(label, statistics.median(run.rate for run in size_runs), "/s", speed))
         group["CPU of the broker"].append(
-            figure(label, 1e6 * statistics.median(run.broker for run in found), "µs", None)
+            figure(label, 1e6 * statistics.median(run.broker for run in size_runs), "µs", None)
         )
     for heading, figures in group.items():
-        for each in figures:
-            each.group = heading
+        for row in figures:
+            row.group = heading
         result.figures += figures
     if reference is None:
         return

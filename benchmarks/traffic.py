@@ -106,18 +106,18 @@ def histories(
 ) -> list[Lead]:
     """Leads with a history. To get a large number of leads, use these repeatedly."""
     evaluator = evaluator or Evaluator(load_ruleset(RULES), default_engine())
-    found = []
+    leads = []
     for number in range(sample):
         random = Random(f"{seed}-{number}")
         lead_id = lead_name(number)
         lead = Lead(lead_id)
         past = _single_past(random) if even else _past(random)
-        for each, (after, kind, data) in enumerate(past):
-            value = _encoded(f"h{number}-{each}", lead_id, _START + after, kind, data)
+        for index, (after, kind, data) in enumerate(past):
+            value = _encoded(f"h{number}-{index}", lead_id, _START + after, kind, data)
             activity = parse_record(value, lead_id.encode(), HEADERS, _START + after)
             lead = evaluator.assess(lead, activity).lead
-        found.append(lead)
-    return found
+        leads.append(lead)
+    return leads
 
 
 def _single_past(random: Random) -> Iterator[Step]:

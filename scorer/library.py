@@ -11,7 +11,7 @@ from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.engines.engine import EngineUnavailableError, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment, Evaluation
-from scorer.explain.story import Untold, tell
+from scorer.explain.story import NothingToExplain, explain_lead
 from scorer.explain.story_model import Story
 from scorer.explain.timeline import History, history
 from scorer.lint import analyse
@@ -39,6 +39,7 @@ __all__ = [
     "History",
     "Lead",
     "LeadActivity",
+    "NothingToExplain",
     "Position",
     "Rating",
     "Rejected",
@@ -50,11 +51,11 @@ __all__ = [
     "RulesetError",
     "Score",
     "Story",
-    "Untold",
     "analyse",
     "decode_lead",
     "default_engine",
     "encode_lead",
+    "explain_lead",
     "history",
     "load_ruleset",
     "parse_line",
@@ -64,5 +65,4 @@ __all__ = [
     "read_decision",
     "read_rule_files",
     "run_tests",
-    "tell",
 ]

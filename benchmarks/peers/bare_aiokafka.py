@@ -30,16 +30,16 @@ async def main(bootstrap: str) -> None:
     await consumer.start()
     decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
     while True:
-        found = await consumer.getmany(timeout_ms=20, max_records=BATCH)
-        if not found:
+        fetched = await consumer.getmany(timeout_ms=20, max_records=BATCH)
+        if not fetched:
             continue
         async with producer.transaction():
-            for records in found.values():
+            for records in fetched.values():
                 for record in records:
                     event = decode(record.value)
                     out = encode({"id": event["id"], "lead": event["subject"], "type": event["type"], "rating": "cold"})
                     await producer.send("lead.routing", out, key=record.key)
-            offsets = {partition: records[-1].offset + 1 for partition, records in found.items()}
+            offsets = {partition: records[-1].offset + 1 for partition, records in fetched.items()}
             await producer.send_offsets_to_transaction(offsets, "bench")
 
 

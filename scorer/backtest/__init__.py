@@ -1,1 +1,1 @@
-"""What a change of rules would have done to the leads of the past."""
+"""What changed rules would have done to the leads of the past."""

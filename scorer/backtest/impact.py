@@ -1,4 +1,4 @@
-"""What another ruleset would change: ratings, routes, hand-overs a week, the leads that move and the rules behind."""
+"""What another ruleset would change: ratings, routes, hand-overs a week, the leads that move, and the rules behind."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from scorer.domain.score import Rating, Route
 from scorer.rules.ruleset import Ruleset
 
 MAX_WEEKS = 520
-"""Weeks without a hand-over are listed too where there are at most so many."""
+"""Over a longer time, weeks without a hand-over are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class WeekCount:
 
 @dataclass(frozen=True, slots=True)
 class Handovers:
-    """Hand-overs to sales. `per_week` is the mean over the weeks in which leads did anything."""
+    """Hand-overs to sales. `per_week` is the mean over the weeks with activities."""
 
     total: int
     per_week: float | None
@@ -34,7 +34,7 @@ class Handovers:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The scores of all leads: how many have which score, ascending, and what is in the middle."""
+    """The scores of all leads: extremes, median and mean, and the number of leads by score, ascending."""
 
     lowest: int | None
     median: float | None
@@ -45,7 +45,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one ruleset makes of the leads."""
+    """The results of one ruleset."""
 
     name: str
     revision: str
@@ -60,7 +60,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """Leads by what the old ruleset says (outer key) and what the new one says."""
+    """Numbers of leads by the result of the old ruleset (outer key) and of the new one."""
 
     changed: int
     share: float | None
@@ -69,8 +69,8 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """A rule that gives other points than before: to how many leads, how many points more in all, and the points more
-    that a lead gets most often (`usual`)."""
+    """A rule whose points differ between the rulesets. `leads` is how many leads it affects, `points` the sum of the
+    differences, and `usual` the most frequent difference."""
 
     criterion: str
     rule: str
@@ -82,7 +82,7 @@ class RuleChange:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a ruleset says of a lead."""
+    """The result of a ruleset for one lead."""
 
     score: int
     rating: Rating
@@ -93,7 +93,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A lead that moves, with every rule that gives it other points than before."""
+    """A lead with another result, and every rule whose points for it differ."""
 
     lead_id: str
     old: Judgement
@@ -105,7 +105,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Leads that go from one queue or grade to another; None is no queue."""
+    """The number of leads that move from one queue or grade to another. None means no queue."""
 
     old: str | None
     new: str | None
@@ -114,7 +114,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """Leads whose queue or grade differs, most frequent moves first."""
+    """Leads whose queue or grade differs, the most frequent moves first."""
 
     changed: int
     share: float | None
@@ -123,8 +123,8 @@ class Moves:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The two rulesets side by side, over the same leads. `otherwise` counts those whose rating, route, queue or grade
-    differs; `scores` counts leads by how many points more they have."""
+    """Both rulesets compared over the same leads. `otherwise` counts leads whose rating, route, queue or grade differs.
+    `scores` counts leads by the difference of their scores."""
 
     otherwise: int
     share: float | None
@@ -140,15 +140,14 @@ class Changes:
 
 
 def without_rules(mover: Moved) -> str:
-    """Why a lead moves to which no rule gives other points."""
+    """Why a lead moves although every rule gives it the same points."""
     if mover.steps or mover.old.grade != mover.new.grade:
         return "other bounds"
     return "other routing" if mover.old.route is not mover.new.route else "other queue"
 
 
 def side(tally: SideTally, ruleset: Ruleset, active: Sequence[Week], listed: Sequence[Week]) -> Side:
-    """What a ruleset makes of the leads. Its hand-overs are listed for the weeks `listed`; their mean is over the
-    weeks `active`."""
+    """The results of a ruleset. Hand-overs are listed for the weeks `listed`; their mean is over the weeks `active`."""
     return Side(
         ruleset.name,
         ruleset.revision,
@@ -163,7 +162,7 @@ def side(tally: SideTally, ruleset: Ruleset, active: Sequence[Week], listed: Seq
 
 
 def scores(counted: Mapping[int, int]) -> Scores:
-    """What is in the middle of scores that are given as leads by score."""
+    """The statistics of scores, given as numbers of leads by score."""
     total = sum(counted.values())
     if not total:
         return Scores(None, None, None, None, {})
@@ -192,7 +191,7 @@ def changes(tally: Tally, old: Ruleset, new: Ruleset) -> Changes:
 
 
 def between(weeks: Sequence[Week]) -> Sequence[Week]:
-    """The weeks, ascending, and those between them that are missing; without them where it would be over ten years."""
+    """The weeks, ascending, with the missing weeks between them unless that makes more than ten years."""
     if not weeks:
         return []
     first, last = monday(min(weeks)), monday(max(weeks))
@@ -238,8 +237,8 @@ def _matrix(
 
 def _moves(counted: Mapping[tuple[str | None, str | None], int] | Mapping[tuple[str, str], int], leads: int) -> Moves:
     moves = [Move(old, new, count) for (old, new), count in counted.items() if old != new]
-    moves.sort(key=lambda each: (-each.leads, each.old or "", each.new or ""))
-    changed = sum(each.leads for each in moves)
+    moves.sort(key=lambda move: (-move.leads, move.old or "", move.new or ""))
+    changed = sum(move.leads for move in moves)
     return Moves(changed, changed / leads if leads else None, moves)
 
 
@@ -248,7 +247,7 @@ def _rule_changes(counted: Mapping[tuple[str, str, int], int], old: Ruleset, new
     by_rule: defaultdict[tuple[str, str], Counter[int]] = defaultdict(Counter)
     for (criterion, rule, more), leads in counted.items():
         by_rule[criterion, rule][more] += leads
-    found = [
+    rule_changes = [
         RuleChange(
             *name,
             reasons.get(name, f"limit of {name[0]}"),
@@ -258,10 +257,10 @@ def _rule_changes(counted: Mapping[tuple[str, str, int], int], old: Ruleset, new
         )
         for name, differences in by_rule.items()
     ]
-    return sorted(found, key=lambda each: (-each.leads, -abs(each.points), each.criterion, each.rule))
+    return sorted(rule_changes, key=lambda change: (-change.leads, -abs(change.points), change.criterion, change.rule))
 
 
 def _moved(mover: Mover) -> Moved:
-    old, new = (Judgement(*each[:5]) for each in (mover.old, mover.new))
+    old, new = (Judgement(*lead[:5]) for lead in (mover.old, mover.new))
     difference = new.score - old.score
     return Moved(mover.lead_id, old, new, mover.steps, difference, compare(mover.old, mover.new))

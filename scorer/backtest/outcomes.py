@@ -1,4 +1,4 @@
-"""Scores against what became of the leads: conversion, lift, AUC, precision and recall. Exact, from counts."""
+"""Scores compared with the outcomes of deals: conversion, lift, AUC, precision and recall. Exact, from counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ Z_95 = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Auc:
-    """The chance that a won lead scores higher than a lost one, ties counting half; `low` and `high` bound it with
-    95 % confidence."""
+    """The probability that a won lead scores higher than a lost one; ties count half. `low` and `high` are the bounds
+    of the 95 % confidence interval."""
 
     value: float
     low: float
@@ -25,7 +25,7 @@ class Auc:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """Leads with a rating at the moment of judging. `rate` = won / leads; `lift` = rate / rate of all."""
+    """Leads with this rating when they were evaluated. `rate` = won / leads; `lift` = rate / rate of all leads."""
 
     rating: Rating
     leads: int
@@ -36,8 +36,8 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Sales:
-    """How well the hand-over to sales foresaw the outcome. `precision`: of those handed over, the share that was won;
-    `recall`: of those won, the share that was handed over before. None where there were no such leads."""
+    """How well hand-overs to sales predicted the outcome. `precision` is the share of handed-over leads that were won.
+    `recall` is the share of won leads that were handed over before. None if there are no such leads."""
 
     handed_over: int
     won: int
@@ -47,8 +47,8 @@ class Sales:
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcomes:
-    """On how many won and lost leads a rule applied. `won_share` and `lost_share` are of all won and all lost leads;
-    `rate` is the conversion of the leads it applied to and `lift` that rate over the rate of all."""
+    """The number of won and lost leads for which a rule held. `won_share` and `lost_share` are shares of all won and
+    all lost leads. `rate` is the conversion of the leads for which the rule held; `lift` = that rate / rate of all."""
 
     criterion: str
     rule: str
@@ -64,7 +64,7 @@ class RuleOutcomes:
 
 @dataclass(frozen=True, slots=True)
 class SideOutcomes:
-    """What one ruleset foresaw."""
+    """How well one ruleset predicted the outcomes."""
 
     auc: Auc | None
     conversion: Sequence[Conversion]
@@ -73,7 +73,7 @@ class SideOutcomes:
 
 
 def side_outcomes(tally: SideTally, ruleset: Ruleset) -> SideOutcomes:
-    """What a ruleset foresaw of the leads it judged."""
+    """How well a ruleset predicted the outcomes of the leads."""
     by_score = {outcome: _of(tally.outcome_scores, outcome) for outcome in ("won", "lost")}
     won, lost = (by_score[outcome].total() for outcome in ("won", "lost"))
     base = ratio(won, won + lost)
@@ -88,10 +88,10 @@ def side_outcomes(tally: SideTally, ruleset: Ruleset) -> SideOutcomes:
 
 
 def auc(won: Mapping[int, int], lost: Mapping[int, int]) -> Auc | None:
-    """The area under the ROC curve from leads by score, exact with ties: the Mann-Whitney U over all pairs.
+    """The area under the ROC curve, from leads by score. Exact with ties: the Mann-Whitney U over all pairs.
 
-    None where there are no won or no lost leads. The bounds are those of Hanley and McNeil (Radiology 143, 1982,
-    29-36), which are rough for few leads or an area close to 1.
+    None if there are no won or no lost leads. The bounds follow Hanley and McNeil (Radiology 143, 1982, 29-36). They
+    are rough for few leads or an area close to 1.
     """
     positives, negatives = sum(won.values()), sum(lost.values())
     if not positives or not negatives:
@@ -109,24 +109,25 @@ def auc(won: Mapping[int, int], lost: Mapping[int, int]) -> Auc | None:
 
 
 def sales(counted: Mapping[tuple[DealOutcome, bool], int]) -> Sales:
-    """Precision and recall from leads by (outcome, handed over)."""
+    """Precision and recall, from numbers of leads by (outcome, handed over)."""
     won, lost = counted.get(("won", True), 0), counted.get(("lost", True), 0)
     missed = counted.get(("won", False), 0)
     return Sales(won + lost, won, ratio(won, won + lost), ratio(won, won + missed))
 
 
 def rules(ruleset: Ruleset) -> list[tuple[str, str, str, int]]:
-    """(criterion, rule, reason, points) of every scoring rule and signal; a signal's points are those of one event."""
-    found = [
+    """(criterion, rule, reason, points) of every scoring rule and signal. The points of a signal are for one event."""
+    scoring_rules = [
         (criterion.name, rule.id, rule.reason, rule.points)
         for criterion in ruleset.criteria
         for rule in criterion.rules
     ]
-    return found + [(BEHAVIOUR, each.id, each.reason, each.points) for each in ruleset.signals.values()]
+    signals = [(BEHAVIOUR, signal.id, signal.reason, signal.points) for signal in ruleset.signals.values()]
+    return scoring_rules + signals
 
 
 def ratio(part: int, whole: int) -> float | None:
-    """part / whole; None of nothing."""
+    """part / whole, or None if `whole` is 0."""
     return part / whole if whole else None
 
 

@@ -1,8 +1,8 @@
-"""The activities of a shard's leads under one ruleset or two, and what is to be counted of it.
+"""Replays the activities of a shard's leads under one or two rulesets, and counts the results.
 
-Every lead is judged at one moment: at its latest activity or, where the file tells how it ended, just before. *Before*
-goes by the time of the events, not by their place in the file: what happened at the time of the first outcome or later
-does not count, so that no score knows the outcome it is measured against.
+Every lead is evaluated once: at its latest activity or, if the file contains its outcome, just before the outcome.
+*Before* means the time of the events, not their place in the file. Events at the time of the first outcome or later do
+not count, so that no score depends on the outcome with which it is compared.
 """
 
 import re
@@ -26,14 +26,14 @@ OUTCOMES: Final[dict[str, DealOutcome]] = {"lead.opportunity_won": "won", "lead.
 
 FIND_OUTCOMES: Final = "find outcomes"
 REPLAY: Final = "replay"
-"""The two tasks of a shard; all lines that may be outcomes go through the first before any goes through the second."""
+"""The two tasks of a shard. The first task gets all lines that may be outcomes before the second task gets any line."""
 
 _MAY_BE_OUTCOME: Final = re.compile(rb"opportunity_|\\u00[2-7]")
-"""The word itself, or a character of ASCII that is escaped: only with one can the word be written otherwise."""
+"""The word itself, or an escaped ASCII character, without which JSON cannot write the word in another way."""
 
 
 class Ending(NamedTuple):
-    """The first outcome of a lead; the smallest by time, then id, is the first."""
+    """The first outcome of a lead. The first is the smallest by time, then by id."""
 
     time: int
     id: str
@@ -42,30 +42,30 @@ class Ending(NamedTuple):
 
 
 class _Side:
-    """One ruleset, the leads under it, and what was counted."""
+    """One ruleset with its leads and counts."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self.evaluator = evaluator
         self.leads = LeadShelf()
-        self.judged = LeadShelf()
-        """Leads as they were before their outcome; the others are judged as they are."""
+        self.at_outcome = LeadShelf()
+        """Leads with an outcome, as they were before it. All other leads are evaluated in their latest state."""
         self.handed_over: set[str] = set()
         """Leads that were handed over before their outcome."""
         self.tally = SideTally()
 
 
 class ReplayShard:
-    """Replays the leads of one shard. `now` in microseconds since the epoch: what lies far ahead is rejected."""
+    """Replays the leads of one shard. Activities far after `now` (microseconds since the epoch) are rejected."""
 
     def __init__(self, evaluators: Sequence[Evaluator], now: int) -> None:
-        """`evaluators`: by the new ruleset, and by the old one if two are compared."""
+        """`evaluators` holds the one for the new ruleset and, if two are compared, the one for the old ruleset."""
         self._sides = [_Side(evaluator) for evaluator in evaluators]
         self._now = now
         self._endings: dict[str, Ending] = {}
         self._tally = Tally([side.tally for side in self._sides])
 
     def handle(self, task: str, numbers: Sequence[int], lines: Sequence[bytes]) -> list[Rejection]:
-        """Do one of the two tasks; the second names the lines that are no activities."""
+        """Do one of the two tasks. The second returns the lines that are not activities."""
         rejected = []
         take = self._find_outcome if task == FIND_OUTCOMES else self._replay
         for number, line in zip(numbers, lines, strict=True):
@@ -76,23 +76,23 @@ class ReplayShard:
         return rejected
 
     def finish(self) -> Tally:
-        """Judge every lead and count."""
+        """Evaluate every lead and count the results."""
         tally = self._tally
         ids = sorted(self._sides[0].leads.ids())
         movers: list[Mover] = []
         for lead_id in ids:
             ending = self._endings.get(lead_id)
-            judged = [self._judged(side, lead_id) for side in self._sides]
+            leads = [self._lead_to_judge(side, lead_id) for side in self._sides]
             tally.leads += 1
             if ending is not None:
                 tally.outcomes[ending.outcome] += 1
-            if judged[0].published is None:
+            if leads[0].published is None:
                 tally.unjudged += 1
                 continue
             outcome = None if ending is None else ending.outcome
-            verdicts = [self._count(side, lead, outcome) for side, lead in zip(self._sides, judged, strict=True)]
-            if len(verdicts) == 2:
-                self._compare(lead_id, outcome, verdicts[1], verdicts[0], movers)
+            results = [self._count(side, lead, outcome) for side, lead in zip(self._sides, leads, strict=True)]
+            if len(results) == 2:
+                self._compare(lead_id, outcome, results[1], results[0], movers)
                 if len(movers) > 1000:
                     movers = most(movers)
         tally.movers = most(movers)
@@ -118,40 +118,40 @@ class ReplayShard:
     def _apply(self, side: _Side, activity: LeadActivity, ending: Ending | None) -> None:
         lead_id = activity.lead_id
         lead = side.leads.get(lead_id) or Lead(lead_id)
-        judged = None if ending is None else side.judged.get(lead_id)
-        before_the_end = ending is None or activity.time < ending.time
-        if not before_the_end and judged is None:
-            side.judged.put(lead)
+        lead_at_outcome = None if ending is None else side.at_outcome.get(lead_id)
+        before_outcome = ending is None or activity.time < ending.time
+        if not before_outcome and lead_at_outcome is None:
+            side.at_outcome.put(lead)
         after, handed_over = _step(lead, activity, side)
         if after.published is not lead.published:
             side.tally.decisions += 1
             if handed_over and after.published is not None:
                 side.tally.handovers[week_of(after.published.decided_at)] += 1
-        if judged is not None and before_the_end:
-            # It arrived late: what is judged and what goes on have parted already.
-            judged, handed_over = _step(judged, activity, side)
-            side.judged.put(judged)
-        if handed_over and before_the_end:
+        if lead_at_outcome is not None and before_outcome:
+            # The activity arrived late, after the lead at its outcome was set aside.
+            lead_at_outcome, handed_over = _step(lead_at_outcome, activity, side)
+            side.at_outcome.put(lead_at_outcome)
+        if handed_over and before_outcome:
             side.handed_over.add(lead_id)
         side.leads.put(after)
 
-    def _judged(self, side: _Side, lead_id: str) -> Lead:
-        lead = side.judged.get(lead_id) if lead_id in self._endings else None
+    def _lead_to_judge(self, side: _Side, lead_id: str) -> Lead:
+        lead = side.at_outcome.get(lead_id) if lead_id in self._endings else None
         return lead or side.leads.get(lead_id) or Lead(lead_id)
 
     def _count(self, side: _Side, lead: Lead, outcome: DealOutcome | None) -> JudgedLead:
-        verdict = judge(lead, side.evaluator)
+        judged = judge(lead, side.evaluator)
         tally = side.tally
-        tally.scores[verdict.score] += 1
-        tally.ratings[verdict.rating] += 1
-        tally.routes[verdict.route] += 1
-        for criterion, rule, _ in verdict.points:
+        tally.scores[judged.score] += 1
+        tally.ratings[judged.rating] += 1
+        tally.routes[judged.route] += 1
+        for criterion, rule, _ in judged.points:
             tally.fired[criterion, rule, outcome] += 1
         if outcome is not None:
-            tally.outcome_scores[outcome, verdict.score] += 1
-            tally.outcome_ratings[outcome, verdict.rating] += 1
+            tally.outcome_scores[outcome, judged.score] += 1
+            tally.outcome_ratings[outcome, judged.rating] += 1
             tally.outcome_sales[outcome, lead.id in side.handed_over] += 1
-        return verdict
+        return judged
 
     def _compare(
         self, lead_id: str, outcome: DealOutcome | None, old: JudgedLead, new: JudgedLead, movers: list[Mover]
@@ -170,23 +170,25 @@ class ReplayShard:
         if otherwise or old.score != new.score:
             movers.append(Mover(lead_id, old, new))
         if outcome is not None:
-            before_, after_ = (lead_id in side.handed_over for side in reversed(self._sides))
-            tally.sales[outcome, before_, after_] += 1
+            old_side, new_side = (lead_id in side.handed_over for side in reversed(self._sides))
+            tally.sales[outcome, old_side, new_side] += 1
 
 
 def may_be_outcomes(lines: Sequence[bytes]) -> list[bytes]:
-    """The lines that may tell how a lead ended: all that do, and few others. Much cheaper than reading them."""
+    """All lines with outcomes, and a few others. Much cheaper than parsing the lines."""
     return [line for line in lines if _MAY_BE_OUTCOME.search(line) is not None]
 
 
 def judge(lead: Lead, evaluator: Evaluator) -> JudgedLead:
-    """The score of a lead as of its latest activity, and rating, route, grade and queue as published last."""
-    said = lead.published
-    if said is None:
-        raise ValueError(f"nothing was ever said of {lead.id!a}")
+    """The score of a lead as of its latest activity, and the last published rating, route, grade and queue."""
+    published = lead.published
+    if published is None:
+        raise ValueError(f"no decision was ever published about {lead.id!a}")
     evaluation = evaluator.evaluate(lead, lead.clock)
     points = tuple(evaluation.points)
-    return JudgedLead(evaluation.score.total, said.rating, said.route, str(said.grade), said.queue, points)
+    return JudgedLead(
+        evaluation.score.total, published.rating, published.route, str(published.grade), published.queue, points
+    )
 
 
 def week_of(instant: int) -> Week:
@@ -201,11 +203,11 @@ def _week(day: int) -> Week:
 
 
 def _step(lead: Lead, activity: LeadActivity, side: _Side) -> tuple[Lead, bool]:
-    """The lead after the activity, and whether that handed it over to sales."""
+    """The lead after the activity, and whether the activity handed it over to sales."""
     assessment = side.evaluator.assess(lead, activity)
     return assessment.lead, assessment.handed_over is not None
 
 
 def replay_shard(rulesets: tuple[RuleFiles, ...], engine: EngineName | None, now: int) -> ReplayShard:
-    """A shard that replays under one ruleset or two. `now` in microseconds since the epoch."""
+    """A shard that replays under one or two rulesets. `now` is in microseconds since the epoch."""
     return ReplayShard([Evaluator(parse_ruleset(files), default_engine(engine)) for files in rulesets], now)

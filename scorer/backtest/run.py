@@ -1,4 +1,4 @@
-"""The result of a backtest, and what it says in a few sentences. Pure: from counts to figures and words."""
+"""The result of a backtest, and its summary in a few sentences. Pure: from counts to figures and words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from scorer.domain.instant import to_text
 from scorer.rules.ruleset import Ruleset
 
 FEW = 30
-"""Below so many won or lost leads a figure drawn from them is a hint, no more."""
+"""With fewer won or lost leads than this, figures from them are only a hint."""
 MANY_REJECTED = 0.1
-"""From this share of unusable lines on, that is said first."""
+"""If at least this share of lines is unusable, the summary starts with it."""
 CAUTION = (
     "This is what would be if the new rules had always held. After a real switch a lead keeps its rating within the "
     "hysteresis, so not every lead that moves here moves at once."
@@ -21,7 +21,7 @@ CAUTION = (
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What was read. `rejected` counts lines by reason."""
+    """The input that was read. `rejected` counts lines by reason."""
 
     files: Sequence[str]
     lines: int
@@ -34,7 +34,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Deals:
-    """Deals with an outcome by which ruleset handed them over before it."""
+    """Numbers of deals, by the rulesets that handed them over before the outcome."""
 
     both: int
     only_old: int
@@ -44,7 +44,8 @@ class Deals:
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """How the leads ended, and what the rulesets foresaw. `unjudged`: leads of which nothing was known before."""
+    """The outcomes of leads, and how well the rulesets predicted them. `unjudged` counts leads of which nothing was
+    known before their outcome."""
 
     won: int
     lost: int
@@ -58,8 +59,8 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """Everything a backtest found. `old` and `changes` only where two rulesets were compared; `outcomes` only where
-    the activities hold any."""
+    """The whole result of a backtest. `old` and `changes` are None unless two rulesets were compared. `outcomes` is
+    None if the activities contain no outcomes."""
 
     headline: Sequence[str]
     input: Input
@@ -72,32 +73,32 @@ class Backtest:
 def backtest(
     tally: Tally, rulesets: Sequence[Ruleset], files: Sequence[str], lines: int, rejected: dict[str, int]
 ) -> Backtest:
-    """The result of counts over all leads. `rulesets`: the new one and, where two were compared, the old one."""
+    """The result, from counts over all leads. `rulesets` holds the new one and, if two were compared, the old one."""
     weeks = sorted(tally.weeks)
-    listed = between([*weeks, *(week for each in tally.sides for week in each.handovers)])
-    sides = [side(each, ruleset, weeks, listed) for each, ruleset in zip(tally.sides, rulesets, strict=True)]
+    listed = between([*weeks, *(week for side_tally in tally.sides for week in side_tally.handovers)])
+    sides = [side(counts, ruleset, weeks, listed) for counts, ruleset in zip(tally.sides, rulesets, strict=True)]
     new, old = sides[0], sides[1] if len(sides) > 1 else None
-    first, last = (None if each is None else to_text(each) for each in (tally.first, tally.last))
+    first, last = (None if time is None else to_text(time) for time in (tally.first, tally.last))
     read = Input(files, lines, tally.activities.total(), dict(sorted(rejected.items())), tally.leads, first, last)
     changed = changes(tally, rulesets[1], rulesets[0]) if len(rulesets) > 1 else None
-    ended = _outcomes(tally, rulesets)
-    return Backtest(_headline(read, new, old, changed, ended), read, new, old, changed, ended)
+    outcomes = _outcomes(tally, rulesets)
+    return Backtest(_headline(read, new, old, changed, outcomes), read, new, old, changed, outcomes)
 
 
 def _outcomes(tally: Tally, rulesets: Sequence[Ruleset]) -> Outcomes | None:
     if not tally.outcomes.total():
         return None
-    judged = [side_outcomes(each, ruleset) for each, ruleset in zip(tally.sides, rulesets, strict=True)]
+    sides = [side_outcomes(counts, ruleset) for counts, ruleset in zip(tally.sides, rulesets, strict=True)]
     counted = tally.sides[0].outcome_sales
     won, lost = (counted[outcome, True] + counted[outcome, False] for outcome in ("won", "lost"))
-    compared = len(judged) > 1
+    compared = len(sides) > 1
     return Outcomes(
         won,
         lost,
         tally.unjudged,
         ratio(won, won + lost),
-        judged[0],
-        judged[1] if compared else None,
+        sides[0],
+        sides[1] if compared else None,
         _deals(tally, "won") if compared else None,
         _deals(tally, "lost") if compared else None,
     )
@@ -113,32 +114,34 @@ def _headline(
 ) -> list[str]:
     if not read.leads:
         return ["No lead was found in the input."]
-    found = []
+    sentences = []
     rejected = sum(read.rejected.values())
     if rejected and rejected >= MANY_REJECTED * read.lines:
-        found.append(f"Read with care: {rejected:,} of {plural(read.lines, 'line')} could not be used.")
+        sentences.append(f"Read with care: {rejected:,} of {plural(read.lines, 'line')} could not be used.")
     if old is None or changed is None:
-        found.append(f"Sales would get {_a_week(new)}.")
+        sentences.append(f"Sales would get {_a_week(new)}.")
         if outcomes is not None and outcomes.won:
             won = outcomes.new.sales.won
-            found.append(f"{won:,} of {plural(outcomes.won, 'won deal')} would have been handed over before the end.")
+            sentences.append(
+                f"{won:,} of {plural(outcomes.won, 'won deal')} would have been handed over before the end."
+            )
     elif old.revision == new.revision:
-        found.append(f"The two rulesets are the same (revision {new.revision[:12]}).")
+        sentences.append(f"The two rulesets are the same (revision {new.revision[:12]}).")
     elif changed.scores_changed == changed.otherwise == 0:
-        found.append("No lead is judged differently: the same scores, ratings, routes, queues and grades.")
+        sentences.append("No lead is judged differently: the same scores, ratings, routes, queues and grades.")
     else:
-        found.append(_handed_over(new, old))
+        sentences.append(_handed_over(new, old))
         if outcomes is not None and outcomes.won_deals is not None and outcomes.won:
-            found.append(_won_deals(outcomes.won_deals, outcomes.won))
+            sentences.append(_won_deals(outcomes.won_deals, outcomes.won))
         leads = sum(new.ratings.values())
-        found.append(
+        sentences.append(
             f"{changed.otherwise:,} of {plural(leads, 'lead')} ({percent(changed.share)}) would get another rating, "
             f"route, queue or grade: rating {changed.ratings.changed:,}, route {changed.routes.changed:,}, "
             f"queue {changed.queues.changed:,}, grade {changed.grades.changed:,}."
         )
     if outcomes is not None:
-        found += _foresight(outcomes)
-    return found
+        sentences += _prediction(outcomes)
+    return sentences
 
 
 def _handed_over(new: Side, old: Side) -> str:
@@ -163,32 +166,32 @@ def _won_deals(deals: Deals, won: int) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def _foresight(outcomes: Outcomes) -> list[str]:
+def _prediction(outcomes: Outcomes) -> list[str]:
     new, old = outcomes.new, outcomes.old
-    found = []
+    sentences = []
     if outcomes.won and new.sales.precision is not None:
         before = "" if old is None or old.sales.precision is None else f" (today {percent(old.sales.precision)})"
-        found.append(
+        sentences.append(
             f"Of the leads handed over, {percent(new.sales.precision)}{before} were won; "
             f"of all leads with an outcome, {percent(outcomes.base_rate)}."
         )
     if min(outcomes.won, outcomes.lost) < FEW:
         ends = f"{plural(outcomes.won, 'won deal')} and {plural(outcomes.lost, 'lost deal')}"
-        found.append(f"Only {ends} are known: read what is said about deals as a hint.")
-    return found
+        sentences.append(f"Only {ends} are known: read what is said about deals as a hint.")
+    return sentences
 
 
-def _a_week(one: Side) -> str:
-    figure = _week_figure(one)
+def _a_week(side: Side) -> str:
+    figure = _week_figure(side)
     return f"{figure} {'lead' if figure == '1' else 'leads'} a week"
 
 
-def _week_figure(one: Side) -> str:
-    return a_week(one.handovers.per_week or 0.0)
+def _week_figure(side: Side) -> str:
+    return a_week(side.handovers.per_week or 0.0)
 
 
 def a_week(mean: float) -> str:
-    """Leads a week as everywhere in the report: whole from ten on, below with one decimal (0.4 is not nothing)."""
+    """Leads a week, in the style of the report: whole from 10, with one decimal below (0.4 must not look like 0)."""
     return f"{mean:,.0f}" if mean >= 10 else f"{mean:.1f}".removesuffix(".0")
 
 
@@ -200,7 +203,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share as everywhere in the report: whole percents, with one decimal near nothing and near all."""
+    """A share, in the style of the report: whole percents, with one decimal near 0 % and near 100 %."""
     if share is None:
         return "–"
     if 0 < share < 0.0005 or 0.9995 < share < 1:

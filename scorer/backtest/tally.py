@@ -1,5 +1,5 @@
-"""What a backtest counts. Everything is a count or a bounded list with an order of its own, so tallies of different
-leads add up to the same whatever the order and however the leads were divided."""
+"""What a backtest counts. Everything is a count or a bounded, ordered list. Therefore the sum of the tallies does not
+depend on their order or on how the leads were divided."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from scorer.domain.score import Rating, Route
 
 MOVERS = 20
-"""So many of the leads that move most are named."""
+"""The number of leads in the list of those that move most."""
 
 DealOutcome = Literal["won", "lost"]
 Week = tuple[int, int]
@@ -18,7 +18,7 @@ Week = tuple[int, int]
 
 
 class JudgedLead(NamedTuple):
-    """What a ruleset says of a lead at the moment at which it is judged. `points` are (criterion, rule, points)."""
+    """The result of a ruleset for one lead. `points` are (criterion, rule, points)."""
 
     score: int
     rating: Rating
@@ -29,7 +29,7 @@ class JudgedLead(NamedTuple):
 
 
 class RulePoints(NamedTuple):
-    """What a rule gives a lead under either ruleset; None where it does not apply."""
+    """The points of a rule under both rulesets; None where the rule does not hold."""
 
     criterion: str
     rule: str
@@ -38,7 +38,7 @@ class RulePoints(NamedTuple):
 
 
 class Mover(NamedTuple):
-    """A lead that is judged differently, and the rules that make the difference."""
+    """A lead with another result, under both rulesets."""
 
     lead_id: str
     old: JudgedLead
@@ -46,19 +46,19 @@ class Mover(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """How many ratings it moves."""
+        """The number of ratings by which the lead moves; negative if the new one is lower."""
         ratings = list(Rating)
         return ratings.index(self.new.rating) - ratings.index(self.old.rating)
 
     @property
     def order(self) -> tuple[int, int, str]:
-        """The one that moves most comes first: by rating, then by points, then by id."""
+        """The sort key. The lead that moves most comes first: by rating, then by points, then by id."""
         return -abs(self.steps), -abs(self.new.score - self.old.score), self.lead_id
 
 
 @dataclass(slots=True)
 class SideTally:
-    """What one ruleset makes of the leads."""
+    """The counts of one ruleset."""
 
     decisions: int = 0
     handovers: Counter[Week] = field(default_factory=Counter)
@@ -69,14 +69,14 @@ class SideTally:
     outcome_scores: Counter[tuple[DealOutcome, int]] = field(default_factory=Counter)
     outcome_ratings: Counter[tuple[DealOutcome, Rating]] = field(default_factory=Counter)
     outcome_sales: Counter[tuple[DealOutcome, bool]] = field(default_factory=Counter)
-    """(outcome, whether the ruleset handed the lead over before it)."""
+    """By (outcome, whether the ruleset handed the lead over before it)."""
     fired: Counter[tuple[str, str, DealOutcome | None]] = field(default_factory=Counter)
-    """(criterion, rule, outcome): leads at whose judging the rule applied."""
+    """Leads for which the rule held, by (criterion, rule, outcome)."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """What all rulesets make of the leads; `sides` in the order of the rulesets, the new one first."""
+    """The counts of all rulesets. `sides` has the order of the rulesets, the new one first."""
 
     sides: list[SideTally]
     activities: Counter[str] = field(default_factory=Counter)
@@ -85,28 +85,28 @@ class Tally:
     last: int | None = None
     """Times of the earliest and the latest activity, microseconds since the epoch."""
     weeks: set[Week] = field(default_factory=set)
-    """Weeks in which leads did something, outcomes aside."""
+    """Weeks with activities other than outcomes."""
     leads: int = 0
     outcomes: Counter[DealOutcome] = field(default_factory=Counter)
     unjudged: int = 0
-    """Leads of which nothing was known before their outcome: they are counted here and nowhere else."""
+    """Leads of which nothing was known before their outcome. They are counted only here."""
     ratings: Counter[tuple[Rating, Rating]] = field(default_factory=Counter)
     routes: Counter[tuple[Route, Route]] = field(default_factory=Counter)
-    """(old, new) of every lead; as `differences`, `rules`, `sales` and `movers` only where there are two rulesets."""
+    """By (old, new). Like `differences`, `rules`, `sales` and `movers`, it is empty unless there are two rulesets."""
     grades: Counter[tuple[str, str]] = field(default_factory=Counter)
     queues: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
     otherwise: int = 0
-    """Leads of which rating, route, queue or grade differ."""
+    """Leads whose rating, route, queue or grade differs."""
     differences: Counter[int] = field(default_factory=Counter)
-    """New score less the old one."""
+    """By new score - old score."""
     rules: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    """(criterion, rule, points more): leads for which the rule gives other points."""
+    """Leads for which the points of a rule differ, by (criterion, rule, new points - old points)."""
     sales: Counter[tuple[DealOutcome, bool, bool]] = field(default_factory=Counter)
-    """(outcome, handed over by the old ruleset, by the new one)."""
+    """By (outcome, handed over by the old ruleset, handed over by the new one)."""
     movers: list[Mover] = field(default_factory=list)
 
     def add(self, other: "Tally") -> None:
-        """Count in what was found about other leads."""
+        """Add the counts of other leads."""
         for name in (
             "activities",
             "outcomes",
@@ -133,19 +133,19 @@ class Tally:
         self.movers = most(self.movers + other.movers)
 
     def seen(self, *times: int | None) -> None:
-        """Widen the time from the first to the last activity."""
-        known = [each for each in (self.first, self.last, *times) if each is not None]
+        """Extend the period from the first to the last activity."""
+        known = [time for time in (self.first, self.last, *times) if time is not None]
         if known:
             self.first, self.last = min(known), max(known)
 
 
 def most(movers: Iterable[Mover]) -> list[Mover]:
-    """Those that move most, the first `MOVERS` of them."""
+    """The first `MOVERS` of the leads that move most."""
     return nsmallest(MOVERS, movers, key=lambda mover: mover.order)
 
 
 def compare(old: JudgedLead, new: JudgedLead) -> list[RulePoints]:
-    """The rules that make the difference between two verdicts, by criterion and rule."""
+    """The rules whose points differ between two results, sorted by criterion and rule."""
     before, after = _points(old.points), _points(new.points)
     return [
         RulePoints(*rule, before.get(rule), after.get(rule))

@@ -19,7 +19,7 @@ from scorer.cli.readable import readable
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.engines.engine import EngineName
-from scorer.explain.story import Untold, parse_time, tell
+from scorer.explain.story import NothingToExplain, explain_lead, parse_time
 from scorer.explain.story_model import Story
 from scorer.explain.timeline import history
 from scorer.offline.activity_files import InputError, open_activities
@@ -89,13 +89,13 @@ def _read(
     if reader.rejected:
         say(f"{reader.rejected:,} of {reader.lines:,} lines rejected")
     try:
-        return tell(found.lead, evaluator, moment, found), reader.rejected
-    except Untold as untold:
-        if untold.reason == "unknown":
+        return explain_lead(found.lead, evaluator, moment, found), reader.rejected
+    except NothingToExplain as error:
+        if error.reason == "unknown":
             until = "" if moment is None else f" until {to_text(moment)}"
             where = "<stdin>" if name == "-" else name
             _fail(f"{where}: none of {reader.lines:,} lines is an activity of {_quoted(lead_id)}{until}")
-        _fail(f"{_quoted(lead_id)}: {untold}")
+        _fail(f"{_quoted(lead_id)}: {error}")
 
 
 class _Reader:

@@ -1,1 +1,1 @@
-"""The story of one lead: every point, why, and what would change it."""
+"""The story of one lead: where each point comes from, why the lead goes where it goes, and what would change that."""

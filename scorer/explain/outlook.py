@@ -1,4 +1,4 @@
-"""What time alone does to a lead: points fade and spans run out. Found by judging it on every day to come."""
+"""What time alone does to a lead: points decay and time spans end. The lead is evaluated for every day to come."""
 
 from itertools import pairwise
 
@@ -11,17 +11,17 @@ from scorer.explain.story_model import Moment, Outlook
 
 
 def outlook(lead: Lead, evaluator: Evaluator, now: int, days: int = KEEP_DAYS) -> Outlook:
-    """The days on which score, rating or route change if nothing happens, judged at 00:00 UTC of each.
+    """The days on which score, rating or route change if nothing happens, evaluated at 00:00 UTC of each day.
 
-    By default as far as counts are kept: after that nothing of them is left.
+    By default the days for which counts are kept, because no count is left after them.
     """
     today = day_of(now)
-    found = [(now, evaluator.evaluate(lead, now))]
+    changes = [(now, evaluator.evaluate(lead, now))]
     for day in range(today + 1, today + 1 + days):
         evaluation = evaluator.evaluate(lead, day * DAY)
-        if _summary(evaluation) != _summary(found[-1][1]):
-            found.append((day * DAY, evaluation))
-    moments = [_moment(at, evaluation) for at, evaluation in found]
+        if _summary(evaluation) != _summary(changes[-1][1]):
+            changes.append((day * DAY, evaluation))
+    moments = [_moment(at, evaluation) for at, evaluation in changes]
     ratings = [moment for before, moment in pairwise(moments) if before.rating is not moment.rating]
     return Outlook(until=to_text((today + days) * DAY), moments=moments, ratings=ratings)
 

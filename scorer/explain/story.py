@@ -1,4 +1,4 @@
-"""The story of a lead: why it is rated and routed as it is, what changed it, and what would. Pure."""
+"""The story of a lead: why it has its rating and route, what changed them, and what would change them. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.domain.score import Grades, Rating
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
-from scorer.explain.improvement import needed_for, targets
 from scorer.explain.outlook import outlook
-from scorer.explain.route_story import routing_part
+from scorer.explain.routing_part import routing_part
 from scorer.explain.story_model import GradePart, KnownValue, PublishedPart, RatingPart, Story
 from scorer.explain.timeline import History
 from scorer.explain.waterfall import criterion_part, event_of, known_value, signal_parts, steps
+from scorer.explain.what_if import needed_for, targets
 from scorer.rules.catalogue import LEAD_FIELDS
 from scorer.rules.ruleset import Ruleset
 
@@ -24,8 +24,8 @@ FIRST_YEAR, LAST_YEAR = 1970, 9000
 _CONSENT = ("consent.email", "consent.phone")
 
 
-class Untold(Exception):  # noqa: N818 (an outcome with a reason, not a failure of ours)
-    """There is nothing to explain: `reason` is `unknown` or `erased`; the message says it in a sentence."""
+class NothingToExplain(Exception):  # noqa: N818 (an expected result, not a failure)
+    """There is nothing to explain. `reason` is `unknown` or `erased`, and the message is a sentence."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -33,8 +33,10 @@ class Untold(Exception):  # noqa: N818 (an outcome with a reason, not a failure 
 
 
 def parse_time(text: str) -> int:
-    """Microseconds since the epoch of a time as people write it: `2026-01-31T09:30:00Z` or a date (00:00 UTC).
-    Raises `ValueError`, which says what is expected."""
+    """The microseconds since the epoch of a time such as `2026-01-31T09:30:00Z`, or of a date (00:00 UTC).
+
+    Raises `ValueError` with a message that says what is expected.
+    """
     try:
         day = re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
         moment = datetime.fromisoformat(f"{text}T00:00:00Z" if day else text)
@@ -47,16 +49,17 @@ def parse_time(text: str) -> int:
     return instant
 
 
-def tell(lead: Lead, evaluator: Evaluator, now: int | None = None, history: History | None = None) -> Story:
-    """The story of a lead as of `now` (microseconds since the epoch; left out: its latest activity).
+def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, history: History | None = None) -> Story:
+    """The story of a lead as of `now`, in microseconds since the epoch. The default is its latest activity.
 
-    `history` is what made it so, where that is known. Raises `Untold` for a lead of which nothing is known (any more).
+    `history` is the lead's history, if it is known. Raises `NothingToExplain` if nothing is known of the lead, or if it
+    was erased.
     """
     if lead.is_erased and lead.erased_at is not None:
         message = f"everything known of the lead was erased on its person's request, as of {to_text(lead.erased_at)}"
-        raise Untold("erased", f"{message}; only that time is kept")
+        raise NothingToExplain("erased", f"{message}; only that time is kept")
     if lead.clock == NO_CLOCK:
-        raise Untold("unknown", "nothing is known of this lead")
+        raise NothingToExplain("unknown", "nothing is known of this lead")
     ruleset = evaluator.ruleset
     evaluation = evaluator.evaluate(lead, lead.clock if now is None else now)
     facts, score = evaluation.facts, evaluation.score
@@ -145,30 +148,30 @@ def _known(lead: Lead) -> list[KnownValue]:
 
 
 def _meanings(ruleset: Ruleset, values: Iterable[KnownValue]) -> dict[str, str]:
-    found = {}
-    for field in sorted({each.field for each in values}):
+    meanings = {}
+    for field in sorted({value.field for value in values}):
         entry = LEAD_FIELDS.get(field) or ruleset.own_fields.get(field)
         if entry is not None:
-            found[field] = entry.description
+            meanings[field] = entry.description
         elif field.startswith("at."):
-            found[field] = f"The latest {field.removeprefix('at.').replace('_', ' ')}: when is in the event."
+            meanings[field] = f"The latest {field.removeprefix('at.').replace('_', ' ')}: when is in the event."
         elif field == "lifecycle.merged_into":
-            found[field] = "The lead that lives on."
+            meanings[field] = "The lead that lives on."
         else:
-            found[field] = ""
-    return found
+            meanings[field] = ""
+    return meanings
 
 
 def _differences(lead: Lead, evaluation: Evaluation) -> list[str]:
-    """Where the last published decision said something else than what is explained here."""
+    """How this explanation differs from the last published decision."""
     last = lead.published
     if last is None:
         return ["No decision about this lead was published yet."]
     routing = evaluation.routing
-    said, now = (last.rating, last.route, last.queue), (evaluation.rating, routing.route, routing.queue)
-    if said == now:
+    published, now = (last.rating, last.route, last.queue), (evaluation.rating, routing.route, routing.queue)
+    if published == now:
         return []
-    before, after = (" / ".join(map(str, filter(None, each))) for each in (said, now))
+    before, after = (" / ".join(map(str, filter(None, values))) for values in (published, now))
     return [
         f"The last published decision, as of {to_text(last.decided_at)}, said {before}. Judged as of "
         f"{to_text(evaluation.now)} it is {after}; that is said at the lead's next activity."

@@ -1,4 +1,4 @@
-"""What changed a lead, activity by activity: the score before and after, and the rules that came and went."""
+"""What changed a lead, activity by activity: the score before and after, and the rules whose points changed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from scorer.explain.story_model import Event, RuleChange, TimelineEntry
 
 
 class _View(NamedTuple):
-    """A lead as it was judged last."""
+    """The latest evaluation of a lead."""
 
     evaluation: Evaluation
     points: Mapping[tuple[str, str], Contribution]
@@ -23,18 +23,18 @@ class _View(NamedTuple):
 
 @dataclass(slots=True)
 class History:
-    """A lead with what made it so. `add` activities in the order in which they arrive."""
+    """A lead and the activities that changed it. `add` activities in the order in which they arrive."""
 
     evaluator: Evaluator
     lead: Lead
     entries: list[TimelineEntry] = field(default_factory=list)
     without_effect: int = 0
     events: dict[int, Event] = field(default_factory=dict)
-    """Every activity by its hash, for the signals."""
+    """Every activity by its hash. Signals look up their events here."""
     _last: _View | None = None
 
     def add(self, activity: LeadActivity) -> None:
-        """Apply an activity as the service does."""
+        """Apply an activity exactly as the service does."""
         before = self.lead
         assessment = self.evaluator.assess(before, activity)
         self.lead = assessment.lead
@@ -80,23 +80,25 @@ class History:
 
 
 def history(lead_id: str, activities: Iterable[LeadActivity], evaluator: Evaluator) -> History:
-    """The history of a lead from all its activities, in the order in which they arrived."""
-    found = History(evaluator, Lead(lead_id))
+    """The history of a lead from all its activities, given in the order in which they arrived."""
+    lead_history = History(evaluator, Lead(lead_id))
     for activity in activities:
-        found.add(activity)
-    return found
+        lead_history.add(activity)
+    return lead_history
 
 
 def _changes(before: _View | None, after: _View, cause: Literal["activity", "time"]) -> list[RuleChange]:
     old: Mapping[tuple[str, str], Contribution] = {} if before is None else before.points
     new = after.points
-    found = []
+    changes = []
     for key in {**old, **new}:
-        had, has = old.get(key), new.get(key)
-        points = 0 if had is None else had.points, 0 if has is None else has.points
-        if points[0] != points[1]:
-            reason = (has or had).reason  # type: ignore[union-attr]
-            found.append(
-                RuleChange(criterion=key[0], rule=key[1], reason=reason, before=points[0], after=points[1], cause=cause)
+        criterion, rule = key
+        old_points = old[key].points if key in old else 0
+        new_points = new[key].points if key in new else 0
+        if old_points != new_points:
+            reason = (new[key] if key in new else old[key]).reason
+            change = RuleChange(
+                criterion=criterion, rule=rule, reason=reason, before=old_points, after=new_points, cause=cause
             )
-    return sorted(found, key=lambda each: (-abs(each.after - each.before), each.criterion, each.rule))
+            changes.append(change)
+    return sorted(changes, key=lambda change: (-abs(change.after - change.before), change.criterion, change.rule))

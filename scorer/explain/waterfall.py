@@ -1,6 +1,8 @@
-"""The waterfall: every rule and signal that gives points, what limits and time took, and the event behind each value.
+"""The waterfall: every rule and signal that gives points, the effect of limits and decay, and the event behind each
+value.
 
-Points are those that the scoring gave, never computed anew; what lies behind them (days, limits) is worked out here.
+Points are those of the evaluation and are never recalculated. The details behind them, such as days and limits, are
+calculated here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,16 +22,16 @@ from scorer.rules.ruleset import BEHAVIOUR, HitPolicy, Ruleset, Signal
 _DAYS_SINCE = "days_since."
 
 Events = Mapping[int, Event]
-"""The activities that are known, by `event_hash`."""
+"""The known activities, by `event_hash`."""
 
 
 def event_of(stamp: Stamp) -> Event:
-    """The event of a stamp. A hand-over by ourselves has neither id nor source."""
+    """The event of a stamp. Our own hand-over has no id and no source."""
     return Event(time=to_text(stamp.time), id=stamp.id or None, source=stamp.source or None)
 
 
 def known_value(lead: Lead, field: str, facts: Mapping[str, object]) -> KnownValue:
-    """What was found under a field, and the event it came from."""
+    """The value of a field, and the event that stated it."""
     if field == f"{_DAYS_SINCE}last_activity":
         return KnownValue(field=field, value=evidence(facts.get(field)), event=Event(time=to_text(lead.clock)))
     fact = lead.facts.get(f"at.{field.removeprefix(_DAYS_SINCE)}" if field.startswith(_DAYS_SINCE) else field)
@@ -39,7 +41,7 @@ def known_value(lead: Lead, field: str, facts: Mapping[str, object]) -> KnownVal
 
 
 def criterion_part(rated: CriterionResult, lead: Lead, facts: Mapping[str, object]) -> CriterionPart:
-    """A criterion with its rules that hold."""
+    """A criterion with the rules that hold."""
     criterion = rated.criterion
     rules = [
         RulePart(
@@ -86,8 +88,8 @@ def signal_part(signal: Signal, days: Days, today: int, events: Events) -> Signa
                 share=round(weights[age], 4),
                 points=counted * signal.points * weights[age],
                 events=sorted(
-                    (events[each] for each in hashes[:counted] if each in events),
-                    key=lambda each: (each.time, each.id or ""),
+                    (events[number] for number in hashes[:counted] if number in events),
+                    key=lambda event: (event.time, event.id or ""),
                 ),
             )
         )
@@ -114,21 +116,21 @@ def signal_part(signal: Signal, days: Days, today: int, events: Events) -> Signa
 
 
 def steps(criteria: Sequence[CriterionPart], signals: Sequence[SignalPart]) -> list[Step]:
-    """From 0 to the total score: the criteria, then the signals; what gives most first, what takes points last."""
-    found: list[tuple[str, str, str, str, int]] = []
-    for criterion in sorted(criteria, key=lambda each: (-each.points, each.criterion)):
+    """The steps from 0 to the total score: criteria first, then signals, each sorted by points, the highest first."""
+    rows: list[tuple[str, str, str, str, int]] = []
+    for criterion in sorted(criteria, key=lambda part: (-part.points, part.criterion)):
         name = criterion.criterion
-        ranked = sorted(criterion.rules, key=lambda each: (-each.points, each.rule))
-        found += [("rule", name, rule.rule, rule.reason, rule.points) for rule in ranked if rule.points]
+        ranked = sorted(criterion.rules, key=lambda rule: (-rule.points, rule.rule))
+        rows += [("rule", name, rule.rule, rule.reason, rule.points) for rule in ranked if rule.points]
         if criterion.cut:
             most = criterion.cut < 0
             limit = criterion.max if most else criterion.min
             reason = f"{name} gives at {'most' if most else 'least'} {limit} points"
-            found.append(("limit", name, "cap", reason, criterion.cut))
-    for signal in sorted(signals, key=lambda each: (-each.points, each.signal)):
+            rows.append(("limit", name, "cap", reason, criterion.cut))
+    for signal in sorted(signals, key=lambda part: (-part.points, part.signal)):
         if signal.points:
-            found.append(("signal", BEHAVIOUR, signal.signal, signal.reason, signal.points))
-    sums = accumulate((points for *_, points in found), initial=0)
+            rows.append(("signal", BEHAVIOUR, signal.signal, signal.reason, signal.points))
+    sums = accumulate((points for *_, points in rows), initial=0)
     return [
         Step.model_validate(
             {
@@ -141,12 +143,12 @@ def steps(criteria: Sequence[CriterionPart], signals: Sequence[SignalPart]) -> l
                 "end": start + points,
             }
         )
-        for (kind, criterion, rule, reason, points), start in zip(found, sums, strict=False)
+        for (kind, criterion, rule, reason, points), start in zip(rows, sums, strict=False)
     ]
 
 
 def signal_parts(lead: Lead, ruleset: Ruleset, evaluation: Evaluation, events: Events) -> list[SignalPart]:
-    """Every signal that was ever counted and that the ruleset knows, also those that give nothing any more."""
+    """Every signal of the ruleset that was ever counted, including signals whose points have decayed to nothing."""
     today = day_of(evaluation.now)
     return [
         signal_part(ruleset.signals[name], days, today, events)
@@ -156,15 +158,15 @@ def signal_parts(lead: Lead, ruleset: Ruleset, evaluation: Evaluation, events: E
 
 
 def _half_life(signal: Signal) -> float | None:
-    # The weights are all that a compiled signal keeps; of a single day nothing can be told, and nothing fades either.
+    # A compiled signal keeps only its weights. With the weight of a single day there is no decay.
     if len(signal.weights) < 2 or signal.weights[1] == 1.0:
         return None
     return round(-1 / log2(signal.weights[1]), 6)
 
 
 def _gone_on(signal: Signal, days: Days, today: int) -> str | None:
-    """The first day from which on it gives no points. What it gives never grows with time alone, unless activities of
-    the future are counted already; so the days are tried from the last one on."""
+    """The first day on which the signal gives no points and never will again. The days are tried from the last one
+    backwards, because points can grow with time if activities dated in the future are already counted."""
     counts = counts_of(days)
     if not signal_points(signal, counts, today):
         return None

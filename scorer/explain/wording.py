@@ -1,4 +1,4 @@
-"""Conditions and values in plain words."""
+"""Words for conditions, values, times and points."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ _ALWAYS = "always"
 
 
 def value_text(value: object) -> str:
-    """A value as people write it: `50,000`, `approved`, `"with blanks"`, `unknown` for None."""
+    """A value for people: `50,000`, `approved`, `"with blanks"`, and `unknown` for None."""
     match value:
         case None:
             return "unknown"
@@ -43,7 +43,7 @@ def value_text(value: object) -> str:
 
 
 def condition_text(condition: Condition | None) -> str:
-    """The condition in words; without one: always."""
+    """The condition in words; `always` for None."""
     if condition is None:
         return _ALWAYS
     match condition:
@@ -68,7 +68,7 @@ def test_text(test: Test) -> str:
 
 
 def condition_part(condition: Condition, facts: FieldValues) -> ConditionPart:
-    """The condition with the truth of each of its comparisons."""
+    """The condition with the result of each of its comparisons."""
     text, holds = condition_text(condition), predicate(condition)(facts)
     match condition:
         case Test(field):
@@ -82,7 +82,7 @@ def condition_part(condition: Condition, facts: FieldValues) -> ConditionPart:
 
 
 def because(part: ConditionPart | None) -> str:
-    """Why it holds or does not: the comparisons that decide, with the value each found."""
+    """Why the condition holds or not: the comparisons that decide, each with the value of its field."""
     if part is None:
         return "it always applies"
     reasons = _reasons(part, wanted=part.holds)
@@ -90,7 +90,7 @@ def because(part: ConditionPart | None) -> str:
 
 
 def evidence(value: object) -> EvidenceValue | None:
-    """A fact as evidence in JSON; None for what is unknown."""
+    """A fact as evidence in JSON; None if it is unknown."""
     if isinstance(value, float):
         return round(value, 4)
     if isinstance(value, (bool, int, str)):
@@ -106,26 +106,26 @@ def _inner(condition: Condition) -> str:
 
 
 def _reasons(part: ConditionPart, *, wanted: bool) -> list[str]:
-    """What makes the part `wanted` (true or false), which it is."""
+    """The reasons why the part is `wanted` (true or false). The caller knows that it is."""
     match part.kind:
         case "test":
-            return [_found(part)]
+            return [_compared(part)]
         case "not":
             inner = _reasons(part.parts[0], wanted=not wanted)
-            return [f"{'it is not so' if wanted else 'it must not be'} that {each}" for each in inner]
+            return [f"{'it is not so' if wanted else 'it must not be'} that {reason}" for reason in inner]
         case "all" if wanted:
-            return [reason for each in part.parts for reason in _reasons(each, wanted=True)]
+            return [reason for inner_part in part.parts for reason in _reasons(inner_part, wanted=True)]
         case "any" if not wanted:
-            return [reason for each in part.parts for reason in _reasons(each, wanted=False)]
+            return [reason for inner_part in part.parts for reason in _reasons(inner_part, wanted=False)]
         case _:
             return _first(part.parts, wanted)
 
 
 def _first(parts: Sequence[ConditionPart], wanted: bool) -> list[str]:
-    return next((_reasons(each, wanted=wanted) for each in parts if each.holds is wanted), [])
+    return next((_reasons(part, wanted=wanted) for part in parts if part.holds is wanted), [])
 
 
-def _found(part: ConditionPart) -> str:
+def _compared(part: ConditionPart) -> str:
     if part.holds:
         shown = value_text(part.value)
         return part.text if part.value is None or part.text.endswith(f" {shown}") else f"{part.text} ({shown})"
@@ -133,7 +133,7 @@ def _found(part: ConditionPart) -> str:
 
 
 def moment_text(time: str) -> str:
-    """RFC 3339 as people read it: `2026-03-02 09:00`; seconds only where there are any. Always UTC."""
+    """An RFC 3339 time for people: `2026-03-02 09:00`, with seconds only if they are not 0. Always UTC."""
     text = time.removesuffix("Z").replace("T", " ")
     return text[:16] if text[16:] == ":00" else text[:19]
 
@@ -144,7 +144,7 @@ def activity_text(activity: str) -> str:
 
 
 def span_text(seconds: float) -> str:
-    """A span of time in its largest whole unit: `2 hours`, `90 minutes`."""
+    """A time span in the largest unit that gives a whole number: `2 hours`, `90 minutes`."""
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length and seconds % length == 0:
             count = int(seconds // length)
@@ -163,7 +163,7 @@ def count_text(count: int, one: str) -> str:
 
 
 def signal_text(signal: SignalPart) -> str:
-    """How a signal comes to its points, in one sentence."""
+    """How the points of a signal add up, in one sentence."""
     counted = sum(day.counted for day in signal.days)
     days = count_text(len(signal.days), "day")
     text = f"{counted:,} counted on {days}, {points_text(signal.points_each)} each: {points_text(signal.undiminished)}"

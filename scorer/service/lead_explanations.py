@@ -13,7 +13,7 @@ import structlog
 from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
-from scorer.explain.story import Untold, parse_time, tell
+from scorer.explain.story import NothingToExplain, explain_lead, parse_time
 from scorer.rules.ruleset import Ruleset
 from scorer.state.codec import CodecError
 
@@ -60,13 +60,13 @@ class LeadExplanations:
                 return self._not_held(lead_id)
             if now is not None and now < lead.clock != NO_CLOCK:
                 return 400, {"error": "at: the lead has been active since; the state knows no past"}
-            return await asyncio.to_thread(self._tell, lead, now)
+            return await asyncio.to_thread(self._explained, lead, now)
 
-    def _tell(self, lead: Lead, now: int | None) -> Answer:
+    def _explained(self, lead: Lead, now: int | None) -> Answer:
         try:
-            return 200, tell(lead, self._explaining(), now).model_dump(mode="json")
-        except Untold as untold:
-            return (410 if untold.reason == "erased" else 404), {"error": str(untold)}
+            return 200, explain_lead(lead, self._explaining(), now).model_dump(mode="json")
+        except NothingToExplain as error:
+            return (410 if error.reason == "erased" else 404), {"error": str(error)}
 
     def _explaining(self) -> Evaluator:
         rules = self._rules()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scorer.explain.story import tell
+from scorer.explain.story import explain_lead
 from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
 from tests.browser.browser import VARIANTS, Page, needs_browser, written
@@ -26,7 +26,7 @@ def busy_page() -> str:
         *(activity("page_viewed", {"url": "/careers"}, lead=LONG, day=day) for day in range(7, 9)),
     ]
     known = history(LONG, story, evaluator())
-    return explain_page(tell(known.lead, evaluator(), None, known))
+    return explain_page(explain_lead(known.lead, evaluator(), None, known))
 
 
 @pytest.fixture(scope="module")

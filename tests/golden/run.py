@@ -30,7 +30,7 @@ from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
-from scorer.explain.story import Untold, tell
+from scorer.explain.story import NothingToExplain, explain_lead
 from scorer.explain.timeline import history
 from scorer.kafka.message import Message
 from scorer.offline.ruleset_files import read_rule_files
@@ -342,11 +342,11 @@ def _stories(evaluator: Evaluator, stream: Iterable[FakeRecord]) -> Iterator[byt
         known = history(lead_id, activities[lead_id], evaluator)
         yield lead_id.encode()
         try:
-            yield tell(known.lead, evaluator, None, known).model_dump_json(indent=2).encode()
+            yield explain_lead(known.lead, evaluator, None, known).model_dump_json(indent=2).encode()
             if number % 4 == 0:
-                yield tell(known.lead, evaluator, _CLOCK).model_dump_json(indent=2).encode()
-        except Untold as untold:
-            yield f"{untold.reason}: {untold}".encode()
+                yield explain_lead(known.lead, evaluator, _CLOCK).model_dump_json(indent=2).encode()
+        except NothingToExplain as error:
+            yield f"{error.reason}: {error}".encode()
 
 
 def _outputs(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
-from scorer.explain.story import Untold, tell
+from scorer.explain.story import NothingToExplain, explain_lead
 from scorer.explain.story_model import Story
 from scorer.offline.ruleset_files import load_ruleset
 from tests.integration.activities import offline, stream
@@ -28,8 +28,8 @@ def test_the_service_tells_the_same_story_as_the_files(kafka: Kafka, names: Name
         for lead_id, lead in leads.items():
             status, body = running.get(f"/leads/{lead_id}")
             try:
-                story = tell(lead, rules)
-            except Untold:
+                story = explain_lead(lead, rules)
+            except NothingToExplain:
                 assert status == 410
                 continue
             assert status == 200

@@ -1,6 +1,6 @@
-"""For all stories of a lead: the explanation adds up, agrees with the decision, and what it suggests is true.
+"""For every story of a lead, the explanation adds up, agrees with the decision, and gives suggestions that work.
 
-What suffices to lift a lead over a bound is found anew here by trying every change, knowing nothing of the search.
+The smallest sets of changes are found here independently of the search, by trying every change.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from scorer.domain.lead import Lead
 from scorer.domain.score import Rating
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
-from scorer.explain.story import Untold, parse_time, tell
+from scorer.explain.story import NothingToExplain, explain_lead, parse_time
 from scorer.explain.story_model import Story
 from scorer.explain.timeline import history
 from scorer.explain.wording import condition_part
@@ -43,16 +43,16 @@ routing:
 _ORDER = (Rating.COLD, Rating.WARM, Rating.HOT)
 
 
-def told(story: Sequence[LeadActivity], rules: Evaluator, later: int = 0) -> tuple[Story, Lead]:
+def explained(story: Sequence[LeadActivity], rules: Evaluator, later: int = 0) -> tuple[Story, Lead]:
     known = history("lead-1", story, rules)
     assume(not known.lead.is_erased)
-    return tell(known.lead, rules, known.lead.clock + later * DAY, known), known.lead
+    return explain_lead(known.lead, rules, known.lead.clock + later * DAY, known), known.lead
 
 
 @settings(max_examples=50, deadline=None)
 @given(stories(), st.sampled_from([0, 1, 40, 400]))
 def test_every_point_is_explained_and_they_add_up_to_the_score(activities: list[LeadActivity], later: int) -> None:
-    story, lead = told(activities, RULES, later)
+    story, lead = explained(activities, RULES, later)
     total = RULES.evaluate(lead, lead.clock + later * DAY).score.total
     assert sum(step.points for step in story.waterfall) == story.score.total == total
     ends = [0, *(step.end for step in story.waterfall)]
@@ -70,8 +70,8 @@ def test_every_point_is_explained_and_they_add_up_to_the_score(activities: list[
 
 @settings(max_examples=50, deadline=None)
 @given(stories())
-def test_the_reasons_of_the_routing_lead_where_the_decision_leads(activities: list[LeadActivity]) -> None:
-    story, lead = told(activities, ROUTES)
+def test_explained_routing_agrees_with_the_decision(activities: list[LeadActivity]) -> None:
+    story, lead = explained(activities, ROUTES)
     evaluation = ROUTES.evaluate(lead, lead.clock)
     assert story.routing.rule == evaluation.routing.id
     facts = ROUTES.routing_facts(evaluation)
@@ -82,14 +82,14 @@ def test_the_reasons_of_the_routing_lead_where_the_decision_leads(activities: li
     ]
     assert holds[0] == evaluation.routing.id
     assert not any(rule.condition is None or rule.condition.holds for rule in story.routing.passed_over)
-    asked = [rule.rule for rule in story.routing.passed_over]
-    assert [*asked, story.routing.rule, *story.routing.not_asked] == [rule.id for rule in ROUTES.ruleset.routing]
+    passed_over = [rule.rule for rule in story.routing.passed_over]
+    assert [*passed_over, story.routing.rule, *story.routing.not_asked] == [rule.id for rule in ROUTES.ruleset.routing]
 
 
 @settings(max_examples=50, deadline=None)
 @given(stories())
-def test_the_timeline_leads_from_nothing_to_the_present_score(activities: list[LeadActivity]) -> None:
-    story, _ = told(activities, RULES)
+def test_timeline_adds_up_from_nothing_to_the_present_score(activities: list[LeadActivity]) -> None:
+    story, _ = explained(activities, RULES)
     points: dict[tuple[str, str], int] = {}
     entries = story.timeline or []
     for entry in entries:
@@ -106,13 +106,13 @@ def test_the_timeline_leads_from_nothing_to_the_present_score(activities: list[L
 
 @settings(max_examples=30, deadline=None)
 @given(stories())
-def test_the_outlook_is_what_judging_on_each_day_says(activities: list[LeadActivity]) -> None:
-    story, lead = told(activities, RULES)
-    moments = [(parse_time(each.at), each) for each in story.outlook.moments]
+def test_outlook_agrees_with_the_evaluation_on_each_day(activities: list[LeadActivity]) -> None:
+    story, lead = explained(activities, RULES)
+    moments = [(parse_time(moment.at), moment) for moment in story.outlook.moments]
     today = day_of(lead.clock)
     for day in (today + 1, today + 2, today + 10, today + 90, today + 365, today + 730):
         expected = RULES.evaluate(lead, day * DAY)
-        shown = [each for at, each in moments if at <= day * DAY][-1]
+        shown = [moment for at, moment in moments if at <= day * DAY][-1]
         assert (shown.score, shown.rating, shown.route) == (
             expected.score.total,
             expected.rating,
@@ -120,7 +120,7 @@ def test_the_outlook_is_what_judging_on_each_day_says(activities: list[LeadActiv
         )
 
 
-# --- What would lift it. The values that SMALL_RULES can tell apart, written down by hand.
+# --- What would raise the rating. The values that SMALL_RULES distinguishes, listed by hand.
 ANSWERS: Mapping[str, Sequence[object]] = {
     "bant.budget_status": ["approved", "planned", "none"],
     "bant.authority": ["decision_maker", "influencer", "user"],
@@ -138,7 +138,7 @@ def _answered(lead: Lead, change: Mapping[str, object], rules: Evaluator) -> Eva
 
 
 def _engaged(lead: Lead, more: Mapping[str, int], rules: Evaluator) -> int | None:
-    """Engagement with so many more activities today; None where the daily cap leaves no room."""
+    """Engagement with that many more activities today; None if the daily cap is exceeded."""
     today = day_of(lead.clock)
     signals = dict(lead.signals)
     for name, count in more.items():
@@ -152,11 +152,12 @@ def _engaged(lead: Lead, more: Mapping[str, int], rules: Evaluator) -> int | Non
 
 
 def _gained(before: Evaluation, after: Evaluation) -> int:
-    """How many rules it takes: those that come and give points, and those that cease to take some of themselves."""
+    """The number of rules: those that start to hold and give points, and those with negative points that cease on their
+    own."""
     count = 0
     for old, new in zip(
-        sorted(before.criteria, key=lambda each: each.criterion.name),
-        sorted(after.criteria, key=lambda each: each.criterion.name),
+        sorted(before.criteria, key=lambda result: result.criterion.name),
+        sorted(after.criteria, key=lambda result: result.criterion.name),
         strict=True,
     ):
         came = [rule for rule in new.rules if rule not in old.rules and rule.points > 0]
@@ -173,7 +174,7 @@ def _changes(lead: Lead, size: int) -> Iterator[Mapping[str, object]]:
 
 
 def _best(lead: Lead, now: Evaluation) -> dict[int, int]:
-    """The highest score that so many changes reach, by number."""
+    """The highest score that can be reached, by number of changes."""
     fits: dict[int, int] = {}
     for change in _changes(lead, 3):
         after = _answered(lead, change, RULES)
@@ -194,10 +195,10 @@ def _best(lead: Lead, now: Evaluation) -> dict[int, int]:
 
 @settings(max_examples=30, deadline=None)
 @given(stories(), st.sampled_from([None, "free", "business"]))
-def test_the_smallest_sets_are_the_smallest_there_are(activities: list[LeadActivity], mail: str | None) -> None:
+def test_suggested_sets_are_the_smallest_possible(activities: list[LeadActivity], mail: str | None) -> None:
     if mail is not None:
         activities = [*activities, activity("profile_updated", {"email_kind": mail}, day=1000)]
-    story, lead = told(activities, RULES)
+    story, lead = explained(activities, RULES)
     now = RULES.evaluate(lead, lead.clock)
     best = _best(lead, now)
     for target in story.targets:
@@ -210,8 +211,8 @@ def test_the_smallest_sets_are_the_smallest_there_are(activities: list[LeadActiv
             assert _ORDER.index(suggestion.rating) >= _ORDER.index(target.rating)
 
 
-def test_an_erased_lead_has_no_story() -> None:
+def test_erased_lead_has_no_story() -> None:
     known = history("lead-1", [activity("trial_started"), activity("erased", day=1)], RULES)
-    with pytest.raises(Untold, match="2026-01-06T00:00:00Z") as untold:
-        tell(known.lead, RULES)
-    assert untold.value.reason == "erased"
+    with pytest.raises(NothingToExplain, match="2026-01-06T00:00:00Z") as error:
+        explain_lead(known.lead, RULES)
+    assert error.value.reason == "erased"

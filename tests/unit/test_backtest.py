@@ -1,4 +1,4 @@
-"""The computing behind a backtest: moments of judging, hand-overs, figures, and words."""
+"""The calculations of a backtest: the time of each evaluation, hand-overs, figures and sentences."""
 
 import json
 from collections import Counter
@@ -45,23 +45,24 @@ def event(lead: str, kind: str, day: float, **data: object) -> bytes:
 
 
 def tallied(lines: Sequence[bytes], rulesets: Sequence[Evaluator], shards: int = 1) -> Tally:
-    found = []
+    tallies = []
     for number in range(shards):
         shard = ReplayShard(rulesets, NOW)
         mine = [line for line in lines if shard_of(line, shards) == number]
         endings = may_be_outcomes(mine)
         shard.handle(FIND_OUTCOMES, range(len(endings)), endings)
         shard.handle(REPLAY, range(len(mine)), mine)
-        found.append(shard.finish())
-    total = found[0]
-    for other in found[1:]:
+        tallies.append(shard.finish())
+    total = tallies[0]
+    for other in tallies[1:]:
         total.add(other)
     return total
 
 
 def run(lines: Sequence[bytes], *rulesets: Evaluator, shards: int = 1) -> Backtest:
-    given = rulesets or (OLD,)
-    return backtest(tallied(lines, given, shards), [each.ruleset for each in given], ["f"], len(lines), {})
+    evaluators = rulesets or (OLD,)
+    tally = tallied(lines, evaluators, shards)
+    return backtest(tally, [evaluator.ruleset for evaluator in evaluators], ["f"], len(lines), {})
 
 
 def market(seed: int, leads: int = 60, events: int = 600) -> list[bytes]:
@@ -87,15 +88,15 @@ def market(seed: int, leads: int = 60, events: int = 600) -> list[bytes]:
     return lines
 
 
-def test_a_lead_is_judged_just_before_its_first_outcome_whatever_the_order_of_the_file() -> None:
-    told = [
+def test_lead_is_evaluated_just_before_its_first_outcome_in_any_order_of_the_file() -> None:
+    events = [
         event("a", "qualification_updated", 1, **HOT),
         event("a", "opportunity_won", 2),
         event("a", "trial_started", 2),  # at the same instant: not before
         event("a", "profile_updated", 3, employees=500, country="DE"),
         event("a", "opportunity_lost", 4),
     ]
-    for lines in (told, told[::-1], [told[3], told[1], told[0], told[4], told[2]]):
+    for lines in (events, events[::-1], [events[3], events[1], events[0], events[4], events[2]]):
         result = run(lines)
         assert result.new.scores.counts == {30: 1}
         assert result.outcomes is not None
@@ -109,7 +110,7 @@ LEAK = """
 """
 
 
-def test_a_score_never_knows_the_outcome_it_is_measured_against() -> None:
+def test_score_does_not_depend_on_the_outcome_with_which_it_is_compared() -> None:
     lines = []
     for number in range(20):
         end = "opportunity_won" if number % 2 else "opportunity_lost"
@@ -121,7 +122,7 @@ def test_a_score_never_knows_the_outcome_it_is_measured_against() -> None:
     assert next(rule for rule in outcomes.new.rules if rule.rule == "leak").won == 0
 
 
-def test_a_lead_of_which_nothing_was_known_is_set_apart() -> None:
+def test_lead_without_activities_before_its_outcome_is_counted_separately() -> None:
     result = run([event("a", "opportunity_won", 1), event("a", "trial_started", 2), event("b", "trial_started", 2)])
     assert result.outcomes is not None
     assert (result.outcomes.unjudged, result.outcomes.won) == (1, 0)
@@ -129,12 +130,12 @@ def test_a_lead_of_which_nothing_was_known_is_set_apart() -> None:
     assert sum(result.new.ratings.values()) == 1
 
 
-def test_a_hand_over_counts_once_and_in_its_iso_week() -> None:
+def test_hand_over_counts_once_in_its_iso_week() -> None:
     lines = [
         event("a", "qualification_updated", 1, **HOT),
         event("a", "trial_started", 3),  # hot: 30 + 15
         event("a", "page_viewed", 4, url="/pricing"),
-        event("b", "sales_accepted", 5),  # nobody handed it over
+        event("b", "sales_accepted", 5),  # no hand-over
         event("b", "qualification_updated", 5.5, **HOT),
         event("b", "trial_started", 6),
         event("a", "sales_returned", 8),
@@ -150,13 +151,13 @@ def test_a_hand_over_counts_once_and_in_its_iso_week() -> None:
     assert result.new.handovers.per_week == pytest.approx(2 / 3)
 
 
-def test_precision_and_recall_go_by_hand_overs_before_the_end() -> None:
+def test_precision_and_recall_use_hand_overs_before_the_outcome() -> None:
     lines = []
     for number, (hot, end) in enumerate([(1, "won")] * 3 + [(1, "lost")] + [(0, "won")] * 2 + [(0, "lost")] * 4):
         lead = f"l{number}"
         lines.append(event(lead, "qualification_updated", 1, bant=HOT["bant"] if hot else {"need": "useful"}))
         lines += [event(lead, "trial_started", 2), event(lead, f"opportunity_{end}", 3)]
-        if not hot:  # would be handed over, but after the end
+        if not hot:  # handed over, but after the outcome
             lines.append(event(lead, "qualification_updated", 4, **HOT))
     outcomes = run(lines).outcomes
     assert outcomes is not None
@@ -172,57 +173,59 @@ def test_precision_and_recall_go_by_hand_overs_before_the_end() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_figures_are_those_of_the_plain_fold(seed: int) -> None:
-    """Against the simplest thing that could be written: everything in memory, lead by lead."""
+def test_figures_agree_with_a_plain_fold(seed: int) -> None:
+    """Compare with the simplest possible code: everything in memory, lead by lead."""
     lines = market(seed)
     activities = [parse_line(line, NOW) for line in lines]
     ends: dict[str, tuple[int, str, str, str]] = {}
-    for each in activities:
-        if each.type in ("lead.opportunity_won", "lead.opportunity_lost"):
-            end = (each.time, each.id, each.source, each.type.rpartition("_")[2])
-            ends[each.lead_id] = min(end, ends.get(each.lead_id, end))
-    found, ratings = Counter[int](), Counter[Rating]()
+    for activity in activities:
+        if activity.type in ("lead.opportunity_won", "lead.opportunity_lost"):
+            end = (activity.time, activity.id, activity.source, activity.type.rpartition("_")[2])
+            ends[activity.lead_id] = min(end, ends.get(activity.lead_id, end))
+    scores_, ratings = Counter[int](), Counter[Rating]()
     by_end, handed = Counter[tuple[str, int]](), Counter[tuple[str, bool]]()
-    for lead_id in {each.lead_id for each in activities}:
+    for lead_id in {activity.lead_id for activity in activities}:
         lead, was_handed = Lead(lead_id), False
         total = 0
-        for each in activities:
-            if each.lead_id == lead_id and (lead_id not in ends or each.time < ends[lead_id][0]):
-                result = OLD.assess(lead, each)
+        for activity in activities:
+            if activity.lead_id == lead_id and (lead_id not in ends or activity.time < ends[lead_id][0]):
+                result = OLD.assess(lead, activity)
                 lead = result.lead
-                said = result.decision
+                decision = result.decision
                 total = total if result.evaluation is None else result.evaluation.score.total
-                if said is not None and said.route is Route.SALES and lead.value("lifecycle.status") != "accepted":
-                    was_handed |= said.previous is None or said.previous.route is not Route.SALES
+                if decision is None or decision.route is not Route.SALES:
+                    continue
+                if lead.value("lifecycle.status") != "accepted":
+                    was_handed |= decision.previous is None or decision.previous.route is not Route.SALES
         if lead.published is None:
             continue
-        found[total] += 1
+        scores_[total] += 1
         ratings[lead.published.rating] += 1
         if lead_id in ends:
             by_end[ends[lead_id][3], total] += 1
             handed[ends[lead_id][3], was_handed] += 1
     side = tallied(lines, [OLD]).sides[0]
-    assert side.scores == found
+    assert side.scores == scores_
     assert side.ratings == ratings
     assert side.outcome_scores == by_end
     assert side.outcome_sales == handed
 
 
 @pytest.mark.parametrize("shards", [2, 5])
-def test_the_result_does_not_depend_on_how_leads_are_divided(shards: int) -> None:
+def test_result_does_not_depend_on_the_number_of_shards(shards: int) -> None:
     lines = market(7)
     assert run(lines, NEW, OLD, shards=shards) == run(lines, NEW, OLD)
 
 
-def test_repeated_activities_change_nothing_but_their_count() -> None:
+def test_repeated_activities_change_only_their_count() -> None:
     lines = [line for line in market(8) if b"sales_" not in line and b"opportunity" not in line]
-    once, twice = run(lines, NEW, OLD), run([each for line in lines for each in (line, line)], NEW, OLD)
+    once, twice = run(lines, NEW, OLD), run([line for line in lines for _ in range(2)], NEW, OLD)
     assert twice.changes == once.changes
     assert (twice.new, twice.old) == (once.new, once.old)
     assert twice.input.activities == 2 * once.input.activities
 
 
-def test_the_two_rulesets_side_by_side() -> None:
+def test_comparison_of_two_rulesets() -> None:
     lines = [
         event("same", "page_viewed", 1, url="/pricing"),
         event("moves", "qualification_updated", 1, bant={"budget_status": "approved"}),
@@ -239,10 +242,10 @@ def test_the_two_rulesets_side_by_side() -> None:
     assert (rule.leads, rule.points, rule.usual) == (1, 15, 15)
     (mover,) = changes.movers
     assert (mover.lead_id, mover.old.score, mover.new.score, mover.steps) == ("moves", 25, 40, 1)
-    assert [(each.rule, each.old, each.new) for each in mover.rules] == [("budget-approved", 20, 35)]
+    assert [(rule.rule, rule.old, rule.new) for rule in mover.rules] == [("budget-approved", 20, 35)]
 
 
-def test_leads_that_only_change_their_queue_are_counted_and_named() -> None:
+def test_leads_with_only_another_queue_are_counted_and_listed() -> None:
     other = evaluator(SMALL_RULES.replace("queue: key-accounts", "queue: field-sales"))
     lines = deals(("approved", 3), ("small", 2))
     result = run(lines, other, OLD)
@@ -258,13 +261,13 @@ def test_leads_that_only_change_their_queue_are_counted_and_named() -> None:
 
 
 @pytest.mark.parametrize("shards", [1, 3])
-def test_changes_count_every_lead_of_which_anything_differs_once(shards: int) -> None:
+def test_changes_count_every_lead_with_a_difference_once(shards: int) -> None:
     other = evaluator(SMALL_RULES.replace("hot: 40", "hot: 30").replace("queue: inside-sales", "queue: field-sales"))
     lines = market(11)
     changes = run(lines, other, OLD, shards=shards).changes
     assert changes is not None
     ratings, queues = changes.ratings.changed, changes.queues.changed
-    # Some change only their rating, some only their queue, some both.
+    # Some leads change only their rating, some only their queue, and some change both.
     assert max(ratings, queues) < changes.otherwise < ratings + queues
     assert queues == sum(move.leads for move in changes.queues.moves)
     assert all(move.old != move.new for move in changes.queues.moves)
@@ -278,12 +281,12 @@ def test_changes_count_every_lead_of_which_anything_differs_once(shards: int) ->
         (100, {"not_json": 9}, "Sales would get 2 leads a week."),
     ],
 )
-def test_many_unusable_lines_are_said_first(lines: int, rejected: dict[str, int], first: str) -> None:
+def test_headline_starts_with_a_large_share_of_unusable_lines(lines: int, rejected: dict[str, int], first: str) -> None:
     tally = tallied(deals(("approved", 2)), [OLD])
     assert backtest(tally, [OLD.ruleset], ["f"], lines, rejected).headline[0] == first
 
 
-def test_without_a_won_deal_nothing_is_said_of_shares() -> None:
+def test_headline_has_no_shares_without_a_won_deal() -> None:
     headline = run(deals(("approved lost", 3)), OLD).headline
     assert headline[1:] == ["Only 0 won deals and 3 lost deals are known: read what is said about deals as a hint."]
 
@@ -292,25 +295,25 @@ def test_without_a_won_deal_nothing_is_said_of_shares() -> None:
     ("share", "text"),
     [(None, "–"), (0, "0%"), (0.0001, "<0.1%"), (0.004, "0.4%"), (0.05, "5%"), (0.256, "26%"), (0.9999, ">99.9%")],
 )
-def test_a_share_never_looks_like_none_or_all_unless_it_is(share: float | None, text: str) -> None:
+def test_percentage_looks_like_none_or_all_only_if_it_is(share: float | None, text: str) -> None:
     assert percent(share) == text
 
 
-def test_the_points_of_a_mover_add_up_to_its_scores() -> None:
+def test_points_of_a_mover_add_up_to_its_scores() -> None:
     capped = evaluator(SMALL_RULES.replace("max: 15", "max: 7"))
     movers = tallied(market(9), [capped, OLD]).movers
     assert any(rule == "cap" for mover in movers for _, rule, _ in mover.new.points)
     for mover in movers:
-        for verdict in (mover.old, mover.new):
-            assert sum(points for _, _, points in verdict.points) == verdict.score
+        for judged in (mover.old, mover.new):
+            assert sum(points for _, _, points in judged.points) == judged.score
 
 
-def test_those_that_move_most_come_first_in_any_order() -> None:
-    def verdict(score: int, rating: Rating) -> JudgedLead:
+def test_leads_that_move_most_come_first_in_any_order() -> None:
+    def judged(score: int, rating: Rating) -> JudgedLead:
         return JudgedLead(score, rating, Route.NURTURE, "D4", None, ())
 
     def mover(lead: str, score: int, rating: Rating) -> Mover:
-        return Mover(lead, verdict(0, Rating.COLD), verdict(score, rating))
+        return Mover(lead, judged(0, Rating.COLD), judged(score, rating))
 
     best, worse = mover("d", 5, Rating.HOT), mover("c", -90, Rating.WARM)
     ranked = [best, worse, mover("b", 90, Rating.COLD), mover("e", -90, Rating.COLD)]
@@ -323,44 +326,44 @@ def test_those_that_move_most_come_first_in_any_order() -> None:
     st.dictionaries(st.integers(-5, 5), st.integers(1, 6), max_size=6),
     st.dictionaries(st.integers(-5, 5), st.integers(1, 6), max_size=6),
 )
-def test_auc_is_the_share_of_pairs_that_are_in_the_right_order(won: dict[int, int], lost: dict[int, int]) -> None:
+def test_auc_is_the_share_of_pairs_in_the_right_order(won: dict[int, int], lost: dict[int, int]) -> None:
     winners = [score for score, count in won.items() for _ in range(count)]
     losers = [score for score, count in lost.items() for _ in range(count)]
-    found = auc(won, lost)
+    area = auc(won, lost)
     if not winners or not losers:
-        assert found is None
+        assert area is None
         return
     right = sum(1 if w > x else 0.5 if w == x else 0 for w, x in product(winners, losers))
-    assert found is not None
-    assert found.value == pytest.approx(right / (len(winners) * len(losers)), abs=1e-12)
-    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert area is not None
+    assert area.value == pytest.approx(right / (len(winners) * len(losers)), abs=1e-12)
+    assert 0 <= area.low <= area.value <= area.high <= 1
 
 
-def test_the_interval_of_the_auc_is_that_of_the_paper() -> None:
+def test_interval_of_the_auc_agrees_with_the_paper() -> None:
     # Hanley and McNeil 1982, table I: ratings of 51 abnormal and 58 normal images; area 0.893, standard error 0.032.
     abnormal, normal = {1: 3, 2: 2, 3: 2, 4: 11, 5: 33}, {1: 33, 2: 6, 3: 6, 4: 11, 5: 2}
-    found = auc(abnormal, normal)
-    assert found is not None
-    assert found.value == pytest.approx(0.893, abs=5e-4)
-    assert (found.high - found.value) / 1.96 == pytest.approx(0.032, abs=5e-4)
+    area = auc(abnormal, normal)
+    assert area is not None
+    assert area.value == pytest.approx(0.893, abs=5e-4)
+    assert (area.high - area.value) / 1.96 == pytest.approx(0.032, abs=5e-4)
 
 
 @given(st.dictionaries(st.integers(-100, 100), st.integers(1, 5), min_size=1, max_size=8))
-def test_the_middle_of_the_scores(counts: dict[int, int]) -> None:
+def test_median_and_mean_of_the_scores(counts: dict[int, int]) -> None:
     listed = sorted(score for score, count in counts.items() for _ in range(count))
-    found = scores(counts)
+    statistics = scores(counts)
     middle = (listed[(len(listed) - 1) // 2] + listed[len(listed) // 2]) / 2
-    assert (found.lowest, found.median, found.highest) == (listed[0], middle, listed[-1])
-    assert found.mean == pytest.approx(sum(listed) / len(listed))
+    assert (statistics.lowest, statistics.median, statistics.highest) == (listed[0], middle, listed[-1])
+    assert statistics.mean == pytest.approx(sum(listed) / len(listed))
 
 
-def test_weeks_without_a_hand_over_are_listed_but_not_centuries_of_them() -> None:
+def test_weeks_without_a_hand_over_are_listed_up_to_a_limit() -> None:
     assert between([(2020, 52), (2021, 1)]) == [(2020, 52), (2020, 53), (2021, 1)]
     assert between([(1, 1), (2026, 1)]) == [(1, 1), (2026, 1)]
     assert between([]) == []
 
 
-def test_lines_that_may_be_outcomes_hold_all_that_are() -> None:
+def test_lines_that_may_be_outcomes_include_every_outcome() -> None:
     plain = event("a", "opportunity_won", 1)
     escaped = plain.replace(b"lead.opportunity_won", b"lead.opp\\u006frtunity\\u005fwon")
     split = plain.replace(b"opportunity_", b"\\u006fpportunity\\u005F")
@@ -371,17 +374,17 @@ def test_lines_that_may_be_outcomes_hold_all_that_are() -> None:
         assert parse_line(line, NOW).type == "lead.opportunity_won"
 
 
-def test_a_shelf_gives_back_what_was_put_last_however_small_it_is() -> None:
+def test_shelf_of_any_size_returns_the_lead_that_was_put_last() -> None:
     random = Random(3)
     activities = [parse_line(line, NOW) for line in market(4, leads=30)]
     plain: dict[str, Lead] = {}
     for room in (1, 7, 30, 1000):
         small = LeadShelf(room)
         plain.clear()
-        for each in activities:
-            lead = small.get(each.lead_id) or Lead(each.lead_id)
-            assert lead == plain.get(each.lead_id, Lead(each.lead_id))
-            after = OLD.assess(lead, each).lead
+        for activity in activities:
+            lead = small.get(activity.lead_id) or Lead(activity.lead_id)
+            assert lead == plain.get(activity.lead_id, Lead(activity.lead_id))
+            after = OLD.assess(lead, activity).lead
             if after is not lead or random.random() < 0.5:
                 small.put(after)
                 plain[after.id] = after
@@ -390,7 +393,7 @@ def test_a_shelf_gives_back_what_was_put_last_however_small_it_is() -> None:
 
 
 def deals(*kinds: tuple[str, int]) -> list[bytes]:
-    """Leads of some kinds: `planned` is hot with the new rules only, `approved` with both, `small` with neither."""
+    """Leads of several kinds: `planned` is hot with the new rules only, `approved` with both, and `small` with none."""
     lines = []
     number = 0
     for kind, count in kinds:
@@ -449,5 +452,5 @@ NOT_TODAY = "would be missed that sales gets today."
         ([], (OLD,), "No lead was found in the input."),
     ],
 )
-def test_the_answer_in_words(lines: list[bytes], rulesets: tuple[Evaluator, ...], expected: str) -> None:
+def test_headline_sentences(lines: list[bytes], rulesets: tuple[Evaluator, ...], expected: str) -> None:
     assert expected in run(lines, *rulesets).headline

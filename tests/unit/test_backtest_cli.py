@@ -1,4 +1,4 @@
-"""`scorer backtest` and the inputs of `scorer score`, as the shell sees them."""
+"""`scorer backtest` and the inputs of `scorer score` as commands."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ NEW_RULES = SMALL_RULES.replace("hot: 40", "hot: 30")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two rulesets, and a market with a few broken lines in it."""
+    """Two rulesets, and a market with a few broken lines."""
     folder = tmp_path_factory.mktemp("backtest")
     for name, text in (("old", SMALL_RULES), ("new", NEW_RULES)):
         (folder / name).mkdir()
@@ -34,11 +34,11 @@ def backtest(folder: Path, *args: str, status: int = 0) -> dict[str, Any]:
     rules = ("--rules", str(folder / "new"), "--against", str(folder / "old"))
     done = scorer("backtest", *rules, "--format", "json", *args)
     assert done.returncode == status, done.stderr.decode()
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
-def test_every_way_to_give_the_same_activities_gives_the_same_result(folder: Path) -> None:
+def test_result_does_not_depend_on_how_the_same_activities_are_given(folder: Path) -> None:
     market = folder / "market.jsonl"
     lines = market.read_bytes().splitlines(keepends=True)
     packed, first, second = folder / "market.gz", folder / "1.jsonl", folder / "2.jsonl"
@@ -50,18 +50,18 @@ def test_every_way_to_give_the_same_activities_gives_the_same_result(folder: Pat
         ("--input", str(packed), "--workers", "2"),
         ("--input", str(first), str(second), "--workers", "2"),
     )
-    found = [backtest(folder, *way) for way in ways]
-    for each in found:
-        del each["input"]["files"]
-    assert found[1:] == found[:1] * 2
-    result = found[0]
+    results = [backtest(folder, *way) for way in ways]
+    for result in results:
+        del result["input"]["files"]
+    assert results[1:] == results[:1] * 2
+    result = results[0]
     assert result["input"]["lines"] == 1500
     assert result["input"]["activities"] + sum(result["input"]["rejected"].values()) == 1500
     assert result["changes"]["ratings"]["changed"] > 0
     assert result["outcomes"]["won"] > 0
 
 
-def test_stdin_is_read_like_a_file(folder: Path) -> None:
+def test_stdin_gives_the_same_result_as_a_file(folder: Path) -> None:
     content = (folder / "market.jsonl").read_bytes()
     rules = ("--rules", str(folder / "new"))
     piped = scorer("backtest", *rules, "--format", "json", "--workers", "1", stdin=content)
@@ -73,7 +73,7 @@ def test_stdin_is_read_like_a_file(folder: Path) -> None:
     assert ours["old"] is ours["changes"] is None
 
 
-def test_rejected_lines_are_counted_named_and_kept(folder: Path, tmp_path: Path) -> None:
+def test_rejected_lines_are_counted_reported_and_kept(folder: Path, tmp_path: Path) -> None:
     source, rejects = tmp_path / "in.jsonl", tmp_path / "rejects.jsonl"
     good = (folder / "market.jsonl").read_bytes().splitlines()[0]
     bad = [b"{broken %d" % number for number in range(24)] + [b"\xff\xfe"]
@@ -81,22 +81,22 @@ def test_rejected_lines_are_counted_named_and_kept(folder: Path, tmp_path: Path)
     rules = ("--rules", str(folder / "old"), "--workers", "2")
     done = scorer("backtest", *rules, "--input", str(source), "--rejects", str(rejects))
     assert done.returncode == 0
-    said = done.stderr.decode().splitlines()
-    assert said[0].startswith(f"{source}:2: not_json: ")
-    assert said[19].startswith(f"{source}:21: not_json: ")
-    assert said[20:] == [f"… and 5 more; all of them are in {rejects}"]
+    errors = done.stderr.decode().splitlines()
+    assert errors[0].startswith(f"{source}:2: not_json: ")
+    assert errors[19].startswith(f"{source}:21: not_json: ")
+    assert errors[20:] == [f"… and 5 more; all of them are in {rejects}"]
     shown = " ".join(done.stdout.decode().split())
     assert shown.startswith("Read with care: 25 of 26 lines could not be used.")
     assert "1 activity of 1 lead, " in shown
     assert "25 of 26 lines rejected" in shown
     kept = [json.loads(line) for line in rejects.read_bytes().splitlines()]
-    assert [each["line"] for each in kept] == list(range(2, 27))
+    assert [rejected["line"] for rejected in kept] == list(range(2, 27))
     assert kept[0]["value"].encode() == bad[0]
     assert (kept[-1]["reason"], kept[-1]["value_base64"]) == ("not_utf8", "//4=")
 
 
 @pytest.mark.parametrize("content", [b"", b"{broken\n"])
-def test_nothing_readable_is_no_success(folder: Path, tmp_path: Path, content: bytes) -> None:
+def test_input_without_a_readable_activity_exits_3(folder: Path, tmp_path: Path, content: bytes) -> None:
     source = tmp_path / "in.jsonl"
     source.write_bytes(content)
     done = scorer("backtest", "--rules", str(folder / "old"), "--input", str(source), "--workers", "1")
@@ -105,7 +105,7 @@ def test_nothing_readable_is_no_success(folder: Path, tmp_path: Path, content: b
     assert done.stderr.decode().splitlines()[-1] == f"error: no activity in {source}"
 
 
-def test_wrong_usage_is_named_before_any_work(folder: Path, tmp_path: Path) -> None:
+def test_wrong_usage_is_reported_before_any_work(folder: Path, tmp_path: Path) -> None:
     market, rules = str(folder / "market.jsonl"), ("--rules", str(folder / "old"))
     none = str(tmp_path / "none.jsonl")
     cases = [
@@ -120,7 +120,7 @@ def test_wrong_usage_is_named_before_any_work(folder: Path, tmp_path: Path) -> N
         assert done.stderr.decode().startswith(message)
 
 
-def test_the_terminal_shows_what_the_json_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_shows_the_content_of_the_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     args = ("--input", str(folder / "market.jsonl"), "--workers", "1")
     rules = ("--rules", str(folder / "new"), "--against", str(folder / "old"))
@@ -166,11 +166,11 @@ def test_score_gives_the_same_bytes_for_any_number_of_workers_and_any_format(fol
 
 
 def places(errors: bytes) -> list[list[str]]:
-    """File, line and reason; what follows may name the time of the run."""
+    """File, line and reason. The rest is left out, because it may contain the time of the run."""
     return [line.split(": ")[:2] for line in errors.decode().splitlines()]
 
 
-def test_an_output_is_not_two_things(folder: Path, tmp_path: Path) -> None:
+def test_one_file_cannot_be_two_outputs(folder: Path, tmp_path: Path) -> None:
     both = str(tmp_path / "both")
     done = scorer("score", "--input", str(folder / "market.jsonl"), "--output", both, "--rejects", both)
     assert done.returncode == 2
@@ -178,7 +178,7 @@ def test_an_output_is_not_two_things(folder: Path, tmp_path: Path) -> None:
     assert not os.path.lexists(both)
 
 
-def test_a_report_is_written_and_an_older_one_replaced_only_by_it(folder: Path, tmp_path: Path) -> None:
+def test_report_replaces_an_older_one_only_when_it_is_complete(folder: Path, tmp_path: Path) -> None:
     report, broken = tmp_path / "report.html", tmp_path / "broken.gz"
     report.write_text("an older report, " * 100_000)
     broken.write_bytes(gzip.compress((folder / "market.jsonl").read_bytes())[:-50])

@@ -1,4 +1,4 @@
-"""`scorer explain`, as the shell sees it, and what its three forms hold."""
+"""`scorer explain` as a command, and the content of its three formats."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from scorer.cli import app
 from scorer.cli.explain_text import story_text
-from scorer.explain.story import tell
+from scorer.explain.story import explain_lead
 from scorer.explain.story_model import Story
 from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
@@ -34,7 +34,7 @@ class Done(NamedTuple):
 
 
 def explain(*args: str, **environment: str) -> Done:
-    """The command in this process: starting one for each takes longer than all the rest."""
+    """Run the command in this process, because starting processes takes longer than everything else."""
     result = CliRunner(env=environment).invoke(app, ["explain", *args], prog_name="scorer")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -68,7 +68,7 @@ def story_of(source: Path, rules: Path, *more: str, lead: str = "lead-1") -> Sto
     return Story.model_validate_json(done.stdout)
 
 
-def test_the_json_explains_every_point_with_its_event(source: Path, rules: Path) -> None:
+def test_json_explains_every_point_with_its_event(source: Path, rules: Path) -> None:
     story = story_of(source, rules)
     assert story.score.total == sum(step.points for step in story.waterfall) == 39
     company = next(part for part in story.criteria if part.criterion == "company")
@@ -85,27 +85,27 @@ def test_the_json_explains_every_point_with_its_event(source: Path, rules: Path)
     assert (budget.event.id, budget.event.source, budget.event.time) == ("2", "web", "2026-01-02T09:00:00Z")
     (pricing,) = story.signals
     assert (pricing.undiminished, pricing.before_limit, pricing.points, pricing.half_life_days) == (5, 4.06, 4, 10)
-    assert [(day.day, day.counted, [each.id for each in day.events]) for day in pricing.days] == [
+    assert [(day.day, day.counted, [event.id for event in day.events]) for day in pricing.days] == [
         ("2026-01-01", 1, ["1"])
     ]
     assert pricing.gone_on == "2026-02-04"
 
 
-def test_the_repeated_activity_changed_nothing_and_the_timeline_says_what_did(source: Path, rules: Path) -> None:
+def test_timeline_lists_the_activities_with_an_effect_and_counts_the_repeated_one(source: Path, rules: Path) -> None:
     story = story_of(source, rules)
     assert story.timeline is not None
-    assert [(each.score_before, each.score, each.rating) for each in story.timeline] == [
+    assert [(entry.score_before, entry.score, entry.rating) for entry in story.timeline] == [
         (None, 5, "cold"),
         (5, 25, "warm"),
         (25, 39, "warm"),
     ]
     assert story.without_effect == 1
-    last = {(each.rule, each.cause): (each.before, each.after) for each in story.timeline[-1].changes}
+    last = {(change.rule, change.cause): (change.before, change.after) for change in story.timeline[-1].changes}
     assert last[("pricing", "time")] == (5, 4)
     assert last[("cap", "activity")] == (0, -5)
 
 
-def test_at_judges_as_of_that_time_and_leaves_out_what_came_later(source: Path, rules: Path) -> None:
+def test_option_at_sets_the_time_and_ignores_later_activities(source: Path, rules: Path) -> None:
     before = story_of(source, rules, "--at", "2026-01-03")
     assert (before.as_of, before.score.total, before.latest_activity) == (
         "2026-01-03T00:00:00Z",
@@ -118,7 +118,7 @@ def test_at_judges_as_of_that_time_and_leaves_out_what_came_later(source: Path, 
     assert story_of(source, rules, "--at", "now").score.total == 35
 
 
-def test_gzip_and_stdin_are_read_like_a_plain_file(source: Path, rules: Path, tmp_path: Path) -> None:
+def test_gzip_file_and_stdin_give_the_same_story_as_a_plain_file(source: Path, rules: Path, tmp_path: Path) -> None:
     plain = story_of(source, rules)
     packed = tmp_path / "named.anything"
     packed.write_bytes(gzip.compress(source.read_bytes()))
@@ -145,14 +145,14 @@ def test_gzip_and_stdin_are_read_like_a_plain_file(source: Path, rules: Path, tm
         ("no\x1b[31mbody", "none of 6 lines is an activity of 'no\\x1b[31mbody'"),
     ],
 )
-def test_unknown_and_erased_leads_are_exit_1_and_said_so(source: Path, rules: Path, lead: str, says: str) -> None:
+def test_unknown_and_erased_leads_exit_1_with_a_message(source: Path, rules: Path, lead: str, says: str) -> None:
     done = explain(lead, "--input", str(source), "--rules", str(rules))
     assert done.returncode == 1
     assert done.stdout == b""
     assert says in done.stderr.decode()
 
 
-def test_lines_that_could_be_the_leads_are_named_and_exit_3(source: Path, rules: Path) -> None:
+def test_unreadable_lines_that_may_belong_to_the_lead_are_reported_with_exit_3(source: Path, rules: Path) -> None:
     bad_other = event(8, "lead.page_viewed", lead="lead-2")
     bad_own = event(9, "lead.page_viewed")
     source.write_text(source.read_text() + f"{{broken\n{bad_other}\n{bad_own}\n")
@@ -186,19 +186,19 @@ def test_lines_that_could_be_the_leads_are_named_and_exit_3(source: Path, rules:
         (["--input", "docs/example.jsonl", "--output", "docs/example.jsonl"], "is also the input"),
     ],
 )
-def test_wrong_usage_is_exit_2_and_one_line(args: list[str], says: str) -> None:
+def test_wrong_usage_exits_2_with_one_line(args: list[str], says: str) -> None:
     done = explain("L-1042", *args)
     assert done.returncode == 2
     assert says in done.stderr.decode()
     assert len(done.stderr.decode().splitlines()) == 1
 
 
-def test_parquet_is_read_like_a_plain_file(source: Path, rules: Path, tmp_path: Path) -> None:
+def test_parquet_file_gives_the_same_story_as_a_plain_file(source: Path, rules: Path, tmp_path: Path) -> None:
     polars = pytest.importorskip("polars")
     events = [json.loads(line) for line in source.read_text().splitlines()]
-    columns = {name: [each[name] for each in events] for name in ("id", "source", "type", "time", "subject")}
+    columns = {name: [record[name] for record in events] for name in ("id", "source", "type", "time", "subject")}
     packed = tmp_path / "named.anything"
-    polars.DataFrame({**columns, "data": [json.dumps(each["data"]) for each in events]}).write_parquet(packed)
+    polars.DataFrame({**columns, "data": [json.dumps(record["data"]) for record in events]}).write_parquet(packed)
     assert story_of(packed, rules) == story_of(source, rules)
     done = explain("nobody", "--input", str(packed), "--rules", str(rules))
     assert (done.returncode, done.stdout) == (1, b"")
@@ -207,7 +207,7 @@ def test_parquet_is_read_like_a_plain_file(source: Path, rules: Path, tmp_path: 
 
 @contextmanager
 def answering(status: int, body: bytes) -> Iterator[str]:
-    """A service that answers every question so; its address."""
+    """Run a service that gives this answer to every request, and return its address."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -241,7 +241,7 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         (200, b"{}", 3, "the answer is not the story of a lead"),
     ],
 )
-def test_only_a_lead_that_the_service_does_not_have_is_exit_1(
+def test_service_errors_exit_1_only_for_a_lead_that_it_does_not_have(
     status: int, body: bytes, exit_status: int, says: str
 ) -> None:
     with answering(status, body) as address:
@@ -251,25 +251,25 @@ def test_only_a_lead_that_the_service_does_not_have_is_exit_1(
     assert len(done.stderr.decode().splitlines()) == 1
 
 
-def test_a_service_that_does_not_answer_is_exit_3_and_one_line() -> None:
+def test_service_without_an_answer_exits_3_with_one_line() -> None:
     done = explain("L-1", "--service", "http://127.0.0.1:1")
     assert done.returncode == 3
     assert re.fullmatch(r"error: http://127.0.0.1:1 does not answer: .*refused\n", done.stderr.decode())
 
 
-def test_the_example_in_the_three_forms(tmp_path: Path) -> None:
-    for form in ("text", "json", "html"):
-        out = tmp_path / form
-        done = explain("L-1042", "--input", "docs/example.jsonl", "--format", form, "--output", str(out))
+def test_example_in_the_three_formats(tmp_path: Path) -> None:
+    for format_ in ("text", "json", "html"):
+        out = tmp_path / format_
+        done = explain("L-1042", "--input", "docs/example.jsonl", "--format", format_, "--output", str(out))
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-        direct = explain("L-1042", "--input", "docs/example.jsonl", "--format", form)
-        if form != "text":
+        direct = explain("L-1042", "--input", "docs/example.jsonl", "--format", format_)
+        if format_ != "text":
             assert direct.stdout == out.read_bytes()
         assert "80" in out.read_text()
 
 
 @pytest.mark.parametrize("width", [80, 140])
-def test_text_fits_the_width_and_its_points_add_up(width: int) -> None:
+def test_text_fits_the_width_and_its_points_add_up_to_the_score(width: int) -> None:
     text = explain("L-1042", "--input", "docs/example.jsonl", COLUMNS=str(width)).stdout.decode()
     assert max(map(len, text.splitlines())) <= width
     section = text.split("Where the points come from")[1].split("Why it goes there")[0]
@@ -298,23 +298,23 @@ def evil_story() -> Story:
         activity("merged", {"into": EVIL}, lead=EVIL, day=3),
     ]
     known = history(EVIL, story, rules)
-    return tell(known.lead, rules, None, known)
+    return explain_lead(known.lead, rules, None, known)
 
 
-def test_nothing_of_a_lead_becomes_markup_of_the_page() -> None:
+def test_lead_content_does_not_become_markup_of_the_page() -> None:
     page = explain_page(evil_story())
     found = Tags(page).found
     assert not {"script", "img", "b", "i", "iframe", "object", "form"} & {tag for tag, _ in found}
     assert not any(name.startswith("on") for _, attributes in found for name in attributes)
     assert "&lt;script&gt;" in page
     page.encode()
-    # Text that turns the direction of writing stays within its own element.
+    # Text that changes the writing direction stays within its own element.
     for match in re.finditer("\u202e", page.split("</title>")[1]):
         around = page.split("</title>")[1][: match.start()]
         assert around.rfind("<bdi>") > around.rfind("</bdi>")
 
 
-def test_nothing_of_a_lead_steers_a_terminal() -> None:
+def test_lead_content_does_not_control_the_terminal() -> None:
     text = story_text(evil_story())
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -322,7 +322,7 @@ def test_nothing_of_a_lead_steers_a_terminal() -> None:
     assert "[red]co[/red]" in text
 
 
-def test_a_merged_lead_says_so_and_needs_no_advice() -> None:
+def test_merged_lead_is_shown_as_merged_and_has_no_suggestions() -> None:
     story = evil_story()
     assert story.merged_into == EVIL
     assert (story.routing.rule, story.targets) == ("merged", [])
@@ -330,7 +330,7 @@ def test_a_merged_lead_says_so_and_needs_no_advice() -> None:
 
 
 def facts_of(story: Story) -> dict[str, Any]:
-    return {each.field: each.value for each in story.known}
+    return {fact.field: fact.value for fact in story.known}
 
 
 def test_consent_withdrawal_and_erasure_are_shown(rules: Path, source: Path) -> None:
@@ -346,7 +346,7 @@ def test_consent_withdrawal_and_erasure_are_shown(rules: Path, source: Path) -> 
     story = story_of(source, rules)
     assert story.erased_at == "2026-01-05T09:00:00Z"
     assert "Before GmbH" not in story.model_dump_json()
-    assert [(each.field, each.value) for each in story.consent] == [
+    assert [(fact.field, fact.value) for fact in story.consent] == [
         ("consent.email", "withdrawn"),
         ("consent.phone", "granted"),
     ]
@@ -360,7 +360,7 @@ def test_consent_withdrawal_and_erasure_are_shown(rules: Path, source: Path) -> 
     assert "Consent to mail" in page
 
 
-def test_the_documentation_shows_what_the_command_prints() -> None:
+def test_documentation_shows_what_the_command_prints() -> None:
     shown = (ROOT / "docs" / "explain.md").read_text().split("```\n$ scorer ")[1].split("```")[0].splitlines()
     done = explain(*shown[0].split()[1:], COLUMNS="100")
     printed = [line.rstrip() for line in done.stdout.decode().splitlines()]

@@ -1,7 +1,7 @@
-"""Why a lead goes where it goes: the routing rule that applied, with its condition, and those before it that did not.
+"""Why a lead goes where it goes: the routing rule that applied, with its condition, and the rules before it that did
+not hold.
 
-A property test shows that the first rule which holds on the facts that are told here is the one that the service
-applied.
+A property test shows that the service applied the first rule that holds for the facts reported here.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from scorer.rules.ruleset import RoutingRule
 
 
 def routing_part(evaluator: Evaluator, evaluation: Evaluation) -> RoutingPart:
-    """The routing of a lead that was evaluated so."""
+    """The routing of a lead with this evaluation."""
     applied, rules = evaluation.routing, evaluator.ruleset.routing
     within = None if applied.respond_within is None else applied.respond_within / SECOND
     rest = {"respond_within_seconds": within}

@@ -1,7 +1,7 @@
-"""Which values a field could have, as far as rules can tell them apart: one example of each kind.
+"""The values that a field could have, one example for each kind that the rules distinguish.
 
-No answer is taken back: a field that is known stays known. Only what somebody could say or do is varied: not the lead's
-latest activity, nor our own hand-over.
+A known field stays known, because no lead takes an answer back. Only what somebody could say or do is varied. The
+time of the lead's latest activity and our own hand-over are not.
 """
 
 import re
@@ -20,7 +20,7 @@ _META = re.compile(r"[\\.+*?()\[\]{}|^$]")
 
 
 def settable(field: str) -> bool:
-    """Whether an activity could give the field another value."""
+    """Whether an activity could change the value of the field."""
     name = field.removeprefix(_DAYS_SINCE)
     return name == field or (name in MILESTONES and name != _OURS)
 
@@ -28,18 +28,18 @@ def settable(field: str) -> bool:
 def choices(
     field: str, tests: Iterable[Test], criteria: Sequence[Criterion], facts: FieldValues, evaluator: Evaluator
 ) -> list[object]:
-    """One value of each kind that the criteria's tables tell apart; the present one (None: unknown) comes first.
+    """One value of each kind that the tables of the criteria distinguish. The present value, or None, comes first.
 
     `tests` are the comparisons of the field in these criteria.
     """
     present = facts.get(field)
-    found: dict[tuple[object, ...], object] = {}
+    value_of_kind: dict[tuple[object, ...], object] = {}
     for value in (present, *_candidates(field, list(tests), present, evaluator.ruleset.own_fields)):
         if value is None and value is not present:
             continue
         kind = tuple(evaluator.codes(criterion, {field: value}) for criterion in criteria)
-        found.setdefault(kind, value)
-    return list(found.values())
+        value_of_kind.setdefault(kind, value)
+    return list(value_of_kind.values())
 
 
 def _candidates(field: str, tests: Sequence[Test], present: object, own: Catalogue) -> Iterable[object]:
@@ -50,7 +50,7 @@ def _candidates(field: str, tests: Sequence[Test], present: object, own: Catalog
         return
     known = LEAD_FIELDS.get(field) or own.get(field)
     if known is not None and known.choices:
-        yield from (each for each in known.choices if each != _OURS)
+        yield from (choice for choice in known.choices if choice != _OURS)
         return
     match tests[0].type:
         case FieldType.BOOLEAN:
@@ -64,22 +64,22 @@ def _candidates(field: str, tests: Sequence[Test], present: object, own: Catalog
 
 
 def _constants(tests: Iterable[Test]) -> list[object]:
-    found: list[object] = []
+    constants: list[object] = []
     for test in tests:
         if test.op is not Op.EXISTS:
-            found += test.operand if isinstance(test.operand, tuple) else (test.operand,)
-    return found
+            constants += test.operand if isinstance(test.operand, tuple) else (test.operand,)
+    return constants
 
 
 def _texts(tests: Sequence[Test]) -> Iterable[str]:
     by_op: dict[Op, list[str]] = {}
     for test in tests:
-        by_op.setdefault(test.op, []).extend(str(each) for each in _constants([test]))
-    samples = [each for pattern in by_op.pop(Op.MATCHES, []) for each in _samples(pattern)]
-    constants = [each for op in by_op for each in by_op[op]]
+        by_op.setdefault(test.op, []).extend(str(constant) for constant in _constants([test]))
+    samples = [sample for pattern in by_op.pop(Op.MATCHES, []) for sample in _samples(pattern)]
+    constants = [constant for group in by_op.values() for constant in group]
     yield from constants
     yield from samples
-    # Texts that meet two comparisons at once.
+    # Texts for which several comparisons hold at once.
     for start in by_op.get(Op.STARTS_WITH, [""]):
         for middle in ["", *by_op.get(Op.CONTAINS, [])]:
             for end in by_op.get(Op.ENDS_WITH, [""]):
@@ -88,27 +88,28 @@ def _texts(tests: Sequence[Test]) -> Iterable[str]:
 
 
 def _samples(pattern: str) -> Iterable[str]:
-    """Texts that a simple expression matches: alternatives without further signs. The table says whether they do."""
+    """Texts that a simple pattern may match: its alternatives without special characters. The table decides whether
+    they match."""
     plain = pattern.removeprefix("(?i)").removeprefix("^").removesuffix("$")
     if plain.startswith("(") and plain.endswith(")"):
         plain = plain[1:-1].removeprefix("?:").removeprefix("?i:")
-    for each in plain.split("|"):
-        text = each.replace("\\b", "").replace("\\.", ".").replace("\\s", " ").removeprefix("^").removesuffix("$")
-        yield _META.sub("", text)
+    for alternative in plain.split("|"):
+        text = alternative.replace("\\b", "").replace("\\.", ".").replace("\\s", " ")
+        yield _META.sub("", text.removeprefix("^").removesuffix("$"))
 
 
 def _lists(tests: Sequence[Test], present: object) -> Iterable[list[str]]:
-    has = [str(each) for each in present] if isinstance(present, (list, tuple)) else []
-    members = list(dict.fromkeys(str(each) for each in _constants(tests)))
-    for each in members:
-        yield [*has, each]
-        yield [item for item in has if item != each]
-    yield [*has, *members]
+    present_items = [str(item) for item in present] if isinstance(present, (list, tuple)) else []
+    members = list(dict.fromkeys(str(constant) for constant in _constants(tests)))
+    for member in members:
+        yield [*present_items, member]
+        yield [item for item in present_items if item != member]
+    yield [*present_items, *members]
     yield []
 
 
 def _numbers(constants: Sequence[object], *, whole: bool, natural: bool) -> Iterable[int | float]:
-    exact = sorted({each for each in constants if isinstance(each, (int, float))})
+    exact = sorted({number for number in constants if isinstance(number, (int, float))})
     yield from exact
     for low, high in pairwise(exact):
         yield int(low) + 1 if whole else (low + high) / 2

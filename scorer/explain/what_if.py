@@ -1,8 +1,8 @@
-"""What would make a lead warm or hot: the smallest sets of rules and signals that lift it over the bound.
+"""What would make a lead warm or hot: the smallest sets of rules and signals that raise its score to the bound.
 
-The search is exact for sets of up to three: it works on points with hit policies and limits applied, leaves out only
-what cannot suffice, and says so where it had to stop. What it suggests is then tried: the values are put into a copy of
-the lead, and `evaluate` judges it.
+The search is exact for sets of up to three. It calculates with points after hit policies and limits, skips only sets
+that cannot be enough, and reports if it stopped early. Each suggestion is then verified: the values are put into a copy
+of the lead, and `evaluate` must give the better rating.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from scorer.domain.lead import Lead
 from scorer.domain.score import Rating
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
-from scorer.explain.reachable import MOST, Option, options
+from scorer.explain.single_changes import MOST, Option, options
 from scorer.explain.story_model import Suggestion, Target, WantedRule
 from scorer.explain.wording import condition_text, evidence
 from scorer.rules.ruleset import BEHAVIOUR, Ruleset
@@ -29,7 +29,7 @@ Chosen = tuple[Option, ...]
 
 
 def targets(lead: Lead, evaluator: Evaluator, evaluation: Evaluation) -> list[Target]:
-    """How the lead could reach each better rating, as of the time of the evaluation; the next one first."""
+    """How the lead could reach each better rating as of the time of the evaluation, the next rating first."""
     better = _ORDER[_ORDER.index(evaluation.rating) + 1 :]
     if not better:
         return []
@@ -38,7 +38,7 @@ def targets(lead: Lead, evaluator: Evaluator, evaluation: Evaluation) -> list[Ta
 
 
 def needed_for(rating: Rating, ruleset: Ruleset, previous: Rating | None) -> int:
-    """The lowest score that is rated so, given the rating last published."""
+    """The lowest score that gives the rating. `previous` is the last published rating, for the hysteresis."""
     ratings = ruleset.ratings
     bound = ratings.hot if rating is Rating.HOT else ratings.warm
     kept = previous is not None and _ORDER.index(previous) >= _ORDER.index(rating)
@@ -46,7 +46,7 @@ def needed_for(rating: Rating, ruleset: Ruleset, previous: Rating | None) -> int
 
 
 def changed(lead: Lead, chosen: Sequence[Option], now: int) -> Lead:
-    """The lead if the changes were made at `now`."""
+    """The lead as it would be if the changes happened at `now`."""
     stamp = Stamp(now, "", "")
     facts, signals = dict(lead.facts), dict(lead.signals)
     for option in chosen:
@@ -75,7 +75,7 @@ def _target(rating: Rating, lead: Lead, evaluator: Evaluator, search: "_Search")
     needed = needed_for(rating, evaluator.ruleset, None if lead.published is None else lead.published.rating)
     size, sets, suggestions = None, [], []
     for size in range(1, MOST + 1):
-        sets = sorted(search.sufficient(size, needed), key=lambda each: (-search.total(each), _names(each)))
+        sets = sorted(search.sufficient(size, needed), key=lambda chosen: (-search.total(chosen), _names(chosen)))
         suggestions = list(_verified(sets, rating, lead, evaluator, evaluation.now))
         if suggestions:
             break
@@ -148,14 +148,14 @@ def _names(chosen: Chosen) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Search:
-    """Sets of options and what they bring, without judging the lead anew for each."""
+    """Calculates the score for sets of options without a full evaluation of each set."""
 
     evaluation: Evaluation
     options: Sequence[Option]
     exhaustive: bool
 
     def total(self, chosen: Chosen) -> int:
-        """The score with these changes, limits applied."""
+        """The score with these changes and with limits applied."""
         raw: dict[str, int] = {}
         for option in chosen:
             for name, points in option.raw.items():
@@ -175,21 +175,21 @@ class _Search:
         return score
 
     def sufficient(self, size: int, needed: int) -> list[Chosen]:
-        """Every set of that size with which the score reaches what is needed."""
+        """Every set of that size with which the score is at least `needed`."""
         missing = needed - self.evaluation.score.total
         return [chosen for chosen in self._sets(size, lambda: missing, exact=True) if self.total(chosen) >= needed]
 
     def most(self) -> int:
-        """The highest score that up to three changes reach."""
+        """The highest score that up to three changes can reach."""
         now = self.evaluation.score.total
         best = [now]
-        # What is missing grows with every better set: the rest can be left out sooner.
+        # Every better set raises the number of missing points, so that more of the remaining sets are skipped.
         for chosen in self._sets(MOST, lambda: best[0] - now + 1, exact=False):
             best[0] = max(best[0], self.total(chosen))
         return best[0]
 
     def _sets(self, size: int, missing: Callable[[], int], *, exact: bool) -> Iterator[Chosen]:
-        """Sets of that cost (or, not `exact`, up to it) whose upper bounds allow for what is missing by then."""
+        """Sets whose upper bounds reach the missing points. They cost `size`, or at most `size` if not `exact`."""
         ceilings = self._ceilings(size)
         steps = 0
 
@@ -213,7 +213,7 @@ class _Search:
         return extend((), 0, size, 0)
 
     def _ceilings(self, size: int) -> list[int]:
-        """The most that options of a cost up to 0, 1, … together can bring."""
+        """The most points that options with a total cost of up to 0, 1, … can give."""
         single = [max((o.upper for o in self.options if o.cost == cost), default=0) for cost in range(size + 1)]
         ceilings = [0]
         for cost in range(1, size + 1):

@@ -1,9 +1,9 @@
-"""Why a lead goes where it goes, in the words and with the values of the rules."""
+"""The explanation of the route, with the words and values of the rules."""
 
 import pytest
 
 from scorer.domain.activity import LeadActivity
-from scorer.explain.story import tell
+from scorer.explain.story import explain_lead
 from scorer.explain.story_model import RoutingPart
 from scorer.explain.timeline import history
 from scorer.explain.wording import because, condition_part, condition_text
@@ -15,10 +15,10 @@ RULES = evaluator()
 
 def routing(*activities: LeadActivity) -> RoutingPart:
     known = history("lead-1", activities, RULES)
-    return tell(known.lead, RULES).routing
+    return explain_lead(known.lead, RULES).routing
 
 
-def test_since_the_return_counts_new_rules_and_behaviour_from_the_next_day_on() -> None:
+def test_score_since_return_counts_new_rules_and_behaviour_of_later_days() -> None:
     visit = {"url": "/pricing"}
     part = routing(
         activity("qualification_updated", {"bant": {"budget_status": "approved"}}),
@@ -29,14 +29,14 @@ def test_since_the_return_counts_new_rules_and_behaviour_from_the_next_day_on() 
         activity("qualification_updated", {"bant": {"authority": "influencer", "budget_status": "approved"}}, day=5.2),
     )
     assert (part.rule, part.route) == ("returned", "nurture")
-    # The influencer, 5, and the visit of the day after, 5; sales knew of the budget and of the day of the return.
+    # 5 for the influencer and 5 for the visit on the next day. Sales knew the budget and the visits until the return.
     assert part.because == "lifecycle.status is returned; score.since_return is below 15 (10)"
 
 
-def test_rules_that_come_first_say_what_they_lack_and_later_ones_are_named() -> None:
+def test_earlier_rules_say_why_they_do_not_hold_and_later_rules_are_listed() -> None:
     part = routing(activity("qualification_updated", {"bant": {"budget_status": "approved"}}))
     assert part.because == "it always applies"
-    assert {each.rule: each.because for each in part.passed_over} == {
+    assert {rule.rule: rule.because for rule in part.passed_over} == {
         "competitor": "not so: profile.is_competitor is true (it is unknown)",
         "returned": "not so: lifecycle.status is returned (it is unknown)",
         "ready": "not so: rating is hot (it is warm)",

@@ -1,8 +1,9 @@
-"""What single changes there are: which rules could come to hold, by which values, and what that changes in points.
+"""The single changes that could give a lead points: which rules would start to hold, with which values, for how many
+points.
 
-Fields that no rule looks at together cannot influence each other, so they are varied apart, in *blocks*: the fields of
-one rule, all fields of a `first` table, and whatever hangs together through them. Within a block every combination of
-values that the tables can tell apart is tried, those with the fewest changed fields first.
+Fields that no rule uses together do not influence each other. Therefore they are varied separately, in *blocks*. A
+block joins the fields of a rule, all fields of a `first` table, and all fields connected with these. Within a block,
+every combination of values that the tables distinguish is tried. Combinations that change the fewest fields come first.
 """
 
 from collections import defaultdict
@@ -16,26 +17,26 @@ from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.evaluation.signal_points import signal_points
-from scorer.explain.answers import choices
+from scorer.explain.candidate_values import choices
 from scorer.rules.condition import Test, tests
 from scorer.rules.ruleset import Criterion, HitPolicy, ScoringRule, Signal
 
 MOST = 3
-"""Larger sets of changes are not looked for."""
+"""The search covers sets of up to this many changes."""
 
 _COMBINATIONS = 10_000
 
 Field = str
 Held = dict[str, tuple[ScoringRule, ...]]
-"""Criterion -> its rules that hold."""
+"""The rules that hold, by criterion name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A change. `cost` is how many rules or signals it is made of; options of one block exclude each other.
+    """A change. `cost` is the number of rules or signals in it. Options of one block exclude each other.
 
-    `raw` is the change in points by criterion before its limits, by signal after them; `upper` is what all of that can
-    bring at most, limits applied.
+    `raw` holds the change in points: by criterion before its limits, and by signal after its limits. `upper` is the
+    most points that the change can give after limits.
     """
 
     block: str
@@ -51,20 +52,22 @@ class Option:
 
 
 def options(lead: Lead, evaluator: Evaluator, evaluation: Evaluation) -> tuple[list[Option], bool]:
-    """Every change of at most `MOST` rules that could bring points, the best first; False where a block has more
-    combinations than are looked at."""
-    found: list[Option] = []
+    """Every change of at most `MOST` rules that could give points, the best first.
+
+    The second value is False if a block has more combinations than are tried.
+    """
+    possible: list[Option] = []
     complete = True
     for fields, criteria in _blocks(evaluator.ruleset.criteria):
         block, all_seen = _of_block(fields, criteria, evaluator, evaluation)
-        found += block
+        possible += block
         complete &= all_seen
-    found += _of_signals(lead, evaluation)
-    return sorted(found, key=lambda each: (-each.upper, each.cost, each.block)), complete
+    possible += _of_signals(lead, evaluation)
+    return sorted(possible, key=lambda option: (-option.upper, option.cost, option.block)), complete
 
 
 def _blocks(criteria: Sequence[Criterion]) -> Iterator[tuple[list[Field], list[Criterion]]]:
-    """Fields that hang together, with the criteria that look at them."""
+    """Connected fields, with the criteria that use them."""
     groups: list[set[Field]] = []
     for criterion in criteria:
         first = criterion.hit_policy is HitPolicy.FIRST
@@ -98,7 +101,7 @@ def _of_block(
         option = _option(fields[0], criteria, held, now, change)
         if option is not None and option.upper > 0 and option.cost <= MOST:
             key = (option.cost, *((c.name, r.id) for c, r in (*option.came, *option.ceased)))
-            # Fewest changed fields come first, and stay where nothing better is found.
+            # Combinations with the fewest changed fields come first and stay unless a later one is better.
             if key not in best or option.upper > best[key].upper:
                 best[key] = option
     return list(best.values()), True
@@ -107,8 +110,8 @@ def _of_block(
 def _changes(fields: Sequence[Field], values: Mapping[Field, Sequence[object]]) -> Iterator[dict[str, object]]:
     for size in range(1, len(fields) + 1):
         for chosen in combinations(fields, size):
-            for each in product(*(values[field] for field in chosen)):
-                yield dict(zip(chosen, each, strict=True))
+            for combination in product(*(values[field] for field in chosen)):
+                yield dict(zip(chosen, combination, strict=True))
 
 
 def _option(
@@ -144,15 +147,15 @@ def _option(
 def _follows(
     rule: ScoringRule, gives: Iterable[ScoringRule], criterion: Criterion, change: Mapping[str, object]
 ) -> bool:
-    """That the rule ceases is a consequence of another that comes: of the hit policy, or of the same new value."""
+    """Whether the rule ceases because another starts to hold: through the hit policy or through the same new value."""
     if criterion.hit_policy is HitPolicy.FIRST:
         return bool(list(gives))
     changed = set(rule.fields) & set(change)
-    return any(changed & set(each.fields) for each in gives)
+    return any(changed & set(new_rule.fields) for new_rule in gives)
 
 
 def _of_signals(lead: Lead, evaluation: Evaluation) -> Iterator[Option]:
-    """One to `MOST` more activities today that a signal counts."""
+    """For each signal, the gain from one to `MOST` more activities today."""
     today = day_of(evaluation.now)
     for signal in evaluation.ruleset.signals.values():
         days = lead.signals.get(signal.id, {})
