@@ -21,7 +21,7 @@ MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "memory_before_commit": (
         f"{_PROTOCOL}::test_everything_is_published_once",
-        f"{_JOBS}::test_what_was_staged_and_not_committed_is_staged_again",
+        f"{_JOBS}::test_staged_work_that_was_not_committed_is_staged_again",
     ),
     "staged_kept_after_abort": (f"{_PROTOCOL}::test_everything_is_published_once",),
     "restored_before_fencing": (
@@ -39,17 +39,15 @@ MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "failed_commit_is_aborted": (f"{_CLIENT}::test_a_commit_that_fails_is_doubtful",),
     "aborted_batch_skipped": (f"{_PROTOCOL}::test_everything_is_published_once",),
-    "delivery_not_awaited": (f"{_CLIENT}::test_aborted_with_its_cause",),
-    "marker_not_written": (f"{_RESCORE}::test_aborts_and_deaths_change_nothing",),
-    "marker_with_wrong_id": (f"{_RESCORE}::test_aborts_and_deaths_change_nothing",),
+    "delivery_not_awaited": (f"{_CLIENT}::test_an_abort_has_its_cause",),
+    "marker_not_written": (f"{_RESCORE}::test_aborts_and_crashes_change_nothing",),
+    "marker_with_wrong_id": (f"{_RESCORE}::test_aborts_and_crashes_change_nothing",),
     "dead_letter_dropped_on_retry": (f"{_PROTOCOL}::test_everything_is_published_once",),
     "repeated_event_counts": ("tests/unit/test_lead.py::test_a_repeated_event_changes_nothing",),
     "restore_stops_at_empty_poll": ("tests/unit/test_recovery.py::test_a_poll_that_brings_nothing_is_not_the_end",),
-    "restore_stops_early": (
-        "tests/unit/test_topic_reader.py::test_reads_all_partitions_to_the_end_that_was_asked_for",
-    ),
+    "restore_stops_early": ("tests/unit/test_topic_reader.py::test_reads_all_partitions_to_the_end_of_the_spans",),
     "producer_id_of_its_own": ("tests/integration/test_transaction.py::test_the_former_owner_is_fenced",),
-    "replay_without_mark": ("tests/integration/test_dlq.py::test_never_twice_by_running_again",),
+    "replay_without_mark": ("tests/integration/test_dlq.py::test_running_again_sends_nothing_twice",),
 }
 """Name of the patch, without `.patch`, -> the tests that each turn red."""
 
