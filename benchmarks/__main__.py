@@ -15,6 +15,7 @@ from benchmarks.measuring import progress
 Parts = tuple[tuple[str, str], ...]
 QUICK: Parts = (
     ("rule_core", "--leads 500 --rounds 3"),
+    ("hand_made", "--rounds 1"),
     ("service", "--activities 12000 --leads 1000 --rounds 1 --even"),
     ("service", "--activities 12000 --leads 1000 --rounds 1 --even --broker mock"),
     ("latency", "--seconds 8 --rounds 1 --rate 500"),
@@ -24,6 +25,7 @@ QUICK: Parts = (
 )
 USUAL: Parts = (
     ("rule_core", ""),
+    ("hand_made", ""),
     ("service", "--even"),
     ("service", "--even --broker mock"),
     ("latency", ""),

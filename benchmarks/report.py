@@ -19,6 +19,7 @@ CAPACITY = ROOT / "docs" / "capacity.md"
 BEGIN, END = "<!-- results: python -m benchmarks.report --write -->", "<!-- end of results -->"
 ORDER = (
     "rule_core",
+    "hand_made",
     "service",
     "service_mock",
     "service_large",

@@ -188,8 +188,7 @@ class ContributionTemplates:
 
 
 class _Explanation(Explained):
-    """The result of `contributions`. Its JSON is assembled from templates, which takes half the time of creating the
-    contributions (measured with 11 on average)."""
+    """The result of `contributions`. Its JSON is assembled from templates for speed: see benchmarks/README.md."""
 
     __slots__ = ("_evaluation", "_made", "_templates")
 

@@ -59,8 +59,7 @@ class _HitsOfType:
         self._remembered = BoundedCache[str, Sequence[Hit]]()
 
     def of(self, data: Mapping[str, object]) -> Sequence[Hit]:
-        """If all signals test the same text field, such as the path of a page, each text is tested only once. That
-        takes a fifth of the time."""
+        """If all signals test the same text field, such as the path of a page, each text is tested only once."""
         text = None if self._field is None else data.get(self._field)
         if type(text) is not str:
             return [hit for hit, counts in self._signals if counts is None or counts(data)]

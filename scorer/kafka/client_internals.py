@@ -124,8 +124,7 @@ class _Batch:
     def __init__(self, batch: Any, data: bytes, begin: int, end: int) -> None:
         self._batch = batch
         self._where = data, begin, end
-        # Read once, which saves 17 µs per batch: the fetcher reads them several times, and under a low load a batch has
-        # only a record or two.
+        # Read once: the fetcher reads them several times, and under a low load a batch has only a record or two.
         self.producer_id = batch.producer_id
         self.base_offset = batch.base_offset
         self.next_offset = batch.next_offset

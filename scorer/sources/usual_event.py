@@ -99,7 +99,7 @@ def usual(value: bytes, now: int, max_bytes: int) -> LeadActivity | None:
         data["path"] = path_of(data["url"])
     identity, source, subject = event.id, event.source, event.subject
     time = from_datetime(event.time)
-    # JSON escapes all control characters except DEL and those beyond ASCII: 0.07 µs instead of `isprintable`'s 0.22.
+    # JSON escapes all control characters except DEL and those beyond ASCII, so this usually saves `isprintable`.
     harmless = _BACKSLASH not in value and _DELETE not in value and value.isascii()
     printable = harmless or f"{identity}{source}{subject}".isprintable()
     if not printable or not EARLIEST <= time <= now + MAX_AHEAD or (kind == _MERGED and data["into"] == subject):
