@@ -114,7 +114,10 @@ def dead_letter_of(record: Any, *, replayed: bool) -> DeadLetter:
         position=Position(record.partition, record.offset),
         time=record.timestamp * 1000,
         reason=texts.get(f"{PREFIX}reason", UNKNOWN),
-        detail=texts.get(f"{PREFIX}detail", "" if mine else "the record has no dlq-reason: no dead letter of ours"),
+        detail=texts.get(
+            f"{PREFIX}detail",
+            "" if mine else "the record has no dlq-reason, so it is not a dead letter of this service",
+        ),
         key=record.key,
         size=len(record.value or b""),
         origin=origin,

@@ -1,9 +1,9 @@
 """The routing decision: what a CRM acts on and a person can understand.
 
-The classes are the contract; `schemas/decision.json` is generated from them. The points of the contributions add up to
-the total score, always. Structs of msgspec, because one decision holds dozens of parts: made and written, they take a
-fraction of the time of models that validate what our own code has just computed. Whoever reads foreign bytes validates
-with `read_decision`.
+The classes are the contract, and `schemas/decision.json` is generated from them. The points of the contributions always
+add up to the total score. The classes are msgspec structs, because one decision holds dozens of parts. Creating and
+writing structs takes a fraction of the time of models that validate what our own code has just computed. Use
+`read_decision` to validate bytes from elsewhere.
 """
 
 from abc import abstractmethod
@@ -21,8 +21,8 @@ EvidenceValue = bool | int | float | str | list[str]
 
 
 class Contract(msgspec.Struct, gc=False):
-    """A struct that pydantic can describe, validate and write. It knows none, so it is shown a dataclass of the same
-    name and fields, which takes nothing else."""
+    """A struct that pydantic can describe, validate and write. Pydantic does not support structs, so it gets a
+    dataclass with the same name and fields that forbids other fields."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -35,40 +35,38 @@ class Contract(msgspec.Struct, gc=False):
         def read(value: Any, as_twin: core_schema.ValidatorFunctionWrapHandler) -> Contract:
             if isinstance(value, cls):
                 return value
-            found = as_twin(value)
-            return cls(*[getattr(found, name) for name in names])
+            validated = as_twin(value)
+            return cls(*[getattr(validated, name) for name in names])
 
         write = core_schema.plain_serializer_function_ser_schema(msgspec.to_builtins)
         return core_schema.no_info_wrap_validator_function(read, handler(twin), serialization=write)
 
 
 class Contribution(Contract):
-    """Points that one rule gave, and why."""
+    """The points of one rule, with the reason."""
 
     criterion: Annotated[str, Field(description="Criterion of the rule; `behaviour` for signals.")]
-    rule: Annotated[str, Field(description="Id of the rule or signal; `cap` where a criterion's limit was applied.")]
-    points: Annotated[int, Field(description="Whole points, negative where the rule takes some.")]
-    reason: Annotated[str, Field(description="Why, in words for a salesperson.")]
-    evidence: Annotated[
-        dict[str, EvidenceValue], Field(description="The values that the rule looked at, as far as known.")
-    ]
+    rule: Annotated[str, Field(description="Id of the rule or signal; `cap` for the limit of a criterion.")]
+    points: Annotated[int, Field(description="Whole points; negative points lower the score.")]
+    reason: Annotated[str, Field(description="The reason, in words for a salesperson.")]
+    evidence: Annotated[dict[str, EvidenceValue], Field(description="The known values that the rule used.")]
 
 
 class Explained(Sequence[Contribution]):
-    """Contributions that are made when somebody looks at them, and written without. Equal to the list of them.
+    """Contributions that are created on first access. Writing them as JSON does not create them. Equal to their list.
 
-    Most decisions are only ever published.
+    Most decisions are only published and never read by our own code.
     """
 
     __slots__ = ()
 
     @abstractmethod
     def make(self) -> list[Contribution]:
-        """The contributions; the same list each time."""
+        """The contributions. Every call returns the same list."""
 
     @abstractmethod
     def to_json(self) -> bytes:
-        """The contributions as a JSON array, the same bytes as the encoder makes of the list."""
+        """The contributions as a JSON array, with the same bytes as the encoder writes for the list."""
 
     @overload
     def __getitem__(self, index: int) -> Contribution: ...
@@ -97,7 +95,7 @@ class Explained(Sequence[Contribution]):
 def _written(value: object) -> msgspec.Raw:
     if isinstance(value, Explained):
         return msgspec.Raw(value.to_json())
-    raise TypeError(f"a decision holds no {type(value).__name__}")
+    raise TypeError(f"a decision cannot contain {type(value).__name__}")
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=_written).encode
@@ -112,7 +110,7 @@ class ScoreView(Contract):
 
 
 class Previous(Contract):
-    """What the decision before this one said."""
+    """The previous published decision."""
 
     rating: Rating
     route: Route
@@ -135,37 +133,39 @@ class Reference(Contract):
 
 
 class Routing(Contract):
-    """The routing rule that decided."""
+    """The routing rule that applied."""
 
     rule: Annotated[str, Field(description="Id of the routing rule.")]
-    reason: Annotated[str, Field(description="Why, in words for a salesperson.")]
+    reason: Annotated[str, Field(description="The reason, in words for a salesperson.")]
 
 
 class RoutingDecision(Contract):
-    """How a lead is rated and where it goes.
+    """The rating of a lead and where it goes.
 
-    `decision_id` is made from the lead, the cause and the ruleset's revision: the same input gives the same id.
+    `decision_id` is derived from the lead, the cause and the ruleset's revision: the same input gives the same id.
     """
 
-    decision_id: Annotated[str, Field(description="32 hexadecimal digits; equal for equal lead, cause and rules.")]
+    decision_id: Annotated[
+        str, Field(description="32 hexadecimal digits; the same for the same lead, cause and rules.")
+    ]
     lead_id: str
     decided_at: Annotated[
         str,
         Field(
-            description="As of when the lead was judged: its latest activity. RFC 3339, UTC.",
+            description="The time as of which the lead was evaluated: its latest activity. RFC 3339, UTC.",
             json_schema_extra={"format": "date-time"},
         ),
     ]
-    cause: Annotated[Literal["activity", "time", "rules_changed"], Field(description="What led to the decision.")]
-    reference: Annotated[Reference | None, Field(description="The activity, where one was the cause.")]
+    cause: Annotated[Literal["activity", "time", "rules_changed"], Field(description="What caused the decision.")]
+    reference: Annotated[Reference | None, Field(description="The activity, if one was the cause.")]
     rating: Rating
     grade: Annotated[str, Field(description="Fit A to D, engagement 1 to 4: `A1` is best.", pattern="^[A-D][1-4]$")]
     route: Route
-    queue: Annotated[str | None, Field(description="Whose queue the lead goes to, where the ruleset names one.")]
+    queue: Annotated[str | None, Field(description="The queue that receives the lead, if the ruleset names one.")]
     respond_by: Annotated[
         str | None,
         Field(
-            description="By when the lead expects an answer, where the ruleset says so. RFC 3339, UTC.",
+            description="When the lead must hear from us at the latest, if the ruleset sets a time. RFC 3339, UTC.",
             json_schema_extra={"format": "date-time"},
         ),
     ]
@@ -175,13 +175,13 @@ class RoutingDecision(Contract):
         dict[str, int], Field(description="Points by criterion; `behaviour` is the sum of the signals.")
     ]
     contributions: Annotated[
-        Sequence[Contribution], Field(description="Every point with its rule; they add up to `score.total`.")
+        Sequence[Contribution], Field(description="All points with their rules; they add up to `score.total`.")
     ]
-    previous: Annotated[Previous | None, Field(description="The last published decision, null for the first.")]
+    previous: Annotated[Previous | None, Field(description="The previous published decision; null for the first one.")]
     ruleset: RulesetReference
 
     def to_json(self) -> bytes:
-        """The decision as it is published: JSON in UTF-8, the same bytes each time."""
+        """The published form of the decision: JSON in UTF-8, always with the same bytes."""
         return _encode(self)
 
 
@@ -189,5 +189,5 @@ _READER: Final = TypeAdapter(RoutingDecision)
 
 
 def read_decision(content: bytes) -> RoutingDecision:
-    """The decision that somebody published. Raises `pydantic.ValidationError`."""
+    """A published decision from its bytes. Raises `pydantic.ValidationError`."""
     return _READER.validate_json(content)

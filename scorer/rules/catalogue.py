@@ -1,5 +1,5 @@
-"""The fields that conditions may name, with their types: derived from the activity payloads, so that the contract and
-the rule language cannot drift apart.
+"""The fields that conditions may use, with their types. They are derived from the activity payloads, so that the
+contract and the rule language cannot diverge.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from scorer.rules.condition import FieldType
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the catalogue. `choices` are the only values it can have, empty where any is possible; `minimum` and
-    `maximum` are its limits where it has some, both possible."""
+    """A field of the catalogue. `choices` are the only possible values; empty means any value. `minimum` and `maximum`
+    are the smallest and largest possible values, or None."""
 
     name: str
     type: FieldType
@@ -40,24 +40,24 @@ def milestone_of(field: str) -> str | None:
 
 
 def payload_fields(activity_type: str) -> Catalogue | None:
-    """The payload keys that a signal's `where` may name; None for a type that is not built in (it may carry any)."""
+    """The payload keys that a signal's `where` may use; None for a custom type, which may have any key."""
     payload = PAYLOADS.get(activity_type)
     return None if payload is None else _model_fields(payload, "")
 
 
 def suggestion(name: str, candidates: Mapping[str, object] | tuple[str, ...], cutoff: float = 0.6) -> str:
-    """`; did you mean …?` where a candidate is close, else nothing. `cutoff`: from which similarity on (0 to 1)."""
+    """`; did you mean …?` if a candidate is similar, else an empty text. `cutoff` is the least similarity, 0 to 1."""
     close = get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
     if not close:
         # People forget the prefix more often than they misspell: `industry` for `profile.industry`.
-        close = [each for each in candidates if each.rpartition(".")[2] == name][:1]
+        close = [candidate for candidate in candidates if candidate.rpartition(".")[2] == name][:1]
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def _model_fields(model: type[BaseModel], prefix: str) -> Catalogue:
     properties: Mapping[str, Any] = model.model_json_schema().get("properties", {})
-    found = (_field(f"{prefix}{key}", schema) for key, schema in properties.items())
-    return {field.name: field for field in found if field is not None}
+    fields = (_field(f"{prefix}{key}", schema) for key, schema in properties.items())
+    return {field.name: field for field in fields if field is not None}
 
 
 def _field(name: str, schema: Mapping[str, Any]) -> Field | None:
@@ -70,7 +70,7 @@ def _field(name: str, schema: Mapping[str, Any]) -> Field | None:
         return Field(name, FieldType.STRINGS, description)
     if option.get("type") not in {kind.value for kind in FieldType}:
         return None
-    # Whole numbers only have an exclusive limit.
+    # Integers have an exclusive maximum.
     maximum = option["exclusiveMaximum"] - 1 if "exclusiveMaximum" in option else option.get("maximum")
     choices = tuple(option.get("enum", ()))
     return Field(name, FieldType(option["type"]), description, choices, option.get("minimum"), maximum)
@@ -89,12 +89,12 @@ LEAD_FIELDS: Catalogue = {
     **_model_fields(QualificationUpdated.Project, "project."),
     **_model_fields(AssessmentRecorded, "assessment."),
     **_named(
-        Field("consent.email", FieldType.STRING, "Consent to mail.", _CONSENT),
+        Field("consent.email", FieldType.STRING, "Consent to email.", _CONSENT),
         Field("consent.phone", FieldType.STRING, "Consent to calls.", _CONSENT),
         Field(
             "lifecycle.status",
             FieldType.STRING,
-            "Where the lead stands with sales.",
+            "Status of the lead with sales.",
             ("handed_over", "accepted", "returned", "won", "lost"),
         ),
         Field("lifecycle.stage", FieldType.STRING, "Stage of the opportunity."),
