@@ -14,8 +14,8 @@ FEW = 30
 MANY_REJECTED = 0.1
 """If at least this share of lines is unusable, the summary starts with it."""
 CAUTION = (
-    "This is what would be if the new rules had always held. After a real switch a lead keeps its rating within the "
-    "hysteresis, so not every lead that moves here moves at once."
+    "These are the results as if the new rules had always been in effect. After a real change, a lead keeps its rating "
+    "within the hysteresis. Therefore not every lead that moves here will move at once."
 )
 
 
@@ -117,18 +117,18 @@ def _headline(
     sentences = []
     rejected = sum(read.rejected.values())
     if rejected and rejected >= MANY_REJECTED * read.lines:
-        sentences.append(f"Read with care: {rejected:,} of {plural(read.lines, 'line')} could not be used.")
+        sentences.append(f"Caution: {rejected:,} of {plural(read.lines, 'line')} could not be used.")
     if old is None or changed is None:
         sentences.append(f"Sales would get {_a_week(new)}.")
         if outcomes is not None and outcomes.won:
             won = outcomes.new.sales.won
             sentences.append(
-                f"{won:,} of {plural(outcomes.won, 'won deal')} would have been handed over before the end."
+                f"{won:,} of {plural(outcomes.won, 'won deal')} would have been handed over before the outcome."
             )
     elif old.revision == new.revision:
         sentences.append(f"The two rulesets are the same (revision {new.revision[:12]}).")
     elif changed.scores_changed == changed.otherwise == 0:
-        sentences.append("No lead is judged differently: the same scores, ratings, routes, queues and grades.")
+        sentences.append("No lead changes: all scores, ratings, routes, queues and grades are the same.")
     else:
         sentences.append(_handed_over(new, old))
         if outcomes is not None and outcomes.won_deals is not None and outcomes.won:
@@ -149,19 +149,19 @@ def _handed_over(new: Side, old: Side) -> str:
         return f"Sales would get {_a_week(new)}, as many as today."
     if _week_figure(new) == _week_figure(old):
         more = new.handovers.total - old.handovers.total
-        change = f"{abs(more):,} {'more' if more > 0 else 'fewer'} in all"
-        return f"Sales would get {_a_week(new)}, nearly as many as today: {change}."
+        change = f"{abs(more):,} {'more' if more > 0 else 'fewer'} in total"
+        return f"Sales would get {_a_week(new)}, nearly as many as today ({change})."
     return f"Sales would get {_a_week(new)} instead of {_week_figure(old)}."
 
 
 def _won_deals(deals: Deals, won: int) -> str:
     parts = []
     if deals.only_old:
-        parts.append(f"{deals.only_old:,} of {plural(won, 'won deal')} would be missed that sales gets today")
+        parts.append(f"sales would miss {deals.only_old:,} of {plural(won, 'won deal')} that it gets today")
     if deals.only_new:
-        parts.append(f"{deals.only_new:,} would be found that sales does not get today")
+        parts.append(f"sales would gain {plural(deals.only_new, 'won deal')} that it does not get today")
     if not parts:
-        return f"Of {plural(won, 'won deal')}, none would be missed that sales gets today."
+        return f"Sales would miss none of {plural(won, 'won deal')}."
     text = "; ".join(parts)
     return text[:1].upper() + text[1:] + "."
 
@@ -173,11 +173,11 @@ def _prediction(outcomes: Outcomes) -> list[str]:
         before = "" if old is None or old.sales.precision is None else f" (today {percent(old.sales.precision)})"
         sentences.append(
             f"Of the leads handed over, {percent(new.sales.precision)}{before} were won; "
-            f"of all leads with an outcome, {percent(outcomes.base_rate)}."
+            f"of all leads with an outcome, {percent(outcomes.base_rate)} were."
         )
     if min(outcomes.won, outcomes.lost) < FEW:
         ends = f"{plural(outcomes.won, 'won deal')} and {plural(outcomes.lost, 'lost deal')}"
-        sentences.append(f"Only {ends} are known: read what is said about deals as a hint.")
+        sentences.append(f"Only {ends} are known, so figures about deals are only a hint.")
     return sentences
 
 

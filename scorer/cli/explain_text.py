@@ -12,8 +12,8 @@ from scorer.cli.readable import readable
 from scorer.domain.score import Rating, Route
 from scorer.explain.story_model import Event, KnownValue, RuleChange, Story, Suggestion, Target, TimelineEntry
 from scorer.explain.wording import (
+    DOES_NOT_HOLD,
     activity_text,
-    count_text,
     moment_text,
     points_text,
     signal_text,
@@ -102,21 +102,22 @@ def _head(story: Story) -> Group:
     if story.merged_into is not None:
         lines.append(_plain(f"merged into {story.merged_into}"))
     if story.erased_at is not None:
-        lines.append(_plain(f"erased on request: nothing up to {moment_text(story.erased_at)} UTC is kept"))
+        until = moment_text(story.erased_at)
+        lines.append(_plain(f"The person asked for their data to be erased: nothing up to {until} UTC is kept."))
     return Group(*lines)
 
 
 def _waterfall(story: Story, width: int) -> RenderableType:
     if not story.waterfall:
-        return Text("No rule and no signal gives points.")
+        return Text("No rules or signals give points.")
     table = Table(box=None, header_style="bold", show_footer=True, padding=(0, 1, 0, 0))
     table.add_column("points", justify="right", footer="", no_wrap=True)
     table.add_column("sum", justify="right", footer=str(story.score.total), footer_style="bold", no_wrap=True)
     wide = width >= 100
     if wide:
         table.add_column("", no_wrap=True, width=_BAR)
-    table.add_column("rule", overflow="fold", footer="" if wide else "points in all", max_width=24 if wide else 20)
-    table.add_column("why", overflow="fold", footer="points in all" if wide else "")
+    table.add_column("rule", overflow="fold", footer="" if wide else "total", max_width=24 if wide else 20)
+    table.add_column("why", overflow="fold", footer="total" if wide else "")
     ends = [0, *(step.end for step in story.waterfall)]
     low, high = min(ends), max(ends)
     evidence = {(part.criterion, rule.rule): rule.evidence for part in story.criteria for rule in part.rules}
@@ -164,13 +165,15 @@ def _silent(story: Story) -> Iterable[RenderableType]:
         yield _plain(f"Counted, but worth nothing now: {', '.join(gone)}.", "dim")
     if story.uncounted_signals:
         names = ", ".join(story.uncounted_signals)
-        yield _plain(f"Counted under former rules, worth nothing under these: {names}.", "dim")
+        yield _plain(f"Counted under earlier rules, but worth nothing under these: {names}.", "dim")
 
 
 def _signals(story: Story) -> Iterable[RenderableType]:
     if not any(signal.days for signal in story.signals):
         return
-    table = Table("signal", "day", "counted", "left", "points", box=None, header_style="bold", padding=(0, 1, 0, 0))
+    table = Table(
+        "signal", "day", "counted", "remaining", "points", box=None, header_style="bold", padding=(0, 1, 0, 0)
+    )
     for column in table.columns[2:]:
         column.justify = "right"
     table.add_column("events", overflow="fold")
@@ -190,26 +193,31 @@ def _routing(story: Story) -> Iterable[RenderableType]:
     routing = story.routing
     yield _plain(f"{routing.rule} → {routing.route}{f' › {routing.queue}' if routing.queue else ''}: {routing.because}")
     if routing.passed_over:
-        yield Text("The first rule that holds decides. These come before it and do not hold:", style="dim")
+        yield Text("The first rule that holds decides. These earlier rules do not hold:", style="dim")
         table = Table(box=None, show_header=False, padding=(0, 1, 0, 0))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         for rule in routing.passed_over:
-            table.add_row(_plain(rule.rule), _plain(rule.because.removeprefix("not so: "), "dim"))
+            table.add_row(_plain(rule.rule), _plain(rule.because.removeprefix(DOES_NOT_HOLD), "dim"))
         yield table
     if routing.not_asked:
-        yield _plain(f"Not evaluated: {', '.join(routing.not_asked)}.", "dim")
+        yield _plain(f"Later rules, not checked: {', '.join(routing.not_asked)}.", "dim")
 
 
 def _target(target: Target) -> Iterable[RenderableType]:
     yield _plain(f"It takes {target.needed} points, {target.missing} more than now.")
-    stopped = "" if target.exhaustive else " (not all combinations were tried)"
+    if not target.exhaustive:
+        yield _plain("The rules allow more combinations than were searched.")
     if target.size is None:
-        yield _plain(f"No three rules or signals suffice: the most they reach is {target.most}.{stopped}")
+        yield _plain(f"No three rules or signals are enough: together they reach at most {target.most}.")
         return
-    summary = "One rule or signal suffices" if target.size == 1 else f"No fewer than {target.size} together suffice"
-    shown = "" if target.found <= len(target.suggestions) else f"; the strongest {len(target.suggestions)}"
-    yield _plain(f"{summary}; {count_text(target.found, 'way')}{shown}:{stopped}")
+    if target.size == 1:
+        summary = "One rule or signal is enough."
+    else:
+        summary = f"It takes at least {target.size} rules or signals together."
+    if target.found > len(target.suggestions):
+        summary += f" These are the strongest of {target.found:,} ways:"
+    yield _plain(summary)
     for suggestion in target.suggestions:
         yield Padding(_suggestion(suggestion), (0, 0, 0, 1))
 
@@ -236,15 +244,14 @@ def _suggestion(suggestion: Suggestion) -> Group:
 def _outlook(story: Story) -> Iterable[RenderableType]:
     outlook = story.outlook
     if not outlook.ratings:
-        stays = f"it stays {story.rating.rating}, as far as counts are kept (until {outlook.until[:10]})"
-        yield _plain(f"Nothing changes the rating: {stays}.")
+        yield _plain(f"It stays {story.rating.rating} for as long as counts are kept (until {outlook.until[:10]}).")
     for moment in outlook.ratings:
         yield _plain(f"{moment.at[:10]}: {moment.rating}, {moment.score} points, {moment.route}")
-    faded = [f"{moment.at[:10]} {moment.score}" for moment in outlook.moments[1:]]
-    if faded:
-        rest = "" if len(faded) <= _MOMENTS else f", … {faded[-1]}"
-        yield _plain(f"Score, if nothing happens: {', '.join(faded[:_MOMENTS])}{rest}.", "dim")
-    yield _plain("A new rating is published when the lead does something, not by time alone.", "dim")
+    decayed = [f"{moment.at[:10]} {moment.score}" for moment in outlook.moments[1:]]
+    if decayed:
+        rest = "" if len(decayed) <= _MOMENTS else f", … {decayed[-1]}"
+        yield _plain(f"The score if nothing more happens: {', '.join(decayed[:_MOMENTS])}{rest}.", "dim")
+    yield _plain("A new rating is published only when the lead does something.", "dim")
 
 
 def _timeline(story: Story) -> Iterable[RenderableType]:
@@ -278,11 +285,11 @@ def _changes(entry: TimelineEntry) -> Text:
 
 def _rule_change(change: RuleChange) -> str:
     name = f"limit of {change.criterion}" if change.rule == "cap" else change.rule
-    by = " by time" if change.cause == "time" else ""
+    by = " over time" if change.cause == "time" else ""
     if not change.before:
         return f"{name} {points_text(change.after)}{by}"
     if not change.after:
-        return f"{name} gone ({points_text(-change.before)}){by}"
+        return f"{name} removed ({points_text(-change.before)}){by}"
     return f"{name} {change.before} → {change.after}{by}"
 
 
@@ -305,6 +312,8 @@ def _known(story: Story) -> Iterable[RenderableType]:
         column.overflow = "fold"
     for fact in story.known:
         value = "withdrawn" if fact.value is None else value_text(fact.value)
-        source = "" if fact.event is None else "our own decision" if fact.event.id is None else _event(fact.event)
+        source = (
+            "" if fact.event is None else "decided by this service" if fact.event.id is None else _event(fact.event)
+        )
         table.add_row(_plain(fact.field), _plain(value), _plain(source, "dim"))
     yield table

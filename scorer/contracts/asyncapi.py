@@ -1,6 +1,6 @@
-"""The topics and messages as an AsyncAPI 3.0 document, built from the defaults of the settings and the JSON Schemas.
+"""The topics and messages as an AsyncAPI 3.0 document, built from the default settings and the JSON Schemas.
 
-FastStream could generate one from its handlers, but our handler takes raw records and would hide the models.
+FastStream can generate a document from handlers, but our handler receives raw records, which would hide the models.
 """
 
 from io import StringIO
@@ -22,14 +22,16 @@ def asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Lead scorer",
             "version": "1",
-            "description": "Reads activities of leads, publishes how each lead is rated and where it goes.",
+            "description": "Reads activities of leads and publishes the rating of each lead and where it goes.",
         },
         "defaultContentType": "application/json",
         "channels": {
-            "activity": _channel(activity, "Activities of leads. CloudEvents 1.0; the key is the lead id.", "activity"),
-            "routing": _channel(routing, "Routing decisions, each exactly once; the key is the lead id.", "decision"),
+            "activity": _channel(
+                activity, "Activities of leads as CloudEvents 1.0. The key is the lead id.", "activity"
+            ),
+            "routing": _channel(routing, "Routing decisions, each exactly once. The key is the lead id.", "decision"),
             "deadLetters": _channel(
-                dead, "Records that are no activity: the original key, value, headers.", "deadLetter"
+                dead, "Records that are not activities, with the original key, value and headers.", "deadLetter"
             ),
         },
         "operations": {
@@ -41,7 +43,7 @@ def asyncapi() -> dict[str, Any]:
             "messages": {
                 "activity": {
                     "title": "Activity",
-                    "summary": "CloudEvents structured mode; binary mode (ce_ headers, data as value) is read too.",
+                    "summary": "CloudEvents in structured mode; binary mode (ce_ headers, data as value) works too.",
                     "contentType": "application/cloudevents+json",
                     "payload": {"$ref": "./activity.json"},
                     "bindings": _key("The lead id, equal to `subject`."),
@@ -98,10 +100,10 @@ def _decision_headers() -> dict[str, Any]:
         "ce_id": "The decision's id.",
         "ce_source": "The service and its consumer group.",
         "ce_type": "lead.routing_decision",
-        "ce_time": "The time as of which the lead was judged, RFC 3339.",
+        "ce_time": "The time as of which the lead was evaluated, RFC 3339.",
         "ce_subject": "The lead id.",
         "content-type": "application/json",
-        "published-at": "Wall-clock time of publication, RFC 3339; the only part that differs on a replay.",
+        "published-at": "Wall-clock time of publication, RFC 3339. This is the only part that differs in a replay.",
     }
     properties = {name: {"type": "string", "description": text} for name, text in texts.items()}
     return {"type": "object", "properties": properties, "required": list(texts)}

@@ -31,7 +31,7 @@ def activity() -> Schema:
         branches.append({"if": condition, "then": {"properties": {"data": {"$ref": f"#/$defs/{payload.__name__}"}}}})
     schema["properties"]["type"]["pattern"] = TYPE_PATTERN
     schema["properties"]["type"]["examples"] = list(PAYLOADS)
-    schema["properties"]["data"] = {"type": "object", "description": "The payload; what it may hold depends on `type`."}
+    schema["properties"]["data"] = {"type": "object", "description": "The payload. Its content depends on `type`."}
     return {**schema, "allOf": branches, "$defs": definitions}
 
 
@@ -41,14 +41,14 @@ def decision() -> Schema:
 
 
 def dead_letter() -> Schema:
-    """The headers of a dead letter; its key and value are the original bytes, and the original headers are kept."""
+    """The headers of a dead letter. Its key and value are the original bytes, and it keeps the original headers."""
     texts = {
-        "dlq-reason": "Short, stable name of the reason.",
-        "dlq-detail": "What was wrong, in a sentence.",
-        "dlq-topic": "Topic the record came from.",
-        "dlq-partition": "Its partition.",
-        "dlq-offset": "Its offset.",
-        "dlq-timestamp": "Its timestamp, milliseconds since the epoch.",
+        "dlq-reason": "Short, stable code of the reason.",
+        "dlq-detail": "What is wrong, in a sentence.",
+        "dlq-topic": "Topic of the record.",
+        "dlq-partition": "Partition of the record.",
+        "dlq-offset": "Offset of the record.",
+        "dlq-timestamp": "Timestamp of the record, in milliseconds since the epoch.",
     }
     return {
         "$schema": _DIALECT,
@@ -109,11 +109,16 @@ def _conditions() -> Schema:
         "Condition": {
             "type": "object",
             "minProperties": 1,
-            "description": "A mapping of fields is AND; `all`, `any` and `not` combine.",
+            "description": "All fields of a mapping must match (AND). `all`, `any` and `not` combine conditions.",
             "properties": {
-                "all": {"type": "array", "minItems": 1, "items": condition, "description": "Every one holds."},
-                "any": {"type": "array", "minItems": 1, "items": condition, "description": "At least one holds."},
-                "not": {**condition, "description": "Does not hold."},
+                "all": {"type": "array", "minItems": 1, "items": condition, "description": "All conditions hold."},
+                "any": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": condition,
+                    "description": "At least one condition holds.",
+                },
+                "not": {**condition, "description": "The condition does not hold."},
                 **{name: _comparison(field) for name, field in fields.items()},
             },
             # `scorer check` checks the ruleset's own fields, payload keys in `where`, and computed facts.

@@ -115,7 +115,8 @@ def dead_letter_of(record: Any, *, replayed: bool) -> DeadLetter:
         time=record.timestamp * 1000,
         reason=texts.get(f"{PREFIX}reason", UNKNOWN),
         detail=texts.get(
-            f"{PREFIX}detail", "" if is_ours else "the record has no dlq-reason: not one of our dead letters"
+            f"{PREFIX}detail",
+            "" if is_ours else "the record has no dlq-reason, so it is not a dead letter of this service",
         ),
         key=record.key,
         size=len(record.value or b""),

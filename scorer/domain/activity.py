@@ -33,19 +33,19 @@ def path_of(url: str) -> str:
 
 
 class Payload(BaseModel):
-    """The `data` of an activity. Keys that the type does not name are accepted and ignored: emitters send more than
-    any contract lists, and a new key must not stop the stream."""
+    """The `data` of an activity. Unknown keys are accepted and ignored, because senders send more than any contract
+    lists, and a new key must not stop the stream."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Statement(Payload):
-    """A payload that states facts about the lead. A key that is absent says nothing; an explicit null withdraws what
-    was known."""
+    """A payload that states facts about the lead. An absent key changes nothing. An explicit null withdraws the known
+    value."""
 
     custom: Annotated[dict[CustomName, CustomValue], Field(max_length=64)] = Field(
         default_factory=dict,
-        description="Facts of the company's own, by the name that the ruleset declares under `fields`.",
+        description="Custom facts, by the name that the ruleset declares under `fields`.",
     )
 
 
@@ -54,8 +54,10 @@ class ProfileUpdated(Statement):
 
     company: Name | None = Field(None, description="Company name.")
     industry: Name | None = Field(None, description="Industry, in the words of your CRM.")
-    employees: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(None, description="Employees of the company.")
-    annual_revenue: Annotated[float, Field(ge=0)] | None = Field(None, description="Yearly revenue of the company.")
+    employees: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        None, description="Number of employees of the company."
+    )
+    annual_revenue: Annotated[float, Field(ge=0)] | None = Field(None, description="Annual revenue of the company.")
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = Field(
         None, description="Country, ISO 3166-1 alpha-2."
     )
@@ -65,32 +67,34 @@ class ProfileUpdated(Statement):
         None, description="Level of the position."
     )
     department: Name | None = Field(None, description="Department of the company.")
-    email_domain: Name | None = Field(None, description="What follows the @ of the lead's address, lower case.")
-    email_kind: Literal["business", "free", "university", "disposable"] | None = Field(
-        None, description="Kind of the lead's mail address."
+    email_domain: Name | None = Field(
+        None, description="The part after the @ of the lead's email address, in lower case."
     )
-    technologies: Names | None = Field(None, description="Products the company already uses.")
+    email_kind: Literal["business", "free", "university", "disposable"] | None = Field(
+        None, description="Kind of the lead's email address."
+    )
+    technologies: Names | None = Field(None, description="Products that the company already uses.")
     lead_source: Name | None = Field(None, description="Where the lead came from.")
     is_competitor: bool | None = Field(None, description="Works for a competitor.")
-    is_customer: bool | None = Field(None, description="Is a customer already.")
+    is_customer: bool | None = Field(None, description="Is already a customer.")
 
 
 class QualificationUpdated(Statement):
-    """Answers to the qualification questions: BANT, competition, resources at the start of the project.
-    `bant`, `competition` and `project` keys become the fields `bant.<key>`, `competition.<key>`, `project.<key>`."""
+    """Answers to the qualification questions: BANT, competition, and resources at the start of the project. The keys
+    become the fields `bant.<key>`, `competition.<key>` and `project.<key>`."""
 
     class Bant(Payload):
-        """Budget, authority, need, time."""
+        """Budget, authority, need, timeline."""
 
         budget_status: Literal["approved", "planned", "requested", "none"] | None = Field(
-            None, description="Is there money for it?"
+            None, description="Is there a budget?"
         )
         budget_amount: Annotated[float, Field(ge=0)] | None = Field(None, description="Budget, in your currency.")
         authority: Literal["decision_maker", "influencer", "user", "none"] | None = Field(
-            None, description="The contact's power to decide."
+            None, description="The contact's role in the decision."
         )
         need: Literal["critical", "important", "useful", "none"] | None = Field(
-            None, description="How much the product is needed."
+            None, description="How much the company needs the product."
         )
         timeline_months: Annotated[float, Field(ge=0)] | None = Field(
             None, description="Months until the planned purchase."
@@ -100,15 +104,15 @@ class QualificationUpdated(Statement):
         """The competitive situation."""
 
         position: Literal["sole", "preferred", "even", "behind"] | None = Field(
-            None, description="Where we stand against the competitors."
+            None, description="Our position relative to the competitors."
         )
         competitors: Names | None = Field(None, description="Competitors in the deal.")
 
     class Project(Payload):
-        """The project at the customer's."""
+        """The customer's project."""
 
         resources: Literal["available", "partly", "missing"] | None = Field(
-            None, description="Are people and means there at the start of the project?"
+            None, description="Are people and resources available at the start of the project?"
         )
         start_in_months: Annotated[float, Field(ge=0)] | None = Field(
             None, description="Months until the project starts."
@@ -120,18 +124,20 @@ class QualificationUpdated(Statement):
 
 
 class AssessmentRecorded(Payload):
-    """A salesperson's own judgement. Each key becomes the field `assessment.<key>`."""
+    """A salesperson's own assessment. Each key becomes the field `assessment.<key>`."""
 
     rating: Literal["cold", "warm", "hot"] | None = Field(None, description="The salesperson's rating.")
-    probability: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="Chance of winning, 0 to 1.")
-    by: Name | None = Field(None, description="Who judged.")
+    probability: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Probability of winning the deal, 0 to 1."
+    )
+    by: Name | None = Field(None, description="Who made the assessment.")
 
 
 class PageViewed(Payload):
-    """A page was seen. `path` is taken from `url` where it is not sent."""
+    """A page was viewed. `path` is taken from `url` if it is not sent."""
 
     url: Text = Field(description="Address of the page, absolute or from the root.")
-    path: Text | None = Field(None, description="Path part of the address.")
+    path: Text | None = Field(None, description="Path of the address.")
     referrer: Text | None = Field(None, description="Where the visitor came from.")
     seconds: Annotated[float, Field(ge=0)] | None = Field(None, description="Seconds spent on the page.")
 
@@ -144,32 +150,32 @@ class PageViewed(Payload):
 
 
 class FormSubmitted(Payload):
-    """A form was sent."""
+    """A form was submitted."""
 
     form: Name = Field(description="Name of the form.")
-    url: Text | None = Field(None, description="Page of the form.")
+    url: Text | None = Field(None, description="Address of the page with the form.")
 
 
 class ContentDownloaded(Payload):
-    """A document was fetched."""
+    """A document was downloaded."""
 
     content: Name = Field(description="Name of the document.")
     kind: Name | None = Field(None, description="Kind: whitepaper, case-study, price-list …")
 
 
 class Email(Payload):
-    """Something happened to a mail that was sent to the lead."""
+    """An email to the lead was opened or clicked."""
 
-    campaign: Name | None = Field(None, description="Campaign of the mail.")
-    url: Text | None = Field(None, description="The link that was followed.")
-    machine: bool | None = Field(None, description="True where a mail gateway, not a person, opened or followed.")
+    campaign: Name | None = Field(None, description="Campaign of the email.")
+    url: Text | None = Field(None, description="The link that was clicked.")
+    machine: bool | None = Field(None, description="True if an email gateway, not a person, opened or clicked.")
 
 
 class EmailBounced(Payload):
-    """A mail came back."""
+    """An email bounced."""
 
     kind: Literal["hard", "soft"] = Field("hard", description="Hard: the address does not exist.")
-    campaign: Name | None = Field(None, description="Campaign of the mail.")
+    campaign: Name | None = Field(None, description="Campaign of the email.")
 
 
 class Attended(Payload):
@@ -180,16 +186,16 @@ class Attended(Payload):
 
 
 class ProductInterest(Payload):
-    """A demo was asked for, or a trial started."""
+    """A demo was requested, or a trial was started."""
 
     product: Name | None = Field(None, description="Product.")
 
 
 class CallLogged(Payload):
-    """A telephone call."""
+    """A phone call was made."""
 
-    outcome: Literal["reached", "no_answer", "voicemail", "refused"] = Field(description="What became of it.")
-    minutes: Annotated[float, Field(ge=0)] | None = Field(None, description="Minutes.")
+    outcome: Literal["reached", "no_answer", "voicemail", "refused"] = Field(description="Result of the call.")
+    minutes: Annotated[float, Field(ge=0)] | None = Field(None, description="Length of the call in minutes.")
 
 
 class MeetingHeld(Payload):
@@ -197,16 +203,16 @@ class MeetingHeld(Payload):
 
     minutes_sent: bool | None = Field(None, description="Were minutes of the meeting sent?")
     participants: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
-        None, description="How many of theirs took part."
+        None, description="Number of participants from the lead's company."
     )
 
 
 class Handled(Payload):
-    """Sales accepted the lead, returned it, won or lost the opportunity."""
+    """Sales accepted or returned the lead, or won or lost the opportunity."""
 
-    by: Name | None = Field(None, description="Who.")
-    reason: Text | None = Field(None, description="Why.")
-    competitor: Name | None = Field(None, description="To which competitor it was lost.")
+    by: Name | None = Field(None, description="Who did it.")
+    reason: Text | None = Field(None, description="The reason.")
+    competitor: Name | None = Field(None, description="The competitor who won the deal.")
     value: Annotated[float, Field(ge=0)] | None = Field(None, description="Value of the deal.")
 
 
@@ -220,26 +226,26 @@ class StageChanged(Payload):
 class ConsentChanged(Payload):
     """Consent was given or withdrawn. Sets the fields `consent.<channel>`; `all` sets every channel."""
 
-    channel: Literal["email", "phone", "all"] = Field("all", description="For which channel.")
+    channel: Literal["email", "phone", "all"] = Field("all", description="The channel.")
     status: Literal["granted", "withdrawn"] = Field(description="Granted or withdrawn.")
 
 
 class Merged(Payload):
-    """The lead was found to be the same as another, which lives on."""
+    """The lead is a duplicate of another one and was merged into it."""
 
-    into: Name = Field(description="Lead id of the one that lives on.")
+    into: Name = Field(description="Id of the lead that remains.")
 
 
 class Erased(Payload):
-    """The person asked to be forgotten."""
+    """The person asked for their data to be erased."""
 
-    reason: Text | None = Field(None, description="Why.")
+    reason: Text | None = Field(None, description="The reason.")
 
 
 class Unsubscribed(Payload):
-    """The person wants no more mail."""
+    """The person does not want any more email."""
 
-    campaign: Name | None = Field(None, description="Campaign of the mail.")
+    campaign: Name | None = Field(None, description="Campaign of the email.")
 
 
 PAYLOADS: Mapping[str, type[Payload]] = {
@@ -278,15 +284,17 @@ class Envelope(BaseModel):
 
     specversion: Literal["1.0"] = Field(description="CloudEvents version.")
     id: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
-        description="Together with `source` it identifies the activity: the same one twice counts once."
+        description="Identifies the activity together with `source`. A repeated activity counts once."
     )
     source: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
-        description="Who emitted it, a URI reference."
+        description="The sender, as a URI reference."
     )
     type: Annotated[str, StringConstraints(pattern=TYPE_PATTERN, max_length=128)] = Field(
-        description="What happened: a built-in `lead.*` type or one of your own."
+        description="What happened: a built-in `lead.*` type or a custom one."
     )
-    time: str = Field(description="When it happened, RFC 3339 with a zone.", json_schema_extra={"format": "date-time"})
+    time: str = Field(
+        description="When it happened, RFC 3339 with a time zone.", json_schema_extra={"format": "date-time"}
+    )
     subject: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(description="The lead's id.")
 
 

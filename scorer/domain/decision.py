@@ -43,15 +43,13 @@ class Contract(msgspec.Struct, gc=False):
 
 
 class Contribution(Contract):
-    """Points that one rule gave, and why."""
+    """The points of one rule, with the reason."""
 
     criterion: Annotated[str, Field(description="Criterion of the rule; `behaviour` for signals.")]
-    rule: Annotated[str, Field(description="Id of the rule or signal; `cap` where a criterion's limit was applied.")]
-    points: Annotated[int, Field(description="Whole points, negative where the rule takes some.")]
-    reason: Annotated[str, Field(description="Why, in words for a salesperson.")]
-    evidence: Annotated[
-        dict[str, EvidenceValue], Field(description="The values that the rule looked at, as far as known.")
-    ]
+    rule: Annotated[str, Field(description="Id of the rule or signal; `cap` for the limit of a criterion.")]
+    points: Annotated[int, Field(description="Whole points; negative points lower the score.")]
+    reason: Annotated[str, Field(description="The reason, in words for a salesperson.")]
+    evidence: Annotated[dict[str, EvidenceValue], Field(description="The known values that the rule used.")]
 
 
 class Explained(Sequence[Contribution]):
@@ -64,7 +62,7 @@ class Explained(Sequence[Contribution]):
 
     @abstractmethod
     def make(self) -> list[Contribution]:
-        """The contributions; the same list each time."""
+        """The contributions. Every call returns the same list."""
 
     @abstractmethod
     def to_json(self) -> bytes:
@@ -112,7 +110,7 @@ class ScoreView(Contract):
 
 
 class Previous(Contract):
-    """What the decision before this one said."""
+    """The previous published decision."""
 
     rating: Rating
     route: Route
@@ -135,37 +133,39 @@ class Reference(Contract):
 
 
 class Routing(Contract):
-    """The routing rule that decided."""
+    """The routing rule that applied."""
 
     rule: Annotated[str, Field(description="Id of the routing rule.")]
-    reason: Annotated[str, Field(description="Why, in words for a salesperson.")]
+    reason: Annotated[str, Field(description="The reason, in words for a salesperson.")]
 
 
 class RoutingDecision(Contract):
-    """How a lead is rated and where it goes.
+    """The rating of a lead and where it goes.
 
-    `decision_id` is made from the lead, the cause and the ruleset's revision: the same input gives the same id.
+    `decision_id` is derived from the lead, the cause and the ruleset's revision: the same input gives the same id.
     """
 
-    decision_id: Annotated[str, Field(description="32 hexadecimal digits; equal for equal lead, cause and rules.")]
+    decision_id: Annotated[
+        str, Field(description="32 hexadecimal digits; the same for the same lead, cause and rules.")
+    ]
     lead_id: str
     decided_at: Annotated[
         str,
         Field(
-            description="As of when the lead was judged: its latest activity. RFC 3339, UTC.",
+            description="The time as of which the lead was evaluated: its latest activity. RFC 3339, UTC.",
             json_schema_extra={"format": "date-time"},
         ),
     ]
-    cause: Annotated[Literal["activity", "time", "rules_changed"], Field(description="What led to the decision.")]
-    reference: Annotated[Reference | None, Field(description="The activity, where one was the cause.")]
+    cause: Annotated[Literal["activity", "time", "rules_changed"], Field(description="What caused the decision.")]
+    reference: Annotated[Reference | None, Field(description="The activity, if one was the cause.")]
     rating: Rating
     grade: Annotated[str, Field(description="Fit A to D, engagement 1 to 4: `A1` is best.", pattern="^[A-D][1-4]$")]
     route: Route
-    queue: Annotated[str | None, Field(description="Whose queue the lead goes to, where the ruleset names one.")]
+    queue: Annotated[str | None, Field(description="The queue that receives the lead, if the ruleset names one.")]
     respond_by: Annotated[
         str | None,
         Field(
-            description="By when the lead expects an answer, where the ruleset says so. RFC 3339, UTC.",
+            description="When the lead must hear from us at the latest, if the ruleset sets a time. RFC 3339, UTC.",
             json_schema_extra={"format": "date-time"},
         ),
     ]
@@ -175,9 +175,9 @@ class RoutingDecision(Contract):
         dict[str, int], Field(description="Points by criterion; `behaviour` is the sum of the signals.")
     ]
     contributions: Annotated[
-        Sequence[Contribution], Field(description="Every point with its rule; they add up to `score.total`.")
+        Sequence[Contribution], Field(description="All points with their rules; they add up to `score.total`.")
     ]
-    previous: Annotated[Previous | None, Field(description="The last published decision, null for the first.")]
+    previous: Annotated[Previous | None, Field(description="The previous published decision; null for the first one.")]
     ruleset: RulesetReference
 
     def to_json(self) -> bytes:

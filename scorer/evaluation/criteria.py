@@ -173,6 +173,11 @@ class CriteriaTables:
         return CriteriaResult(shares, self._pick_routing(codes), is_merged=bool(codes[self._merged]))
 
 
+def limit_text(criterion: str, limit: int, *, is_maximum: bool) -> str:
+    """The reason for the points that the limit of a criterion takes or adds."""
+    return f"The {criterion} criterion gives no {'more' if is_maximum else 'fewer'} than {limit} points"
+
+
 def criterion_share(criterion: Criterion, matched: Sequence[int]) -> CriterionShare:
     """The share of a criterion whose rules with these indexes hold."""
     name = criterion.name
@@ -185,8 +190,7 @@ def criterion_share(criterion: Criterion, matched: Sequence[int]) -> CriterionSh
         points = low
     reasons = [Reason(name, rule.id, rule.points, rule.reason, rule.fields) for rule in rules]
     if points != total:
-        text = f"{name} gives at {'most' if points < total else 'least'} {points} points"
-        reasons.append(Reason(name, CAP, points - total, text, ()))
+        reasons.append(Reason(name, CAP, points - total, limit_text(name, points, is_maximum=points < total), ()))
     hits = tuple((name, rule.id) for rule in rules)
     return CriterionShare(CriterionResult(criterion, rules, points), points, hits, tuple(reasons))
 

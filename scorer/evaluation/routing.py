@@ -16,7 +16,7 @@ from scorer.evaluation.results import CriteriaResult, RoutingMemory, RoutingResu
 from scorer.rules.routing_facts import SIGNAL, Basis, RoutingFact, RoutingInput, routing_facts
 from scorer.rules.ruleset import RoutingRule, Ruleset
 
-ERASED: Final = RoutingRule("erased", None, Route.DISCARD, None, None, "The person asked to be forgotten")
+ERASED: Final = RoutingRule("erased", None, Route.DISCARD, None, None, "The person asked for their data to be erased")
 MERGED: Final = RoutingRule("merged", None, Route.DISCARD, None, None, "Merged into another lead")
 
 Standpoint = tuple[Any, ...]

@@ -21,7 +21,7 @@ def routing_part(evaluator: Evaluator, evaluation: Evaluation) -> RoutingPart:
     within = None if applied.respond_within is None else applied.respond_within / SECOND
     rest = {"respond_within_seconds": within}
     if applied.id in (ERASED.id, MERGED.id):
-        first = {"condition": None, "because": "this comes before all routing rules"}
+        first = {"condition": None, "because": "this is decided before all routing rules"}
         none: dict[str, object] = {"passed_over": [], "not_asked": []}
         return RoutingPart.model_validate({**_rule(applied), **rest, **first, **none})
     facts = evaluator.routing_facts(evaluation)

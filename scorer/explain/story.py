@@ -19,7 +19,7 @@ from scorer.explain.what_if import needed_for, targets
 from scorer.rules.catalogue import LEAD_FIELDS
 from scorer.rules.ruleset import Ruleset
 
-NO_HISTORY = "The service keeps the state of a lead, not its history: there is no timeline here."
+NO_HISTORY = "There is no timeline, because the service keeps the state of a lead but not its history."
 FIRST_YEAR, LAST_YEAR = 1970, 9000
 _CONSENT = ("consent.email", "consent.phone")
 
@@ -42,7 +42,7 @@ def parse_time(text: str) -> int:
         moment = datetime.fromisoformat(f"{text}T00:00:00Z" if day else text)
         instant = from_datetime(moment)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text[:60]!a} is no time; write 2026-01-31T09:30:00Z or 2026-01-31 (00:00 UTC)") from None
+        raise ValueError(f"{text[:60]!a} is not a time; write 2026-01-31T09:30:00Z or 2026-01-31 (00:00 UTC)") from None
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         which = "late" if moment.year > LAST_YEAR else "early"
         raise ValueError(f"{text[:60]!a} is too {which}; write a time in the years {FIRST_YEAR} to {LAST_YEAR}")
@@ -56,10 +56,10 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
     was erased.
     """
     if lead.is_erased and lead.erased_at is not None:
-        message = f"everything known of the lead was erased on its person's request, as of {to_text(lead.erased_at)}"
-        raise NothingToExplain("erased", f"{message}; only that time is kept")
+        message = f"all data about this lead was erased at the person's request as of {to_text(lead.erased_at)}"
+        raise NothingToExplain("erased", f"{message}; only the time of the erasure is kept")
     if lead.clock == NO_CLOCK:
-        raise NothingToExplain("unknown", "nothing is known of this lead")
+        raise NothingToExplain("unknown", "nothing is known about this lead")
     ruleset = evaluator.ruleset
     evaluation = evaluator.evaluate(lead, lead.clock if now is None else now)
     facts, score = evaluation.facts, evaluation.score
@@ -103,11 +103,11 @@ def _rating(lead: Lead, ruleset: Ruleset, evaluation: Evaluation) -> RatingPart:
     if reached is not rating:
         why = f"{total} is below {bounds[rating]}, but the lead was {previous} and stays {rating} down to {kept}"
     elif rating is Rating.COLD:
-        why = f"{total} is below {ratings.warm}, from which on a lead is warm"
+        why = f"{total} is below {ratings.warm}, the bound for warm"
     elif rating is Rating.WARM:
-        why = f"{total} is at least {ratings.warm} and below {ratings.hot}, from which on a lead is hot"
+        why = f"{total} is at least {ratings.warm}, the bound for warm, and below {ratings.hot}, the bound for hot"
     else:
-        why = f"{total} is at least {ratings.hot}"
+        why = f"{total} is at least {ratings.hot}, the bound for hot"
     return RatingPart(
         rating=rating,
         warm=ratings.warm,
@@ -135,8 +135,8 @@ def _grade(grades: Grades, evaluation: Evaluation) -> GradePart:
 
 def _bound(grade: str, points: int, bounds: dict[str, int], what: str) -> str:
     if grade in bounds:
-        return f"{grade} from {bounds[grade]} points on, it has {points} for {what}"
-    return f"{grade} below {min(bounds.values())} points, it has {points} for {what}"
+        return f"{grade} needs {bounds[grade]} points for {what}, it has {points}"
+    return f"{grade} is below {min(bounds.values())} points for {what}, it has {points}"
 
 
 def _known(lead: Lead) -> list[KnownValue]:
@@ -154,9 +154,9 @@ def _meanings(ruleset: Ruleset, values: Iterable[KnownValue]) -> dict[str, str]:
         if entry is not None:
             meanings[field] = entry.description
         elif field.startswith("at."):
-            meanings[field] = f"The latest {field.removeprefix('at.').replace('_', ' ')}: when is in the event."
+            meanings[field] = f"The latest {field.removeprefix('at.').replace('_', ' ')}; the event says when."
         elif field == "lifecycle.merged_into":
-            meanings[field] = "The lead that lives on."
+            meanings[field] = "The lead into which this one was merged."
         else:
             meanings[field] = ""
     return meanings
@@ -166,15 +166,15 @@ def _differences(lead: Lead, evaluation: Evaluation) -> list[str]:
     """How this explanation differs from the last published decision."""
     last = lead.published
     if last is None:
-        return ["No decision about this lead was published yet."]
+        return ["No decision about this lead has been published yet."]
     routing = evaluation.routing
     published, now = (last.rating, last.route, last.queue), (evaluation.rating, routing.route, routing.queue)
     if published == now:
         return []
     before, after = (" / ".join(map(str, filter(None, values))) for values in (published, now))
     return [
-        f"The last published decision, as of {to_text(last.decided_at)}, said {before}. Judged as of "
-        f"{to_text(evaluation.now)} it is {after}; that is said at the lead's next activity."
+        f"The last published decision, as of {to_text(last.decided_at)}, is {before}. As of "
+        f"{to_text(evaluation.now)}, the lead is {after}. This will be published at the lead's next activity."
     ]
 
 

@@ -1,7 +1,7 @@
-"""The story of a lead as data: what `scorer explain` shows and `GET /leads/{id}` answers with.
+"""The story of a lead as data: the content of `scorer explain` and of `GET /leads/{id}`.
 
-`schemas/story.json` is generated from these models. Points are whole; the steps of the waterfall add up to the total
-score. Times are RFC 3339 in UTC, days are ISO dates of UTC days.
+`schemas/story.json` is generated from these models. Points are whole numbers, and the steps of the waterfall add up to
+the total score. Times are RFC 3339 in UTC, and days are ISO dates of UTC days.
 """
 
 from typing import Literal
@@ -13,13 +13,13 @@ from scorer.domain.score import Rating, Route
 
 
 class Model(BaseModel):
-    """Base of all parts: frozen, nothing unknown."""
+    """Base of all parts: frozen, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Event(Model):
-    """Where a value came from. Without id and source it was no activity but our own hand-over to sales."""
+    """The event that stated a value. Our own hand-over to sales has no id and no source."""
 
     time: str
     id: str | None = None
@@ -27,53 +27,55 @@ class Event(Model):
 
 
 class KnownValue(Model):
-    """A value that is known of the lead, and the event that said so."""
+    """A known value of the lead, and the event that stated it."""
 
     field: str
-    value: EvidenceValue | None = Field(description="Null: withdrawn by that event, or (as evidence) unknown.")
-    event: Event | None = Field(description="Null where no event said anything of it.")
+    value: EvidenceValue | None = Field(
+        description="Null if the event withdrew the value or, as evidence, if it is unknown."
+    )
+    event: Event | None = Field(description="Null if no event stated the value.")
 
 
 class RulePart(Model):
     """A rule that holds."""
 
     rule: str
-    points: int = Field(description="What the rule gives, before the limits of its criterion.")
+    points: int = Field(description="Points of the rule, before the limits of its criterion.")
     reason: str
     condition: str = Field(description="When the rule holds, in words.")
-    evidence: list[KnownValue] = Field(description="What the rule looked at.")
+    evidence: list[KnownValue] = Field(description="The values that the rule used.")
 
 
 class CriterionPart(Model):
-    """A criterion: its rules that hold, and what its limits did."""
+    """A criterion with the rules that hold and the effect of its limits."""
 
     criterion: str
     group: str | None
-    met: bool | None = Field(description="Whether its group counts it as met; null without a group.")
+    met: bool | None = Field(description="Whether the group counts the criterion as met; null without a group.")
     met_at: int
     hit_policy: Literal["first", "sum"]
     rules: list[RulePart]
     before_limit: int
     min: int | None
     max: int | None
-    cut: int = Field(description="What the limits took (negative) or added (positive).")
+    cut: int = Field(description="Points that the limits took (negative) or added (positive).")
     points: int = Field(description="`before_limit` + `cut`.")
 
 
 class DayPart(Model):
-    """What a signal counted on one UTC day."""
+    """The counts of a signal on one UTC day."""
 
     day: str
-    counted: int = Field(description="Activities that count: at most `daily_cap`.")
-    full: bool = Field(description="The daily cap was reached; whatever else came on that day does not count.")
+    counted: int = Field(description="Activities that count, at most `daily_cap`.")
+    full: bool = Field(description="Whether the daily cap was reached. Further activities on that day do not count.")
     age_days: int
-    share: float = Field(description="What is left of a point after so many days, 0 to 1.")
+    share: float = Field(description="The share of the points that remains at this age, 0 to 1.")
     points: float = Field(description="`counted` x points each x `share`.")
-    events: list[Event] = Field(description="The activities, where they are known: the state keeps only counts.")
+    events: list[Event] = Field(description="The activities, if they are known. The state keeps only counts.")
 
 
 class SignalPart(Model):
-    """A signal: what was counted, what it is worth by now, and when it will be gone."""
+    """A signal: its counts, its points now, and when it will give no more points."""
 
     signal: str
     activity: str
@@ -81,15 +83,15 @@ class SignalPart(Model):
     points_each: int
     daily_cap: int
     max_points: int | None
-    half_life_days: float | None = Field(description="Null: it does not fade.")
-    window_days: int = Field(description="Counts as old as this are worth nothing.")
+    half_life_days: float | None = Field(description="Null if the signal does not decay.")
+    window_days: int = Field(description="Counts of this age or older give no points.")
     days: list[DayPart] = Field(description="Days within the window, oldest first.")
-    outside_window: int = Field(description="Counted activities that are too old to be worth anything.")
-    undiminished: int = Field(description="What all of them would be worth had nothing faded and were there no limit.")
+    outside_window: int = Field(description="Counted activities that are too old to give points.")
+    undiminished: int = Field(description="The points of all days without decay and without limit.")
     before_limit: float = Field(description="The sum of the days.")
-    cut: float = Field(description="What `max_points` took.")
+    cut: float = Field(description="Points that `max_points` took.")
     points: int = Field(description="`before_limit` + `cut`, rounded to whole points.")
-    gone_on: str | None = Field(description="First day on which it gives no points if nothing more happens.")
+    gone_on: str | None = Field(description="The first day without points if nothing more happens.")
 
 
 class Step(Model):
@@ -111,9 +113,9 @@ class RatingPart(Model):
     warm: int
     hot: int
     hysteresis: int
-    reached: Rating = Field(description="What the score alone would be, whatever was published before.")
-    previous: Rating | None = Field(description="The rating last published, from which the hysteresis is measured.")
-    kept_down_to: int | None = Field(description="The lowest score with which the rating stays; null for `cold`.")
+    reached: Rating = Field(description="The rating by the score alone, without hysteresis.")
+    previous: Rating | None = Field(description="The last published rating, to which the hysteresis applies.")
+    kept_down_to: int | None = Field(description="The lowest score that keeps the rating; null for `cold`.")
     because: str
 
 
@@ -127,18 +129,18 @@ class GradePart(Model):
 
 
 class ConditionPart(Model):
-    """A condition and whether it holds, down to the single comparison."""
+    """A condition and whether it holds, with all its comparisons."""
 
     kind: Literal["test", "all", "any", "not"]
     holds: bool
     text: str
     field: str | None = None
-    value: EvidenceValue | None = Field(None, description="What the comparison found; null where unknown.")
+    value: EvidenceValue | None = Field(None, description="The value of the field; null if unknown.")
     parts: list["ConditionPart"] = Field(default_factory=list)
 
 
 class RoutingRulePart(Model):
-    """A routing rule and why it holds or not."""
+    """A routing rule, and why it holds or does not hold."""
 
     rule: str
     route: Route
@@ -149,15 +151,17 @@ class RoutingRulePart(Model):
 
 
 class RoutingPart(RoutingRulePart):
-    """The routing rule that applied, and those before it that did not."""
+    """The routing rule that applied, and the rules before it, which do not hold."""
 
     respond_within_seconds: float | None
-    passed_over: list[RoutingRulePart] = Field(description="Rules that come first in order, and do not hold.")
-    not_asked: list[str] = Field(description="Rules that come later: the first that holds decides.")
+    passed_over: list[RoutingRulePart] = Field(description="Earlier rules, which do not hold.")
+    not_asked: list[str] = Field(
+        description="Later rules, which were not checked, because the first rule that holds decides."
+    )
 
 
 class PublishedPart(Model):
-    """What the last published decision said."""
+    """The last published decision."""
 
     at: str
     rating: Rating
@@ -168,24 +172,24 @@ class PublishedPart(Model):
 
 
 class RuleChange(Model):
-    """Points of a rule, signal or limit that changed."""
+    """A change of the points of a rule, signal or limit."""
 
     criterion: str
     rule: str
     reason: str
-    before: int = Field(description="0: it came.")
-    after: int = Field(description="0: it went.")
-    cause: Literal["activity", "time"] = Field(description="`time`: it faded, or a span of time ran out.")
+    before: int = Field(description="0 if the rule did not apply before.")
+    after: int = Field(description="0 if the rule no longer applies.")
+    cause: Literal["activity", "time"] = Field(description="`time` if points decayed or a time span ended.")
 
 
 class TimelineEntry(Model):
-    """An activity that changed something."""
+    """An activity that changed the lead."""
 
-    time: str = Field(description="When it happened.")
+    time: str = Field(description="When the activity happened.")
     activity: str
     event: Event
-    late: bool = Field(description="It arrived after a later one.")
-    published: bool = Field(description="A decision was published.")
+    late: bool = Field(description="Whether it arrived after a later activity.")
+    published: bool = Field(description="Whether a decision was published.")
     score_before: int | None
     score: int
     rating_before: Rating | None
@@ -197,23 +201,23 @@ class TimelineEntry(Model):
 
 
 class WantedRule(Model):
-    """A rule or signal that would come to hold (or cease to, where its points are negative)."""
+    """A rule or signal that would start to hold, or one with negative points that would cease to hold."""
 
     criterion: str
     rule: str
-    points: int = Field(description="What it would change in points: of the rule itself, without limits.")
+    points: int = Field(description="The change in points through the rule itself, before limits.")
     reason: str
     condition: str
     ceases: bool
-    times: int = Field(description="For a signal: how many more activities on the day; else 1.")
+    times: int = Field(description="For a signal, the number of further activities on the day; else 1.")
 
 
 class Suggestion(Model):
-    """A set of changes that suffices. `score`, `rating` and `route` were computed with the changes made."""
+    """A set of changes that is enough. `score`, `rating` and `route` are the results with these changes."""
 
     wanted: list[WantedRule]
-    example: dict[str, EvidenceValue] = Field(description="Values with which the rules hold: one example of several.")
-    replaced: list[str] = Field(description="Rules whose points go in return.")
+    example: dict[str, EvidenceValue] = Field(description="Example values with which the rules hold.")
+    replaced: list[str] = Field(description="Rules that cease in return.")
     score: int
     rating: Rating
     route: Route
@@ -224,17 +228,19 @@ class Target(Model):
     """How the lead could reach a better rating."""
 
     rating: Rating
-    needed: int = Field(description="The score from which on it is rated so.")
+    needed: int = Field(description="The lowest score with this rating.")
     missing: int
-    size: int | None = Field(description="How many rules or signals it takes at least; null: more than three.")
-    suggestions: list[Suggestion] = Field(description="Sets of that size, the highest score first, ten at most.")
-    found: int = Field(description="How many sets of that size suffice.")
-    most: int = Field(description="The highest score that three changes can reach.")
-    exhaustive: bool = Field(description="False: the rules allow more combinations than were looked at.")
+    size: int | None = Field(
+        description="The least number of rules or signals that is enough; null if it is more than three."
+    )
+    suggestions: list[Suggestion] = Field(description="Sets of that size, at most ten, the highest score first.")
+    found: int = Field(description="The number of sets of that size that are enough.")
+    most: int = Field(description="The highest score that up to three changes can reach.")
+    exhaustive: bool = Field(description="False if the rules allow more combinations than were searched.")
 
 
 class Moment(Model):
-    """What the lead will be at a time, if nothing happens until then."""
+    """The result for the lead at a time, if nothing happens until then."""
 
     at: str
     score: int
@@ -243,15 +249,15 @@ class Moment(Model):
 
 
 class Outlook(Model):
-    """What time alone will do: points that fade, spans that run out."""
+    """What time alone will change: points decay and time spans end."""
 
     until: str
-    moments: list[Moment] = Field(description="Each day on which score, rating or route changes; the first is now.")
-    ratings: list[Moment] = Field(description="Those of them on which the rating changes.")
+    moments: list[Moment] = Field(description="Days on which score, rating or route changes. The first entry is now.")
+    ratings: list[Moment] = Field(description="The entries of `moments` on which the rating changes.")
 
 
 class Story(Model):
-    """Everything that explains how a lead is judged."""
+    """The complete explanation of a lead's score, rating and route."""
 
     version: Literal[1] = 1
     lead_id: str
@@ -265,15 +271,15 @@ class Story(Model):
     waterfall: list[Step]
     criteria: list[CriterionPart]
     signals: list[SignalPart]
-    uncounted_signals: list[str] = Field(description="Signals that were counted, but that the ruleset has no more.")
+    uncounted_signals: list[str] = Field(description="Counted signals that the ruleset no longer contains.")
     consent: list[KnownValue]
-    erased_at: str | None = Field(description="Everything up to then was forgotten.")
+    erased_at: str | None = Field(description="All data up to this time was erased.")
     merged_into: str | None
-    known: list[KnownValue] = Field(description="All values that are kept of the lead.")
-    meanings: dict[str, str] = Field(description="What the fields mean; empty where nobody wrote it down.")
+    known: list[KnownValue] = Field(description="All values that the state of the lead holds.")
+    meanings: dict[str, str] = Field(description="The meaning of each field; empty if it has no description.")
     published: PublishedPart | None
     outlook: Outlook
-    targets: list[Target] = Field(description="Better ratings, the next one first.")
-    timeline: list[TimelineEntry] | None = Field(description="Null where there is no history: in the service.")
-    without_effect: int = Field(description="Activities in the timeline's source that changed nothing to be seen.")
+    targets: list[Target] = Field(description="The better ratings, the next one first.")
+    timeline: list[TimelineEntry] | None = Field(description="Null without a history, as in the service.")
+    without_effect: int = Field(description="Number of activities without a visible effect.")
     notes: list[str]

@@ -13,6 +13,7 @@ from scorer.domain.counts import Days, counts_of
 from scorer.domain.facts import Stamp
 from scorer.domain.instant import day_of, day_to_text, to_text
 from scorer.domain.lead import Lead
+from scorer.evaluation.criteria import limit_text
 from scorer.evaluation.results import CriterionResult, Evaluation
 from scorer.evaluation.signal_points import signal_points
 from scorer.explain.story_model import CriterionPart, DayPart, Event, KnownValue, RulePart, SignalPart, Step
@@ -123,9 +124,7 @@ def steps(criteria: Sequence[CriterionPart], signals: Sequence[SignalPart]) -> l
         ranked = sorted(criterion.rules, key=lambda rule: (-rule.points, rule.rule))
         rows += [("rule", name, rule.rule, rule.reason, rule.points) for rule in ranked if rule.points]
         if criterion.cut:
-            most = criterion.cut < 0
-            limit = criterion.max if most else criterion.min
-            reason = f"{name} gives at {'most' if most else 'least'} {limit} points"
+            reason = limit_text(name, criterion.points, is_maximum=criterion.cut < 0)
             rows.append(("limit", name, "cap", reason, criterion.cut))
     for signal in sorted(signals, key=lambda part: (-part.points, part.signal)):
         if signal.points:

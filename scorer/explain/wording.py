@@ -22,6 +22,8 @@ _WORDS: Mapping[Op, str] = {
     Op.MATCHES: "matches",
 }
 _ALWAYS = "always"
+DOES_NOT_HOLD = "it does not hold: "
+"""How `because` begins for a condition that does not hold."""
 
 
 def value_text(value: object) -> str:
@@ -84,9 +86,9 @@ def condition_part(condition: Condition, facts: FieldValues) -> ConditionPart:
 def because(part: ConditionPart | None) -> str:
     """Why the condition holds or not: the comparisons that decide, each with the value of its field."""
     if part is None:
-        return "it always applies"
+        return "it always holds"
     reasons = _reasons(part, wanted=part.holds)
-    return "; ".join(dict.fromkeys(reasons)) if part.holds else "not so: " + "; ".join(dict.fromkeys(reasons))
+    return ("" if part.holds else DOES_NOT_HOLD) + "; ".join(dict.fromkeys(reasons))
 
 
 def evidence(value: object) -> EvidenceValue | None:
@@ -112,7 +114,7 @@ def _reasons(part: ConditionPart, *, wanted: bool) -> list[str]:
             return [_compared(part)]
         case "not":
             inner = _reasons(part.parts[0], wanted=not wanted)
-            return [f"{'it is not so' if wanted else 'it must not be'} that {reason}" for reason in inner]
+            return [f"{'it is not true' if wanted else 'it must not be true'} that {reason}" for reason in inner]
         case "all" if wanted:
             return [reason for inner_part in part.parts for reason in _reasons(inner_part, wanted=True)]
         case "any" if not wanted:
@@ -169,13 +171,14 @@ def signal_text(signal: SignalPart) -> str:
     text = f"{counted:,} counted on {days}, {points_text(signal.points_each)} each: {points_text(signal.undiminished)}"
     if signal.half_life_days is not None and abs(signal.before_limit - signal.undiminished) >= 0.005:
         half = signal.half_life_days
-        text += f"; faded to {points_text(signal.before_limit)} (half every {half:.6g} day{'' if half == 1 else 's'})"
+        days = f"{half:.6g} day{'' if half == 1 else 's'}"
+        text += f"; decayed to {points_text(signal.before_limit)} (half-life {days})"
     if signal.cut:
         text += f"; limited to {points_text(signal.before_limit + signal.cut)}"
     if signal.before_limit + signal.cut != signal.points:
-        text += f"; rounded {points_text(signal.points)}"
+        text += f"; rounded to {points_text(signal.points)}"
     if signal.outside_window:
-        text += f". {signal.outside_window:,} older than {count_text(signal.window_days, 'day')}: worth nothing"
+        text += f". {signal.outside_window:,} older than {count_text(signal.window_days, 'day')}: no points"
     if signal.gone_on is not None:
-        text += f". Without more of it, gone on {signal.gone_on}"
+        text += f". Without new events, no points from {signal.gone_on}"
     return f"{text}."

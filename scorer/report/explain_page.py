@@ -9,6 +9,7 @@ from markupsafe import Markup
 from scorer.domain.score import Rating
 from scorer.explain.story_model import Moment, Step, Story
 from scorer.explain.wording import (
+    DOES_NOT_HOLD,
     activity_text,
     count_text,
     moment_text,
@@ -25,7 +26,8 @@ _TONES: dict[str, Tone] = {"limit": "cap"}
 
 def explain_page(story: Story) -> str:
     """The page as self-contained HTML that fetches and runs nothing."""
-    words: dict[str, Callable[..., str]] = {
+    words: dict[str, Callable[..., str] | str] = {
+        "DOES_NOT_HOLD": DOES_NOT_HOLD,
         "activity_text": activity_text,
         "count_text": count_text,
         "moment_text": moment_text,

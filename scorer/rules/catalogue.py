@@ -89,12 +89,12 @@ LEAD_FIELDS: Catalogue = {
     **_model_fields(QualificationUpdated.Project, "project."),
     **_model_fields(AssessmentRecorded, "assessment."),
     **_named(
-        Field("consent.email", FieldType.STRING, "Consent to mail.", _CONSENT),
+        Field("consent.email", FieldType.STRING, "Consent to email.", _CONSENT),
         Field("consent.phone", FieldType.STRING, "Consent to calls.", _CONSENT),
         Field(
             "lifecycle.status",
             FieldType.STRING,
-            "Where the lead stands with sales.",
+            "Status of the lead with sales.",
             ("handed_over", "accepted", "returned", "won", "lost"),
         ),
         Field("lifecycle.stage", FieldType.STRING, "Stage of the opportunity."),

@@ -54,7 +54,7 @@ class MisplacedKeyError(ValueError):
 
 
 class Section(BaseModel):
-    """Base of everything in a rule file: nothing unknown, nothing coerced."""
+    """Base of all sections of a rule file: no unknown keys, no type conversion."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -62,10 +62,10 @@ class Section(BaseModel):
 class RatingsSection(Section):
     """Lower bounds of the ratings, in points."""
 
-    warm: Points = Field(description="A lead is warm from this score on.")
-    hot: Points = Field(description="A lead is hot from this score on.")
+    warm: Points = Field(description="The lowest score of a warm lead.")
+    hot: Points = Field(description="The lowest score of a hot lead.")
     hysteresis: Annotated[int, Field(ge=0, le=1000)] = Field(
-        0, description="A lead cools only when it falls this far below a bound."
+        0, description="A lead keeps its rating until it falls more than this many points below the bound."
     )
 
     @model_validator(mode="after")
@@ -76,7 +76,7 @@ class RatingsSection(Section):
 
 
 class FitGrades(Section):
-    """Lower bounds of the letters, in fit points; below all it is D."""
+    """Lower bounds of the letters, in fit points. Below all bounds the letter is D."""
 
     A: Points
     B: Points
@@ -90,11 +90,11 @@ class FitGrades(Section):
 
 
 class GradesSection(Section):
-    """Bounds of the grade: fit as a letter, engagement as a figure."""
+    """Bounds of the grade: fit as a letter, engagement as a digit."""
 
     fit: FitGrades
     engagement: dict[Literal[1, 2, 3], Points] = Field(
-        description="Lower bounds of 1, 2, 3 in engagement points; below all it is 4."
+        description="Lower bounds of 1, 2 and 3, in engagement points. Below all bounds the digit is 4."
     )
 
     @model_validator(mode="after")
@@ -111,34 +111,34 @@ class PublishSection(Section):
 
     on: Literal["change", "activity"] = Field(
         "change",
-        description="`change`: when rating, grade, route or queue changes or the score moves by `score_step`. "
+        description="`change`: when rating, grade, route or queue changes, or the score changes by `score_step`. "
         "`activity`: after every activity that changed anything about the lead.",
     )
     score_step: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        10, description="Points by which the score must move to be published on its own."
+        10, description="Points by which the score must change for a decision to be published for that reason alone."
     )
 
 
 class RescoreSection(Section):
-    """What happens to the leads that are known already when the rules change."""
+    """What happens to known leads when the rules change."""
 
     mode: Literal["changed_only", "off"] = Field(
         "changed_only",
-        description="`changed_only`: every known lead is judged by the new rules, and published where rating, grade, "
-        "route or queue differ or the score moved by `score_step`. `off`: a lead keeps its last decision until its "
+        description="`changed_only`: every known lead is re-scored, and a decision is published if rating, grade, "
+        "route or queue differs or the score changed by `score_step`. `off`: a lead keeps its last decision until its "
         "next activity.",
     )
     per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        500, description="At most so many leads a second are judged anew, by each worker."
+        500, description="The most leads that each worker re-scores in a second."
     )
 
 
 class FieldSection(Section):
-    """A field of your own."""
+    """A custom field."""
 
     type: FieldType = Field(description="string, integer, number, boolean or strings (a list).", strict=False)
-    description: str = Field("", description="What it means.")
-    choices: list[str] = Field(default_factory=list, description="The values it can have (string fields only).")
+    description: str = Field("", description="The meaning of the field.")
+    choices: list[str] = Field(default_factory=list, description="The possible values (only for string fields).")
 
     @model_validator(mode="after")
     def _choices_are_text(self) -> "FieldSection":
@@ -148,18 +148,24 @@ class FieldSection(Section):
 
 
 class SignalSection(Section):
-    """Behaviour that gives points: counted per lead and day, capped, fading."""
+    """Behaviour that gives points. It is counted per lead and day, with caps and decay."""
 
-    activity: str = Field(description="Activity type: `page_viewed`, or in full for one of your own: `lead.my_type`.")
-    where: RawCondition | None = Field(None, description="Which of these activities count, by their `data`.")
-    points: Points = Field(description="Points for each counted activity, before it fades.")
-    daily_cap: Annotated[int, Field(ge=1, le=100)] = Field(10, description="At most so many count per day.")
-    max_points: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
-        None, description="Limit of what this signal gives (or takes) altogether."
+    activity: str = Field(
+        description="Activity type: `page_viewed`, or the full name of a custom type: `lead.my_type`."
     )
-    half_life: Duration | None = Field(None, description="After this time it is worth half. Left out: no fading.")
+    where: RawCondition | None = Field(
+        None, description="Which of these activities count, as a condition on their `data`."
+    )
+    points: Points = Field(description="Points for each counted activity, before decay.")
+    daily_cap: Annotated[int, Field(ge=1, le=100)] = Field(10, description="The most activities that count per day.")
+    max_points: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None, description="Limit of the total points of this signal, positive or negative."
+    )
+    half_life: Duration | None = Field(
+        None, description="The time after which points are halved. The default is no decay."
+    )
     window: Duration = Field("365d", description=f"Older activities no longer count; at most {KEEP_DAYS}d.")
-    reason: Reason | None = Field(None, description="Why, in words for a salesperson.")
+    reason: Reason | None = Field(None, description="The reason, in words for a salesperson.")
 
     @model_validator(mode="after")
     def _window_is_kept(self) -> "SignalSection":
@@ -172,22 +178,22 @@ class RuleSection(Section):
     """A rule of a decision table."""
 
     id: Id = Field(description="Unique in the ruleset.")
-    when: RawCondition | None = Field(None, description="When the rule holds; left out: always.")
-    points: Points = Field(description="Whole points it gives; negative takes some.")
-    reason: Reason | None = Field(None, description="Why, in words for a salesperson.")
+    when: RawCondition | None = Field(None, description="When the rule holds. The default is always.")
+    points: Points = Field(description="Whole points; negative points lower the score.")
+    reason: Reason | None = Field(None, description="The reason, in words for a salesperson.")
 
 
 class CriterionSection(Section):
-    """A criterion: a decision table over who the lead is."""
+    """A criterion: a decision table about who the lead is."""
 
-    description: str = Field("", description="What it judges.")
-    group: Id | None = Field(None, description="Group whose met criteria are counted: `groups.<group>.met`.")
+    description: str = Field("", description="What the criterion is about.")
+    group: Id | None = Field(None, description="Group of the criterion. `groups.<group>.met` counts its met criteria.")
     hit_policy: Literal["first", "sum"] = Field(
-        "first", description="`first`: the first rule that holds gives its points. `sum`: all that hold do."
+        "first", description="`first`: only the first rule that holds gives points. `sum`: all rules that hold do."
     )
     min: Points | None = Field(None, description="Lower limit of the sum.")
     max: Points | None = Field(None, description="Upper limit of the sum.")
-    met_at: Points = Field(1, description="The criterion counts as met from so many points on.")
+    met_at: Points = Field(1, description="The lowest points with which the criterion counts as met.")
     rules: Annotated[list[RuleSection], Field(min_length=1)] = Field(description="The rules, in order.")
 
     @model_validator(mode="after")
@@ -201,26 +207,26 @@ class CriterionSection(Section):
 
 
 class RoutingRuleSection(Section):
-    """A routing rule; the first that holds decides."""
+    """A routing rule. The first routing rule that holds decides."""
 
     id: Id = Field(description="Unique in the ruleset.")
-    when: RawCondition | None = Field(None, description="When the rule holds; the last rule has none.")
-    route: Annotated[Route, Field(strict=False)] = Field(description="discard, nurture or sales.")
-    queue: Id | None = Field(None, description="Whose queue the lead goes to.")
-    respond_within: Duration | None = Field(None, description="How soon the lead must hear from us.")
-    reason: Reason | None = Field(None, description="Why, in words for a salesperson.")
+    when: RawCondition | None = Field(None, description="When the rule holds. The last rule has no condition.")
+    route: Annotated[Route, Field(strict=False)] = Field(description="`discard`, `nurture` or `sales`.")
+    queue: Id | None = Field(None, description="The queue that receives the lead.")
+    respond_within: Duration | None = Field(None, description="The time within which the lead must hear from us.")
+    reason: Reason | None = Field(None, description="The reason, in words for a salesperson.")
 
 
 class RulesetFile(Section):
-    """A rule file. A ruleset is a directory of such files, merged; every section may stand in any of them."""
+    """A rule file. A ruleset is a directory of rule files, which are merged. Every section may be in any of them."""
 
     ruleset: Id | None = Field(None, description="Name of the ruleset.")
-    description: str | None = Field(None, description="What it is for.")
+    description: str | None = Field(None, description="The purpose of the ruleset.")
     ratings: RatingsSection | None = None
     grades: GradesSection | None = None
     publish: PublishSection | None = None
     rescore: RescoreSection | None = None
-    fields: dict[FieldName, FieldSection] = Field(default_factory=dict, description="Fields of your own.")
+    fields: dict[FieldName, FieldSection] = Field(default_factory=dict, description="Custom fields, by name.")
     signals: dict[Id, SignalSection] = Field(default_factory=dict, description="Behaviour, by signal id.")
     scoring: dict[Id, CriterionSection] = Field(default_factory=dict, description="Criteria, by name.")
     routing: list[RoutingRuleSection] | None = Field(None, description="Routing rules, in order.")

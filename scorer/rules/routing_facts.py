@@ -86,7 +86,7 @@ COMMON: Final = (
     RoutingFact(
         name="score.total",
         type=FieldType.INTEGER,
-        description="All points.",
+        description="Total points.",
         basis=Basis.BEHAVIOUR,
         compute=lambda given: given.fit + given.engagement,
         cuts=_rating_cuts,
@@ -110,7 +110,7 @@ COMMON: Final = (
     RoutingFact(
         name=SINCE_RETURN,
         type=FieldType.INTEGER,
-        description="Points that sales did not know of when it returned the lead; unknown if it never did.",
+        description="Points that are new since sales returned the lead; unknown if sales never did.",
         basis=Basis.BEHAVIOUR,
         compute=lambda given: given.since_return,
         always_known=False,
@@ -175,7 +175,7 @@ def routing_facts(criteria: Mapping[str, Grouped], signals: Iterable[str]) -> tu
             RoutingFact(
                 name=f"groups.{group}.met",
                 type=FieldType.INTEGER,
-                description=f"Criteria of {group} that reach their `met_at`.",
+                description=f"Number of criteria of {group} that are met.",
                 basis=Basis.CRITERIA,
                 compute=partial(_criteria_met, members),
             )

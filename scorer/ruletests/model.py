@@ -56,16 +56,20 @@ class _Part(BaseModel):
 class GivenActivity(_Part):
     """An activity of the lead. Its id, source and lead are filled in."""
 
-    type: str = Field(description="Activity type: `page_viewed`, or in full for one of your own: `lead.my_type`.")
-    after: Offset | None = Field(None, description="Time since the start of the test; left out: as the one before.")
-    times: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="So many different activities of this kind.")
+    type: str = Field(description="Activity type: `page_viewed`, or the full name of a custom type: `lead.my_type`.")
+    after: Offset | None = Field(
+        None, description="Time since the start of the test. The default is that of the previous activity."
+    )
+    times: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Number of different activities of this kind.")
     data: dict[str, Any] = Field(default_factory=dict, description="The payload.")
 
 
 class Expectation(_Part):
-    """What must hold. A constant, or a mapping of the comparison operators of the rule language."""
+    """What must be true. Each value is a constant or a mapping of comparison operators of the rule language."""
 
-    after: Offset | None = Field(None, description="Time since the start; left out: at the last activity.")
+    after: Offset | None = Field(
+        None, description="Time since the start of the test. The default is that of the last activity."
+    )
     rating: Any = None
     grade: Any = None
     route: Any = None
@@ -78,7 +82,7 @@ class Expectation(_Part):
     contributions: dict[str, Any] = Field(default_factory=dict, description="Points by rule or signal id.")
     present: list[str] = Field(default_factory=list, description="Rules and signals that must contribute.")
     absent: list[str] = Field(default_factory=list, description="Rules and signals that must not contribute.")
-    published: bool | None = Field(None, description="Whether the last activity until then published a decision.")
+    published: bool | None = Field(None, description="Whether the last activity before this time published a decision.")
 
     @model_validator(mode="after")
     def _expects_something(self) -> "Expectation":
@@ -102,14 +106,14 @@ def _one_or_many(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestCase(_Part):
-    """One lead's story."""
+    """The activities of one lead and what is expected of it."""
 
     __test__ = False
 
-    name: Name = Field(description="What is shown, in words; each name once in a file.")
+    name: Name = Field(description="What the test shows, in words. Names are unique in a file.")
     activities: Annotated[list[GivenActivity], Field(min_length=1)]
     expect: Annotated[list[Expectation], Field(min_length=1, max_length=100), BeforeValidator(_listed)] = Field(
-        description="What must hold: one mapping, or a list of them with a time each.",
+        description="What must be true: one mapping, or a list of mappings, each with a time.",
         json_schema_extra=lambda schema: schema.update(_one_or_many(schema)),
     )
 

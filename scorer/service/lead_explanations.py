@@ -82,5 +82,8 @@ class LeadExplanations:
             return 503, {"error": f"not found yet, for this worker is {details['status']}; ask again", **here}
         # A producer may choose partitions in its own way, so the default partition is likely but not certain.
         if isinstance(partitions, Mapping) and str(partition) in partitions:
-            return 404, {"error": "nothing is known of this lead; its default partition is held by this worker", **here}
-        return 404, {"error": "nothing is known of this lead here; another worker may hold it", **here}
+            return 404, {
+                "error": "nothing is known about this lead; its default partition is held by this worker",
+                **here,
+            }
+        return 404, {"error": "nothing is known about this lead here; another worker may hold it", **here}

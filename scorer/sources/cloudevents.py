@@ -43,12 +43,12 @@ def parse_record(
     else:
         activity = _by_mode(value, headers, now, max_bytes)
     if key is None:
-        raise Rejected("null_key", "the record has no key; expected the lead id, so that a lead stays on one partition")
+        raise Rejected("null_key", "the record has no key; expected the lead id, which keeps a lead on one partition")
     if key != activity.lead_id.encode():
         shown = show(key.decode("utf-8", "replace"))
         raise Rejected(
             "key_mismatch",
-            f"the record's key is {shown}, subject is {show(activity.lead_id)}; expected the same",
+            f"the record's key is {shown}, but subject is {show(activity.lead_id)}; expected equal values",
         )
     return activity
 
@@ -111,7 +111,7 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
             raise Rejected("unknown_type", f"{prefix}type is {show(kind)}; expected lead.<name>")
         raise Rejected(
             "invalid_attribute",
-            f"{prefix}type is {show(kind)}; expected lead. and names of a-z, 0-9 and _ with . between",
+            f"{prefix}type is {show(kind)}; expected lead. followed by names of a-z, 0-9 and _, separated by .",
         )
     subject = _attribute(attributes, "subject", prefix)
     time = _time(attributes.get("time"), prefix, now)
@@ -120,7 +120,7 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
     except ValidationError as error:
         raise Rejected("invalid_data", _summary(error, kind, data)) from None
     if kind == "lead.merged" and data["into"] == subject:
-        raise Rejected("invalid_data", "data.into is the lead itself; expected the lead that lives on")
+        raise Rejected("invalid_data", "data.into is the lead itself; expected another lead")
     return LeadActivity(identity, source, kind, time, subject, data)
 
 
@@ -145,7 +145,7 @@ def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:
 
 def _time(text: object, prefix: str, now: int) -> int:
     if text is None:
-        raise Rejected("missing_attribute", f"{prefix}time is missing; expected RFC 3339, 2026-01-31T09:30:00Z")
+        raise Rejected("missing_attribute", f"{prefix}time is missing; expected RFC 3339, such as 2026-01-31T09:30:00Z")
     try:
         if not isinstance(text, str):
             raise ValueError
@@ -153,15 +153,15 @@ def _time(text: object, prefix: str, now: int) -> int:
     except ValueError:  # includes msgspec.ValidationError
         raise Rejected(
             "invalid_time",
-            f"{prefix}time is {show(text)}; expected RFC 3339 with a zone, 2026-01-31T09:30:00Z",
+            f"{prefix}time is {show(text)}; expected RFC 3339 with a time zone, such as 2026-01-31T09:30:00Z",
         ) from None
     if instant > now + MAX_AHEAD:
         raise Rejected(
             "time_in_future",
-            f"{prefix}time is {show(text)}, more than 24 hours ahead of {to_text(now)} by the clock here",
+            f"{prefix}time is {show(text)}; expected at most 24 hours after the current time, {to_text(now)}",
         )
     if instant < EARLIEST:
-        raise Rejected("invalid_time", f"{prefix}time is {show(text)}; expected no time before the year 1, in UTC")
+        raise Rejected("invalid_time", f"{prefix}time is {show(text)}; expected the year 1 or later, in UTC")
     return instant
 
 
@@ -203,7 +203,7 @@ def _check_json_type(where: str, media_type: str) -> None:
 
 
 def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> str:
-    """One sentence about the first wrong key. Pydantic lists one error for each branch of a union."""
+    """One sentence about the first invalid key. Pydantic lists one error for each branch of a union."""
     errors = error.errors(include_url=False, include_context=False)
     first = errors[0]
     path, value = _locate(first["loc"], data)

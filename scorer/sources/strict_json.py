@@ -40,7 +40,7 @@ def _reject_json(value: bytes, error: Exception) -> NoReturn:
     if isinstance(error, msgspec.ValidationError):
         raise Rejected("number_out_of_range", f"{_sentence(error)}; expected numbers that fit in 64 bits") from None
     if text.startswith("\ufeff"):
-        raise Rejected("not_json", "the value begins with a byte order mark; JSON has none") from None
+        raise Rejected("not_json", "the value begins with a byte order mark; JSON does not allow one") from None
     # The standard library accepts more than RFC 8259 allows. Where it succeeds, the error can be named.
     try:
         json.loads(text, parse_constant=_reject_constant)
@@ -49,16 +49,18 @@ def _reject_json(value: bytes, error: Exception) -> NoReturn:
     except ValueError:
         raise Rejected("not_json", f"the value is not JSON: {_sentence(error)}") from None
     raise Rejected(
-        "not_json", "the value holds half a surrogate pair (an escape like \\ud800), which is no character"
+        "not_json", "the value contains half of a surrogate pair (an escape such as \\ud800), which is not a character"
     ) from None
 
 
 def _reject_constant(name: str) -> NoReturn:
-    raise Rejected("number_out_of_range", f"the value holds {name}; expected a number or null") from None
+    raise Rejected("number_out_of_range", f"the value contains {name}; expected a number or null") from None
 
 
 def _reject_depth() -> NoReturn:
-    raise Rejected("too_deep", f"objects and lists are nested too deep; expected at most {MAX_DEPTH} levels") from None
+    raise Rejected(
+        "too_deep", f"objects and lists are nested too deeply; expected at most {MAX_DEPTH} levels"
+    ) from None
 
 
 def _is_deep(decoded: object) -> bool:

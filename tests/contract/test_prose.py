@@ -12,10 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-UNFINISHED = ()
-"""Folders and files whose comments and docstrings are not rewritten yet. Remove an entry when its prose is clean; a
-test fails if an entry is clean and still here. Documents (*.md) have no such list."""
-
 PRONOUN = "it|they|he|she|we|you|there|this|that|nobody|everybody|nothing|otherwise"
 VERB = "is|are|was|were|has|have|had|does|do|can|cannot|could|may|must|would|will"
 PHRASES = {
@@ -109,29 +105,14 @@ def modules() -> list[Path]:
     return [path for path in files if path != Path(__file__)]
 
 
-def is_unfinished(path: Path, entry: str) -> bool:
-    """Whether the entry of `UNFINISHED` covers the path."""
-    return path.is_relative_to(ROOT / entry)
-
-
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_are_plain(path: Path) -> None:
     assert list(complaints(path, of_document(path.read_text()))) == []
 
 
 def test_comments_and_docstrings_are_plain() -> None:
-    paths = [path for path in modules() if not any(is_unfinished(path, entry) for entry in UNFINISHED)]
-    named = [text for path in paths for text in complaints(path, of_module(path.read_text()))]
+    named = [text for path in modules() for text in complaints(path, of_module(path.read_text()))]
     assert not named, "\n".join(named)
-
-
-@pytest.mark.parametrize("entry", UNFINISHED)
-def test_a_clean_folder_is_not_listed_as_unfinished(entry: str) -> None:
-    paths = [path for path in modules() if is_unfinished(path, entry)]
-    assert paths, f"{entry} is gone: remove it from UNFINISHED"
-    assert any(list(complaints(path, of_module(path.read_text()))) for path in paths), (
-        f"{entry} is clean: remove it from UNFINISHED"
-    )
 
 
 @pytest.mark.parametrize(

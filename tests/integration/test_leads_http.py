@@ -37,11 +37,11 @@ def test_the_service_tells_the_same_story_as_the_files(kafka: Kafka, names: Name
             explained.append(lead_id)
         done = scorer("explain", explained[0], "--service", running.address)
         assert done.returncode == 0, done.stderr.decode()
-        assert b"there is no timeline here" in b" ".join(done.stdout.split())
+        assert b"There is no timeline" in b" ".join(done.stdout.split())
         status, body = running.get("/leads/nobody")
         assert status == 404
         assert json.loads(body)["partitions"] == {"0": "running", "1": "running"}
         assert json.loads(body)["partition"] in (0, 1)
         unknown = scorer("explain", "nobody", "--service", running.address)
         assert unknown.returncode == 1
-        assert b"'nobody': nothing is known of this lead; its default partition is held by this" in unknown.stderr
+        assert b"'nobody': nothing is known about this lead; its default partition is held by this" in unknown.stderr

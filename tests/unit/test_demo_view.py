@@ -23,8 +23,8 @@ REASONS = [
     (20, "A budget of 50,000 or more is approved"),
     (15, "The contact decides on the purchase"),
     (12, "Looked at the prices"),
-    (2, "Opened our mail"),
-    (-6, "Looks for a job with us"),
+    (2, "Opened one of our emails"),
+    (-6, "Looked at our job openings"),
 ]
 REJECTIONS = ("not_json", "missing_attribute", "unknown_type", "invalid_data", "empty_value", "not_utf8")
 

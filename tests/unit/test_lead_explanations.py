@@ -109,7 +109,7 @@ def test_a_lead_that_is_not_here_is_404_with_the_partitions_of_the_worker() -> N
     status, body, _ = get(Worker(known("somebody-else")), "/leads/lead-1")
     assert status == 404
     assert body == {
-        "error": "nothing is known of this lead here; another worker may hold it",
+        "error": "nothing is known about this lead here; another worker may hold it",
         "partition": 5,
         "partitions": {"0": "running", "3": "running"},
     }
@@ -118,7 +118,7 @@ def test_a_lead_that_is_not_here_is_404_with_the_partitions_of_the_worker() -> N
 def test_no_other_worker_is_named_if_this_one_has_the_default_partition() -> None:
     status, body, _ = get(Worker(partition=3), "/leads/lead-1")
     assert (status, body["partition"]) == (404, 3)
-    assert body["error"] == "nothing is known of this lead; its default partition is held by this worker"
+    assert body["error"] == "nothing is known about this lead; its default partition is held by this worker"
 
 
 def test_while_restoring_it_is_503_unless_the_lead_is_restored_already() -> None:
@@ -130,7 +130,7 @@ def test_while_restoring_it_is_503_unless_the_lead_is_restored_already() -> None
 def test_an_erased_lead_is_gone() -> None:
     status, body, _ = get(Worker(known("lead-1", activity("erased", day=2))), "/leads/lead-1")
     assert status == 410
-    assert body["error"].startswith("everything known of the lead was erased")
+    assert body["error"].startswith("all data about this lead was erased")
 
 
 def test_at_cannot_be_before_the_latest_activity() -> None:

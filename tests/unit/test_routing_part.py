@@ -35,12 +35,12 @@ def test_score_since_return_counts_new_rules_and_behaviour_of_later_days() -> No
 
 def test_earlier_rules_say_why_they_do_not_hold_and_later_rules_are_listed() -> None:
     part = routing(activity("qualification_updated", {"bant": {"budget_status": "approved"}}))
-    assert part.because == "it always applies"
+    assert part.because == "it always holds"
     assert {rule.rule: rule.because for rule in part.passed_over} == {
-        "competitor": "not so: profile.is_competitor is true (it is unknown)",
-        "returned": "not so: lifecycle.status is returned (it is unknown)",
-        "ready": "not so: rating is hot (it is warm)",
-        "hot": "not so: rating is hot (it is warm)",
+        "competitor": "it does not hold: profile.is_competitor is true (it is unknown)",
+        "returned": "it does not hold: lifecycle.status is returned (it is unknown)",
+        "ready": "it does not hold: rating is hot (it is warm)",
+        "hot": "it does not hold: rating is hot (it is warm)",
     }
     assert part.not_asked == []
     assert routing(activity("profile_updated", {"is_competitor": True})).not_asked == [
@@ -59,24 +59,24 @@ C = Test("c", FieldType.BOOLEAN, Op.EXISTS, False)
 @pytest.mark.parametrize(
     ("condition", "text", "reason"),
     [
-        (A, "a is at least 1,000", "not so: a is at least 1,000 (it is 5)"),
+        (A, "a is at least 1,000", "it does not hold: a is at least 1,000 (it is 5)"),
         (B, 'b is one of x, "y z"', 'b is one of x, "y z" (x)'),
         (C, "c is unknown", "c is unknown"),
         (AnyOf((A, B)), 'a is at least 1,000 or b is one of x, "y z"', 'b is one of x, "y z" (x)'),
         (
             All((A, Not(B))),
             'a is at least 1,000 and not (b is one of x, "y z")',
-            "not so: a is at least 1,000 (it is 5)",
+            "it does not hold: a is at least 1,000 (it is 5)",
         ),
         (
             AnyOf((A, Not(C))),
             "a is at least 1,000 or not (c is unknown)",
-            "not so: a is at least 1,000 (it is 5); it must not be that c is unknown",
+            "it does not hold: a is at least 1,000 (it is 5); it must not be true that c is unknown",
         ),
         (
             Not(AnyOf((A, A))),
             "not (a is at least 1,000 or a is at least 1,000)",
-            "it is not so that a is at least 1,000 (it is 5)",
+            "it is not true that a is at least 1,000 (it is 5)",
         ),
     ],
 )
