@@ -18,9 +18,9 @@ from scorer.evaluation.contributions import Cause, ContributionTemplates, contri
 from scorer.evaluation.criteria import CriteriaTables
 from scorer.evaluation.notes import Notes
 from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
-from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, routing_input
+from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, behaviour_input, criteria_input
 from scorer.evaluation.signal_points import SignalHits, SignalPoints, signal_points
-from scorer.rules.routing_facts import routing_facts
+from scorer.rules.routing_facts import RoutingInput, routing_facts, value_of
 from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
 
 
@@ -133,16 +133,15 @@ class Evaluator:
             since_return = self._points_since_return(
                 lead, evaluation.criteria_result, evaluation.signal_points, today, day
             )
-        given = routing_input(
-            ruleset,
-            evaluation.score,
-            None if lead.published is None else lead.published.rating,
-            since_return,
-            {result.criterion.name: result.points for result in evaluation.criteria},
-            evaluation.signal_points,
+        before = None if lead.published is None else lead.published.rating
+        points = {result.criterion.name: result.points for result in evaluation.criteria}
+        signals = {**dict.fromkeys(ruleset.signals, 0), **evaluation.signal_points}
+        given = RoutingInput(
+            criteria_input(ruleset, evaluation.score.fit, points),
+            behaviour_input(ruleset, evaluation.score, before, since_return, signals),
         )
         computed = routing_facts({criterion.name: criterion for criterion in ruleset.criteria}, ruleset.signals)
-        return {**evaluation.facts, **{fact.name: fact.compute(given) for fact in computed}}
+        return {**evaluation.facts, **{fact.name: value_of(fact, given) for fact in computed}}
 
     def hits(self, activity: LeadActivity) -> Sequence[Hit]:
         """The signals that count the activity."""

@@ -4,7 +4,7 @@ Results are remembered in two halves, because many leads share each half: one fo
 from its points.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from scorer.domain.score import Rating, Route, Score
@@ -13,7 +13,14 @@ from scorer.engines.engine import RuleEngine
 from scorer.engines.table import Codes
 from scorer.evaluation.criteria import CriteriaTables, picker
 from scorer.evaluation.results import CriteriaResult, RoutingMemory, RoutingResult, Standing
-from scorer.rules.routing_facts import SIGNAL, Basis, RoutingFact, RoutingInput, routing_facts
+from scorer.rules.routing_facts import (
+    SIGNAL,
+    BehaviourFact,
+    BehaviourInput,
+    CriteriaFact,
+    CriteriaInput,
+    routing_facts,
+)
 from scorer.rules.ruleset import RoutingRule, Ruleset
 
 ERASED: Final = RoutingRule("erased", None, Route.DISCARD, None, None, "The person asked for their data to be erased")
@@ -39,10 +46,10 @@ class RoutingTable:
         """Signals whose points the routing rules use."""
         computed = [column for column in range(len(names)) if column not in set(tables.routing_columns)]
         self._of_behaviour = [
-            (column, facts[names[column]]) for column in computed if facts[names[column]].basis is Basis.BEHAVIOUR
+            (column, fact) for column in computed if isinstance(fact := facts[names[column]], BehaviourFact)
         ]
         self._of_criteria = [
-            (column, facts[names[column]]) for column in computed if facts[names[column]].basis is Basis.CRITERIA
+            (column, fact) for column in computed if isinstance(fact := facts[names[column]], CriteriaFact)
         ]
         places = [*tables.routing_columns, *(c for c, _ in self._of_criteria), *(c for c, _ in self._of_behaviour)]
         self._in_order = picker(sorted(range(len(places)), key=places.__getitem__))
@@ -67,32 +74,33 @@ class RoutingTable:
     def _standing(self, fit: int, standpoint: Standpoint) -> Standing:
         engagement, before, since_return, *asked = standpoint
         signals = {name: points or 0 for name, points in zip(self.asked_signals, asked, strict=True)}
-        given = routing_input(self._ruleset, Score(fit, engagement), before, since_return, {}, signals)
-        return Standing(Score(fit, engagement), given.rating, given.grade, self._codes(self._of_behaviour, given))
+        score = Score(fit, engagement)
+        given = behaviour_input(self._ruleset, score, before, since_return, signals)
+        encoders = self._table.encoders
+        codes = tuple([encoders[column](fact.compute(given)) for column, fact in self._of_behaviour])
+        return Standing(score, given.rating, self._ruleset.grades.grade(score), codes)
 
     def _memory_of(self, result: CriteriaResult) -> RoutingMemory:
         points = {criterion.criterion.name: criterion.points for criterion in result.criteria}
-        given = routing_input(self._ruleset, Score(result.fit, 0), None, None, points, {})
-        codes = result.codes + self._codes(self._of_criteria, given)
+        given = criteria_input(self._ruleset, result.fit, points)
+        encoders = self._table.encoders
+        codes = result.codes + tuple([encoders[column](fact.compute(given)) for column, fact in self._of_criteria])
         memory = self._memories.look_up(codes)
         if memory is None:
             memory = self._memories.keep(codes, RoutingMemory(codes))
         result.routing = memory
         return memory
 
-    def _codes(self, columns: Sequence[tuple[int, RoutingFact]], given: RoutingInput) -> Codes:
-        encoders = self._table.encoders
-        return tuple([encoders[column](fact.compute(given)) for column, fact in columns])
+
+def criteria_input(ruleset: Ruleset, fit: int, points: Mapping[str, int]) -> CriteriaInput:
+    """The input of the facts that depend only on who the lead is. `points` by criterion."""
+    return CriteriaInput(fit, ruleset.grades.grade(Score(fit, 0)).fit, points)
 
 
-def routing_input(
-    ruleset: Ruleset,
-    score: Score,
-    published: Rating | None,
-    since_return: int | None,
-    criteria: Mapping[str, int],
-    signals: Mapping[str, int],
-) -> RoutingInput:
-    """The input of the routing facts. `published` is the last published rating."""
-    rating, grade = ruleset.ratings.rate(score.total, published), ruleset.grades.grade(score)
-    return RoutingInput(score.fit, score.engagement, rating, grade, since_return, criteria, signals)
+def behaviour_input(
+    ruleset: Ruleset, score: Score, published: Rating | None, since_return: int | None, points: Mapping[str, int]
+) -> BehaviourInput:
+    """The input of the other facts. `published` is the last published rating. `points` by signal: of each signal that a
+    fact asks for."""
+    rating, figure = ruleset.ratings.rate(score.total, published), ruleset.grades.grade(score).engagement
+    return BehaviourInput(score.fit, score.engagement, rating, figure, since_return, points.__getitem__)

@@ -9,7 +9,14 @@ from math import copysign, floor, fsum, inf
 from scorer.domain.score import Rating, Score
 from scorer.lint.atoms import Domain
 from scorer.rules.catalogue import DAYS_SINCE, LAST_ACTIVITY, LEAD_FIELDS, Catalogue, Field
-from scorer.rules.routing_facts import RoutingFact, RoutingInput, routing_facts
+from scorer.rules.routing_facts import (
+    BehaviourInput,
+    CriteriaInput,
+    RoutingFact,
+    RoutingInput,
+    routing_facts,
+    value_of,
+)
 from scorer.rules.ruleset import Ruleset, Signal
 
 Range = tuple[int, int]
@@ -77,21 +84,25 @@ def computed_domains(ruleset: Ruleset, reach: Reach) -> Mapping[str, Domain]:
 def _routing_input(ruleset: Ruleset, reach: Reach, end: int) -> RoutingInput:
     """The least points that a lead can get (`end` 0), or the most (1)."""
     score = Score(reach.fit[end], reach.engagement[end])
+    grade = ruleset.grades.grade(score)
+    signals = {name: points[end] for name, points in reach.signals.items()}
     return RoutingInput(
-        fit=score.fit,
-        engagement=score.engagement,
-        rating=ruleset.ratings.rate(score.total),
-        grade=ruleset.grades.grade(score),
-        since_return=None,
-        criteria={name: points[end] for name, points in reach.criteria.items()},
-        signals={name: points[end] for name, points in reach.signals.items()},
+        CriteriaInput(score.fit, grade.fit, {name: points[end] for name, points in reach.criteria.items()}),
+        BehaviourInput(
+            fit=score.fit,
+            engagement=score.engagement,
+            rating=ruleset.ratings.rate(score.total),
+            figure=grade.engagement,
+            since_return=None,
+            signal_points=signals.__getitem__,
+        ),
     )
 
 
 def _routing_domain(fact: RoutingFact, ruleset: Ruleset, lowest: RoutingInput, highest: RoutingInput) -> Domain:
     if not fact.always_known:
         return Domain(fact.type)
-    ends = fact.compute(lowest), fact.compute(highest)
+    ends = value_of(fact, lowest), value_of(fact, highest)
     if fact.choices:
         first, last = sorted(fact.choices.index(str(value)) for value in ends)
         return Domain(fact.type, fact.choices[first : last + 1], always_known=True, apart=True)

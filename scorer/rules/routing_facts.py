@@ -4,11 +4,10 @@ explanation of a route and the exact analysis of routing rules read these defini
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
-from scorer.domain.score import Grade, Grades, Rating, Ratings
+from scorer.domain.score import Grades, Rating, Ratings
 from scorer.rules.catalogue import Catalogue, Field
 from scorer.rules.field_type import FieldType
 
@@ -16,45 +15,71 @@ SIGNAL: Final = "signals."
 SINCE_RETURN: Final = "score.since_return"
 
 
-class Basis(StrEnum):
-    """What a routing fact depends on."""
+class CriteriaInput(NamedTuple):
+    """What a fact can read that depends on who the lead is: the fit, its letter, and the points by criterion."""
 
-    CRITERIA = "criteria"
-    """Only on who the lead is: the points of the criteria."""
-    BEHAVIOUR = "behaviour"
-    """Also on what the lead does (the points of the signals) and on the last published decision."""
+    fit: int
+    letter: str
+    criteria: Mapping[str, int]
 
 
-class RoutingInput(NamedTuple):
-    """The input of routing facts. `criteria` and `signals` are points by name; a signal without points can be absent.
-    `since_return` are the points that are new since sales returned the lead; None if sales never did."""
+class BehaviourInput(NamedTuple):
+    """What a fact can read that also depends on what the lead does, and on the last published decision.
+
+    `figure` is the engagement part of the grade. `since_return` are the points that are new since sales returned the
+    lead; None if sales never did. `signal_points` gives the points of one signal, by its name.
+    """
 
     fit: int
     engagement: int
     rating: Rating
-    grade: Grade
+    figure: int
     since_return: int | None
-    criteria: Mapping[str, int]
-    signals: Mapping[str, int]
+    signal_points: Callable[[str], int]
 
 
-@dataclass(frozen=True, slots=True)
-class RoutingFact:
-    """A fact that only routing rules can use.
+class RoutingInput(NamedTuple):
+    """The input of all routing facts."""
 
-    `compute` returns its value. A fact whose `basis` is CRITERIA reads only `fit`, `grade.fit` and `criteria` of its
-    input. Each value is monotonic in the points. `choices` are its values in order; empty for a number. `cuts` returns
-    the whole numbers at which the ruleset's bounds lie.
-    """
+    criteria: CriteriaInput
+    behaviour: BehaviourInput
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fact:
     name: str
     type: FieldType
     description: str
-    basis: Basis
-    compute: Callable[[RoutingInput], object]
     choices: tuple[str, ...] = ()
     cuts: Callable[[Ratings, Grades], Iterable[int]] = lambda ratings, grades: ()
     always_known: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriteriaFact(_Fact):
+    """A fact that only routing rules can use, and that depends only on who the lead is.
+
+    `compute` returns its value, which must rise or fall steadily with the points: the analysis of rules relies on it.
+    `choices` are its values in order; empty for a number. `cuts` returns the whole numbers at which the bounds of the
+    ruleset lie.
+    """
+
+    compute: Callable[[CriteriaInput], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BehaviourFact(_Fact):
+    """A fact that only routing rules can use, and that also depends on what the lead does. See `CriteriaFact`."""
+
+    compute: Callable[[BehaviourInput], object]
+
+
+RoutingFact = CriteriaFact | BehaviourFact
+
+
+def value_of(fact: RoutingFact, given: RoutingInput) -> object:
+    """The value of a fact."""
+    return fact.compute(given.criteria) if isinstance(fact, CriteriaFact) else fact.compute(given.behaviour)
 
 
 class Grouped(Protocol):
@@ -74,68 +99,60 @@ def _rating_cuts(ratings: Ratings, grades: Grades) -> Iterable[int]:
     return {*bounds, *(bound - ratings.hysteresis for bound in bounds)}
 
 
-COMMON: Final = (
-    RoutingFact(
+COMMON: Final[tuple[RoutingFact, ...]] = (
+    BehaviourFact(
         name="rating",
         type=FieldType.STRING,
         description="The rating.",
-        basis=Basis.BEHAVIOUR,
         compute=lambda given: given.rating.value,
         choices=tuple(Rating),
     ),
-    RoutingFact(
+    BehaviourFact(
         name="score.total",
         type=FieldType.INTEGER,
         description="Total points.",
-        basis=Basis.BEHAVIOUR,
         compute=lambda given: given.fit + given.engagement,
         cuts=_rating_cuts,
     ),
-    RoutingFact(
+    CriteriaFact(
         name="score.fit",
         type=FieldType.INTEGER,
         description="Points of the criteria.",
-        basis=Basis.CRITERIA,
         compute=lambda given: given.fit,
         cuts=lambda ratings, grades: grades.fit,
     ),
-    RoutingFact(
+    BehaviourFact(
         name="score.engagement",
         type=FieldType.INTEGER,
         description="Points of the signals.",
-        basis=Basis.BEHAVIOUR,
         compute=lambda given: given.engagement,
         cuts=lambda ratings, grades: grades.engagement,
     ),
-    RoutingFact(
+    BehaviourFact(
         name=SINCE_RETURN,
         type=FieldType.INTEGER,
         description="Points that are new since sales returned the lead; unknown if sales never did.",
-        basis=Basis.BEHAVIOUR,
         compute=lambda given: given.since_return,
         always_known=False,
     ),
-    RoutingFact(
+    CriteriaFact(
         name="grade.fit",
         type=FieldType.STRING,
         description="Fit, A to D.",
-        basis=Basis.CRITERIA,
-        compute=lambda given: given.grade.fit,
+        compute=lambda given: given.letter,
         choices=("A", "B", "C", "D"),
     ),
-    RoutingFact(
+    BehaviourFact(
         name="grade.engagement",
         type=FieldType.INTEGER,
         description="Engagement, 1 to 4.",
-        basis=Basis.BEHAVIOUR,
-        compute=lambda given: given.grade.engagement,
+        compute=lambda given: given.figure,
         cuts=lambda ratings, grades: (1, 2, 3, 4),
     ),
-    RoutingFact(
+    BehaviourFact(
         name="criteria.behaviour",
         type=FieldType.INTEGER,
         description="Points of all signals.",
-        basis=Basis.BEHAVIOUR,
         compute=lambda given: given.engagement,
         cuts=lambda ratings, grades: grades.engagement,
     ),
@@ -152,31 +169,28 @@ def routing_facts(criteria: Mapping[str, Grouped], signals: Iterable[str]) -> tu
     return (
         *COMMON,
         *(
-            RoutingFact(
+            CriteriaFact(
                 name=f"criteria.{name}",
                 type=FieldType.INTEGER,
                 description=f"Points of {name}.",
-                basis=Basis.CRITERIA,
                 compute=partial(_points_of_criterion, name),
             )
             for name in criteria
         ),
         *(
-            RoutingFact(
+            BehaviourFact(
                 name=f"{SIGNAL}{name}",
                 type=FieldType.INTEGER,
                 description=f"Points of {name}.",
-                basis=Basis.BEHAVIOUR,
                 compute=partial(_points_of_signal, name),
             )
             for name in signals
         ),
         *(
-            RoutingFact(
+            CriteriaFact(
                 name=f"groups.{group}.met",
                 type=FieldType.INTEGER,
                 description=f"Number of criteria of {group} that are met.",
-                basis=Basis.CRITERIA,
                 compute=partial(_criteria_met, members),
             )
             for group, members in sorted(groups.items())
@@ -189,13 +203,13 @@ def routing_catalogue(routing_facts: Iterable[RoutingFact]) -> Catalogue:
     return {fact.name: Field(fact.name, fact.type, fact.description, fact.choices) for fact in routing_facts}
 
 
-def _points_of_criterion(name: str, given: RoutingInput) -> int:
+def _points_of_criterion(name: str, given: CriteriaInput) -> int:
     return given.criteria[name]
 
 
-def _points_of_signal(name: str, given: RoutingInput) -> int:
-    return given.signals.get(name, 0)
+def _points_of_signal(name: str, given: BehaviourInput) -> int:
+    return given.signal_points(name)
 
 
-def _criteria_met(members: Iterable[tuple[str, int]], given: RoutingInput) -> int:
+def _criteria_met(members: Iterable[tuple[str, int]], given: CriteriaInput) -> int:
     return sum(given.criteria[name] >= met_at for name, met_at in members)
