@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -21,9 +21,9 @@ class Sparse(logging.Filter):
     Clients of the HTTP server decide how often some lines are logged, so the log must not grow with them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._bucket = TokenBucket(time.monotonic, (_BURST - 1) * _SECONDS_A_LINE)
+        self._bucket = TokenBucket(monotonic, (_BURST - 1) * _SECONDS_A_LINE)
         self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:

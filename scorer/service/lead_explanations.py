@@ -24,7 +24,7 @@ Answer = tuple[int, Mapping[str, object]]
 log = structlog.get_logger()
 
 _SHARE: Final = 0.25
-_REQUEST_SECONDS: Final = 0.001
+_REQUEST_SECONDS: Final = 0.002
 """What a request costs the event loop in addition to its story."""
 _MOST_WAITING: Final = 4
 _REFUSAL_SECONDS: Final = 1.0

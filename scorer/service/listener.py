@@ -1,7 +1,7 @@
 """A listener for HTTP that its clients cannot exhaust.
 
 The service scores in the same event loop and with the same file descriptors. So a listener has few connections. Every
-connection has a deadline, and a new connection takes the place of one that waits for its client.
+connection has a deadline, and a new connection takes the place of the oldest one.
 """
 
 import asyncio
@@ -114,7 +114,8 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self._open) >= self._limits.connections:
-            self._make_room()
+            # Whatever it does: a client that asks at once, as health checks do, is answered before it is the oldest.
+            next(iter(self._open)).end()
         self._open[self] = None
         self._within(self._limits.header_seconds)
 
@@ -138,11 +139,6 @@ class _Connection(H11Protocol):
             self._idle = True
             self._within(self._limits.answer_seconds)
 
-    @property
-    def waits_for_client(self) -> bool:
-        """Whether the next step is the client's: a request, or to read the answer."""
-        return not self._in_flight() or self.flow.write_paused
-
     def _in_flight(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
@@ -154,19 +150,15 @@ class _Connection(H11Protocol):
 
     def _within(self, seconds: float) -> None:
         self._stop_deadline()
-        self._deadline = self.loop.call_later(seconds, self._end)
+        self._deadline = self.loop.call_later(seconds, self.end)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _make_room(self) -> None:
-        # The oldest one: a client that speaks at once, as health checks do, is never the oldest silent connection.
-        oldest = next((connection for connection in self._open if connection.waits_for_client), next(iter(self._open)))
-        oldest._end()
-
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Close at once, whatever is not yet sent."""
         # Not close(), which would wait for a client that does not read.
         self._open.pop(self, None)
         self.transport.abort()
