@@ -2,11 +2,40 @@
 
 import logging
 import sys
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import structlog
 from structlog.types import EventDict, Processor
+
+from scorer.runtime.token_bucket import TokenBucket
+
+_BURST: Final = 10
+_SECONDS_A_LINE: Final = 10.0
+
+
+class Sparse(logging.Filter):
+    """Lets few lines through: ten at once, then one every ten seconds, which says how many were left out.
+
+    Clients of the HTTP server decide how often some lines are logged, so the log must not grow with them.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._bucket = TokenBucket(monotonic, (_BURST - 1) * _SECONDS_A_LINE)
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is logged."""
+        if not self._bucket.take(_SECONDS_A_LINE):
+            self._left_out += 1
+            return False
+        if self._left_out:
+            record.msg = f"{record.getMessage()} ({self._left_out} lines of {record.name} left out before)"
+            record.args = ()
+            self._left_out = 0
+        return True
 
 
 def configure_logs(level: str, form: str, context: Mapping[str, object] | None = None) -> None:
@@ -44,6 +73,8 @@ def configure_logs(level: str, form: str, context: Mapping[str, object] | None =
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in ("asyncio", "uvicorn.error"):
+        logging.getLogger(name).filters[:] = [Sparse()]
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, root.level))
     # The Kafka client logs every join of the group; the service logs what matters itself.

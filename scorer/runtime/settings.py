@@ -76,6 +76,9 @@ class Settings(BaseSettings):
 
     http_host: str = Field("127.0.0.1", description="Address of /metrics, /health and /leads.")
     http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Their port; 0: any free port.")
+    health_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None, description="Port of one more listener, for /metrics and /health only; default: none."
+    )
 
     max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(2_000, description="Most activities per transaction.")
     linger_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
@@ -112,6 +115,7 @@ class Settings(BaseSettings):
         if not self.shadow_topic:
             object.__setattr__(self, "shadow_topic", f"{self.routing_topic}.shadow")
         self._check_bootstrap()
+        self._check_ports()
         self._check_topics()
         self._check_sasl()
         self._check_tls()
@@ -125,6 +129,10 @@ class Settings(BaseSettings):
             host, colon, port = server.strip().rpartition(":")
             if not (colon and host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
                 raise _wrong("bootstrap_servers", f"has {server.strip()!r}; expected host:port")
+
+    def _check_ports(self) -> None:
+        if self.health_port and self.health_port == self.http_port:
+            raise _wrong("health_port", f"is {self.health_port}, the same as SCORER_HTTP_PORT; expected another port")
 
     def _check_topics(self) -> None:
         names = ["activity_topic", "routing_topic", "dead_letter_topic", "state_topic"]

@@ -157,5 +157,10 @@ def web(service: Service) -> Starlette:
     return build_asgi(service.metrics, service, LeadExplanations(service.partitions, lambda: service.ruleset))
 
 
+def health_web(service: Service) -> Starlette:
+    """The HTTP application of the service without the leads."""
+    return build_asgi(service.metrics, service, None)
+
+
 def _microseconds() -> int:
     return time.time_ns() // 1000

@@ -1,13 +1,10 @@
 """`/metrics`, `/health/live`, `/health/ready` and `/leads/{id}` over HTTP."""
 
-import contextlib
 import json
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, Protocol
 from urllib.parse import parse_qs, unquote_to_bytes
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
@@ -20,6 +17,7 @@ from scorer.runtime.metrics import CONTENT_TYPE, Metrics
 Report = tuple[bool, Mapping[str, object]]
 _LEADS: Final = b"/leads/"
 _QUERY_FIELDS: Final = 10
+_RETRY_SECONDS: Final = "1"
 
 
 class Health(Protocol):
@@ -32,10 +30,6 @@ class Health(Protocol):
         """False while activities are not being processed: without an assignment, or while state is being restored."""
 
 
-class HttpError(Exception):
-    """The address cannot be bound; the message names it and the reason."""
-
-
 class Leads(Protocol):
     """Tells the story of a lead."""
 
@@ -43,8 +37,8 @@ class Leads(Protocol):
         """Status and content of the answer; `at` as in the request."""
 
 
-def build_asgi(metrics: Metrics, health: Health, leads: Leads) -> Starlette:
-    """The ASGI application."""
+def build_asgi(metrics: Metrics, health: Health, leads: Leads | None) -> Starlette:
+    """The ASGI application; without `leads`, only metrics and health."""
 
     async def metrics_page(request: Request) -> Response:
         return _Answer(metrics.render(), media_type=CONTENT_TYPE)
@@ -55,18 +49,12 @@ def build_asgi(metrics: Metrics, health: Health, leads: Leads) -> Starlette:
     async def ready(request: Request) -> Response:
         return _health(health.ready())
 
-    async def lead(request: Request) -> Response:
-        return await _lead(request, leads)
-
-    app = Starlette(
-        routes=[
-            Route("/metrics", metrics_page),
-            Route("/health/live", live),
-            Route("/health/ready", ready),
-            Route("/leads/{quoted:anything}", lead),
-        ],
-        exception_handlers={404: _not_found, 405: _not_allowed},
-    )
+    routes = [Route("/metrics", metrics_page), Route("/health/live", live), Route("/health/ready", ready)]
+    not_found = _nothing_but_health
+    if leads is not None:
+        routes.append(_lead_route(leads))
+        not_found = _not_found
+    app = Starlette(routes=routes, exception_handlers={404: not_found, 405: _not_allowed})
     app.router.redirect_slashes = False
     return app
 
@@ -95,6 +83,13 @@ class _Answer(Response):
         await super().__call__(scope, receive, send)
 
 
+def _lead_route(leads: Leads) -> Route:
+    async def lead(request: Request) -> Response:
+        return await _lead(request, leads)
+
+    return Route("/leads/{quoted:anything}", lead)
+
+
 async def _lead(request: Request, leads: Leads) -> Response:
     # The raw path, because in a decoded one a slash of the id would look like one of the path.
     path: bytes = request.scope["raw_path"]
@@ -112,7 +107,10 @@ async def _lead(request: Request, leads: Leads) -> Response:
 
 
 def _lead_answer(status: int, content: Mapping[str, object]) -> Response:
-    return _json(status, content, {"cache-control": "no-store"})
+    headers = {"cache-control": "no-store"}
+    if status == 503:
+        headers["retry-after"] = _RETRY_SECONDS
+    return _json(status, content, headers)
 
 
 def _health(report: Report) -> Response:
@@ -125,6 +123,10 @@ def _not_found(request: Request, error: Exception | None = None) -> Response:
     return _json(404, {"error": message})
 
 
+def _nothing_but_health(request: Request, error: Exception | None = None) -> Response:
+    return _json(404, {"error": "not found; there are /metrics, /health/live and /health/ready"})
+
+
 def _not_allowed(request: Request, error: Exception) -> Response:
     content = {"error": f"{request.method} is not allowed; use GET"}
     path: bytes = request.scope["raw_path"]
@@ -134,38 +136,3 @@ def _not_allowed(request: Request, error: Exception) -> Response:
 def _json(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:
     # Starlette's own JSON leaves out the blanks and the line break that these answers have always had.
     return _Answer(json.dumps(content) + "\n", status, headers, "application/json")
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises `HttpError`."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(address)
-            sock.listen(128)
-        except OSError:
-            sock.close()
-            raise
-    except OSError as error:
-        raise HttpError(
-            f"cannot listen on {host}:{port} (SCORER_HTTP_HOST, SCORER_HTTP_PORT): {error.strerror or error}"
-        ) from None
-    return sock
-
-
-class HttpServer(uvicorn.Server):
-    """uvicorn that leaves signals to the service, which decides on the order of the shutdown."""
-
-    def __init__(self, app: Starlette) -> None:
-        super().__init__(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-        )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield

@@ -6,6 +6,7 @@ import gc
 import os
 import platform
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -17,8 +18,8 @@ from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.runtime.backoff import Backoff, pause_unless
 from scorer.runtime.logs import configure_logs
 from scorer.runtime.settings import Settings, SettingsError
-from scorer.service.compose import Service, build, web
-from scorer.service.http import HttpError, HttpServer, bind
+from scorer.service.compose import Service, build, health_web, web
+from scorer.service.listener import HttpError, HttpServer, bind
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -54,23 +55,46 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
     stop = stop or asyncio.Event()
     with _signals(stop, lambda: service.reload("SIGHUP")):
         try:
-            sock = bind(settings.http_host, settings.http_port)
+            listeners = _listeners(service)
         except HttpError as error:
             log.error("http_failed", error=str(error))
             return EXIT_CONFIGURATION
-        server = HttpServer(web(service))
-        http = asyncio.create_task(server.serve(sockets=[sock]))
-        address, port = sock.getsockname()[:2]
-        log.info("http_listening", address=f"http://{address}:{port}", host=address, port=port)
+        servers = [server for _, server in listeners]
+        https = [asyncio.create_task(server.serve(sockets=[sock])) for sock, server in listeners]
         reloading = asyncio.create_task(_reload(service))
         try:
             return await _serve(service, stop)
         finally:
             reloading.cancel()
             await asyncio.wait([reloading], timeout=3.0)
-            server.should_exit = True
-            await asyncio.wait([http], timeout=3.0)
+            for server in servers:
+                server.should_exit = True
+            await asyncio.wait(https, timeout=3.0)
+            for sock, _ in listeners:
+                sock.close()
+
+
+def _listeners(service: Service) -> list[tuple[socket.socket, HttpServer]]:
+    """Sockets and servers: for everything, and one for health and metrics if the settings name its port. Raises
+    `HttpError`."""
+    settings = service.settings
+    sock = bind(settings.http_host, settings.http_port)
+    listeners = [(sock, HttpServer(web(service)))]
+    _announce("http_listening", sock)
+    if settings.health_port is not None:
+        try:
+            sock = bind(settings.http_host, settings.health_port, "SCORER_HTTP_HOST, SCORER_HEALTH_PORT")
+        except HttpError:
             sock.close()
+            raise
+        listeners.append((sock, HttpServer(health_web(service))))
+        _announce("health_listening", sock)
+    return listeners
+
+
+def _announce(event: str, sock: socket.socket) -> None:
+    address, port = sock.getsockname()[:2]
+    log.info(event, address=f"http://{address}:{port}", host=address, port=port)
 
 
 def run(settings: Settings) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -12,6 +13,7 @@ from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.explain.story_model import Story
 from scorer.runtime.metrics import Metrics
+from scorer.service import lead_explanations
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
 from scorer.state.codec import CodecError
@@ -47,8 +49,11 @@ class Worker:
         return True, {}
 
 
-def get(worker: Worker, path: str, query: str = "", method: str = "GET") -> tuple[int, dict[str, Any], dict[str, str]]:
-    app = build_asgi(Metrics(), worker, LeadExplanations(worker, lambda: RULES.ruleset))
+def get(
+    worker: Worker | None, path: str, query: str = "", method: str = "GET"
+) -> tuple[int, dict[str, Any], dict[str, str]]:
+    leads = None if worker is None else LeadExplanations(worker, lambda: RULES.ruleset)
+    app = build_asgi(Metrics(), worker or Worker(), leads)
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -177,3 +182,34 @@ def test_a_worker_explains_the_committed_state_only() -> None:
     store.commit()
     store.stage(known("lead-1", activity("trial_started", day=1)))
     assert store.committed("lead-1") == before
+
+
+def test_few_questions_wait_and_the_others_are_503_with_a_time_to_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lead_explanations, "_REFUSAL_SECONDS", 0.01)
+    worker = Worker(known())
+    explanations = LeadExplanations(worker, lambda: RULES.ruleset)
+
+    async def storm() -> list[int]:
+        answers = await asyncio.gather(*(explanations.story("lead-1", None) for _ in range(16)))
+        return sorted(status for status, _ in answers)
+
+    assert asyncio.run(storm()) == [200] * 4 + [503] * 12
+    assert get(Worker(known(), ready=False), "/leads/lead-2")[2]["retry-after"] == "1"
+
+
+def test_after_a_story_there_is_a_pause_three_times_as_long() -> None:
+    explanations = LeadExplanations(Worker(known()), lambda: RULES.ruleset)
+
+    async def twice() -> float:
+        began = time.monotonic()
+        await explanations.story("lead-1", None)
+        took = time.monotonic() - began
+        await explanations.story("lead-1", None)
+        return (time.monotonic() - began) / took
+
+    assert asyncio.run(twice()) >= 3
+
+
+def test_the_listener_for_health_has_no_leads() -> None:
+    status, body, _ = get(None, "/leads/lead-1")
+    assert (status, body) == (404, {"error": "not found; there are /metrics, /health/live and /health/ready"})

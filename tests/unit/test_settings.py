@@ -44,6 +44,7 @@ def test_the_environment_overrides_the_file_and_the_file_the_defaults(
     [
         ({"HTTP_PORT": "http"}, "SCORER_HTTP_PORT is 'http': input should be a valid integer"),
         ({"HTTP_PORT": "70000"}, "SCORER_HTTP_PORT is '70000': input should be less than or equal to 65535"),
+        ({"HEALTH_PORT": "8080"}, "SCORER_HEALTH_PORT is 8080, the same as SCORER_HTTP_PORT; expected another port"),
         ({"ENGINE": "fast"}, "SCORER_ENGINE is 'fast': input should be 'durable' or 'compiled'"),
         ({"BOOTSTRAP_SERVERS": "a:1,b"}, "SCORER_BOOTSTRAP_SERVERS has 'b'; expected host:port"),
         (
