@@ -37,7 +37,7 @@ install: .venv/installed
 ## test: all tests, two at a time; those with a broker file by file
 test: install
 	@$(PYTEST) $(FAST) tests/browser
-	@$(PYTEST) --dist loadfile tests/performance tests/integration tests/faults
+	@$(PYTEST) --dist loadfile tests/performance tests/integration tests/security tests/faults
 
 ## test-fast: the tests that need no broker: unit, property, contract, golden, examples
 test-fast: install
