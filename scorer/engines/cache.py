@@ -40,8 +40,10 @@ class BoundedCache(dict[Key, Value]):
 
     def keep(self, key: Key, value: Value) -> Value:
         """Put an answer into the cache; returns it."""
-        if len(self) >= self._half and key not in self:
-            self._change_generation()
+        if key not in self:
+            self._old.pop(key, None)
+            if len(self) >= self._half:
+                self._change_generation()
         self[key] = value
         return value
 
@@ -59,6 +61,4 @@ class BoundedCache(dict[Key, Value]):
         super().clear()
         if self._on_forgotten is not None:
             for key, value in forgotten.items():
-                # An answer in both generations is the newer one in the young one.
-                if key not in self._old:
-                    self._on_forgotten(key, value)
+                self._on_forgotten(key, value)

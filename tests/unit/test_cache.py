@@ -34,17 +34,18 @@ def test_an_answer_that_is_asked_for_stays_and_others_are_forgotten() -> None:
     assert cache.look_up("idle") is None
 
 
-def test_each_answer_that_leaves_is_handed_over_in_its_latest_version() -> None:
+def test_each_answer_that_leaves_is_handed_over_once_in_its_latest_version() -> None:
     forgotten: dict[int, int] = {}
     cache = BoundedCache[int, int](6, on_forgotten=forgotten.__setitem__)
     random, expected = Random(1), dict[int, int]()
     for number in range(500):
         key = random.randrange(20)
         if cache.look_up(key) is None:
-            assert forgotten.get(key) == expected.get(key)
+            assert forgotten.pop(key, None) == expected.get(key)
         cache.keep(key, number)
         expected[key] = number
-    assert forgotten.keys() | cache.all_keys() == expected.keys()
+        assert not forgotten.keys() & cache.all_keys(), "it was reported as forgotten, but it is still there"
+        assert forgotten.keys() | cache.all_keys() == expected.keys()
 
 
 def test_cleared_it_holds_nothing_of_either_generation() -> None:
