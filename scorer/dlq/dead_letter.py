@@ -12,17 +12,35 @@ from scorer.sources.rejected import Rejected
 PREFIX: Final = "dlq-"
 INTERNAL_ERROR: Final = "internal_error"
 SHORTENED: Final = 65_536
+"""Bytes that are kept of a value or a key that is cut."""
 
 
-def dead_letter(
-    record: "ConsumerRecord[bytes, bytes]", reason: str, detail: str, topic: str, *, shorten: bool = False
-) -> Message:
+def dead_letter(record: "ConsumerRecord[bytes, bytes]", reason: str, detail: str, topic: str, *, limit: int) -> Message:
     """The record for the dead letter topic. Its headers replace those of an earlier dead letter.
 
-    `shorten`: the broker refused a message as too large, so only the beginning of a large value is kept, and
-    `dlq-length` gives its length. The whole record is at `dlq-topic`, `dlq-partition` and `dlq-offset`.
+    `limit`: the largest record that is kept whole, in bytes of key, value and headers. Of a larger record, a value and
+    a key over 64 KiB are cut to that length, and headers over 64 KiB are left out. Then `dlq-length` gives the length
+    of the value, and `dlq-key-length` and `dlq-headers-length` the length of a key or headers that were cut. The whole
+    record is at `dlq-topic`, `dlq-partition` and `dlq-offset`.
     """
     headers: Headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
+    key, value = record.key, record.value
+    # The consumer cuts what is far too large; then only these sizes tell.
+    key_size = max(record.serialized_key_size, len(key or b""))
+    size = max(record.serialized_value_size, len(value or b""))
+    headers_size = sum(len(name.encode("utf-8", "replace")) + len(text or b"") for name, text in headers)
+    cuts: Headers = []
+    if key_size + size + headers_size > limit:
+        if key is not None and key_size > SHORTENED:
+            key = key[:SHORTENED]
+            cuts.append(("dlq-key-length", str(key_size).encode()))
+        if headers_size > SHORTENED:
+            headers = []
+            cuts.append(("dlq-headers-length", str(headers_size).encode()))
+        if value is not None and size > SHORTENED:
+            value = value[:SHORTENED]
+        if cuts or size > SHORTENED:
+            cuts.append(("dlq-length", str(size).encode()))
     headers += [
         ("dlq-reason", reason.encode()),
         ("dlq-detail", detail.encode("utf-8", "backslashreplace")),
@@ -31,11 +49,7 @@ def dead_letter(
         ("dlq-offset", str(record.offset).encode()),
         ("dlq-timestamp", str(record.timestamp).encode()),
     ]
-    value = record.value
-    if shorten and value is not None and len(value) > SHORTENED:
-        headers.append(("dlq-length", str(len(value)).encode()))
-        value = value[:SHORTENED]
-    return Message(topic, None, record.key, value, headers, spread=record.partition)
+    return Message(topic, None, key, value, headers + cuts, spread=record.partition)
 
 
 def internal_error(error: Exception) -> Rejected:

@@ -81,6 +81,8 @@ def obstacle(letter: DeadLetter, settings: Settings) -> str | None:
         return "it does not say where it came from (dlq-topic, dlq-partition, dlq-offset)"
     if letter.origin.topic != settings.activity_topic:
         return f"it came from {letter.origin.topic}; set SCORER_ACTIVITY_TOPIC to that topic to send it back"
+    if letter.cut_from == letter.size:
+        return f"its key or its headers were cut; the whole was at {letter.origin}"
     if letter.cut_from is not None:
         return f"only {letter.size:,} of its {letter.cut_from:,} bytes are here; the whole was at {letter.origin}"
     return None

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
@@ -49,6 +49,37 @@ def dead_task(subscriber: Subscriber) -> str | None:
         if task is not None and task.done():
             return f"the consumer's {name} task ended"
     return None
+
+
+def cut_large_records(consumer: AIOKafkaConsumer, limit: int, kept: int) -> None:
+    """Make the consumer keep only the first `kept` bytes of a key or a value of more than `limit` bytes.
+
+    `serialized_key_size` and `serialized_value_size` of a record still give the whole length. Each value is cut when
+    its batch is read, so that a poll does not hold hundreds of them. The client can bound no more: it counts packed
+    bytes (`max_partition_fetch_bytes`), and unpacks a batch in one piece before it looks at the first record. So one
+    batch costs what it unpacks to, about a thousand times its size with gzip, until the next one is read, and headers
+    are not cut. The limits of the topic and of the producers bound that.
+
+    aiokafka takes such a function when a consumer is created, and FastStream creates ours without one.
+    """
+
+    def cut(data: bytes | None) -> bytes | None:
+        return data if data is None or len(data) <= limit else data[:kept]
+
+    internal = getattr(consumer, "_fetcher", None)
+    if internal is not None:
+        internal._key_deserializer = internal._value_deserializer = cut
+
+
+def position_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """The offset from which the consumer reads on; None before it has one, or without the partition.
+
+    It is after the markers of transactions. The public `position` is a coroutine that waits until there is one, and the
+    lag is measured between two steps of a worker, without waiting.
+    """
+    assignment = getattr(getattr(getattr(consumer, "_subscription", None), "subscription", None), "assignment", None)
+    state = None if assignment is None else assignment.state_value(partition)
+    return int(state.position) if state is not None and state.has_valid_position else None
 
 
 def request_rejoin(consumer: AIOKafkaConsumer) -> None:

@@ -10,12 +10,11 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from scorer.kafka.sizes import dead_letter_topic_bytes
 from scorer.kafka.topic_admin import Topic, TopicError, cleanup_policy, describe, topic_admin
 from scorer.runtime.settings import Settings, variable
 
 _REPLICAS: Final = 3
-_DEAD_LETTER_ROOM: Final = 65_536
-_KAFKA_DEFAULT_LIMIT: Final = 1_048_588
 _SHOWN_ATTEMPTS: Final = 25
 _SHOWN_PAUSE: Final = 0.2
 _POLICY: Final = "cleanup.policy"
@@ -60,9 +59,7 @@ class TopicFinding:
 
 def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
     """The topics of the service, the input first. `source`: the input topic if it exists."""
-    # A dead letter is its input and some more headers, and the largest input must fit.
-    largest = max(settings.max_value_bytes, _limit(source) or _KAFKA_DEFAULT_LIMIT)
-    room = {_SIZE: str(largest + 2 * _DEAD_LETTER_ROOM)}
+    room = {_SIZE: str(dead_letter_topic_bytes(settings, _limit(source)))}
     lost = "a later activity of a lead would delete the ones before"
     shadow = () if settings.shadow_rules is None else (Need(settings.shadow_topic, "shadow_topic", None, ""),)
     return (

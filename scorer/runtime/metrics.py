@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from scorer.domain.activity import PAYLOADS
 
 MAX_CUSTOM_TYPES: Final = 100
-"""Custom activity types that get their own label; the rest is `other`."""
+"""Activity types that no rule names and that get their own label; the rest is `other`."""
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -155,6 +155,7 @@ class Metrics:
             LATENCY_BUCKETS,
             registry,
         )
+        self._named_types: set[str] = set(PAYLOADS)
         self._custom_types: set[str] = set()
 
     def committed(self, figures: BatchFigures, now: float) -> None:
@@ -188,8 +189,11 @@ class Metrics:
         """Count changelog records that were read to restore state."""
         self._restored.inc(records)
 
-    def ruleset(self, name: str, revision: str, engine: str) -> None:
-        """Set the ruleset and engine that are in use from now on."""
+    def ruleset(self, name: str, revision: str, engine: str, types: Iterable[str] = ()) -> None:
+        """Set the ruleset and engine that are in use from now on. `types`: the activity types that the rules name,
+        which always get their own label. Those of earlier rulesets keep theirs."""
+        self._named_types.update(types)
+        self._custom_types.difference_update(self._named_types)
         self._ruleset.clear()
         self._ruleset.labels(name, revision, engine).set(1)
 
@@ -236,7 +240,7 @@ class Metrics:
         return generate_latest(self.registry)
 
     def _type_label(self, kind: str) -> str:
-        if kind in PAYLOADS or kind in self._custom_types:
+        if kind in self._named_types or kind in self._custom_types:
             return kind
         if len(self._custom_types) < MAX_CUSTOM_TYPES:
             self._custom_types.add(kind)

@@ -108,7 +108,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     def announce() -> None:
         ruleset = live.ruleset
-        metrics.ruleset(ruleset.name, ruleset.revision, live.evaluator.engine_name)
+        types = {signal.activity for signal in ruleset.signals.values()}
+        metrics.ruleset(ruleset.name, ruleset.revision, live.evaluator.engine_name, types)
         if context is not None:
             context["revision"] = ruleset.revision[:12]
 

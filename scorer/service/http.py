@@ -1,7 +1,7 @@
 """`/metrics`, `/health/live`, `/health/ready` and `/leads/{id}` over HTTP."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 from urllib.parse import parse_qs, unquote_to_bytes
 
@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from scorer.runtime.metrics import CONTENT_TYPE, Metrics
 
 Report = tuple[bool, Mapping[str, object]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 _LEADS: Final = b"/leads/"
 _QUERY_FIELDS: Final = 10
 _RETRY_SECONDS: Final = "1"
@@ -54,9 +55,29 @@ def build_asgi(metrics: Metrics, health: Health, leads: Leads | None) -> Starlet
     if leads is not None:
         routes.append(_lead_route(leads))
         not_found = _not_found
-    app = Starlette(routes=routes, exception_handlers={404: not_found, 405: _not_allowed})
+
+    def not_allowed(request: Request, error: Exception) -> Response:
+        # Starlette's patterns also match a path with a line break at its end, and a prefix that is percent-encoded.
+        return _not_allowed(request) if _is_exact(request) else not_found(request)
+
+    app = Starlette(
+        routes=[Route(route.path, _exactly(route.endpoint, not_found)) for route in routes],
+        exception_handlers={404: not_found, 405: not_allowed},
+    )
     app.router.redirect_slashes = False
     return app
+
+
+def _exactly(endpoint: Endpoint, not_found: Callable[[Request], Response]) -> Endpoint:
+    async def answer(request: Request) -> Response:
+        return await endpoint(request) if _is_exact(request) else not_found(request)
+
+    return answer
+
+
+def _is_exact(request: Request) -> bool:
+    path: bytes = request.scope["raw_path"]
+    return path.startswith(_LEADS) or (not request.scope["path"].startswith("/leads/") and not path.endswith(b"%0A"))
 
 
 class _Anything(Convertor[str]):
@@ -93,8 +114,6 @@ def _lead_route(leads: Leads) -> Route:
 async def _lead(request: Request, leads: Leads) -> Response:
     # The raw path, because in a decoded one a slash of the id would look like one of the path.
     path: bytes = request.scope["raw_path"]
-    if not path.startswith(_LEADS):
-        return _not_found(request)
     try:
         lead_id = unquote_to_bytes(path[len(_LEADS) :]).decode()
         query = request.scope["query_string"].decode()
@@ -127,7 +146,7 @@ def _nothing_but_health(request: Request, error: Exception | None = None) -> Res
     return _json(404, {"error": "not found; there are /metrics, /health/live and /health/ready"})
 
 
-def _not_allowed(request: Request, error: Exception) -> Response:
+def _not_allowed(request: Request) -> Response:
     content = {"error": f"{request.method} is not allowed; use GET"}
     path: bytes = request.scope["raw_path"]
     return _lead_answer(405, content) if path.startswith(_LEADS) else _json(405, content)

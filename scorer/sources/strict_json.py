@@ -12,10 +12,15 @@ MAX_DEPTH: Final = 64
 _decode: Final = msgspec.json.Decoder().decode
 
 
+def too_large(size: int, max_bytes: int) -> Rejected:
+    """The rejection of a value of `size` bytes."""
+    return Rejected("too_large", f"the value has {size} bytes; expected at most {max_bytes}")
+
+
 def decode_object(value: bytes, max_bytes: int, what: str) -> dict[str, Any]:
     """The JSON object in the value; `what` is its name in a rejection. Raises `Rejected`."""
     if len(value) > max_bytes:
-        raise Rejected("too_large", f"the value has {len(value)} bytes; expected at most {max_bytes}")
+        raise too_large(len(value), max_bytes)
     try:
         decoded = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

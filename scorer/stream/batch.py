@@ -9,17 +9,19 @@ from typing import Final
 import structlog
 from aiokafka import ConsumerRecord
 
-from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
+from scorer.dlq.dead_letter import INTERNAL_ERROR, SHORTENED, dead_letter, internal_error
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.evaluation.results import Assessment, CriteriaResult
 from scorer.kafka.fault_points import poisoned
+from scorer.kafka.sizes import whole_bytes
 from scorer.rules.ruleset import BEHAVIOUR
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
+from scorer.sources.strict_json import too_large
 from scorer.state.store import LeadStore
 from scorer.stream.effects import stage_effects
 from scorer.stream.outbox import Outbox, state_messages
@@ -41,6 +43,7 @@ class BatchProcessor:
 
     def __init__(self, settings: Settings, assess: Assess, clock: Clock, shadow: Shadow | None = None) -> None:
         self._settings = settings
+        self._whole_bytes = whole_bytes(settings)
         self._assess = poisoned(assess)
         self._clock = clock
         self._shadow = shadow
@@ -51,7 +54,7 @@ class BatchProcessor:
         """Assess the records in order. Changed leads are staged in the store; nothing is published yet.
 
         A record that is not an activity becomes a dead letter. So does a record on which our own code fails twice.
-        `shorten`: cut large dead letters, because the broker refused them.
+        `shorten`: cut dead letters that are below the limit too, because the broker refused them.
         """
         steps = self.steps(records, store, shorten=shorten)
         while True:
@@ -84,15 +87,15 @@ class BatchProcessor:
         types: list[str] = []
         results: list[CriteriaResult] = []
         signals: list[str] = []
+        limit = SHORTENED if shorten else self._whole_bytes
         for number, record in enumerate(records, 1):
             if number % _STEP == 0:
                 yield
             try:
                 lead, activity, assessment = _attempt(one, record, now)
             except Rejected as rejected:
-                letter = dead_letter(
-                    record, rejected.reason, rejected.detail, settings.dead_letter_topic, shorten=shorten
-                )
+                topic = settings.dead_letter_topic
+                letter = dead_letter(record, rejected.reason, rejected.detail, topic, limit=limit)
                 outbox.messages.append(letter)
                 figures.dead_letters[rejected.reason] += 1
                 continue
@@ -128,7 +131,11 @@ class BatchProcessor:
         *,
         check_each: bool,
     ) -> Judgement:
-        activity = parse_record(record.value, record.key, record.headers, now, max_bytes=self._settings.max_value_bytes)
+        value, max_bytes = record.value, self._settings.max_value_bytes
+        if record.serialized_value_size > max_bytes and len(value or b"") < record.serialized_value_size:
+            # The consumer kept only its beginning, which could look like a small activity.
+            raise too_large(record.serialized_value_size, max_bytes)
+        activity = parse_record(value, record.key, record.headers, now, max_bytes=max_bytes)
         lead = store.get(activity.lead_id)
         started = perf_counter()
         assessment = self._assess(lead, activity)

@@ -9,8 +9,10 @@ import structlog
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
+from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.lead import Lead
-from scorer.kafka.client_internals import request_rejoin
+from scorer.kafka.client_internals import cut_large_records, request_rejoin
+from scorer.kafka.sizes import whole_bytes
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 log = structlog.get_logger()
@@ -56,6 +58,8 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._draining:
             return
         self._consumer.pause(*partitions)
+        # Here, because the consumer exists and reads nothing yet.
+        cut_large_records(self._consumer, whole_bytes(self._context.settings), SHORTENED)
         for partition in partitions:
             self._workers[partition] = PartitionWorker(
                 partition, self._consumer, self, self._context, self._ending.get(partition)

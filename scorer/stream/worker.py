@@ -14,6 +14,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
 
 from scorer.domain.lead import Lead
+from scorer.kafka.client_internals import position_of
 from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, TransactionalProducer
 from scorer.runtime.backoff import Backoff, ExhaustedError, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
@@ -95,6 +96,7 @@ class PartitionWorker:
         self.state = State.RESTORING
         self.progress = Progress()
         self.next_offset = 0
+        self._handed_over = 0
         self._consumer = consumer
         self._owner = owner
         self._context = context
@@ -114,7 +116,8 @@ class PartitionWorker:
 
     def offer(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
         """Add records in order. Those that come while the worker is not running are dropped, because it will seek."""
-        if self._accepts():
+        if self._accepts() and records:
+            self._handed_over = records[-1].offset + 1
             self._inbox.put(records)
 
     async def room(self) -> None:
@@ -207,7 +210,7 @@ class PartitionWorker:
             self._consumer.resume(self.partition)
         except IllegalStateError:
             return False
-        self.next_offset = start
+        self.next_offset = self._handed_over = start
         self._jobs = Turns(self._context.jobs(self._store, self.partition.partition))
         self.state = State.RUNNING
         self.log.info(
@@ -321,7 +324,11 @@ class PartitionWorker:
             return
         highwater = self._consumer.highwater(self.partition)
         if highwater is not None:
-            self._metrics.lag(self.partition.partition, max(0, highwater - self.next_offset))
+            reached = self.next_offset
+            if reached >= self._handed_over:
+                # Markers of transactions have offsets too, and no record of ours comes after them.
+                reached = max(reached, position_of(self._consumer, self.partition) or 0)
+            self._metrics.lag(self.partition.partition, max(0, highwater - reached))
 
     async def _back_off(self, error: Exception) -> None:
         try:

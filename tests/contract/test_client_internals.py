@@ -22,7 +22,9 @@ from scorer.kafka import client_internals
 from scorer.kafka.client_internals import (
     close_at_once,
     consumer_of,
+    cut_large_records,
     dead_task,
+    position_of,
     record_size,
     request_rejoin,
     tolerate_header_names,
@@ -121,6 +123,48 @@ def test_a_rejoin_can_be_requested() -> None:
         request_rejoin(consumer)
         await consumer._fetcher.close()
         await cancelled(coordinator._coordination_task)
+
+    asyncio.run(work())
+
+
+@pytest.mark.usefixtures("unconnected")
+def test_large_keys_and_values_are_cut_and_their_sizes_kept() -> None:
+    async def work() -> None:
+        consumer = AIOKafkaConsumer(group_id="g")
+        cut_large_records(consumer, 199, 4)
+        await consumer.start()
+        cut_large_records(consumer, 199, 4)
+        internal = consumer._fetcher
+        whole = fetcher.MemoryRecords(batch(_DefaultRecordBatchBuilderPy.CODEC_GZIP, "a", "b"))
+        functions = internal._key_deserializer, internal._value_deserializer
+        records = list(fetcher.PartitionRecords(PARTITION, whole, [], 0, *functions, True, fetcher.READ_COMMITTED))
+        assert [(record.key, record.value) for record in records] == [(b"k0", b"vvvv"), (b"k1", b"vvvv")]
+        assert [(record.serialized_key_size, record.serialized_value_size) for record in records] == [(2, 200)] * 2
+        assert [function(None) for function in functions] == [None, None]
+        await internal.close()
+        await cancelled(consumer._coordinator._coordination_task)
+
+    asyncio.run(work())
+
+
+def test_the_fetcher_reads_the_functions_at_each_fetch() -> None:
+    source = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    assert "self._key_deserializer" in source
+    assert "self._value_deserializer" in source
+
+
+@pytest.mark.usefixtures("unconnected")
+def test_a_consumer_shows_its_position_without_waiting() -> None:
+    async def work() -> None:
+        consumer = AIOKafkaConsumer()
+        assert position_of(consumer, PARTITION) is None
+        await consumer.start()
+        assert position_of(consumer, PARTITION) is None
+        consumer.assign([PARTITION])
+        assert position_of(consumer, PARTITION) is None
+        consumer.seek(PARTITION, 7)
+        assert position_of(consumer, PARTITION) == 7 == await consumer.position(PARTITION)
+        await consumer._fetcher.close()
 
     asyncio.run(work())
 

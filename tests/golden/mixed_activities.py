@@ -47,6 +47,16 @@ class FakeRecord(NamedTuple):
     value: bytes | None
     headers: Headers
 
+    @property
+    def serialized_key_size(self) -> int:
+        """Bytes of the key; -1 without one."""
+        return -1 if self.key is None else len(self.key)
+
+    @property
+    def serialized_value_size(self) -> int:
+        """Bytes of the value; -1 without one."""
+        return -1 if self.value is None else len(self.value)
+
 
 class _Raw(NamedTuple):
     key: bytes | None

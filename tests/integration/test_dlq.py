@@ -21,7 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from scorer.cli import app
-from scorer.dlq.dead_letter import dead_letter
+from scorer.dlq.dead_letter import SHORTENED, dead_letter
 from scorer.domain.instant import DAY, HOUR, SECOND, to_text
 from tests.integration.activities import START, event, offline, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
@@ -108,8 +108,9 @@ def write(kafka: Kafka, names: Names, letters: Sequence[Letter], *, shorten: boo
         try:
             for letter in letters:
                 batch = producer.create_batch()
+                limit = SHORTENED if shorten else 1 << 24
                 message = dead_letter(
-                    as_record(letter, names), letter.reason, "what was wrong", names.dead_letters, shorten=shorten
+                    as_record(letter, names), letter.reason, "what was wrong", names.dead_letters, limit=limit
                 )
                 batch.append(timestamp=letter.time, key=message.key, value=message.value, headers=message.headers)
                 await (await producer.send_batch(batch, names.dead_letters, partition=letter.partition % PARTITIONS))

@@ -1,6 +1,7 @@
 """A batch of records: what it publishes, and that a bad record costs only itself."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from scorer.domain.facts import Fact, Stamp
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
 from scorer.evaluation.results import Assessment
+from scorer.kafka.sizes import whole_bytes
 from scorer.runtime.settings import Settings, load_settings
 from scorer.state.codec import encode_lead
 from scorer.state.store import LeadStore
@@ -108,6 +110,44 @@ def test_a_failure_that_does_not_repeat_costs_nothing(settings: Settings) -> Non
     outbox, figures = BatchProcessor(settings, once, lambda: NOW).process([record(0, "a")], LeadStore())
     assert figures.dead_letters == {}
     assert [message.topic for message in outbox.messages] == [settings.state_topic]
+
+
+@pytest.mark.parametrize("where", ["value", "key", "headers"])
+def test_a_dead_letter_over_the_known_limit_is_cut_before_it_is_sent(settings: Settings, where: str) -> None:
+    large = b"x" * (whole_bytes(settings) + 1)
+    value, key, headers = (large if where == part else b"k" for part in ("value", "key", "headers"))
+    unusable = ConsumerRecord(
+        "in", 3, 0, 1000, 0, key, value, None, len(key), len(value), (("h", headers), ("dlq-old", b""))
+    )
+    outbox, _ = BatchProcessor(settings, touch, lambda: NOW).process([unusable, record(1, "a")], LeadStore())
+    letter, state = outbox.messages
+    sent = dict(letter.headers)
+    assert len(letter.value or b"") + len(letter.key or b"") + sum(map(len, sent.values())) < SHORTENED + 1_000
+    assert sent["dlq-length"] == b"%d" % len(value)
+    assert sent.get("dlq-key-length") == (b"%d" % len(key) if where == "key" else None)
+    assert sent.get("dlq-headers-length") == (b"%d" % (len(headers) + 1) if where == "headers" else None)
+    assert state.key == b"a"
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_dead_letter_up_to_the_known_limit_is_whole(settings: Settings, beyond: int) -> None:
+    value = b"x" * (whole_bytes(settings) - len("lead") + beyond)
+    outbox, _ = BatchProcessor(settings, touch, lambda: NOW).process([record(0, "lead", value)], LeadStore())
+    (letter,) = outbox.messages
+    assert len(letter.value or b"") == (SHORTENED if beyond else len(value))
+    assert ("dlq-length" in dict(letter.headers)) is bool(beyond)
+
+
+def test_a_value_of_which_the_consumer_kept_the_beginning_is_too_large(settings: Settings) -> None:
+    whole = record(0, "a")
+    cut = replace(whole, serialized_value_size=40_000_000)
+    outbox, _ = BatchProcessor(settings, touch, lambda: NOW).process([cut], LeadStore())
+    (letter,) = outbox.messages
+    headers = dict(letter.headers)
+    assert letter.value == whole.value
+    assert headers["dlq-reason"] == b"too_large"
+    assert headers["dlq-detail"] == b"the value has 40000000 bytes; expected at most 1048576"
+    assert headers["dlq-length"] == b"40000000"
 
 
 def test_running_out_of_memory_makes_no_dead_letter(settings: Settings) -> None:

@@ -82,6 +82,16 @@ def test_any_record_can_be_read(headers: tuple[tuple[str, bytes | None], ...]) -
     assert obstacle(read, load_settings(None, rules=".")) is not None
 
 
+@pytest.mark.parametrize(
+    ("length", "why"),
+    [(b"5", "its key or its headers were cut; the whole was at in:1:2"), (b"9", "only 5 of its 9 bytes are here")],
+)
+def test_a_cut_dead_letter_cannot_be_replayed(length: bytes, why: str) -> None:
+    origin = (("dlq-reason", b"r"), ("dlq-topic", b"in"), ("dlq-partition", b"1"), ("dlq-offset", b"2"))
+    read = dead_letter_of(record(*origin, ("dlq-length", length), key=b"k", value=b"begin"), replayed=False)
+    assert (obstacle(read, load_settings(None, rules=".", activity_topic="in")) or "").startswith(why)
+
+
 def test_a_mark_names_exactly_one_record() -> None:
     first, second = record(), record()
     second.timestamp += 1

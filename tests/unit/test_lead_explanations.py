@@ -108,6 +108,14 @@ def test_an_id_can_contain_line_breaks() -> None:
 
 def test_a_path_that_only_looks_like_a_lead_is_not_found() -> None:
     assert get(Worker(known()), "/leads%2Flead-1")[0] == 404
+    assert get(Worker(known()), "/leads%2Flead-1", method="POST")[0] == 404
+    assert get(Worker(known()), "/%6Ceads/lead-1", method="DELETE")[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/metrics%0A", "/health/live%0A", "/health/ready%0A"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_a_path_with_a_line_break_at_its_end_is_not_found(path: str, method: str) -> None:
+    assert get(Worker(known()), path, method=method)[0] == 404
 
 
 def test_a_lead_that_is_not_here_is_404_with_the_partitions_of_the_worker() -> None:

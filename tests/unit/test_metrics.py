@@ -53,6 +53,20 @@ def test_the_number_of_labels_for_custom_types_is_limited() -> None:
     assert value(metrics, "scorer_activities_total", type="lead.custom_0") == 1
 
 
+def test_a_type_that_the_rules_name_always_has_its_own_label() -> None:
+    metrics = Metrics()
+    metrics.ruleset("b2b", "1", "durable", {"lead.named"})
+    made_up = BatchFigures(activities=Counter({f"lead.made_up_{number}": 1 for number in range(150)}))
+    metrics.committed(made_up, now=0.0)
+    metrics.committed(BatchFigures(activities=Counter({"lead.named": 2, "lead.named_later": 3})), now=0.0)
+    assert value(metrics, "scorer_activities_total", type="lead.named") == 2
+    assert value(metrics, "scorer_activities_total", type="other") == 53
+    metrics.ruleset("b2b", "2", "durable", {"lead.named_later"})
+    metrics.committed(BatchFigures(activities=Counter({"lead.named": 2, "lead.named_later": 3})), now=0.0)
+    assert value(metrics, "scorer_activities_total", type="lead.named") == 4
+    assert value(metrics, "scorer_activities_total", type="lead.named_later") == 3
+
+
 def test_a_value_equal_to_a_bound_counts_in_its_bucket() -> None:
     metrics = Metrics()
     metrics.assess_seconds.observe([1.1e-5, 1e-5])

@@ -1,0 +1,25 @@
+"""How large the records are that we carry whole."""
+
+from typing import Final
+
+from scorer.runtime.settings import Settings
+
+DEFAULT_LIMIT: Final = 1_048_588
+"""`max.message.bytes` of a topic that sets nothing, bytes."""
+ROOM: Final = 65_536
+"""Bytes beyond a limit that other parts of a record may need: its key and headers, and again ours."""
+
+
+def dead_letter_topic_bytes(settings: Settings, input_limit: int | None) -> int:
+    """`max.message.bytes` of a dead letter topic that we create. `input_limit`: that of the input, None if unknown."""
+    # A dead letter is its input and some more headers, and the largest input must fit.
+    return max(settings.max_value_bytes, input_limit or DEFAULT_LIMIT) + 2 * ROOM
+
+
+def whole_bytes(settings: Settings) -> int:
+    """The largest record, in bytes of key, value and headers, whose dead letter is certain to fit a topic of ours.
+
+    It leaves one room for the headers that a dead letter adds. A compressed record can be larger: its topic limits the
+    packed bytes only.
+    """
+    return dead_letter_topic_bytes(settings, None) - ROOM
