@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from scorer.backtest.impact import Changes, Matrix, Moved, Moves, Side, without_rules
 from scorer.backtest.outcomes import RuleOutcomes, SideOutcomes
 from scorer.backtest.run import CAUTION, Backtest, Outcomes, a_week, percent, plural
+from scorer.domain.printable import printable, shortened
 from scorer.domain.score import Rating, Route
 
 _MOVERS = 10
@@ -20,7 +21,7 @@ _MOVES = 8
 def show(result: Backtest, console: Console) -> None:
     """Print the answer first, then the tables behind it."""
     for sentence in result.headline:
-        console.print(f"[bold]{escape(sentence)}[/]", highlight=False)
+        console.print(Text(printable(sentence), "bold"))
     read = result.input
     rejected = sum(read.rejected.values())
     span = f"{(read.first or '–')[:10]} to {(read.last or '–')[:10]}"
@@ -43,7 +44,7 @@ def show(result: Backtest, console: Console) -> None:
 def _sides(new: Side, old: Side | None) -> Table:
     table = _table("", *(["old"] if old else []), "new", title="Leads")
     both = [side for side in (old, new) if side is not None]
-    table.add_row("ruleset", *(escape(f"{side.name} {side.revision[:12]}") for side in both))
+    table.add_row("ruleset", *(_name(side.name).append(f" {side.revision[:12]}") for side in both))
     for rating in reversed(Rating):
         table.add_row(str(rating), *(_share(side.ratings[rating], sum(side.ratings.values())) for side in both))
     table.add_section()
@@ -67,7 +68,7 @@ def _show_changes(changes: Changes, console: Console) -> None:
     if changes.rules:
         table = _table("rule", "leads", "points", "typical", title="Rules behind the difference")
         for rule in changes.rules[:_RULES]:
-            table.add_row(escape(rule.rule), f"{rule.leads:,}", f"{rule.points:+,}", f"{rule.usual:+}")
+            table.add_row(_name(rule.rule), f"{rule.leads:,}", f"{rule.points:+,}", f"{rule.usual:+}")
         console.print(table)
         _more(len(changes.rules) - _RULES, console)
     if changes.movers:
@@ -77,17 +78,17 @@ def _show_changes(changes: Changes, console: Console) -> None:
         console.print(table)
 
 
-def _mover(mover: Moved) -> Sequence[str]:
-    because = ", ".join(f"{rule.rule} {(rule.new or 0) - (rule.old or 0):+}" for rule in mover.rules[:4])
+def _mover(mover: Moved) -> Sequence[str | Text]:
+    because = ", ".join(f"{shortened(rule.rule)} {(rule.new or 0) - (rule.old or 0):+}" for rule in mover.rules[:4])
     more = len(mover.rules) - 4
     if not mover.rules:
         because = without_rules(mover)
     return (
-        escape(mover.lead_id),
+        _name(mover.lead_id),
         f"{mover.old.score} › {mover.new.score}",
         _step(mover.old.rating, mover.new.rating),
         _step(mover.old.route, mover.new.route),
-        escape(because + (f" and {more} more" if more > 0 else "")),
+        Text(printable(because + (f" and {more} more" if more > 0 else ""))),
     )
 
 
@@ -129,9 +130,9 @@ def _show_outcomes(outcomes: Outcomes, console: Console) -> None:
         _more(len(fired) - _RULES, console)
 
 
-def _rule(rule: RuleOutcomes) -> Sequence[str]:
+def _rule(rule: RuleOutcomes) -> Sequence[str | Text]:
     shares = (percent(rule.won_share), percent(rule.lost_share))
-    return escape(rule.rule), f"{rule.points:+}", *shares, "–" if rule.lift is None else f"{rule.lift:.2f}"
+    return _name(rule.rule), f"{rule.points:+}", *shares, "–" if rule.lift is None else f"{rule.lift:.2f}"
 
 
 def _conversion(side: SideOutcomes, index: int) -> str:
@@ -163,7 +164,7 @@ def _moves(moves: Moves, title: str) -> Table:
     table = _table("old", "new", "leads", title=f"{title}: old › new")
     table.caption = f"{plural(moves.changed, 'lead')} ({percent(moves.share)}) with another {title.lower()}"
     for move in moves.moves[:_MOVES]:
-        table.add_row(escape(move.old or "none"), escape(move.new or "none"), f"{move.leads:,}")
+        table.add_row(_name(move.old or "none"), _name(move.new or "none"), f"{move.leads:,}")
     return table
 
 
@@ -179,6 +180,11 @@ def _table(*columns: str, title: str, left: int = 1) -> Table:
 def _more(count: int, console: Console) -> None:
     if count > 0:
         console.print(f"and {count} more (--format json shows all)", style="dim", highlight=False)
+
+
+def _name(name: str) -> Text:
+    # As text: a name may contain what rich would read as markup.
+    return Text(shortened(name))
 
 
 def _step(old: str, new: str) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from scorer.domain.printable import printable, printable_lines
 from scorer.engines.engine import EngineName, EngineUnavailableError, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
@@ -34,8 +35,13 @@ EngineOption = Annotated[
 
 
 def say(message: str) -> None:
-    """Print a line for people on stderr."""
-    typer.echo(message, err=True)
+    """Print a line for people on stderr. Whatever the message quotes, it stays one line and controls no terminal."""
+    typer.echo(printable(message), err=True)
+
+
+def say_lines(message: str) -> None:
+    """Print a message of several lines on stderr; its newlines are ours."""
+    typer.echo(printable_lines(message), err=True)
 
 
 def load_or_exit(location: Path, engine: EngineName | None, *, to_stderr: bool = True) -> Evaluator:

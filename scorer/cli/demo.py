@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say
+from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say, say_lines
 from scorer.runtime.default_rules import default_rules
 
 
@@ -63,9 +63,10 @@ def demo(
     for line in state.left_out:
         say(line)
     if failure is None or state.sent:
-        console.print(summary(state), soft_wrap=True, markup=False, highlight=False)
+        width = console.width if console.is_terminal else None
+        console.print(summary(state, width), soft_wrap=True, markup=False, highlight=False, emoji=False)
     if failure is not None:
-        say(f"error: {failure}")
+        say_lines(f"error: {failure}")
         raise typer.Exit(ExitStatus.FINDINGS)
 
 

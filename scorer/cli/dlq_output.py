@@ -12,9 +12,9 @@ from rich.table import Table
 
 from scorer.dlq.queue import DeadLetter, DeadLetterList
 from scorer.domain.instant import SECOND, to_text
+from scorer.domain.printable import printable, shortened
 
 _COLUMNS: Final = ("record", "when", "reason", "lead", "from", "replayed", "detail")
-_LEAD_WIDTH: Final = 40
 
 
 def print_letters(letters: Sequence[DeadLetter], *, as_json: bool) -> None:
@@ -65,7 +65,7 @@ def counted(number: int) -> str:
 def _print_reasons(counts: Counter[str], *, to_stderr: bool) -> None:
     width = max((len(f"{count:,}") for count in counts.values()), default=0)
     for reason, count in _ranked(counts):
-        typer.echo(f"{count:>{width + 2},}  {_readable(reason)}", err=to_stderr)
+        typer.echo(f"{count:>{width + 2},}  {printable(reason)}", err=to_stderr)
 
 
 def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
@@ -79,11 +79,12 @@ def _row(letter: DeadLetter) -> tuple[str, ...]:
     return (
         str(letter.position),
         _when(letter),
-        _readable(letter.reason),
-        _shortened(_key(letter)),
-        "-" if letter.origin is None else _readable(str(letter.origin)),
+        printable(letter.reason),
+        # A plain column is as wide as its widest cell: one long key would pad every row.
+        shortened(_key(letter)),
+        "-" if letter.origin is None else printable(str(letter.origin)),
         "yes" if letter.replayed else "no",
-        _readable(detail),
+        printable(detail),
     )
 
 
@@ -95,19 +96,7 @@ def _key(letter: DeadLetter) -> str:
     if letter.key is None:
         return "-"
     text = letter.readable_key
-    return ascii(letter.key) if text is None else _readable(text)
-
-
-def _shortened(text: str) -> str:
-    # A plain column is as wide as its widest cell: one long key would pad every row.
-    return text if len(text) <= _LEAD_WIDTH else f"{text[: _LEAD_WIDTH - 1]}…"
-
-
-def _readable(text: str) -> str:
-    """One line without control characters: text from a topic must not control the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    return ascii(letter.key) if text is None else printable(text)
 
 
 def _plain(text: str) -> Any:

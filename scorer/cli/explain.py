@@ -15,9 +15,9 @@ import typer
 from pydantic import ValidationError
 
 from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say
-from scorer.cli.readable import readable
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
+from scorer.domain.printable import printable
 from scorer.engines.engine import EngineName
 from scorer.explain.story import NothingToExplain, explain_lead, parse_time
 from scorer.explain.story_model import Story
@@ -148,13 +148,13 @@ def _other_lead(line: bytes, lead_id: str) -> bool:
 
 def _quoted(lead_id: str) -> str:
     # In quotes, because a space at the end of an id would be invisible.
-    return f"'{readable(lead_id)}'"
+    return f"'{printable(lead_id)}'"
 
 
 def _ask(service: str, lead_id: str, at: str | None) -> Story:
     parts = urllib.parse.urlsplit(service)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        _fail(f"--service {readable(service)}: expected a URL, as in http://127.0.0.1:8080", ExitStatus.USAGE)
+        _fail(f"--service {printable(service)}: expected a URL, as in http://127.0.0.1:8080", ExitStatus.USAGE)
     url = f"{service.rstrip('/')}/leads/{urllib.parse.quote(lead_id, safe='')}"
     if at is not None:
         url += f"?at={urllib.parse.quote(at, safe='')}"
@@ -181,13 +181,13 @@ _STATUSES = {400: ExitStatus.USAGE, 404: ExitStatus.FINDINGS, 410: ExitStatus.FI
 def _refused(lead_id: str, error: urllib.error.HTTPError) -> NoReturn:
     try:
         body = json.loads(error.read())
-        text = readable(str(body.pop("error")))
+        text = printable(str(body.pop("error")))
     except (ValueError, KeyError, AttributeError, OSError):
         _fail(f"the service answers {error.code}; is it a lead scorer?", ExitStatus.UNANSWERED)
     partitions = body.get("partitions")
     if error.code == 404 and isinstance(partitions, dict):
         held = ", ".join(map(str, partitions)) or "none"
-        text += f" (this worker holds partitions: {readable(held)}; the lead's default is {body.get('partition')})"
+        text += f" (this worker holds partitions: {printable(held)}; the lead's default is {body.get('partition')})"
     _fail(f"{_quoted(lead_id)}: {text}", _STATUSES.get(error.code, ExitStatus.UNANSWERED))
 
 

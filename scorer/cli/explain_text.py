@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from scorer.cli.readable import readable
+from scorer.domain.printable import printable
 from scorer.domain.score import Rating, Route
 from scorer.explain.story_model import Event, KnownValue, RuleChange, Story, Suggestion, Target, TimelineEntry
 from scorer.explain.wording import (
@@ -69,19 +69,19 @@ def _story(story: Story, width: int) -> Group:
 
 def _plain(text: str, style: str = "") -> Text:
     # As text on one line: a field may contain rich markup or terminal control characters.
-    return Text(readable(text), style=style, overflow="fold")
+    return Text(printable(text), style=style, overflow="fold")
 
 
 def _head(story: Story) -> Group:
     rating, score, routing = story.rating, story.score, story.routing
     title = Text(overflow="fold")
-    title.append(readable(story.lead_id), "bold")
+    title.append(printable(story.lead_id), "bold")
     title.append(f"  {score.total} points  ")
     title.append(rating.rating, _STYLES[rating.rating])
     title.append(f"  {story.grade.grade}  ")
     title.append(routing.route, _STYLES[routing.route])
     if routing.queue is not None:
-        title.append(f" › {routing.queue}")
+        title.append(printable(f" › {routing.queue}"))
     judged = f"as of {moment_text(story.as_of)} UTC"
     if story.as_of == story.latest_activity:
         judged += ", its latest activity"
@@ -185,7 +185,9 @@ def _signals(story: Story) -> Iterable[RenderableType]:
             counted = f"{day.counted}{' (full)' if day.full else ''}"
             events = ", ".join(f"{event.time[11:16]} {event.id}" for event in day.events)
             name = signal.signal if index == 0 else ""
-            table.add_row(name, day.day, counted, f"{day.share:.0%}", points_text(day.points), _plain(events, "dim"))
+            table.add_row(
+                _plain(name), day.day, counted, f"{day.share:.0%}", points_text(day.points), _plain(events, "dim")
+            )
     yield table
 
 
@@ -229,7 +231,7 @@ def _suggestion(suggestion: Suggestion) -> Group:
         times = f" ×{wanted.times}" if wanted.times > 1 else ""
         names.append(f"{name}{times} {points_text(wanted.points)}")
     line = Text(overflow="fold")
-    line.append(readable(" and ".join(names)), "bold")
+    line.append(printable(" and ".join(names)), "bold")
     line.append(f" → {suggestion.score} ")
     line.append(suggestion.rating, _STYLES[suggestion.rating])
     line.append(f", {suggestion.route}")
@@ -262,7 +264,7 @@ def _timeline(story: Story) -> Iterable[RenderableType]:
         yield Text(f"The last {_ENTRIES}; {earlier:,} earlier ones are in --format json and html.", style="dim")
     for entry in story.timeline[-_ENTRIES:]:
         line = Text(f"{moment_text(entry.time)}  ", overflow="fold")
-        line.append(readable(activity_text(entry.activity)), "bold")
+        line.append(printable(activity_text(entry.activity)), "bold")
         line.append(f"{' (late)' if entry.late else ''}  ")
         line.append(str(entry.score) if entry.score_before is None else f"{entry.score_before} → {entry.score}")
         line.append("  ").append_text(_change(entry.rating_before, entry.rating))

@@ -8,7 +8,8 @@ from enum import StrEnum
 from rich.cells import cell_len
 from rich.text import Text
 
-from scorer.rules.finding import Finding, Level, printable
+from scorer.domain.printable import printable
+from scorer.rules.finding import Finding, Level
 
 _WIDTH = 120
 _STYLES: Mapping[Level, str] = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}

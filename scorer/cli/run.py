@@ -2,7 +2,7 @@
 
 import typer
 
-from scorer.cli.common import ExitStatus, say
+from scorer.cli.common import ExitStatus, say, say_lines
 from scorer.engines.engine import EngineUnavailableError
 from scorer.rules.finding import RulesetError
 
@@ -19,7 +19,7 @@ def run() -> None:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
     except RulesetError as error:
-        say(str(error))
+        say_lines(str(error))
         raise typer.Exit(ExitStatus.FINDINGS) from None
     except EngineUnavailableError as error:
         say(f"error: SCORER_ENGINE: {error}")

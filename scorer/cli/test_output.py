@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
-from scorer.ruletests.model import printable
+from scorer.domain.printable import printable, printable_lines
 from scorer.ruletests.run import Result
 
 _COLOURS = {"pass": typer.colors.GREEN, "fail": typer.colors.RED, "error": typer.colors.MAGENTA}
@@ -33,7 +33,7 @@ def summary(results: Sequence[Result], left_out: int, seconds: float) -> str:
 
 def tell(text: str) -> None:
     """Print lines on stdout, flushed, because with `--watch` somebody waits for them."""
-    typer.echo("\n".join(map(printable, text.split("\n"))))
+    typer.echo(printable_lines(text))
 
 
 def complain(text: str) -> None:

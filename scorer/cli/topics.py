@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from scorer.cli.common import ExitStatus
+from scorer.domain.printable import printable
 
 app = typer.Typer(help="The topics of the service.", no_args_is_help=True)
 
@@ -38,6 +39,6 @@ def ensure(
     statuses = max(len(finding.status) for finding in findings)
     names = max(len(finding.topic) for finding in findings)
     for finding in findings:
-        typer.echo(f"{finding.status:{statuses}}  {finding.topic:{names}}  {finding.text}")
+        typer.echo(printable(f"{finding.status:{statuses}}  {finding.topic:{names}}  {finding.text}"))
     if any(finding.status in (TopicStatus.DIFFERS, TopicStatus.FAILED) for finding in findings):
         raise typer.Exit(ExitStatus.FINDINGS)

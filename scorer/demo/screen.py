@@ -1,6 +1,7 @@
 """Shows the demo: a live view in a terminal, otherwise a line every few seconds."""
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from scorer.demo.state import DemoState
-from scorer.demo.summary import progress_line
+from scorer.demo.summary import progress_line, service_lines
 from scorer.demo.view import render
 
 _LINE_SECONDS: Final = 2.0
@@ -57,14 +58,21 @@ class LineScreen:
         self._console = console
         self._next = 0.0
         self._phase = ""
+        self._service: Sequence[str] = ()
 
     def show(self, state: DemoState) -> None:
         """Print a line if one is due."""
+        if state.service.url and (told := list(service_lines(state))) != self._service:
+            self._service = told
+            self._print("\n".join(told))
         now = time.monotonic()
         if now >= self._next or state.phase != self._phase:
             self._next = now + _LINE_SECONDS
             self._phase = state.phase
-            self._console.print(progress_line(state), soft_wrap=True, markup=False, highlight=False)
+            self._print(progress_line(state))
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import msgspec
+
 from scorer.demo.broker import HOST, free_port
 from scorer.demo.errors import DemoError
 from scorer.runtime.python_path import python_path
@@ -91,22 +93,36 @@ class ServiceProcess:
                 raise DemoError(f"the service is not ready after {_READY_SECONDS:.0f} s; {self.last_words()}")
             await asyncio.sleep(0.05)
 
+    async def told(self) -> Mapping[str, object] | None:
+        """What /health/ready says; None if it does not answer."""
+        answer = await self._ask()
+        try:
+            content = None if answer is None else msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
+        except msgspec.DecodeError:
+            return None
+        return content if isinstance(content, dict) else None
+
     def last_words(self) -> str:
         """The end of its log."""
         lines = self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         return "its last log lines:\n" + "\n".join(lines) if lines else "it logged nothing"
 
     async def _says_ready(self) -> bool:
+        answer = await self._ask()
+        return answer is not None and b" 200 " in answer.partition(b"\r\n")[0]
+
+    async def _ask(self) -> bytes | None:
+        """The answer of /health/ready with its head; None if there is none."""
         try:
             async with asyncio.timeout(2):
                 reader, writer = await asyncio.open_connection(HOST, self.port)
                 try:
                     writer.write(f"GET /health/ready HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
-                    return b" 200 " in await reader.readline()
+                    return await reader.read()
                 finally:
                     writer.close()
         except OSError:  # refused, reset, timed out: not yet
-            return False
+            return None
 
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -19,7 +19,7 @@ from scorer.demo.market import Record, activities
 from scorer.demo.playing import file_records, play
 from scorer.demo.screen import Screen
 from scorer.demo.service import ServiceProcess
-from scorer.demo.state import DemoState
+from scorer.demo.state import DemoState, with_rules
 from scorer.demo.watching import ACTIVITY, DEAD_LETTERS, GROUP, PARTITIONS, ROUTING, Watch
 
 FOLDER: Final = ".scorer-demo"
@@ -123,7 +123,7 @@ class _Session:
         watch = await self._stack.enter_async_context(Watch(broker.bootstrap, self._state))
         self._enter("starting the service")
         service = self._stack.enter_context(ServiceProcess(self._folder, self._settings(broker.bootstrap)))
-        self._state.service = self._state.service._replace(url=service.url)
+        self._state.service = self._state.service._replace(url=service.url, broker=broker.bootstrap)
         await service.ready()
         producer = AIOKafkaProducer(
             bootstrap_servers=broker.bootstrap, enable_idempotence=True, linger_ms=5, max_request_size=1 << 24
@@ -134,6 +134,7 @@ class _Session:
             helpers = [
                 group.create_task(self._show(broker, service)),
                 group.create_task(self._follow(broker, watch)),
+                group.create_task(self._follow_rules(service)),
             ]
             self._began = asyncio.get_running_loop().time()
             self._enter("playing")
@@ -184,6 +185,12 @@ class _Session:
     async def _follow(self, broker: EmbeddedBroker, watch: Watch) -> None:
         with _knowing(broker):
             await watch.follow()
+
+    async def _follow_rules(self, service: ServiceProcess) -> None:
+        """Show the rules in effect, and a refused reload."""
+        while True:
+            self._state.service = with_rules(self._state.service, await service.told())
+            await asyncio.sleep(_SAMPLE)
 
     async def _processed(self, watch: Watch, service: ServiceProcess, ends: dict[TopicPartition, int]) -> None:
         loop = asyncio.get_running_loop()

@@ -1,37 +1,83 @@
 """The demo's state at one moment. Everything that is shown comes from it."""
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from scorer.domain.decision import RoutingDecision
+from scorer.domain.printable import shortened
 from scorer.domain.score import Rating, Route
 
 REASONS = 3
 _SAMPLES = 120
+_NAME = 24
 
 
 class Service(NamedTuple):
-    """The service being watched: its rules, its engine and its URL."""
+    """The service being watched: its rules, its engine, its URL and its broker. `refused`: why the last reload was
+    refused; empty if it was not."""
 
     ruleset: str = "?"
     revision: str = ""
     engine: str = "?"
     url: str = ""
+    broker: str = ""
+    refused: str = ""
+
+    @property
+    def places(self) -> Sequence[str]:
+        """Where it answers, and the setting with which other commands find its broker."""
+        web = [f"{self.url}/metrics", "/health/live", "/health/ready"] if self.url else []
+        broker = [f"SCORER_BOOTSTRAP_SERVERS={self.broker}"] if self.broker else []
+        return [*web, *broker]
 
     def __str__(self) -> str:
         return f"rules {self.ruleset} {self.revision[:12]}, engine {self.engine}"
 
 
+class _Reload(msgspec.Struct):
+    ok: bool
+    error: str | None = None
+
+
+class _Rules(msgspec.Struct):
+    last_reload: _Reload | None = None
+
+
+class _Ruleset(msgspec.Struct):
+    name: str
+    revision: str
+
+
+class _Ready(msgspec.Struct):
+    ruleset: _Ruleset
+    rules: _Rules
+
+
+def with_rules(service: Service, ready: object) -> Service:
+    """The service with the rules that its /health/ready (decoded) names. Anything else changes nothing."""
+    try:
+        told = msgspec.convert(ready, _Ready)
+    except msgspec.ValidationError:
+        return service
+    last = told.rules.last_reload
+    refused = "" if last is None or last.ok else (last.error or "no reason given").split("\n")[0]
+    return service._replace(ruleset=told.ruleset.name, revision=told.ruleset.revision, refused=refused)
+
+
 class HotLead(NamedTuple):
-    """A hot lead according to its last decision. `reasons`: points and text, most points first."""
+    """A hot lead according to its last decision. `reasons`: points and text, most points first. `because`: why it goes
+    there."""
 
     lead_id: str
     grade: str
     score: int
     route: Route
     queue: str | None
+    because: str
     reasons: tuple[tuple[int, str], ...]
 
     @property
@@ -76,9 +122,10 @@ class DemoState:
             self.hot[decision.lead_id] = _hot_lead(decision)
 
     def name(self, lead_id: str) -> str:
-        """Company and lead id; the id alone if the company is unknown."""
+        """Company and lead id, printable and shortened; the id alone if the company is unknown."""
         company = self.companies.get(lead_id)
-        return lead_id if company is None else f"{company} ({lead_id})"
+        shown = shortened(lead_id, _NAME)
+        return shown if company is None else f"{shortened(company)} ({shown})"
 
     @property
     def rate(self) -> float:
@@ -98,4 +145,5 @@ class DemoState:
 def _hot_lead(decision: RoutingDecision) -> HotLead:
     strongest = sorted(decision.contributions, key=lambda part: -part.points)[:REASONS]
     reasons = tuple((part.points, part.reason) for part in strongest if part.points > 0)
-    return HotLead(decision.lead_id, decision.grade, decision.score.total, decision.route, decision.queue, reasons)
+    routed = (decision.route, decision.queue, decision.routing.reason)
+    return HotLead(decision.lead_id, decision.grade, decision.score.total, *routed, reasons)

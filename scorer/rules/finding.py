@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from scorer.domain.printable import printable
+
 Level = Literal["error", "warning", "info"]
 """`error`: the rules are refused. `warning`: the rules load, but something is probably not what the author meant.
 `info`: worth knowing."""
@@ -37,11 +39,3 @@ class RulesetError(Exception):
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = sorted(findings, key=lambda finding: finding.position)
         super().__init__("\n".join(map(str, self.findings)))
-
-
-def printable(text: str) -> str:
-    """The text on one line, safe for every terminal and every UTF-8 file. Control characters, which could control a
-    terminal, and characters without a UTF-8 form, which file names can contain, become escapes."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

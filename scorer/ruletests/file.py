@@ -7,11 +7,12 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ValidationError
 
+from scorer.domain.printable import printable
 from scorer.rules.catalogue import suggestion
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.validation import findings_of
 from scorer.rules.yaml_source import Document, Path, Slip, read_with_slips
-from scorer.ruletests.model import Expectation, GivenActivity, TestCase, printable
+from scorer.ruletests.model import Expectation, GivenActivity, TestCase, one_line
 
 MAX_SALVAGED = 5000
 """The number of tests that are read one by one. Each costs almost a millisecond, and a broken file of a hundred
@@ -102,7 +103,7 @@ def _listed_path(path: Path, test: object) -> Path:
 def _test(index: int, document: Document, slips: Sequence[Finding]) -> ReadTest:
     data = document.data
     text = data.get("name") if isinstance(data, dict) else None
-    name = printable(text[:200]) if isinstance(text, str) and text.strip() else f"test {index + 1}, without a name"
+    name = one_line(text[:200]) if isinstance(text, str) and text.strip() else f"test {index + 1}, without a name"
     if slips:
         return ReadTest(name, document, None, tuple(slips))
     if not isinstance(data, dict):
@@ -165,7 +166,7 @@ def _piece(file: str, lines: Sequence[str], begin: int, end: int, index: int) ->
         document, slips = read_with_slips(file, text.encode())
     except RulesetError as error:
         match = re.search(r"^ *(?:- +)?[{ ]*name: *[\"']?([^\"',}\n]*)", text, re.MULTILINE)
-        name = printable(match[1].strip()[:200]) if match else ""
+        name = one_line(match[1].strip()[:200]) if match else ""
         place = Document(file, None, {}, {(): Position(file, begin + 1, lines[begin].index("-") + 3)})
         findings = tuple(_explained(_moved(finding, shift)) for finding in error.findings)
         return ReadFile((ReadTest(name or f"test {index + 1}, without a name", place, None, findings),))

@@ -14,12 +14,16 @@ from pydantic import (
     model_validator,
 )
 
+from scorer.domain.printable import printable
 from scorer.rules import duration
 
+_NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
-def printable(text: str) -> str:
-    """The text on one line, without characters that control a terminal or have no UTF-8 form."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
+
+def one_line(name: str) -> str:
+    """A test name without line breaks and control characters: those become escapes. Other characters stay, because
+    JUnit files and `--run` name the test by them."""
+    return printable(name) if _NOT_IN_A_NAME.search(name) else name
 
 
 def _offset(value: object) -> str:
@@ -34,7 +38,7 @@ def _offset(value: object) -> str:
 def _words(name: str) -> str:
     if not name.strip():
         raise ValueError("a test needs a name that says what it shows")
-    if printable(name) != name:
+    if one_line(name) != name:
         raise ValueError("a name must be one line of text")
     return name
 

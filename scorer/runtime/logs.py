@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 from structlog.types import EventDict, Processor
 
+from scorer.domain.printable import printable
 from scorer.runtime.token_bucket import TokenBucket
 
 _BURST: Final = 10
@@ -56,7 +57,7 @@ def configure_logs(level: str, form: str, context: Mapping[str, object] | None =
     if form == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        last = [_printable_values, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -79,3 +80,10 @@ def configure_logs(level: str, form: str, context: Mapping[str, object] | None =
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, root.level))
     # The Kafka client logs every join of the group; the service logs what matters itself.
     logging.getLogger("aiokafka").setLevel(root.level if level == "DEBUG" else max(logging.WARNING, root.level))
+
+
+def _printable_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    # The renderer quotes all values but texts without a space. A stack is ours and has several lines.
+    return {
+        name: printable(value) if isinstance(value, str) and name != "stack" else value for name, value in event.items()
+    }

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,6 +138,36 @@ def test_a_line_too_large_for_the_broker_is_reported_and_skipped(demo: Callable[
     run.assert_nothing_left()
 
 
+def test_it_names_its_broker_and_shows_refused_and_changed_rules(demo: Callable[..., Demo], tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    shutil.copytree(ROOT / "rules" / "b2b", rules)
+    run = demo("--rules", str(rules))
+    run.wait_for(lambda: run.sent() > 0 or run.process.poll() is not None)
+    broker = re.search(r"SCORER_BOOTSTRAP_SERVERS=(127\.0\.0\.1:\d+)$", run.text(), re.MULTILINE)
+    assert broker is not None
+    topics = subprocess.run(
+        [*ARGUMENTS[:3], "topics", "ensure"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SCORER_BOOTSTRAP_SERVERS": broker[1]},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert "lead.routing" in topics.stdout, topics.stderr
+    before = set(re.findall(r"^rules b2b ([0-9a-f]{12})", run.text(), re.MULTILINE))
+    text = (rules / "b2b.yaml").read_text()
+    (rules / "b2b.yaml").write_text(text + "\nnonsense: 1\n")
+    run.wait_for(lambda: "\nreload refused: " in run.text())
+    (rules / "b2b.yaml").write_text(re.sub(r"hysteresis: \d+", "hysteresis: 1", text))
+    run.wait_for(lambda: len(set(re.findall(r"^rules b2b ([0-9a-f]{12})", run.text(), re.MULTILINE)) - before) == 1)
+    shutil.rmtree(rules)
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 0, run.err.read_text()
+    (last,) = re.findall(r"processed in .*\nrules b2b ([0-9a-f]{12})", run.text())
+    assert last not in before
+    run.assert_nothing_left()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_plays_ends_it_cleanly(demo: Callable[..., Demo], number: signal.Signals) -> None:
     run = demo()
@@ -171,7 +202,12 @@ def test_a_terminal_shows_the_live_view_and_is_restored(demo: Callable[..., Demo
 
         return happened
 
-    for part in ("engine durable · playing", "leads by rating and route", "/health/live"):
+    for part in (
+        "engine durable · playing",
+        "leads by rating and route",
+        "/health/live",
+        "BOOTSTRAP_SERVERS=127.0.0.1:",
+    ):
         run.wait_for(read(part.encode()))
     run.process.send_signal(signal.SIGINT)
     run.wait_for(read(b"activities processed in"))

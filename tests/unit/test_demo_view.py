@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from io import StringIO
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
-from scorer.demo.state import DemoState, Service
+from scorer.demo.flow import flow
+from scorer.demo.screen import LineScreen
+from scorer.demo.state import DemoState, Service, with_rules
 from scorer.demo.summary import progress_line, summary
 from scorer.demo.view import render, sparkline
 from scorer.domain.decision import (
@@ -19,6 +22,8 @@ from scorer.domain.decision import (
 from scorer.domain.score import Rating, Route
 
 URL = "http://127.0.0.1:38123"
+BROKER = "127.0.0.1:38124"
+WIDTHS = (40, 60, 80, 100, 120, 160)
 REASONS = [
     (20, "A budget of 50,000 or more is approved"),
     (15, "The contact decides on the purchase"),
@@ -44,7 +49,7 @@ def decision(
         route=route,
         queue=queue,
         respond_by=None,
-        routing=Routing(rule="rule", reason="Because"),
+        routing=Routing(rule="rule", reason="Wants to buy" if rating is Rating.HOT else "Because"),
         score=ScoreView(total=points, fit=points, engagement=0),
         criteria={},
         contributions=[
@@ -59,7 +64,7 @@ def decision(
 
 @pytest.fixture
 def state() -> DemoState:
-    state = DemoState(service=Service("b2b", "4f2a91c0d3e2" + "0" * 52, "durable", URL), phase="playing")
+    state = DemoState(service=Service("b2b", "4f2a91c0d3e2" + "0" * 52, "durable", URL, BROKER), phase="playing")
     state.sent, state.processed, state.seconds = 12_500, 12_340, 24.68
     state.rates.extend([400.0, 500.0, 480.0, 520.0, 500.0, 500.0])
     for n in range(70):
@@ -90,7 +95,8 @@ def test_the_essentials_fit_the_screen(state: DemoState, width: int, height: int
     for part in (
         *("b2b", "4f2a91c0d3e2", "durable", "playing"),
         *("500 a second", "12,500", "12,340"),
-        *(f"{URL}/metrics", f"{URL}/health/live", "/health/ready"),
+        *(f"{URL}/metrics", "/health/live", "/health/ready"),
+        f"SCORER_BOOTSTRAP_SERVERS={BROKER}",
         *("L-000095", "Stavanger Transport Authority GmbH"[:15], "A1"),
         *(f"+{points} {reason}" for points, reason in REASONS[:3]),
         *("hot 6", "6%", "warm 20", "cold 70", "sales 6", "nurture 90", "discard 0"),
@@ -161,3 +167,74 @@ def test_the_progress_line_is_one_line(state: DemoState) -> None:
     assert progress_line(state) == (
         "playing: 12,500 sent, 12,340 processed (500/s), 96 leads: 6 hot, 20 warm, 70 cold; 33 dead letters"
     )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_line_is_too_wide_and_no_word_is_cut(state: DemoState, width: int) -> None:
+    shown = screen(state, width, 40)
+    assert all(cell_len(line) <= width for line in shown.splitlines())
+    words = shown.replace("│", " ").split()
+    wanted = [f"{URL}/metrics", "/health/live", "/health/ready", f"SCORER_BOOTSTRAP_SERVERS={BROKER}", "ends"]
+    wanted += ["everything", "4f2a91c0d3e2", "durable", "playing", "12,500", "12,340", "101", "discard", "nurture"]
+    assert [word for word in wanted if word not in words] == []
+    assert words[-3:] == ["Ctrl-C", "ends", "everything"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_summary_breaks_lines_only_between_words(state: DemoState, width: int) -> None:
+    state.companies["L-000094"] = "上海精密机械制造有限公司"
+    whole, broken = summary(state), summary(state, width)
+    assert all(cell_len(line) <= width for line in broken.splitlines())
+    assert set(broken.split()) <= set(whole.split())
+    without_table = [part.split() for part in (whole, broken)]
+    assert [word for word in without_table[0] if "%" not in word] == [w for w in without_table[1] if "%" not in w]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_each_hot_lead_shows_why_it_goes_where_it_goes(state: DemoState, width: int) -> None:
+    state.decide(decision("L-000007", Rating.HOT, Route.DISCARD, None, REASONS))
+    shown = " ".join(screen(state, width, 60).replace("│", " ").split())
+    assert "discard: Wants to buy" in shown
+    assert summary(state).count("because: Wants to buy") == len(state.hot)
+
+
+def ready(revision: str, *, ok: bool, error: str | None = None) -> object:
+    last = {"ok": ok, "at": "2026-01-01T00:00:00Z", "error": error}
+    return {"ruleset": {"name": "b2b", "revision": revision}, "rules": {"revision": revision, "last_reload": last}}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_header_follows_a_reload_and_shows_a_refusal(state: DemoState, width: int) -> None:
+    error = "rules.yaml:3:1: error: unknown field `profile.emploees`\nrules.yaml:4:1: error: second"
+    state.service = with_rules(state.service, ready("a" * 64, ok=False, error=error))
+    shown = " ".join(screen(state, width, 40).split())
+    assert f"b2b {'a' * 12}" in shown
+    assert "4f2a91c0d3e2" not in shown
+    assert "reload refused: rules.yaml:3:1: error: unknown field `profile.emploees`" in shown
+    state.service = with_rules(state.service, ready("b" * 64, ok=True))
+    shown = screen(state, width, 40)
+    assert "b" * 12 in shown
+    assert "refused" not in shown
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"error": "no"}, {"ruleset": 1, "rules": {}}, []])
+def test_an_answer_that_says_nothing_changes_nothing(state: DemoState, answer: object) -> None:
+    assert with_rules(state.service, answer) == state.service
+
+
+def test_lines_name_the_broker_once_and_the_rules_again_when_they_change(state: DemoState) -> None:
+    out = StringIO()
+    lines = LineScreen(Console(file=out, width=40, color_system=None))
+    lines.show(state)
+    lines.show(state)
+    assert out.getvalue().count(f"SCORER_BOOTSTRAP_SERVERS={BROKER}\n") == 1
+    state.service = with_rules(state.service, ready("a" * 64, ok=False, error="rules.yaml:3:1: error: bad"))
+    lines.show(state)
+    assert "rules b2b aaaaaaaaaaaa, engine durable\nreload refused: rules.yaml:3:1: error: bad\n" in out.getvalue()
+
+
+def test_only_a_piece_wider_than_the_line_is_cut() -> None:
+    assert flow(["one", "two", "three"], 9, " · ") == ["one · two", "three"]
+    assert flow(["one", "two", "three"], 11, " · ") == ["one · two ·", "three"]
+    assert flow(["a", "b" * 12, "c"], 5) == ["a", "bbbbb", "bbbbb", "bb c"]
+    assert flow([], 5) == []
