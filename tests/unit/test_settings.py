@@ -119,11 +119,11 @@ def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 @pytest.mark.timeout(10)
 def test_a_pipe_or_a_device_as_the_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".env")
-    with pytest.raises(SettingsError, match=".env is not a regular file"):
+    with pytest.raises(SettingsError, match=r"\.env is not a regular file"):
         load_settings()
     (tmp_path / ".env").unlink()
     (tmp_path / ".env").symlink_to("/dev/zero")
-    with pytest.raises(SettingsError, match=".env is not a regular file"):
+    with pytest.raises(SettingsError, match=r"\.env is not a regular file"):
         load_settings()
 
 
@@ -134,7 +134,7 @@ def test_a_directory_of_the_name_of_the_file_is_ignored(tmp_path: Path) -> None:
 
 def test_a_pem_file_of_any_size_is_not_read_whole(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(b"x" * (1 << 20 | 1))
-    with pytest.raises(SettingsError, match="SCORER_TLS_CA_FILE is .* which cannot be read: it is larger than 1 MiB"):
+    with pytest.raises(SettingsError, match=r"SCORER_TLS_CA_FILE is .* which cannot be read: it is larger than 1 MiB"):
         load_settings(security_protocol="SSL", tls_ca_file=tmp_path / "ca.pem")
 
 
