@@ -8,6 +8,7 @@ import pytest
 
 from scorer.demo.broker import EmbeddedBroker
 from tests.integration.kafka import Kafka, Names
+from tests.variables import given
 
 _numbers = count(1)
 
@@ -15,9 +16,9 @@ _numbers = count(1)
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A broker. Each module gets a new one, because noida-db slows down as it fills."""
-    given = os.environ.get("SCORER_TEST_BOOTSTRAP")
-    if given:
-        yield Kafka(given)
+    bootstrap = given("SCORER_TEST_BOOTSTRAP")
+    if bootstrap:
+        yield Kafka(bootstrap)
         return
     with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as broker:
         yield Kafka(broker.bootstrap)

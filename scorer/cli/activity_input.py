@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from scorer.cli.atomic import atomic_output
 from scorer.cli.common import ExitStatus, say
 from scorer.offline.activity_files import ActivityFile, Block, InputError, open_activities
 from scorer.offline.decisions import Rejection
@@ -39,6 +40,12 @@ def usage_error(message: str) -> NoReturn:
     """Print why the usage is wrong, and exit."""
     say(f"error: {message}")
     raise typer.Exit(ExitStatus.USAGE)
+
+
+def no_activity(files: Sequence[str]) -> NoReturn:
+    """Print that the files contain no activity, and exit."""
+    say(f"error: no activity in {', '.join(files)}")
+    raise typer.Exit(ExitStatus.REJECTED)
 
 
 @contextmanager
@@ -92,15 +99,15 @@ def refuse_same_file(inputs: Sequence[str], output: str | None) -> None:
             usage_error(f"{output}: is also the input; writing would empty it")
 
 
-def open_output(name: str, stack: ExitStack, *, keep: bool = False) -> BinaryIO:
-    """The output file, or stdout for `-`; exit if it cannot be written. `keep`: its content stays until it is
-    truncated."""
+def open_output(name: str, stack: ExitStack) -> BinaryIO:
+    """The output file, or stdout for `-`; exit if it cannot be written. The file replaces the one of that name when the
+    stack ends without an error."""
     if name == "-":
-        if sys.stdout is None:
+        if sys.__stdout__ is None:
             usage_error("stdout is closed; name a file")
         return sys.stdout.buffer
     try:
-        return stack.enter_context(Path(name).open("ab" if keep else "wb"))
+        return stack.enter_context(atomic_output(Path(name)))
     except OSError as error:
         usage_error(f"{name or 'an empty file name'}: {error.strerror}")
 

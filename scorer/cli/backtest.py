@@ -21,6 +21,7 @@ from scorer.cli.activity_input import (
     RejectsOption,
     blocks,
     lost_worker,
+    no_activity,
     open_output,
     opened,
     refuse_same_file,
@@ -28,7 +29,7 @@ from scorer.cli.activity_input import (
     usage_error,
 )
 from scorer.cli.backtest_output import show
-from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say
+from scorer.cli.common import EngineOption, RulesOption, load_or_exit, print_document, say
 from scorer.offline.activity_files import Block
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards, usable_cores
@@ -83,7 +84,7 @@ def run_backtest(
     make = partial(replay_shard, contents, engine, time.time_ns() // 1000)
     with ExitStack() as stack:
         files = stack.enter_context(opened(inputs, rereadable=True))
-        page = None if report is None else open_output(report, stack, keep=True)
+        page = None if report is None else open_output(report, stack)
         rejected = Rejects(None if rejects is None else open_output(rejects, stack), shown=_NAMED)
         lines = 0
         with ExitStack() as working:
@@ -100,16 +101,13 @@ def run_backtest(
             tally.add(other)
         result = backtest(tally, rulesets, [file.name for file in files], lines, dict(rejected.reasons))
         if page is not None:
-            if report is not None and Path(report).is_file():
-                page.truncate(0)
             page.write(backtest_page(result).encode())
     if rejected.unnamed():
         written = f"all of them are in {rejects}" if rejects else "--rejects F writes all of them"
         say(f"… and {rejected.unnamed():,} more; {written}")
     _print(result, output_format)
     if not result.input.activities:
-        say(f"error: no activity in {', '.join(result.input.files)}")
-        raise typer.Exit(ExitStatus.REJECTED)
+        no_activity(result.input.files)
 
 
 def _outcome_lines(source: Iterator[Block]) -> Iterator[Block]:
@@ -119,6 +117,6 @@ def _outcome_lines(source: Iterator[Block]) -> Iterator[Block]:
 
 def _print(result: Backtest, output_format: OutputFormat) -> None:
     if output_format is OutputFormat.JSON:
-        typer.echo(msgspec.json.format(msgspec.json.encode(result)).decode())
+        print_document(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
     else:
         show(result, Console())

@@ -1,6 +1,8 @@
 """Shared by several commands: options, exit statuses, and loading a ruleset."""
 
+import sys
 from enum import IntEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +44,17 @@ def say(message: str) -> None:
 def say_lines(message: str) -> None:
     """Print a message of several lines on stderr; its newlines are ours."""
     typer.echo(printable_lines(message), err=True)
+
+
+def print_document(text: str) -> None:
+    """Write JSON or HTML to stdout, as UTF-8 in every locale: a character that is replaced would be a wrong value."""
+    stdout = sys.stdout
+    if isinstance(stdout, TextIOWrapper):
+        stdout.flush()
+        stdout.buffer.write(text.encode())
+        stdout.buffer.flush()
+    else:
+        stdout.write(text)
 
 
 def load_or_exit(location: Path, engine: EngineName | None, *, to_stderr: bool = True) -> Evaluator:

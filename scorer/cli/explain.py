@@ -1,7 +1,6 @@
 """`scorer explain`: one lead's whole story, from an activity file or from the running service."""
 
 import json
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -14,7 +13,8 @@ import msgspec
 import typer
 from pydantic import ValidationError
 
-from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say
+from scorer.cli.atomic import write_atomically
+from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, print_document, say
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.printable import printable
@@ -199,9 +199,9 @@ def _write(story: Story, format_: str, output: str) -> None:
 
                 print_story(story)
             else:
-                sys.stdout.write(_rendered(story, format_))
+                print_document(_rendered(story, format_))
             return
-        Path(output).write_text(_rendered(story, format_), encoding="utf-8")
+        write_atomically(Path(output), _rendered(story, format_).encode())
     except OSError as error:
         if output == "-":
             raise

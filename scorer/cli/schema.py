@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from scorer.cli.common import ExitStatus, say
+from scorer.cli.common import ExitStatus, print_document, say
 from scorer.contracts.schemas import SCHEMAS
 
 
@@ -15,4 +15,4 @@ def schema(name: Annotated[str, typer.Argument(metavar="NAME", help=" | ".join(S
     if make is None:
         say(f"error: no schema `{name}`; choose one of {', '.join(SCHEMAS)}")
         raise typer.Exit(ExitStatus.USAGE)
-    typer.echo(json.dumps(make(), indent=2, ensure_ascii=False))
+    print_document(json.dumps(make(), indent=2, ensure_ascii=False) + "\n")

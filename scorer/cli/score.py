@@ -15,6 +15,7 @@ from scorer.cli.activity_input import (
     RejectsOption,
     blocks,
     lost_worker,
+    no_activity,
     open_output,
     opened,
     refuse_same_file,
@@ -40,7 +41,8 @@ def score(
     """Score activities offline: JSON Lines (CloudEvents) in, decisions as JSON Lines out.
 
     The output is the same, byte for byte, every time and for any number of workers. A bad line is printed on
-    stderr (`F:LINE: reason: …`) and skipped; the exit status is then 3.
+    stderr (`F:LINE: reason: …`) and skipped; the exit status is then 3, as it is for an empty input. The output file
+    is replaced only when all of it is written.
     """
     rules = rules or default_rules()
     load_or_exit(rules, engine)
@@ -62,6 +64,8 @@ def score(
             sink.writelines(_in_order(answers))
             rejected.add(block, sorted(rejection for answer in answers for rejection in answer.rejected))
         sink.flush()
+        if not read:
+            no_activity([file.name for file in files])
     if rejected.total:
         say(f"{rejected.total} of {read} lines rejected")
         raise typer.Exit(ExitStatus.REJECTED)

@@ -5,6 +5,8 @@ A line of JSON Lines is passed on unchanged; a row of Parquet becomes such a lin
 """
 
 import gzip
+import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
@@ -53,6 +55,8 @@ class ActivityFile:
         self._path = path
         self._stream = _open(path, self.name)
         try:
+            if _is_endless(self._stream):
+                raise InputError(f"{self.name}: is a device; expected a file or a pipe")
             if rereadable and not self._stream.seekable():
                 self._stream = _copy(self._stream)
             self._magic = self._stream.peek(4)[:4]
@@ -75,7 +79,7 @@ class ActivityFile:
             elif self._magic.startswith(_GZIP):
                 yield from self._gzip_blocks()
             else:
-                yield from line_blocks(self._stream, self.name)
+                yield from _no_csv(line_blocks(self._stream, self.name))
         except OSError as error:
             raise InputError(f"{self.name}: {error.strerror or error}") from None
 
@@ -88,7 +92,7 @@ class ActivityFile:
         read = last = 0
         try:
             with gzip.GzipFile(fileobj=self._stream) as content:
-                for block in line_blocks(content, self.name):
+                for block in _no_csv(line_blocks(content, self.name)):
                     before, read = read, self._stream.tell() if self._stream.seekable() else 0
                     last = block.first + len(block.lines) - 1
                     yield block._replace(size=read - before)
@@ -120,6 +124,44 @@ def _open(path: str, name: str) -> BufferedReader:
         return Path(path).open("rb")
     except OSError as error:
         raise InputError(f"{name or 'an empty file name'}: {error.strerror}") from None
+
+
+def _is_endless(stream: BufferedReader) -> bool:
+    """True for a device such as /dev/zero. A terminal ends with Ctrl-D, and /dev/null at once."""
+    try:
+        status = os.fstat(stream.fileno())
+    except OSError:
+        return False  # a stream in memory
+    if stat.S_ISBLK(status.st_mode):
+        return True
+    return stat.S_ISCHR(status.st_mode) and not stream.isatty() and status.st_rdev != Path(os.devnull).stat().st_rdev
+
+
+def _no_csv(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The same blocks. Raises `InputError` if the first lines look like a table."""
+    for block in blocks:
+        if block.first == 1 and _looks_like_csv(block.lines[:2]):
+            raise InputError(f"{block.file}: looks like CSV; expects JSON Lines of CloudEvents")
+        yield block
+
+
+def _looks_like_csv(lines: Sequence[bytes]) -> bool:
+    """True if no line is JSON and all have the same number of separators."""
+    texts = [line.strip() for line in lines]
+    if not texts or any(text.startswith((b"{", b"[")) or not _is_text(text) for text in texts):
+        return False
+    fewest = 2 if len(texts) == 1 else 1
+    return any(
+        texts[0].count(separator) >= fewest and len({text.count(separator) for text in texts}) == 1
+        for separator in (b",", b";", b"\t")
+    )
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        return line.decode("utf-8-sig").replace("\t", "").isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def _copy(stream: BufferedReader) -> BufferedReader:

@@ -3,9 +3,10 @@
 import difflib
 import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, model_validator
@@ -14,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from scorer.runtime.default_rules import default_rules
 
 PREFIX = "SCORER_"
+_PEM_BYTES: Final = 1 << 20
+_KAFKA_WORDS: Final = {"BROKER", "BROKERS", "BOOTSTRAP", "KAFKA", "SERVER", "SERVERS"}
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 OptionalFile = Path | None
 
@@ -122,6 +125,10 @@ class Settings(BaseSettings):
         return self
 
     def _check_bootstrap(self) -> None:
+        if "@" in self.bootstrap_servers:
+            # The value is not shown, because it may contain a password.
+            reason = "SCORER_SASL_USERNAME and SCORER_SASL_PASSWORD are for the user and the password"
+            raise _wrong("bootstrap_servers", f"has a part with @; expected host:port; {reason}")
         for server in self.bootstrap_servers.split(","):
             scheme, separator, _ = server.strip().partition("://")
             if separator:
@@ -155,12 +162,11 @@ class Settings(BaseSettings):
                 if getattr(self, name) is None:
                     reason = f"SCORER_SECURITY_PROTOCOL is {self.security_protocol}"
                     raise _wrong(name, f"is not set, but {reason}; set it")
-        elif self.sasl_mechanism is not None:
-            raise _wrong(
-                "sasl_mechanism",
-                f"is set, but SCORER_SECURITY_PROTOCOL is {self.security_protocol}; "
-                "expected SASL_SSL or SASL_PLAINTEXT",
-            )
+            return
+        for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
+            if getattr(self, name) is not None:
+                expected = "expected SASL_SSL or SASL_PLAINTEXT"
+                raise _wrong(name, f"is set, but SCORER_SECURITY_PROTOCOL is {self.security_protocol}; {expected}")
 
     def _check_tls(self) -> None:
         for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
@@ -172,19 +178,17 @@ class Settings(BaseSettings):
                     name,
                     f"is set, but SCORER_SECURITY_PROTOCOL is {self.security_protocol}; expected SSL or SASL_SSL",
                 )
-            try:
-                path.read_bytes()
-            except OSError as error:
-                raise _wrong(name, f"is {str(path)!r}, which cannot be read: {error.strerror}") from None
+            problem = _unreadable(path)
+            if problem is not None:
+                raise _wrong(name, f"is {str(path)!r}, which cannot be read: {problem}")
         if self.tls_key_file is not None and self.tls_cert_file is None:
             raise _wrong("tls_cert_file", "is not set, but SCORER_TLS_KEY_FILE is; set both")
 
 
 def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
     """Load the settings. `overrides` take precedence over the environment, the environment over the file (if there is
-    one), and the file over the defaults. Raises `SettingsError`."""
-    known = [variable(name) for name in Settings.model_fields]
-    _check_names([*os.environ, *_names_in(env_file)], known)
+    one), and the file over the defaults. Raises `SettingsError`, also for a `SCORER_*` variable that is no setting."""
+    _check_names([*os.environ, *_names_in(env_file)])
     try:
         settings = Settings(_env_file=env_file, **overrides)
     except ValidationError as error:
@@ -200,24 +204,61 @@ def variable(name: str) -> str:
 
 
 def _names_in(env_file: Path | None) -> Iterable[str]:
-    if env_file is None or not env_file.is_file():
+    if env_file is None:
         return ()
     try:
+        mode = env_file.stat().st_mode
+        # Reading a pipe or a device might never end. A directory of this name may be a virtual environment.
+        if stat.S_ISDIR(mode):
+            return ()
+        if not stat.S_ISREG(mode):
+            raise SettingsError(f"{env_file} is not a regular file; use a file, or set the variables instead")
         return dotenv_values(env_file)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
     except UnicodeDecodeError as error:
         raise SettingsError(f"{env_file} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
         raise SettingsError(f"{env_file} cannot be read: {error.strerror}") from None
 
 
-def _check_names(names: Iterable[str], known: list[str]) -> None:
+def _check_names(names: Iterable[str]) -> None:
+    known = [name.upper() for name in Settings.model_fields]
     for name in names:
         upper = name.upper()
-        if not upper.startswith(PREFIX) or upper in known:
-            continue
-        near = difflib.get_close_matches(upper, known, n=1, cutoff=0.85)
-        if near:
-            raise SettingsError(f"{name} is not a setting; did you mean {near[0]}?")
+        if upper.startswith(PREFIX) and upper.removeprefix(PREFIX) not in known:
+            near = _nearest(upper.removeprefix(PREFIX), known)
+            raise SettingsError(f"{name} is not a setting; did you mean {PREFIX}{near}?")
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    if close:
+        return close[0]
+    words = set(name.split("_"))
+    if words <= _KAFKA_WORDS:
+        return "BOOTSTRAP_SERVERS"
+
+    def likeness(setting: str) -> tuple[int, float]:
+        # A word in common says more than letters in common: HOST means HTTP_HOST, not GROUP. Of several settings with
+        # all words, the first is the usual one: TOPIC means ACTIVITY_TOPIC.
+        common = len(words & set(setting.split("_")))
+        ratio = difflib.SequenceMatcher(None, name, setting).ratio()
+        return common, 1.0 if common == len(words) else ratio
+
+    return max(known, key=likeness)
+
+
+def _unreadable(path: Path) -> str | None:
+    """Why a PEM file cannot be read; None if it can. A pipe or a device is not opened, because it might never end."""
+    try:
+        if not path.is_file():
+            path.stat()
+            return "it is not a regular file"
+        with path.open("rb") as file:
+            return "it is larger than 1 MiB" if len(file.read(_PEM_BYTES + 1)) > _PEM_BYTES else None
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _explain(error: ValidationError) -> str:

@@ -20,6 +20,7 @@ from scorer.runtime.logs import configure_logs
 from scorer.runtime.settings import Settings, SettingsError
 from scorer.service.compose import Service, build, health_web, web
 from scorer.service.listener import HttpError, HttpServer, bind
+from scorer.service.waiting import KafkaWait
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -27,6 +28,7 @@ EXIT_CONFIGURATION: Final = 2
 
 _WATCH_SECONDS: Final = 0.5
 _TROUBLE_SECONDS: Final = 5.0
+_SLOW_SECONDS: Final = 3.0
 
 log = structlog.get_logger()
 
@@ -107,18 +109,16 @@ async def _serve(service: Service, stop: asyncio.Event) -> int:
     settings = service.settings
     failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
     service.partitions.failure = failure
+    wait = KafkaWait(settings, time.monotonic)
     try:
-        if not await _start(service, stop):
-            return EXIT_OK
+        with wait.quiet_client():
+            if not await _start(service, stop, wait):
+                return EXIT_OK
     except TopicError as error:
         log.error("topics_wrong", error=str(error))
         return EXIT_CONFIGURATION
     except (KafkaError, OSError) as error:
-        log.error(
-            "kafka_unreachable",
-            error=f"{error!r} (SCORER_BOOTSTRAP_SERVERS={settings.bootstrap_servers})",
-            seconds=settings.startup_timeout_s,
-        )
+        wait.gave_up(error)
         return EXIT_FAILED
     watch = asyncio.create_task(_watch(service, failure))
     stopping = asyncio.create_task(stop.wait())
@@ -153,13 +153,17 @@ async def _reload(service: Service) -> None:
         log.error("reload_ended", error=repr(error), exc_info=error)
 
 
-async def _start(service: Service, stop: asyncio.Event) -> bool:
+async def _start(service: Service, stop: asyncio.Event, wait: KafkaWait) -> bool:
     """Join the group, waiting for Kafka as long as the settings say. False if it was stopped meanwhile."""
     deadline = time.monotonic() + service.settings.startup_timeout_s
     backoff = Backoff(0.2, 5.0)
     while not stop.is_set():
         try:
-            await ensure_topics(service.settings)
+            slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, wait.slow)
+            try:
+                await ensure_topics(service.settings)
+            finally:
+                slow.cancel()
             service.partitions.attach(lambda: service.subscription.consumer)
             if not await _join(service, stop):
                 break
@@ -173,7 +177,7 @@ async def _start(service: Service, stop: asyncio.Event) -> bool:
             pause = backoff.failed()
             if time.monotonic() + pause > deadline:
                 raise
-            log.warning("kafka_not_yet", error=repr(error), servers=service.settings.bootstrap_servers)
+            wait.failed(error)
             await pause_unless(stop, pause)
         else:
             return True

@@ -1,14 +1,15 @@
 """The sizes of the fault tests. The defaults are small but find the intended faults; docs/guarantees.md names the full
 sizes."""
 
-import os
 import time
 from random import Random
 from typing import Final
 
+from tests.variables import given
+
 
 def _size(name: str, default: int) -> int:
-    return int(os.environ.get(f"SCORER_FAULT_{name}", default))
+    return int(given(f"SCORER_FAULT_{name}", str(default)))
 
 
 EVENTS: Final = _size("EVENTS", 3_000)

@@ -117,9 +117,11 @@ def service(kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, **s
         **{f"SCORER_{name.upper()}": value for name, value in settings.items()},
     }
     path = folder / f"service-{time.monotonic_ns()}.log"
+    # The service itself has no fault points.
+    module = "tests.faults.worker" if "fault_point" in settings else "scorer"
     with path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "scorer", "run"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", module, "run"], cwd=ROOT, env=environment, stdout=log, stderr=log
         )
     running = Service(process, path)
     try:

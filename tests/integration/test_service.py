@@ -256,6 +256,10 @@ def test_ends_if_kafka_does_not_answer(names: Names, tmp_path: Path) -> None:
     with service(Kafka("127.0.0.1:1"), names, tmp_path, ready=False, startup_timeout_s="0.5") as alone:
         assert alone.process.wait(30) == 1
         assert "SCORER_BOOTSTRAP_SERVERS=127.0.0.1:1" in alone.text()
+        lines = [line for line in alone.log() if line["level"] in ("warning", "error")]
+        assert [line["event"] for line in lines] == ["kafka_not_yet", "kafka_unreachable"]
+        assert all("(SCORER_BOOTSTRAP_SERVERS=127.0.0.1:1): Connection refused" in line["error"] for line in lines)
+        assert not any(word in alone.text() for word in ("KafkaConnectionError", "AddressFamily", "Unable connect"))
 
 
 def test_a_session_timeout_that_the_brokers_refuse_is_named(kafka: Kafka, names: Names, tmp_path: Path) -> None:

@@ -41,9 +41,9 @@ def scorer(installed: Path, folder: Path, *arguments: str) -> "subprocess.Comple
     return run(installed, folder, str(installed / "bin" / "scorer"), *arguments)
 
 
-def run(installed: Path, folder: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+def run(installed: Path, folder: Path, *command: str, **more: str) -> "subprocess.CompletedProcess[str]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
-    environment["PYTHONPATH"] = str(installed)
+    environment |= {"PYTHONPATH": str(installed), **more}
     return subprocess.run(
         command, capture_output=True, text=True, cwd=folder, env=environment, timeout=120, check=False
     )
@@ -74,6 +74,16 @@ def test_the_installed_rules_are_those_of_the_clone(installed: Path, tmp_path: P
     ours = scorer(installed, tmp_path, "check", str(ROOT / "rules" / "b2b"))
     assert copy.returncode == 0, copy.stdout + copy.stderr
     assert copy.stdout == ours.stdout
+
+
+def test_it_has_no_fault_points(installed: Path, tmp_path: Path) -> None:
+    fault = {"SCORER_FAULT_POINT": "sent:1:kill"}
+    refused = run(installed, tmp_path, str(installed / "bin" / "scorer"), "run", **fault)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: SCORER_FAULT_POINT is not a setting; ")
+    assert len(refused.stderr.splitlines()) == 1
+    code = "from scorer.kafka.fault_points import reached; reached('sent'); print('alive')"
+    assert run(installed, tmp_path, sys.executable, "-c", code, **fault).stdout == "alive\n"
 
 
 def test_score_and_explain_by_the_built_in_rules(installed: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ SCORER_SOAK sets the number of `match` calls (default 250,000).
 from __future__ import annotations
 
 import gc
-import os
 import random
 from collections.abc import Callable
 
@@ -18,10 +17,11 @@ from scorer.engines.engine import MemoEngine
 from scorer.engines.table import OrdinalTable, Rule, Table
 from scorer.rules.condition import All, AnyOf, Condition, FieldType, Op, Test
 from scorer.rules.ruleset import HitPolicy
+from tests.variables import given
 
 durable_engine = pytest.importorskip("scorer.engines.durable_engine", exc_type=ImportError)
 
-CALLS = int(os.environ.get("SCORER_SOAK", "250000"))
+CALLS = int(given("SCORER_SOAK", "250000"))
 MEGABYTE = 1e6
 
 

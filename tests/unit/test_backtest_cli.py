@@ -3,6 +3,10 @@
 import gzip
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,3 +195,23 @@ def test_report_replaces_an_older_one_only_when_it_is_complete(folder: Path, tmp
     page = report.read_text()
     assert page.rstrip().endswith("</html>")
     assert "an older report" not in page
+
+
+def test_an_interrupted_backtest_leaves_no_page(folder: Path, tmp_path: Path) -> None:
+    source, report = tmp_path / "in.jsonl", tmp_path / "report" / "page.html"
+    report.parent.mkdir()
+    os.mkfifo(source)
+    line = (sys.executable, "-m", "scorer", "backtest", "--rules", str(folder / "old"), "--workers", "1")
+    with (
+        subprocess.Popen(
+            [*line, "--input", str(folder / "market.jsonl"), str(source), "--report", str(report)],
+            stderr=subprocess.PIPE,
+        ) as process,
+        source.open("wb") as pipe,
+    ):
+        pipe.write((folder / "market.jsonl").read_bytes())
+        pipe.flush()
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    assert list(report.parent.iterdir()) == []

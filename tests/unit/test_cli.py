@@ -1,5 +1,6 @@
 """The command line, as the shell sees it."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -152,6 +153,97 @@ def test_pipes_and_devices_are_rejected_without_waiting(rules: Path) -> None:
     done = scorer("test", str(rules))
     assert done.returncode == 1
     assert b"not a regular file" in done.stdout + done.stderr
+
+
+def shell(line: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """A line of bash, in which `$S` is the command."""
+    values = {**os.environ, "S": f"{sys.executable} -m scorer", **environment}
+    return subprocess.run(
+        ["bash", "-c", line], input=stdin.encode(), capture_output=True, cwd=ROOT, env=values, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["check {}", "check {} --format json", "test rules/b2b", "schema activity", "--help"]
+)
+def test_a_closed_stdout_is_one_line_of_error(rules: Path, command: str) -> None:
+    done = shell(f"$S {command.format(rules)} >&-")
+    assert (done.returncode, done.stderr) == (2, b"error: stdout is closed\n")
+
+
+def test_a_closed_stdout_matters_only_to_a_command_that_prints(rules: Path, tmp_path: Path) -> None:
+    done = shell(f"$S score --rules {rules} --output {tmp_path}/out >&-", event(1, url="/"))
+    assert (done.returncode, done.stderr) == (0, b"")
+    done = shell(f"$S score --rules {rules} >&-", event(1, url="/"))
+    assert (done.returncode, done.stderr) == (2, b"error: stdout is closed; name a file\n")
+
+
+def test_a_terminal_without_the_characters_gets_replacements(rules: Path) -> None:
+    line = event(1, "lead.profile_updated", country="DE").replace('"web"', '"w\u00e9b \u4e2d"')
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    done = shell(f"$S explain lead-1 --rules {rules} --input -", line, **plain)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
+    assert b"?" in done.stdout
+    ours, theirs = (
+        shell(f"$S explain lead-1 --rules {rules} --input - --format json", line, **environment).stdout
+        for environment in (plain, {"PYTHONUTF8": "1"})
+    )
+    assert ours == theirs
+    assert json.loads(ours)["known"][0]["event"]["source"] == "w\u00e9b \u4e2d"
+
+
+def test_score_of_csv_says_so(rules: Path, tmp_path: Path) -> None:
+    for content in ("id,email\n1,a@x.example\n", '"id";"email"\n"1";"a"\n', "id\temail\n1\ta\n", "id,email,country\n"):
+        for source, data in (
+            (tmp_path / "in.csv", content.encode()),
+            (tmp_path / "in.gz", gzip.compress(content.encode())),
+        ):
+            source.write_bytes(data)
+            done = scorer("score", "--rules", str(rules), "--input", str(source))
+            message = f"error: {source}: looks like CSV; expects JSON Lines of CloudEvents\n"
+            assert (done.returncode, done.stdout, done.stderr) == (2, b"", message.encode())
+    assert scorer("score", "--rules", str(rules), stdin="broken\nbroken, too\n").returncode == 3
+
+
+def test_a_failed_score_keeps_the_previous_output(rules: Path, tmp_path: Path) -> None:
+    source, sink = tmp_path / "in.gz", tmp_path / "out.jsonl"
+    lines = "".join(event(1 + n % 28, url="/pricing", lead=f"lead-{n}") + "\n" for n in range(9000))
+    source.write_bytes(gzip.compress(lines.encode())[:-50])
+    sink.write_text("the previous output")
+    sink.chmod(0o640)
+    done = scorer("score", "--rules", str(rules), "--input", str(source), "--output", str(sink))
+    assert (done.returncode, sink.read_text()) == (2, "the previous output")
+    source.write_bytes(gzip.compress(lines.encode()))
+    done = scorer("score", "--rules", str(rules), "--input", str(source), "--output", str(sink))
+    assert (done.returncode, len(sink.read_text().splitlines())) == (0, 9000)
+    assert sink.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.gz", "out.jsonl", "rules"]
+
+
+def test_the_output_can_be_a_pipe_or_a_descriptor(rules: Path) -> None:
+    for name in ("/dev/stdout", "/dev/fd/1", ">(cat)"):
+        done = shell(f"$S score --rules {rules} --output {name}", event(1, url="/"))
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
+
+
+@pytest.mark.parametrize("command", ["score", "backtest", "explain lead-1"])
+def test_a_device_as_the_input_is_refused_without_waiting(rules: Path, command: str) -> None:
+    for line, name in ((f"{command} --input /dev/zero", "/dev/zero"), (f"{command} --input - < /dev/zero", "<stdin>")):
+        done = shell(f"$S {line.replace(command, f'{command} --rules {rules}')}")
+        assert (done.returncode, done.stderr) == (
+            2,
+            f"error: {name}: is a device; expected a file or a pipe\n".encode(),
+        )
+
+
+def test_an_empty_input_means_the_same_to_score_and_backtest(rules: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("the previous output")
+    for command in ("score", "backtest", f"score --output {tmp_path}/out"):
+        for line in (f"$S {command} --rules {rules}", f"$S {command} --rules {rules} < /dev/null"):
+            done = shell(line)
+            assert (done.returncode, done.stderr) == (3, b"error: no activity in <stdin>\n")
+    assert (tmp_path / "out").read_text() == "the previous output"
 
 
 def test_score_into_a_closed_pipe_ends_quietly(rules: Path) -> None:

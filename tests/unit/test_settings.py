@@ -72,6 +72,24 @@ def test_the_environment_overrides_the_file_and_the_file_the_defaults(
             "SCORER_BOOTSTRAP_SERVER is not a setting; did you mean SCORER_BOOTSTRAP_SERVERS?",
         ),
         ({"LOGLEVEL": "INFO"}, "SCORER_LOGLEVEL is not a setting; did you mean SCORER_LOG_LEVEL?"),
+        ({"KAFKA_BROKERS": "a:1"}, "SCORER_KAFKA_BROKERS is not a setting; did you mean SCORER_BOOTSTRAP_SERVERS?"),
+        ({"TOPIC": "a"}, "SCORER_TOPIC is not a setting; did you mean SCORER_ACTIVITY_TOPIC?"),
+        ({"HOST": "::"}, "SCORER_HOST is not a setting; did you mean SCORER_HTTP_HOST?"),
+        ({"TLS_CA": "ca.pem"}, "SCORER_TLS_CA is not a setting; did you mean SCORER_TLS_CA_FILE?"),
+        ({"FAULT_POINT": "sent:1:kill"}, "SCORER_FAULT_POINT is not a setting; did you mean "),
+        ({"SASL_USERNAME": "u"}, "SCORER_SASL_USERNAME is set, but SCORER_SECURITY_PROTOCOL is PLAINTEXT; expected SA"),
+        (
+            {"SECURITY_PROTOCOL": "SSL", "SASL_PASSWORD": "s3cret"},
+            "SCORER_SASL_PASSWORD is set, but SCORER_SECURITY_PROTOCOL is SSL; expected SASL_SSL or SASL_PLAINTEXT",
+        ),
+        *(
+            ({"BOOTSTRAP_SERVERS": servers}, "SCORER_BOOTSTRAP_SERVERS has a part with @; expected host:port; ")
+            for servers in ("u:s3cret@a:1", "a:1,sasl://u:s3cret@b:1", "u:s3cret,word@a:1")
+        ),
+        (
+            {"SECURITY_PROTOCOL": "SSL", "TLS_CERT_FILE": "/dev/zero"},
+            "SCORER_TLS_CERT_FILE is '/dev/zero', which cannot be read: it is not a regular file",
+        ),
     ],
 )
 def test_a_wrong_setting_is_reported_in_one_line(
@@ -83,6 +101,7 @@ def test_a_wrong_setting_is_reported_in_one_line(
         load_settings()
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_misspelt_setting_in_the_file_is_reported_too(tmp_path: Path) -> None:
@@ -98,8 +117,30 @@ def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == ".env is not UTF-8 (byte 15); save it as UTF-8"
 
 
+@pytest.mark.timeout(10)
+def test_a_pipe_or_a_device_as_the_file_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".env")
+    with pytest.raises(SettingsError, match=r"\.env is not a regular file"):
+        load_settings()
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").symlink_to("/dev/zero")
+    with pytest.raises(SettingsError, match=r"\.env is not a regular file"):
+        load_settings()
+
+
+def test_a_directory_of_the_name_of_the_file_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    load_settings()
+
+
+def test_a_pem_file_of_any_size_is_not_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(b"x" * (1 << 20 | 1))
+    with pytest.raises(SettingsError, match=r"SCORER_TLS_CA_FILE is .* which cannot be read: it is larger than 1 MiB"):
+        load_settings(security_protocol="SSL", tls_ca_file=tmp_path / "ca.pem")
+
+
 def test_other_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SCORER_TEST_BOOTSTRAP", "somewhere:9092")
+    monkeypatch.setenv("SCORERS_GROUP", "somewhere")
     load_settings()
 
 

@@ -1,0 +1,80 @@
+"""A worker with armed fault points: `python -m tests.faults.worker run`. The wheel does not contain it.
+
+SCORER_FAULT_POINT contains `point:when:action`, comma-separated. `when` is a count (`3`: the third time, `*3`: every
+third time) or, for the point `assessing`, the id of an event. `action` is `kill` (SIGKILL), `stop` (SIGSTOP), `term`
+(SIGTERM) or `fail` (raise).
+"""
+
+import os
+import signal
+from typing import Any, Final, cast
+
+import structlog
+from aiokafka.errors import RequestTimedOutError
+
+from scorer.__main__ import main
+from scorer.domain.activity import LeadActivity
+from scorer.kafka import fault_points
+from scorer.kafka.fault_points import Assess, Point
+
+VARIABLE: Final = "SCORER_FAULT_POINT"
+
+_POINTS: Final = ("fencing", "fenced", "restoring", "begun", "sent", "offsets_sent", "committed")
+_ASSESSING: Final = "assessing"
+_SIGNALS: Final = {"kill": "SIGKILL", "stop": "SIGSTOP", "term": "SIGTERM"}
+
+log = structlog.get_logger()
+
+
+class Armed:
+    """The points of one specification. Raises `ValueError` if it is wrong."""
+
+    def __init__(self, specification: str) -> None:
+        self._rules: list[tuple[str, int, bool, str]] = []
+        self._events: set[str] = set()
+        self._counts: list[int] = []
+        for rule in specification.split(","):
+            point, when, action = rule.split(":")
+            if point == _ASSESSING:
+                self._events.add(when)
+                continue
+            if point not in _POINTS or action not in (*_SIGNALS, "fail"):
+                raise ValueError(f"{VARIABLE}: {rule!r} is not a fault point")
+            self._rules.append((point, int(when.removeprefix("*")), when.startswith("*"), action))
+            self._counts.append(0)
+
+    def reached(self, point: Point) -> None:
+        """Act if the specification says so."""
+        for index, (where, number, repeated, action) in enumerate(self._rules):
+            if where != point:
+                continue
+            self._counts[index] += 1
+            count = self._counts[index]
+            if count == number or (repeated and count % number == 0):
+                log.warning("fault_point", point=point, count=count, action=action)
+                if action == "fail":
+                    raise RequestTimedOutError(f"fault point {point}")
+                os.kill(os.getpid(), getattr(signal, _SIGNALS[action]))
+
+    def poisoned(self, assess: Assess) -> Assess:
+        """`assess`, failing on the events of the specification."""
+
+        def judge(lead: Any, activity: LeadActivity) -> Any:
+            if activity.id in self._events:
+                raise RuntimeError(f"fault point {_ASSESSING}")
+            return assess(lead, activity)
+
+        return cast(Assess, judge) if self._events else assess
+
+
+def arm() -> None:
+    """Arm the fault points. The variable is taken away, because the service refuses it as unknown."""
+    specification = os.environ.pop(VARIABLE)
+    armed = Armed(specification)
+    fault_points.reached, fault_points.poisoned = armed.reached, armed.poisoned
+    log.warning("fault_points_armed", specification=specification)
+
+
+if __name__ == "__main__":
+    arm()
+    main()
