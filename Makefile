@@ -47,11 +47,11 @@ test-fast: install
 test-faults: install
 	@$(PYTEST) --dist loadfile tests/faults
 
-## mutants: break the exactly-once code in one way after the other; the tests must notice each
+## mutants: break the exactly-once code on purpose, one patch at a time; the tests must notice each
 mutants: install
 	@$(BIN)/python -m tests.mutants
 
-## golden: 200,000 activities; all bytes that come of them are compared with those recorded
+## golden: 200,000 activities; every output byte must equal the recorded one
 golden: install
 	@$(BIN)/python -m tests.golden.run --check
 

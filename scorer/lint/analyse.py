@@ -15,7 +15,7 @@ from scorer.rules.ruleset import Ruleset
 
 
 def analyse(ruleset: Ruleset, source: Source, budget: Budget | None = None) -> list[Finding]:
-    """Warnings and notes about the ruleset, in file and line order."""
+    """Warnings and infos about the ruleset, in file and line order."""
     reporter, steps = Reporter(source), budget or Budget()
     suspicious = suspicious_constants(ruleset, source.file, reporter)
     tables = TableFindings(ruleset, source.file, reporter, steps, suspicious)

@@ -69,8 +69,28 @@ def test_the_readmes_changed_rule_has_the_effect_it_shows(tmp_path: Path) -> Non
     for line in tests.splitlines():
         if not line.startswith("PASS") and "passed" not in line:
             assert line in README
-    criteria.write_text(text.replace("{bant.budget_status: planned}", "{bant.budget_status: planed}"))
+    criteria.write_text(changed.replace("{bant.budget_status: planned}", "{bant.budget_status: planed}"))
     assert scorer("check", str(rules)).stdout.decode().replace(str(rules), "rules/b2b").strip() in README
+
+
+def readme_shows(command: str, printed: bytes) -> bool:
+    """Whether the README shows the first lines of the output, without spaces at the ends of lines."""
+    shown = README.partition(f"$ .venv/bin/scorer {command}")[2].partition("\n")[2].partition("\n```")[0].splitlines()
+    lines = [line.rstrip() for line in printed.decode().splitlines()]
+    return len(shown) > 2 and lines[: len(shown)] == shown
+
+
+def test_the_readmes_explained_lead_is_explained_so() -> None:
+    assert readme_shows("explain L-1042", scorer("explain", "L-1042", "--input", "docs/example.jsonl").stdout)
+
+
+def test_the_readmes_backtest_has_the_result_it_shows(tmp_path: Path) -> None:
+    rules = Path(shutil.copytree(ROOT / "rules" / "b2b", tmp_path / "new"))
+    text = (rules / "b2b.yaml").read_text()
+    assert text.count("hot: 70") == 1
+    (rules / "b2b.yaml").write_text(text.replace("hot: 70", "hot: 90"))
+    done = scorer("backtest", "--rules", str(rules), "--against", "rules/b2b", "--input", "docs/example.jsonl")
+    assert readme_shows("backtest", done.stdout)
 
 
 def test_what_rule_tests_show_is_what_the_page_on_them_shows(tmp_path: Path) -> None:
