@@ -74,7 +74,7 @@ def sizes(count: int = 5_000, leads: int = 500) -> Mapping[str, float]:
         if assessment.lead is not known[lead_id]:
             states.append(len(encode_lead(assessment.lead)) + OVERHEAD)
         if assessment.decision is not None:
-            message = decision_message(assessment.decision, Settings().routing_topic, "/lead-scorer/lead-scorer", 0)
+            message = decision_message(assessment.decision, Settings().routing_topic, "lead-scorer", 0)
             headers = sum(len(name) + len(header or b"") + 4 for name, header in message.headers)
             decisions.append(len(message.key or b"") + len(message.value or b"") + headers)
         known[lead_id] = assessment.lead

@@ -44,7 +44,7 @@ def main(bootstrap: str, folder: str) -> None:
         if assessment.lead is not lead:
             state.set_bytes("lead", encode_lead(assessment.lead))
         decision = assessment.decision
-        return None if decision is None else decision_message(decision, ROUTING, "/lead-scorer/bench", now)
+        return None if decision is None else decision_message(decision, ROUTING, "bench", now)
 
     app = application(bootstrap, folder)
     decisions = app.topic(ROUTING, value_serializer="bytes", key_serializer="bytes")

@@ -23,7 +23,7 @@ from scorer.evaluation.notes import MARK_SIZE, FactVector, Times
 from scorer.evaluation.results import CriteriaResult, CriterionResult, CriterionShare, Reason
 from scorer.rules.catalogue import DAYS_SINCE, milestone_of
 from scorer.rules.condition import tests
-from scorer.rules.routing_facts import SINCE_RETURN, routing_facts
+from scorer.rules.routing_facts import SINCE_RETURN, routing_facts_of
 from scorer.rules.ruleset import CAP, Criterion, HitPolicy, Ruleset
 
 MEANING: Final = 1
@@ -46,7 +46,7 @@ class CriteriaTables:
             tuple(Rule(rule.id, rule.condition) for rule in ruleset.routing), HitPolicy.FIRST
         ).compile()
         tables = [*self.tables.values(), self.routing_table]
-        computed = {fact.name for fact in routing_facts({c.name: c for c in ruleset.criteria}, ruleset.signals)}
+        computed = {fact.name for fact in routing_facts_of(ruleset)}
         columns = [(t, c) for t, table in enumerate(tables) for c in range(len(table.columns))]
         timed = [at for at in columns if _is_timed(_field(tables, at))]
         lasting = [at for at in columns if not _is_timed(name := _field(tables, at)) and name not in computed]

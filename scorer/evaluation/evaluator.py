@@ -13,6 +13,7 @@ from scorer.domain.effects import Decided, Effect, HandedOver
 from scorer.domain.facts import Facts
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead, Published
+from scorer.domain.statements import RETURNED
 from scorer.engines.engine import RuleEngine
 from scorer.evaluation.contributions import Cause, ContributionTemplates, contributions, decision
 from scorer.evaluation.criteria import CriteriaTables
@@ -20,7 +21,7 @@ from scorer.evaluation.notes import Notes
 from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
 from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, behaviour_input, criteria_input
 from scorer.evaluation.signal_points import SignalHits, SignalPoints, signal_points
-from scorer.rules.routing_facts import RoutingInput, routing_facts, value_of
+from scorer.rules.routing_facts import RoutingInput, routing_facts_of, value_of
 from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
 
 
@@ -109,7 +110,7 @@ class Evaluator:
         returned = tables.returned_at(times) if times else None
         since_return = None
         if returned is not None:
-            since_return = self._points_since_return(lead, result, points_by_signal, today, returned // DAY)
+            since_return = self._points_since_return(lead, result, points_by_signal, now, returned)
         before = None if published is None else published.rating
         asked = map(points_by_signal.get, self._routing.asked_signals)
         standing, rule = self._routing.result(result, (engagement, before, since_return, *asked))
@@ -117,7 +118,7 @@ class Evaluator:
             rule = ERASED
         elif result.is_merged:
             rule = MERGED
-        return Evaluation(lead, self.ruleset, now, result, points_by_signal, standing, rule, since_return)
+        return Evaluation(lead, self.ruleset, now, result, points_by_signal, standing, rule)
 
     def explain(self, evaluation: Evaluation) -> list[Contribution]:
         """Every point and its reason, the strongest first. The points add up to the total score."""
@@ -126,12 +127,11 @@ class Evaluator:
     def routing_facts(self, evaluation: Evaluation) -> Mapping[str, object]:
         """Every field that routing rules can use: the facts of the lead and the routing facts."""
         lead, ruleset = evaluation.lead, self.ruleset
-        returned = lead.facts.get("at.sales_returned")
+        returned = lead.facts.get(RETURNED)
         since_return = None
         if returned is not None:
-            today, day = evaluation.now // DAY, returned.stamp.time // DAY
             since_return = self._points_since_return(
-                lead, evaluation.criteria_result, evaluation.signal_points, today, day
+                lead, evaluation.criteria_result, evaluation.signal_points, evaluation.now, returned.stamp.time
             )
         before = None if lead.published is None else lead.published.rating
         points = {result.criterion.name: result.points for result in evaluation.criteria}
@@ -140,8 +140,7 @@ class Evaluator:
             criteria_input(ruleset, evaluation.score.fit, points),
             behaviour_input(ruleset, evaluation.score, before, since_return, signals),
         )
-        computed = routing_facts({criterion.name: criterion for criterion in ruleset.criteria}, ruleset.signals)
-        return {**evaluation.facts, **{fact.name: value_of(fact, given) for fact in computed}}
+        return {**evaluation.facts, **{fact.name: value_of(fact, given) for fact in routing_facts_of(ruleset)}}
 
     def hits(self, activity: LeadActivity) -> Sequence[Hit]:
         """The signals that count the activity."""
@@ -181,13 +180,14 @@ class Evaluator:
         return tuple(sorted(rule.id for result in criteria for rule in result.rules))
 
     def _points_since_return(
-        self, lead: Lead, criteria: CriteriaResult, points_by_signal: Mapping[str, int], today: int, day: int
+        self, lead: Lead, criteria: CriteriaResult, points_by_signal: Mapping[str, int], now: int, returned: int
     ) -> int:
         """The points from evidence that sales did not have when it returned the lead on `day`.
 
         A rule counts if it did not hold then, so that a repeated answer is not new evidence. A signal counts from the
         day after the return, because counts are kept per day.
         """
+        today, day = now // DAY, returned // DAY
         rules = (
             rule.points for result in criteria.criteria for rule in result.rules if rule.id not in lead.rules_at_return
         )

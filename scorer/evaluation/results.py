@@ -119,8 +119,6 @@ class Evaluation(msgspec.Struct, gc=False):
     """The score, rating, grade and routing rule of a lead as of an instant.
 
     `now` is in microseconds since the epoch. `signal_points` are the points of the signals that give any.
-    `since_return` are the points that are new since sales returned the lead; None if sales never did or no rule uses
-    them.
     """
 
     lead: Lead
@@ -130,7 +128,6 @@ class Evaluation(msgspec.Struct, gc=False):
     signal_points: Mapping[str, int]
     standing: Standing
     routing: RoutingRule
-    since_return: int | None
 
     @property
     def score(self) -> Score:
@@ -169,6 +166,18 @@ class Evaluation(msgspec.Struct, gc=False):
         every signal that gives points. The points add up to the total score."""
         reasons = [(reason.criterion, reason.rule, reason.points) for reason in self.criteria_result.reasons]
         return [*reasons, *[(BEHAVIOUR, name, points) for name, points in self.signal_points.items()]]
+
+    @property
+    def outcome(self) -> dict[str, object]:
+        """Rating, grade, route, queue, routing rule and total score, as texts and numbers for people to compare."""
+        return {
+            "rating": self.rating.value,
+            "grade": str(self.grade),
+            "route": self.routing.route.value,
+            "queue": self.routing.queue,
+            "routing": self.routing.id,
+            "score": self.score.total,
+        }
 
     @property
     def known_facts(self) -> Mapping[str, Fact]:

@@ -19,7 +19,7 @@ from scorer.rules.routing_facts import (
     BehaviourInput,
     CriteriaFact,
     CriteriaInput,
-    routing_facts,
+    routing_facts_of,
 )
 from scorer.rules.ruleset import RoutingRule, Ruleset
 
@@ -38,7 +38,7 @@ class RoutingTable:
         self._ruleset = ruleset
         self._engine = engine
         self._table = table = tables.routing_table
-        facts = {fact.name: fact for fact in routing_facts({c.name: c for c in ruleset.criteria}, ruleset.signals)}
+        facts = {fact.name: fact for fact in routing_facts_of(ruleset)}
         names = [column.field for column in table.columns]
         self.asked_signals = tuple(
             dict.fromkeys(name.removeprefix(SIGNAL) for name in names if name.startswith(SIGNAL))

@@ -14,7 +14,7 @@ from scorer.rules.routing_facts import (
     CriteriaInput,
     RoutingFact,
     RoutingInput,
-    routing_facts,
+    routing_facts_of,
     value_of,
 )
 from scorer.rules.ruleset import Ruleset, Signal
@@ -76,9 +76,8 @@ def field_domain(field: Field) -> Domain:
 
 def computed_domains(ruleset: Ruleset, reach: Reach) -> Mapping[str, Domain]:
     """The domains of the facts that scoring computes for routing."""
-    criteria = {criterion.name: criterion for criterion in ruleset.criteria}
     ends = (_routing_input(ruleset, reach, 0), _routing_input(ruleset, reach, 1))
-    return {fact.name: _routing_domain(fact, ruleset, *ends) for fact in routing_facts(criteria, ruleset.signals)}
+    return {fact.name: _routing_domain(fact, ruleset, *ends) for fact in routing_facts_of(ruleset)}
 
 
 def _routing_input(ruleset: Ruleset, reach: Reach, end: int) -> RoutingInput:

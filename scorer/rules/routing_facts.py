@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Protocol
 from scorer.domain.score import Grades, Rating, Ratings
 from scorer.rules.catalogue import Catalogue, Field
 from scorer.rules.field_type import FieldType
+from scorer.rules.ruleset import Ruleset
 
 SIGNAL: Final = "signals."
 SINCE_RETURN: Final = "score.since_return"
@@ -196,6 +197,11 @@ def routing_facts(criteria: Mapping[str, Grouped], signals: Iterable[str]) -> tu
             for group, members in sorted(groups.items())
         ),
     )
+
+
+def routing_facts_of(ruleset: Ruleset) -> tuple[RoutingFact, ...]:
+    """The routing facts of a ruleset."""
+    return routing_facts({criterion.name: criterion for criterion in ruleset.criteria}, ruleset.signals)
 
 
 def routing_catalogue(routing_facts: Iterable[RoutingFact]) -> Catalogue:

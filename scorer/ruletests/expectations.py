@@ -142,14 +142,8 @@ def _catalogue(ruleset: Ruleset, rules: frozenset[str]) -> Catalogue:
 
 def _values(tested: TestedLead) -> dict[str, object]:
     evaluation = tested.evaluation
-    routing = evaluation.routing
     values: dict[str, object] = {
-        "rating": evaluation.rating.value,
-        "grade": str(evaluation.grade),
-        "route": routing.route.value,
-        "queue": routing.queue,
-        "routing": routing.id,
-        "score": evaluation.score.total,
+        **evaluation.outcome,
         "fit": evaluation.score.fit,
         "engagement": evaluation.score.engagement,
         "published": tested.published,

@@ -18,8 +18,7 @@ def stage_effects(
     for effect in effects:
         match effect:
             case Decided(decision):
-                source = f"/lead-scorer/{settings.group}"
-                outbox.messages.append(decision_message(decision, settings.routing_topic, source, now))
+                outbox.messages.append(decision_message(decision, settings.routing_topic, settings.group, now))
                 figures.decisions[decision.rating.value, decision.route.value] += 1
                 if effect.transition is not None:
                     before, after = effect.transition

@@ -21,11 +21,11 @@ class Outbox:
     messages: list[Message] = field(default_factory=list)
 
 
-def decision_message(decision: RoutingDecision, topic: str, source: str, now: int) -> Message:
+def decision_message(decision: RoutingDecision, topic: str, group: str, now: int) -> Message:
     """A decision as a CloudEvent in binary mode. `now` (microseconds since the epoch) goes only into a header, so the
     value is the same on every replay."""
     key = decision.lead_id.encode()
-    source_header, published_header = _batch_headers(source, now)
+    source_header, published_header = _batch_headers(group, now)
     headers: Headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", decision.decision_id.encode()),
@@ -41,8 +41,8 @@ def decision_message(decision: RoutingDecision, topic: str, source: str, now: in
 
 # Cached because these headers are the same for all decisions of a batch.
 @lru_cache(1)
-def _batch_headers(source: str, now: int) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
-    return ("ce_source", source.encode()), ("published-at", to_text(now).encode())
+def _batch_headers(group: str, now: int) -> tuple[tuple[str, bytes], tuple[str, bytes]]:
+    return ("ce_source", f"/lead-scorer/{group}".encode()), ("published-at", to_text(now).encode())
 
 
 def state_messages(states: Mapping[str, bytes], topic: str, partition: int, offset: int) -> list[Message]:

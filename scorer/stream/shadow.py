@@ -146,13 +146,5 @@ def _points(evaluation: Evaluation) -> dict[tuple[str, str], int]:
 
 
 def _shown(evaluation: Evaluation) -> dict[str, object]:
-    ruleset, routing = evaluation.ruleset, evaluation.routing
-    return {
-        "ruleset": {"name": ruleset.name, "revision": ruleset.revision},
-        "rating": evaluation.rating.value,
-        "grade": str(evaluation.grade),
-        "route": routing.route.value,
-        "queue": routing.queue,
-        "routing": routing.id,
-        "score": evaluation.score.total,
-    }
+    ruleset = evaluation.ruleset
+    return {"ruleset": {"name": ruleset.name, "revision": ruleset.revision}, **evaluation.outcome}

@@ -11,15 +11,12 @@ from scorer.domain.lead import Lead
 from scorer.domain.score import Rating, Score
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.routing import behaviour_input, criteria_input
-from scorer.rules.routing_facts import RoutingFact, RoutingInput, routing_facts, value_of
+from scorer.rules.routing_facts import RoutingFact, RoutingInput, routing_facts_of, value_of
 from scorer.rules.ruleset import Ruleset
 from tests.factory import SMALL_RULES, activity, evaluator, ruleset
 
 RULES = ruleset()
-FACTS = {
-    fact.name: fact
-    for fact in routing_facts({criterion.name: criterion for criterion in RULES.criteria}, RULES.signals)
-}
+FACTS = {fact.name: fact for fact in routing_facts_of(RULES)}
 
 
 def given(rules: Ruleset, points: dict[str, int], signals: dict[str, int], published: Rating | None) -> RoutingInput:
