@@ -64,7 +64,9 @@ async def partitions_of(bootstrap: str, *topics: str) -> list[TopicPartition]:
     finally:
         await admin.close()
     return sorted(
-        TopicPartition(topic["topic"], partition["partition"]) for topic in described for partition in topic["partitions"]
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
     )
 
 
