@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
-.PHONY: help demo install test test-fast test-faults mutants golden coverage lint format bench schemas lock clean
+.PHONY: help demo install test test-fast test-kafka test-faults mutants golden coverage lint format bench schemas lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list
@@ -42,6 +42,11 @@ test: install
 ## test-fast: the tests that need no broker: unit, property, contract, golden, examples
 test-fast: install
 	@$(PYTEST) $(FAST)
+
+## test-kafka: the tests with a broker, on Apache Kafka alone (needs Java and Maven)
+# SCORER_TEST_KAFKA=3.9.2 make test-kafka: the oldest supported version
+test-kafka: install
+	@$(PYTEST) --dist loadfile -m apache tests/integration tests/security tests/faults
 
 ## test-faults: workers killed, partitions moved, brokers lost; docs/guarantees.md has the full size
 test-faults: install

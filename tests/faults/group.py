@@ -4,12 +4,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from tests.faults.sizes import DRAIN_SECONDS
-from tests.integration.kafka import Kafka, Names
+from tests.integration.kafka import Kafka, Names, partitions_of
 from tests.integration.service import Service
 
 
@@ -33,9 +33,7 @@ def positions(kafka: Kafka, names: Names) -> Positions:
         consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=names.group, enable_auto_commit=False)
         await consumer.start()
         try:
-            await consumer.topics()
-            numbers = sorted(consumer.partitions_for_topic(names.activity) or ())
-            partitions = [TopicPartition(names.activity, number) for number in numbers]
+            partitions = await partitions_of(kafka.bootstrap, names.activity)
             consumer.assign(partitions)
             committed = {partition.partition: await consumer.committed(partition) or 0 for partition in partitions}
             ends = {partition.partition: end for partition, end in (await consumer.end_offsets(partitions)).items()}

@@ -20,7 +20,7 @@ from scorer.sources.rejected import Rejected
 from scorer.state.store import LeadStore
 from scorer.stream.recovery import Progress, restore
 from tests.faults.group import positions
-from tests.integration.kafka import Kafka, Names
+from tests.integration.kafka import Kafka, Names, partitions_of
 from tests.integration.service import RULES, settings_for
 
 _RESTORE_SECONDS = 30.0
@@ -166,13 +166,7 @@ def _left_open(kafka: Kafka, names: Names) -> list[str]:
         )
         await consumer.start()
         try:
-            await consumer.topics()
-            topics = (names.routing, names.dead_letters, names.state)
-            partitions = [
-                TopicPartition(topic, number)
-                for topic in topics
-                for number in consumer.partitions_for_topic(topic) or ()
-            ]
+            partitions = await partitions_of(kafka.bootstrap, names.routing, names.dead_letters, names.state)
             consumer.assign(partitions)
             offsets: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
             return offsets

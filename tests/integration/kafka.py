@@ -55,6 +55,21 @@ class Names(NamedTuple):
         }
 
 
+async def partitions_of(bootstrap: str, *topics: str) -> list[TopicPartition]:
+    """The partitions of these topics, in order. A topic that does not exist has none."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        described = await admin.describe_topics(list(topics))
+    finally:
+        await admin.close()
+    return sorted(
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    )
+
+
 class Kafka:
     """A broker, as tests use it."""
 
@@ -107,8 +122,7 @@ class Kafka:
         await consumer.start()
         committed: list[ConsumerRecord[bytes, bytes]] = []
         try:
-            await consumer.topics()
-            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            partitions = await partitions_of(self.bootstrap, topic)
             consumer.assign(partitions)
             await consumer.seek_to_beginning()
             async with asyncio.timeout(DEADLINE):
