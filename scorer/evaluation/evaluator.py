@@ -188,8 +188,7 @@ class Evaluator:
         same_facts, same_counts = len(facts) == len(lead.facts), len(counted) == len(lead.counted)
         if same_facts and same_counts:
             return lead
-        after = replace(lead, facts=lead.facts if same_facts else Facts(facts), counted=counted)
-        return after if same_facts else self.annotated(after)
+        return self.annotated(replace(lead, facts=lead.facts if same_facts else Facts(facts), counted=counted))
 
     def prepare(self) -> Iterator[None]:
         """Prepare the engine in small steps, so that no activity has to wait for it."""

@@ -10,8 +10,8 @@ from scorer.state.marker import Marker
 
 
 class LeadStore:
-    """Leads by id. `stage` or `stage_removal` of what a transaction changes, then `commit` or `discard`; `get` sees what
-    is staged."""
+    """Leads by id. `stage` (or `stage_removal`) what a transaction changes, then `commit` or `discard` it; `get` sees
+    what is staged."""
 
     def __init__(self, cache_size: int = 10_000) -> None:
         self._states: dict[str, bytes] = {}
