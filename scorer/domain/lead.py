@@ -153,13 +153,12 @@ class Lead:
     def _facts_after(self, activity: LeadActivity, names: Container[str]) -> Mapping[str, Fact]:
         stamp = Stamp(activity.time, activity.id, activity.source)
         stated = statements(activity)
+        if not activity.data.get("custom"):
+            return write_facts(self.facts, stated, stamp)
         kept = [statement for statement in stated if is_kept(statement[0], names)]
-        facts = write_facts(self.facts, kept, stamp)
-        if len(kept) == len(stated):
-            return facts
-        # Rules that declare the name again must find it unknown rather than wrong.
         others = [statement for statement in stated if not is_kept(statement[0], names)]
-        return drop_contradicted(facts, others, stamp)
+        # Rules that declare another name again must find it unknown rather than wrong.
+        return drop_contradicted(write_facts(self.facts, kept, stamp), others, stamp)
 
     def _counted_after(self, activity: LeadActivity, hits: Iterable[Hit]) -> Mapping[str, Counts]:
         time = activity.time
