@@ -13,8 +13,8 @@ from rich.console import Console
 from scorer.cli.common import EngineOption, ExitStatus, RulesArgument, say
 from scorer.cli.findings import Format, as_github, as_json, as_text
 from scorer.engines.engine import EngineUnavailableError, default_engine
-from scorer.lint import analyse
-from scorer.offline.ruleset_files import read_rule_files
+from scorer.lint import analyse, compared
+from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import Finding, Level, RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
@@ -29,6 +29,10 @@ def check(
         Format, typer.Option("--format", help="text, json, or github (annotations for GitHub Actions).")
     ] = Format.TEXT,
     level: Annotated[Level, typer.Option("--level", help="The lowest level to show.")] = "warning",
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="DIR", help="The rules in use: also say what changes for known leads."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
 ) -> None:
     """Check a ruleset for mistakes, and for rules, bounds and constants that look wrong (docs/findings.md).
@@ -40,8 +44,9 @@ def check(
     except EngineUnavailableError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
-    ruleset, findings, files = _examined(rules)
+    ruleset, findings, changes, files = _examined(rules, None if against is None else _in_use(against))
     shown = [finding for finding in findings if _LEVELS.index(finding.level) <= _LEVELS.index(level)]
+    shown += changes
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     if output is Format.JSON:
@@ -55,15 +60,26 @@ def check(
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _examined(rules: Path) -> tuple[Ruleset | None, Sequence[Finding], Mapping[str, bytes]]:
-    """The ruleset (None if it was rejected), its findings, and the files that were read."""
+def _in_use(rules: Path) -> Ruleset:
+    try:
+        return load_ruleset(rules)
+    except RulesetError as error:
+        say(f"error: --against {rules}: {error.findings[0]}")
+        raise typer.Exit(ExitStatus.USAGE) from None
+
+
+def _examined(
+    rules: Path, in_use: Ruleset | None
+) -> tuple[Ruleset | None, Sequence[Finding], Sequence[Finding], Mapping[str, bytes]]:
+    """The ruleset (None if it was rejected), its findings, those about the change, and the files that were read."""
     files: Mapping[str, bytes] = {}
     try:
         files = read_rule_files(rules)
         ruleset, source = parse_with_source(files)
     except RulesetError as error:
-        return None, error.findings, files
-    return ruleset, analyse(ruleset, source), files
+        return None, error.findings, [], files
+    changes = [] if in_use is None else compared(ruleset, source, in_use)
+    return ruleset, analyse(ruleset, source), changes, files
 
 
 def _print(findings: Sequence[Finding], files: Mapping[str, bytes], output: Format) -> None:

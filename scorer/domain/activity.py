@@ -9,14 +9,38 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 TYPE_PREFIX = "lead."
 TYPE_PATTERN = r"^lead\.[a-z0-9_]+(\.[a-z0-9_]+)*$"
 
+NAMES_BYTES = 16_384
+"""The most bytes of UTF-8 that all names of one list have together."""
+
+TOO_MANY_BYTES = "too_many_bytes"
+"""The type of the error about a list that has more."""
+
+
+def within_bytes(names: list[str]) -> list[str]:
+    """The names, if they have at most `NAMES_BYTES` together. Raises `PydanticCustomError`."""
+    size = sum(len(name.encode()) for name in names)
+    if size > NAMES_BYTES:
+        raise PydanticCustomError(
+            TOO_MANY_BYTES,
+            "the names have {size} bytes of UTF-8 together; expected at most {most}",
+            {"most": NAMES_BYTES, "size": size},
+        )
+    return names
+
+
 Text = Annotated[str, StringConstraints(max_length=2048)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Names = Annotated[list[Name], Field(max_length=64)]
+Names = Annotated[
+    list[Name],
+    Field(max_length=64, description=f"Names with at most {NAMES_BYTES:,} bytes of UTF-8 together."),
+    AfterValidator(within_bytes),
+]
 CustomName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 CustomValue = bool | Integer | float | Text | Names | None
@@ -275,6 +299,9 @@ PAYLOADS: Mapping[str, type[Payload]] = {
     "lead.erased": Erased,
 }
 """Built-in activity types and their payloads. A custom `lead.*` type carries any JSON object."""
+
+LISTING = frozenset({"lead.profile_updated", "lead.qualification_updated"})
+"""The types whose payloads can contain lists of names."""
 
 
 class Envelope(BaseModel):

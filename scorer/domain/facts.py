@@ -76,3 +76,14 @@ def write_facts(facts: Mapping[str, Fact], stated: Iterable[tuple[str, object]],
                 changed = dict(known)
             changed[name] = Fact(value, stamp)
     return facts if changed is None else Facts(changed)
+
+
+def drop_contradicted(
+    facts: Mapping[str, Fact], stated: Iterable[tuple[str, object]], stamp: Stamp
+) -> Mapping[str, Fact]:
+    """The facts without those to which a later statement gives another value; the same object if there are none. The
+    result does not depend on the order of statements."""
+    wrong = {
+        name for name, value in stated if (known := facts.get(name)) and known.stamp < stamp and known.value != value
+    }
+    return Facts({name: fact for name, fact in facts.items() if name not in wrong}) if wrong else facts

@@ -1,6 +1,7 @@
 """A lead's state: a fold over its activities that does not depend on their order or repetition.
 
-- The latest event, by time, then id, then source, writes a fact (profile, qualification, consent, lifecycle).
+- The latest event, by time, then id, then source, writes a fact (profile, qualification, consent, lifecycle). Custom
+  facts that the rules do not declare are not kept.
 - A signal is counted per UTC day, up to its daily cap, by the smallest hashes of the day's events (`counts`).
 - An erasure forgets everything up to its time and keeps only that time.
 
@@ -8,16 +9,16 @@ Three parts do depend on the order, because they record what was published and w
 `published`, the hand-over to sales that follows from it, and `rules_at_return`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import KEEP_DAYS, Counts, Days, Hit, count_event, days_of, event_digest, forget_until
-from scorer.domain.facts import NO_FACTS, Fact, Facts, Stamp, write_facts
+from scorer.domain.facts import NO_FACTS, Fact, Facts, Stamp, drop_contradicted, write_facts
 from scorer.domain.instant import DAY, day_of
 from scorer.domain.score import Grade, Rating, Route, Score
-from scorer.domain.statements import RETURNED, STATING, statements
+from scorer.domain.statements import RETURNED, STATING, is_kept, statements
 
 NO_CLOCK = -(1 << 62)
 """The clock of a lead without events: before every possible event."""
@@ -63,15 +64,19 @@ class Lead:
         """The events counted for each signal."""
         return {name: days_of(counts) for name, counts in self.counted.items()}
 
-    def apply(self, activity: LeadActivity, hits: Iterable[Hit] = ()) -> "Lead":
-        """The lead after the activity; the same object if nothing changes (a repeated or outdated event)."""
+    def apply(self, activity: LeadActivity, hits: Iterable[Hit] = (), names: Container[str] = frozenset()) -> "Lead":
+        """The lead after the activity; the same object if nothing changes (a repeated or outdated event).
+
+        `names`: the custom facts that the lead keeps. An older fact of another name, which earlier rules declared,
+        stays until a later event gives it another value.
+        """
         time = activity.time
         if self.erased_at is not None and time <= self.erased_at:
             return self
         kind = activity.type
         if kind == "lead.erased":
             return self._erase(time)
-        facts = self._facts_after(activity) if kind in STATING else self.facts
+        facts = self._facts_after(activity, names) if kind in STATING else self.facts
         counted = self._counted_after(activity, hits) if hits else self.counted
         clock = self.clock
         if time > clock:
@@ -145,8 +150,15 @@ class Lead:
             rules_at_return=self.rules_at_return if RETURNED in facts else (),
         )
 
-    def _facts_after(self, activity: LeadActivity) -> Mapping[str, Fact]:
-        return write_facts(self.facts, statements(activity), Stamp(activity.time, activity.id, activity.source))
+    def _facts_after(self, activity: LeadActivity, names: Container[str]) -> Mapping[str, Fact]:
+        stamp = Stamp(activity.time, activity.id, activity.source)
+        stated = statements(activity)
+        if not activity.data.get("custom"):
+            return write_facts(self.facts, stated, stamp)
+        kept = [statement for statement in stated if is_kept(statement[0], names)]
+        others = [statement for statement in stated if not is_kept(statement[0], names)]
+        # Rules that declare another name again must find it unknown rather than wrong.
+        return drop_contradicted(write_facts(self.facts, kept, stamp), others, stamp)
 
     def _counted_after(self, activity: LeadActivity, hits: Iterable[Hit]) -> Mapping[str, Counts]:
         time = activity.time

@@ -1,6 +1,6 @@
 """The facts that an activity states about its lead."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from scorer.domain.activity import LeadActivity
 
@@ -76,6 +76,11 @@ def statements(activity: LeadActivity) -> list[tuple[str, object]]:
         case other if other in _LIFECYCLE:
             stated.append(("lifecycle.status", _LIFECYCLE[other]))
     return stated
+
+
+def is_kept(fact: str, names: Container[str]) -> bool:
+    """Whether a lead keeps the fact. `names`: the custom facts that rules declare. Only custom facts have no dot."""
+    return "." in fact or fact in names
 
 
 def _items(data: Mapping[str, object], section: str, prefix: str) -> list[tuple[str, object]]:

@@ -4,7 +4,9 @@ offline is the result in production.
 No clock and no I/O. Deterministic: equal input gives equal results, whatever was evaluated before. It keeps caches.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Hit
@@ -13,7 +15,7 @@ from scorer.domain.effects import Decided, Effect, HandedOver
 from scorer.domain.facts import Facts
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead, Published
-from scorer.domain.statements import RETURNED
+from scorer.domain.statements import RETURNED, is_kept
 from scorer.engines.engine import RuleEngine
 from scorer.evaluation.contributions import Cause, ContributionTemplates, contributions, decision
 from scorer.evaluation.criteria import CriteriaTables
@@ -27,9 +29,19 @@ from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
 
 class Evaluator:
     """Judges leads by one ruleset. It owns everything that is compiled or remembered, apart from the notes in
-    `Lead.notes`, which only evaluators read. Instants are microseconds since the epoch."""
+    `Lead.notes`, which only evaluators read. Instants are microseconds since the epoch.
 
-    def __init__(self, ruleset: Ruleset, engine: RuleEngine) -> None:
+    Leads keep the custom facts that the ruleset declares, and those named in `keeps`: other rules that judge the same
+    leads declare these. `keeps_signals` are the signals of those rules.
+    """
+
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        engine: RuleEngine,
+        keeps: Collection[str] = frozenset(),
+        keeps_signals: Collection[str] = frozenset(),
+    ) -> None:
         self.ruleset = ruleset
         self.engine_name = engine.name
         self._engine = engine
@@ -38,10 +50,19 @@ class Evaluator:
         self._hits = SignalHits([*ruleset.signals.values()])
         self._signals = {signal.id: SignalPoints(signal) for signal in ruleset.signals.values()}
         self._templates = ContributionTemplates(ruleset)
+        self._kept_facts = frozenset(ruleset.own_fields).union(keeps)
+        self._kept_signals = frozenset(ruleset.signals).union(keeps_signals)
+
+    def keeping(self, keeps: Collection[str], keeps_signals: Collection[str]) -> "Evaluator":
+        """An evaluator of the same ruleset with other `keeps`. Both share everything compiled and remembered."""
+        other = copy(self)
+        other._kept_facts = frozenset(self.ruleset.own_fields).union(keeps)
+        other._kept_signals = frozenset(self.ruleset.signals).union(keeps_signals)
+        return other
 
     def assess(self, lead: Lead, activity: LeadActivity) -> Assessment:
         """Apply the activity to the lead and judge the lead as of its latest activity."""
-        after = lead.apply(activity, self._hits.of(activity))
+        after = lead.apply(activity, self._hits.of(activity), self._kept_facts)
         if after is lead:
             return Assessment(lead)
         notes = after.notes
@@ -158,6 +179,16 @@ class Evaluator:
     def annotated(self, lead: Lead) -> Lead:
         """The lead with notes of this evaluator about its facts. They save work when it is judged again."""
         return lead.with_notes(self._notes_about(lead))
+
+    def trimmed(self, lead: Lead) -> Lead:
+        """The lead without custom facts and counts of signals that neither the ruleset nor `keeps` and `keeps_signals`
+        name; the same object if it has none. Such names are left over from earlier rules, and no rule can read them."""
+        facts = {name: fact for name, fact in lead.facts.items() if is_kept(name, self._kept_facts)}
+        counted = {name: counts for name, counts in lead.counted.items() if name in self._kept_signals}
+        same_facts, same_counts = len(facts) == len(lead.facts), len(counted) == len(lead.counted)
+        if same_facts and same_counts:
+            return lead
+        return self.annotated(replace(lead, facts=lead.facts if same_facts else Facts(facts), counted=counted))
 
     def prepare(self) -> Iterator[None]:
         """Prepare the engine in small steps, so that no activity has to wait for it."""

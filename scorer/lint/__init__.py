@@ -4,5 +4,6 @@ Pure, and exact where possible: a rule is called dead only if no lead can ever m
 """
 
 from scorer.lint.analyse import analyse
+from scorer.lint.change_findings import compared
 
-__all__ = ["analyse"]
+__all__ = ["analyse", "compared"]

@@ -16,6 +16,7 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.kafka.client_internals import tolerate_header_names
 from scorer.offline.ruleset_files import load_ruleset
+from scorer.rules.finding import RulesetError
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
@@ -37,11 +38,18 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class LiveRules:
-    """The rules in effect, when they took effect (seconds since the epoch), and how the last reload ended."""
+    """The rules in effect, when they took effect (seconds since the epoch), and how the last reload ended. The leads
+    also keep what the rules beside them, `shadow`, name."""
 
     evaluator: Evaluator
     loaded_at: float
+    shadow: Ruleset | None = None
     last_reload: Reload | None = None
+
+    def use(self, evaluator: Evaluator, shadow: Ruleset | None) -> None:
+        """Judge by this evaluator, with these rules beside it."""
+        self.shadow = shadow
+        self.evaluator = evaluator if shadow is None else evaluator.keeping(shadow.own_fields, shadow.signals)
 
     @property
     def ruleset(self) -> Ruleset:
@@ -100,6 +108,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     engine = default_engine(settings.engine)
     known = ruleset_fingerprint(settings.rules)
     live = LiveRules(Evaluator(load_ruleset(settings.rules), engine), time.time())
+    # The shadow takes effect later. What it declares must be kept from the first activity on, also after a restart.
+    live.use(live.evaluator, None if settings.shadow_rules is None else _readable(settings.shadow_rules))
     metrics = Metrics()
     metrics.rules_loaded(True, live.loaded_at)
 
@@ -114,7 +124,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
             context["revision"] = ruleset.revision[:12]
 
     def adopt(evaluator: Evaluator) -> None:
-        live.evaluator, live.loaded_at = evaluator, time.time()
+        live.use(evaluator, live.shadow)
+        live.loaded_at = time.time()
         announce()
         partitions.rules_changed()
 
@@ -133,18 +144,28 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.evaluator))
     reloaders = [Reloader("rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known)]
     if shadow is not None and settings.shadow_rules is not None:
-        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, metrics))
+        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics))
     announce()
     return Service(settings, live, tuple(reloaders), metrics, partitions, Subscription(settings, partitions))
 
 
+def _readable(location: Path) -> Ruleset | None:
+    """The rules at a place; None if they are wrong, which their reloader reports."""
+    try:
+        return load_ruleset(location)
+    except RulesetError:
+        return None
+
+
 def _shadow_reloader(
-    settings: Settings, location: Path, engine: MemoEngine, shadow: Shadow, metrics: Metrics
+    settings: Settings, location: Path, engine: MemoEngine, shadow: Shadow, live: LiveRules, metrics: Metrics
 ) -> Reloader:
     def adopt(evaluator: Evaluator) -> None:
         shadow.use(evaluator)
         ruleset = evaluator.ruleset
         metrics.shadow(ruleset.name, ruleset.revision)
+        # The revision of the rules in effect stays the same, so nothing is re-scored.
+        live.use(live.evaluator, ruleset)
 
     def report(done: Reload) -> None:
         metrics.shadow_loaded(done.outcome != "refused")

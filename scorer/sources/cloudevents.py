@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
+from scorer.domain.activity import PAYLOADS, TOO_MANY_BYTES, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import from_datetime, to_text
 from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.rejected import Rejected, show
@@ -213,6 +213,8 @@ def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> s
     else:
         same = [other for other in errors if _locate(other["loc"], data)[0] == path]
         wanted = first["msg"] if len(same) == 1 else "expected a string, number, boolean or list of strings"
+        # This list has the right type, so the other branches of the union say nothing about it.
+        wanted = next((other["msg"] for other in same if other["type"] == TOO_MANY_BYTES), wanted)
         sentence = f"{'.'.join(('data', *path))} is {show(value)}: {wanted[:1].lower()}{wanted[1:]}"
     more = f" (and {len(others)} more)" if others else ""
     return f"{kind}: {sentence}{more}"

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 import msgspec
-from pydantic import BaseModel, StringConstraints
+from pydantic import AfterValidator, BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
-from scorer.domain.activity import PAYLOADS
+from scorer.domain.activity import PAYLOADS, within_bytes
 
 _INT64_MAX = 2**63 - 1
 
@@ -57,6 +57,8 @@ def _limits(metadata: tuple[Any, ...]) -> dict[str, Any]:
         match constraint:
             case FieldInfo():
                 limits |= _limits(tuple(constraint.metadata))
+            case AfterValidator(func=function) if function is within_bytes:
+                pass  # `usual_event` leaves every event that is large enough to break this limit to pydantic.
             case StringConstraints(min_length=low, max_length=high, pattern=pattern):
                 limits |= {"min_length": low, "max_length": high}
                 if isinstance(pattern, str):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Union
 
 import msgspec
 
-from scorer.domain.activity import LeadActivity, path_of
+from scorer.domain.activity import LISTING, NAMES_BYTES, LeadActivity, path_of
 from scorer.domain.instant import from_datetime
 from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.fast_payload import CLOSED, OPEN
@@ -95,6 +95,9 @@ def usual(value: bytes, now: int, max_bytes: int) -> LeadActivity | None:
         if decoded is None:
             return None
         event, kind, data = decoded
+    # The JSON of a list that is too long is longer still. So only a large event needs the full parser for it.
+    if len(value) > NAMES_BYTES and kind in LISTING:
+        return None
     if kind == _PAGE_VIEWED and data.get("path") is None:
         data["path"] = path_of(data["url"])
     identity, source, subject = event.id, event.source, event.subject

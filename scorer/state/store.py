@@ -1,7 +1,7 @@
 """The states of the leads of one partition: bytes at rest, a bounded cache of decoded ones, and what a running
-transaction has changed, kept apart until it is committed."""
+transaction has changed or removed, kept apart until it is committed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from scorer.domain.lead import Lead
 from scorer.engines.cache import BoundedCache
@@ -10,13 +10,16 @@ from scorer.state.marker import Marker
 
 
 class LeadStore:
-    """Leads by id. `stage` what a transaction changes, then `commit` or `discard` it; `get` sees what is staged."""
+    """Leads by id. `stage` (or `stage_removal`) what a transaction changes, then `commit` or `discard` it; `get` sees
+    what is staged."""
 
     def __init__(self, cache_size: int = 10_000) -> None:
         self._states: dict[str, bytes] = {}
         self._cache = BoundedCache[str, Lead](cache_size) if cache_size else None
         self._staged: dict[str, Lead] = {}
         self._encoded: dict[str, bytes] = {}
+        # A dict, because the order of tombstones must not differ between processes.
+        self._removed: dict[str, None] = {}
         self.marker: Marker | None = None
         """As it was restored: how far the leads were judged by which rules."""
 
@@ -39,17 +42,27 @@ class LeadStore:
         """Change a lead within the running transaction."""
         self._staged[lead.id] = lead
         self._encoded.pop(lead.id, None)
+        self._removed.pop(lead.id, None)
 
-    def encode_staged(self) -> dict[str, bytes]:
-        """The changed states by lead id, each once. Raises what `encode_lead` raises."""
+    def stage_removal(self, lead_id: str) -> None:
+        """Remove a lead within the running transaction: nothing is known of it any more. It may be staged again."""
+        self.stage(Lead(lead_id))
+        self._removed[lead_id] = None
+
+    def encode_staged(self) -> Mapping[str, bytes | None]:
+        """The changed states by lead id, each once; None for a lead that is removed. Raises what `encode_lead`
+        raises."""
         for lead_id, lead in self._staged.items():
-            if lead_id not in self._encoded:
+            if lead_id not in self._encoded and lead_id not in self._removed:
                 self._encoded[lead_id] = encode_lead(lead)
-        return self._encoded
+        return {**self._encoded, **self._removed} if self._removed else self._encoded
 
     def commit(self) -> None:
         """Make what is staged the state: the transaction is committed."""
-        self._states.update(self.encode_staged())
+        self.encode_staged()
+        self._states.update(self._encoded)
+        for lead_id in self._removed:
+            self._states.pop(lead_id, None)
         if self._cache is not None:
             for lead_id, lead in self._staged.items():
                 self._cache.keep(lead_id, lead)
@@ -59,6 +72,7 @@ class LeadStore:
         """Forget what is staged: the transaction did not happen."""
         self._staged = {}
         self._encoded = {}
+        self._removed = {}
 
     def restore(self, lead_id: str, state: bytes | None) -> None:
         """Put a state from the changelog in its place; None removes it."""

@@ -45,13 +45,14 @@ def _batch_headers(group: str, now: int) -> tuple[tuple[str, bytes], tuple[str, 
     return ("ce_source", f"/lead-scorer/{group}".encode()), ("published-at", to_text(now).encode())
 
 
-def state_messages(states: Mapping[str, bytes], topic: str, partition: int, offset: int) -> list[Message]:
-    """Lead states for the changelog, on the partition number of the input and not on the one that the key gives."""
+def state_messages(states: Mapping[str, bytes | None], topic: str, partition: int, offset: int) -> list[Message]:
+    """Lead states for the changelog, on the partition number of the input and not on the one that the key gives. A lead
+    that was removed (None) gives a tombstone, so compaction removes it too."""
     headers = [(OFFSET_HEADER, offset.to_bytes(8, "big"))]
     return [Message(topic, partition, lead_id.encode(), state, headers) for lead_id, state in states.items()]
 
 
-def state_message(lead_id: str, state: bytes, topic: str, partition: int, offset: int) -> Message:
+def state_message(lead_id: str, state: bytes | None, topic: str, partition: int, offset: int) -> Message:
     """One lead's state for the changelog."""
     return state_messages({lead_id: state}, topic, partition, offset)[0]
 

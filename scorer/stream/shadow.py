@@ -3,6 +3,9 @@
 It judges the live lead as it was before the live rules published anything about it: with the same counts, the same
 last decision (for the hysteresis) and the same evidence that sales has seen. So the rules cause every difference.
 Errors of the candidate are counted, and cost no decision.
+
+The live leads keep the custom facts that the candidate declares (`Evaluator.keeping`). They count only the signals of
+the live rules.
 """
 
 import json
@@ -63,7 +66,8 @@ class Shadow:
         if self._evaluator is None or assessment.evaluation is None:
             return
         try:
-            candidate = self._evaluate(_unpublished(before, activity, assessment), self._evaluator)
+            judged = _unpublished(before, activity, assessment, self._evaluator.ruleset)
+            candidate = self._evaluate(judged, self._evaluator)
             live = assessment.evaluation
             differs = list(_differences(live, candidate))
             sample = None
@@ -117,14 +121,15 @@ class Shadow:
             log.error("shadow_failed", error=repr(error), exc_info=error)
 
 
-def _unpublished(before: Lead, activity: LeadActivity, assessment: Assessment) -> Lead:
+def _unpublished(before: Lead, activity: LeadActivity, assessment: Assessment, candidate: Ruleset) -> Lead:
     """The lead after the activity, as the live rules judged it: without what they then published about it."""
     after = assessment.lead
     if assessment.decision is None:
         return after
     if assessment.handed_over is not None:
         # The facts include the hand-over, which the live rules caused.
-        return replace(after, published=before.published, facts=before.apply(activity).facts)
+        facts = before.apply(activity, (), candidate.own_fields).facts
+        return replace(after, published=before.published, facts=facts)
     return replace(after, published=before.published)
 
 

@@ -5,11 +5,12 @@ import asyncio
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from scorer.domain.lead import Lead
 from scorer.kafka.message import Message
 from scorer.kafka.transaction import DoubtfulError, FencedError, TransactionalProducer, TransactionLimits
 from scorer.runtime.settings import Settings
 from scorer.state.store import LeadStore
-from scorer.stream.outbox import state_message
+from scorer.stream.outbox import state_message, state_messages
 from scorer.stream.partition_producer import partition_producer
 from scorer.stream.recovery import Progress, restore
 from tests.integration.kafka import Kafka, Names
@@ -138,3 +139,36 @@ def test_restore_reads_past_control_records_to_the_end(names: Names, settings: S
 
 def test_restore_of_an_empty_changelog(settings: Settings) -> None:
     assert asyncio.run(restore(settings, 0, LeadStore(), Progress(), lambda count: None)) is None
+
+
+def test_a_lead_that_was_removed_stays_away_after_a_restore(kafka: Kafka, names: Names, settings: Settings) -> None:
+    store = LeadStore()
+
+    async def transact(producer: TransactionalProducer, offset: int) -> None:
+        messages = state_messages(store.encode_staged(), settings.state_topic, 0, offset)
+        await commit(producer, settings, offset + 1, *messages)
+        store.commit()
+
+    async def work() -> tuple[LeadStore, int | None]:
+        producer = partition_producer(settings, TopicPartition(names.activity, 0))
+        try:
+            await producer.start()
+            for lead_id in ("a", "b"):
+                store.stage(Lead(lead_id, clock=1))
+            await transact(producer, 0)
+            store.stage_removal("a")
+            await transact(producer, 1)
+        finally:
+            await producer.stop()
+        restored = LeadStore()
+        return restored, await restore(settings, 0, restored, Progress(), lambda number: None)
+
+    restored, next_offset = asyncio.run(work())
+    assert next_offset == 2
+    assert {lead.id: lead for lead in restored.leads()} == {"b": Lead("b", clock=1)}
+    assert restored.get("a") == Lead("a")
+    assert [(record.key, record.value is None) for record in kafka.read(names.state)] == [
+        (b"a", False),
+        (b"b", False),
+        (b"a", True),
+    ]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,24 @@ def test_check_prints_each_mistake_and_exits_1(rules: Path) -> None:
         "    - {id: x, points: 1, when: {foo: 1}}\n"
         "                                ^^^\n"
     )
+
+
+def test_check_against_the_rules_in_use_names_new_fields(rules: Path, tmp_path: Path) -> None:
+    next_rules = tmp_path / "next"
+    shutil.copytree(rules, next_rules)
+    assert b"new-field" not in scorer("check", str(next_rules), "--against", str(rules)).stdout
+    (next_rules / "fields.yaml").write_text("fields:\n  plan: {type: string}\n")
+    # A field that no rule uses yet is fine: it only collects values.
+    assert b"plan" not in scorer("check", str(next_rules), "--strict", "--level", "info").stdout
+    done = scorer("check", str(next_rules), "--strict", "--against", str(rules))
+    assert done.returncode == 0
+    assert (
+        f"{next_rules}/fields.yaml:2:3: info[new-field]: the field `plan` is new; it is unknown for every lead already "
+        "seen, until an activity states it again\n" in done.stdout.decode()
+    )
+    missing = scorer("check", str(rules), "--against", str(tmp_path / "none"))
+    assert missing.returncode == 2
+    assert b"--against" in missing.stderr
 
 
 def test_check_without_rules_is_a_finding(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scorer.domain.activity import LISTING, PAYLOADS
 from scorer.domain.instant import DAY, SECOND, to_text
 from scorer.sources.cloudevents import MAX_AHEAD, Header, Rejected, parse_line, parse_record
 
@@ -86,6 +87,20 @@ def test_custom_types_may_hold_any_data() -> None:
     assert parse_line(json.dumps(event).encode(), NOW).data == {"deep": [{"er": 1}]}
 
 
+NAMES = ["é" * 128] * 64
+"""As many names as a list can have, and 16,384 bytes."""
+
+
+def lists(names: list[str]) -> list[tuple[str, str, dict[str, Any]]]:
+    """The payloads with this list: kind, name of the key, data."""
+    return [
+        ("profile", "technologies", {"technologies": names}),
+        ("profile", "custom.a", {"custom": {"a": names}}),
+        ("qualification", "competition.competitors", {"competition": {"competitors": names}}),
+        ("qualification", "custom.a", {"custom": {"a": names}}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "instant"),
     [
@@ -158,6 +173,14 @@ def test_a_wrong_attribute_is_described(name: str, value: object, word: str) -> 
             "data.custom.a is an object: expected a string, number, boolean or list of strings",
         ),
         ({"type": "lead.profile_updated", "data": {"custom": {"A b": 1}}}, "invalid_data", "data.custom.A b is 1"),
+        *[
+            (
+                {"type": f"lead.{kind}_updated", "data": data},
+                "invalid_data",
+                f"data.{name} is a list: the names have 16385 bytes of UTF-8 together; expected at most 16384",
+            )
+            for kind, name, data in lists([*NAMES[1:], "é" * 128 + "x"])
+        ],
         ({"type": "lead.profile_updated", "data": {"annual_revenue": 10**400}}, "invalid_data", "data.annual_revenue"),
         ({"data_base64": "eA=="}, "unsupported_content_type", "data_base64"),
         ({"datacontenttype": "text/xml"}, "unsupported_content_type", "'text/xml'"),
@@ -268,3 +291,17 @@ def test_an_event_with_one_arbitrary_attribute_is_an_activity_or_rejected(name: 
     assert len(detail.encode()) <= 300
     if not detail:
         json.dumps(dict(activity.data), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(("kind", "name", "data"), lists(NAMES))
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_a_list_of_names_may_have_16384_bytes(kind: str, name: str, data: dict[str, Any], ascii_only: bool) -> None:
+    event = {**EVENT, "type": f"lead.{kind}_updated", "data": data}
+    value = json.dumps(event, ensure_ascii=ascii_only).encode()
+    assert parse_line(value, NOW).data == data, name
+
+
+def test_every_payload_with_a_list_of_names_goes_to_the_full_parser_if_it_is_large() -> None:
+    assert {
+        kind for kind, payload in PAYLOADS.items() if '"array"' in json.dumps(payload.model_json_schema())
+    } == LISTING

@@ -262,3 +262,23 @@ def test_the_notes_about_leads_are_bounded(settings: Settings) -> None:
         lead = Lead(event.lead_id)
         shadow.compare(lead, event, LIVE.assess(lead, event), Outbox(0), BatchFigures())
     assert 0 < len(shadow._notes.all_keys()) <= 3
+
+
+@pytest.mark.parametrize("hand_over", [False, True])
+def test_the_candidate_sees_the_facts_that_only_it_declares(settings: Settings, hand_over: bool) -> None:
+    rule = "  - {id: big-plan, when: {plan: big}, route: nurture, queue: planners}\n"
+    text = SMALL_RULES.replace("fields: {", "fields: {plan: {type: string}, ")
+    candidate = evaluator(text.replace("routing:\n", f"routing:\n{rule}"))
+    live = LIVE.keeping(candidate.ruleset.own_fields, candidate.ruleset.signals)
+    shadow, outbox, figures, lead = shadow_of(settings, candidate), Outbox(0), BatchFigures(), Lead("lead-1")
+    hot = {"bant": {"budget_status": "approved", "authority": "decision_maker"}} if hand_over else {}
+    for event in (
+        activity("trial_started"),
+        activity("qualification_updated", {**hot, "custom": {"plan": "big", "other": 1}}, day=1),
+    ):
+        after = live.assess(lead, event)
+        shadow.compare(lead, event, after, outbox, figures)
+        lead = after.lead
+    assert (after.handed_over is not None) is hand_over
+    assert figures.divergences["queue"] == 1
+    assert (lead.value("plan"), lead.value("other")) == ("big", None)

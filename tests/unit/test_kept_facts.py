@@ -1,0 +1,242 @@
+"""What a lead keeps is bounded: the custom facts that the live rules or the rules beside them declare."""
+
+import asyncio
+import json
+import tracemalloc
+from collections.abc import Iterator
+from itertools import islice, permutations
+from pathlib import Path
+
+import pytest
+from aiokafka import ConsumerRecord
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.counts import Hit
+from scorer.domain.facts import Facts
+from scorer.domain.instant import DAY
+from scorer.domain.lead import Lead
+from scorer.evaluation.evaluator import Evaluator
+from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.settings import load_settings
+from scorer.service.compose import Service, build
+from scorer.state.codec import decode_lead, encode_lead
+from scorer.state.store import LeadStore
+from scorer.stream.batch import BatchProcessor
+from scorer.stream.jobs.rescore import Sweep
+from scorer.stream.outbox import Outbox
+from tests.factory import MONDAY, SMALL_RULES, activity, evaluator, ruleset_folder
+
+RULES = evaluator()
+WITH_PLAN = SMALL_RULES.replace("fields: {", "fields: {plan: {type: string}, ")
+PLAN = WITH_PLAN.replace(
+    "rules:\n      - {id: large", "rules:\n      - {id: big-plan, when: {plan: big}, points: 3}\n      - {id: large"
+)
+
+
+def told(data: dict[str, object], day: float = 0, kind: str = "profile_updated") -> LeadActivity:
+    """An activity that states custom facts."""
+    return activity(kind, {"custom": data}, day=day)
+
+
+def judged(rules: Evaluator, *events: LeadActivity) -> Lead:
+    """The lead after these activities."""
+    lead = Lead("lead-1")
+    for event in events:
+        lead = rules.assess(lead, event).lead
+    return lead
+
+
+@pytest.mark.parametrize("kind", ["profile_updated", "qualification_updated"])
+def test_only_declared_custom_facts_are_kept(kind: str) -> None:
+    event = told({"installed_base": 3, "plan": "big", "note": None}, kind=kind)
+    assert set(judged(RULES, event).facts) == {"installed_base"}
+
+
+def test_a_field_that_no_rule_uses_yet_is_kept() -> None:
+    assert judged(evaluator(WITH_PLAN), told({"plan": "big"})).value("plan") == "big"
+
+
+def test_the_names_of_other_rules_are_kept_too() -> None:
+    beside = Evaluator(RULES.ruleset, RULES._engine, keeps={"plan"})
+    for rules in (beside, RULES.keeping({"plan"}, ())):
+        assert judged(rules, told({"installed_base": 3, "plan": "big", "x": 1})).facts.keys() == {
+            "installed_base",
+            "plan",
+        }
+    assert "plan" not in judged(RULES, told({"plan": "big"})).facts, "the other evaluator stays as it was"
+    assert set(judged(beside.keeping((), ()), told({"plan": "big"})).facts) == set()
+
+
+def test_an_activity_that_tells_nothing_kept_still_is_the_latest_activity() -> None:
+    before = judged(RULES, told({"installed_base": 3}))
+    after = RULES.assess(before, told({"x": 1}, day=2)).lead
+    assert after.clock > before.clock
+    assert after.facts is before.facts
+
+
+def test_facts_of_earlier_rules_are_found_again_unless_contradicted() -> None:
+    known = judged(evaluator(WITH_PLAN), told({"plan": "big"}, day=1))
+    for event, kept in (
+        (told({"installed_base": 3}, day=2), True),
+        (told({"plan": "big"}, day=2), True),
+        (told({"plan": "small"}, day=0), True),
+        (told({"plan": "small"}, day=2), False),
+        (told({"plan": None}, day=2), False),
+    ):
+        assert ("plan" in RULES.assess(known, event).lead.facts) is kept, event
+
+
+def test_facts_of_earlier_rules_do_not_depend_on_the_order_of_activities() -> None:
+    known = judged(evaluator(WITH_PLAN), told({"plan": "big", "installed_base": 1}, day=2))
+    events = [
+        told({"plan": "small", "installed_base": 5}, day=4),
+        told({"plan": "big"}, day=5),
+        told({"plan": "old"}, day=1),
+        activity("profile_updated", {"country": "DE"}, day=3.5),
+    ]
+    for erased in (1.5, 3, 4.5, None):
+        story = [*events, *([] if erased is None else [activity("erased", day=erased)])]
+        ends = set()
+        for order in permutations(story):
+            lead = known
+            for event in order:
+                lead = lead.apply(event, (), RULES.ruleset.own_fields)
+            ends.add(encode_lead(lead))
+        assert len(ends) == 1
+
+
+def test_trimming_removes_what_no_rules_name() -> None:
+    lead = judged(evaluator(PLAN), told({"plan": "big", "installed_base": 3}), activity("trial_started"))
+    lead = lead.apply(activity("page_viewed", {"url": "/"}, day=1), [Hit("old", 2), Hit("older", 2)])
+    stored = decode_lead("lead-1", encode_lead(lead))
+    for rules, facts, signals in (
+        (RULES, {"installed_base"}, {"trial"}),
+        (RULES.keeping({"plan"}, {"old"}), {"installed_base", "plan"}, {"old", "trial"}),
+    ):
+        trimmed = rules.trimmed(stored)
+        assert {name for name in trimmed.facts if "." not in name} == facts
+        assert set(trimmed.counted) == signals
+        assert {name: fact for name, fact in stored.facts.items() if "." in name}.items() <= trimmed.facts.items()
+        assert (trimmed.clock, trimmed.published) == (stored.clock, stored.published)
+        assert rules.trimmed(trimmed) is trimmed
+        one, other = rules.evaluate(stored, stored.clock), rules.evaluate(trimmed, trimmed.clock)
+        assert (one.score, one.routing, one.points) == (other.score, other.routing, other.points)
+        # The state carries the codes of these rules.
+        assert encode_lead(rules.annotated(decode_lead("lead-1", encode_lead(trimmed)))) == encode_lead(trimmed)
+
+
+def test_trimming_keeps_the_lead_if_there_is_nothing_to_remove() -> None:
+    lead = judged(RULES, told({"installed_base": 3}), activity("trial_started"))
+    assert RULES.trimmed(lead) is lead
+    assert RULES.trimmed(Lead("lead-1")).facts == Facts({})
+
+
+def records(undeclared: bool) -> "Iterator[ConsumerRecord[bytes, bytes]]":
+    """8,000 activities of 100 leads, with or without 8 names that no other activity has."""
+    for number in range(8_000):
+        lead = f"lead-{number % 100}"
+        others = {f"n{number}_{extra}": "x" * 400 for extra in range(8)} if undeclared else {}
+        event = {
+            "specversion": "1.0",
+            "id": f"e{number}",
+            "source": "/crm",
+            "type": "lead.profile_updated",
+            "time": f"2026-01-{1 + number // 400:02}T{number // 20 % 20:02}:00:00Z",
+            "subject": lead,
+            "data": {"employees": number, "custom": {"installed_base": number, **others}},
+        }
+        value = json.dumps(event).encode()
+        yield ConsumerRecord("in", 0, number, 1000, 0, lead.encode(), value, None, 1, len(value), ())
+
+
+def processed(undeclared: bool) -> tuple[dict[bytes | None, bytes | None], int]:
+    """The states in the changelog, and how much memory in use grows after the first 400 activities, in bytes."""
+    settings = load_settings(None, rules=Path(__file__).parent)
+    rules, store = evaluator(), LeadStore()
+    processor = BatchProcessor(settings, rules.assess, lambda: MONDAY + 100 * DAY)
+    states: dict[bytes | None, bytes | None] = {}
+    known = 0
+    stream = records(undeclared)
+    while batch := list(islice(stream, 400)):
+        outbox, figures = processor.process(batch, store)
+        assert not figures.dead_letters
+        store.commit()
+        states |= {message.key: message.value for message in outbox.messages if message.topic == settings.state_topic}
+        known = known or tracemalloc.get_traced_memory()[0]
+    return states, tracemalloc.get_traced_memory()[0] - known
+
+
+def test_undeclared_facts_leave_nothing_behind() -> None:
+    plain, _ = processed(undeclared=False)
+    tracemalloc.start()
+    try:
+        sent, grown = processed(undeclared=True)
+    finally:
+        tracemalloc.stop()
+    assert sent == plain
+    assert grown < 2_000_000, "25 MB were sent"
+
+
+class Rules:
+    """A service with rules and shadow rules on disk, without a broker."""
+
+    def __init__(self, folder: Path, shadow: str) -> None:
+        self.live = ruleset_folder(folder / "live")
+        self.shadow = ruleset_folder(folder / "shadow", shadow)
+        settings = load_settings(None, rules=self.live, shadow_rules=self.shadow, engine="compiled")
+        self.service: Service = build(settings)
+
+    def reload(self, which: int) -> str:
+        """Reload the live rules (0) or the shadow (1); how it ended."""
+        return asyncio.run(self.service.reloaders[which].reload()).outcome
+
+    def kept(self) -> set[str]:
+        """The custom facts that a lead keeps of these four."""
+        event = told({"installed_base": 3, "plan": "big", "size": 1, "x": 1})
+        return set(judged(self.service.rules.evaluator, event).facts)
+
+
+def test_a_service_keeps_what_the_shadow_declares_from_its_start(tmp_path: Path) -> None:
+    rules = Rules(tmp_path, PLAN)
+    assert rules.kept() == {"installed_base", "plan"}
+    assert rules.reload(1) == "loaded"
+    assert rules.kept() == {"installed_base", "plan"}
+
+
+def test_a_reload_of_either_rules_keeps_the_names_of_both(tmp_path: Path) -> None:
+    rules = Rules(tmp_path, "nonsense: 1\n")
+    assert rules.kept() == {"installed_base"}
+    assert rules.reload(1) == "refused"
+    ruleset_folder(rules.shadow, PLAN)
+    assert rules.reload(1) == "loaded"
+    assert rules.kept() == {"installed_base", "plan"}
+    ruleset_folder(rules.live, SMALL_RULES.replace("fields: {", "fields: {size: {type: integer}, "))
+    assert rules.reload(0) == "loaded"
+    assert rules.kept() == {"installed_base", "plan", "size"}
+    ruleset_folder(rules.shadow, "nonsense: 1\n")
+    assert rules.reload(1) == "refused"
+    assert rules.kept() == {"installed_base", "plan", "size"}, "the shadow before the mistake is still in effect"
+    ruleset_folder(rules.shadow, SMALL_RULES.replace("warm: 20", "warm: 21"))
+    assert rules.reload(1) == "loaded"
+    assert rules.kept() == {"installed_base", "size"}
+
+
+def test_a_reload_of_the_shadow_starts_no_re_scoring(tmp_path: Path) -> None:
+    rules = Rules(tmp_path, SMALL_RULES)
+    service, store = rules.service, LeadStore()
+    store.restore("lead-1", encode_lead(judged(service.rules.evaluator, activity("trial_started"))))
+    (sweep,) = service.partitions._context.jobs(store, 0)
+    assert isinstance(sweep, Sweep)
+    while sweep.patience() is not None:
+        if sweep.ready():
+            sweep.stage(Outbox(1), BatchFigures(), busy=False)
+            store.commit()
+            sweep.committed()
+    before, loaded_at = service.rules.evaluator, service.rules.loaded_at
+    ruleset_folder(rules.shadow, PLAN)
+    assert rules.reload(1) == "loaded"
+    assert service.rules.evaluator is not before
+    assert service.ruleset is before.ruleset
+    assert service.rules.loaded_at == loaded_at
+    assert sweep.patience() is None
+    assert sweep.remaining == 0
