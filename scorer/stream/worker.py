@@ -372,10 +372,11 @@ class PartitionWorker:
         return f"{self._step}; the last error: {self._last_error}" if self._last_error else self._step
 
     def _missing_records(self) -> str:
+        reached = self._reached()
         stable = self._consumer.last_stable_offset(self.partition)
-        if stable is not None and 0 <= stable <= self._reached():
+        if stable is not None and 0 <= stable <= reached:
             return f"a producer that has had a transaction open in the input since offset {stable}"
-        return "records: the log goes on, but fetches return none"
+        return f"records: fetches return none, although the log goes on after offset {reached}"
 
     async def _back_off(self, error: Exception) -> None:
         self._step, self._last_error = "its next attempt", f"{type(error).__name__}: {error}"

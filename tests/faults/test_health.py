@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.record import default_records
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from scorer.demo.broker import EmbeddedBroker
 from scorer.domain.instant import DAY
@@ -90,6 +92,44 @@ def test_an_open_transaction_of_a_producer_holds_the_partition_up(kafka: Kafka, 
         asyncio.run(hold())
         recovers(running)
         assert len(kafka.read(names.routing, at_least=2)) == 2
+
+
+async def write_unreadable(kafka: Kafka, names: Names) -> None:
+    """Write a batch that claims to be packed, with a right checksum."""
+    builder = _DefaultRecordBatchBuilderPy(
+        magic=2,
+        compression_type=_DefaultRecordBatchBuilderPy.CODEC_GZIP,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1 << 20,
+    )
+    builder.append(0, time.time_ns() // 1_000_000, b"k", b"v" * 1000, [])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(default_records, "gzip_encode", lambda _: b"not packed")
+        unreadable = builder.build()
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap)
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        batch.append(timestamp=None, key=b"k", value=b"v", headers=[])
+        batch.close()
+        batch._buffer = unreadable
+        await (await producer.send_batch(batch, names.activity, partition=0))
+    finally:
+        await producer.stop()
+
+
+def test_a_batch_that_cannot_be_unpacked_is_seen(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    kafka.create({names.activity: 1})
+    with service(kafka, names, tmp_path, stalled_after_s=SOON) as running:
+        kafka.write(names.activity, [good(1)])
+        wait_until_processed(kafka, names, [running])
+        asyncio.run(write_unreadable(kafka, names))
+        about = stalled(running)
+        assert (about["offset"], about["log_end"]) == (1, 2)
+        assert about["waits_for"] == "records: fetches return none, although the log goes on after offset 1"
 
 
 def test_a_commit_without_an_answer_holds_the_partition_up(kafka: Kafka, names: Names, tmp_path: Path) -> None:

@@ -257,3 +257,17 @@ def test_a_topic_without_partitions_aborts(attempt: Callable[..., Any], monkeypa
     _, raised = attempt()
     assert type(raised) is AbortedError
     assert "the topic out has no partitions" in str(raised)
+
+
+@pytest.mark.parametrize("stamp", [None, 1_800_000_000_000])
+def test_it_keeps_the_time_that_the_broker_gave(monkeypatch: pytest.MonkeyPatch, stamp: int | None) -> None:
+    monkeypatch.setattr(transaction, "AIOKafkaProducer", Client)
+
+    async def scenario() -> int | None:
+        producer = TransactionalProducer(load_settings(None), "id", LIMITS)
+        client: Client = producer._producer
+        client.stamp = stamp
+        await producer.commit(MESSAGES, OFFSETS, "group")
+        return producer.broker_time
+
+    assert asyncio.run(scenario()) == stamp
