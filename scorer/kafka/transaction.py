@@ -186,7 +186,7 @@ class TransactionalProducer:
 
 
 def _broker_time(deliveries: Iterable["asyncio.Future[Any]"]) -> int | None:
-    written = (delivery.result() for delivery in deliveries if delivery.done())
+    written = (delivery.result() for delivery in deliveries if delivery.done() and delivery.exception() is None)
     return max((one.timestamp for one in written if one.timestamp_type == _BROKER_STAMP), default=None)
 
 

@@ -92,7 +92,7 @@ class Watch:
         self._metrics.clock_offset(0.0 if offset is None else offset.seconds)
         stage = self._clock_off.see(offset is not None and offset.wrong, now)
         if stage is Stage.ENDS:
-            log.info("clock_right_again", offset_seconds=None if offset is None else round(offset.seconds))
+            log.info("clock_off_ended", offset_seconds=None if offset is None else round(offset.seconds))
         elif stage is not None and offset is not None:
             log.error("clock_off", advice=_CLOCK_ADVICE, **_clock(offset))
 

@@ -124,7 +124,7 @@ def test_a_wrong_clock_is_reported_until_it_is_set(
     }
     assert look({}, 120) == ["clock_off"] * 2
     clock.off = 0.0
-    assert look({}, 5) == ["clock_right_again"]
+    assert look({}, 5) == ["clock_off_ended"]
     assert value(metrics, "scorer_clock_offset_seconds") == 0
     assert watch.trouble() == {}
 
