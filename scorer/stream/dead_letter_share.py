@@ -45,7 +45,7 @@ class DeadLetterShare:
             self._restart(now)
         self._records += records
         self._reasons.update(reasons)
-        if self._records < FEWEST_RECORDS or now < self._quiet_until:
+        if not self._reasons or self._records < FEWEST_RECORDS or now < self._quiet_until:
             return None
         many = Many(self._records, dict(self._reasons.most_common()))
         if many.share <= self._bound:
