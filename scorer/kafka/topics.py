@@ -19,6 +19,8 @@ _SHOWN_ATTEMPTS: Final = 25
 _SHOWN_PAUSE: Final = 0.2
 _POLICY: Final = "cleanup.policy"
 _SIZE: Final = "max.message.bytes"
+_BROKER_CLOCK: Final = {"message.timestamp.type": "LogAppendTime"}
+"""For the topics that every worker writes: the broker then tells the worker its time, which shows a wrong clock."""
 
 __all__ = ["Need", "TopicError", "TopicFinding", "TopicStatus", "ensure_and_report", "ensure_topics", "needs"]
 
@@ -59,14 +61,15 @@ class TopicFinding:
 
 def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
     """The topics of the service, the input first. `source`: the input topic if it exists."""
-    room = {_SIZE: str(dead_letter_topic_bytes(settings, _limit(source)))}
+    room = {_SIZE: str(dead_letter_topic_bytes(settings, _limit(source))), **_BROKER_CLOCK}
+    changelog = {_POLICY: "compact", **_BROKER_CLOCK}
     lost = "a later activity of a lead would delete the ones before"
     shadow = () if settings.shadow_rules is None else (Need(settings.shadow_topic, "shadow_topic", None, ""),)
     return (
         Need(settings.activity_topic, "activity_topic", False, lost),
         Need(settings.routing_topic, "routing_topic", None, ""),
         Need(settings.dead_letter_topic, "dead_letter_topic", False, "records without a key are refused then", room),
-        Need(settings.state_topic, "state_topic", True, "old states of leads would be deleted", {_POLICY: "compact"}),
+        Need(settings.state_topic, "state_topic", True, "old states of leads would be deleted", changelog),
         Need(
             settings.replay_marks_topic,
             None,

@@ -23,6 +23,7 @@ from scorer.kafka.message import Message
 from scorer.runtime.settings import Settings
 
 _STOP_SECONDS: Final = 5.0
+_BROKER_STAMP: Final = 1
 
 
 class FencedError(Exception):
@@ -77,6 +78,9 @@ class TransactionalProducer:
             transaction_timeout_ms=limits.timeout_ms,
             max_batch_size=limits.batch_bytes,
         )
+        self.broker_time: int | None = None
+        """When the broker says that it got the last commit, in milliseconds since the epoch. None if none of its topics
+        has LogAppendTime."""
 
     async def start(self) -> None:
         """Connect, and fence the other producers with our id. Raises `KafkaError`."""
@@ -136,6 +140,7 @@ class TransactionalProducer:
             raise FencedError from error
         except (KafkaError, TimeoutError, AssertionError) as error:
             raise DoubtfulError(f"the commit failed: {error!r}") from error
+        self.broker_time = _broker_time(deliveries)
 
     async def _abort(self, cause: BaseException) -> NoReturn:
         try:
@@ -178,6 +183,11 @@ class TransactionalProducer:
         if message.key is None:
             return partitions[message.spread % len(partitions)]
         return int(self._partitioner(message.key, partitions, partitions))
+
+
+def _broker_time(deliveries: Iterable["asyncio.Future[Any]"]) -> int | None:
+    written = (delivery.result() for delivery in deliveries if delivery.done() and delivery.exception() is None)
+    return max((one.timestamp for one in written if one.timestamp_type == _BROKER_STAMP), default=None)
 
 
 async def _delivered(deliveries: list["asyncio.Future[Any]"]) -> None:

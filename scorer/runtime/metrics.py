@@ -145,6 +145,17 @@ class Metrics:
         self._lag = Gauge(
             "scorer_consumer_lag_records", "Activities not yet committed.", ("partition",), registry=registry
         )
+        self._stalled = Gauge(
+            "scorer_partition_stalled_seconds",
+            "How long a partition has had something to do without progress.",
+            ("partition",),
+            registry=registry,
+        )
+        self._clock_offset = Gauge(
+            "scorer_clock_offset_seconds",
+            "How far other clocks are ahead of this machine's; 0 if nothing is known.",
+            registry=registry,
+        )
         self._partitions = Gauge("scorer_partitions", "Assigned partitions by state.", ("state",), registry=registry)
         self.assess_seconds = Histogram(
             "scorer_assess_seconds", "Time to assess one activity.", ASSESS_BUCKETS, registry
@@ -229,6 +240,18 @@ class Metrics:
                 self._lag.remove(str(partition))
         else:
             self._lag.labels(str(partition)).set(records)
+
+    def stalled(self, partition: int, seconds: float | None) -> None:
+        """Set how long a partition has not advanced; None if it is no longer assigned to this worker."""
+        if seconds is None:
+            with suppress(KeyError):
+                self._stalled.remove(str(partition))
+        else:
+            self._stalled.labels(str(partition)).set(seconds)
+
+    def clock_offset(self, seconds: float) -> None:
+        """Set how far other clocks are ahead of ours; 0 if nothing is known."""
+        self._clock_offset.set(seconds)
 
     def partitions(self, by_state: Mapping[str, int]) -> None:
         """Set the number of assigned partitions by state."""

@@ -102,6 +102,12 @@ class Settings(BaseSettings):
     shutdown_timeout_s: Annotated[float, Field(gt=0)] = Field(
         20.0, description="How long to wait at the end for transactions in flight."
     )
+    stalled_after_s: Annotated[float, Field(gt=0)] = Field(
+        120.0, description="A partition with something to do and no progress for this long makes the worker unready."
+    )
+    dead_letter_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="A larger share of dead letters within a minute is logged; 1: never."
+    )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Form of the log.")

@@ -31,6 +31,7 @@ from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.partitions import Partitions
 from scorer.stream.shadow import Shadow
 from scorer.stream.subscriber import Subscription
+from scorer.stream.watch import Watch
 from scorer.stream.worker import WorkerContext
 
 log = structlog.get_logger()
@@ -141,7 +142,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     def jobs(store: LeadStore, partition: int) -> list[Job]:
         return [Sweep(rescorer, store, partition)]
 
-    partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.evaluator))
+    watch = Watch(settings, metrics)
+    partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.evaluator, watch))
     reloaders = [Reloader("rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known)]
     if shadow is not None and settings.shadow_rules is not None:
         reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics))

@@ -28,7 +28,8 @@ class Health(Protocol):
         """False if only a restart helps."""
 
     def ready(self) -> Report:
-        """False while activities are not being processed: without an assignment, or while state is being restored."""
+        """False while activities are not being processed as they should: without an assignment, while state is being
+        restored, while a partition does not advance, or with a wrong clock."""
 
 
 class Leads(Protocol):

@@ -122,11 +122,15 @@ async def _serve(service: Service, stop: asyncio.Event) -> int:
         return EXIT_FAILED
     watch = asyncio.create_task(_watch(service, failure))
     stopping = asyncio.create_task(stop.wait())
-    ends: list[asyncio.Future[Any]] = [failure, stopping]
+    ends: list[asyncio.Future[Any]] = [failure, stopping, watch]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    # A worker that nobody watches could stand still unnoticed.
+    unwatched = watch.exception() if watch.done() else None
+    if unwatched is not None:
+        log.error("watch_failed", error=repr(unwatched), exc_info=unwatched)
     watch.cancel()
     stopping.cancel()
-    failed = failure.done()
+    failed = failure.done() or unwatched is not None
     log.info("stopping", failed=failed)
     drained = await service.partitions.drain(settings.shutdown_timeout_s)
     with contextlib.suppress(TimeoutError, KafkaError):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -27,6 +27,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self._workers: dict[TopicPartition, PartitionWorker] = {}
         self._ending: dict[TopicPartition, asyncio.Task[None]] = {}
         self._assigned_once = False
+        self._rejoining = False
         self._draining = False
         self.failure: asyncio.Future[BaseException] | None = None
         """Gets the reason when the process must end."""
@@ -42,6 +43,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Let the workers end after their current transaction. Not awaited, because the next owner fences us."""
         partitions = sorted(revoked)
+        self._rejoining = True
         if partitions:
             log.info("partitions_revoked", partitions=[partition.partition for partition in partitions])
         for partition in partitions:
@@ -53,10 +55,12 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         partitions = sorted(assigned)
         log.info("partitions_assigned", partitions=[partition.partition for partition in partitions])
         self._assigned_once = True
+        self._rejoining = False
         for partition in list(self._workers):
             self._close(partition)
         if self._draining:
             return
+        self._context.watch.assigned(partition.partition for partition in partitions)
         self._consumer.pause(*partitions)
         # Here, because the consumer exists and reads nothing yet.
         cut_large_records(self._consumer, whole_bytes(self._context.settings), SHORTENED)
@@ -112,7 +116,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
             self.failure.set_result(error)
 
     def ready(self) -> tuple[bool, Mapping[str, object]]:
-        """Whether every assigned partition is being processed, and what each is doing. A worker without partitions is
+        """Whether every assigned partition advances, and what each is doing. A worker without partitions is
         ready too, because there may be more workers than partitions."""
         states = {str(partition.partition): worker.state.value for partition, worker in sorted(self._workers.items())}
         details: dict[str, object] = {"partitions": states}
@@ -123,8 +127,11 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
                 for worker in restoring
             }
         running = all(state == State.RUNNING for state in states.values())
-        ready = self._assigned_once and running and not self._draining
-        details["status"] = "ready" if ready else self._unready(bool(restoring))
+        trouble = self._context.watch.trouble()
+        details |= trouble
+        joined = self._assigned_once and not self._rejoining
+        ready = joined and running and not self._draining and not trouble
+        details["status"] = "ready" if ready else self._unready(bool(restoring), trouble)
         return ready, details
 
     def lead(self, lead_id: str) -> Lead | None:
@@ -138,17 +145,24 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         return int(DefaultPartitioner()(lead_id.encode(), sorted(numbers), sorted(numbers))) if numbers else None
 
     def measure(self) -> None:
-        """Update the metrics of partitions by state and of their lag."""
+        """Update the metrics of partitions by state and of their lag, and notice those that do not advance."""
         self._measure()
         for worker in self._workers.values():
             worker.measure_lag()
+        self._context.watch.look(
+            {partition.partition: worker.standing() for partition, worker in self._workers.items()}
+        )
 
-    def _unready(self, restoring: bool) -> str:
+    def _unready(self, restoring: bool, trouble: Container[str]) -> str:
         if self._draining:
             return "stopping"
         if not self._assigned_once:
             return "waiting for an assignment"
-        return "restoring" if restoring else "rejoining"
+        if "stalled" in trouble:
+            return "stalled"
+        if restoring:
+            return "restoring"
+        return "clock off" if "clock" in trouble else "rejoining"
 
     def _close(self, partition: TopicPartition) -> None:
         worker = self._workers.pop(partition, None)

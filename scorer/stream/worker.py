@@ -27,6 +27,8 @@ from scorer.stream.jobs.turns import Turns
 from scorer.stream.outbox import Outbox
 from scorer.stream.partition_producer import partition_producer
 from scorer.stream.recovery import Progress, restore, starting_offset
+from scorer.stream.stall import Standing
+from scorer.stream.watch import Watch
 
 _PARALLEL_RESTORES: Final = 4
 _MAX_FAILURES: Final = 20
@@ -73,6 +75,7 @@ class WorkerContext:
     metrics: Metrics
     jobs: JobFactory
     rules: Callable[[], object]
+    watch: Watch
     restores: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PARALLEL_RESTORES))
     """Limits how many partitions restore at a time."""
 
@@ -109,6 +112,8 @@ class PartitionWorker:
         self._inbox = Inbox(settings.max_records, settings.linger_ms / 1000)
         self._held_back = False
         self._shorten_before = 0
+        self._step = "the end of its former worker"
+        self._last_error = ""
         self._closing = asyncio.Event()
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, _MAX_FAILURES)
         self.log = log.bind(topic=partition.topic, partition=partition.partition)
@@ -124,7 +129,7 @@ class PartitionWorker:
         """Wait a moment while too many records are unprocessed. A partition that is still full then is not fetched
         until there is room."""
         if self._accepts() and not await self._inbox.room() and self._accepts():
-            self.log.warning("partition_stalled", queued=len(self._inbox), offset=self.next_offset)
+            self.log.warning("partition_held_back", queued=len(self._inbox), offset=self.next_offset)
             self._pause_fetching()
             self._held_back = True
 
@@ -189,19 +194,23 @@ class PartitionWorker:
         self._held_back = False
         self._inbox.clear()
         started = time.monotonic()
+        self._step = "its producer, which the broker must accept"
         await self._stop_producer()
         self._producer = partition_producer(self._settings, self.partition)
         await self._unless_closing(self._producer.start())
         self.progress = Progress()
         self._store = LeadStore(self._settings.cache_leads)
+        self._step = "its turn to restore, after other partitions"
         async with self._context.restores:
             if self._closing.is_set():
                 return False
+            self._step = "its changelog"
             in_state = await self._unless_closing(
                 restore(self._settings, self.partition.partition, self._store, self.progress, self._metrics.restored)
             )
         if self._closing.is_set():
             return False
+        self._step = "the committed offset of the group"
         start = await self._unless_closing(starting_offset(self._consumer, self.partition, in_state))
         if self._closing.is_set() or start is None:
             return False
@@ -213,6 +222,7 @@ class PartitionWorker:
         self.next_offset = self._handed_over = start
         self._jobs = Turns(self._context.jobs(self._store, self.partition.partition))
         self.state = State.RUNNING
+        self._step = "the next batch"
         self.log.info(
             "partition_running",
             offset=start,
@@ -263,8 +273,10 @@ class PartitionWorker:
         while True:
             outbox, figures = Outbox(self.next_offset), BatchFigures()
             if batch:
+                self._step = "the assessment of a batch"
                 outbox, figures = await self._process(batch, shorten=shorten)
             self._jobs.stage(outbox, figures, busy=len(self._inbox) > 0)
+            self._step = "the end of its transaction"
             try:
                 async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE):
                     offsets = {self.partition: outbox.next_offset}
@@ -294,8 +306,11 @@ class PartitionWorker:
         self._store.commit()
         self._jobs.committed()
         self._backoff.reset()
+        self._step, self._last_error = "the next batch", ""
         self.next_offset = outbox.next_offset
         self._metrics.committed(figures, time.time())
+        if batch:
+            self._context.watch.committed(batch, figures.dead_letters, self._producer.broker_time)
         self.measure_lag()
 
     async def _process(
@@ -319,18 +334,52 @@ class PartitionWorker:
 
     def measure_lag(self) -> None:
         """Update the metric of the lag."""
-        # The consumer may have lost the partition during the transaction.
-        if not self._accepts() or self.partition not in self._consumer.assignment():
+        if not self._is_ours():
             return
         highwater = self._consumer.highwater(self.partition)
         if highwater is not None:
-            reached = self.next_offset
-            if reached >= self._handed_over:
-                # Markers of transactions have offsets too, and no record of ours comes after them.
-                reached = max(reached, position_of(self._consumer, self.partition) or 0)
-            self._metrics.lag(self.partition.partition, max(0, highwater - reached))
+            self._metrics.lag(self.partition.partition, max(0, highwater - self._reached()))
+
+    def standing(self) -> Standing:
+        """How far the partition is, and what it waits for."""
+        restored = self.progress.done
+        if self.state is State.FENCED:
+            return Standing(self.next_offset, restored, "the group, which must assign partitions again")
+        if self.state is State.RESTORING:
+            return Standing(None, restored, self._waiting())
+        if not self._is_ours():
+            return Standing(self.next_offset, restored, None)
+        highwater = self._consumer.highwater(self.partition)
+        waits_for = None
+        if self.next_offset < self._handed_over:
+            waits_for = self._waiting()
+        elif highwater is not None and self._reached() < highwater:
+            waits_for = self._missing_records()
+        polled = self._consumer.last_poll_timestamp(self.partition)
+        return Standing(self.next_offset, restored, waits_for, highwater, polled)
+
+    def _is_ours(self) -> bool:
+        # The consumer may have lost the partition during the transaction.
+        return self._accepts() and self.partition in self._consumer.assignment()
+
+    def _reached(self) -> int:
+        if self.next_offset < self._handed_over:
+            return self.next_offset
+        # Markers of transactions have offsets too, and no record of ours comes after them.
+        return max(self.next_offset, position_of(self._consumer, self.partition) or 0)
+
+    def _waiting(self) -> str:
+        return f"{self._step}; the last error: {self._last_error}" if self._last_error else self._step
+
+    def _missing_records(self) -> str:
+        reached = self._reached()
+        stable = self._consumer.last_stable_offset(self.partition)
+        if stable is not None and 0 <= stable <= reached:
+            return f"a producer that has had a transaction open in the input since offset {stable}"
+        return f"records: fetches return none, although the log goes on after offset {reached}"
 
     async def _back_off(self, error: Exception) -> None:
+        self._step, self._last_error = "its next attempt", f"{type(error).__name__}: {error}"
         try:
             pause = self._backoff.failed()
         except ExhaustedError as exhausted:

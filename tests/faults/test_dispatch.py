@@ -13,6 +13,7 @@ from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.stream import partitions as rebalance
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.watch import Watch
 from scorer.stream.worker import State, WorkerContext
 
 
@@ -60,7 +61,8 @@ def test_every_partition_gets_its_records_before_a_slow_one_blocks(
     async def scenario() -> None:
         settings = load_settings(None, rules=tmp_path)
         processor = BatchProcessor(settings, judge, lambda: 0)
-        context = WorkerContext(settings, processor, Metrics(), lambda *_: (), object)
+        metrics = Metrics()
+        context = WorkerContext(settings, processor, metrics, lambda *_: (), object, Watch(settings, metrics))
         partitions = rebalance.Partitions(context)
         partitions.attach(Consumer)
         await partitions.on_partitions_assigned([TopicPartition("in", 0), TopicPartition("in", 1)])

@@ -3,10 +3,14 @@
 SCORER_FAULT_POINT contains `point:when:action`, comma-separated. `when` is a count (`3`: the third time, `*3`: every
 third time) or, for the point `assessing`, the id of an event. `action` is `kill` (SIGKILL), `stop` (SIGSTOP), `term`
 (SIGTERM) or `fail` (raise).
+
+SCORER_FAULT_CLOCK is how many seconds the clock of the worker is ahead (negative: behind). Clocks that only measure
+durations are right.
 """
 
 import os
 import signal
+import time
 from typing import Any, Final, cast
 
 import structlog
@@ -18,6 +22,7 @@ from scorer.kafka import fault_points
 from scorer.kafka.fault_points import Assess, Point
 
 VARIABLE: Final = "SCORER_FAULT_POINT"
+CLOCK_VARIABLE: Final = "SCORER_FAULT_CLOCK"
 
 _POINTS: Final = ("fencing", "fenced", "restoring", "begun", "sent", "offsets_sent", "committed")
 _ASSESSING: Final = "assessing"
@@ -68,11 +73,22 @@ class Armed:
 
 
 def arm() -> None:
-    """Arm the fault points. The variable is taken away, because the service refuses it as unknown."""
-    specification = os.environ.pop(VARIABLE)
+    """Set the clock and arm the fault points. The variables are taken away, because the service refuses them as
+    unknown."""
+    _set_clock(float(os.environ.pop(CLOCK_VARIABLE, "0")))
+    specification = os.environ.pop(VARIABLE, "")
+    if not specification:
+        return
     armed = Armed(specification)
     fault_points.reached, fault_points.poisoned = armed.reached, armed.poisoned
     log.warning("fault_points_armed", specification=specification)
+
+
+def _set_clock(ahead: float) -> None:
+    seconds, nanoseconds = time.time, time.time_ns
+    if ahead:
+        time.time = lambda: seconds() + ahead
+        time.time_ns = lambda: nanoseconds() + round(ahead * 1e9)
 
 
 if __name__ == "__main__":

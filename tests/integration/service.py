@@ -118,7 +118,7 @@ def service(kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, **s
     }
     path = folder / f"service-{time.monotonic_ns()}.log"
     # The service itself has no fault points.
-    module = "tests.faults.worker" if "fault_point" in settings else "scorer"
+    module = "tests.faults.worker" if any(name.startswith("fault_") for name in settings) else "scorer"
     with path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", module, "run"], cwd=ROOT, env=environment, stdout=log, stderr=log

@@ -27,6 +27,7 @@ from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.job import Job
 from scorer.stream.jobs.turns import Turns
 from scorer.stream.outbox import Outbox
+from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, WorkerContext
 from tests.unit.test_batch import NOW, record, touch
 from tests.unit.test_metrics import value
@@ -90,6 +91,7 @@ class Kafka:
     errors: list[Exception] = field(default_factory=list)
     tried: list[Outbox] = field(default_factory=list)
     committed: list[Outbox] = field(default_factory=list)
+    broker_time: int | None = None
 
     def producer(self, *_: object) -> "Kafka":
         return self
@@ -153,7 +155,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka: Kafka) -> Run:
 
         async def main() -> None:
             processor = BatchProcessor(settings, judge, lambda: NOW)
-            context = WorkerContext(settings, processor, metrics, make, lambda: rules)
+            context = WorkerContext(settings, processor, metrics, make, lambda: rules, Watch(settings, metrics))
             consumer = Consumer()
             worker = PartitionWorker(PARTITION, consumer, Owner(), context)
             await consumer.opened.wait()

@@ -27,6 +27,7 @@ from scorer.state.store import LeadStore
 from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.recovery import _apply
+from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 from tests.factory import evaluator
 from tests.unit.test_batch import NOW, record
@@ -108,6 +109,7 @@ class Cluster:
     steps: list[str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     offset: int = 0
+    broker_time: int | None = None
     answered_offset: int = 0
     """What the broker answers: it may be from before a transaction that it has just completed."""
 
@@ -224,7 +226,9 @@ def run(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> Callable[[], list[
     async def scenario() -> list[object]:
         reader, owner = Reader(cluster), Owner()
         processor = BatchProcessor(cluster.settings, RULES.assess, lambda: NOW)
-        context = WorkerContext(cluster.settings, processor, Metrics(), lambda store, partition: [], lambda: RULES)
+        metrics = Metrics()
+        watch = Watch(cluster.settings, metrics)
+        context = WorkerContext(cluster.settings, processor, metrics, lambda store, partition: [], lambda: RULES, watch)
         worker = PartitionWorker(PARTITION, reader, owner, context)
         deadline = asyncio.get_running_loop().time() + 20
         while worker.next_offset < len(INPUT) and not worker.task.done():

@@ -13,6 +13,7 @@ from aiokafka.errors import (
     ProducerFenced,
     RequestTimedOutError,
 )
+from aiokafka.structs import RecordMetadata
 
 from scorer.kafka import transaction
 from scorer.kafka.message import Message
@@ -57,6 +58,7 @@ class Client:
         self.calls: list[str] = []
         self.sent: list[tuple[int, list[tuple[bytes | None, bytes | None]]]] = []
         self.offsets: object = None
+        self.stamp: int | None = None
         self.faults: dict[str, BaseException | None] = {}
         """Errors by step; None: the step hangs."""
 
@@ -79,10 +81,15 @@ class Client:
     def create_batch(self) -> Builder:
         return Builder()
 
-    async def send_batch(self, batch: Builder, topic: str, *, partition: int) -> "asyncio.Future[None]":
+    async def send_batch(self, batch: Builder, topic: str, *, partition: int) -> "asyncio.Future[RecordMetadata]":
         await self._step("send")
         self.sent.append((partition, batch.records))
-        return asyncio.ensure_future(self._step("delivered"))
+        return asyncio.ensure_future(self._deliver(topic, partition))
+
+    async def _deliver(self, topic: str, partition: int) -> RecordMetadata:
+        await self._step("delivered")
+        where = TopicPartition(topic, partition)
+        return RecordMetadata(topic, partition, where, 0, self.stamp or -1, int(self.stamp is not None), 0)
 
     async def send_offsets_to_transaction(self, offsets: object, group: str) -> None:
         await self._step("offsets")
@@ -250,3 +257,17 @@ def test_a_topic_without_partitions_aborts(attempt: Callable[..., Any], monkeypa
     _, raised = attempt()
     assert type(raised) is AbortedError
     assert "the topic out has no partitions" in str(raised)
+
+
+@pytest.mark.parametrize("stamp", [None, 1_800_000_000_000])
+def test_it_keeps_the_time_that_the_broker_gave(monkeypatch: pytest.MonkeyPatch, stamp: int | None) -> None:
+    monkeypatch.setattr(transaction, "AIOKafkaProducer", Client)
+
+    async def scenario() -> int | None:
+        producer = TransactionalProducer(load_settings(None), "id", LIMITS)
+        client: Client = producer._producer
+        client.stamp = stamp
+        await producer.commit(MESSAGES, OFFSETS, "group")
+        return producer.broker_time
+
+    assert asyncio.run(scenario()) == stamp

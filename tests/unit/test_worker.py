@@ -26,6 +26,7 @@ from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.job import Job
 from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.outbox import Outbox
+from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, WorkerContext
 from tests.factory import SMALL_RULES, evaluator
 from tests.unit.test_batch import NOW, record
@@ -57,6 +58,8 @@ class Consumer:
 
 class Producer:
     """Records what is committed."""
+
+    broker_time: int | None = None
 
     def __init__(self, *_: object) -> None:
         pass
@@ -104,7 +107,9 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
         def jobs(store: LeadStore, partition: int) -> list[Job]:
             return [Sweep(rescorer, store, partition)]
 
-        context = WorkerContext(settings, BatchProcessor(settings, judge, lambda: NOW), Metrics(), jobs, rules)
+        metrics = Metrics()
+        processor = BatchProcessor(settings, judge, lambda: NOW)
+        context = WorkerContext(settings, processor, metrics, jobs, rules, Watch(settings, metrics))
         worker = PartitionWorker(PARTITION, consumer, Owner(), context)
         await consumer.opened.wait()
         records: list[ConsumerRecord[bytes, bytes]] = [record(offset, f"lead-{offset}") for offset in range(COUNT)]
