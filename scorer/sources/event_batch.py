@@ -32,7 +32,7 @@ def split_batch(value: bytes, max_bytes: int) -> list[bytes]:
         raise too_large(len(value), max_bytes)
     events = split_list(value, "the batch")
     if not events:
-        # Nobody sends it on purpose, and whoever looks for the missing events finds the dead letter.
+        # Nobody sends it on purpose. If events are missing, the dead letter shows where they were lost.
         raise Rejected("empty_value", "the batch has no event")
     # Each bad event becomes a dead letter with headers of its own. Without the limit, 1 MiB of `[1,1,…]` would become
     # half a million of them. A batch of valid events is never over it.

@@ -107,7 +107,7 @@ def test_each_event_of_a_batch_counts_and_each_bad_one_is_one_dead_letter(tmp_pa
     assert letters(outbox, given) == [
         (1, "invalid_data", events[1]),
         (2, "key_mismatch", events[2]),
-        (3, "not_an_object", events[3]),
+        (3, "not_an_object", events[3].strip()),
         (4, "not_an_object", events[4]),
         (5, "not_utf8", events[5]),
         (6, "internal_error", events[6]),
