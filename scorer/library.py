@@ -20,7 +20,8 @@ from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.loader import parse_ruleset, parse_with_source
 from scorer.rules.ruleset import Ruleset
 from scorer.ruletests.run import Result, RuleTestReport, run_tests
-from scorer.sources.cloudevents import parse_line, parse_record
+from scorer.sources.cloudevents import parse_event, parse_line, parse_record
+from scorer.sources.event_batch import EventBatch
 from scorer.sources.rejected import Rejected
 from scorer.state.codec import CodecError, decode_lead, encode_lead
 
@@ -33,6 +34,7 @@ __all__ = [
     "EngineUnavailableError",
     "Evaluation",
     "Evaluator",
+    "EventBatch",
     "Finding",
     "Grade",
     "HandedOver",
@@ -58,6 +60,7 @@ __all__ = [
     "explain_lead",
     "history",
     "load_ruleset",
+    "parse_event",
     "parse_line",
     "parse_record",
     "parse_ruleset",

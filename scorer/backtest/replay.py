@@ -16,9 +16,10 @@ from scorer.domain.instant import DAY, day_of, to_datetime
 from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
+from scorer.offline.activity_files import Block
 from scorer.offline.decisions import Rejection
+from scorer.offline.place import activity_at
 from scorer.rules.loader import RuleFiles, parse_ruleset
-from scorer.sources.cloudevents import parse_line
 from scorer.sources.rejected import Rejected
 from scorer.state.shelf import LeadShelf
 
@@ -64,15 +65,15 @@ class ReplayShard:
         self._endings: dict[str, Ending] = {}
         self._tally = Tally([side.tally for side in self._sides])
 
-    def handle(self, task: str, numbers: Sequence[int], lines: Sequence[bytes]) -> list[Rejection]:
+    def handle(self, task: str, places: Sequence[int], lines: Sequence[bytes]) -> list[Rejection]:
         """Do one of the two tasks. The second returns the lines that are not activities."""
         rejected = []
         take = self._find_outcome if task == FIND_OUTCOMES else self._replay
-        for number, line in zip(numbers, lines, strict=True):
+        for place, line in zip(places, lines, strict=True):
             try:
-                take(parse_line(line, self._now))
+                take(activity_at(place, line, self._now))
             except Rejected as error:
-                rejected.append(Rejection(number, error.reason, error.detail))
+                rejected.append(Rejection(place, error.reason, error.detail))
         return rejected
 
     def finish(self) -> Tally:
@@ -174,9 +175,14 @@ class ReplayShard:
             tally.sales[outcome, old_side, new_side] += 1
 
 
-def may_be_outcomes(lines: Sequence[bytes]) -> list[bytes]:
-    """All lines with outcomes, and a few others. Much cheaper than parsing the lines."""
-    return [line for line in lines if _MAY_BE_OUTCOME.search(line) is not None]
+def may_be_outcomes(block: Block) -> Block:
+    """The block with all its lines with outcomes, and a few others. Much cheaper than parsing the lines."""
+    found = [
+        (place, line)
+        for place, line in zip(block.places, block.lines, strict=True)
+        if _MAY_BE_OUTCOME.search(line) is not None
+    ]
+    return block._replace(places=[place for place, _ in found], lines=[line for _, line in found])
 
 
 def judge(lead: Lead, evaluator: Evaluator) -> JudgedLead:

@@ -2,6 +2,7 @@
 
 import base64
 import sys
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,7 @@ from scorer.cli.atomic import atomic_output
 from scorer.cli.common import ExitStatus, say
 from scorer.offline.activity_files import ActivityFile, Block, InputError, open_activities
 from scorer.offline.decisions import Rejection
+from scorer.offline.place import index_of, line_of, place_text
 from scorer.offline.shards import ShardError
 
 InputOption = Annotated[
@@ -128,13 +130,18 @@ class Rejects:
 
     def add(self, block: Block, rejected: Sequence[Rejection]) -> None:
         """Record the rejected lines of a block."""
-        for line, reason, detail in rejected:
+        for place, reason, detail in rejected:
             if self._shown is None or self.total < self._shown:
-                say(f"{block.file}:{line}: {reason}: {detail}")
+                say(f"{block.file}:{place_text(place)}: {reason}: {detail}")
             self.reasons[reason] += 1
             if self._sink is not None:
-                entry: dict[str, Any] = {"file": block.file, "line": line, "reason": reason, "detail": detail}
-                self._sink.write(msgspec.json.encode(entry | _value(block.lines[line - block.first])) + b"\n")
+                index = index_of(place)
+                entry: dict[str, Any] = {"file": block.file, "line": line_of(place)}
+                if index is not None:
+                    entry["index"] = index
+                entry |= {"reason": reason, "detail": detail}
+                value = block.lines[bisect_left(block.places, place)]
+                self._sink.write(msgspec.json.encode(entry | _value(value)) + b"\n")
 
     def unnamed(self) -> int:
         """How many were counted but not printed."""

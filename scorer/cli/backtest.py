@@ -1,7 +1,6 @@
 """`scorer backtest`: replay past activities under a ruleset, alone or compared with another."""
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from enum import StrEnum
 from functools import partial
@@ -30,7 +29,6 @@ from scorer.cli.activity_input import (
 )
 from scorer.cli.backtest_output import show
 from scorer.cli.common import EngineOption, RulesOption, load_or_exit, print_document, say
-from scorer.offline.activity_files import Block
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards, usable_cores
 from scorer.report.backtest_page import backtest_page
@@ -91,7 +89,7 @@ def run_backtest(
             working.enter_context(lost_worker())
             shards = working.enter_context(open_shards(make, workers or usable_cores()))
             progress = show_progress(files, "replaying", working, passes=2)
-            for _ in shards.run(FIND_OUTCOMES, _outcome_lines(blocks(files, progress))):
+            for _ in shards.run(FIND_OUTCOMES, map(may_be_outcomes, blocks(files, progress))):
                 pass
             for block, answers in shards.run(REPLAY, blocks(files, progress)):
                 lines += len(block.lines)
@@ -108,11 +106,6 @@ def run_backtest(
     _print(result, output_format)
     if not result.input.activities:
         no_activity(result.input.files)
-
-
-def _outcome_lines(source: Iterator[Block]) -> Iterator[Block]:
-    for block in source:
-        yield block._replace(lines=may_be_outcomes(block.lines))
 
 
 def _print(result: Backtest, output_format: OutputFormat) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from scorer.cli.common import ExitStatus, say
-from scorer.dlq.position import Position
+from scorer.dlq.position import Place, Position
 from scorer.domain.instant import from_datetime
 from scorer.rules.catalogue import suggestion
 from scorer.rules.duration import parse as parse_duration
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Dead letters: list them, send them back.", no_args_is_help=True)
 
 REASONS: Final = (
-    *("empty_value", "not_utf8", "not_json", "not_an_object", "too_large", "too_deep", "number_out_of_range"),
-    *("bad_header", "unsupported_content_type", "unsupported_specversion", "missing_attribute", "invalid_attribute"),
-    *("unknown_type", "invalid_time", "time_in_future", "invalid_data", "null_key", "key_mismatch", "internal_error"),
-    "unknown",
+    *("empty_value", "not_utf8", "not_json", "not_an_object", "not_a_list", "too_large", "too_deep"),
+    *("number_out_of_range", "bad_header", "unsupported_content_type", "unsupported_specversion"),
+    *("missing_attribute", "invalid_attribute", "unknown_type", "invalid_time", "time_in_future", "invalid_data"),
+    *("null_key", "key_mismatch", "internal_error", "unknown"),
 )
 """The reasons that the service gives, and `unknown` for records that it did not write."""
 
@@ -54,9 +54,19 @@ def _instant(text: str) -> int:
 
 def _position(text: str) -> Position:
     if re.fullmatch(r"[0-9]{1,9}:[0-9]{1,18}", text) is None:
-        raise typer.BadParameter(f"{text!r} is not a position; write PARTITION:OFFSET, as in 0:17")
+        hint = f" (or --from {text} for a place in the input)" if "#" in text else ""
+        raise typer.BadParameter(f"{text!r} is not a position; write PARTITION:OFFSET, as in 0:17{hint}")
     partition, _, offset = text.partition(":")
     return Position(int(partition), int(offset))
+
+
+def _place(text: str) -> Place:
+    if re.fullmatch(r"[0-9]{1,9}:[0-9]{1,18}(#[0-9]{1,9})?", text) is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a place in the input; write PARTITION:OFFSET, as in 4:81, or 4:81#3 in a batch"
+        )
+    record, _, index = text.partition("#")
+    return Place(*_position(record), int(index) if index else None)
 
 
 Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only this reason; repeatable.")]
@@ -69,6 +79,15 @@ Positions = Annotated[
     list[Position] | None,
     typer.Option("--offset", metavar="P:O", parser=_position, help="Only this one; repeatable."),
 ]
+Places = Annotated[
+    list[Place] | None,
+    typer.Option(
+        "--from",
+        metavar="P:O[#I]",
+        parser=_place,
+        help="Only what came from this partition and offset of the input, and index of a batch; repeatable.",
+    ),
+]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the oldest N.")]
 
 
@@ -78,6 +97,7 @@ def list_(
     since: Since = None,
     until: Until = None,
     key: Key = None,
+    from_: Places = None,
     limit: Limit = None,
     pending: Annotated[bool, typer.Option("--pending", help="Only those not yet replayed.")] = False,
     counts: Annotated[bool, typer.Option("--counts", help="Only the number by reason.")] = False,
@@ -90,7 +110,7 @@ def list_(
 
     settings = settings_or_exit()
     _check_reasons(reason, settings)
-    wanted = _filter(reason, since, until, key)
+    wanted = _filter(reason, since, until, key, places=frozenset(from_ or ()))
     result = run_or_exit(_find(settings, wanted, 0 if counts else limit, pending=pending), settings)
     as_json = format_ is Format.JSON
     if not counts:
@@ -105,6 +125,7 @@ def replay(
     since: Since = None,
     until: Until = None,
     key: Key = None,
+    from_: Places = None,
     offset: Positions = None,
     all_: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     limit: Limit = None,
@@ -119,13 +140,13 @@ def replay(
     from scorer.cli.kafka import run_or_exit, settings_or_exit
     from scorer.dlq.replay import ReplayReport, obstacle
 
-    selective = bool(reason or offset) or any(option is not None for option in (since, until, key))
+    selective = bool(reason or offset or from_) or any(option is not None for option in (since, until, key))
     if selective == all_:
-        say("error: select dead letters with --reason, --since, --until, --key or --offset, or use --all alone")
+        say("error: select dead letters with --reason, --since, --until, --key, --from or --offset, or use --all alone")
         raise typer.Exit(ExitStatus.USAGE)
     settings = settings_or_exit()
     _check_reasons(reason, settings)
-    wanted = _filter(reason, since, until, key, frozenset(offset or ()))
+    wanted = _filter(reason, since, until, key, frozenset(offset or ()), frozenset(from_ or ()))
     result = run_or_exit(_find(settings, wanted, limit, pending=True), settings)
     report = ReplayReport(already=result.replayed)
     report.refused = dict.fromkeys(result.missing, "there is no such dead letter")
@@ -176,10 +197,12 @@ def _filter(
     until: int | None,
     key: str | None,
     positions: frozenset[Position] = frozenset(),
+    places: frozenset[Place] = frozenset(),
 ) -> "Filter":
     from scorer.dlq.queue import Filter
 
-    return Filter(frozenset(reasons or ()), since, until, None if key is None else key.encode(), positions)
+    lead = None if key is None else key.encode()
+    return Filter(frozenset(reasons or ()), since, until, lead, positions, places)
 
 
 async def _find(settings: "Settings", wanted: "Filter", limit: int | None, *, pending: bool) -> "DeadLetterList":

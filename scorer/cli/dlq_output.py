@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from scorer.dlq.queue import DeadLetter, DeadLetterList
+from scorer.dlq.queue import DeadLetter, DeadLetterList, Origin
 from scorer.domain.instant import SECOND, to_text
 from scorer.domain.printable import printable, shortened
 
@@ -114,7 +114,7 @@ def _document(letter: DeadLetter) -> dict[str, object]:
         "reason": letter.reason,
         "detail": letter.detail,
         "key": letter.readable_key,
-        "origin": None if origin is None else origin._asdict(),
+        "origin": None if origin is None else _origin(origin),
         "size": letter.size,
         "cut_from": letter.cut_from,
         "replayed_from": letter.replayed_from,
@@ -123,3 +123,8 @@ def _document(letter: DeadLetter) -> dict[str, object]:
     if letter.key is not None and letter.readable_key is None:
         document["key_base64"] = base64.b64encode(letter.key).decode()
     return document
+
+
+def _origin(origin: Origin) -> dict[str, object]:
+    document: dict[str, object] = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset}
+    return document if origin.element is None else {**document, "index": origin.element}

@@ -23,8 +23,9 @@ from scorer.explain.story import NothingToExplain, explain_lead, parse_time
 from scorer.explain.story_model import Story
 from scorer.explain.timeline import history
 from scorer.offline.activity_files import InputError, open_activities
+from scorer.offline.place import activity_at, place_text
 from scorer.runtime.default_rules import default_rules
-from scorer.sources.cloudevents import Rejected, parse_line
+from scorer.sources.cloudevents import Rejected
 
 _TIMEOUT = 30.0
 
@@ -114,19 +115,19 @@ class _Reader:
         try:
             with open_activities([self._name]) as (file,):
                 for block in file.blocks():
-                    for line in block.lines:
+                    for place, line in zip(block.places, block.lines, strict=True):
                         self.lines += 1
                         if not _other_lead(line, self._lead_id):
-                            yield from self._read(f"{block.file}:{self.lines}", line)
+                            yield from self._read(block.file, place, line)
         except InputError as error:
             _fail(str(error), ExitStatus.USAGE)
 
-    def _read(self, place: str, line: bytes) -> Iterator[LeadActivity]:
+    def _read(self, file: str, place: int, line: bytes) -> Iterator[LeadActivity]:
         try:
-            activity = parse_line(line, self._now)
+            activity = activity_at(place, line, self._now)
         except Rejected as error:
             self.rejected += 1
-            say(f"{place}: {error.reason}: {error.detail}")
+            say(f"{file}:{place_text(place)}: {error.reason}: {error.detail}")
             return
         if activity.lead_id == self._lead_id and (self._moment is None or activity.time <= self._moment):
             yield activity

@@ -40,9 +40,9 @@ def score(
 ) -> None:
     """Score activities offline: JSON Lines (CloudEvents) in, decisions as JSON Lines out.
 
-    The output is the same, byte for byte, every time and for any number of workers. A bad line is printed on
-    stderr (`F:LINE: reason: …`) and skipped; the exit status is then 3, as it is for an empty input. The output file
-    is replaced only when all of it is written.
+    The output is the same, byte for byte, every time and for any number of workers. A bad line is printed on stderr
+    (`F:LINE: reason: …`) and skipped, as is a bad event of a batch (`F:LINE#INDEX: …`); the exit status is then 3, as
+    it is for an empty input. The output file is replaced only when all of it is written.
     """
     rules = rules or default_rules()
     load_or_exit(rules, engine)
@@ -75,6 +75,6 @@ def _in_order(answers: Sequence[BlockDecisions]) -> Sequence[bytes]:
     """The decisions in the order of their lines, whichever shard made them."""
     if len(answers) == 1:
         return answers[0].decisions
-    numbered = [pair for answer in answers for pair in zip(answer.lines, answer.decisions, strict=True)]
+    numbered = [pair for answer in answers for pair in zip(answer.places, answer.decisions, strict=True)]
     numbered.sort(key=lambda pair: pair[0])
     return [decision for _, decision in numbered]

@@ -27,7 +27,7 @@ def asyncapi() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "channels": {
             "activity": _channel(
-                activity, "Activities of leads as CloudEvents 1.0. The key is the lead id.", "activity"
+                activity, "Activities of leads as CloudEvents 1.0. The key is the lead id.", "activity", "activityBatch"
             ),
             "routing": _channel(routing, "Routing decisions, each exactly once. The key is the lead id.", "decision"),
             "deadLetters": _channel(
@@ -43,10 +43,18 @@ def asyncapi() -> dict[str, Any]:
             "messages": {
                 "activity": {
                     "title": "Activity",
-                    "summary": "CloudEvents in structured mode; binary mode (ce_ headers, data as value) works too.",
+                    "summary": "CloudEvents in structured mode; binary mode (ce_ headers, data as value) works too. So "
+                    "does the object as a JSON string in `data`, or as Base64 in `data_base64`.",
                     "contentType": "application/cloudevents+json",
                     "payload": {"$ref": "./activity.json"},
                     "bindings": _key("The lead id, equal to `subject`."),
+                },
+                "activityBatch": {
+                    "title": "Batch of activities",
+                    "summary": "Activities of one lead as a JSON array of CloudEvents in structured mode.",
+                    "contentType": "application/cloudevents-batch+json",
+                    "payload": {"type": "array", "minItems": 1, "items": {"$ref": "./activity.json"}},
+                    "bindings": _key("The lead id, equal to `subject` of every event."),
                 },
                 "decision": {
                     "title": "Routing decision",
@@ -78,11 +86,11 @@ def asyncapi_yaml() -> str:
     return stream.getvalue()
 
 
-def _channel(address: str, description: str, message: str) -> dict[str, Any]:
+def _channel(address: str, description: str, *messages: str) -> dict[str, Any]:
     return {
         "address": address,
         "description": description,
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+        "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in messages},
     }
 
 

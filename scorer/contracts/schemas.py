@@ -50,12 +50,15 @@ def dead_letter() -> Schema:
         "dlq-offset": "Offset of the record.",
         "dlq-timestamp": "Timestamp of the record, in milliseconds since the epoch.",
     }
+    optional = {
+        "dlq-index": "Index in the array, from 0, if the record is a batch and the dead letter one event of it."
+    }
     return {
         "$schema": _DIALECT,
         "title": "Dead letter headers",
         "description": dead_letter.__doc__,
         "type": "object",
-        "properties": {name: {"type": "string", "description": text} for name, text in texts.items()},
+        "properties": {name: {"type": "string", "description": text} for name, text in (texts | optional).items()},
         "required": list(texts),
     }
 

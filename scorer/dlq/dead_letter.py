@@ -15,9 +15,18 @@ SHORTENED: Final = 65_536
 """Bytes that are kept of a value or a key that is cut."""
 
 
-def dead_letter(record: "ConsumerRecord[bytes, bytes]", reason: str, detail: str, topic: str, *, limit: int) -> Message:
+def dead_letter(
+    record: "ConsumerRecord[bytes, bytes]",
+    reason: str,
+    detail: str,
+    topic: str,
+    *,
+    limit: int,
+    index: int | None = None,
+) -> Message:
     """The record for the dead letter topic. Its headers replace those of an earlier dead letter.
 
+    `index`: the record is this event of a batch; None if it is a record of its own.
     `limit`: the largest record that is kept whole, in bytes of key, value and headers. Of a larger record, a value and
     a key over 64 KiB are cut to that length, and headers over 64 KiB are left out. Then `dlq-length` gives the length
     of the value, and `dlq-key-length` and `dlq-headers-length` the length of a key or headers that were cut. The whole
@@ -49,6 +58,8 @@ def dead_letter(record: "ConsumerRecord[bytes, bytes]", reason: str, detail: str
         ("dlq-offset", str(record.offset).encode()),
         ("dlq-timestamp", str(record.timestamp).encode()),
     ]
+    if index is not None:
+        headers.append(("dlq-index", str(index).encode()))
     return Message(topic, None, key, value, headers + cuts, spread=record.partition)
 
 

@@ -1,4 +1,5 @@
-"""The position of a dead letter, in its own module: the command line uses it without importing the Kafka client."""
+"""Where a dead letter is, and where it was. In a module of its own: the command line uses it without importing the
+Kafka client."""
 
 from typing import NamedTuple
 
@@ -11,3 +12,15 @@ class Position(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.partition}:{self.offset}"
+
+
+class Place(NamedTuple):
+    """Partition and offset in the input topic, and the index in the array if the record is a batch (None: it is not, or
+    all of it); `P:O` or `P:O#I` as text."""
+
+    partition: int
+    offset: int
+    element: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}" + ("" if self.element is None else f"#{self.element}")

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient
 
 from scorer.dlq.dead_letter import PREFIX
-from scorer.dlq.position import Position
+from scorer.dlq.position import Place, Position
 from scorer.kafka.topic_admin import TopicError, describe
 from scorer.kafka.topic_reader import TopicReader
 from scorer.runtime.settings import Settings
@@ -23,14 +23,21 @@ UNKNOWN: Final = "unknown"
 
 
 class Origin(NamedTuple):
-    """The position of a dead letter in the input."""
+    """The position of a dead letter in the input. `element`: its index in a batch, from 0; None if the record is no
+    batch."""
 
     topic: str
     partition: int
     offset: int
+    element: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.topic}:{self.partition}:{self.offset}"
+        return f"{self.topic}:{self.place}"
+
+    @property
+    def place(self) -> Place:
+        """The position without the topic."""
+        return Place(self.partition, self.offset, self.element)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +77,15 @@ def mark_of(record: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Selects the dead letters that meet all given conditions. Times in microseconds since the epoch."""
+    """Selects the dead letters that meet all given conditions. Times in microseconds since the epoch. `places` are
+    those in the input; one without an index selects all events of a batch."""
 
     reasons: frozenset[str] = frozenset()
     since: int | None = None
     until: int | None = None
     key: bytes | None = None
     positions: frozenset[Position] = frozenset()
+    places: frozenset[Place] = frozenset()
 
     def matches(self, letter: DeadLetter) -> bool:
         """Whether the filter selects the dead letter. `since` is inclusive, `until` is exclusive."""
@@ -86,7 +95,11 @@ class Filter:
             and (self.until is None or letter.time < self.until)
             and (self.key is None or letter.key == self.key)
             and (not self.positions or letter.position in self.positions)
+            and (not self.places or (letter.origin is not None and self._came_from(letter.origin.place)))
         )
+
+    def _came_from(self, place: Place) -> bool:
+        return place in self.places or place._replace(element=None) in self.places
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +122,7 @@ def dead_letter_of(record: Any, *, replayed: bool) -> DeadLetter:
     topic = texts.get(f"{PREFIX}topic")
     origin = None
     if is_ours and topic is not None and partition is not None and offset is not None:
-        origin = Origin(topic, partition, offset)
+        origin = Origin(topic, partition, offset, _number(texts.get(f"{PREFIX}index")))
     return DeadLetter(
         position=Position(record.partition, record.offset),
         time=record.timestamp * 1000,

@@ -1,7 +1,8 @@
 """Reads files of activities in blocks of lines: JSON Lines, plain or gzipped, and Parquet. The first bytes of a file
 tell its format, not its name.
 
-A line of JSON Lines is passed on unchanged; a row of Parquet becomes such a line. Nothing is validated here.
+A line of JSON Lines is passed on unchanged, but a line with a JSON array, which is a batch, becomes one line for each
+of its events. A row of Parquet becomes a line. Nothing is validated here.
 """
 
 import gzip
@@ -21,6 +22,11 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
+from scorer.offline.place import line_of, place
+from scorer.sources.cloudevents import MAX_BYTES
+from scorer.sources.event_batch import is_array, split_batch
+from scorer.sources.rejected import Rejected
+
 BLOCK: Final = 1 << 19
 """Bytes read at a time: about two thousand activities."""
 MAX_LINE: Final = 1 << 24
@@ -37,13 +43,39 @@ class InputError(Exception):
 
 
 class Block(NamedTuple):
-    """Lines of one file, without line ends. `first` is the number of the first line, from 1; `size` is the number
-    of bytes read from the file for the block (to show progress)."""
+    """Lines of one file, without line ends. `places` are their places in the file (`scorer.offline.place`), ascending;
+    `size` is the number of bytes read from the file for the block (to show progress)."""
 
     file: str
-    first: int
+    places: Sequence[int]
     lines: Sequence[bytes]
     size: int
+
+
+def block_of(file: str, first: int, lines: Sequence[bytes], size: int) -> Block:
+    """The block of these lines; `first` is the number of the first one, from 1."""
+    places: Sequence[int] = range(place(first), place(first + len(lines)), place(1))
+    if any(line[:1] != b"{" and is_array(line) for line in lines):
+        places, lines = _split_batches(places, lines)
+    return Block(file, places, lines, size)
+
+
+def _split_batches(places: Sequence[int], lines: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
+    """The places and lines, with the events of a batch instead of its line. A batch that cannot be split stays."""
+    all_places: list[int] = []
+    all_lines: list[bytes] = []
+    for number, line in zip(places, lines, strict=True):
+        try:
+            events = split_batch(line, MAX_BYTES) if is_array(line) else None
+        except Rejected:
+            events = None
+        if events is None:
+            all_places.append(number)
+            all_lines.append(line)
+        else:
+            all_places += range(number + 1, number + 1 + len(events))
+            all_lines += events
+    return all_places, all_lines
 
 
 class ActivityFile:
@@ -94,7 +126,7 @@ class ActivityFile:
             with gzip.GzipFile(fileobj=self._stream) as content:
                 for block in _no_csv(line_blocks(content, self.name)):
                     before, read = read, self._stream.tell() if self._stream.seekable() else 0
-                    last = block.first + len(block.lines) - 1
+                    last = line_of(block.places[-1])
                     yield block._replace(size=read - before)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             reason = "it ends early" if isinstance(error, EOFError) else str(error)
@@ -140,7 +172,7 @@ def _is_endless(stream: BufferedReader) -> bool:
 def _no_csv(blocks: Iterator[Block]) -> Iterator[Block]:
     """The same blocks. Raises `InputError` if the first lines look like a table."""
     for block in blocks:
-        if block.first == 1 and _looks_like_csv(block.lines[:2]):
+        if block.lines and line_of(block.places[0]) == 1 and _looks_like_csv(block.lines[:2]):
             raise InputError(f"{block.file}: looks like CSV; expects JSON Lines of CloudEvents")
         yield block
 
@@ -198,18 +230,18 @@ def line_blocks(stream: Readable, name: str, size: int = BLOCK) -> Iterator[Bloc
             _, end, chunk_rest = chunk.partition(b"\n")
             if not end:
                 continue
-            yield Block(name, number, [rest], len(chunk) - len(chunk_rest))
+            yield block_of(name, number, [rest], len(chunk) - len(chunk_rest))
             number += 1
             rest, chunk, skipping = b"", chunk_rest, False
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop()
         if lines:
-            yield Block(name, number, lines, len(chunk))
+            yield block_of(name, number, lines, len(chunk))
             number += len(lines)
         if len(rest) > MAX_LINE:
             rest, skipping = rest[:MAX_LINE], True
     if rest:
-        yield Block(name, number, [rest], 0)
+        yield block_of(name, number, [rest], 0)
 
 
 def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Block]:
@@ -227,11 +259,11 @@ def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Bl
         rows = 0
         for frame in frames:
             rows = max(rows, frame.height)
-            yield Block(name, number, [_line(row) for row in frame.iter_rows(named=True)], 0)
+            yield block_of(name, number, [_line(row) for row in frame.iter_rows(named=True)], 0)
             number += frame.height
     except polars.exceptions.PolarsError as error:
         raise InputError(f"{name}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
-    yield Block(name, number, [], size)
+    yield block_of(name, number, [], size)
 
 
 def _check_schema(schema: Any, name: str, polars: Any) -> None:

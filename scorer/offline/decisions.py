@@ -6,25 +6,25 @@ from typing import NamedTuple
 from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
+from scorer.offline.place import activity_at
 from scorer.rules.loader import RuleFiles, parse_ruleset
-from scorer.sources.cloudevents import parse_line
 from scorer.sources.rejected import Rejected
 from scorer.state.shelf import LeadShelf
 
 
 class Rejection(NamedTuple):
-    """A line that is not an activity, by its line number."""
+    """A line, or an event of a batch, that is not an activity, by its place."""
 
-    line: int
+    place: int
     reason: str
     detail: str
 
 
 class BlockDecisions(NamedTuple):
-    """The results of some lines. `decisions` are JSON, each with a line end; `lines` are the numbers of the lines they
+    """The results of some lines. `decisions` are JSON, each with a line end; `places` are the places that they
     came from, ascending."""
 
-    lines: list[int]
+    places: list[int]
     decisions: list[bytes]
     rejected: list[Rejection]
 
@@ -35,22 +35,22 @@ class DecisionShard:
     def __init__(self, evaluator: Evaluator, now: int) -> None:
         self._evaluator, self._shelf, self._now = evaluator, LeadShelf(), now
 
-    def handle(self, task: str, numbers: Sequence[int], lines: Sequence[bytes]) -> BlockDecisions:
+    def handle(self, task: str, places: Sequence[int], lines: Sequence[bytes]) -> BlockDecisions:
         """Score the lines."""
         found = BlockDecisions([], [], [])
         evaluator, shelf, now = self._evaluator, self._shelf, self._now
-        for number, line in zip(numbers, lines, strict=True):
+        for place, line in zip(places, lines, strict=True):
             try:
-                activity = parse_line(line, now)
+                activity = activity_at(place, line, now)
             except Rejected as error:
-                found.rejected.append(Rejection(number, error.reason, error.detail))
+                found.rejected.append(Rejection(place, error.reason, error.detail))
                 continue
             lead = shelf.get(activity.lead_id) or Lead(activity.lead_id)
             assessment = evaluator.assess(lead, activity)
             if assessment.lead is not lead:
                 shelf.put(assessment.lead)
             if assessment.decision is not None:
-                found.lines.append(number)
+                found.places.append(place)
                 found.decisions.append(assessment.decision.to_json() + b"\n")
         return found
 

@@ -28,8 +28,8 @@ AHEAD: Final = 4
 class Shard(Protocol):
     """Lives in one process and sees all lines of its leads, in the order of the input."""
 
-    def handle(self, task: str, numbers: Sequence[int], lines: Sequence[bytes]) -> Any:
-        """Do the task with the lines; `numbers` are their line numbers. The answer must be picklable."""
+    def handle(self, task: str, places: Sequence[int], lines: Sequence[bytes]) -> Any:
+        """Do the task with the lines; `places` are their places in the file. The answer must be picklable."""
 
     def finish(self) -> Any:
         """The result, after the last line."""
@@ -98,8 +98,7 @@ class _Alone:
 
     def run(self, task: str, blocks: Iterable[Block]) -> Iterator[tuple[Block, list[Any]]]:
         for block in blocks:
-            numbers = range(block.first, block.first + len(block.lines))
-            yield block, [self._shard.handle(task, numbers, block.lines)]
+            yield block, [self._shard.handle(task, block.places, block.lines)]
 
     def finish(self) -> list[Any]:
         return [self._shard.finish()]
@@ -136,15 +135,15 @@ class _Spread:
     def _send(self, task: str, block: Block) -> list[Future[Any]]:
         count = len(self._pools)
         parts: list[tuple[array[int], list[bytes]]] = [(array("Q"), []) for _ in range(count)]
-        for number, line in enumerate(block.lines, start=block.first):
-            numbers, lines = parts[shard_of(line, count)]
-            numbers.append(number)
+        for place, line in zip(block.places, block.lines, strict=True):
+            places, lines = parts[shard_of(line, count)]
+            places.append(place)
             lines.append(line)
         # One bytes object for all lines, because pickling thousands of objects one by one is slow.
         with _losses():
             return [
-                pool.submit(_handle, task, numbers.tobytes(), b"\n".join(lines))
-                for pool, (numbers, lines) in zip(self._pools, parts, strict=True)
+                pool.submit(_handle, task, places.tobytes(), b"\n".join(lines))
+                for pool, (places, lines) in zip(self._pools, parts, strict=True)
                 if lines
             ]
 
@@ -207,8 +206,8 @@ def _get() -> Shard:
     return _shard
 
 
-def _handle(task: str, numbers: bytes, lines: bytes) -> Any:
-    return _get().handle(task, array("Q", numbers), lines.split(b"\n"))
+def _handle(task: str, places: bytes, lines: bytes) -> Any:
+    return _get().handle(task, array("Q", places), lines.split(b"\n"))
 
 
 def _finish() -> Any:

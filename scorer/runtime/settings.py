@@ -91,6 +91,11 @@ class Settings(BaseSettings):
     max_value_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = Field(
         1 << 20, description="Larger activities go to the dead letters."
     )
+    null_keys: Literal["dead_letter", "rekey"] = Field(
+        "dead_letter",
+        description="What becomes of an activity without a key: a dead letter, or it is written back into the input "
+        "with its subject as key.",
+    )
     cache_leads: Annotated[int, Field(ge=0)] = Field(10_000, description="Leads kept decoded in memory, per partition.")
     session_timeout_ms: Annotated[int, Field(ge=1_000, le=1_800_000)] = Field(
         10_000, description="A member without a heartbeat for this long leaves the group."

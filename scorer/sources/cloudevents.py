@@ -1,10 +1,11 @@
 """Parses CloudEvents 1.0 from Kafka and JSON Lines into activities.
 
 Structured mode: the value is the whole event as JSON. Binary mode: the attributes are `ce_` headers and the
-value is `data`. Pure: the current time is an argument.
+value is `data`. Batch: the value is a JSON array of events in structured mode. Pure: the current time is an argument.
 """
 
 import re
+from binascii import a2b_base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,38 +13,68 @@ import msgspec
 from pydantic import ValidationError
 
 from scorer.domain.activity import PAYLOADS, TOO_MANY_BYTES, TYPE_PREFIX, LeadActivity, validate_data
-from scorer.domain.instant import from_datetime, to_text
+from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
 from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
+from scorer.sources.event_batch import EventBatch, is_array, split_batch
 from scorer.sources.rejected import Rejected, show
 from scorer.sources.rejected import kind as kind_of
 from scorer.sources.strict_json import decode_object
 from scorer.sources.usual_event import usual
 
-__all__ = ["MAX_AHEAD", "MAX_BYTES", "Header", "Rejected", "parse_line", "parse_record"]
+__all__ = [
+    "CONTENT_TYPE",
+    "MAX_AHEAD",
+    "MAX_BYTES",
+    "STRUCTURED",
+    "EventBatch",
+    "Header",
+    "NullKey",
+    "Rejected",
+    "is_attribute_header",
+    "parse_event",
+    "parse_line",
+    "parse_record",
+]
 
 Header = tuple[str, bytes | None]
 
 MAX_BYTES: Final = 1 << 20
 
+CONTENT_TYPE: Final = "content-type"
+STRUCTURED: Final = "application/cloudevents+json"
+_BATCH: Final = "application/cloudevents-batch+json"
 _PREFIX: Final = "ce_"
-_STRUCTURED: Final = "application/cloudevents+json"
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _USUAL_HEADERS: Final[Sequence[Sequence[Header]]] = (
-    (("content-type", _STRUCTURED.encode()),),
-    [("content-type", _STRUCTURED.encode())],
+    ((CONTENT_TYPE, STRUCTURED.encode()),),
+    [(CONTENT_TYPE, STRUCTURED.encode())],
 )
+_SECONDS: Final = slice(16, 19)
+"""The seconds of an RFC 3339 time, with their colon."""
+_LAST_MINUTE: Final = DAY - 60 * SECOND
+
+
+class NullKey(Rejected):
+    """An activity in a record without a key. `lead_id` is the key that it should have."""
+
+    def __init__(self, lead_id: str) -> None:
+        super().__init__("null_key", "the record has no key; expected the lead id, which keeps a lead on one partition")
+        self.lead_id = lead_id
 
 
 def parse_record(
     value: bytes | None, key: bytes | None, headers: Iterable[Header], now: int, *, max_bytes: int = MAX_BYTES
 ) -> LeadActivity:
-    """The activity of a Kafka record. `now` in microseconds since the epoch. Raises `Rejected`."""
+    """The activity of a Kafka record. `now` in microseconds since the epoch.
+
+    Raises `Rejected`: as `EventBatch` if the record is a batch, and as `NullKey` if only the key is missing.
+    """
     if headers in _USUAL_HEADERS and value:
         activity = usual(value, now, max_bytes) or _any_structured(value, now, max_bytes)
     else:
         activity = _by_mode(value, headers, now, max_bytes)
     if key is None:
-        raise Rejected("null_key", "the record has no key; expected the lead id, which keeps a lead on one partition")
+        raise NullKey(activity.lead_id)
     if key != activity.lead_id.encode():
         shown = show(key.decode("utf-8", "replace"))
         raise Rejected(
@@ -58,26 +89,47 @@ def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes
     if not value:
         raise Rejected("empty_value", f"the record has {'an empty' if value == b'' else 'no'} value")
     if content_type is not None and content_type.startswith("application/cloudevents"):
-        if content_type != _STRUCTURED:
-            raise Rejected("unsupported_content_type", f"content-type is {show(content_type)}; expected {_STRUCTURED}")
-        return _structured(value, now, max_bytes)
+        if content_type == _BATCH:
+            raise EventBatch(split_batch(value, max_bytes))
+        if content_type != STRUCTURED:
+            raise Rejected(
+                "unsupported_content_type", f"content-type is {show(content_type)}; expected {STRUCTURED} or {_BATCH}"
+            )
+        return parse_event(value, now, max_bytes=max_bytes)
     if attributes:
         if content_type is not None:
             _check_json_type("the header content-type", content_type)
         return _activity(attributes, decode_object(value, max_bytes, "data"), "the header ce_", now)
-    return _structured(value, now, max_bytes)
+    # Any other content-type says nothing about several events.
+    return _structured(value, now, max_bytes) if content_type is None else parse_event(value, now, max_bytes=max_bytes)
 
 
 def parse_line(line: bytes, now: int, *, max_bytes: int = MAX_BYTES) -> LeadActivity:
     """The activity of one line of a JSON Lines file (structured mode). `now` in microseconds since the epoch.
-    Raises `Rejected`."""
+    Raises `Rejected`, as `EventBatch` if the line is a batch."""
     if not line.strip():
         raise Rejected("empty_value", "the line is empty")
     return _structured(line, now, max_bytes)
 
 
-def _structured(value: bytes, now: int, max_bytes: int) -> LeadActivity:
+def parse_event(value: bytes, now: int, *, max_bytes: int = MAX_BYTES) -> LeadActivity:
+    """The activity of one event in structured mode, such as an event of a batch; never a batch. `now` in microseconds
+    since the epoch. Raises `Rejected`."""
     return usual(value, now, max_bytes) or _any_structured(value, now, max_bytes)
+
+
+def is_attribute_header(name: str) -> bool:
+    """Whether the header is one that CloudEvents reads: an attribute in binary mode, or the content-type."""
+    return name.startswith(_PREFIX) or name.lower() == CONTENT_TYPE
+
+
+def _structured(value: bytes, now: int, max_bytes: int) -> LeadActivity:
+    activity = usual(value, now, max_bytes)
+    if activity is not None:
+        return activity
+    if is_array(value):
+        raise EventBatch(split_batch(value, max_bytes))
+    return _any_structured(value, now, max_bytes)
 
 
 def _any_structured(value: bytes, now: int, max_bytes: int) -> LeadActivity:
@@ -87,14 +139,36 @@ def _any_structured(value: bytes, now: int, max_bytes: int) -> LeadActivity:
         if not isinstance(content_type, str):
             raise Rejected("invalid_attribute", f"datacontenttype is {kind_of(content_type)}; expected a string")
         _check_json_type("datacontenttype", _media_type(content_type))
-    if "data_base64" in event:
-        raise Rejected("unsupported_content_type", "data_base64 is not accepted; send a JSON object as data")
-    data = event.get("data")
+    return _activity(event, _data(event, max_bytes), "", now)
+
+
+def _data(event: Mapping[str, Any], max_bytes: int) -> dict[str, Any]:
+    """The data of a structured event. SDKs send bytes as `data_base64` and text as a string, also if it is JSON."""
+    data, base64 = event.get("data"), event.get("data_base64")
+    if base64 is not None:
+        if data is not None:
+            raise Rejected("invalid_data", "there are both data and data_base64; expected one of them")
+        if not isinstance(base64, str):
+            raise Rejected("invalid_data", f"data_base64 is {kind_of(base64)}; expected a string")
+        try:
+            content = a2b_base64(base64, strict_mode=True)
+        except ValueError:
+            raise Rejected("invalid_data", "data_base64 is not Base64 (RFC 4648, section 4)") from None
+        return _encoded_object(content, max_bytes, "data_base64")
     if data is None:
-        data = {}
-    elif not isinstance(data, dict):
+        return {}
+    if isinstance(data, str):
+        return _encoded_object(data.encode(), max_bytes, "data, a string,")
+    if not isinstance(data, dict):
         raise Rejected("invalid_data", f"data is {kind_of(data)}; expected an object")
-    return _activity(event, data, "", now)
+    return data
+
+
+def _encoded_object(content: bytes, max_bytes: int, what: str) -> dict[str, Any]:
+    try:
+        return decode_object(content, max_bytes, "it")
+    except Rejected as inner:
+        raise Rejected("invalid_data", f"{what} does not contain a JSON object: {inner.detail}") from None
 
 
 def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix: str, now: int) -> LeadActivity:
@@ -149,8 +223,8 @@ def _time(text: object, prefix: str, now: int) -> int:
     try:
         if not isinstance(text, str):
             raise ValueError
-        instant = from_datetime(msgspec.convert(text, Aware))
-    except ValueError:  # includes msgspec.ValidationError
+        instant = _instant(text)
+    except ValueError:
         raise Rejected(
             "invalid_time",
             f"{prefix}time is {show(text)}; expected RFC 3339 with a time zone, such as 2026-01-31T09:30:00Z",
@@ -165,13 +239,27 @@ def _time(text: object, prefix: str, now: int) -> int:
     return instant
 
 
+def _instant(text: str) -> int:
+    """The instant of an RFC 3339 time. A leap second is the second before. Raises `ValueError`."""
+    try:
+        return from_datetime(msgspec.convert(text, Aware))
+    except msgspec.ValidationError:
+        if text[_SECONDS] != ":60":
+            raise
+    instant = from_datetime(msgspec.convert(f"{text[:16]}:59{text[19:]}", Aware))
+    # A second earlier, because a fraction of more than six digits may be rounded up to the next day.
+    if (instant - SECOND) % DAY < _LAST_MINUTE:
+        raise ValueError("a leap second is the last second of a day in UTC")
+    return instant
+
+
 def _read_headers(headers: Iterable[Header]) -> tuple[str | None, dict[str, str]]:
     """The media type (lower case, without parameters) and the CloudEvents attributes from the headers."""
     content_type: str | None = None
     attributes: dict[str, str] = {}
     for name, raw in headers:
         is_attribute = name.startswith(_PREFIX)
-        if not is_attribute and name.lower() != "content-type":
+        if not is_attribute and name.lower() != CONTENT_TYPE:
             continue
         if raw is None:
             raise Rejected("bad_header", f"the header {show(name)} has no value")

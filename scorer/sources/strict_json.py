@@ -10,6 +10,7 @@ from scorer.sources.rejected import Rejected, kind
 MAX_DEPTH: Final = 64
 
 _decode: Final = msgspec.json.Decoder().decode
+_split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def too_large(size: int, max_bytes: int) -> Rejected:
@@ -31,6 +32,17 @@ def decode_object(value: bytes, max_bytes: int, what: str) -> dict[str, Any]:
     if not isinstance(decoded, dict):
         raise Rejected("not_an_object", f"{what} is {kind(decoded)}; expected an object")
     return decoded
+
+
+def split_list(value: bytes, what: str) -> list[bytes]:
+    """The items of the JSON list in the value, each as its own bytes; `what` is the name of the list in a rejection.
+    Of the items only the syntax is checked. Raises `Rejected`."""
+    try:
+        return [bytes(item) for item in _split(value)]
+    except msgspec.ValidationError:
+        raise Rejected("not_a_list", f"{what} does not begin with [; expected a list of events") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _reject_json(value, error)
 
 
 def _reject_json(value: bytes, error: Exception) -> NoReturn:

@@ -1,7 +1,7 @@
 """Turns a batch of raw records into what its transaction publishes. It does no I/O and awaits nothing."""
 
-from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Final
@@ -19,12 +19,14 @@ from scorer.kafka.sizes import whole_bytes
 from scorer.rules.ruleset import BEHAVIOUR
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
-from scorer.sources.cloudevents import parse_record
+from scorer.sources.cloudevents import EventBatch, NullKey, parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.strict_json import too_large
 from scorer.state.store import LeadStore
 from scorer.stream.effects import stage_effects
+from scorer.stream.elements import elements, index_of
 from scorer.stream.outbox import Outbox, state_messages
+from scorer.stream.rekey import rekeyed
 from scorer.stream.shadow import Shadow
 
 Assess = Callable[[Lead, LeadActivity], Assessment]
@@ -53,7 +55,8 @@ class BatchProcessor:
     ) -> tuple[Outbox, BatchFigures]:
         """Assess the records in order. Changed leads are staged in the store; nothing is published yet.
 
-        A record that is not an activity becomes a dead letter. So does a record on which our own code fails twice.
+        A record that is not an activity becomes a dead letter. So does a record on which our own code fails twice. The
+        events of a batch count as records, except for the offset.
         `shorten`: cut dead letters that are below the limit too, because the broker refused them.
         """
         steps = self.steps(records, store, shorten=shorten)
@@ -87,17 +90,14 @@ class BatchProcessor:
         types: list[str] = []
         results: list[CriteriaResult] = []
         signals: list[str] = []
-        limit = SHORTENED if shorten else self._whole_bytes
-        for number, record in enumerate(records, 1):
+        batches: deque[Iterable[ConsumerRecord[bytes, bytes]]] = deque()
+        for number, record in enumerate(_with_elements(records, batches), 1):
             if number % _STEP == 0:
                 yield
             try:
                 lead, activity, assessment = _attempt(one, record, now)
             except Rejected as rejected:
-                topic = settings.dead_letter_topic
-                letter = dead_letter(record, rejected.reason, rejected.detail, topic, limit=limit)
-                outbox.messages.append(letter)
-                figures.dead_letters[rejected.reason] += 1
+                batches.extend(self._refused(record, rejected, outbox, figures, shorten=shorten))
                 continue
             types.append(activity.type)
             evaluation = assessment.evaluation
@@ -121,6 +121,34 @@ class BatchProcessor:
             raise _EncodingError from error
         outbox.messages += state_messages(states, settings.state_topic, last.partition, last.offset)
         return outbox, figures
+
+    def _refused(
+        self,
+        record: "ConsumerRecord[bytes, bytes]",
+        rejected: Rejected,
+        outbox: Outbox,
+        figures: BatchFigures,
+        *,
+        shorten: bool,
+    ) -> "Iterable[Iterable[ConsumerRecord[bytes, bytes]]]":
+        """Stage what becomes of a record that is not one activity with its key: a dead letter, or a record with a key
+        for the input. Of a batch, nothing is staged; its events are returned, to be processed next."""
+        settings = self._settings
+        try:
+            if isinstance(rejected, EventBatch):
+                return (elements(record, rejected.events),)
+            if isinstance(rejected, NullKey) and settings.null_keys == "rekey":
+                outbox.messages.append(rekeyed(record, rejected.lead_id, settings, refused=shorten))
+                figures.rekeyed += 1
+                return ()
+        except Rejected as final:
+            rejected = final
+        limit = SHORTENED if shorten else self._whole_bytes
+        topic, index = settings.dead_letter_topic, index_of(record)
+        letter = dead_letter(record, rejected.reason, rejected.detail, topic, limit=limit, index=index)
+        outbox.messages.append(letter)
+        figures.dead_letters[rejected.reason] += 1
+        return ()
 
     def _one(
         self,
@@ -151,6 +179,16 @@ class BatchProcessor:
         return lead, activity, assessment
 
 
+def _with_elements(
+    records: "Iterable[ConsumerRecord[bytes, bytes]]", batches: "deque[Iterable[ConsumerRecord[bytes, bytes]]]"
+) -> "Iterator[ConsumerRecord[bytes, bytes]]":
+    """The records. After each one come the events that the caller has added to `batches` meanwhile."""
+    for record in records:
+        yield record
+        while batches:
+            yield from batches.popleft()
+
+
 def _attempt(
     one: "Callable[[ConsumerRecord[bytes, bytes]], Judgement]", record: "ConsumerRecord[bytes, bytes]", now: int
 ) -> Judgement:
@@ -171,6 +209,7 @@ def _attempt(
                 topic=record.topic,
                 partition=record.partition,
                 offset=record.offset,
+                index=index_of(record),
                 detail=rejected.detail,
                 at=to_text(now),
             )

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from scorer.offline import activity_files
 from scorer.offline.activity_files import Block, InputError, line_blocks, open_activities
+from scorer.offline.place import index_of, line_of, place, place_text
 
 LINES = [json.dumps({"id": str(number), "subject": f"lead-{number}"}).encode() for number in range(5000)]
 
@@ -60,9 +61,9 @@ def test_lines_are_numbered_per_file(tmp_path: Path) -> None:
     first.write_bytes(b"\n".join(LINES) + b"\n")
     second.write_bytes(b"x\n\ny")
     numbered = {
-        (block.file, number): line
+        (block.file, line_of(place)): line
         for block in blocks(first, second)
-        for number, line in enumerate(block.lines, start=block.first)
+        for place, line in zip(block.places, block.lines, strict=True)
     }
     assert numbered[str(first), 5000] == LINES[-1]
     assert (str(first), 5001) not in numbered
@@ -79,8 +80,8 @@ def test_block_boundaries_do_not_change_the_lines(content: bytes, size: int) -> 
     if expected[-1] == b"":
         expected.pop()
     assert [line for block in read for line in block.lines] == expected
-    numbers = [number for block in read for number in range(block.first, block.first + len(block.lines))]
-    assert numbers == list(range(1, len(expected) + 1))
+    places = [place_text(place) for block in read for place in block.places]
+    assert places == [str(number) for number in range(1, len(expected) + 1)]
     assert sum(block.size for block in read) <= len(content)
 
 
@@ -89,7 +90,30 @@ def test_a_very_long_line_is_cut_and_the_next_line_keeps_its_number(monkeypatch:
     content = b"first\n" + b"x" * 54_321 + b"\nthird\n" + b"y" * 20_000
     read = list(line_blocks(io.BytesIO(content), "f", 1000))
     assert [line for block in read for line in block.lines] == [b"first", b"x" * 5000, b"third", b"y" * 5000]
-    assert [block.first for block in read if b"third" in block.lines] == [3]
+    assert [line_of(block.places[0]) for block in read if b"third" in block.lines] == [3]
+
+
+def test_a_batch_is_one_line_for_each_event(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'{"a":1}\n [ {"b": [2]} ,{"c":"]"}]\n[]\n[1,\n[[3]]\n{}')
+    read = [pair for block in blocks(file) for pair in zip(block.places, block.lines, strict=True)]
+    assert [(place_text(place), line) for place, line in read] == [
+        ("1", b'{"a":1}'),
+        ("2#0", b'{"b": [2]}'),
+        ("2#1", b'{"c":"]"}'),
+        # Not one event, so the whole line is rejected.
+        ("3", b"[]"),
+        ("4", b"[1,"),
+        ("5#0", b"[3]"),
+        ("6", b"{}"),
+    ]
+
+
+@given(st.integers(1, 1 << 39), st.none() | st.integers(0, (1 << 24) - 2))
+def test_a_place_is_a_line_and_an_index(line: int, index: int | None) -> None:
+    where = place(line, index)
+    assert (line_of(where), index_of(where)) == (line, index)
+    assert place(line) <= where < place(line + 1)
 
 
 def test_a_rereadable_pipe_can_be_read_twice(tmp_path: Path) -> None:
@@ -175,9 +199,9 @@ def test_data_cannot_change_other_attributes(tmp_path: Path) -> None:
 def test_many_rows_keep_their_numbers(tmp_path: Path) -> None:
     file = parquet(tmp_path / "a.parquet", id=[f"e{number}" for number in range(7000)])
     numbered = [
-        (number, json.loads(line)["id"])
+        (line_of(place), json.loads(line)["id"])
         for block in blocks(file)
-        for number, line in enumerate(block.lines, start=block.first)
+        for place, line in zip(block.places, block.lines, strict=True)
     ]
     assert numbered == [(number + 1, f"e{number}") for number in range(7000)]
     assert sum(block.size for block in blocks(file)) == file.stat().st_size

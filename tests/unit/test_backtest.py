@@ -19,6 +19,8 @@ from scorer.domain.instant import DAY, to_text
 from scorer.domain.lead import Lead
 from scorer.domain.score import Rating, Route
 from scorer.evaluation.evaluator import Evaluator
+from scorer.offline.activity_files import block_of
+from scorer.offline.place import line_of
 from scorer.offline.shards import shard_of
 from scorer.sources.cloudevents import parse_line
 from scorer.state.shelf import LeadShelf
@@ -48,10 +50,10 @@ def tallied(lines: Sequence[bytes], rulesets: Sequence[Evaluator], shards: int =
     tallies = []
     for number in range(shards):
         shard = ReplayShard(rulesets, NOW)
-        mine = [line for line in lines if shard_of(line, shards) == number]
+        mine = block_of("f", 1, [line for line in lines if shard_of(line, shards) == number], 0)
         endings = may_be_outcomes(mine)
-        shard.handle(FIND_OUTCOMES, range(len(endings)), endings)
-        shard.handle(REPLAY, range(len(mine)), mine)
+        shard.handle(FIND_OUTCOMES, endings.places, endings.lines)
+        shard.handle(REPLAY, mine.places, mine.lines)
         tallies.append(shard.finish())
     total = tallies[0]
     for other in tallies[1:]:
@@ -369,7 +371,9 @@ def test_lines_that_may_be_outcomes_include_every_outcome() -> None:
     split = plain.replace(b"opportunity_", b"\\u006fpportunity\\u005F")
     other = event("ä", "page_viewed", 1, url="/ö")
     assert b"\\u00e4" in other
-    assert may_be_outcomes([plain, escaped, split, other]) == [plain, escaped, split]
+    found = may_be_outcomes(block_of("f", 1, [other, plain, escaped, other, split], 0))
+    assert list(found.lines) == [plain, escaped, split]
+    assert [line_of(place) for place in found.places] == [2, 3, 5]
     for line in (escaped, split):
         assert parse_line(line, NOW).type == "lead.opportunity_won"
 

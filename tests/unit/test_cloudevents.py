@@ -1,5 +1,6 @@
 """Parsing CloudEvents: both modes, and a precise reason for everything that is not an activity."""
 
+import base64
 import json
 from typing import Any
 
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from scorer.domain.activity import LISTING, PAYLOADS
 from scorer.domain.instant import DAY, SECOND, to_text
-from scorer.sources.cloudevents import MAX_AHEAD, Header, Rejected, parse_line, parse_record
+from scorer.sources.cloudevents import MAX_AHEAD, Header, NullKey, Rejected, parse_event, parse_line, parse_record
+from scorer.sources.event_batch import EventBatch
 
 NOW = 20_500 * DAY
 EVENT: dict[str, Any] = {
@@ -21,6 +23,10 @@ EVENT: dict[str, Any] = {
     "subject": "L-1",
     "data": {"url": "https://acme.example/pricing?x=1"},
 }
+
+
+LEAP = 1_483_228_799 * SECOND
+"""2016-12-31T23:59:59Z, the second before the last leap second so far."""
 
 
 def headers_of(event: dict[str, Any]) -> list[Header]:
@@ -82,6 +88,71 @@ def test_missing_data_is_an_empty_object() -> None:
     assert parse_line(json.dumps({**event, "data": None}).encode(), NOW).data == {}
 
 
+@pytest.mark.parametrize("content_type", [None, "application/json", "text/json; charset=utf-8", "application/x+json"])
+@pytest.mark.parametrize("kind", ["lead.page_viewed", "lead.own"])
+def test_data_as_sdks_write_it_is_the_same_activity(content_type: str | None, kind: str) -> None:
+    # The official SDKs write bytes as data_base64 and text as a string, also if both are JSON.
+    event = {**EVENT, "type": kind}
+    if content_type is not None:
+        event["datacontenttype"] = content_type
+    data = json.dumps(EVENT["data"])
+    rest = {name: value for name, value in event.items() if name != "data"}
+    expected = parse_line(json.dumps(event).encode(), NOW)
+    for written in ({"data": data}, {"data_base64": base64.b64encode(data.encode()).decode()}):
+        assert parse_line(json.dumps({**rest, **written}).encode(), NOW) == expected
+        assert parse_record(json.dumps({**rest, **written}).encode(), b"L-1", [], NOW) == expected
+    assert parse_line(json.dumps({**event, "data_base64": None}).encode(), NOW) == expected
+
+
+def test_what_the_python_sdk_writes() -> None:
+    # cloudevents 1.11, kafka.to_structured, with data as bytes; it adds no content-type header for the value.
+    value = (
+        b'{"specversion": "1.0", "id": "e1", "source": "/web", "type": "lead.page_viewed", '
+        b'"subject": "L-1", "time": "2026-01-31T09:30:00.000000+00:00", "datacontenttype": "application/json", '
+        b'"data_base64": "eyJ1cmwiOiAiL3ByaWNpbmcifQ=="}'
+    )
+    activity = parse_record(value, b"L-1", [("content-type", b"application/cloudevents+json")], NOW)
+    assert activity.data == {"url": "/pricing", "path": "/pricing"}
+
+
+@pytest.mark.parametrize(
+    "headers", [[], [("content-type", b"application/cloudevents-batch+json; charset=UTF-8")], [("trace", b"1")]]
+)
+def test_a_batch_gives_the_bytes_of_each_event(headers: list[Header]) -> None:
+    texts = [json.dumps(EVENT, indent=1), '{"id": "caf\u00e9]"}', "[[1], {}]", "1e999"]
+    value = (" [" + " ,\n".join(texts) + "\n] ").encode()
+    for key in (b"L-1", b"other", None):
+        with pytest.raises(EventBatch) as caught:
+            parse_record(value, key, headers, NOW)
+        assert caught.value.events == [text.encode() for text in texts]
+    with pytest.raises(EventBatch):
+        parse_line(value, NOW)
+    assert parse_event(texts[0].encode(), NOW) == parse_line(json.dumps(EVENT).encode(), NOW)
+    with pytest.raises(Rejected, match="not_an_object: the event is a list; expected an object"):
+        parse_event(b"[[1], {}]", NOW)
+
+
+@pytest.mark.parametrize("content_type", [b"application/json", b"application/cloudevents+json"])
+def test_an_array_with_the_content_type_of_one_event_is_no_batch(content_type: bytes) -> None:
+    assert rejected([EVENT], headers=[("content-type", content_type)])[0] == "not_an_object"
+
+
+def test_a_full_batch_of_the_smallest_events_is_split() -> None:
+    smallest = {**EVENT, "id": "a", "source": "a", "type": "lead.a", "subject": "a"}
+    del smallest["data"]
+    event = json.dumps(smallest, separators=(",", ":")).encode()
+    count = ((1 << 20) - 1) // (len(event) + 1)
+    with pytest.raises(EventBatch) as caught:
+        parse_line(b"[" + b",".join([event] * count) + b"]", NOW)
+    assert len(caught.value.events) == count
+
+
+def test_an_activity_without_a_key_names_its_lead() -> None:
+    with pytest.raises(NullKey) as caught:
+        parse_record(json.dumps(EVENT).encode(), None, [], NOW)
+    assert caught.value.lead_id == "L-1"
+
+
 def test_custom_types_may_hold_any_data() -> None:
     event = {**EVENT, "type": "lead.shop.cart_filled", "data": {"deep": [{"er": 1}]}}
     assert parse_line(json.dumps(event).encode(), NOW).data == {"deep": [{"er": 1}]}
@@ -109,6 +180,11 @@ def lists(names: list[str]) -> list[tuple[str, str, dict[str, Any]]]:
         ("1969-12-31t23:59:59z", -SECOND),
         ("1970-01-01T00:00:00.0000014Z", 1),
         (to_text(NOW + MAX_AHEAD), NOW + MAX_AHEAD),
+        ("2016-12-31T23:59:60Z", LEAP),
+        ("2016-12-31T23:59:60.25Z", LEAP + SECOND // 4),
+        ("2016-12-31T23:59:60.9999999Z", LEAP + SECOND),
+        ("2016-12-31t15:59:60-08:00", LEAP),
+        ("2017-01-01T05:29:60.5+05:30", LEAP + SECOND // 2),
     ],
 )
 def test_times(text: str, instant: int) -> None:
@@ -150,6 +226,13 @@ def test_a_wrong_attribute_is_described(name: str, value: object, word: str) -> 
         ({"time": "0000-01-01T00:00:00Z"}, "invalid_time", "0000"),
         ({"time": "0001-01-01T00:00:00+14:00"}, "invalid_time", "0001"),
         ({"time": 1769851800}, "invalid_time", "1769851800"),
+        ({"time": "2016-12-31T23:59:61Z"}, "invalid_time", ":61"),
+        ({"time": "2016-12-31T23:59:600Z"}, "invalid_time", ":600"),
+        ({"time": "2016-12-31T23:59:60"}, "invalid_time", "with a time zone"),
+        ({"time": "2016-12-31T23:58:60Z"}, "invalid_time", "23:58:60"),
+        ({"time": "2016-12-31T23:59:60+01:00"}, "invalid_time", "23:59:60"),
+        ({"time": "2016-11-31T23:59:60Z"}, "invalid_time", "2016-11-31"),
+        ({"time": "9999-12-31T23:59:60Z"}, "time_in_future", "9999"),
         (
             {"time": to_text(NOW + MAX_AHEAD + SECOND)},
             "time_in_future",
@@ -182,7 +265,22 @@ def test_a_wrong_attribute_is_described(name: str, value: object, word: str) -> 
             for kind, name, data in lists([*NAMES[1:], "é" * 128 + "x"])
         ],
         ({"type": "lead.profile_updated", "data": {"annual_revenue": 10**400}}, "invalid_data", "data.annual_revenue"),
-        ({"data_base64": "eA=="}, "unsupported_content_type", "data_base64"),
+        ({"data_base64": "e30="}, "invalid_data", "both data and data_base64"),
+        ({"data": None, "data_base64": 5}, "invalid_data", "data_base64 is a number; expected a string"),
+        ({"data": None, "data_base64": "e3 0="}, "invalid_data", "data_base64 is not Base64"),
+        ({"data": None, "data_base64": "e30"}, "invalid_data", "data_base64 is not Base64"),
+        ({"data": None, "data_base64": "e30=\n"}, "invalid_data", "data_base64 is not Base64"),
+        ({"data": None, "data_base64": "é"}, "invalid_data", "data_base64 is not Base64"),
+        ({"data": None, "data_base64": ""}, "invalid_data", "data_base64 does not contain a JSON object"),
+        ({"data": None, "data_base64": "gA=="}, "invalid_data", "not UTF-8"),
+        ({"data": None, "data_base64": "W10="}, "invalid_data", "it is a list; expected an object"),
+        ({"data": None, "data_base64": "e30=", "datacontenttype": "text/plain"}, "unsupported_content_type", "plain"),
+        ({"data": "text"}, "invalid_data", "data, a string, does not contain a JSON object"),
+        ({"data": "[{}]"}, "invalid_data", "it is a list; expected an object"),
+        ({"data": '{"url": NaN}'}, "invalid_data", "NaN"),
+        ({"data": '{"url": "/"} x'}, "invalid_data", "not JSON"),
+        ({"data": '"{}"'}, "invalid_data", "it is a string; expected an object"),
+        ({"data": '{"url": 5}'}, "invalid_data", "data.url is 5"),
         ({"datacontenttype": "text/xml"}, "unsupported_content_type", "'text/xml'"),
         ({"datacontenttype": 1}, "invalid_attribute", "datacontenttype is a number"),
     ],
@@ -207,7 +305,11 @@ def test_what_is_wrong_with_an_event(changed: dict[str, Any], reason: str, word:
         (b'{"\\ud800": 1}', "not_json", "surrogate"),
         (b'{"a": "\xff"}', "not_utf8", "byte 7 is 0xff"),
         (b'{"a": "\xed\xa0\x80"}', "not_utf8", "byte 7"),
-        (b"[]", "not_an_object", "the event is a list"),
+        (b"[]", "empty_value", "the batch has no event"),
+        (b"[1, 2]", "not_an_object", "the event is a list of 2"),
+        (b"[1,]", "not_json", "trailing comma"),
+        (b'[{"a": "\xff"}, ]', "not_utf8", "byte 8 is 0xff"),
+        (b"[" + b"1," * 200 + b"1]", "too_large", "the batch has 201 events in 403 bytes; expected at most 100"),
         (b"null", "not_an_object", "null"),
         (b'{"a": NaN}', "number_out_of_range", "NaN"),
         (b'{"a": [-Infinity]}', "number_out_of_range", "-Infinity"),
@@ -240,7 +342,8 @@ def test_the_maximum_depth_and_many_brackets_side_by_side_are_accepted() -> None
         ([("ce_id", b"a"), ("ce_id", b"b")], "bad_header", "more than once"),
         ([("content-type", b"a/b"), ("Content-Type", b"a/b")], "bad_header", "more than once"),
         ([("content-type", b"\xff")], "bad_header", "not UTF-8"),
-        ([("content-type", b"application/cloudevents-batch+json")], "unsupported_content_type", "batch"),
+        ([("content-type", b"application/cloudevents-batch+json")], "not_a_list", "the batch does not begin with ["),
+        ([("content-type", b"application/cloudevents-batch+avro")], "unsupported_content_type", "batch+json"),
         ([*headers_of(EVENT), ("content-type", b"text/plain")], "unsupported_content_type", "'text/plain'"),
     ],
 )

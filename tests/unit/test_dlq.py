@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from scorer.cli import app, dlq, dlq_output
 from scorer.dlq.dead_letter import INTERNAL_ERROR
-from scorer.dlq.position import Position
+from scorer.dlq.position import Place, Position
 from scorer.dlq.queue import UNKNOWN, DeadLetter, DeadLetterList, Filter, Origin, dead_letter_of, mark_of
 from scorer.dlq.replay import obstacle
 from scorer.domain.instant import SECOND
@@ -114,10 +114,32 @@ def test_a_mark_names_exactly_one_record() -> None:
         (Filter(positions=frozenset({Position(0, 1)})), True),
         (Filter(positions=frozenset({Position(1, 0)})), False),
         (Filter(reasons=frozenset({"not_json"}), key=b"other"), False),
+        (Filter(places=frozenset({Place(1, 2)})), True),
+        (Filter(places=frozenset({Place(1, 2, 0), Place(2, 1)})), False),
     ],
 )
 def test_filters(wanted: Filter, matches: bool) -> None:
     assert wanted.matches(letter()) is matches
+
+
+@pytest.mark.parametrize(
+    ("place", "matches"), [(Place(1, 2, 3), True), (Place(1, 2), True), (Place(1, 2, 4), False), (Place(1, 3), False)]
+)
+def test_an_event_of_a_batch_is_selected_by_its_place(place: Place, matches: bool) -> None:
+    origin = Origin("lead.activity", 1, 2, 3)
+    assert str(origin) == "lead.activity:1:2#3"
+    assert Filter(places=frozenset({place})).matches(letter(origin=origin)) is matches
+    assert Filter(places=frozenset({place})).matches(letter(origin=None)) is False
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "hint"),
+    [("--offset", "0:17#3", "or --from 0:17#3 for a place in the input"), ("--from", "0:17#", "4:81#3 in a batch")],
+)
+def test_a_wrong_place_is_explained(option: str, text: str, hint: str) -> None:
+    result = CliRunner().invoke(app, ["dlq", "replay", option, text], env={"COLUMNS": "300"})
+    assert result.exit_code == 2
+    assert hint in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -157,7 +179,7 @@ def test_the_known_reasons_are_those_in_the_code_and_in_the_manual() -> None:
     root = Path(__file__).parents[2]
     given = {INTERNAL_ERROR, UNKNOWN}
     for source in (root / "scorer" / "sources").glob("*.py"):
-        given.update(re.findall(r'Rejected\(\s*"([a-z0-9_]+)"', source.read_text()))
+        given.update(re.findall(r'(?:Rejected|__init__)\(\s*"([a-z0-9_]+)"', source.read_text()))
     assert set(dlq.REASONS) == given
     manual = (root / "docs" / "operations.md").read_text()
     assert [reason for reason in dlq.REASONS if reason != UNKNOWN and f"`{reason}`" not in manual] == []

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorer.offline.activity_files import Block
+from scorer.offline.activity_files import Block, block_of
+from scorer.offline.place import line_of
 from scorer.offline.shards import ShardError, open_shards, shard_of
 from scorer.sources.cloudevents import parse_line
 from scorer.sources.rejected import Rejected
@@ -36,13 +37,13 @@ class Echo:
         self._end_at = end_at
         self._seen: list[int] = []
 
-    def handle(self, task: str, numbers: Sequence[int], lines: Sequence[bytes]) -> Answer:
-        if self._end_at in numbers:
+    def handle(self, task: str, places: Sequence[int], lines: Sequence[bytes]) -> Answer:
+        if self._end_at in [line_of(place) for place in places]:
             os.kill(os.getpid(), signal.SIGKILL)
         if task == "fail":
             raise ValueError("a mistake of ours")
-        self._seen += numbers
-        return os.getpid(), task, list(numbers), list(lines)
+        self._seen += places
+        return os.getpid(), task, list(places), list(lines)
 
     def finish(self) -> list[int]:
         return self._seen
@@ -54,7 +55,7 @@ def line(subject: str, number: int = 0) -> bytes:
 
 def some_blocks(count: int, size: int) -> list[Block]:
     lines = [line(f"lead-{number % 17}", number) for number in range(count * size)]
-    return [Block("f", 1 + size * i, lines[size * i : size * (i + 1)], 0) for i in range(count)]
+    return [block_of("f", 1 + size * i, lines[size * i : size * (i + 1)], 0) for i in range(count)]
 
 
 def test_every_line_is_handled_once_in_order_and_a_lead_stays_in_its_process() -> None:
@@ -65,13 +66,13 @@ def test_every_line_is_handled_once_in_order_and_a_lead_stays_in_its_process() -
         assert [block for block, _ in answered] == given
         for block, answers in answered:
             numbered = sorted(pair for _, _, numbers, lines in answers for pair in zip(numbers, lines, strict=True))
-            assert numbered == list(enumerate(block.lines, start=block.first))
+            assert numbered == list(zip(block.places, block.lines, strict=True))
             for process, task, numbers, lines in answers:
                 assert task == "task"
                 assert numbers == sorted(numbers)
                 for content in lines:
                     homes.setdefault(json.loads(content)["subject"], set()).add(process)
-        assert sorted(number for seen in shards.finish() for number in seen) == list(range(1, 601))
+        assert sorted(line_of(place) for seen in shards.finish() for place in seen) == list(range(1, 601))
     assert {len(processes) for processes in homes.values()} == {1}
     assert len(set.union(*homes.values())) == 3
     assert os.getpid() not in set.union(*homes.values())

@@ -1,0 +1,40 @@
+"""The place of an event in a file: its line and, if the line is a batch, its index there.
+
+A place is one integer, because places are sent to other processes and sorted by the thousand.
+"""
+
+from typing import Final
+
+from scorer.domain.activity import LeadActivity
+from scorer.sources.cloudevents import parse_event, parse_line
+
+_BITS: Final = 24
+"""A line has at most 16 MiB, and each event of a batch at least a byte and a comma."""
+_MASK: Final = (1 << _BITS) - 1
+
+
+def place(line: int, index: int | None = None) -> int:
+    """The place of a line, from 1, or of one event of it, from 0. Places are in the order of the file."""
+    return line << _BITS if index is None else line << _BITS | index + 1
+
+
+def line_of(place: int) -> int:
+    """The number of the line, from 1."""
+    return place >> _BITS
+
+
+def index_of(place: int) -> int | None:
+    """The index of the event in its batch, from 0; None if the line is not a batch."""
+    return (place & _MASK) - 1 if place & _MASK else None
+
+
+def place_text(place: int) -> str:
+    """The place for people: `17`, or `17#3` for the event with index 3 of the batch in line 17."""
+    index = index_of(place)
+    return str(line_of(place)) if index is None else f"{line_of(place)}#{index}"
+
+
+def activity_at(place: int, line: bytes, now: int) -> LeadActivity:
+    """The activity of the line at this place. An event of a batch cannot be a batch itself. `now` in microseconds since
+    the epoch. Raises `Rejected`."""
+    return parse_event(line, now) if place & _MASK else parse_line(line, now)
