@@ -13,7 +13,7 @@ from rich.console import Console
 from scorer.cli.common import EngineOption, ExitStatus, RulesArgument, say
 from scorer.cli.findings import Format, as_github, as_json, as_text
 from scorer.engines.engine import EngineUnavailableError, default_engine
-from scorer.lint import analyse
+from scorer.lint import MAX_RECORD_BYTES, analyse, too_large
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.rules.finding import Finding, Level, RulesetError
 from scorer.rules.loader import parse_with_source
@@ -30,6 +30,17 @@ def check(
     ] = Format.TEXT,
     level: Annotated[Level, typer.Option("--level", help="The lowest level to show.")] = "warning",
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
+    max_record_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-record-bytes",
+            envvar="SCORER_MAX_RECORD_BYTES",
+            min=65_536,
+            max=1 << 26,
+            metavar="BYTES",
+            help="Refuse rules under which a lead's state or a decision can be larger.",
+        ),
+    ] = MAX_RECORD_BYTES,
 ) -> None:
     """Check a ruleset for mistakes, and for rules, bounds and constants that look wrong (docs/findings.md).
 
@@ -40,7 +51,7 @@ def check(
     except EngineUnavailableError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
-    ruleset, findings, files = _examined(rules)
+    ruleset, findings, files = _examined(rules, max_record_bytes)
     shown = [finding for finding in findings if _LEVELS.index(finding.level) <= _LEVELS.index(level)]
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -55,7 +66,7 @@ def check(
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _examined(rules: Path) -> tuple[Ruleset | None, Sequence[Finding], Mapping[str, bytes]]:
+def _examined(rules: Path, max_record_bytes: int) -> tuple[Ruleset | None, Sequence[Finding], Mapping[str, bytes]]:
     """The ruleset (None if it was rejected), its findings, and the files that were read."""
     files: Mapping[str, bytes] = {}
     try:
@@ -63,6 +74,9 @@ def _examined(rules: Path) -> tuple[Ruleset | None, Sequence[Finding], Mapping[s
         ruleset, source = parse_with_source(files)
     except RulesetError as error:
         return None, error.findings, files
+    refusals = too_large(ruleset, source, max_record_bytes)
+    if refusals:
+        return None, refusals, files
     return ruleset, analyse(ruleset, source), files
 
 

@@ -52,8 +52,8 @@ class Contribution(Contract):
     evidence: Annotated[
         dict[str, EvidenceValue],
         Field(
-            description="The known values that the rule used. A value takes at most 1,024 bytes of JSON: a longer text is "
-            'cut and ends with "…"; a longer list is cut and its last item says how many are missing, as in '
+            description="The known values that the rule used. A value takes at most 1,024 bytes of JSON: a longer text "
+            'is cut and ends with "…"; a longer list is cut and its last item says how many are missing, as in '
             '"… and 52 more".'
         ),
     ]

@@ -4,5 +4,6 @@ Pure, and exact where possible: a rule is called dead only if no lead can ever m
 """
 
 from scorer.lint.analyse import analyse
+from scorer.lint.size_findings import MAX_RECORD_BYTES, too_large
 
-__all__ = ["analyse"]
+__all__ = ["MAX_RECORD_BYTES", "analyse", "too_large"]
