@@ -47,27 +47,32 @@ def too_large(ruleset: Ruleset, source: Source, limit: int, beside: Ruleset | No
 
 
 def _report_state(ruleset: Ruleset, state: LargestState, others: str, limit: int, reporter: Reporter) -> None:
-    most, advice = _most_of(state, limit)
-    own: dict[Path, int] = {("signals", name): state.signals[name] for name in ruleset.signals}
-    own |= {("fields", name): state.fields[name] for name in ruleset.own_fields}
+    """Name the part that takes most, and what the author of the rules can do about it."""
+    signals, fields = sum(state.signals.values()), sum(state.fields.values())
+    at: Path = ()
+    if state.facts > limit:
+        most, advice = f"the facts that every lead can have take {state.facts:,} alone", ""
+    elif signals >= fields:
+        verb = "takes" if len(state.signals) == 1 else "take"
+        most = f"counts of {one_of(_largest_first(state.signals))} {verb} {signals:,}"
+        advice = "lower `daily_cap`, write fewer signals, or "
+        at = _place("signals", state.signals, ruleset.signals)
+    else:
+        verb = "takes" if len(state.fields) == 1 else "take"
+        most = f"{one_of(_largest_first(state.fields))} {verb} {fields:,}"
+        advice = "declare fewer `fields`, or "
+        at = _place("fields", state.fields, ruleset.own_fields)
     message = (
         f"a lead's state{others} can take {state.total:,} bytes; the limit is {limit:,} ({_SETTING}): {most}, so "
         f"{advice}raise the limit and the `max.message.bytes` of the state topic"
     )
-    reporter.report(max(own, key=own.__getitem__, default=()), "state-too-large", message, level="error")
+    reporter.report(at, "state-too-large", message, level="error")
 
 
-def _most_of(state: LargestState, limit: int) -> tuple[str, str]:
-    """The part that takes most, in words, and what the author of the rules can do about it."""
-    if state.facts > limit:
-        return f"the facts that every lead can have take {state.facts:,} alone", ""
-    signals, fields = sum(state.signals.values()), sum(state.fields.values())
-    if signals >= fields:
-        verb = "takes" if len(state.signals) == 1 else "take"
-        named = one_of(_largest_first(state.signals))
-        return f"counts of {named} {verb} {signals:,}", "lower `daily_cap`, write fewer signals, or "
-    verb = "takes" if len(state.fields) == 1 else "take"
-    return f"{one_of(_largest_first(state.fields))} {verb} {fields:,}", "declare fewer `fields`, or "
+def _place(section: str, sizes: Mapping[str, int], own: Mapping[str, object]) -> Path:
+    """The largest entry that is written in these rules and not only in those beside them."""
+    names = [name for name in _largest_first(sizes) if name in own]
+    return (section, names[0]) if names else ()
 
 
 def _largest_first(sizes: Mapping[str, int]) -> list[str]:
