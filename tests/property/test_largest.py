@@ -129,7 +129,8 @@ def test_the_worst_state_and_decision_come_near_the_bounds() -> None:
     rules = Evaluator(ruleset, default_engine("compiled"))
     state, decision = largest_state([ruleset]), largest_decision(ruleset)
     # Days before 1790 have the longest numbers. A merged lead has a short decision, so that event comes last.
-    *stated, merged = [("erased", {}), *all_facts([*ruleset.own_fields])]
+    events: list[tuple[str, Mapping[str, Any]]] = [("erased", {}), *all_facts([*ruleset.own_fields])]
+    *stated, merged = events
     lead, largest = Lead(LEAD), 0
     for number, (kind, data) in enumerate(stated):
         lead = rules.assess(lead, event(kind, data, number, EARLIEST + number)).lead

@@ -88,9 +88,8 @@ def test_a_large_list_under_many_rules_gives_a_small_decision() -> None:
     assert len(content) < 80_000
     assert read_decision(content) == decision
     assert decision.score.total == 64
-    assert {tuple(part.evidence["profile.technologies"]) for part in decision.contributions} == {
-        (*NAMES[:3], "… and 61 more")
-    }
+    for part in decision.contributions:
+        assert part.evidence == {"profile.technologies": [*NAMES[:3], "… and 61 more"]}
 
 
 def test_the_explanation_shows_the_whole_list() -> None:
