@@ -13,7 +13,7 @@ from rich.console import Console
 from scorer.cli.common import EngineOption, ExitStatus, RulesArgument, say
 from scorer.cli.findings import Format, as_github, as_json, as_text
 from scorer.engines.engine import EngineUnavailableError, default_engine
-from scorer.lint import analyse, compared
+from scorer.lint import MAX_RECORD_BYTES, analyse, compared, too_large
 from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import Finding, Level, RulesetError
 from scorer.rules.loader import parse_with_source
@@ -34,6 +34,17 @@ def check(
         typer.Option("--against", metavar="DIR", help="The rules in use: also say what changes for known leads."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
+    max_record_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-record-bytes",
+            envvar="SCORER_MAX_RECORD_BYTES",
+            min=65_536,
+            max=1 << 26,
+            metavar="BYTES",
+            help="Refuse rules under which a lead's state or a decision can be larger.",
+        ),
+    ] = MAX_RECORD_BYTES,
 ) -> None:
     """Check a ruleset for mistakes, and for rules, bounds and constants that look wrong (docs/findings.md).
 
@@ -44,7 +55,9 @@ def check(
     except EngineUnavailableError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
-    ruleset, findings, changes, files = _examined(rules, None if against is None else _in_use(against))
+    ruleset, findings, changes, files = _examined(
+        rules, None if against is None else _in_use(against), max_record_bytes
+    )
     shown = [finding for finding in findings if _LEVELS.index(finding.level) <= _LEVELS.index(level)]
     shown += changes
     if isinstance(sys.stdout, TextIOWrapper):
@@ -69,7 +82,7 @@ def _in_use(rules: Path) -> Ruleset:
 
 
 def _examined(
-    rules: Path, in_use: Ruleset | None
+    rules: Path, in_use: Ruleset | None, max_record_bytes: int
 ) -> tuple[Ruleset | None, Sequence[Finding], Sequence[Finding], Mapping[str, bytes]]:
     """The ruleset (None if it was rejected), its findings, those about the change, and the files that were read."""
     files: Mapping[str, bytes] = {}
@@ -78,6 +91,9 @@ def _examined(
         ruleset, source = parse_with_source(files)
     except RulesetError as error:
         return None, error.findings, [], files
+    refusals = too_large(ruleset, source, max_record_bytes)
+    if refusals:
+        return None, refusals, [], files
     changes = [] if in_use is None else compared(ruleset, source, in_use)
     return ruleset, analyse(ruleset, source), changes, files
 

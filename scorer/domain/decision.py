@@ -49,7 +49,14 @@ class Contribution(Contract):
     rule: Annotated[str, Field(description="Id of the rule or signal; `cap` for the limit of a criterion.")]
     points: Annotated[int, Field(description="Whole points; negative points lower the score.")]
     reason: Annotated[str, Field(description="The reason, in words for a salesperson.")]
-    evidence: Annotated[dict[str, EvidenceValue], Field(description="The known values that the rule used.")]
+    evidence: Annotated[
+        dict[str, EvidenceValue],
+        Field(
+            description="The known values that the rule used. A value takes at most 1,024 bytes of JSON: a longer text "
+            'is cut and ends with "…"; a longer list is cut and its last item says how many are missing, as in '
+            '"… and 52 more".'
+        ),
+    ]
 
 
 class Explained(Sequence[Contribution]):

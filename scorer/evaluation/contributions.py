@@ -21,6 +21,7 @@ from scorer.domain.decision import (
 )
 from scorer.domain.instant import DAY, day_to_text, to_text
 from scorer.engines.cache import BoundedCache
+from scorer.evaluation.evidence import within_bound
 from scorer.evaluation.results import Evaluation, Reason
 from scorer.evaluation.signal_points import days_counted
 from scorer.rules.ruleset import BEHAVIOUR, CAP, Ruleset
@@ -101,12 +102,14 @@ def _evidence(names: tuple[str, ...], evaluation: Evaluation) -> dict[str, Evide
     values: dict[str, EvidenceValue] = {}
     for name in names:
         value = evaluation.value(name)
-        if isinstance(value, (bool, int, str)):
+        if isinstance(value, (bool, int)):
             values[name] = value
         elif isinstance(value, float):
             values[name] = round(value, 2) if name.startswith("days_since.") else value
+        elif isinstance(value, str):
+            values[name] = within_bound(value)
         elif isinstance(value, list):
-            values[name] = [str(item) for item in value]
+            values[name] = within_bound([str(item) for item in value])
     return values
 
 
@@ -167,7 +170,8 @@ class ContributionTemplates:
 
     def add_value(self, template: ReasonTemplate, value: str) -> str:
         """Write the complete contribution with that value as its evidence and remember it in `template.known`."""
-        return template.known.recall(value) or template.known.keep(value, f"{template.opening}{_json(value)}}}}}")
+        known = template.known.recall(value)
+        return known or template.known.keep(value, f"{template.opening}{_json(within_bound(value))}}}}}")
 
     def add_signal(self, signal: str, points: int, count: int) -> tuple[int, str]:
         """Create the template of a signal that gives these points for `count` events and remember it in `signals`."""

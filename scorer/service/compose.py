@@ -15,15 +15,17 @@ from scorer.engines.engine import MemoEngine, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.kafka.client_internals import tolerate_header_names
-from scorer.offline.ruleset_files import load_ruleset
+from scorer.lint import too_large
+from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import RulesetError
+from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
-from scorer.service.reload import Reload, Reloader, ruleset_fingerprint
+from scorer.service.reload import Reload, Reloader, SizeLimit, ruleset_fingerprint
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.job import Job
@@ -108,7 +110,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     tolerate_header_names()
     engine = default_engine(settings.engine)
     known = ruleset_fingerprint(settings.rules)
-    live = LiveRules(Evaluator(load_ruleset(settings.rules), engine), time.time())
+    live = LiveRules(Evaluator(_load(settings), engine), time.time())
     # The shadow takes effect later. What it declares must be kept from the first activity on, also after a restart.
     live.use(live.evaluator, None if settings.shadow_rules is None else _readable(settings.shadow_rules))
     metrics = Metrics()
@@ -144,11 +146,26 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     watch = Watch(settings, metrics)
     partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.evaluator, watch))
-    reloaders = [Reloader("rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known)]
+    size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
+    reloaders = [
+        Reloader(
+            "rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known, size_limit
+        )
+    ]
     if shadow is not None and settings.shadow_rules is not None:
-        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics))
+        size_limit = SizeLimit(settings.max_record_bytes, lambda: live.ruleset)
+        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit))
     announce()
     return Service(settings, live, tuple(reloaders), metrics, partitions, Subscription(settings, partitions))
+
+
+def _load(settings: Settings) -> Ruleset:
+    """The rules of the settings. Raises `RulesetError`, also if a state or a decision can become too large."""
+    ruleset, source = parse_with_source(read_rule_files(settings.rules))
+    refusals = too_large(ruleset, source, settings.max_record_bytes)
+    if refusals:
+        raise RulesetError(refusals)
+    return ruleset
 
 
 def _readable(location: Path) -> Ruleset | None:
@@ -160,7 +177,13 @@ def _readable(location: Path) -> Ruleset | None:
 
 
 def _shadow_reloader(
-    settings: Settings, location: Path, engine: MemoEngine, shadow: Shadow, live: LiveRules, metrics: Metrics
+    settings: Settings,
+    location: Path,
+    engine: MemoEngine,
+    shadow: Shadow,
+    live: LiveRules,
+    metrics: Metrics,
+    size_limit: SizeLimit,
 ) -> Reloader:
     def adopt(evaluator: Evaluator) -> None:
         shadow.use(evaluator)
@@ -173,7 +196,9 @@ def _shadow_reloader(
         metrics.shadow_loaded(done.outcome != "refused")
 
     known = ruleset_fingerprint(location)
-    return Reloader("shadow_rules", location, engine, settings.engine, lambda: shadow.ruleset, adopt, report, known)
+    return Reloader(
+        "shadow_rules", location, engine, settings.engine, lambda: shadow.ruleset, adopt, report, known, size_limit
+    )
 
 
 def web(service: Service) -> Starlette:

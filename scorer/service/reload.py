@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from watchfiles import awatch
@@ -14,10 +14,11 @@ from watchfiles import awatch
 from scorer.domain.instant import to_text
 from scorer.engines.engine import EngineName, MemoEngine
 from scorer.evaluation.evaluator import Evaluator
+from scorer.lint import too_large
 from scorer.offline.ruleset_files import rule_files, rule_test_files
-from scorer.rules.loader import RuleFiles, parse_ruleset
+from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
-from scorer.service.vetting import VettingReport, vet
+from scorer.service.vetting import vet
 
 _QUIET_MS: Final = 200
 _LONGEST_MS: Final = 2_000
@@ -42,6 +43,14 @@ class Reload:
         return {"ok": self.error is None, "at": to_text(round(self.at) * 1_000_000), "error": self.error}
 
 
+class SizeLimit(NamedTuple):
+    """The most bytes of a state or a decision, and the other ruleset of the service at present, live or shadow: the
+    state keeps what both declare."""
+
+    limit: int
+    beside: Callable[[], Ruleset | None]
+
+
 def ruleset_fingerprint(location: Path) -> Fingerprint:
     """A value that changes whenever the rule files or their tests change. It reads only the directory. Never raises."""
     try:
@@ -64,7 +73,8 @@ class Reloader:
 
     `current` gives the rules in effect. `adopt` makes others take effect (called on the event loop, between batches).
     `report` gets the end of each reload. `label` names the rules in the log. `known` is the fingerprint of the rules in
-    effect. A reload that is requested during another one follows it; several requests become one reload.
+    effect. Rules over `size_limit` are refused. A reload that is requested during another one follows it; several
+    requests become one reload.
     """
 
     def __init__(
@@ -77,6 +87,7 @@ class Reloader:
         adopt: Callable[[Evaluator], None],
         report: Callable[[Reload], None],
         known: Fingerprint,
+        size_limit: SizeLimit,
     ) -> None:
         self._label = label
         self._location = location
@@ -86,6 +97,7 @@ class Reloader:
         self._adopt = adopt
         self._report = report
         self._known = known
+        self._size_limit = size_limit
         self._requested = asyncio.Event()
         self._why = ""
 
@@ -140,7 +152,16 @@ class Reloader:
         if old is not None and old.revision == vetting.revision:
             log.info(f"{self._label}_unchanged", why=self._why, ruleset=old.name, in_force=old.revision[:12])
             return None
-        evaluator = await self._load(vetting)
+        ruleset, source = await asyncio.to_thread(parse_with_source, vetting.named_files())
+        limit, beside = self._size_limit.limit, self._size_limit.beside()
+        findings = await asyncio.to_thread(too_large, ruleset, source, limit, beside)
+        if findings:
+            return [str(finding) for finding in findings]
+        evaluator = await self._compile(ruleset)
+        if self._size_limit.beside() is not beside:  # the other rules changed meanwhile
+            findings = too_large(ruleset, source, limit, self._size_limit.beside())
+            if findings:
+                return [str(finding) for finding in findings]
         self._adopt(evaluator)
         new = evaluator.ruleset
         log.info(
@@ -154,9 +175,9 @@ class Reloader:
         )
         return []
 
-    async def _load(self, vetting: VettingReport) -> Evaluator:
+    async def _compile(self, ruleset: Ruleset) -> Evaluator:
         # Compiling does not use the engine, so a thread can do it.
-        evaluator = await asyncio.to_thread(_compiled, vetting.named_files(), self._engine)
+        evaluator = await asyncio.to_thread(Evaluator, ruleset, self._engine)
         # Only the loop uses the engine. A new table takes the engine some milliseconds, which must not happen in the
         # middle of a batch.
         for _ in evaluator.prepare():
@@ -203,10 +224,6 @@ class Reloader:
         if fingerprint != self._known:
             self._known = fingerprint
             self.request("files")
-
-
-def _compiled(files: RuleFiles, engine: MemoEngine) -> Evaluator:
-    return Evaluator(parse_ruleset(files), engine)
 
 
 def _directory(location: Path) -> tuple[Path, Fingerprint]:

@@ -30,7 +30,8 @@ MORE = """
       - {id: likely, when: {assessment.probability: {gte: 0}}, points: 2}
       - {id: small, when: {profile.employees: {lt: 400}, profile.company: {not_in: [x]}}, points: 2}
       - {id: lately, when: {days_since.trial_started: {lt: 9}}, points: 1}
-      - {id: own, when: {installed_base: {exists: true}}, points: 1}
+      - {id: own, when: {not: {installed_base: 7}}, points: 1}
+      - {id: both, when: {not: {installed_base: 7, profile.company: x}}, points: 1}
   always:
     hit_policy: sum
     rules:
@@ -44,6 +45,24 @@ LESS = evaluator(
 )
 
 _texts = st.sampled_from(["Aé", "B\u2028<\x1f\x7f🚀", 'C"\\/', "\ufffd"])
+# Characters that take 1, 2, 3, 4 and 6 bytes in JSON, so many that the bound of evidence lies near.
+_long_names = st.builds(
+    lambda character, size, end: character * size + end,
+    st.sampled_from(["a", '"', "é", "€", "🚀", "\x01"]),
+    st.sampled_from([1, 160, 169, 170, 171, 200, 255]),
+    st.sampled_from(["", "b", "\x02"]),
+)
+_long_texts = st.builds(
+    lambda character, size, end: character * size + end,
+    st.sampled_from(["a", '"', "é", "€", "🚀", "\x01"]),
+    st.sampled_from([169, 170, 171, 254, 255, 256, 510, 511, 512, 1019, 1020, 1021, 1022, 1023, 2047]),
+    st.sampled_from(["", "b"]),
+)
+_lists = st.lists(_long_names, max_size=3) | st.builds(
+    lambda names, size: [*names, *(f"name {number}" for number in range(size))],
+    st.lists(_long_names, max_size=3),
+    st.sampled_from([0, 1, 30, 60]),
+)
 _kinds: st.SearchStrategy[Any] = st.one_of(
     st.tuples(st.just("page_viewed"), st.fixed_dictionaries({"url": st.sampled_from(["/pricing", "/careers", "/"])})),
     st.tuples(st.just("trial_started"), st.just({})),
@@ -56,12 +75,16 @@ _kinds: st.SearchStrategy[Any] = st.one_of(
         st.fixed_dictionaries(
             {},
             optional={
-                "company": st.none() | _texts,
+                "company": st.none() | _texts | _long_names,
                 "employees": st.none() | st.sampled_from([0, 100, 250, 2**53]),
                 "is_competitor": st.booleans(),
-                "technologies": st.lists(st.sampled_from(["kafka", 'sap "4"', "é"]), max_size=2),
+                "technologies": st.lists(st.sampled_from(["kafka", 'sap "4"', "é"]), max_size=2)
+                | _lists.map(lambda names: ["kafka", *names]),
                 "custom": st.fixed_dictionaries(
-                    {}, optional={"installed_base": st.sampled_from([0, -1, 1, 1.0, 2.5, 1e300, True])}
+                    {},
+                    optional={
+                        "installed_base": st.sampled_from([0, -1, 1, 1.0, 2.5, 1e300, True]) | _long_texts | _lists
+                    },
                 ),
             },
         ),
@@ -91,6 +114,11 @@ def test_the_json_equals_the_encoding_of_the_attributes(story: Sequence[LeadActi
         assessment = ALL.assess(lead, event)
         if assessment.decision is not None:
             assert assessment.decision.to_json() == plain(assessment.decision)
+            for contribution in assessment.decision.contributions:
+                assert (
+                    max([len(msgspec.json.encode(value)) for value in contribution.evidence.values()], default=0)
+                    <= 1024
+                )
             assert read_decision(assessment.decision.to_json()) == assessment.decision
         lead = decode_lead(lead.id, encode_lead(assessment.lead))
     for rules in (ALL, LESS):
