@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     max_value_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = Field(
         1 << 20, description="Larger activities go to the dead letters."
     )
+    max_record_bytes: Annotated[int, Field(ge=65_536, le=1 << 26)] = Field(
+        1_000_000, description="The largest state of a lead and the largest decision; the topics must allow more."
+    )
     cache_leads: Annotated[int, Field(ge=0)] = Field(10_000, description="Leads kept decoded in memory, per partition.")
     session_timeout_ms: Annotated[int, Field(ge=1_000, le=1_800_000)] = Field(
         10_000, description="A member without a heartbeat for this long leaves the group."

@@ -15,6 +15,7 @@ from scorer.engines.engine import MemoEngine, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.kafka.client_internals import tolerate_header_names
+from scorer.kafka.record_limits import TopicLimits
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import Metrics
@@ -30,6 +31,7 @@ from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.partitions import Partitions
 from scorer.stream.shadow import Shadow
 from scorer.stream.subscriber import Subscription
+from scorer.stream.too_large import untrimmed
 from scorer.stream.worker import WorkerContext
 
 log = structlog.get_logger()
@@ -65,6 +67,7 @@ class Service:
     metrics: Metrics
     partitions: Partitions
     subscription: Subscription
+    limits: TopicLimits
     trouble: str | None = None
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
@@ -106,6 +109,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
         return live.evaluator.assess(lead, activity)
 
+    trim = untrimmed
+
     def announce() -> None:
         ruleset = live.ruleset
         types = {signal.activity for signal in ruleset.signals.values()}
@@ -122,10 +127,11 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         live.last_reload = done
         metrics.reloaded(done.outcome, done.at)
 
-    shadow = None if settings.shadow_rules is None else Shadow(settings)
-    processor = BatchProcessor(settings, judge, _microseconds, shadow)
+    limits = TopicLimits(settings)
+    shadow = None if settings.shadow_rules is None else Shadow(settings, limits=limits)
+    processor = BatchProcessor(settings, judge, _microseconds, shadow, trim=trim, limits=limits)
     pace = TokenBucket(time.monotonic)
-    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic)
+    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits)
 
     def jobs(store: LeadStore, partition: int) -> list[Job]:
         return [Sweep(rescorer, store, partition)]
@@ -135,7 +141,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     if shadow is not None and settings.shadow_rules is not None:
         reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, metrics))
     announce()
-    return Service(settings, live, tuple(reloaders), metrics, partitions, Subscription(settings, partitions))
+    subscription = Subscription(settings, partitions)
+    return Service(settings, live, tuple(reloaders), metrics, partitions, subscription, limits)
 
 
 def _shadow_reloader(
