@@ -22,6 +22,7 @@ def dead_letter(
     topic: str,
     *,
     limit: int,
+    room: int | None = None,
     index: int | None = None,
 ) -> Message:
     """The record for the dead letter topic. Its headers replace those of an earlier dead letter.
@@ -30,7 +31,8 @@ def dead_letter(
     `limit`: the largest record that is kept whole, in bytes of key, value and headers. Of a larger record, a value and
     a key over 64 KiB are cut to that length, and headers over 64 KiB are left out. Then `dlq-length` gives the length
     of the value, and `dlq-key-length` and `dlq-headers-length` the length of a key or headers that were cut. The whole
-    record is at `dlq-topic`, `dlq-partition` and `dlq-offset`.
+    record is at `dlq-topic`, `dlq-partition` and `dlq-offset`. `room`: how many bytes may be left of a record that is
+    cut; None if 192 KiB always fit.
     """
     headers: Headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
     key, value = record.key, record.value
@@ -40,15 +42,21 @@ def dead_letter(
     headers_size = sum(len(name.encode("utf-8", "replace")) + len(text or b"") for name, text in headers)
     cuts: Headers = []
     if key_size + size + headers_size > limit:
-        if key is not None and key_size > SHORTENED:
-            key = key[:SHORTENED]
+        left = 3 * SHORTENED if room is None else room
+        kept = min(SHORTENED, left // 2)
+        if key is not None and key_size > kept:
+            key = key[:kept]
             cuts.append(("dlq-key-length", str(key_size).encode()))
-        if headers_size > SHORTENED:
+        left -= len(key or b"")
+        if headers_size > min(SHORTENED, left // 2):
             headers = []
             cuts.append(("dlq-headers-length", str(headers_size).encode()))
-        if value is not None and size > SHORTENED:
-            value = value[:SHORTENED]
-        if cuts or size > SHORTENED:
+        else:
+            left -= headers_size
+        kept = min(SHORTENED, left)
+        if value is not None and size > kept:
+            value = value[:kept]
+        if cuts or size > kept:
             cuts.append(("dlq-length", str(size).encode()))
     headers += [
         ("dlq-reason", reason.encode()),

@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from scorer.kafka.connection import connection
 from scorer.runtime.settings import Settings
 
+MESSAGE_BYTES: Final = "max.message.bytes"
+_SEGMENT_BYTES: Final = "segment.bytes"
 _CONNECT_SECONDS: Final = 15.0
 
 
@@ -76,6 +78,22 @@ def cleanup_policy(topic: Topic) -> str | None:
     """The cleanup.policy of a topic; None if Kafka does not give it."""
     policy = (topic.config or {}).get("cleanup.policy")
     return None if policy is None else ",".join(sorted(part.strip() for part in policy.split(",")))
+
+
+def size_limit(topic: Topic) -> int | None:
+    """The largest record batch that a topic accepts, bytes; None if Kafka does not give it. A batch must fit a segment,
+    too."""
+    config = topic.config or {}
+    sizes = [int(config[name]) for name in (MESSAGE_BYTES, _SEGMENT_BYTES) if config.get(name, "").isdecimal()]
+    return min(sizes) if MESSAGE_BYTES in config and sizes else None
+
+
+def raising(settings: Settings, topic: str, size: int) -> str:
+    """The command that makes a topic accept batches of `size` bytes."""
+    return (
+        f"kafka-configs --bootstrap-server {settings.bootstrap_servers} --alter --entity-type topics "
+        f"--entity-name {topic} --add-config {MESSAGE_BYTES}={size}"
+    )
 
 
 async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -10,17 +10,33 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from scorer.kafka.sizes import dead_letter_topic_bytes
-from scorer.kafka.topic_admin import Topic, TopicError, cleanup_policy, describe, topic_admin
+from scorer.kafka.sizes import (
+    DEFAULT_LIMIT,
+    OVERHEAD,
+    SMALLEST_LETTERS,
+    dead_letter_topic_bytes,
+    record_topic_bytes,
+)
+from scorer.kafka.topic_admin import (
+    MESSAGE_BYTES,
+    Topic,
+    TopicError,
+    cleanup_policy,
+    describe,
+    raising,
+    size_limit,
+    topic_admin,
+)
 from scorer.runtime.settings import Settings, variable
 
 _REPLICAS: Final = 3
 _SHOWN_ATTEMPTS: Final = 25
 _SHOWN_PAUSE: Final = 0.2
 _POLICY: Final = "cleanup.policy"
-_SIZE: Final = "max.message.bytes"
 _BROKER_CLOCK: Final = {"message.timestamp.type": "LogAppendTime"}
 """For the topics that every worker writes: the broker then tells the worker its time, which shows a wrong clock."""
+_SMALLEST_RECORDS: Final = 65_536
+"""The least `SCORER_MAX_RECORD_BYTES`."""
 
 __all__ = ["Need", "TopicError", "TopicFinding", "TopicStatus", "ensure_and_report", "ensure_topics", "needs"]
 
@@ -38,6 +54,8 @@ class Need:
     why: str
     config: Mapping[str, str] = field(default_factory=dict)
     partitions: int | None = None
+    least_bytes: int = 0
+    """The largest batch with one record that we may write there; 0 if it is always small or cut."""
 
 
 class TopicStatus(StrEnum):
@@ -61,15 +79,34 @@ class TopicFinding:
 
 def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
     """The topics of the service, the input first. `source`: the input topic if it exists."""
-    room = {_SIZE: str(dead_letter_topic_bytes(settings, _limit(source))), **_BROKER_CLOCK}
-    changelog = {_POLICY: "compact", **_BROKER_CLOCK}
+    least = record_topic_bytes(settings)
+    room = {MESSAGE_BYTES: str(max(DEFAULT_LIMIT, least))}
+    letters = {MESSAGE_BYTES: str(dead_letter_topic_bytes(settings, _limit(source))), **_BROKER_CLOCK}
     lost = "a later activity of a lead would delete the ones before"
-    shadow = () if settings.shadow_rules is None else (Need(settings.shadow_topic, "shadow_topic", None, ""),)
+    shadow = (
+        ()
+        if settings.shadow_rules is None
+        else ((Need(settings.shadow_topic, "shadow_topic", None, "", room, least_bytes=least),))
+    )
     return (
         Need(settings.activity_topic, "activity_topic", False, lost),
-        Need(settings.routing_topic, "routing_topic", None, ""),
-        Need(settings.dead_letter_topic, "dead_letter_topic", False, "records without a key are refused then", room),
-        Need(settings.state_topic, "state_topic", True, "old states of leads would be deleted", changelog),
+        Need(settings.routing_topic, "routing_topic", None, "", room, least_bytes=least),
+        Need(
+            settings.dead_letter_topic,
+            "dead_letter_topic",
+            False,
+            "records without a key are refused then",
+            letters,
+            least_bytes=SMALLEST_LETTERS,
+        ),
+        Need(
+            settings.state_topic,
+            "state_topic",
+            True,
+            "old states of leads would be deleted",
+            {_POLICY: "compact", **room, **_BROKER_CLOCK},
+            least_bytes=least,
+        ),
         Need(
             settings.replay_marks_topic,
             None,
@@ -82,11 +119,12 @@ def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
     )
 
 
-async def ensure_topics(settings: Settings) -> None:
-    """Check the topics; create what is missing if `SCORER_CREATE_TOPICS` says so.
+async def ensure_topics(settings: Settings) -> dict[str, Topic]:
+    """Check the topics; create what is missing if `SCORER_CREATE_TOPICS` says so. Returns the topics.
 
-    Raises `TopicError` if one is missing, or if the changelog has another number of partitions than the input, because
-    the states of leads would be on the wrong partitions. Raises `KafkaError` if Kafka cannot be reached.
+    Raises `TopicError` if one is missing, if one is known to accept less than we may write, or if the changelog has
+    another number of partitions than the input, because the states of leads would be on the wrong partitions. Raises
+    `KafkaError` if Kafka cannot be reached.
     """
     async with topic_admin(settings) as admin:
         names = [need.topic for need in needs(settings)]
@@ -109,6 +147,14 @@ async def ensure_topics(settings: Settings) -> None:
     inputs, states = topics[settings.activity_topic].partitions, topics[settings.state_topic].partitions
     if inputs != states:
         raise TopicError(_unequal(settings, states, inputs))
+    small = [
+        f"the topic {need.topic} has {text}"
+        for need in needs(settings)
+        if need.topic in topics and (text := _too_small(settings, need, topics[need.topic])) is not None
+    ]
+    if small:
+        raise TopicError("; ".join(small))
+    return topics
 
 
 async def ensure_and_report(settings: Settings, partitions: int | None, replicas: int | None) -> list[TopicFinding]:
@@ -163,14 +209,35 @@ def _differences(
             yield f"cleanup.policy={policy}, not compact: {need.why}"
         if not need.compact and "compact" in policy.split(","):
             yield f"cleanup.policy={policy}, not delete: {need.why}"
-    if need.topic == settings.dead_letter_topic and source is not None:
+    small = _too_small(settings, need, topic)
+    if small is not None:
+        yield small
+    elif need.topic == settings.dead_letter_topic and source is not None:
         limit, input_limit = _limit(topic), _limit(source)
         if limit is not None and input_limit is not None and limit < input_limit:
-            yield f"{_SIZE}={limit}, the input's is {input_limit}: larger dead letters would be cut"
+            yield f"{MESSAGE_BYTES}={limit}, the input's is {input_limit}: larger dead letters would be cut"
+
+
+def _too_small(settings: Settings, need: Need, topic: Topic) -> str | None:
+    """What is wrong if the topic accepts less than we may write, and what to do; None otherwise."""
+    limit = size_limit(topic)
+    if limit is None or limit >= need.least_bytes:
+        return None
+    name, least = MESSAGE_BYTES, need.least_bytes
+    if _limit(topic) != limit:
+        name, least = "segment.bytes", max(least, 1 << 20)
+    text = f"{name}={limit}, but {need.least_bytes} are needed"
+    fix = raising(settings, need.topic, least).replace(MESSAGE_BYTES, name)
+    if need.least_bytes != record_topic_bytes(settings):
+        return f"{text} for dead letters: run `{fix}`"
+    setting = variable("max_record_bytes")
+    text = f"{text} with {setting}={settings.max_record_bytes}: run `{fix}`"
+    most = limit - OVERHEAD
+    return f"{text}, or set {setting}={most} or less" if most >= _SMALLEST_RECORDS else text
 
 
 def _limit(topic: Topic | None) -> int | None:
-    size = None if topic is None else (topic.config or {}).get(_SIZE)
+    size = None if topic is None else (topic.config or {}).get(MESSAGE_BYTES)
     return None if size is None else int(size)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -12,7 +12,9 @@ from aiokafka.errors import (
     InvalidProducerEpoch,
     KafkaConnectionError,
     KafkaError,
+    MessageSizeTooLargeError,
     ProducerFenced,
+    RecordListTooLargeError,
 )
 from aiokafka.partitioner import DefaultPartitioner
 
@@ -33,7 +35,8 @@ class FencedError(Exception):
 class AbortedError(Exception):
     """The transaction was aborted cleanly, and nothing of it is visible. It can be tried again.
 
-    `__cause__` is the reason: a `KafkaError`, or the `TimeoutError` of `phase_seconds`.
+    `__cause__` is the reason: a `KafkaError` (`TooLargeError` if a topic refused the size of a batch), or the
+    `TimeoutError` of `phase_seconds`.
     """
 
 
@@ -47,6 +50,39 @@ class DoubtfulError(Exception):
     def __init__(self, message: str, *, committing: bool = True) -> None:
         super().__init__(message)
         self.committing = committing
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A batch that was too large for its topic. `size`: of the batch, bytes. `lead`: the key of its largest record."""
+
+    topic: str
+    lead: str | None
+    size: int
+    records: int
+
+
+class TooLargeError(MessageSizeTooLargeError):  # type: ignore[misc]
+    """Kafka refused a batch as too large for its topic."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        largest = f"{refusal.records} records, the largest of {refusal.lead!r}"
+        super().__init__(f"{refusal.topic} refused a batch of {refusal.size:,} bytes ({largest})")
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """A batch on its way, and what it contains."""
+
+    acknowledged: "asyncio.Future[Any]"
+    batch: Any
+    messages: Sequence[Message]
+
+    def refusal(self) -> Refusal:
+        largest = max(self.messages, key=lambda message: len(message.value or b"") + len(message.key or b""))
+        lead = None if largest.key is None else largest.key[:1024].decode("utf-8", "backslashreplace")
+        return Refusal(largest.topic, lead, self.batch.size(), len(self.messages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,23 +188,25 @@ class TransactionalProducer:
             raise DoubtfulError(f"the abort failed: {error!r}, after {cause!r}", committing=False) from cause
         raise AbortedError(repr(cause)) from cause
 
-    async def _send(self, messages: Iterable[Message]) -> list["asyncio.Future[Any]"]:
+    async def _send(self, messages: Iterable[Message]) -> list[_Delivery]:
         by_partition: dict[tuple[str, int], list[Message]] = defaultdict(list)
         partitions: dict[str, list[int]] = {}
         for message in messages:
             if message.topic not in partitions:
                 partitions[message.topic] = await self._partitions(message.topic)
             by_partition[message.topic, self._choose(message, partitions[message.topic])].append(message)
-        deliveries: list[asyncio.Future[Any]] = []
+        deliveries: list[_Delivery] = []
         for (topic, partition), group in by_partition.items():
             # We build the batches, because the library's `send` refuses a record that has neither key nor value.
-            builder = self._producer.create_batch()
-            for _, _, key, value, headers, _ in group:
+            builder, first = self._producer.create_batch(), 0
+            for number, (_, _, key, value, headers, _) in enumerate(group):
                 if builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
-                    deliveries.append(await self._producer.send_batch(builder, topic, partition=partition))
-                    builder = self._producer.create_batch()
+                    sent = await self._producer.send_batch(builder, topic, partition=partition)
+                    deliveries.append(_Delivery(sent, builder, group[first:number]))
+                    builder, first = self._producer.create_batch(), number
                     builder.append(timestamp=None, key=key, value=value, headers=headers)
-            deliveries.append(await self._producer.send_batch(builder, topic, partition=partition))
+            sent = await self._producer.send_batch(builder, topic, partition=partition)
+            deliveries.append(_Delivery(sent, builder, group[first:]))
         return deliveries
 
     async def _partitions(self, topic: str) -> list[int]:
@@ -185,13 +223,18 @@ class TransactionalProducer:
         return int(self._partitioner(message.key, partitions, partitions))
 
 
-def _broker_time(deliveries: Iterable["asyncio.Future[Any]"]) -> int | None:
-    written = (delivery.result() for delivery in deliveries if delivery.done() and delivery.exception() is None)
+def _broker_time(deliveries: Iterable[_Delivery]) -> int | None:
+    futures = [delivery.acknowledged for delivery in deliveries]
+    written = (future.result() for future in futures if future.done() and future.exception() is None)
     return max((one.timestamp for one in written if one.timestamp_type == _BROKER_STAMP), default=None)
 
 
-async def _delivered(deliveries: list["asyncio.Future[Any]"]) -> None:
-    results = await asyncio.gather(*deliveries, return_exceptions=True)
+async def _delivered(deliveries: Sequence[_Delivery]) -> None:
+    results = await asyncio.gather(*(delivery.acknowledged for delivery in deliveries), return_exceptions=True)
+    # The batches after a refused one fail for other reasons, so look for it first.
+    for delivery, result in zip(deliveries, results, strict=True):
+        if isinstance(result, MessageSizeTooLargeError | RecordListTooLargeError):
+            raise TooLargeError(delivery.refusal()) from result
     for result in results:
         if isinstance(result, BaseException):
             raise result

@@ -15,6 +15,7 @@ from scorer.engines.engine import MemoEngine, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.kafka.client_internals import tolerate_header_names
+from scorer.kafka.record_limits import TopicLimits
 from scorer.lint import too_large
 from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import RulesetError
@@ -76,6 +77,7 @@ class Service:
     metrics: Metrics
     partitions: Partitions
     subscription: Subscription
+    limits: TopicLimits
     trouble: str | None = None
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
@@ -119,6 +121,9 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
         return live.evaluator.assess(lead, activity)
 
+    def trim(lead: Lead) -> Lead:
+        return live.evaluator.trimmed(lead)
+
     def announce() -> None:
         ruleset = live.ruleset
         types = {signal.activity for signal in ruleset.signals.values()}
@@ -136,10 +141,11 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         live.last_reload = done
         metrics.reloaded(done.outcome, done.at)
 
-    shadow = None if settings.shadow_rules is None else Shadow(settings)
-    processor = BatchProcessor(settings, judge, _microseconds, shadow)
+    limits = TopicLimits(settings)
+    shadow = None if settings.shadow_rules is None else Shadow(settings, limits=limits)
+    processor = BatchProcessor(settings, judge, _microseconds, shadow, trim=trim, limits=limits)
     pace = TokenBucket(time.monotonic)
-    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic)
+    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits)
 
     def jobs(store: LeadStore, partition: int) -> list[Job]:
         return [Sweep(rescorer, store, partition)]
@@ -156,7 +162,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         size_limit = SizeLimit(settings.max_record_bytes, lambda: live.ruleset)
         reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit))
     announce()
-    return Service(settings, live, tuple(reloaders), metrics, partitions, Subscription(settings, partitions))
+    subscription = Subscription(settings, partitions)
+    return Service(settings, live, tuple(reloaders), metrics, partitions, subscription, limits)
 
 
 def _load(settings: Settings) -> Ruleset:

@@ -165,7 +165,7 @@ async def _start(service: Service, stop: asyncio.Event, wait: KafkaWait) -> bool
         try:
             slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, wait.slow)
             try:
-                await ensure_topics(service.settings)
+                service.limits.know(await ensure_topics(service.settings))
             finally:
                 slow.cancel()
             service.partitions.attach(lambda: service.subscription.consumer)

@@ -57,6 +57,26 @@ class LeadStore:
                 self._encoded[lead_id] = encode_lead(lead)
         return {**self._encoded, **self._removed} if self._removed else self._encoded
 
+    def stage_encoded(self, lead: Lead, state: bytes) -> None:
+        """`stage` of a lead whose state is encoded already."""
+        self._staged[lead.id] = lead
+        self._encoded[lead.id] = state
+
+    def unfit(self, limit: int) -> set[str]:
+        """The changed leads whose state cannot be encoded or has more than `limit` bytes."""
+        return {lead_id for lead_id, lead in self._staged.items() if not self._fits(lead, limit)}
+
+    def _fits(self, lead: Lead, limit: int) -> bool:
+        state = self._encoded.get(lead.id)
+        if state is None:
+            try:
+                state = encode_lead(lead)
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001 (whatever the reason is, it concerns this lead only)
+                return False
+        return len(state) <= limit
+
     def commit(self) -> None:
         """Make what is staged the state: the transaction is committed."""
         self.encode_staged()

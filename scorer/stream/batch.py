@@ -1,7 +1,7 @@
 """Turns a batch of raw records into what its transaction publishes. It does no I/O and awaits nothing."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Final
@@ -9,13 +9,13 @@ from typing import Final
 import structlog
 from aiokafka import ConsumerRecord
 
-from scorer.dlq.dead_letter import INTERNAL_ERROR, SHORTENED, dead_letter, internal_error
+from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.evaluation.results import Assessment, CriteriaResult
 from scorer.kafka.fault_points import poisoned
-from scorer.kafka.sizes import whole_bytes
+from scorer.kafka.record_limits import RecordLimits, TopicLimits
 from scorer.rules.ruleset import BEHAVIOUR
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
@@ -28,6 +28,7 @@ from scorer.stream.elements import elements, index_of
 from scorer.stream.outbox import Outbox, state_messages
 from scorer.stream.rekey import rekeyed
 from scorer.stream.shadow import Shadow
+from scorer.stream.too_large import Trim, fitting_state, untrimmed
 
 Assess = Callable[[Lead, LeadActivity], Assessment]
 Clock = Callable[[], int]
@@ -41,25 +42,36 @@ log = structlog.get_logger()
 
 
 class BatchProcessor:
-    """Parses, assesses and stages. `clock` gives microseconds since the epoch."""
+    """Parses, assesses and stages. `clock` gives microseconds since the epoch. `trim` makes a lead smaller that has
+    grown too large; `limits` says when that is."""
 
-    def __init__(self, settings: Settings, assess: Assess, clock: Clock, shadow: Shadow | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        assess: Assess,
+        clock: Clock,
+        shadow: Shadow | None = None,
+        *,
+        trim: Trim = untrimmed,
+        limits: TopicLimits | None = None,
+    ) -> None:
+        self.limits = limits or TopicLimits(settings)
         self._settings = settings
-        self._whole_bytes = whole_bytes(settings)
+        self._trim = trim
         self._assess = poisoned(assess)
         self._clock = clock
         self._shadow = shadow
 
     def process(
-        self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore, *, shorten: bool = False
+        self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore
     ) -> tuple[Outbox, BatchFigures]:
         """Assess the records in order. Changed leads are staged in the store; nothing is published yet.
 
-        A record that is not an activity becomes a dead letter. So does a record on which our own code fails twice. The
-        events of a batch count as records, except for the offset.
-        `shorten`: cut dead letters that are below the limit too, because the broker refused them.
+        A record that is not an activity becomes a dead letter. So does a record on which our own code fails twice, and
+        one that leads to a state or a decision that is too large (`too_large`). The events of a batch count as records,
+        except for the offset.
         """
-        steps = self.steps(records, store, shorten=shorten)
+        steps = self.steps(records, store)
         while True:
             try:
                 next(steps)
@@ -67,25 +79,35 @@ class BatchProcessor:
                 result: tuple[Outbox, BatchFigures] = done.value
                 return result
 
-    def steps(self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore, *, shorten: bool) -> Steps:
+    def steps(self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore) -> Steps:
         """`process` in steps of 100 records, about ten milliseconds each. Other tasks can run between the steps. The
         last step returns the result."""
-        try:
-            return (yield from self._process(records, store, check_each=False, shorten=shorten))
-        except _EncodingError:
-            # A state cannot be encoded. A second pass encodes each state as it arises, which finds the record.
-            store.discard()
-            return (yield from self._process(records, store, check_each=True, shorten=shorten))
+        limits = self.limits.current
+        suspects: set[str] = set()
+        while True:
+            try:
+                return (yield from self._process(records, store, limits, suspects))
+            except _UnfitError as error:
+                store.discard()
+                if error.leads <= suspects:
+                    raise
+                # States cannot be encoded or are too large. Another pass encodes the states of these leads as they
+                # arise, which finds the records.
+                suspects |= error.leads
 
     def _process(
-        self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore, *, check_each: bool, shorten: bool
+        self,
+        records: "Sequence[ConsumerRecord[bytes, bytes]]",
+        store: LeadStore,
+        limits: RecordLimits,
+        suspects: Collection[str],
     ) -> Steps:
         settings = self._settings
         now = self._clock()
         last = records[-1]
         outbox = Outbox(last.offset + 1)
         figures = BatchFigures()
-        one = partial(self._one, store=store, now=now, figures=figures, check_each=check_each)
+        one = partial(self._one, store=store, now=now, figures=figures, limits=limits, suspects=suspects)
         # Counting once at the end costs half a microsecond per record instead of 4.
         types: list[str] = []
         results: list[CriteriaResult] = []
@@ -96,9 +118,14 @@ class BatchProcessor:
                 yield
             try:
                 lead, activity, assessment = _attempt(one, record, now)
+                if assessment.effects:
+                    stage_effects(assessment.effects, outbox, figures, settings, now, limits.decision)
+                    figures.timestamps.append(record.timestamp)
             except Rejected as rejected:
-                batches.extend(self._refused(record, rejected, outbox, figures, shorten=shorten))
+                batches.extend(self._refused(record, rejected, outbox, figures, limits))
                 continue
+            if assessment.lead is not lead:
+                store.stage(assessment.lead)
             types.append(activity.type)
             evaluation = assessment.evaluation
             if evaluation is not None:
@@ -106,9 +133,6 @@ class BatchProcessor:
                 signals += evaluation.signal_points
             if self._shadow is not None:
                 self._shadow.compare(lead, activity, assessment, outbox, figures)
-            if assessment.effects:
-                stage_effects(assessment.effects, outbox, figures, settings, now)
-                figures.timestamps.append(record.timestamp)
         figures.activities.update(types)
         for result, times in Counter(results).items():
             for hit in result.hits:
@@ -118,7 +142,9 @@ class BatchProcessor:
         try:
             states = store.encode_staged()
         except Exception as error:
-            raise _EncodingError from error
+            raise _UnfitError(store.unfit(limits.state.size)) from error
+        if max((len(state) for state in states.values() if state is not None), default=0) > limits.state.size:
+            raise _UnfitError(store.unfit(limits.state.size))
         outbox.messages += state_messages(states, settings.state_topic, last.partition, last.offset)
         return outbox, figures
 
@@ -128,8 +154,7 @@ class BatchProcessor:
         rejected: Rejected,
         outbox: Outbox,
         figures: BatchFigures,
-        *,
-        shorten: bool,
+        limits: RecordLimits,
     ) -> "Iterable[Iterable[ConsumerRecord[bytes, bytes]]]":
         """Stage what becomes of a record that is not one activity with its key: a dead letter, or a record with a key
         for the input. Of a batch, nothing is staged; its events are returned, to be processed next."""
@@ -138,16 +163,15 @@ class BatchProcessor:
             if isinstance(rejected, EventBatch):
                 return (elements(record, rejected.events),)
             if isinstance(rejected, NullKey) and settings.null_keys == "rekey":
-                outbox.messages.append(rekeyed(record, rejected.lead_id, settings, refused=shorten))
+                outbox.messages.append(rekeyed(record, rejected.lead_id, settings.activity_topic, limits.rekeyed))
                 figures.rekeyed += 1
                 return ()
         except Rejected as final:
             rejected = final
-        limit = SHORTENED if shorten else self._whole_bytes
-        topic, index = settings.dead_letter_topic, index_of(record)
-        letter = dead_letter(record, rejected.reason, rejected.detail, topic, limit=limit, index=index)
-        outbox.messages.append(letter)
-        figures.dead_letters[rejected.reason] += 1
+        topic, whole, cut = settings.dead_letter_topic, limits.whole_letter, limits.cut_letter
+        reason, index = rejected.reason, index_of(record)
+        outbox.messages.append(dead_letter(record, reason, rejected.detail, topic, limit=whole, room=cut, index=index))
+        figures.dead_letters[reason] += 1
         return ()
 
     def _one(
@@ -156,8 +180,8 @@ class BatchProcessor:
         store: LeadStore,
         now: int,
         figures: BatchFigures,
-        *,
-        check_each: bool,
+        limits: RecordLimits,
+        suspects: Collection[str],
     ) -> Judgement:
         value, max_bytes = record.value, self._settings.max_value_bytes
         if record.serialized_value_size > max_bytes and len(value or b"") < record.serialized_value_size:
@@ -168,14 +192,9 @@ class BatchProcessor:
         started = perf_counter()
         assessment = self._assess(lead, activity)
         figures.assess_seconds.append(perf_counter() - started)
-        if assessment.lead is not lead:
-            store.stage(assessment.lead)
-            if check_each:
-                try:
-                    store.encode_staged()
-                except Exception:
-                    store.stage(lead)
-                    raise
+        if lead.id in suspects and assessment.lead is not lead:
+            fitting, _ = fitting_state(assessment.lead, limits.state, self._trim)
+            assessment = Assessment(fitting, assessment.evaluation, assessment.effects)
         return lead, activity, assessment
 
 
@@ -216,5 +235,9 @@ def _attempt(
             raise rejected from error
 
 
-class _EncodingError(Exception):
-    """A staged state cannot be encoded."""
+class _UnfitError(Exception):
+    """The states of these leads cannot be encoded or are too large."""
+
+    def __init__(self, leads: set[str]) -> None:
+        super().__init__(f"{len(leads)} leads")
+        self.leads = leads

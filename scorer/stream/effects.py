@@ -6,19 +6,29 @@
 from collections.abc import Iterable
 
 from scorer.domain.effects import Decided, Effect, HandedOver
+from scorer.kafka.record_limits import Limit
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.stream.outbox import Outbox, decision_message
+from scorer.stream.too_large import decision_too_large
 
 
 def stage_effects(
-    effects: Iterable[Effect], outbox: Outbox, figures: BatchFigures, settings: Settings, now: int
+    effects: Iterable[Effect], outbox: Outbox, figures: BatchFigures, settings: Settings, now: int, limit: Limit
 ) -> None:
-    """Add the effects to a transaction. `now`: microseconds since the epoch, used only in headers."""
+    """Add the effects to a transaction. `now`: microseconds since the epoch, used only in headers.
+
+    Raises `Rejected` if the decision is larger than `limit`. Nothing is added then, because an assessment has at most
+    one decision.
+    """
     for effect in effects:
         match effect:
             case Decided(decision):
-                outbox.messages.append(decision_message(decision, settings.routing_topic, settings.group, now))
+                message = decision_message(decision, settings.routing_topic, settings.group, now)
+                size = len(message.value or b"")
+                if size > limit.size:
+                    raise decision_too_large(decision, size, limit)
+                outbox.messages.append(message)
                 figures.decisions[decision.rating.value, decision.route.value] += 1
                 if effect.transition is not None:
                     before, after = effect.transition

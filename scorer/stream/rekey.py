@@ -6,20 +6,17 @@ from aiokafka import ConsumerRecord
 
 from scorer.kafka.client_internals import record_size
 from scorer.kafka.message import Headers, Message
-from scorer.kafka.sizes import DEFAULT_LIMIT
-from scorer.runtime.settings import Settings
 from scorer.sources.rejected import Rejected
 from scorer.stream.elements import index_of
 
 REKEYED_FROM: Final = "rekeyed-from"
 
 
-def rekeyed(record: "ConsumerRecord[bytes, bytes]", lead_id: str, settings: Settings, *, refused: bool) -> Message:
+def rekeyed(record: "ConsumerRecord[bytes, bytes]", lead_id: str, topic: str, limit: int) -> Message:
     """The record for the input topic, on the partition that the key gives. Value and headers stay; a header
     `rekeyed-from` says where it was.
 
-    `refused`: the broker refused a message of the same transaction as too large. It may have been this one, so it is
-    not tried again. Raises `Rejected` if the record stays without a key.
+    `limit`: the largest batch that the topic accepts, bytes. Raises `Rejected` if the record stays without a key.
     """
     for name, value in record.headers:
         # Something removes the keys of this topic. Another round would change nothing, and the rounds would never end.
@@ -33,16 +30,11 @@ def rekeyed(record: "ConsumerRecord[bytes, bytes]", lead_id: str, settings: Sett
     headers: Headers = [*record.headers, (REKEYED_FROM, place.encode())]
     key = lead_id.encode()
     size = record_size(key, record.value, [(name, value or b"") for name, value in headers])
-    limit = max(DEFAULT_LIMIT, settings.max_value_bytes)
     if size > limit:
-        raise Rejected("too_large", f"the record has no key, and with a key it has {size} bytes; expected {limit}")
-    if refused:
         raise Rejected(
-            "null_key",
-            f"the record has no key, and it was not re-keyed, because the broker refused a message of the same "
-            f"transaction as too large; with a key it has {size} bytes",
+            "too_large", f"the record has no key, and with a key it has {size:,} bytes; expected at most {limit:,}"
         )
-    return Message(settings.activity_topic, None, key, record.value, headers)
+    return Message(topic, None, key, record.value, headers)
 
 
 def _text(value: bytes | None) -> str:

@@ -23,6 +23,7 @@ from scorer.engines.cache import BoundedCache
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment, Evaluation
 from scorer.kafka.message import Message
+from scorer.kafka.record_limits import TopicLimits
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
@@ -38,9 +39,17 @@ log = structlog.get_logger()
 
 
 class Shadow:
-    """Compares the candidate with the live rules. `monotonic` gives seconds."""
+    """Compares the candidate with the live rules. `monotonic` gives seconds. `limits` says which samples are too large;
+    these are left out."""
 
-    def __init__(self, settings: Settings, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        limits: TopicLimits | None = None,
+    ) -> None:
+        self._limits = limits or TopicLimits(settings)
         self._topic = settings.shadow_topic
         self._evaluator: Evaluator | None = None
         # The candidate's notes about leads, because a lead itself carries those of the live rules.
@@ -81,7 +90,12 @@ class Shadow:
         figures.shadow[*ratings, live.routing.route.value, candidate.routing.route.value] += 1
         figures.divergences.update(differs)
         if sample is not None:
-            outbox.messages.append(sample)
+            size, limit = len(sample.value or b""), self._limits.current.sample
+            if size <= limit.size:
+                outbox.messages.append(sample)
+            elif self._reports.take(_LOG_SECONDS):
+                what = {"size": size, "limit": limit.size, "source": limit.source}
+                log.warning("shadow_sample_too_large", lead=assessment.lead.id, topic=self._topic, **what)
 
     def _evaluate(self, lead: Lead, evaluator: Evaluator) -> Evaluation:
         known = self._notes.look_up(lead.id)

@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import IllegalStateError, KafkaError
 
 from scorer.domain.lead import Lead
 from scorer.kafka.client_internals import position_of
-from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, TransactionalProducer
+from scorer.kafka.topic_admin import raising
+from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, TooLargeError, TransactionalProducer
 from scorer.runtime.backoff import Backoff, ExhaustedError, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
@@ -111,7 +112,6 @@ class PartitionWorker:
         self._producer: TransactionalProducer | None = None
         self._inbox = Inbox(settings.max_records, settings.linger_ms / 1000)
         self._held_back = False
-        self._shorten_before = 0
         self._step = "the end of its former worker"
         self._last_error = ""
         self._closing = asyncio.Event()
@@ -196,7 +196,8 @@ class PartitionWorker:
         started = time.monotonic()
         self._step = "its producer, which the broker must accept"
         await self._stop_producer()
-        self._producer = partition_producer(self._settings, self.partition)
+        batch_bytes = self._context.processor.limits.current.batch
+        self._producer = partition_producer(self._settings, self.partition, batch_bytes)
         await self._unless_closing(self._producer.start())
         self.progress = Progress()
         self._store = LeadStore(self._settings.cache_leads)
@@ -269,12 +270,12 @@ class PartitionWorker:
         """Process and commit. An aborted transaction is tried again with the same records, which are still in memory.
         With an empty batch, only the jobs work."""
         assert self._producer is not None
-        shorten = bool(batch) and batch[0].offset < self._shorten_before
+        limits = self._context.processor.limits
         while True:
-            outbox, figures = Outbox(self.next_offset), BatchFigures()
+            outbox, figures, accepted = Outbox(self.next_offset), BatchFigures(), limits.current.topics
             if batch:
                 self._step = "the assessment of a batch"
-                outbox, figures = await self._process(batch, shorten=shorten)
+                outbox, figures = await self._process(batch)
             self._jobs.stage(outbox, figures, busy=len(self._inbox) > 0)
             self._step = "the end of its transaction"
             try:
@@ -285,10 +286,10 @@ class PartitionWorker:
                 self._store.discard()
                 self._metrics.transaction("aborted")
                 self.log.warning("transaction_aborted", error=str(error), offset=self.next_offset)
-                if isinstance(error.__cause__, MessageSizeTooLargeError) and not shorten:
+                if isinstance(error.__cause__, TooLargeError):
+                    await self._accept_less(error.__cause__, accepted)
                     # It needs another producer, because the refused batch left a gap in the sequence of this one.
-                    self._shorten_before = outbox.next_offset
-                    raise DoubtfulError("a message is too large for its topic; its dead letter will be cut") from error
+                    raise DoubtfulError("a topic accepts less than was known") from error
                 if not getattr(error.__cause__, "retriable", False):
                     raise FatalError(f"Kafka refused the transaction: {error}") from error
                 await self._back_off(error)
@@ -313,13 +314,25 @@ class PartitionWorker:
             self._context.watch.committed(batch, figures.dead_letters, self._producer.broker_time)
         self.measure_lag()
 
-    async def _process(
-        self, batch: "list[ConsumerRecord[bytes, bytes]]", *, shorten: bool
-    ) -> tuple[Outbox, BatchFigures]:
+    async def _accept_less(self, error: TooLargeError, accepted: Mapping[str, int]) -> None:
+        """Learn what the topic accepts. `accepted`: what was known of the topics before the transaction.
+
+        Raises `FatalError` if the record cannot be made small enough.
+        """
+        refusal = error.refusal
+        limit = accepted.get(refusal.topic)
+        if limit is not None and refusal.records == 1 and refusal.size > limit:
+            fix = raising(self._settings, refusal.topic, refusal.size)
+            raise FatalError(f"{error}; it accepts {limit:,}, and this record cannot be smaller: run `{fix}`")
+        await self._context.processor.limits.refused(refusal)
+        # Each refusal lowers a limit, so this ends.
+        self._backoff.reset()
+
+    async def _process(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> tuple[Outbox, BatchFigures]:
         """Judge a batch. Heartbeats, requests and the transactions of other partitions run between the steps."""
         while True:
             rules = self._context.rules()
-            steps = self._context.processor.steps(batch, self._store, shorten=shorten)
+            steps = self._context.processor.steps(batch, self._store)
             try:
                 while True:
                     next(steps)

@@ -25,6 +25,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from scorer.cli import app
+from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.activity import PAYLOADS, LeadActivity
 from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
@@ -33,6 +34,7 @@ from scorer.evaluation.results import Assessment
 from scorer.explain.story import NothingToExplain, explain_lead
 from scorer.explain.timeline import history
 from scorer.kafka.message import Message
+from scorer.kafka.record_limits import TopicLimits
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.rules.loader import parse_ruleset
 from scorer.runtime.metrics import BatchFigures
@@ -254,11 +256,15 @@ def _written(
     settings: Settings, evaluator: Evaluator, stream: Sequence[FakeRecord], store: LeadStore, measured: Measured
 ) -> Iterator[Message]:
     """The messages of batches of any size. Some transactions are aborted, and others repeat their records."""
-    processor = BatchProcessor(settings, _Judge(evaluator), lambda: _CLOCK)
+    judge, limits = _Judge(evaluator), TopicLimits(settings)
+    whole = BatchProcessor(settings, judge, lambda: _CLOCK)
+    cutting = BatchProcessor(settings, judge, lambda: _CLOCK, limits=limits)
+    limits.current = replace(limits.current, whole_letter=SHORTENED)
     random, begin, is_retry = Random(1), 0, False
     while begin < len(stream):
         batch = stream[begin : begin + random.choice((1, 2, 17, 99, 100, 101, 300, random.randint(1, 700)))]
-        outbox, figures = processor.process(batch, store, shorten=is_retry and random.random() < 0.8)
+        processor = cutting if is_retry and random.random() < 0.8 else whole
+        outbox, figures = processor.process(batch, store)
         is_retry = not is_retry and random.random() < 0.3
         if is_retry:
             store.discard()

@@ -1,25 +1,38 @@
 """A batch of records: what it publishes, and that a bad record costs only itself."""
 
 import json
+import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiokafka import ConsumerRecord
 
 from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.activity import LeadActivity
+from scorer.domain.effects import Decided
 from scorer.domain.facts import Fact, Stamp
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
 from scorer.evaluation.results import Assessment
-from scorer.kafka.sizes import whole_bytes
+from scorer.kafka.client_internals import record_size
+from scorer.kafka.message import Message
+from scorer.kafka.record_limits import TopicLimits
+from scorer.kafka.sizes import LETTER_OVERHEAD, SMALLEST_LETTERS, whole_bytes
+from scorer.kafka.topic_admin import Topic
 from scorer.runtime.settings import Settings, load_settings
+from scorer.sources.cloudevents import parse_record
 from scorer.state.codec import encode_lead
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.too_large import Trim, untrimmed
+from tests.factory import activity as made
+from tests.factory import evaluator
 
 NOW = 21_000 * DAY
+DECISION = evaluator().assess(Lead("lead-1"), made("demo_requested")).decision
 
 
 def record(offset: int, lead_id: str, value: bytes | None = None) -> "ConsumerRecord[bytes, bytes]":
@@ -159,12 +172,20 @@ def test_running_out_of_memory_makes_no_dead_letter(settings: Settings) -> None:
 
 
 def test_a_dead_letter_too_large_for_the_broker_is_cut(settings: Settings) -> None:
-    processor = BatchProcessor(settings, touch, lambda: NOW)
+    limits = TopicLimits(settings)
+    processor = BatchProcessor(settings, touch, lambda: NOW, limits=limits)
     large = b"x" * (SHORTENED + 1)
-    for shorten, expected in ((False, large), (True, large[:SHORTENED])):
-        outbox, _ = processor.process([record(0, "a", large)], LeadStore(), shorten=shorten)
-        assert outbox.messages[0].value == expected
-        assert ("dlq-length", str(len(large)).encode()) in outbox.messages[0].headers or not shorten
+    for accepted, expected in (
+        (1 << 20, large),
+        (SHORTENED + LETTER_OVERHEAD + 1, large[:SHORTENED]),
+        (SMALLEST_LETTERS, large[: SMALLEST_LETTERS - LETTER_OVERHEAD - 1]),
+    ):
+        limits.know({settings.dead_letter_topic: Topic(1, 1, {"max.message.bytes": str(accepted)})})
+        outbox, _ = processor.process([record(0, "a", large)], LeadStore())
+        (letter,) = outbox.messages
+        assert letter.value == expected
+        assert ("dlq-length" in dict(letter.headers)) is (expected is not large)
+        assert record_size(letter.key, letter.value, letter.headers) <= accepted
 
 
 def test_the_cache_is_bounded_and_the_states_are_not_lost(settings: Settings) -> None:
@@ -175,3 +196,121 @@ def test_the_cache_is_bounded_and_the_states_are_not_lost(settings: Settings) ->
     assert store._cache is not None
     assert 0 < len(store._cache.all_keys()) <= 2
     assert [store.get(f"lead-{number}").value("last") for number in range(10)] == [f"e{number}" for number in range(10)]
+
+
+def grow(lead: Lead, activity: LeadActivity) -> Assessment:
+    """Adds as many letters to the lead as the path of the page says; 0 empties it. A path that ends in `d` leads to a
+    decision of that size instead."""
+    size = str(activity.data["url"]).removeprefix("/")
+    if size.endswith("d"):
+        assert DECISION is not None
+        decision = msgspec.structs.replace(DECISION, lead_id=lead.id, queue="x" * int(size[:-1]))
+        return Assessment(Lead(lead.id, activity.time, lead.facts), None, (Decided(decision),))
+    fact = Fact("x" * int(size), Stamp(activity.time, activity.id, activity.source))
+    kept = {} if size == "0" else lead.facts
+    return Assessment(Lead(lead.id, activity.time, {**kept, activity.id: fact}))
+
+
+def view(offset: int, lead_id: str, path: str) -> "ConsumerRecord[bytes, bytes]":
+    """A page view."""
+    event = json.loads(record(offset, lead_id).value or b"")
+    return record(offset, lead_id, json.dumps({**event, "data": {"url": path}}).encode())
+
+
+def in_batches(
+    settings: Settings, records: "list[ConsumerRecord[bytes, bytes]]", size: int, trim: Trim = untrimmed
+) -> tuple[LeadStore, list[Message], Counter[str]]:
+    """The store, the messages except states, and the dead letters by reason."""
+    store, messages, reasons = LeadStore(), [], Counter[str]()
+    processor = BatchProcessor(settings, grow, lambda: NOW, trim=trim)
+    for begin in range(0, len(records), size):
+        outbox, figures = processor.process(records[begin : begin + size], store)
+        store.commit()
+        messages += [message for message in outbox.messages if message.topic != settings.state_topic]
+        assert all(len(message.value or b"") <= 65_536 for message in outbox.messages)
+        reasons += figures.dead_letters
+        assert figures.activities.total() + figures.dead_letters.total() == len(records[begin : begin + size])
+        assert figures.decisions.total() == len(figures.timestamps)
+    return store, messages, reasons
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_an_activity_that_makes_its_lead_too_large_costs_itself(tmp_path: Path, size: int) -> None:
+    settings = load_settings(None, rules=tmp_path, max_record_bytes=65_536)
+    records = [
+        view(0, "big", "/30000"),
+        view(1, "small", "/1"),
+        view(2, "big", "/40000"),
+        view(3, "big", "/20000"),
+        view(4, "first", "/70000"),
+        view(5, "small", "/2"),
+        view(6, "big", "/20000"),
+    ]
+    store, messages, reasons = in_batches(settings, records, size)
+    assert reasons == {"state_too_large": 3}
+    assert set(store.get("big").facts) == {"e0", "e3"}
+    assert set(store.get("small").facts) == {"e1", "e5"}
+    assert "first" not in store.ids()
+    first, *_ = messages
+    sent = dict(first.headers)
+    assert first.value == records[2].value
+    assert sent["dlq-offset"] == b"2"
+    assert re.fullmatch(
+        rb"the state of lead 'big' would have 7\d,\d{3} bytes; at most 65,536 \(SCORER_MAX_RECORD_BYTES\)",
+        sent["dlq-detail"],
+    )
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_decision_that_is_too_large_leaves_no_trace(tmp_path: Path, size: int) -> None:
+    settings = load_settings(None, rules=tmp_path, max_record_bytes=65_536)
+    records = [view(0, "a", "/1"), view(1, "a", "/70000d"), view(2, "b", "/70000d"), view(3, "a", "/100d")]
+    store, messages, reasons = in_batches(settings, records, size)
+    assert reasons == {"decision_too_large": 2}
+    assert [message.topic for message in messages] == [
+        settings.dead_letter_topic,
+        settings.dead_letter_topic,
+        settings.routing_topic,
+    ]
+    assert set(store.ids()) == {"a"}
+    assert b"the decision about lead 'b' would have" in dict(messages[1].headers)["dlq-detail"]
+
+
+def test_a_lead_that_is_too_large_is_trimmed_first(tmp_path: Path) -> None:
+    settings = load_settings(None, rules=tmp_path, max_record_bytes=65_536)
+
+    def trim(lead: Lead) -> Lead:
+        return Lead(lead.id, lead.clock, {name: fact for name, fact in lead.facts.items() if name != "e0"})
+
+    records = [view(0, "a", "/60000"), view(1, "a", "/20000"), view(2, "a", "/50000")]
+    for size in (1, 3):
+        store, _, reasons = in_batches(settings, records, size, trim)
+        assert reasons == {"state_too_large": 1}
+        assert set(store.get("a").facts) == {"e1"}
+
+
+def test_a_lead_that_was_too_large_can_become_smaller(tmp_path: Path) -> None:
+    """It comes from a time with a higher limit."""
+    settings = load_settings(None, rules=tmp_path, max_record_bytes=65_536)
+    store = LeadStore()
+    large = view(0, "a", "/90000")
+    store.restore("a", encode_lead(grow(Lead("a"), parse_record(large.value, large.key, (), NOW)).lead))
+    processor = BatchProcessor(settings, grow, lambda: NOW)
+    _, figures = processor.process([view(1, "a", "/1")], store)
+    store.commit()
+    assert figures.dead_letters == {"state_too_large": 1}
+    _, figures = processor.process([view(2, "a", "/0")], store)
+    store.commit()
+    assert figures.dead_letters == {}
+    assert set(store.get("a").facts) == {"e2"}
+
+
+def test_a_topic_that_accepts_less_sets_the_limit(settings: Settings) -> None:
+    limits = TopicLimits(settings)
+    limits.know({settings.state_topic: Topic(1, 1, {"max.message.bytes": "90000"})})
+    processor = BatchProcessor(settings, grow, lambda: NOW, limits=limits)
+    outbox, figures = processor.process([view(0, "a", "/80000"), view(1, "b", "/70000")], LeadStore())
+    assert figures.dead_letters == {"state_too_large": 1}
+    letter, state = outbox.messages
+    assert dict(letter.headers)["dlq-detail"].endswith(f"(max.message.bytes of {settings.state_topic})".encode())
+    assert record_size(state.key, state.value, state.headers) <= 90_000

@@ -19,6 +19,7 @@ from scorer.dlq.queue import UNKNOWN, DeadLetter, DeadLetterList, Filter, Origin
 from scorer.dlq.replay import obstacle
 from scorer.domain.instant import SECOND
 from scorer.runtime.settings import Settings, load_settings
+from scorer.stream.too_large import DECISION_TOO_LARGE, STATE_TOO_LARGE
 
 TIME = 1_700_000_000 * SECOND
 
@@ -177,7 +178,7 @@ def test_a_wrong_setting_exits_2() -> None:
 
 def test_the_known_reasons_are_those_in_the_code_and_in_the_manual() -> None:
     root = Path(__file__).parents[2]
-    given = {INTERNAL_ERROR, UNKNOWN}
+    given = {INTERNAL_ERROR, UNKNOWN, STATE_TOO_LARGE, DECISION_TOO_LARGE}
     for source in (root / "scorer" / "sources").glob("*.py"):
         given.update(re.findall(r'(?:Rejected|__init__)\(\s*"([a-z0-9_]+)"', source.read_text()))
     assert set(dlq.REASONS) == given

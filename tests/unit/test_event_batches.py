@@ -19,7 +19,9 @@ from scorer.domain.lead import Lead
 from scorer.evaluation.results import Assessment
 from scorer.kafka.client_internals import record_size
 from scorer.kafka.message import Message
+from scorer.kafka.record_limits import TopicLimits
 from scorer.kafka.sizes import DEFAULT_LIMIT
+from scorer.kafka.topic_admin import Topic
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings, load_settings
 from scorer.state.store import LeadStore
@@ -70,10 +72,10 @@ def settings(tmp_path: Path, **changes: Any) -> Settings:
 
 
 def process(
-    given: Settings, *records: "ConsumerRecord[bytes, bytes]", shorten: bool = False
+    given: Settings, *records: "ConsumerRecord[bytes, bytes]", limits: TopicLimits | None = None
 ) -> tuple[Outbox, BatchFigures, LeadStore]:
     store = LeadStore()
-    outbox, figures = BatchProcessor(given, touch, lambda: NOW).process(records, store, shorten=shorten)
+    outbox, figures = BatchProcessor(given, touch, lambda: NOW, limits=limits).process(records, store)
     return outbox, figures, store
 
 
@@ -160,7 +162,7 @@ def test_a_batch_that_cannot_be_split_is_one_dead_letter(tmp_path: Path, value: 
 def test_other_tasks_run_while_a_large_batch_is_processed(tmp_path: Path) -> None:
     given = settings(tmp_path)
     value = array(*(event("a", number) for number in range(1_000)))
-    steps = BatchProcessor(given, touch, lambda: NOW).steps([record(0, b"a", value)], LeadStore(), shorten=False)
+    steps = BatchProcessor(given, touch, lambda: NOW).steps([record(0, b"a", value)], LeadStore())
     pauses = 0
     while True:
         try:
@@ -260,11 +262,13 @@ def test_a_record_that_does_not_fit_with_its_key_is_a_dead_letter(tmp_path: Path
         assert record_size(message.key, message.value, message.headers) == DEFAULT_LIMIT
 
 
-def test_nothing_is_written_back_once_the_broker_has_refused_the_transaction(tmp_path: Path) -> None:
+def test_a_record_is_not_written_back_into_an_input_that_accepts_less(tmp_path: Path) -> None:
     given = settings(tmp_path, null_keys="rekey")
+    limits = TopicLimits(given)
+    limits.know({given.activity_topic: Topic(1, 1, {"max.message.bytes": "250"})})
     value = event("a", 1)
-    outbox, _, _ = process(given, record(4, None, value, ()), record(5, b"a", value, ()), shorten=True)
-    assert letters(outbox, given) == [(None, "null_key", value)]
+    outbox, _, _ = process(given, record(4, None, value, ()), record(5, b"a", value, ()), limits=limits)
+    assert letters(outbox, given) == [(None, "too_large", value)]
     assert len(to(outbox, given.state_topic)) == 1
 
 

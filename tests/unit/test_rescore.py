@@ -8,11 +8,14 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision, read_decision
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
+from scorer.kafka.record_limits import TopicLimits
+from scorer.kafka.topic_admin import Topic
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -47,7 +50,8 @@ class World:
         for key, value in self.changelog.items():
             _apply(Record(key, value), self.store)
         pace = TokenBucket(lambda: self.now)
-        rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, pace, lambda: self.now)
+        self.limits = TopicLimits(SETTINGS)
+        rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, pace, lambda: self.now, limits=self.limits)
         self.sweep = Sweep(rescorer, self.store, 0)
 
     def transact(self, batch: Iterable[LeadActivity] = (), *, commit: bool = True, busy: bool = False) -> None:
@@ -352,6 +356,29 @@ def test_a_lead_on_which_our_code_fails_keeps_its_decision(monkeypatch: pytest.M
     assert world.changelog[b"lead-7"] == b"\x01damaged"
     assert world.marker is not None
     assert world.marker.after is None
+
+
+@pytest.mark.parametrize("topic", [SETTINGS.state_topic, SETTINGS.routing_topic])
+def test_a_lead_that_would_be_too_large_keeps_its_decision_and_the_others_go_on(topic: str) -> None:
+    world = judged()
+    world.rules = NEW
+    states, published = dict(world.changelog), len(world.decisions)
+    world.limits.know({topic: Topic(1, 1, {"max.message.bytes": "1600" if topic == SETTINGS.routing_topic else "400"})})
+    limits = world.limits.current
+    with capture_logs() as logs:
+        world.finish()
+    outcomes = world.figures.rescored
+    assert outcomes.total() == len(EXPECTED[0])
+    assert outcomes["too_large"] > 0
+    assert outcomes["published"] > 0
+    assert outcomes["published"] == len(world.decisions) - published
+    lines = [line for line in logs if line["event"] == "rescoring_too_large"]
+    assert len(lines) == outcomes["too_large"]
+    for line in lines:
+        assert world.changelog[line["lead"].encode()] == states[line["lead"].encode()]
+        assert f"(max.message.bytes of {topic})" in line["detail"]
+    assert all(len(decision.to_json()) <= limits.decision.size for decision in world.decisions[published:])
+    assert world.marker == Marker(NEW.ruleset.revision, 2, None)
 
 
 def test_many_leads_are_sorted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord
+from structlog.testing import capture_logs
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
+from scorer.kafka.record_limits import TopicLimits
+from scorer.kafka.topic_admin import Topic
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings, load_settings
 from scorer.state.store import LeadStore
@@ -210,6 +213,19 @@ def test_samples_are_limited_and_counts_are_not(settings: Settings) -> None:
     assert len(outbox.messages) == pytest.approx((4 + 1) * SAMPLES_A_SECOND, abs=1)
     for start, _ in published:
         assert sum(count for at, count in published if start <= at < start + 1) <= 2 * SAMPLES_A_SECOND
+
+
+def test_a_sample_that_is_too_large_is_left_out(settings: Settings) -> None:
+    limits = TopicLimits(settings)
+    limits.know({TOPIC: Topic(1, 1, {"max.message.bytes": "300"})})
+    shadow = Shadow(settings, Clock(), limits=limits)
+    shadow.use(STRICT)
+    with capture_logs() as logs:
+        plain, _, metrics = process(settings, shadow)
+    assert not any(message.topic == TOPIC for message in plain)
+    assert 'scorer_shadow_divergences_total{what="rating"}' in metrics.render().decode()
+    (line,) = [line for line in logs if line["event"] == "shadow_sample_too_large"]
+    assert line["size"] > line["limit"]
 
 
 def test_a_candidate_that_fails_costs_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

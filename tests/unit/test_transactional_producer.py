@@ -11,6 +11,7 @@ from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
     ProducerFenced,
+    RecordListTooLargeError,
     RequestTimedOutError,
 )
 from aiokafka.structs import RecordMetadata
@@ -21,6 +22,8 @@ from scorer.kafka.transaction import (
     AbortedError,
     DoubtfulError,
     FencedError,
+    Refusal,
+    TooLargeError,
     TransactionalProducer,
     TransactionLimits,
 )
@@ -48,6 +51,9 @@ class Builder:
             return None
         self.records.append((key, value))
         return self
+
+    def size(self) -> int:
+        return 1_000 * len(self.records)
 
 
 class Client:
@@ -183,6 +189,25 @@ def test_an_abort_has_its_cause(attempt: Callable[..., Any], step: str, error: t
     assert isinstance(raised.__cause__, error)
     assert client.calls[-1] == "abort"
     assert "commit" not in client.calls
+
+
+@pytest.mark.parametrize("error", [MessageSizeTooLargeError, RecordListTooLargeError])
+def test_a_batch_that_is_too_large_is_named(monkeypatch: pytest.MonkeyPatch, error: type[KafkaError]) -> None:
+    monkeypatch.setattr(transaction, "AIOKafkaProducer", Client)
+
+    async def work() -> BaseException | None:
+        producer = TransactionalProducer(load_settings(None), "id", LIMITS)
+        client: Client = producer._producer
+        client.faults = {"delivered": error()}
+        messages = [Message("out", 0, b"k%d" % number, b"v" * (number % 3), []) for number in range(3)]
+        with pytest.raises(AbortedError) as raised:
+            await producer.commit(messages)
+        return raised.value.__cause__
+
+    cause = asyncio.run(work())
+    assert isinstance(cause, TooLargeError)
+    assert cause.refusal == Refusal("out", "k1", size=2_000, records=2)
+    assert "out refused a batch of 2,000 bytes (2 records, the largest of 'k1')" in str(cause)
 
 
 @pytest.mark.parametrize("fault", [RequestTimedOutError("no"), AssertionError("no"), None])

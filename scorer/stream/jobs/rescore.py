@@ -18,13 +18,16 @@ from scorer.domain.effects import Decided, Effect
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
+from scorer.kafka.record_limits import Limit, TopicLimits
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.sources.rejected import Rejected
 from scorer.state.marker import Marker
 from scorer.state.store import LeadStore
 from scorer.stream.effects import stage_effects
 from scorer.stream.outbox import Outbox, marker_message, state_message
+from scorer.stream.too_large import Trim, fitting_state, untrimmed
 
 _SLICE: Final = 100
 _SLICES_A_SECOND: Final = 10
@@ -64,17 +67,27 @@ class Rescorer:
     """What the sweeps of all partitions share.
 
     `rules` gives the evaluator in effect, `clock` microseconds since the epoch, `monotonic` seconds. All jobs of the
-    process share `pace`.
+    process share `pace`. `trim` and `limits`: as in `BatchProcessor`.
     """
 
     def __init__(
-        self, settings: Settings, rules: Rules, clock: Clock, pace: TokenBucket, monotonic: Callable[[], float]
+        self,
+        settings: Settings,
+        rules: Rules,
+        clock: Clock,
+        pace: TokenBucket,
+        monotonic: Callable[[], float],
+        *,
+        trim: Trim = untrimmed,
+        limits: TopicLimits | None = None,
     ) -> None:
         self.settings = settings
         self.rules = rules
         self.clock = clock
         self.pace = pace
         self.monotonic = monotonic
+        self.trim = trim
+        self.limits = limits or TopicLimits(settings)
 
 
 class Sweep:
@@ -175,34 +188,47 @@ class Sweep:
 
     def _judge(self, outbox: Outbox, figures: BatchFigures) -> None:
         settings, now = self._rescorer.settings, self._rescorer.clock()
-        changed: list[str] = []
+        limits = self._rescorer.limits.current
+        states: dict[str, bytes] = {}
         for lead_id in self._slice:
-            outcome, assessment = self._attempt(lead_id)
+            try:
+                outcome, assessment, state = self._attempt(lead_id, limits.state)
+                if assessment is not None and state is not None:
+                    stage_effects(assessment.effects, outbox, figures, settings, now, limits.decision)
+                    self._store.stage_encoded(assessment.lead, state)
+                    states[lead_id] = state
+            except Rejected as rejected:
+                # The lead keeps its last decision and its state, and the others must not wait for it.
+                outcome = "too_large"
+                log.warning(
+                    "rescoring_too_large",
+                    partition=self._partition,
+                    sweep=self._goal.number,
+                    lead=lead_id,
+                    reason=rejected.reason,
+                    detail=rejected.detail,
+                )
             figures.rescored[outcome] += 1
-            if assessment is None or assessment.decision is None:
-                continue
-            self._store.stage(assessment.lead)
-            changed.append(lead_id)
-            stage_effects(assessment.effects, outbox, figures, settings, now)
-        states = self._store.encode_staged()
         offset = max(0, outbox.next_offset - 1)
-        for lead_id in changed:
-            outbox.messages.append(
-                state_message(lead_id, states[lead_id], settings.state_topic, self._partition, offset)
-            )
+        for lead_id, state in states.items():
+            outbox.messages.append(state_message(lead_id, state, settings.state_topic, self._partition, offset))
 
-    def _attempt(self, lead_id: str) -> tuple[str, Assessment | None]:
+    def _attempt(self, lead_id: str, limit: Limit) -> tuple[str, Assessment | None, bytes | None]:
+        """The outcome; the assessment and the state if there is a decision. Raises `Rejected` for a state that is too
+        large."""
         assert self._evaluator is not None
         for again in (True, False):
             try:
                 assessment = rescored(self._store.get(lead_id), self._evaluator, self._goal.number)
-            except MemoryError:
+                if assessment is None:
+                    return "skipped", None, None
+                if assessment.decision is None:
+                    return "unchanged", None, None
+                lead, state = fitting_state(assessment.lead, limit, self._rescorer.trim)
+                return "published", Assessment(lead, assessment.evaluation, assessment.effects), state
+            except (Rejected, MemoryError):
                 raise
             except Exception:  # the lead keeps its decision, and the others must not wait for it
                 if not again:
                     log.exception("rescoring_failed", partition=self._partition, sweep=self._goal.number)
-                continue
-            if assessment is None:
-                return "skipped", None
-            return "unchanged" if assessment.decision is None else "published", assessment
-        return "failed", None
+        return "failed", None, None
