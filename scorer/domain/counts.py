@@ -1,7 +1,10 @@
-"""The counts of a signal: for each UTC day, the smallest hashes of its events, at most `daily_cap` of them.
+"""The counts of a signal: for each UTC day, the smallest hashes of its events, at most `daily_cap` of them, and of all
+days together the latest 2,000.
 
 The smallest hashes do not depend on the order or repetition of a day's events. So a repeated event is never counted
-twice, however late it arrives, and the counts stay bounded.
+twice, however late it arrives, and the counts stay bounded. The 2,000 are chosen by day, then by hash. A hash once
+passed over has 2,000 before it, which later events can only replace by others before it. So this choice does not depend
+on the order either. A lead with more has the oldest counts forgotten, and gets no points for them any more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +15,11 @@ from scorer.domain.activity import LeadActivity
 
 KEEP_DAYS = 730
 """Counts that are older than this at the lead's latest activity are forgotten; no ruleset looks further back."""
+
+KEEP_HASHES = 2_000
+"""The most hashes of a signal, over all days."""
+
+_FULL = 8 * KEEP_HASHES
 
 
 class Hit(NamedTuple):
@@ -41,6 +49,8 @@ def count_event(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest:
             if recent is None:
                 return digest, day, 1
             counts = recent
+        if len(counts[0]) >= _FULL:
+            counts = _latest(counts, _FULL - 8)
         return (counts[0] + digest, *counts[1:], day, 1)
     hashes = counts[0]
     numbers: tuple[int, ...] = counts[1:]
@@ -57,7 +67,28 @@ def count_event(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest:
     changed = (*numbers[:place], day, len(kept), *numbers[place + 2 if number else place :])
     after = forget_until(join_counts(b"".join((hashes[:start], *kept, hashes[end:])), changed), oldest - 1)
     assert after is not None  # `day` itself is not before `oldest`
+    if len(after[0]) > _FULL:
+        after = _latest(after, _FULL)
+        if after == counts:
+            return counts
     return after
+
+
+def _latest(counts: Counts, size: int) -> Counts:
+    """The counts with the last `size` bytes of hashes: those of the latest days, and of the first of these days the
+    smallest ones."""
+    hashes = counts[0]
+    numbers: tuple[int, ...] = counts[1:]
+    start = place = 0
+    excess = len(hashes) - size
+    while 8 * numbers[place + 1] <= excess - start:
+        start += 8 * numbers[place + 1]
+        place += 2
+    # Within a day the smallest hashes count, and they come first.
+    end = start + 8 * numbers[place + 1]
+    cut = excess - start
+    left = (numbers[place], (end - start - cut) >> 3, *numbers[place + 2 :])
+    return join_counts(hashes[start : end - cut] + hashes[end:], left)
 
 
 def forget_until(counts: Counts, day: int) -> Counts | None:

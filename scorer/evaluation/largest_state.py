@@ -2,13 +2,13 @@
 
 The bound follows from the rules and from the contract of activities alone: no activity, in any order or number, can
 give a larger state. What *earlier* rules left in a state is not part of it: facts and counts under names that are no
-longer declared, a day's counts under a higher `daily_cap`, and ids of rules at the last return.
+longer declared, and ids of rules at the last return.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from scorer.domain.counts import KEEP_DAYS
+from scorer.domain.counts import KEEP_DAYS, KEEP_HASHES
 from scorer.evaluation.largest_value import built_in_values, custom_value, text_size
 from scorer.evaluation.notes import MARK_SIZE
 from scorer.rules.condition import tests
@@ -70,9 +70,9 @@ _FRAME: Final = 1 + 1 + 2 * _INTEGER + (1 + _SAID + _QUEUE + 3 * _INTEGER) + 5 *
 def _counts(daily_cap: int) -> int:
     """The counts of a signal: hashes of 8 bytes, and for each day its number and the number of its hashes. The day of
     the clock and `KEEP_DAYS` before it are kept, whatever the window of the signal is: later rules may look further
-    back."""
+    back. Of more than `KEEP_HASHES` hashes the latest are kept."""
     days = KEEP_DAYS + 1
-    return 2 * _HEAD + days * (8 * daily_cap + _DAY + (1 if daily_cap < 128 else 2))
+    return 2 * _HEAD + 8 * min(days * daily_cap, KEEP_HASHES) + days * (_DAY + 1)
 
 
 def _rules_at_return(ruleset: Ruleset) -> int:

@@ -6,13 +6,17 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter
 
-from scorer.domain.activity import AssessmentRecorded, CustomValue, Name, ProfileUpdated, QualificationUpdated
+from scorer.domain.activity import (
+    NAMES_BYTES,
+    AssessmentRecorded,
+    CustomValue,
+    Name,
+    ProfileUpdated,
+    QualificationUpdated,
+)
 from scorer.domain.statements import MILESTONES
 from scorer.evaluation.evidence import EVIDENCE_BYTES
 from scorer.rules.catalogue import LEAD_FIELDS
-
-NAMES_BYTES: Final = 16_384
-"""The most bytes of UTF-8 that the names of one list have together."""
 
 _UTF8: Final = 4
 """The most bytes of a character in UTF-8."""

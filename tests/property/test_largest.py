@@ -103,7 +103,7 @@ fields:
   {"o" * 64}: {{type: boolean}}
   {"p" * 64}: {{type: strings}}
 signals:
-  {"s" * 64}: {{activity: page_viewed, points: -10000, daily_cap: 4, window: 730d, reason: {quoted('"' * 500)}}}
+  {"s" * 64}: {{activity: page_viewed, points: -10000, daily_cap: 2, window: 730d, reason: {quoted('"' * 500)}}}
   {"t" * 64}: {{activity: page_viewed, points: 10000, daily_cap: 1, window: 730d, reason: {quoted('"' * 500)}}}
 scoring:
   {"c" * 64}:

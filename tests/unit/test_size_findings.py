@@ -16,14 +16,23 @@ from tests.factory import SMALL_RULES, ruleset_folder
 
 ROOT = Path(__file__).parents[2]
 
-TWO_SIGNALS = """
-ruleset: two
-ratings: {warm: 10, hot: 20}
+
+def with_signals(number: int, daily_cap: int = 100) -> str:
+    """Rules with so many signals."""
+    signals = "".join(
+        f"  s{place}: {{activity: page_viewed, points: 1, daily_cap: {daily_cap}, window: 730d}}\n"
+        for place in range(number)
+    )
+    return f"""
+ruleset: many
+ratings: {{warm: 10, hot: 20}}
 signals:
-  page-view: {activity: page_viewed, points: 1, daily_cap: 100, window: 730d}
-  price-page: {activity: page_viewed, points: 1, daily_cap: 100, window: 730d}
-routing: [{id: rest, route: sales}]
+{signals}
+routing: [{{id: rest, route: sales}}]
 """
+
+
+MANY_SIGNALS = with_signals(40)
 
 
 def messages(text: str, limit: int = MAX_RECORD_BYTES, beside: str | None = None) -> list[str]:
@@ -74,12 +83,13 @@ def test_the_default_is_that_of_the_service() -> None:
 
 
 def test_check_refuses_signals_that_can_fill_a_state(tmp_path: Path) -> None:
-    rules = ruleset_folder(tmp_path / "two", TWO_SIGNALS)
+    rules = ruleset_folder(tmp_path / "many", MANY_SIGNALS)
     done = check(rules)
     assert done.returncode == 1
     assert (
-        f"{rules / 'rules.yaml'}:6:3: error[state-too-large]: a lead's state can take 1,432,915 bytes; the limit is "
-        "1,000,000 (SCORER_MAX_RECORD_BYTES): counts of `price-page` and `page-view` take 1,178,413, so lower "
+        f"{rules / 'rules.yaml'}:15:3: error[state-too-large]: a lead's state can take 1,070,492 bytes; the limit is "
+        "1,000,000 (SCORER_MAX_RECORD_BYTES): counts of `s10`, `s11`, `s12`, `s13`, `s14` "
+        "and 35 more take 815,990, so lower "
         "`daily_cap`, write fewer signals, or raise the limit and the `max.message.bytes` of the state topic"
     ) in done.stdout.replace("\n", "")
     assert "ok:" not in done.stdout
@@ -88,10 +98,10 @@ def test_check_refuses_signals_that_can_fill_a_state(tmp_path: Path) -> None:
 
 
 def test_the_limit_is_an_option_or_the_setting_of_the_service(tmp_path: Path) -> None:
-    rules = ruleset_folder(tmp_path / "two", TWO_SIGNALS)
-    assert check(rules, "--max-record-bytes", "1432915").returncode == 0
-    assert check(rules, SCORER_MAX_RECORD_BYTES="1432914").returncode == 1
-    assert check(rules, SCORER_MAX_RECORD_BYTES="1432915").returncode == 0
+    rules = ruleset_folder(tmp_path / "many", MANY_SIGNALS)
+    assert check(rules, "--max-record-bytes", "1070492").returncode == 0
+    assert check(rules, SCORER_MAX_RECORD_BYTES="1070491").returncode == 1
+    assert check(rules, SCORER_MAX_RECORD_BYTES="1070492").returncode == 0
     assert check(rules, "--max-record-bytes", "1").returncode == 2
 
 
@@ -113,9 +123,9 @@ def test_fields_and_signals_of_live_and_shadow_rules_count_together() -> None:
     assert messages(with_fields(0, 20), beside=with_fields(0, 20)) == []
     (message,) = messages(with_fields(0, 20), beside=with_fields(20, 20))
     assert "a lead's state, together with the rules that judge beside it, can take 1," in message
-    one = TWO_SIGNALS.replace("daily_cap: 100", "daily_cap: 50")
-    assert messages(one, beside=one) == []
-    (message,) = messages(one, beside=TWO_SIGNALS)
+    some = with_signals(30)
+    assert messages(some, beside=some) == []
+    (message,) = messages(with_signals(40, 1), beside=MANY_SIGNALS)
     assert "lower `daily_cap`" in message
 
 
