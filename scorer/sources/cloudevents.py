@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import from_datetime, to_text
 from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
-from scorer.sources.rejected import Rejected, show
+from scorer.sources.contract_names import CONTRACT_NAMES
+from scorer.sources.rejected import Rejected, described, described_name
 from scorer.sources.rejected import kind as kind_of
 from scorer.sources.strict_json import decode_object
 from scorer.sources.usual_event import usual
@@ -45,10 +46,10 @@ def parse_record(
     if key is None:
         raise Rejected("null_key", "the record has no key; expected the lead id, which keeps a lead on one partition")
     if key != activity.lead_id.encode():
-        shown = show(key.decode("utf-8", "replace"))
         raise Rejected(
             "key_mismatch",
-            f"the record's key is {shown}, but subject is {show(activity.lead_id)}; expected equal values",
+            f"the record's key ({_described_key(key)}) differs from subject ({described(activity.lead_id)}); "
+            "expected equal values",
         )
     return activity
 
@@ -59,7 +60,10 @@ def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes
         raise Rejected("empty_value", f"the record has {'an empty' if value == b'' else 'no'} value")
     if content_type is not None and content_type.startswith("application/cloudevents"):
         if content_type != _STRUCTURED:
-            raise Rejected("unsupported_content_type", f"content-type is {show(content_type)}; expected {_STRUCTURED}")
+            raise Rejected(
+                "unsupported_content_type",
+                f"content-type is another CloudEvents format ({described(content_type)}); expected {_STRUCTURED}",
+            )
         return _structured(value, now, max_bytes)
     if attributes:
         if content_type is not None:
@@ -102,16 +106,21 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
     if version != "1.0":
         if version is None:
             raise Rejected("missing_attribute", f"{prefix}specversion is missing; expected 1.0")
-        raise Rejected("unsupported_specversion", f"{prefix}specversion is {show(version)}; expected 1.0")
+        raise Rejected(
+            "unsupported_specversion", f"{prefix}specversion is {described(version)}; expected the string 1.0"
+        )
     identity = _attribute(attributes, "id", prefix)
     source = _attribute(attributes, "source", prefix)
     kind = _attribute(attributes, "type", prefix)
     if kind not in PAYLOADS and not is_type(kind):
         if not kind.startswith(TYPE_PREFIX):
-            raise Rejected("unknown_type", f"{prefix}type is {show(kind)}; expected lead.<name>")
+            raise Rejected(
+                "unknown_type", f"{prefix}type does not begin with lead. ({described(kind)}); expected lead.<name>"
+            )
         raise Rejected(
             "invalid_attribute",
-            f"{prefix}type is {show(kind)}; expected lead. followed by names of a-z, 0-9 and _, separated by .",
+            f"{prefix}type is malformed ({described(kind)}); "
+            "expected lead. followed by names of a-z, 0-9 and _, separated by .",
         )
     subject = _attribute(attributes, "subject", prefix)
     time = _time(attributes.get("time"), prefix, now)
@@ -139,7 +148,10 @@ def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:
         )
     # CloudEvents forbids control characters, and a line feed could make two different (source, id) look the same.
     if not (text.isascii() and text.isprintable()) and _CONTROL.search(text) is not None:
-        raise Rejected("invalid_attribute", f"{prefix}{name} is {show(text)}; expected no control characters")
+        raise Rejected(
+            "invalid_attribute",
+            f"{prefix}{name} ({described(text)}) contains a control character; expected none",
+        )
     return text
 
 
@@ -153,15 +165,15 @@ def _time(text: object, prefix: str, now: int) -> int:
     except ValueError:  # includes msgspec.ValidationError
         raise Rejected(
             "invalid_time",
-            f"{prefix}time is {show(text)}; expected RFC 3339 with a time zone, such as 2026-01-31T09:30:00Z",
+            f"{prefix}time is not RFC 3339 with a time zone ({described(text)}); expected such as 2026-01-31T09:30:00Z",
         ) from None
     if instant > now + MAX_AHEAD:
         raise Rejected(
             "time_in_future",
-            f"{prefix}time is {show(text)}; expected at most 24 hours after the current time, {to_text(now)}",
+            f"{prefix}time is in the future; expected at most 24 hours after the current time, {to_text(now)}",
         )
     if instant < EARLIEST:
-        raise Rejected("invalid_time", f"{prefix}time is {show(text)}; expected the year 1 or later, in UTC")
+        raise Rejected("invalid_time", f"{prefix}time is before the year 1; expected the year 1 or later, in UTC")
     return instant
 
 
@@ -174,17 +186,18 @@ def _read_headers(headers: Iterable[Header]) -> tuple[str | None, dict[str, str]
         if not is_attribute and name.lower() != "content-type":
             continue
         if raw is None:
-            raise Rejected("bad_header", f"the header {show(name)} has no value")
+            raise Rejected("bad_header", f"the header {_described_header(name)} has no value")
         try:
             text = raw.decode()
         except UnicodeDecodeError as error:
             raise Rejected(
-                "bad_header", f"the header {show(name)} is not UTF-8 (byte {error.start}); expected UTF-8"
+                "bad_header",
+                f"the header {_described_header(name)} is not UTF-8 (byte {error.start}); expected UTF-8",
             ) from None
         if is_attribute:
             attribute = name[len(_PREFIX) :]
             if attribute in attributes:
-                raise Rejected("bad_header", f"the header {show(name)} appears more than once")
+                raise Rejected("bad_header", f"the header {_described_header(name)} appears more than once")
             attributes[attribute] = text
         else:
             if content_type is not None:
@@ -199,12 +212,29 @@ def _media_type(text: str) -> str:
 
 def _check_json_type(where: str, media_type: str) -> None:
     if media_type not in ("application/json", "text/json") and not media_type.endswith("+json"):
-        raise Rejected("unsupported_content_type", f"{where} is {show(media_type)}; expected application/json")
+        raise Rejected(
+            "unsupported_content_type", f"{where} is not JSON ({described(media_type)}); expected application/json"
+        )
+
+
+def _described_key(key: bytes) -> str:
+    try:
+        return described(key.decode())
+    except UnicodeDecodeError:
+        return f"not UTF-8, length in bytes: {len(key)}"
+
+
+def _described_header(name: str) -> str:
+    if not name.startswith(_PREFIX):
+        return "content-type"
+    attribute = name[len(_PREFIX) :]
+    return name if attribute in CONTRACT_NAMES else f"{_PREFIX}{described_name(attribute)}"
 
 
 def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> str:
     """One sentence about the first invalid key. Pydantic lists one error for each branch of a union."""
-    errors = error.errors(include_url=False, include_context=False)
+    # Without the input, which a message must not quote.
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
     first = errors[0]
     path, value = _locate(first["loc"], data)
     others = {_locate(other["loc"], data)[0] for other in errors} - {path}
@@ -213,7 +243,7 @@ def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> s
     else:
         same = [other for other in errors if _locate(other["loc"], data)[0] == path]
         wanted = first["msg"] if len(same) == 1 else "expected a string, number, boolean or list of strings"
-        sentence = f"{'.'.join(('data', *path))} is {show(value)}: {wanted[:1].lower()}{wanted[1:]}"
+        sentence = f"{'.'.join(('data', *path))} is {described(value)}: {wanted[:1].lower()}{wanted[1:]}"
     more = f" (and {len(others)} more)" if others else ""
     return f"{kind}: {sentence}{more}"
 
@@ -233,5 +263,4 @@ def _locate(loc: tuple[int | str, ...], data: object) -> tuple[tuple[str, ...], 
 
 
 def _show_key(step: int | str) -> str:
-    text = str(step)
-    return text if text.isascii() and text.isprintable() and len(text) <= 64 else show(text)
+    return str(step) if isinstance(step, int) or step in CONTRACT_NAMES else described_name(step)

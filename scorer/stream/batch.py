@@ -19,6 +19,7 @@ from scorer.kafka.sizes import whole_bytes
 from scorer.rules.ruleset import BEHAVIOUR
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
+from scorer.runtime.tracebacks import traceback_of
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.strict_json import too_large
@@ -166,13 +167,14 @@ def _attempt(
             raise
         except Exception as error:
             rejected = internal_error(error)
-            log.exception(
+            log.error(
                 INTERNAL_ERROR,
                 topic=record.topic,
                 partition=record.partition,
                 offset=record.offset,
                 detail=rejected.detail,
                 at=to_text(now),
+                exception=traceback_of(error),
             )
             raise rejected from error
 

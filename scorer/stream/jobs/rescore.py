@@ -21,6 +21,7 @@ from scorer.evaluation.results import Assessment
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.runtime.tracebacks import traceback_of
 from scorer.state.marker import Marker
 from scorer.state.store import LeadStore
 from scorer.stream.effects import stage_effects
@@ -198,9 +199,14 @@ class Sweep:
                 assessment = rescored(self._store.get(lead_id), self._evaluator, self._goal.number)
             except MemoryError:
                 raise
-            except Exception:  # the lead keeps its decision, and the others must not wait for it
+            except Exception as error:  # noqa: BLE001 (the lead keeps its decision, and the others must not wait for it)
                 if not again:
-                    log.exception("rescoring_failed", partition=self._partition, sweep=self._goal.number)
+                    log.error(
+                        "rescoring_failed",
+                        partition=self._partition,
+                        sweep=self._goal.number,
+                        exception=traceback_of(error),
+                    )
                 continue
             if assessment is None:
                 return "skipped", None
