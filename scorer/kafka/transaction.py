@@ -158,11 +158,11 @@ class TransactionalProducer:
         for (topic, partition), group in by_partition.items():
             # We build the batches, because the library's `send` refuses a record that has neither key nor value.
             builder = self._producer.create_batch()
-            for _, _, key, value, headers, _ in group:
-                if builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            for _, _, key, value, headers, _, timestamp in group:
+                if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
                     deliveries.append(await self._producer.send_batch(builder, topic, partition=partition))
                     builder = self._producer.create_batch()
-                    builder.append(timestamp=None, key=key, value=value, headers=headers)
+                    builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
             deliveries.append(await self._producer.send_batch(builder, topic, partition=partition))
         return deliveries
 
