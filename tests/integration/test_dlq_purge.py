@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ from scorer.dlq.dead_letter import dead_letter
 from scorer.domain.instant import to_text
 from scorer.kafka.client_internals import record_size
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
-from tests.integration.service import ROOT, service
+from tests.integration.service import ROOT, Service, service
 from tests.integration.test_dlq import (
     PARTITIONS,
     Letter,
@@ -230,7 +229,7 @@ def test_a_kill_loses_nothing_and_doubles_nothing(kafka: Kafka, names: Names, po
     write(kafka, names, mixed(41))
     with faulty(kafka, names, point, "SIGKILL", number) as killed:
         assert killed.wait(DEADLINE) == -signal.SIGKILL, killed.communicate()
-    # Whoever reads now sees each once.
+    # A reader sees each once now.
     assert origins(kafka, names) in (list(range(41)), others(41))
     assert dlq(kafka, names, "list", "--counts").stdout.splitlines()[-1] in (
         "41 dead letters; 0 replayed",
@@ -325,7 +324,7 @@ def test_it_is_safe_while_the_service_writes_dead_letters(kafka: Kafka, names: N
     assert len(listed(kafka, names)) == len(sent)
 
 
-def kafka_lag(kafka: Kafka, names: Names, running: Any) -> float:
+def kafka_lag(kafka: Kafka, names: Names, running: Service) -> float:
     """How many input records the service has not made into dead letters yet."""
     written = len(kafka.read(names.activity))
     return written - running.metric('scorer_dead_letters_total{reason="not_json"}')
@@ -360,8 +359,7 @@ def test_refusals(kafka: Kafka, names: Names) -> None:
     assert (missing.returncode, missing.stdout) == (1, "")
     assert f"the topic {names.dead_letters} (SCORER_DEAD_LETTER_TOPIC) does not exist" in missing.stderr
     create(kafka, names.dead_letters, 1, {"cleanup.policy": "compact"})
-    write_one = Record(LEAD.encode(), b"{broken")
-    kafka.write(names.dead_letters, [write_one])
+    kafka.write(names.dead_letters, [Record(LEAD.encode(), b"{broken")])
     compact = dlq(kafka, names, "purge", "--lead", LEAD, "--yes")
     assert compact.returncode == 1
     assert "has cleanup.policy=compact" in compact.stderr

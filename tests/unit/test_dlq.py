@@ -136,6 +136,10 @@ def test_filters(wanted: Filter, matches: bool) -> None:
         ["dlq", "list", "--until", "0d"],
         ["dlq", "list", "--limit", "0"],
         ["dlq", "list", "--format", "xml"],
+        ["dlq", "list", "--with-value"],
+        ["dlq", "list", "--with-value", "--counts", "--format", "json"],
+        ["dlq", "purge"],
+        ["dlq", "purge", "--lead", ""],
         ["topics", "ensure", "--partitions", "0"],
         ["topics", "ensure", "--replication-factor", "none"],
     ],
@@ -176,7 +180,7 @@ def test_the_known_reasons_are_those_in_the_code_and_in_the_manual() -> None:
 def test_an_unknown_reason_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch, command: list[str], reason: str, status: int, message: str
 ) -> None:
-    async def find(_: Settings, wanted: Filter, __: int | None, *, pending: bool) -> DeadLetterList:
+    async def find(_: Settings, wanted: Filter, __: int | None, **___: bool) -> DeadLetterList:
         # One old dead letter with a foreign reason.
         foreign = letter(reason="theirs")
         return DeadLetterList([], Counter([foreign.reason] if wanted.matches(foreign) else []), 0, [])
