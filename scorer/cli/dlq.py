@@ -1,4 +1,4 @@
-"""`scorer dlq`: list dead letters, and send them back to the input topic."""
+"""`scorer dlq`: list dead letters, send them back to the input topic, and remove those of a lead."""
 
 import re
 import sys
@@ -16,11 +16,12 @@ from scorer.rules.catalogue import suggestion
 from scorer.rules.duration import parse as parse_duration
 
 if TYPE_CHECKING:
+    from scorer.dlq.purge import Chosen, Plan, PurgeReport
     from scorer.dlq.queue import DeadLetterList, Filter
     from scorer.dlq.replay import ReplayReport
     from scorer.runtime.settings import Settings
 
-app = typer.Typer(help="Dead letters: list them, send them back.", no_args_is_help=True)
+app = typer.Typer(help="Dead letters: list them, send them back, remove those of a lead.", no_args_is_help=True)
 
 REASONS: Final = (
     *("empty_value", "not_utf8", "not_json", "not_an_object", "not_a_list", "too_large", "too_deep"),
@@ -102,17 +103,24 @@ def list_(
     pending: Annotated[bool, typer.Option("--pending", help="Only those not yet replayed.")] = False,
     counts: Annotated[bool, typer.Option("--counts", help="Only the number by reason.")] = False,
     format_: Annotated[Format, typer.Option("--format", help="A table, or JSON Lines.")] = Format.TABLE,
+    with_value: Annotated[
+        bool, typer.Option("--with-value", help="Also the value and the headers that were sent; only with JSON.")
+    ] = False,
 ) -> None:
     """Print the dead letters, oldest first, and their number by reason."""
     # Imported here: the offline commands start without the Kafka client.
     from scorer.cli.dlq_output import print_counts, print_letters
     from scorer.cli.kafka import run_or_exit, settings_or_exit
 
+    as_json = format_ is Format.JSON
+    if with_value and (counts or not as_json):
+        say("error: --with-value needs --format json, without --counts: a table has no room for values")
+        raise typer.Exit(ExitStatus.USAGE)
     settings = settings_or_exit()
     _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key, places=frozenset(from_ or ()))
-    result = run_or_exit(_find(settings, wanted, 0 if counts else limit, pending=pending), settings)
-    as_json = format_ is Format.JSON
+    work = _find(settings, wanted, 0 if counts else limit, pending=pending, with_content=with_value)
+    result = run_or_exit(work, settings)
     if not counts:
         print_letters(result.letters, as_json=as_json)
     # With JSON, stdout holds only records, and the counts go to people on stderr.
@@ -176,6 +184,61 @@ def replay(
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
+@app.command()
+def purge(
+    lead: Annotated[str, typer.Option("--lead", metavar="LEAD", help="The id of the lead.")],
+    containing: Annotated[
+        bool, typer.Option("--containing", help="Also other dead letters that contain the id anywhere.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
+) -> None:
+    """Remove all dead letters of a lead for good, also while the service runs.
+
+    Kafka deletes only from the beginning of a partition. So the dead letters that stay and are older than the last one
+    of the lead are first copied to the end, with their key, value, headers and time. They get new positions.
+    """
+    from scorer.cli.dlq_output import counted, print_counts_by_reason
+    from scorer.cli.kafka import run_or_exit, settings_or_exit
+    from scorer.dlq.purge import Chosen, PurgeReport
+
+    if not lead:
+        say("error: --lead is empty; give the id of a lead")
+        raise typer.Exit(ExitStatus.USAGE)
+    settings = settings_or_exit()
+    chosen = Chosen(lead, containing=containing)
+    plan = run_or_exit(_plan_purge(settings, chosen), settings)
+    typer.echo(f"{counted(plan.removed.total())} of the lead in {settings.dead_letter_topic}")
+    print_counts_by_reason(plan.removed)
+    if plan.containing:
+        only = "only contains" if plan.containing == 1 else "only contain"
+        typer.echo(f"{counted(plan.containing)} {only} the id somewhere; --containing removes those too")
+    if not plan.removed:
+        typer.echo("nothing to remove")
+        return
+    if dry_run:
+        typer.echo(f"{counted(plan.rewritten)} to keep would be copied to the end and get new positions")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            say("error: this deletes records for good; look at --dry-run, then add --yes")
+            raise typer.Exit(ExitStatus.USAGE)
+        if not typer.confirm("Remove them for good?"):
+            typer.echo("nothing removed")
+            return
+    report = PurgeReport()
+    try:
+        run_or_exit(_purge(settings, chosen, report), settings)
+    finally:
+        typer.echo(
+            f"{counted(report.removed)} of the lead removed from {settings.dead_letter_topic}; "
+            f"{counted(report.copied)} to keep copied to the end"
+        )
+    if report.arrived:
+        say(f"{counted(report.arrived)} of the lead arrived meanwhile; run it again")
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
 def _check_reasons(reasons: list[str] | None, settings: "Settings") -> None:
     """Exit if a reason is unknown and no dead letter has it: an empty result would hide the mistake."""
     from scorer.cli.kafka import run_or_exit
@@ -205,13 +268,15 @@ def _filter(
     return Filter(frozenset(reasons or ()), since, until, lead, positions, places)
 
 
-async def _find(settings: "Settings", wanted: "Filter", limit: int | None, *, pending: bool) -> "DeadLetterList":
+async def _find(
+    settings: "Settings", wanted: "Filter", limit: int | None, *, pending: bool, with_content: bool = False
+) -> "DeadLetterList":
     from scorer.dlq.queue import find
     from scorer.kafka.topic_admin import topic_admin
     from scorer.kafka.topic_reader import topic_reader
 
     async with topic_admin(settings) as admin, topic_reader(settings) as reader:
-        return await find(reader, admin, settings, wanted, limit, pending=pending)
+        return await find(reader, admin, settings, wanted, limit, pending=pending, with_content=with_content)
 
 
 async def _send(settings: "Settings", positions: list[Position], report: "ReplayReport") -> None:
@@ -228,3 +293,21 @@ async def _send(settings: "Settings", positions: list[Position], report: "Replay
         async with topic_admin(settings) as admin, topic_reader(settings) as reader:
             replay = Replay(reader, admin, settings, report, lambda count: progress.advance(task, count))
             await replay.run(positions)
+
+
+async def _plan_purge(settings: "Settings", chosen: "Chosen") -> "Plan":
+    from scorer.dlq.purge import plan
+    from scorer.kafka.topic_admin import topic_admin
+    from scorer.kafka.topic_reader import topic_reader
+
+    async with topic_admin(settings) as admin, topic_reader(settings) as reader:
+        return await plan(reader, admin, settings, chosen)
+
+
+async def _purge(settings: "Settings", chosen: "Chosen", report: "PurgeReport") -> None:
+    from scorer.dlq.purge import Purge
+    from scorer.kafka.topic_admin import topic_admin
+    from scorer.kafka.topic_reader import topic_reader
+
+    async with topic_admin(settings) as admin, topic_reader(settings) as reader:
+        await Purge(reader, admin, settings, report).run(chosen)

@@ -57,6 +57,11 @@ def print_reasons(letters: Iterable[DeadLetter]) -> None:
     _print_reasons(Counter(letter.reason for letter in letters), to_stderr=False)
 
 
+def print_counts_by_reason(counts: Counter[str]) -> None:
+    """Print these numbers of dead letters, by reason."""
+    _print_reasons(counts, to_stderr=False)
+
+
 def counted(number: int) -> str:
     """`1 dead letter`, `2 dead letters`."""
     return f"{number:,} dead letter{'' if number == 1 else 's'}"
@@ -122,9 +127,22 @@ def _document(letter: DeadLetter) -> dict[str, object]:
     }
     if letter.key is not None and letter.readable_key is None:
         document["key_base64"] = base64.b64encode(letter.key).decode()
+    if letter.content is not None:
+        document |= _text("value", letter.content.value)
+        document["headers"] = [{"name": name, **_text("value", value)} for name, value in letter.content.headers]
+        document["key_cut_from"] = letter.content.key_cut_from
+        document["headers_cut_from"] = letter.content.headers_cut_from
     return document
 
 
 def _origin(origin: Origin) -> dict[str, object]:
     document: dict[str, object] = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset}
     return document if origin.element is None else {**document, "index": origin.element}
+
+
+def _text(name: str, value: bytes | None) -> dict[str, object]:
+    """The bytes as text if they are UTF-8, otherwise as Base64 under another name."""
+    try:
+        return {name: None if value is None else value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(value or b"").decode()}

@@ -10,6 +10,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from scorer.cli.common import ExitStatus, say
+from scorer.dlq.purge import PurgeError
 from scorer.dlq.replay import ReplayError
 from scorer.kafka.topic_admin import TopicError
 from scorer.runtime.settings import Settings, SettingsError, load_settings
@@ -37,7 +38,7 @@ def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings) -> T:
     except SettingsError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
-    except (TopicError, ReplayError) as error:
+    except (TopicError, ReplayError, PurgeError) as error:
         say(f"error: {error}")
     except (KafkaError, OSError) as error:
         say(f"error: {describe_failure(error, settings)}")

@@ -24,6 +24,7 @@ from scorer.dlq.queue import (
     REPLAYED_FROM,
     DeadLetter,
     dead_letter_of,
+    is_second,
     mark_of,
     read_marks,
 )
@@ -160,7 +161,7 @@ class Replay:
         chunk: list[Any] = []
         size = 0
         async for record in self._reader.read(_narrow(spans, waiting)):
-            if not self._due(record, waiting, marks):
+            if is_second(record, spans) or not self._due(record, waiting, marks):
                 continue
             chunk.append(record)
             size += len(record.value or b"")

@@ -199,12 +199,12 @@ class TransactionalProducer:
         for (topic, partition), group in by_partition.items():
             # We build the batches, because the library's `send` refuses a record that has neither key nor value.
             builder, first = self._producer.create_batch(), 0
-            for number, (_, _, key, value, headers, _) in enumerate(group):
-                if builder.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            for number, (_, _, key, value, headers, _, timestamp) in enumerate(group):
+                if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
                     sent = await self._producer.send_batch(builder, topic, partition=partition)
                     deliveries.append(_Delivery(sent, builder, group[first:number]))
                     builder, first = self._producer.create_batch(), number
-                    builder.append(timestamp=None, key=key, value=value, headers=headers)
+                    builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
             sent = await self._producer.send_batch(builder, topic, partition=partition)
             deliveries.append(_Delivery(sent, builder, group[first:]))
         return deliveries

@@ -83,7 +83,9 @@ def configure_logs(level: str, form: str, context: Mapping[str, object] | None =
 
 
 def _printable_values(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    # The renderer quotes all values but texts without a space. A stack is ours and has several lines.
+    # The renderer quotes all values but texts without a space. A stack and a traceback have several lines; those that
+    # come as text are ours.
     return {
-        name: printable(value) if isinstance(value, str) and name != "stack" else value for name, value in event.items()
+        name: printable(value) if isinstance(value, str) and name not in ("stack", "exception") else value
+        for name, value in event.items()
     }

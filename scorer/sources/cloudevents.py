@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from scorer.domain.activity import PAYLOADS, TOO_MANY_BYTES, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
 from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
+from scorer.sources.contract_names import CONTRACT_NAMES
 from scorer.sources.event_batch import EventBatch, is_array, split_batch
-from scorer.sources.rejected import Rejected, show
+from scorer.sources.rejected import Rejected, described, described_name
 from scorer.sources.rejected import kind as kind_of
 from scorer.sources.strict_json import decode_object
 from scorer.sources.usual_event import usual
@@ -76,10 +77,10 @@ def parse_record(
     if key is None:
         raise NullKey(activity.lead_id)
     if key != activity.lead_id.encode():
-        shown = show(key.decode("utf-8", "replace"))
         raise Rejected(
             "key_mismatch",
-            f"the record's key is {shown}, but subject is {show(activity.lead_id)}; expected equal values",
+            f"the record's key ({_described_key(key)}) differs from subject ({described(activity.lead_id)}); "
+            "expected equal values",
         )
     return activity
 
@@ -93,7 +94,9 @@ def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes
             raise EventBatch(split_batch(value, max_bytes))
         if content_type != STRUCTURED:
             raise Rejected(
-                "unsupported_content_type", f"content-type is {show(content_type)}; expected {STRUCTURED} or {_BATCH}"
+                "unsupported_content_type",
+                f"content-type is another CloudEvents format ({described(content_type)}); expected {STRUCTURED} or "
+                f"{_BATCH}",
             )
         return parse_event(value, now, max_bytes=max_bytes)
     if attributes:
@@ -176,16 +179,21 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
     if version != "1.0":
         if version is None:
             raise Rejected("missing_attribute", f"{prefix}specversion is missing; expected 1.0")
-        raise Rejected("unsupported_specversion", f"{prefix}specversion is {show(version)}; expected 1.0")
+        raise Rejected(
+            "unsupported_specversion", f"{prefix}specversion is {described(version)}; expected the string 1.0"
+        )
     identity = _attribute(attributes, "id", prefix)
     source = _attribute(attributes, "source", prefix)
     kind = _attribute(attributes, "type", prefix)
     if kind not in PAYLOADS and not is_type(kind):
         if not kind.startswith(TYPE_PREFIX):
-            raise Rejected("unknown_type", f"{prefix}type is {show(kind)}; expected lead.<name>")
+            raise Rejected(
+                "unknown_type", f"{prefix}type does not begin with lead. ({described(kind)}); expected lead.<name>"
+            )
         raise Rejected(
             "invalid_attribute",
-            f"{prefix}type is {show(kind)}; expected lead. followed by names of a-z, 0-9 and _, separated by .",
+            f"{prefix}type is malformed ({described(kind)}); "
+            "expected lead. followed by names of a-z, 0-9 and _, separated by .",
         )
     subject = _attribute(attributes, "subject", prefix)
     time = _time(attributes.get("time"), prefix, now)
@@ -213,7 +221,10 @@ def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:
         )
     # CloudEvents forbids control characters, and a line feed could make two different (source, id) look the same.
     if not (text.isascii() and text.isprintable()) and _CONTROL.search(text) is not None:
-        raise Rejected("invalid_attribute", f"{prefix}{name} is {show(text)}; expected no control characters")
+        raise Rejected(
+            "invalid_attribute",
+            f"{prefix}{name} ({described(text)}) contains a control character; expected none",
+        )
     return text
 
 
@@ -227,15 +238,15 @@ def _time(text: object, prefix: str, now: int) -> int:
     except ValueError:
         raise Rejected(
             "invalid_time",
-            f"{prefix}time is {show(text)}; expected RFC 3339 with a time zone, such as 2026-01-31T09:30:00Z",
+            f"{prefix}time is not RFC 3339 with a time zone ({described(text)}); expected such as 2026-01-31T09:30:00Z",
         ) from None
     if instant > now + MAX_AHEAD:
         raise Rejected(
             "time_in_future",
-            f"{prefix}time is {show(text)}; expected at most 24 hours after the current time, {to_text(now)}",
+            f"{prefix}time is in the future; expected at most 24 hours after the current time, {to_text(now)}",
         )
     if instant < EARLIEST:
-        raise Rejected("invalid_time", f"{prefix}time is {show(text)}; expected the year 1 or later, in UTC")
+        raise Rejected("invalid_time", f"{prefix}time is before the year 1; expected the year 1 or later, in UTC")
     return instant
 
 
@@ -262,17 +273,18 @@ def _read_headers(headers: Iterable[Header]) -> tuple[str | None, dict[str, str]
         if not is_attribute and name.lower() != CONTENT_TYPE:
             continue
         if raw is None:
-            raise Rejected("bad_header", f"the header {show(name)} has no value")
+            raise Rejected("bad_header", f"the header {_described_header(name)} has no value")
         try:
             text = raw.decode()
         except UnicodeDecodeError as error:
             raise Rejected(
-                "bad_header", f"the header {show(name)} is not UTF-8 (byte {error.start}); expected UTF-8"
+                "bad_header",
+                f"the header {_described_header(name)} is not UTF-8 (byte {error.start}); expected UTF-8",
             ) from None
         if is_attribute:
             attribute = name[len(_PREFIX) :]
             if attribute in attributes:
-                raise Rejected("bad_header", f"the header {show(name)} appears more than once")
+                raise Rejected("bad_header", f"the header {_described_header(name)} appears more than once")
             attributes[attribute] = text
         else:
             if content_type is not None:
@@ -287,12 +299,29 @@ def _media_type(text: str) -> str:
 
 def _check_json_type(where: str, media_type: str) -> None:
     if media_type not in ("application/json", "text/json") and not media_type.endswith("+json"):
-        raise Rejected("unsupported_content_type", f"{where} is {show(media_type)}; expected application/json")
+        raise Rejected(
+            "unsupported_content_type", f"{where} is not JSON ({described(media_type)}); expected application/json"
+        )
+
+
+def _described_key(key: bytes) -> str:
+    try:
+        return described(key.decode())
+    except UnicodeDecodeError:
+        return f"not UTF-8, length in bytes: {len(key)}"
+
+
+def _described_header(name: str) -> str:
+    if not name.startswith(_PREFIX):
+        return "content-type"
+    attribute = name[len(_PREFIX) :]
+    return name if attribute in CONTRACT_NAMES else f"{_PREFIX}{described_name(attribute)}"
 
 
 def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> str:
     """One sentence about the first invalid key. Pydantic lists one error for each branch of a union."""
-    errors = error.errors(include_url=False, include_context=False)
+    # Without the input, which a message must not quote.
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
     first = errors[0]
     path, value = _locate(first["loc"], data)
     others = {_locate(other["loc"], data)[0] for other in errors} - {path}
@@ -303,7 +332,7 @@ def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> s
         wanted = first["msg"] if len(same) == 1 else "expected a string, number, boolean or list of strings"
         # This list has the right type, so the other branches of the union say nothing about it.
         wanted = next((other["msg"] for other in same if other["type"] == TOO_MANY_BYTES), wanted)
-        sentence = f"{'.'.join(('data', *path))} is {show(value)}: {wanted[:1].lower()}{wanted[1:]}"
+        sentence = f"{'.'.join(('data', *path))} is {described(value)}: {wanted[:1].lower()}{wanted[1:]}"
     more = f" (and {len(others)} more)" if others else ""
     return f"{kind}: {sentence}{more}"
 
@@ -323,5 +352,4 @@ def _locate(loc: tuple[int | str, ...], data: object) -> tuple[tuple[str, ...], 
 
 
 def _show_key(step: int | str) -> str:
-    text = str(step)
-    return text if text.isascii() and text.isprintable() and len(text) <= 64 else show(text)
+    return str(step) if isinstance(step, int) or step in CONTRACT_NAMES else described_name(step)

@@ -1,6 +1,5 @@
 """The error that every source raises for input that is not an activity."""
 
-import json
 from typing import Final
 
 DETAIL_LENGTH: Final = 300
@@ -8,7 +7,8 @@ DETAIL_LENGTH: Final = 300
 
 class Rejected(Exception):  # noqa: N818 (an answer with a reason, not an error in the service)
     """Input that is not an activity. `reason` is a short, stable name for metrics and dead letters. `detail` is a
-    sentence with what was found and what was expected, but never the payload itself."""
+    sentence with what was found and what was expected. It never repeats a value, a key or a header that was sent, nor a
+    name outside the contract: `described` says what is known of them."""
 
     def __init__(self, reason: str, detail: str) -> None:
         if len(detail) > DETAIL_LENGTH:
@@ -18,13 +18,27 @@ class Rejected(Exception):  # noqa: N818 (an answer with a reason, not an error 
         self.detail = detail
 
 
-def show(value: object) -> str:
-    """An untrusted value, shortened and in printable ASCII."""
-    if isinstance(value, str):
-        return ascii(value if len(value) <= 60 else value[:57] + "...")
-    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 10**20):
-        return json.dumps(value)
-    return kind(value)
+def described(value: object) -> str:
+    """The kind of a decoded value and its length. Never the value, nor a part of it: a detail is read by more people
+    than the record, and outlives it in logs and headers."""
+    match value:
+        case "":
+            return "an empty string"
+        case str():
+            return f"a string of {_counted(len(value), 'character')}"
+        case list():
+            return f"a list of {_counted(len(value), 'item')}"
+        case _:
+            return kind(value)
+
+
+def described_name(name: str) -> str:
+    """A name that the sender made up, for instance an unknown key: only its length, because a name can be personal."""
+    return f"<name of {_counted(len(name), 'character')}>"
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
 def kind(value: object) -> str:

@@ -51,11 +51,11 @@ def _reject_json(value: bytes, error: Exception) -> NoReturn:
     try:
         text = value.decode()
     except UnicodeDecodeError as not_utf8:
-        raise Rejected(
-            "not_utf8", f"the value is not UTF-8: byte {not_utf8.start} is 0x{value[not_utf8.start]:02x}"
-        ) from None
+        raise Rejected("not_utf8", f"the value is not UTF-8 (byte {not_utf8.start}); expected UTF-8") from None
     if isinstance(error, msgspec.ValidationError):
-        raise Rejected("number_out_of_range", f"{_sentence(error)}; expected numbers that fit in 64 bits") from None
+        raise Rejected(
+            "number_out_of_range", "a number is out of range; expected numbers that fit in 64 bits"
+        ) from None
     if text.startswith("\ufeff"):
         raise Rejected("not_json", "the value begins with a byte order mark; JSON does not allow one") from None
     # The standard library accepts more than RFC 8259 allows. Where it succeeds, the error can be named.
@@ -64,14 +64,16 @@ def _reject_json(value: bytes, error: Exception) -> NoReturn:
     except RecursionError:
         _reject_depth()
     except ValueError:
-        raise Rejected("not_json", f"the value is not JSON: {_sentence(error)}") from None
+        # The messages of the decoder are constants with the number of a byte; they quote nothing.
+        message = str(error).removeprefix("JSON is malformed: ")
+        raise Rejected("not_json", f"the value is not JSON: {message}") from None
     raise Rejected(
         "not_json", "the value contains half of a surrogate pair (an escape such as \\ud800), which is not a character"
     ) from None
 
 
-def _reject_constant(name: str) -> NoReturn:
-    raise Rejected("number_out_of_range", f"the value contains {name}; expected a number or null") from None
+def _reject_constant(_name: str) -> NoReturn:
+    raise Rejected("number_out_of_range", "the value contains NaN or an infinity; expected a number or null") from None
 
 
 def _reject_depth() -> NoReturn:
@@ -93,7 +95,3 @@ def _is_deep(decoded: object) -> bool:
             return False
         level = inner
     return any(isinstance(item, dict | list) for item in level)
-
-
-def _sentence(error: Exception) -> str:
-    return str(error).removeprefix("JSON is malformed: ")

@@ -19,6 +19,7 @@ from scorer.kafka.record_limits import RecordLimits, TopicLimits
 from scorer.rules.ruleset import BEHAVIOUR
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
+from scorer.runtime.tracebacks import traceback_of
 from scorer.sources.cloudevents import EventBatch, NullKey, parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.strict_json import too_large
@@ -223,7 +224,7 @@ def _attempt(
             raise
         except Exception as error:
             rejected = internal_error(error)
-            log.exception(
+            log.error(
                 INTERNAL_ERROR,
                 topic=record.topic,
                 partition=record.partition,
@@ -231,6 +232,7 @@ def _attempt(
                 index=index_of(record),
                 detail=rejected.detail,
                 at=to_text(now),
+                exception=traceback_of(error),
             )
             raise rejected from error
 

@@ -27,7 +27,7 @@ def stage_effects(
                 message = decision_message(decision, settings.routing_topic, settings.group, now)
                 size = len(message.value or b"")
                 if size > limit.size:
-                    raise decision_too_large(decision, size, limit)
+                    raise decision_too_large(size, limit)
                 outbox.messages.append(message)
                 figures.decisions[decision.rating.value, decision.route.value] += 1
                 if effect.transition is not None:

@@ -18,12 +18,12 @@ def rekeyed(record: "ConsumerRecord[bytes, bytes]", lead_id: str, topic: str, li
 
     `limit`: the largest batch that the topic accepts, bytes. Raises `Rejected` if the record stays without a key.
     """
-    for name, value in record.headers:
+    for name, _ in record.headers:
         # Something removes the keys of this topic. Another round would change nothing, and the rounds would never end.
         if name == REKEYED_FROM:
             raise Rejected(
                 "null_key",
-                f"the record has no key although it was re-keyed before, from {_text(value)}; expected the lead id",
+                f"the record has no key although it was re-keyed before ({REKEYED_FROM}); expected the lead id",
             )
     index = index_of(record)
     place = f"{record.topic}/{record.partition}/{record.offset}" + ("" if index is None else f"#{index}")
@@ -35,7 +35,3 @@ def rekeyed(record: "ConsumerRecord[bytes, bytes]", lead_id: str, topic: str, li
             "too_large", f"the record has no key, and with a key it has {size:,} bytes; expected at most {limit:,}"
         )
     return Message(topic, None, key, record.value, headers)
-
-
-def _text(value: bytes | None) -> str:
-    return ascii((value or b"")[:80].decode("utf-8", "backslashreplace"))

@@ -28,6 +28,7 @@ from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.runtime.tracebacks import traceback_of
 from scorer.stream.outbox import Outbox
 
 SAMPLES_A_SECOND: Final = 10
@@ -132,7 +133,7 @@ class Shadow:
 
     def _report(self, error: Exception) -> None:
         if self._reports.take(_LOG_SECONDS):
-            log.error("shadow_failed", error=repr(error), exc_info=error)
+            log.error("shadow_failed", error=type(error).__qualname__, exception=traceback_of(error))
 
 
 def _unpublished(before: Lead, activity: LeadActivity, assessment: Assessment, candidate: Ruleset) -> Lead:

@@ -10,10 +10,9 @@ makes it small enough again (an erasure, for example). Nothing else depends on h
 from collections.abc import Callable
 from typing import Final
 
-from scorer.domain.decision import RoutingDecision
 from scorer.domain.lead import Lead
 from scorer.kafka.record_limits import Limit
-from scorer.sources.rejected import Rejected, show
+from scorer.sources.rejected import Rejected
 from scorer.state.codec import encode_lead
 
 STATE_TOO_LARGE: Final = "state_too_large"
@@ -39,13 +38,13 @@ def fitting_state(lead: Lead, limit: Limit, trim: Trim) -> tuple[Lead, bytes]:
         if trimmed is not lead:
             lead, state = trimmed, encode_lead(trimmed)
         if len(state) > limit.size:
-            raise _too_large(STATE_TOO_LARGE, f"the state of lead {show(lead.id)}", len(state), limit)
+            raise _too_large(STATE_TOO_LARGE, "the state of the lead", len(state), limit)
     return lead, state
 
 
-def decision_too_large(decision: RoutingDecision, size: int, limit: Limit) -> Rejected:
+def decision_too_large(size: int, limit: Limit) -> Rejected:
     """The rejection of an activity whose decision has `size` bytes, more than the limit."""
-    return _too_large(DECISION_TOO_LARGE, f"the decision about lead {show(decision.lead_id)}", size, limit)
+    return _too_large(DECISION_TOO_LARGE, "the decision", size, limit)
 
 
 def _too_large(reason: str, what: str, size: int, limit: Limit) -> Rejected:

@@ -166,9 +166,9 @@ def lists(names: list[str]) -> list[tuple[str, str, dict[str, Any]]]:
     """The payloads with this list: kind, name of the key, data."""
     return [
         ("profile", "technologies", {"technologies": names}),
-        ("profile", "custom.a", {"custom": {"a": names}}),
+        ("profile", "custom.<name of 1 character>", {"custom": {"a": names}}),
         ("qualification", "competition.competitors", {"competition": {"competitors": names}}),
-        ("qualification", "custom.a", {"custom": {"a": names}}),
+        ("qualification", "custom.<name of 1 character>", {"custom": {"a": names}}),
     ]
 
 
@@ -215,52 +215,66 @@ def test_a_wrong_attribute_is_described(name: str, value: object, word: str) -> 
 @pytest.mark.parametrize(
     ("changed", "reason", "word"),
     [
-        ({"specversion": "0.3"}, "unsupported_specversion", "'0.3'"),
-        ({"specversion": 1.0}, "unsupported_specversion", "1.0"),
-        ({"type": "order.placed"}, "unknown_type", "'order.placed'"),
-        ({"type": "lead.Placed"}, "invalid_attribute", "'lead.Placed'"),
-        ({"type": "lead."}, "invalid_attribute", "'lead.'"),
+        ({"specversion": "0.3"}, "unsupported_specversion", "a string of 3 characters; expected the string 1.0"),
+        ({"specversion": 1.0}, "unsupported_specversion", "a number; expected the string 1.0"),
+        ({"type": "order.placed"}, "unknown_type", "expected lead.<name>"),
+        ({"type": "lead.Placed"}, "invalid_attribute", "a string of 11 characters"),
+        ({"type": "lead."}, "invalid_attribute", "a string of 5 characters"),
         ({"time": "2026-01-31"}, "invalid_time", "RFC 3339"),
         ({"time": "2026-01-31T09:30:00"}, "invalid_time", "with a time zone"),
-        ({"time": "2026-02-30T09:30:00Z"}, "invalid_time", "2026-02-30"),
-        ({"time": "0000-01-01T00:00:00Z"}, "invalid_time", "0000"),
-        ({"time": "0001-01-01T00:00:00+14:00"}, "invalid_time", "0001"),
-        ({"time": 1769851800}, "invalid_time", "1769851800"),
-        ({"time": "2016-12-31T23:59:61Z"}, "invalid_time", ":61"),
-        ({"time": "2016-12-31T23:59:600Z"}, "invalid_time", ":600"),
+        ({"time": "2026-02-30T09:30:00Z"}, "invalid_time", "a string of 20 characters"),
+        ({"time": "0000-01-01T00:00:00Z"}, "invalid_time", "time is not RFC 3339"),
+        ({"time": "0001-01-01T00:00:00+14:00"}, "invalid_time", "the year 1 or later"),
+        ({"time": 1769851800}, "invalid_time", "a number"),
+        ({"time": "2016-12-31T23:59:61Z"}, "invalid_time", "time is not RFC 3339"),
+        ({"time": "2016-12-31T23:59:600Z"}, "invalid_time", "a string of 21 characters"),
         ({"time": "2016-12-31T23:59:60"}, "invalid_time", "with a time zone"),
-        ({"time": "2016-12-31T23:58:60Z"}, "invalid_time", "23:58:60"),
-        ({"time": "2016-12-31T23:59:60+01:00"}, "invalid_time", "23:59:60"),
-        ({"time": "2016-11-31T23:59:60Z"}, "invalid_time", "2016-11-31"),
-        ({"time": "9999-12-31T23:59:60Z"}, "time_in_future", "9999"),
+        ({"time": "2016-12-31T23:58:60Z"}, "invalid_time", "time is not RFC 3339"),
+        ({"time": "2016-12-31T23:59:60+01:00"}, "invalid_time", "a string of 25 characters"),
+        ({"time": "2016-11-31T23:59:60Z"}, "invalid_time", "time is not RFC 3339"),
+        ({"time": "9999-12-31T23:59:60Z"}, "time_in_future", "24 hours"),
         (
             {"time": to_text(NOW + MAX_AHEAD + SECOND)},
             "time_in_future",
             "expected at most 24 hours after the current time",
         ),
-        ({"time": "9999-12-31T23:59:59-14:00"}, "time_in_future", "9999"),
+        ({"time": "9999-12-31T23:59:59-14:00"}, "time_in_future", "time is in the future"),
         ({"data": [1]}, "invalid_data", "data is a list; expected an object"),
         ({"data": {}}, "invalid_data", "data.url is missing"),
-        ({"data": {"url": 5}}, "invalid_data", "data.url is 5: input should be a valid string"),
-        ({"data": {"url": "/", "seconds": -1}}, "invalid_data", "data.seconds is -1"),
-        ({"data": {"url": "/", "seconds": "9"}}, "invalid_data", "data.seconds is '9'"),
+        ({"data": {"url": 5}}, "invalid_data", "data.url is a number: input should be a valid string"),
+        (
+            {"data": {"url": "/", "seconds": -1}},
+            "invalid_data",
+            "data.seconds is a number: input should be greater than or equal to 0",
+        ),
+        (
+            {"data": {"url": "/", "seconds": "9"}},
+            "invalid_data",
+            "data.seconds is a string of 1 character: input should be a valid number",
+        ),
         ({"type": "lead.consent_changed", "data": {}}, "invalid_data", "data.status is missing"),
         (
             {"type": "lead.profile_updated", "data": {"employees": "5", "country": "DEU"}},
             "invalid_data",
-            "lead.profile_updated: data.employees is '5': input should be a valid integer (and 1 more)",
+            "lead.profile_updated: data.employees is a string of 1 character: "
+            "input should be a valid integer (and 1 more)",
         ),
         (
             {"type": "lead.profile_updated", "data": {"custom": {"a": {"b": 1}}}},
             "invalid_data",
-            "data.custom.a is an object: expected a string, number, boolean or list of strings",
+            "data.custom.<name of 1 character> is an object: expected a string, number, boolean or list of strings",
         ),
-        ({"type": "lead.profile_updated", "data": {"custom": {"A b": 1}}}, "invalid_data", "data.custom.A b is 1"),
+        (
+            {"type": "lead.profile_updated", "data": {"custom": {"A b": 1}}},
+            "invalid_data",
+            "data.custom.<name of 3 characters> is a number",
+        ),
         *[
             (
                 {"type": f"lead.{kind}_updated", "data": data},
                 "invalid_data",
-                f"data.{name} is a list: the names have 16385 bytes of UTF-8 together; expected at most 16384",
+                f"data.{name} is a list of 64 items: the names have 16385 bytes of UTF-8 together; expected at most "
+                "16384",
             )
             for kind, name, data in lists([*NAMES[1:], "é" * 128 + "x"])
         ],
@@ -274,14 +288,18 @@ def test_a_wrong_attribute_is_described(name: str, value: object, word: str) -> 
         ({"data": None, "data_base64": ""}, "invalid_data", "data_base64 does not contain a JSON object"),
         ({"data": None, "data_base64": "gA=="}, "invalid_data", "not UTF-8"),
         ({"data": None, "data_base64": "W10="}, "invalid_data", "it is a list; expected an object"),
-        ({"data": None, "data_base64": "e30=", "datacontenttype": "text/plain"}, "unsupported_content_type", "plain"),
+        (
+            {"data": None, "data_base64": "e30=", "datacontenttype": "text/plain"},
+            "unsupported_content_type",
+            "not JSON",
+        ),
         ({"data": "text"}, "invalid_data", "data, a string, does not contain a JSON object"),
         ({"data": "[{}]"}, "invalid_data", "it is a list; expected an object"),
         ({"data": '{"url": NaN}'}, "invalid_data", "NaN"),
         ({"data": '{"url": "/"} x'}, "invalid_data", "not JSON"),
         ({"data": '"{}"'}, "invalid_data", "it is a string; expected an object"),
-        ({"data": '{"url": 5}'}, "invalid_data", "data.url is 5"),
-        ({"datacontenttype": "text/xml"}, "unsupported_content_type", "'text/xml'"),
+        ({"data": '{"url": 5}'}, "invalid_data", "data.url is a number"),
+        ({"datacontenttype": "text/xml"}, "unsupported_content_type", "not JSON (a string of 8 characters)"),
         ({"datacontenttype": 1}, "invalid_attribute", "datacontenttype is a number"),
     ],
 )
@@ -303,16 +321,16 @@ def test_what_is_wrong_with_an_event(changed: dict[str, Any], reason: str, word:
         (b'{"a": "\\ud800"}', "not_json", "surrogate"),
         (b'{"a": "\\udc00 x"}', "not_json", "surrogate"),
         (b'{"\\ud800": 1}', "not_json", "surrogate"),
-        (b'{"a": "\xff"}', "not_utf8", "byte 7 is 0xff"),
+        (b'{"a": "\xff"}', "not_utf8", "(byte 7)"),
         (b'{"a": "\xed\xa0\x80"}', "not_utf8", "byte 7"),
         (b"[]", "empty_value", "the batch has no event"),
         (b"[1, 2]", "not_an_object", "the event is a list of 2"),
         (b"[1,]", "not_json", "trailing comma"),
-        (b'[{"a": "\xff"}, ]', "not_utf8", "byte 8 is 0xff"),
+        (b'[{"a": "\xff"}, ]', "not_utf8", "(byte 8)"),
         (b"[" + b"1," * 200 + b"1]", "too_large", "the batch has 201 events in 403 bytes; expected at most 100"),
         (b"null", "not_an_object", "null"),
-        (b'{"a": NaN}', "number_out_of_range", "NaN"),
-        (b'{"a": [-Infinity]}', "number_out_of_range", "-Infinity"),
+        (b'{"a": NaN}', "number_out_of_range", "NaN or an infinity"),
+        (b'{"a": [-Infinity]}', "number_out_of_range", "an infinity"),
         (b'{"a": 1e999}', "number_out_of_range", "range"),
         (b'{"a": ' + b"9" * 5000 + b"}", "number_out_of_range", "range"),
         (b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", "too_deep", "64"),
@@ -337,14 +355,18 @@ def test_the_maximum_depth_and_many_brackets_side_by_side_are_accepted() -> None
 @pytest.mark.parametrize(
     ("headers", "reason", "word"),
     [
-        ([("ce_id", b"\xff")], "bad_header", "'ce_id' is not UTF-8"),
-        ([("ce_id", None)], "bad_header", "'ce_id' has no value"),
+        ([("ce_id", b"\xff")], "bad_header", "ce_id is not UTF-8"),
+        ([("ce_id", None)], "bad_header", "ce_id has no value"),
         ([("ce_id", b"a"), ("ce_id", b"b")], "bad_header", "more than once"),
         ([("content-type", b"a/b"), ("Content-Type", b"a/b")], "bad_header", "more than once"),
         ([("content-type", b"\xff")], "bad_header", "not UTF-8"),
         ([("content-type", b"application/cloudevents-batch+json")], "not_a_list", "the batch does not begin with ["),
         ([("content-type", b"application/cloudevents-batch+avro")], "unsupported_content_type", "batch+json"),
-        ([*headers_of(EVENT), ("content-type", b"text/plain")], "unsupported_content_type", "'text/plain'"),
+        (
+            [*headers_of(EVENT), ("content-type", b"text/plain")],
+            "unsupported_content_type",
+            "expected application/json",
+        ),
     ],
 )
 def test_what_is_wrong_with_headers(headers: list[Header], reason: str, word: str) -> None:
@@ -357,12 +379,8 @@ def test_the_key_of_a_record_must_be_its_lead() -> None:
     assert rejected(EVENT, key=None)[0] == "null_key"
     for key in (b"", b"L-2", b"\xff"):
         assert rejected(EVENT, key=key)[0] == "key_mismatch"
-    assert "'L-2'" in rejected(EVENT, key=b"L-2")[1]
-
-
-def test_the_detail_never_holds_the_payload() -> None:
-    detail = rejected({**EVENT, "data": {"url": "secret " * 1000}})[1]
-    assert len(detail) < 200
+    assert "key (a string of 4 characters)" in rejected(EVENT, key=b"L-22")[1]
+    assert "key (not UTF-8, length in bytes: 1)" in rejected(EVENT, key=b"\xff")[1]
 
 
 def test_an_empty_line_is_rejected() -> None:

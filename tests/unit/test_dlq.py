@@ -9,15 +9,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from rich.console import Console
 from typer.testing import CliRunner
 
 from scorer.cli import app, dlq, dlq_output
 from scorer.dlq.dead_letter import INTERNAL_ERROR
 from scorer.dlq.position import Place, Position
-from scorer.dlq.queue import UNKNOWN, DeadLetter, DeadLetterList, Filter, Origin, dead_letter_of, mark_of
+from scorer.dlq.queue import (
+    UNKNOWN,
+    DeadLetter,
+    DeadLetterList,
+    Filter,
+    Origin,
+    dead_letter_of,
+    is_second,
+    mark_of,
+)
 from scorer.dlq.replay import obstacle
 from scorer.domain.instant import SECOND
+from scorer.kafka.topic_reader import Span
 from scorer.runtime.settings import Settings, load_settings
 from scorer.stream.too_large import DECISION_TOO_LARGE, STATE_TOO_LARGE
 
@@ -159,6 +170,10 @@ def test_a_wrong_place_is_explained(option: str, text: str, hint: str) -> None:
         ["dlq", "list", "--until", "0d"],
         ["dlq", "list", "--limit", "0"],
         ["dlq", "list", "--format", "xml"],
+        ["dlq", "list", "--with-value"],
+        ["dlq", "list", "--with-value", "--counts", "--format", "json"],
+        ["dlq", "purge"],
+        ["dlq", "purge", "--lead", ""],
         ["topics", "ensure", "--partitions", "0"],
         ["topics", "ensure", "--replication-factor", "none"],
     ],
@@ -199,7 +214,7 @@ def test_the_known_reasons_are_those_in_the_code_and_in_the_manual() -> None:
 def test_an_unknown_reason_is_wrong_usage(
     monkeypatch: pytest.MonkeyPatch, command: list[str], reason: str, status: int, message: str
 ) -> None:
-    async def find(_: Settings, wanted: Filter, __: int | None, *, pending: bool) -> DeadLetterList:
+    async def find(_: Settings, wanted: Filter, __: int | None, **___: bool) -> DeadLetterList:
         # One old dead letter with a foreign reason.
         foreign = letter(reason="theirs")
         return DeadLetterList([], Counter([foreign.reason] if wanted.matches(foreign) else []), 0, [])
@@ -266,3 +281,37 @@ def test_counts_are_ranked_and_include_all_matches(capsys: pytest.CaptureFixture
         "      2  b",
         "1,204 dead letters, 1 shown; 3 replayed",
     ]
+
+
+def test_a_copy_keeps_its_mark_and_its_time() -> None:
+    first = record()
+    copy = record(("dlq-first-position", mark_of(first)), ("dlq-copied-from", b"16"))
+    copy.timestamp += 5
+    assert mark_of(copy) == mark_of(first)
+    assert dead_letter_of(copy, replayed=False).time == TIME
+
+
+@pytest.mark.parametrize(
+    ("copied_from", "first", "second"),
+    [
+        (b"16", 16, True),
+        (b"16", 0, True),
+        (b"16", 17, False),
+        # Anybody may write such a header. It can hide no record but a copy of one before it.
+        (b"17", 0, False),
+        (b"99", 0, False),
+        (b"-1", 0, False),
+        (b"\xff", 0, False),
+        (b"", 0, False),
+        (None, 0, False),
+    ],
+)
+def test_a_copy_counts_once_its_original_is_gone(copied_from: bytes | None, first: int, second: bool) -> None:
+    spans = {TopicPartition("dlq", 2): Span(first, 100)}
+    assert is_second(record(("dlq-copied-from", copied_from)), spans) is second
+
+
+@pytest.mark.parametrize("position", [b"", b"\xff", b"0/1/" + b"9" * 19, b"x/y/z", b"1/2/-3"])
+def test_a_strange_first_position_does_not_matter(capsys: pytest.CaptureFixture[str], position: bytes) -> None:
+    dlq_output.print_letters([dead_letter_of(record(("dlq-first-position", position)), replayed=False)], as_json=True)
+    assert json.loads(capsys.readouterr().out)["time"] == "2023-11-14T22:13:20Z"

@@ -22,6 +22,7 @@ from scorer.kafka.record_limits import Limit, TopicLimits
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.runtime.tracebacks import traceback_of
 from scorer.sources.rejected import Rejected
 from scorer.state.marker import Marker
 from scorer.state.store import LeadStore
@@ -228,7 +229,12 @@ class Sweep:
                 return "published", Assessment(lead, assessment.evaluation, assessment.effects), state
             except (Rejected, MemoryError):
                 raise
-            except Exception:  # the lead keeps its decision, and the others must not wait for it
+            except Exception as error:  # noqa: BLE001 (the lead keeps its decision, and the others must not wait for it)
                 if not again:
-                    log.exception("rescoring_failed", partition=self._partition, sweep=self._goal.number)
+                    log.error(
+                        "rescoring_failed",
+                        partition=self._partition,
+                        sweep=self._goal.number,
+                        exception=traceback_of(error),
+                    )
         return "failed", None, None
