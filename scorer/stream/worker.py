@@ -11,20 +11,22 @@ from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError, OffsetOutOfRangeError
 
 from scorer.domain.lead import Lead
-from scorer.kafka.client_internals import position_of
+from scorer.kafka.client_internals import on_out_of_range, position_of
 from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, TransactionalProducer
 from scorer.runtime.backoff import Backoff, ExhaustedError, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
+from scorer.state.input_position import InputPosition
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.inbox import Inbox
+from scorer.stream.input_log import seen
 from scorer.stream.jobs.job import JobFactory
 from scorer.stream.jobs.turns import Turns
-from scorer.stream.outbox import Outbox
+from scorer.stream.outbox import Outbox, position_message
 from scorer.stream.partition_producer import partition_producer
 from scorer.stream.recovery import Progress, restore, starting_offset
 
@@ -108,6 +110,7 @@ class PartitionWorker:
         self._producer: TransactionalProducer | None = None
         self._inbox = Inbox(settings.max_records, settings.linger_ms / 1000)
         self._held_back = False
+        self._out_of_range = False
         self._shorten_before = 0
         self._closing = asyncio.Event()
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, _MAX_FAILURES)
@@ -117,7 +120,9 @@ class PartitionWorker:
     def offer(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
         """Add records in order. Those that come while the worker is not running are dropped, because it will seek."""
         if self._accepts() and records:
-            self._handed_over = records[-1].offset + 1
+            # Markers of transactions have offsets too, and the consumer has passed those that follow.
+            position = position_of(self._consumer, self.partition) or 0
+            self._handed_over = max(records[-1].offset + 1, position)
             self._inbox.put(records)
 
     async def room(self) -> None:
@@ -186,7 +191,7 @@ class PartitionWorker:
     async def _open(self) -> bool:
         """Fence, restore, seek. False if we lost the partition meanwhile."""
         self.state = State.RESTORING
-        self._held_back = False
+        self._held_back = self._out_of_range = False
         self._inbox.clear()
         started = time.monotonic()
         await self._stop_producer()
@@ -202,11 +207,14 @@ class PartitionWorker:
             )
         if self._closing.is_set():
             return False
-        start = await self._unless_closing(starting_offset(self._consumer, self.partition, in_state))
+        start = await self._unless_closing(
+            starting_offset(self._settings, self._consumer, self.partition, in_state, self._store.position)
+        )
         if self._closing.is_set() or start is None:
             return False
         try:
             self._consumer.seek(self.partition, start)
+            on_out_of_range(self._consumer, self.partition, self._lose_position)
             self._consumer.resume(self.partition)
         except IllegalStateError:
             return False
@@ -240,8 +248,12 @@ class PartitionWorker:
     async def _work(self) -> None:
         while not self._closing.is_set():
             batch = await self._next_batch(self._jobs.patience())
+            if self._out_of_range and not batch:
+                raise OffsetOutOfRangeError(self.next_offset)
+            # Taken before the batch is judged, because more records come meanwhile.
+            reached = 0 if len(self._inbox) else self._handed_over
             if batch or (self._jobs.ready() and not self._closing.is_set()):
-                await self._transact(batch)
+                await self._transact(batch, reached)
 
     async def _next_batch(self, patience: float | None) -> "list[ConsumerRecord[bytes, bytes]]":
         batch = await self._inbox.batch(patience)
@@ -255,15 +267,20 @@ class PartitionWorker:
             self._fetch_again()
         return batch
 
-    async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> None:
+    async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]", reached: int) -> None:
         """Process and commit. An aborted transaction is tried again with the same records, which are still in memory.
-        With an empty batch, only the jobs work."""
+        With an empty batch, only the jobs work. `reached`: the consumer's offset after the batch if nothing else waits,
+        or 0."""
         assert self._producer is not None
         shorten = bool(batch) and batch[0].offset < self._shorten_before
         while True:
             outbox, figures = Outbox(self.next_offset), BatchFigures()
             if batch:
                 outbox, figures = await self._process(batch, shorten=shorten)
+            if batch:
+                outbox.next_offset = max(outbox.next_offset, reached)
+                position = InputPosition(outbox.next_offset, seen(batch[-1]))
+                outbox.messages.append(position_message(position, self._settings.state_topic, self.partition.partition))
             self._jobs.stage(outbox, figures, busy=len(self._inbox) > 0)
             try:
                 async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE):
@@ -342,6 +359,14 @@ class PartitionWorker:
             self._held_back = False
             with contextlib.suppress(IllegalStateError):
                 self._consumer.resume(self.partition)
+
+    def _lose_position(self) -> None:
+        """The input no longer has the offset that comes next: open again, which finds out why, when what was read is
+        processed."""
+        self.log.warning("offset_out_of_range", offset=self._handed_over)
+        self._out_of_range = True
+        self._pause_fetching()
+        self._inbox.nudge()
 
     def _pause_fetching(self) -> None:
         try:
