@@ -125,7 +125,7 @@ async def inspect(
     offset: int | None,
     position: InputPosition | None,
 ) -> InputLog:
-    """Compare what was processed with what is there. The reader must read uncommitted records. Raises `KafkaError`."""
+    """Compare what was processed with the log. The reader must read uncommitted records. Raises `KafkaError`."""
     last = None if position is None else position.last
     span = (await reader.spans_of([partition]))[partition]
     if (offset is not None and offset > span.end) or (last is not None and last.offset >= span.end):

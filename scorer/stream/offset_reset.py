@@ -63,7 +63,7 @@ class Move:
 
 
 async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[InputLog]:
-    """What is committed and what is there, for each partition of the input, or for the chosen ones.
+    """Compare what is committed with the input, for each of its partitions or for the chosen ones.
 
     Raises `TopicError`, `ResetError` for a partition that does not exist, `CodecError`, and `KafkaError`.
     """
