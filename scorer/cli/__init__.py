@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from scorer.cli import dlq, topics
+from scorer.cli import dlq, offsets, topics
 from scorer.cli.backtest import run_backtest
 from scorer.cli.check import check
 from scorer.cli.demo import demo
@@ -73,4 +73,5 @@ for name, command in (
 ):
     app.command(name)(command)
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(offsets.app, name="offsets")
 app.add_typer(topics.app, name="topics")

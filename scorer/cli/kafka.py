@@ -14,6 +14,8 @@ from scorer.dlq.purge import PurgeError
 from scorer.dlq.replay import ReplayError
 from scorer.kafka.topic_admin import TopicError
 from scorer.runtime.settings import Settings, SettingsError, load_settings
+from scorer.state.codec import CodecError
+from scorer.stream.offset_reset import ResetError
 
 T = TypeVar("T")
 
@@ -38,7 +40,7 @@ def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings) -> T:
     except SettingsError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
-    except (TopicError, ReplayError, PurgeError) as error:
+    except (TopicError, ReplayError, PurgeError, ResetError, CodecError) as error:
         say(f"error: {error}")
     except (KafkaError, OSError) as error:
         say(f"error: {describe_failure(error, settings)}")

@@ -6,7 +6,7 @@ tests/contract/test_client_internals.py checks the assumptions against the insta
 
 import asyncio
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -80,6 +80,19 @@ def position_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | 
     assignment = getattr(getattr(getattr(consumer, "_subscription", None), "subscription", None), "assignment", None)
     state = None if assignment is None else assignment.state_value(partition)
     return int(state.position) if state is not None and state.has_valid_position else None
+
+
+def on_out_of_range(consumer: AIOKafkaConsumer, partition: TopicPartition, report: Callable[[], None]) -> None:
+    """Call `report` if the broker does not have the offset of an assigned partition any more. The offset stays.
+
+    Otherwise the consumer moves to another offset and says nothing (`auto_offset_reset` earliest or latest), or
+    `getmany` raises (none): FastStream then waits five seconds, for all partitions, and reports nothing either.
+    `report` should pause the partition. A new assignment needs a new call.
+    """
+    assignment = getattr(getattr(getattr(consumer, "_subscription", None), "subscription", None), "assignment", None)
+    state = None if assignment is None else assignment.state_value(partition)
+    if state is not None:
+        state.await_reset = lambda strategy: report()
 
 
 def request_rejoin(consumer: AIOKafkaConsumer) -> None:

@@ -7,7 +7,7 @@ These are all the messages that the service writes, and why each fits its topic:
 - Samples of the shadow rules: larger ones are left out.
 - Dead letters: cut to what their topic accepts.
 - Records that are written back with a key: those that the input would refuse become dead letters.
-- The marker of the rules: a revision and a lead id, less than 2 KiB.
+- The marker of the rules, and the position in the input: less than 2 KiB.
 - The marks of replayed dead letters: less than 1 KiB. The records that a replay sends back are reported when the input
   refuses them.
 

@@ -142,14 +142,19 @@ class TopicReader:
 
 
 @contextlib.asynccontextmanager
-async def topic_reader(settings: Settings, pace: Pace = TOOL_PACE) -> AsyncIterator[TopicReader]:
-    """A connected reader. Raises `KafkaError`, also if Kafka does not answer in time, unless the pace is patient."""
+async def topic_reader(
+    settings: Settings, pace: Pace = TOOL_PACE, *, committed_only: bool = True
+) -> AsyncIterator[TopicReader]:
+    """A connected reader. Raises `KafkaError`, also if Kafka does not answer in time, unless the pace is patient.
+
+    `committed_only` False: it also reads records of open and aborted transactions, and the spans end behind them.
+    """
     consumer = AIOKafkaConsumer(
         **connection(settings),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        isolation_level="read_committed",
+        isolation_level="read_committed" if committed_only else "read_uncommitted",
         max_partition_fetch_bytes=pace.fetch_bytes,
         fetch_max_bytes=pace.fetch_total_bytes,
         fetch_max_wait_ms=pace.fetch_wait_ms,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from scorer.domain.lead import Lead
 from scorer.engines.cache import BoundedCache
 from scorer.state.codec import decode_lead, encode_lead
+from scorer.state.input_position import InputPosition
 from scorer.state.marker import Marker
 
 
@@ -22,6 +23,8 @@ class LeadStore:
         self._removed: dict[str, None] = {}
         self.marker: Marker | None = None
         """As it was restored: how far the leads were judged by which rules."""
+        self.position: InputPosition | None = None
+        """As it was restored: how far the input was processed."""
 
     def __len__(self) -> int:
         """How many leads there are at rest."""

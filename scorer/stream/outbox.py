@@ -7,6 +7,7 @@ from functools import lru_cache
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.instant import to_text
 from scorer.kafka.message import Headers, Message
+from scorer.state.input_position import POSITION_KEY, InputPosition, encode_position
 from scorer.state.marker import MARKER_KEY, Marker, encode_marker
 
 OFFSET_HEADER = "offset"
@@ -60,3 +61,8 @@ def state_message(lead_id: str, state: bytes | None, topic: str, partition: int,
 def marker_message(marker: Marker, topic: str, partition: int) -> Message:
     """The marker for the changelog."""
     return Message(topic, partition, MARKER_KEY, encode_marker(marker), [])
+
+
+def position_message(position: InputPosition, topic: str, partition: int) -> Message:
+    """The position in the input for the changelog."""
+    return Message(topic, partition, POSITION_KEY, encode_position(position), [])

@@ -13,6 +13,7 @@ from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.lead import Lead
 from scorer.kafka.client_internals import cut_large_records, request_rejoin
 from scorer.kafka.sizes import whole_bytes
+from scorer.stream.input_log import InputChangedError
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 log = structlog.get_logger()
@@ -111,7 +112,20 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def failed(self, error: BaseException) -> None:
         """A worker cannot go on: end the process."""
-        log.error("worker_failed", error=repr(error), exc_info=error)
+        if isinstance(error, InputChangedError):
+            found = error.found
+            log.error(
+                "input_changed",
+                error=str(error),
+                change=found.change,
+                topic=found.partition.topic,
+                partition=found.partition.partition,
+                committed=found.offset,
+                first=found.span.first,
+                end=found.span.end,
+            )
+        else:
+            log.error("worker_failed", error=repr(error), exc_info=error)
         if self.failure is not None and not self.failure.done():
             self.failure.set_result(error)
 

@@ -12,8 +12,10 @@ from scorer.kafka.fault_points import reached
 from scorer.kafka.topic_reader import Pace, Span, TopicReader, topic_reader
 from scorer.runtime.settings import Settings
 from scorer.state.codec import VERSION, CodecError
+from scorer.state.input_position import POSITION_KEY, InputPosition, decode_position
 from scorer.state.marker import MARKER_KEY, decode_marker
 from scorer.state.store import LeadStore
+from scorer.stream.input_log import check_input
 from scorer.stream.outbox import OFFSET_HEADER
 
 _PACE: Final = Pace(
@@ -27,6 +29,7 @@ _PACE: Final = Pace(
     poll_records=500,
     patient=True,
 )
+_NEAR_END: Final = 10_000
 _STALE_ATTEMPTS: Final = 10
 _STALE_PAUSE: Final = 0.2
 
@@ -85,7 +88,9 @@ async def _read(
     progress.total = span.end - span.first
     async for records, positions in reader.polls({changelog: span}, stalled):
         for record in records:
-            applied = max(applied, _apply(record, store))
+            offset = _apply(record, store)
+            # A position also goes back: after a reset, earlier states have higher offsets, maybe of another log.
+            applied = offset if record.key == POSITION_KEY else max(applied, offset)
         on_records(len(records))
         reached("restoring")
         progress.done = positions[changelog] - span.first
@@ -99,6 +104,9 @@ def _apply(record: Any, store: LeadStore) -> int:
     if record.key == MARKER_KEY:
         store.marker = None if record.value is None else decode_marker(record.value)
         return -1
+    if record.key == POSITION_KEY:
+        store.position = None if record.value is None else decode_position(record.value)
+        return -1 if store.position is None else store.position.next_offset - 1
     if record.value is not None and record.value[:1] > bytes([VERSION]):
         raise CodecError(
             f"the state at {where} has version {record.value[0]}, this software reads up to {VERSION}: "
@@ -111,8 +119,29 @@ def _apply(record: Any, store: LeadStore) -> int:
     return -1
 
 
-async def starting_offset(consumer: Offsets, partition: TopicPartition, in_state: int | None) -> int:
-    """The offset to continue from. `in_state`: the result of `restore`, which must come first. Raises `KafkaError`."""
+async def last_position(reader: TopicReader, changelog: TopicPartition) -> InputPosition | None:
+    """The position in the input that the changelog holds, without its states. Raises `CodecError`, `KafkaError`."""
+    span = (await reader.spans_of([changelog]))[changelog]
+    position = None
+    # Almost every transaction writes it, so it is usually near the end.
+    for first in (max(span.first, span.end - _NEAR_END), span.first):
+        async for record in reader.read({changelog: Span(first, span.end)}):
+            if record.key == POSITION_KEY and record.value is not None:
+                position = decode_position(record.value)
+        if position is not None or first == span.first:
+            break
+    return position
+
+
+async def starting_offset(
+    settings: Settings,
+    consumer: Offsets,
+    partition: TopicPartition,
+    in_state: int | None,
+    position: InputPosition | None,
+) -> int:
+    """The offset to continue from. `in_state`: the result of `restore`, which must come first. `position`: what it
+    found in the changelog. Raises `KafkaError`, and `InputChangedError` if the input cannot be continued."""
     committed = await consumer.committed(partition)
     # A broker may answer with the offset from before the transaction that it has just completed. The state is newer.
     for _ in range(_STALE_ATTEMPTS):
@@ -120,16 +149,14 @@ async def starting_offset(consumer: Offsets, partition: TopicPartition, in_state
             break
         await asyncio.sleep(_STALE_PAUSE)
         committed = await consumer.committed(partition)
-    beginning = (await consumer.beginning_offsets([partition]))[partition]
     if committed is None:
         if in_state is None:
-            return beginning
+            return (await consumer.beginning_offsets([partition]))[partition]
+        # The group was idle for too long, or the topic was deleted: Kafka then forgets its offsets.
         log.warning("offset_missing_taken_from_state", partition=partition.partition, offset=in_state)
         committed = in_state
     elif in_state is not None and committed < in_state:
         # Somebody reset the offset on purpose. Events that the state includes change nothing when they are read again.
         log.warning("offset_behind_state", partition=partition.partition, offset=committed, state=in_state)
-    if committed < beginning:
-        log.error("activities_lost_by_retention", partition=partition.partition, lost=beginning - committed)
-        return beginning
+    await check_input(settings, partition, committed, position)
     return committed

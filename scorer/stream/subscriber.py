@@ -21,6 +21,8 @@ from scorer.stream.partitions import Partitions
 
 # Sorting them by partition blocks everything else in the process; this number takes some milliseconds.
 _POLL_RECORDS: Final = 500
+# While the input does not exist, nobody has its partitions. This limits how long a recreated one stays unnoticed.
+_METADATA_MS: Final = 15_000
 
 log = structlog.get_logger()
 
@@ -40,6 +42,7 @@ class Subscription:
             allow_auto_create_topics=False,
             apply_types=False,
             graceful_timeout=1.0,
+            metadata_max_age_ms=_METADATA_MS,
             logger=None,
         )
         self._subscriber = self.broker.subscriber(

@@ -11,21 +11,23 @@ from typing import Any, Final, Protocol
 
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
 from scorer.domain.lead import Lead
-from scorer.kafka.client_internals import position_of
+from scorer.kafka.client_internals import on_out_of_range, position_of
 from scorer.kafka.topic_admin import raising
 from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, TooLargeError, TransactionalProducer
 from scorer.runtime.backoff import Backoff, ExhaustedError, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
+from scorer.state.input_position import InputPosition
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.inbox import Inbox
+from scorer.stream.input_log import seen
 from scorer.stream.jobs.job import JobFactory
 from scorer.stream.jobs.turns import Turns
-from scorer.stream.outbox import Outbox
+from scorer.stream.outbox import Outbox, position_message
 from scorer.stream.partition_producer import partition_producer
 from scorer.stream.recovery import Progress, restore, starting_offset
 from scorer.stream.stall import Standing
@@ -112,6 +114,7 @@ class PartitionWorker:
         self._producer: TransactionalProducer | None = None
         self._inbox = Inbox(settings.max_records, settings.linger_ms / 1000)
         self._held_back = False
+        self._out_of_range = False
         self._step = "the end of its former worker"
         self._last_error = ""
         self._closing = asyncio.Event()
@@ -122,7 +125,9 @@ class PartitionWorker:
     def offer(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
         """Add records in order. Those that come while the worker is not running are dropped, because it will seek."""
         if self._accepts() and records:
-            self._handed_over = records[-1].offset + 1
+            # Markers of transactions have offsets too, and the consumer has passed those that follow.
+            position = position_of(self._consumer, self.partition) or 0
+            self._handed_over = max(records[-1].offset + 1, position)
             self._inbox.put(records)
 
     async def room(self) -> None:
@@ -191,7 +196,7 @@ class PartitionWorker:
     async def _open(self) -> bool:
         """Fence, restore, seek. False if we lost the partition meanwhile."""
         self.state = State.RESTORING
-        self._held_back = False
+        self._held_back = self._out_of_range = False
         self._inbox.clear()
         started = time.monotonic()
         self._step = "its producer, which the broker must accept"
@@ -212,11 +217,14 @@ class PartitionWorker:
         if self._closing.is_set():
             return False
         self._step = "the committed offset of the group"
-        start = await self._unless_closing(starting_offset(self._consumer, self.partition, in_state))
+        start = await self._unless_closing(
+            starting_offset(self._settings, self._consumer, self.partition, in_state, self._store.position)
+        )
         if self._closing.is_set() or start is None:
             return False
         try:
             self._consumer.seek(self.partition, start)
+            on_out_of_range(self._consumer, self.partition, self._lose_position)
             self._consumer.resume(self.partition)
         except IllegalStateError:
             return False
@@ -251,8 +259,12 @@ class PartitionWorker:
     async def _work(self) -> None:
         while not self._closing.is_set():
             batch = await self._next_batch(self._jobs.patience())
+            if self._out_of_range and not batch:
+                raise OffsetOutOfRangeError(self.next_offset)
+            # Taken before the batch is judged, because more records come meanwhile.
+            reached = 0 if len(self._inbox) else self._handed_over
             if batch or (self._jobs.ready() and not self._closing.is_set()):
-                await self._transact(batch)
+                await self._transact(batch, reached)
 
     async def _next_batch(self, patience: float | None) -> "list[ConsumerRecord[bytes, bytes]]":
         batch = await self._inbox.batch(patience)
@@ -266,9 +278,10 @@ class PartitionWorker:
             self._fetch_again()
         return batch
 
-    async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> None:
+    async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]", reached: int) -> None:
         """Process and commit. An aborted transaction is tried again with the same records, which are still in memory.
-        With an empty batch, only the jobs work."""
+        With an empty batch, only the jobs work. `reached`: the consumer's offset after the batch if nothing else waits,
+        or 0."""
         assert self._producer is not None
         limits = self._context.processor.limits
         while True:
@@ -276,6 +289,9 @@ class PartitionWorker:
             if batch:
                 self._step = "the assessment of a batch"
                 outbox, figures = await self._process(batch)
+                outbox.next_offset = max(outbox.next_offset, reached)
+                position = InputPosition(outbox.next_offset, seen(batch[-1]))
+                outbox.messages.append(position_message(position, self._settings.state_topic, self.partition.partition))
             self._jobs.stage(outbox, figures, busy=len(self._inbox) > 0)
             self._step = "the end of its transaction"
             try:
@@ -404,6 +420,14 @@ class PartitionWorker:
             self._held_back = False
             with contextlib.suppress(IllegalStateError):
                 self._consumer.resume(self.partition)
+
+    def _lose_position(self) -> None:
+        """The input no longer has the offset that comes next: open again, which finds out why, when what was read is
+        processed."""
+        self.log.warning("offset_out_of_range", offset=self._handed_over)
+        self._out_of_range = True
+        self._pause_fetching()
+        self._inbox.nudge()
 
     def _pause_fetching(self) -> None:
         try:

@@ -24,6 +24,7 @@ from scorer.kafka.client_internals import (
     consumer_of,
     cut_large_records,
     dead_task,
+    on_out_of_range,
     position_of,
     record_size,
     request_rejoin,
@@ -167,6 +168,32 @@ def test_a_consumer_shows_its_position_without_waiting() -> None:
         await consumer._fetcher.close()
 
     asyncio.run(work())
+
+
+@pytest.mark.usefixtures("unconnected")
+def test_an_offset_out_of_range_is_reported_and_stays() -> None:
+    """The fetcher calls `await_reset` of the partition's state then."""
+    reports: list[int] = []
+
+    async def work() -> None:
+        consumer = AIOKafkaConsumer(auto_offset_reset="earliest")
+        on_out_of_range(consumer, PARTITION, lambda: reports.append(0))
+        await consumer.start()
+        on_out_of_range(consumer, PARTITION, lambda: reports.append(0))
+        consumer.assign([PARTITION])
+        consumer.seek(PARTITION, 7)
+        on_out_of_range(consumer, PARTITION, lambda: reports.append(1))
+        internal = consumer._fetcher
+        state = consumer._subscription.subscription.assignment.state_value(PARTITION)
+        state.await_reset(internal._default_reset_strategy)
+        assert reports == [1]
+        assert position_of(consumer, PARTITION) == 7
+        assert not state.awaiting_reset
+        await internal.close()
+
+    asyncio.run(work())
+    source = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
+    assert "tp_state.await_reset(self._default_reset_strategy)" in source
 
 
 @pytest.mark.usefixtures("unconnected")

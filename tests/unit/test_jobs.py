@@ -21,6 +21,7 @@ from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.state.codec import encode_lead
+from scorer.state.input_position import POSITION_KEY
 from scorer.state.store import LeadStore
 from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
@@ -202,7 +203,7 @@ def test_activities_come_first(run: Run, kafka: Kafka) -> None:
     assert [staged(outbox, "a") for outbox in kafka.committed] == [[], [], ["a0"]]
     assert [outbox.next_offset for outbox in kafka.committed] == [2, 4, 6]
     last = kafka.committed[-1]
-    assert [message.key for message in last.messages] == [b"lead-4", b"lead-5", b""]
+    assert [message.key for message in last.messages] == [b"lead-4", b"lead-5", POSITION_KEY, b""]
 
 
 def test_all_jobs_work_without_activities_and_the_offset_stays(run: Run, kafka: Kafka) -> None:

@@ -23,7 +23,9 @@ from scorer.runtime.settings import Settings, load_settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.state.codec import decode_lead
+from scorer.state.input_position import POSITION_KEY
 from scorer.state.store import LeadStore
+from scorer.stream import recovery
 from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.recovery import _apply
@@ -164,7 +166,7 @@ class Cluster:
                 decisions[lead_id].append(value)
             elif message.topic == self.settings.dead_letter_topic:
                 dead_letters.append(int(dict(message.headers)["dlq-offset"] or b""))
-            else:
+            elif message.key != POSITION_KEY:
                 states[lead_id] = decode_lead(lead_id, value)
         return Published(dict(decisions), dead_letters, states, self.offset)
 
@@ -244,6 +246,11 @@ def run(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> Callable[[], list[
 
     monkeypatch.setattr(worker_module, "partition_producer", cluster.producer)
     monkeypatch.setattr(worker_module, "restore", cluster.restore)
+
+    async def unchanged(*_: object) -> None:
+        """The input is the same log."""
+
+    monkeypatch.setattr(recovery, "check_input", unchanged)
     monkeypatch.setattr(worker_module, "_FIRST_PAUSE", 0.001)
     return run
 

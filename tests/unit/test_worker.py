@@ -19,6 +19,7 @@ from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.state.codec import decode_lead
+from scorer.state.input_position import POSITION_KEY, decode_position
 from scorer.state.marker import MARKER_KEY, decode_marker
 from scorer.state.store import LeadStore
 from scorer.stream import worker as worker_module
@@ -162,7 +163,9 @@ def test_rules_that_change_within_a_batch_judge_the_whole_batch(process: Callabl
 
     (outbox,) = process(judge, lambda: current, change)
     states = {message.key: message.value for message in outbox.messages}
-    marker = states.pop(MARKER_KEY)
+    marker, position = states.pop(MARKER_KEY), states.pop(POSITION_KEY)
+    assert position is not None
+    assert decode_position(position).next_offset == outbox.next_offset
     assert marker is not None
     assert decode_marker(marker).revision == new.ruleset.revision
     assert len(states) == COUNT

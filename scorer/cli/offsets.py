@@ -1,0 +1,110 @@
+"""`scorer offsets`: show where the group is in its input, and choose where it continues."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scorer.cli.common import ExitStatus, say
+from scorer.domain.printable import printable
+
+if TYPE_CHECKING:
+    from scorer.stream.input_log import InputLog
+    from scorer.stream.offset_reset import Target
+
+app = typer.Typer(help="Where the service is in its input.", no_args_is_help=True)
+
+Partitions = Annotated[
+    list[int] | None, typer.Option("--partition", min=0, metavar="P", help="Only this one; repeatable.")
+]
+
+
+@app.command()
+def show(partition: Partitions = None) -> None:
+    """Print for each partition what is committed, what the input has, and whether both fit together.
+
+    Exit status 1 if the service cannot continue a partition.
+    """
+    # Imported here: the offline commands start without the Kafka client.
+    from scorer.cli.kafka import run_or_exit, settings_or_exit
+    from scorer.stream.offset_reset import survey
+
+    settings = settings_or_exit()
+    logs = run_or_exit(survey(settings, frozenset(partition or ())), settings)
+    rows = [("partition", "committed", "first", "end", "to read", "status")]
+    rows += [(*_position(log), str(log.span.first), str(log.span.end), _left(log), log.change or "ok") for log in logs]
+    _print(rows)
+    if _explain(logs):
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+@app.command()
+def reset(
+    to: Annotated[str, typer.Option(metavar="WHERE", help="earliest, latest, or an offset of one partition.")],
+    partition: Partitions = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it; without it, only show what would change.")] = False,
+) -> None:
+    """Choose the offset from which the service continues. Stop all workers first.
+
+    The states of leads stay. Without --yes nothing is changed.
+    """
+    from scorer.cli.kafka import run_or_exit, settings_or_exit
+    from scorer.stream.offset_reset import ResetError, plan, survey
+    from scorer.stream.offset_reset import reset as reset_offsets
+
+    target = _target(to)
+    settings = settings_or_exit()
+    logs = run_or_exit(survey(settings, frozenset(partition or ())), settings)
+    if isinstance(target, int) and len(logs) > 1:
+        raise typer.BadParameter("an offset belongs to one partition: add --partition", param_hint="--to")
+    try:
+        moves = plan(logs, target)
+    except ResetError as error:
+        say(f"error: {error}")
+        raise typer.Exit(ExitStatus.FINDINGS) from None
+    rows = [("partition", "committed", "new", "to read", "effect")]
+    rows += [
+        (*_position(move.log), str(move.target), str(move.log.span.end - move.target), move.effect) for move in moves
+    ]
+    _print(rows)
+    _explain(logs)
+    if not yes:
+        typer.echo("nothing was changed; --yes does it")
+        return
+    run_or_exit(reset_offsets(settings, moves), settings)
+    typer.echo(f"{len(moves)} {'partition' if len(moves) == 1 else 'partitions'} changed")
+
+
+def _target(text: str) -> "Target":
+    if text == "earliest":
+        return "earliest"
+    if text == "latest":
+        return "latest"
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is not earliest, latest or an offset", param_hint="--to")
+
+
+def _position(log: "InputLog") -> tuple[str, str]:
+    return str(log.partition.partition), "-" if log.offset is None else str(log.offset)
+
+
+def _left(log: "InputLog") -> str:
+    if log.change is not None:
+        return "?"
+    return str(log.span.end - (log.span.first if log.offset is None else log.offset))
+
+
+def _explain(logs: "Sequence[InputLog]") -> bool:
+    """Say what is wrong. Returns whether anything is."""
+    wrong = [log for log in logs if log.change is not None]
+    for log in wrong:
+        say(f"{log.partition.topic}-{log.partition.partition}: {log.problem}")
+    return bool(wrong)
+
+
+def _print(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        typer.echo(printable("  ".join(cells).rstrip()))

@@ -1,0 +1,58 @@
+"""How far the input of a partition was processed, and what its last processed record was: one record in the changelog.
+
+An offset alone does not say of which log it is. A topic that was deleted and created again has the same offsets with
+other records.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from scorer.state.codec import CodecError
+
+POSITION_KEY: Final = b"\x00input"
+"""Not the id of any lead, because ids have no control characters."""
+
+# As for the marker of the rules: an earlier release takes the record for the state of a lead that never occurs.
+_FIRST: Final = 0
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A record of the input that was processed.
+
+    `timestamp`: of the record, in milliseconds since the epoch. `digest`: 8 bytes, of key and value.
+    """
+
+    offset: int
+    timestamp: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InputPosition:
+    """`next_offset`: the offset to continue from. `last`: the last record before it that was processed; None after
+    somebody has chosen the offset."""
+
+    next_offset: int
+    last: Seen | None
+
+
+def encode_position(position: InputPosition) -> bytes:
+    """The position as the value of its record."""
+    last = None if position.last is None else (position.last.offset, position.last.timestamp, position.last.digest)
+    return bytes([_FIRST]) + msgspec.msgpack.encode((_VERSION, position.next_offset, last))
+
+
+def decode_position(value: bytes) -> InputPosition:
+    """The position from a record's value. Raises `CodecError`, which says what is wrong with the bytes."""
+    try:
+        version, *content = msgspec.msgpack.decode(value[1:], type=list[object])
+        if value[0] != _FIRST or version != _VERSION:
+            raise CodecError(f"the input position has version {version}; this software reads {_VERSION}")
+        next_offset, last = msgspec.convert(content, tuple[int, tuple[int, int, bytes] | None])
+    except (msgspec.DecodeError, ValueError, IndexError) as error:
+        raise CodecError(f"the input position is damaged: {error}") from error
+    return InputPosition(next_offset, None if last is None else Seen(*last))

@@ -1,0 +1,163 @@
+"""Shows where a group is in its input, and chooses for it where to continue.
+
+A reset writes the offset and the position in the changelog in one transaction. It uses the transactional id of the
+partition, so it also fences a worker that is still alive, and a worker that starts meanwhile fences the reset.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from scorer.kafka.topic_admin import TopicError, connecting, describe, topic_admin
+from scorer.kafka.topic_reader import TOOL_PACE, topic_reader
+from scorer.kafka.transaction import (
+    AbortedError,
+    DoubtfulError,
+    FencedError,
+    TransactionalProducer,
+    TransactionLimits,
+)
+from scorer.runtime.settings import Settings
+from scorer.state.input_position import InputPosition
+from scorer.stream.input_log import Change, InputLog, inspect
+from scorer.stream.outbox import position_message
+from scorer.stream.partition_producer import transactional_id
+from scorer.stream.recovery import last_position
+
+Target = Literal["earliest", "latest"] | int
+
+_LIMITS: Final = TransactionLimits(
+    timeout_ms=20_000,
+    batch_bytes=16 * 1024,
+    abort_seconds=5.0,
+    phase_seconds=30.0,
+    abort_on_interrupt=True,
+)
+
+
+class ResetError(Exception):
+    """The offsets cannot be reset; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a reset does to one partition."""
+
+    log: InputLog
+    target: int
+
+    @property
+    def effect(self) -> str:
+        """What it means for the records, as a phrase. Offsets are counted; markers of transactions have some too."""
+        offset, first = self.log.offset, self.log.span.first
+        if offset is None or self.log.change in (Change.RECREATED, Change.SHORTENED):
+            skipped = self.target - first
+            return f"skips the first {skipped}" if skipped else "reads all"
+        moved = self.target - max(offset, first)
+        if moved:
+            return f"skips {moved}" if moved > 0 else f"reads {-moved} again"
+        return "skips none" if self.log.change is Change.EXPIRED else "as before"
+
+
+async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[InputLog]:
+    """Compare what is committed with the input, for each of its partitions or for the chosen ones.
+
+    Raises `TopicError`, `ResetError` for a partition that does not exist, `CodecError`, and `KafkaError`.
+    """
+    source, states = settings.activity_topic, settings.state_topic
+    async with (
+        topic_admin(settings) as admin,
+        topic_reader(settings, TOOL_PACE) as changelogs,
+        topic_reader(settings, TOOL_PACE, committed_only=False) as inputs,
+    ):
+        topics = await describe(admin, [source, states])
+        for name in (source, states):
+            if name not in topics:
+                raise TopicError(f"the topic {name} does not exist; create it with `scorer topics ensure`")
+        count = topics[source].partitions
+        if topics[states].partitions != count:
+            raise TopicError(
+                f"the changelog {states} has {topics[states].partitions} partitions, its input {source} has {count}; "
+                "they must be equal, see docs/operations.md, Changing partitions"
+            )
+        for number in chosen:
+            if number >= count:
+                raise ResetError(f"{source} has no partition {number}, only 0 to {count - 1}")
+        partitions = [TopicPartition(source, number) for number in sorted(chosen or range(count))]
+        committed = await admin.list_consumer_group_offsets(settings.group, partitions=partitions)
+        logs = []
+        for partition in partitions:
+            position = await last_position(changelogs, TopicPartition(states, partition.partition))
+            known = committed.get(partition)
+            offset = None if known is None or known.offset < 0 else known.offset
+            if offset is None and position is not None:
+                offset = position.next_offset
+            logs.append(await inspect(inputs, settings, partition, offset, position))
+        return logs
+
+
+def plan(logs: Sequence[InputLog], target: Target) -> list[Move]:
+    """What a reset would do. Raises `ResetError` if a partition does not have the offset."""
+    moves = []
+    for log in logs:
+        first, end = log.span
+        match target:
+            case "earliest":
+                offset = first
+            case "latest":
+                offset = end
+            case _:
+                offset = target
+        if not first <= offset <= end:
+            name = f"{log.partition.topic}-{log.partition.partition}"
+            raise ResetError(f"{name} has no offset {offset}; it begins at {first} and ends at {end}")
+        moves.append(Move(log, offset))
+    return moves
+
+
+async def reset(settings: Settings, moves: Sequence[Move]) -> None:
+    """Commit the new offsets, one transaction for each partition. Running it again does no harm.
+
+    Raises `ResetError` if workers run or a transaction fails, and `KafkaError`.
+    """
+    async with topic_admin(settings) as admin:
+        await refuse_members(admin, settings)
+        for move in moves:
+            producer = TransactionalProducer(settings, transactional_id(settings.group, move.log.partition), _LIMITS)
+            try:
+                async with connecting(settings):
+                    await producer.start()
+                # A worker that joined before the fencing has not noticed it yet.
+                await refuse_members(admin, settings)
+                await _commit(settings, producer, move)
+            finally:
+                await producer.stop()
+
+
+async def refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    """Raise `ResetError` if the group has members."""
+    responses: list[Any] = await admin.describe_consumer_groups([settings.group])
+    members = [member for response in responses for group in response.groups for member in group[5]]
+    if members:
+        hosts = ", ".join(sorted({str(member[2]).removeprefix("/") for member in members}))
+        raise ResetError(
+            f"the group {settings.group} has {len(members)} members (from {hosts}): stop all workers first. A worker "
+            "that was killed counts as a member until its session times out (SCORER_SESSION_TIMEOUT_MS)"
+        )
+
+
+async def _commit(settings: Settings, producer: TransactionalProducer, move: Move) -> None:
+    partition = move.log.partition
+    name = f"{partition.topic}-{partition.partition}"
+    # What was processed before the offset belongs to the past, maybe to another log, so there is nothing to compare.
+    position = InputPosition(move.target, None)
+    message = position_message(position, settings.state_topic, partition.partition)
+    try:
+        await producer.commit([message], {partition: move.target}, settings.group)
+    except FencedError as error:
+        raise ResetError(f"{name}: a worker has started and took over; stop it and run the command again") from error
+    except (AbortedError, DoubtfulError) as error:
+        raise ResetError(f"{name}: the transaction failed ({error}); run the command again") from error
