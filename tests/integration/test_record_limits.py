@@ -1,4 +1,8 @@
-"""What is too large for its topic costs one activity; all others go on, in this run and after a restart."""
+"""What is too large for its topic costs one activity; all others go on, in this run and after a restart.
+
+The service does not start with rules under which a state or a decision can be too large. `fault_bounds` makes it
+believe that there are none.
+"""
 
 import asyncio
 from collections import defaultdict
@@ -132,7 +136,7 @@ def test_an_activity_whose_state_is_too_large_becomes_a_dead_letter(
 
     def run() -> AbstractContextManager[Service]:
         limits = {"max_record_bytes": str(LIMIT), "max_records": max_records}
-        return service(kafka, names, tmp_path, ready=True, rules=str(rules), **limits)
+        return service(kafka, names, tmp_path, ready=True, rules=str(rules), **limits, fault_bounds="wrong")
 
     with run() as running:
         processed(kafka, names, records, running)
@@ -146,7 +150,7 @@ def test_an_activity_whose_state_is_too_large_becomes_a_dead_letter(
         assert running.terminate() == 0
     check(kafka, names, expected([*records, *more], evaluator(TEXTS)))
     detail = dict(kafka.read(names.dead_letters)[0].headers)["dlq-detail"].decode()
-    assert detail.startswith("the state of lead 'large' would have ")
+    assert detail.startswith("the state of the lead would have ")
     assert detail.endswith(" bytes; at most 65,536 (SCORER_MAX_RECORD_BYTES)")
 
 
@@ -163,7 +167,9 @@ def test_an_activity_whose_decision_is_too_large_becomes_a_dead_letter(
         demo("d", 6),
     ]
     one_partition(kafka, names)
-    with service(kafka, names, tmp_path, rules=str(rules), max_record_bytes=str(LIMIT)) as running:
+    with service(
+        kafka, names, tmp_path, rules=str(rules), max_record_bytes=str(LIMIT), fault_bounds="wrong"
+    ) as running:
         processed(kafka, names, records, running)
         assert running.metric('scorer_dead_letters_total{reason="decision_too_large"}') >= 1
         assert running.terminate() == 0
@@ -192,7 +198,7 @@ def test_a_topic_that_accepts_less_while_the_service_runs_costs_only_what_is_too
     # The state of this lead was written while the topic still accepted it.
     assert [offset for offset, _ in wanted.letters] == [2, 16]
     whole = expected([before[2]], evaluator(TEXTS), 1_000_000)
-    with service(kafka, names, tmp_path, rules=str(rules)) as running:
+    with service(kafka, names, tmp_path, rules=str(rules), fault_bounds="wrong") as running:
         processed(kafka, names, before, running)
         set_limit(kafka, names.state, 90_000)
         processed(kafka, names, after, running)
@@ -214,10 +220,10 @@ def test_a_topic_that_accepts_less_while_the_service_runs_costs_only_what_is_too
     assert got.decisions["a"] == wanted.decisions["a"]
     sizes = [record_size(record.key, record.value, list(record.headers)) for record in kafka.read(names.state)]
     assert sum(size > 90_000 for size in sizes) <= 1
-    with service(kafka, names, tmp_path, ready=False, rules=str(rules)) as refused:
+    with service(kafka, names, tmp_path, ready=False, rules=str(rules), fault_bounds="wrong") as refused:
         assert refused.process.wait(30) == 2
         assert f"the topic {names.state} has max.message.bytes=90000, but 1016384 are needed" in refused.text()
-    with service(kafka, names, tmp_path, rules=str(rules), max_record_bytes="70000") as running:
+    with service(kafka, names, tmp_path, rules=str(rules), max_record_bytes="70000", fault_bounds="wrong") as running:
         processed(kafka, names, [demo("z", 30)], running)
         assert running.terminate() == 0
     assert "z" in committed_output(kafka, names).states
@@ -275,7 +281,8 @@ def test_a_topic_that_is_too_small_is_reported_and_refused(kafka: Kafka, names: 
             assert f"the topic {topic} has max.message.bytes=" in line["error"]
     set_limit(kafka, names.dead_letters, 16_384)
     assert ensure(kafka, names, max_record_bytes="483616").of(names.routing)[0][0] == "ok"
-    with service(kafka, names, tmp_path, max_record_bytes="483616") as running:
+    rules = ruleset_folder(tmp_path / "rules", SMALL_RULES)
+    with service(kafka, names, tmp_path, rules=str(rules), max_record_bytes="483616") as running:
         processed(kafka, names, [demo("a", 1)], running)
 
 
@@ -291,12 +298,14 @@ def test_re_scoring_leaves_a_lead_that_is_too_large_and_goes_on(kafka: Kafka, na
     rules = ruleset_folder(tmp_path / "rules", TEXTS)
     one_partition(kafka, names)
     records = [demo("a", 1), texts("large", 2, range(50)), demo("large", 3), demo("z", 4)]
-    with service(kafka, names, tmp_path, rules=str(rules)) as running:
+    with service(kafka, names, tmp_path, rules=str(rules), fault_bounds="wrong") as running:
         processed(kafka, names, records, running)
         assert running.terminate() == 0
     before = committed_output(kafka, names)
     ruleset_folder(rules, TEXTS.replace("budget_status: approved}, points: 20", "budget_status: approved}, points: 45"))
-    with service(kafka, names, tmp_path, rules=str(rules), max_record_bytes=str(LIMIT)) as running:
+    with service(
+        kafka, names, tmp_path, rules=str(rules), max_record_bytes=str(LIMIT), fault_bounds="wrong"
+    ) as running:
         running.wait(lambda: any(line["event"] == "rescored" for line in running.log()))
         assert running.metric('scorer_rescore_leads_total{outcome="too_large"}') == 1
         assert running.metric('scorer_rescore_leads_total{outcome="published"}') == 2
