@@ -56,8 +56,11 @@ class Evaluator:
     def keeping(self, keeps: Collection[str], keeps_signals: Collection[str]) -> "Evaluator":
         """An evaluator of the same ruleset with other `keeps`. Both share everything compiled and remembered."""
         other = copy(self)
-        other._kept_facts = frozenset(self.ruleset.own_fields).union(keeps)
-        other._kept_signals = frozenset(self.ruleset.signals).union(keeps_signals)
+        ruleset = self.ruleset
+        vars(other).update(
+            _kept_facts=frozenset(ruleset.own_fields).union(keeps),
+            _kept_signals=frozenset(ruleset.signals).union(keeps_signals),
+        )
         return other
 
     def assess(self, lead: Lead, activity: LeadActivity) -> Assessment:
