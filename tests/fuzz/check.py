@@ -1,0 +1,136 @@
+"""Compares what the service committed with what `scorer score` computes from the same input."""
+
+import json
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import DAY, to_text
+from scorer.domain.lead import Lead
+from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
+from scorer.offline.ruleset_files import load_ruleset
+from scorer.sources.cloudevents import parse_record
+from scorer.sources.rejected import Rejected
+from tests.faults.oracle import Letter, committed_output, decision_differences, state_differences
+from tests.fuzz.feed import Fed
+from tests.fuzz.records import Expected
+from tests.integration.kafka import Kafka, Names
+from tests.integration.service import ROOT, RULES
+
+_SHOWN: Final = 20
+_CUT: Final = 65_536
+Place = tuple[int, int]
+
+
+class Checked(NamedTuple):
+    """What a run came to. `problems` is empty if everything is as it must be."""
+
+    good: int
+    decisions: int
+    reasons: Counter[str]
+    problems: list[str]
+
+
+def check(kafka: Kafka, names: Names, fed: Sequence[Fed], folder: Path, begin: int, end: int) -> Checked:
+    """Compare decisions, dead letters and states with the offline ones. `begin`, `end`: microseconds since the epoch,
+    when the service began and when it had processed everything. No worker may run."""
+    fed = sorted(fed, key=lambda one: (one.partition, one.offset))
+    got = committed_output(kafka, names)
+    letters: dict[Place, list[Letter]] = defaultdict(list)
+    for letter, count in got.letters.items():
+        letters[letter.partition, letter.offset] += [letter] * count
+    good, reasons, problems = _sorted_out(fed, letters, begin, end)
+    known = {(one.partition, one.offset) for one in fed}
+    problems += [f"{place}: a dead letter of no record: {letters[place]}" for place in letters.keys() - known]
+    problems += decision_differences(_scored(good, folder), got.decisions)
+    problems += state_differences(_folded(good), got.states)
+    decisions = sum(map(len, got.decisions.values()))
+    shown = [problem[:1000] for problem in islice(problems, _SHOWN)]
+    if len(problems) > _SHOWN:
+        shown.append(f"… and {len(problems) - _SHOWN} more")
+    return Checked(len(good), decisions, reasons, shown)
+
+
+def _sorted_out(
+    fed: Iterable[Fed], letters: dict[Place, list[Letter]], begin: int, end: int
+) -> tuple[list[LeadActivity], Counter[str], list[str]]:
+    """The activities, the dead letters by reason, and what is wrong with the dead letters."""
+    good: list[LeadActivity] = []
+    reasons: Counter[str] = Counter()
+    problems: list[str] = []
+    for one in fed:
+        place = one.partition, one.offset
+        made = letters.get(place, [])
+        where = f"{place}, {one.record.what}: "
+        try:
+            activity = parse_record(one.record.value, one.record.key, one.headers, end)
+        except Rejected as rejected:
+            reasons[rejected.reason] += 1
+            if one.record.expected is Expected.GOOD:
+                problems.append(f"{where}valid by construction, but {rejected}")
+            problems += [f"{where}{problem}" for problem in _letter_problems(one, rejected, made)]
+            continue
+        if made and activity.time > begin + DAY:
+            # Whether it was in the future depends on when it was processed.
+            reasons["time_in_future"] += 1
+            continue
+        if one.record.expected is Expected.BAD:
+            problems.append(f"{where}invalid by construction, but accepted: {(one.record.value or b'')[:200]!r}")
+        if made:
+            problems.append(f"{where}an activity, but there is a dead letter: {made[0].reason}")
+            continue
+        good.append(activity)
+    return good, reasons, problems
+
+
+def _letter_problems(one: Fed, rejected: Rejected, made: Sequence[Letter]) -> Iterable[str]:
+    if len(made) != 1:
+        yield f"{len(made)} dead letters, expected one: {rejected}"
+    for letter in made:
+        if letter.reason != rejected.reason:
+            yield f"the reason is {letter.reason}, expected {rejected.reason}"
+        whole, value = one.record.value, letter.value
+        if value != whole and (whole is None or value != whole[:_CUT]):
+            yield f"the value is {(value or b'')[:200]!r}, expected {(whole or b'')[:200]!r}"
+        if letter.key != one.record.key:
+            yield f"the key is {letter.key!r}, expected {one.record.key!r}"
+
+
+def _scored(activities: Iterable[LeadActivity], folder: Path) -> dict[str, list[bytes]]:
+    """What the command says about these activities: the decisions of each lead."""
+    given, made = folder / "activities.jsonl", folder / "decisions.jsonl"
+    with given.open("wb") as file:
+        for activity in activities:
+            event = {
+                "specversion": "1.0",
+                "id": activity.id,
+                "source": activity.source,
+                "type": activity.type,
+                "time": to_text(activity.time),
+                "subject": activity.lead_id,
+                "data": activity.data,
+            }
+            file.write(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    command = ["score", "--rules", str(RULES), "--input", str(given), "--output", str(made)]
+    done = subprocess.run([sys.executable, "-m", "scorer", *command], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 0, f"scorer score: {done.returncode}: {done.stderr.decode(errors='replace')[:4000]}"
+    decisions: dict[str, list[bytes]] = defaultdict(list)
+    for line in made.read_bytes().split(b"\n"):
+        if line:
+            decisions[json.loads(line)["lead_id"]].append(line)
+    return dict(decisions)
+
+
+def _folded(activities: Iterable[LeadActivity]) -> dict[str, Lead]:
+    evaluator = Evaluator(load_ruleset(RULES), default_engine("compiled"))
+    leads: dict[str, Lead] = {}
+    for activity in activities:
+        lead = leads.get(activity.lead_id) or Lead(activity.lead_id)
+        leads[activity.lead_id] = evaluator.assess(lead, activity).lead
+    return {lead_id: lead for lead_id, lead in leads.items() if lead != Lead(lead_id)}
