@@ -68,13 +68,14 @@ def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collecti
     return output._replace(decisions=dict(output.decisions), states=states)
 
 
-def committed_output(kafka: Kafka, names: Names) -> Output:
-    """The committed output: decisions, dead letters, and the states, restored from the changelog as a worker does."""
+def committed_output(kafka: Kafka, names: Names, decisions_at_least: int = 0, letters_at_least: int = 0) -> Output:
+    """The committed output: decisions, dead letters, and the states, restored from the changelog as a worker does.
+    Fails if there are fewer decisions or dead letters within the deadline."""
     decisions: dict[str, list[bytes]] = defaultdict(list)
-    for record in kafka.read(names.routing):
+    for record in kafka.read(names.routing, decisions_at_least):
         decisions[(record.key or b"").decode()].append(record.value or b"")
     letters: Counter[Letter] = Counter()
-    for record in kafka.read(names.dead_letters):
+    for record in kafka.read(names.dead_letters, letters_at_least):
         # The other headers are those of the input, which may be anything.
         headers = {name: (value or b"").decode() for name, value in record.headers if name.startswith("dlq-")}
         place = int(headers["dlq-partition"]), int(headers["dlq-offset"])
@@ -109,7 +110,9 @@ def decision_differences(wanted: Mapping[str, list[bytes]], got: Mapping[str, li
     problems = []
     # An id occurs twice in what is wanted if a sender uses the id of an activity again for another one.
     too_often = _ids(got) - _ids(wanted)
-    problems += [f"decision {decision_id} published {count} times too often" for decision_id, count in too_often.items()]
+    problems += [
+        f"decision {decision_id} published {count} times too often" for decision_id, count in too_often.items()
+    ]
     for lead_id in sorted(wanted.keys() | got.keys()):
         pairs = zip_longest(wanted.get(lead_id, ()), got.get(lead_id, ()))
         for number, (want, have) in enumerate(pairs):

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from itertools import product
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -164,7 +165,19 @@ def _splice(random: Random, value: bytes, other: bytes) -> bytes:
 
 _TOKENS: Final = (
     *(b"[", b"]", b"{", b"}", b'"', b",", b":", b"\\", b"null", b"true", b"NaN", b"Infinity", b"-Infinity", b"-", b"0"),
-    *(b"1e999", b"1E-400", b"9" * 30, b"-0", b"0x1", b"\\ud800", b"\\udc00\\ud83d", b"\\u0000", b"\x00", b"\xff", b"\n"),
+    *(
+        b"1e999",
+        b"1E-400",
+        b"9" * 30,
+        b"-0",
+        b"0x1",
+        b"\\ud800",
+        b"\\udc00\\ud83d",
+        b"\\u0000",
+        b"\x00",
+        b"\xff",
+        b"\n",
+    ),
     *(b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xef\xbb\xbf", b"\xe2\x80\xa8", b"\x1b[2J", b"/* */", b"'"),
     *(b"[" * 70, b'{"a":' * 70, b"[" * 20_000, b'"data":{},', b'"subject":"x",', b'"id":"",', b'"type":"lead.merged",'),
     *(b'"datacontenttype":"text/xml",', b'"dataschema":{"a":[]},', b'"specversion":"1.0",', b'"time":0,'),
@@ -237,7 +250,8 @@ def _other_key(random: Random, event: Event, now: int) -> Raw:
 
 
 def _no_value(random: Random, event: Event, now: int) -> Raw:
-    return _key(event), random.choice((None, b"")), random.choice(([], [("ce_id", b"1")], [("content-type", b"x")]))
+    headers: Sequence[Headers] = ([], [("ce_id", b"1")], [("content-type", b"x")])
+    return _key(event), random.choice((None, b"")), random.choice(headers)
 
 
 def _without_attribute(random: Random, event: Event, now: int) -> Raw:
@@ -249,12 +263,11 @@ def _without_attribute(random: Random, event: Event, now: int) -> Raw:
 
 
 def _wrong_attribute(random: Random, event: Event, now: int) -> Raw:
-    name, wrong = random.choice(_WRONG_ATTRIBUTES)
-    return _as_it_is(event, _plain(event | {name: wrong}))
+    return _as_it_is(event, _plain(event | dict([random.choice(_WRONG_ATTRIBUTES)])))
 
 
 _WRONG_ATTRIBUTES: Final[Sequence[tuple[str, Any]]] = (
-    *[(name, wrong) for name in ("id", "source", "type", "subject") for wrong in (5, 0.5, True, [], {}, "", None)],
+    *product(("id", "source", "type", "subject"), (5, 0.5, True, [], {}, "", None)),
     *[(name, f"a{character}b") for name in ("id", "source", "subject") for character in "\x00\n\x1b\x7f\x85\x9f"],
     ("id", "x" * 257),
     ("source", "😀" * 1025),
@@ -277,7 +290,7 @@ _WRONG_ATTRIBUTES: Final[Sequence[tuple[str, Any]]] = (
 
 def _wrong_time(random: Random, event: Event, now: int) -> Raw:
     ahead = datetime.fromtimestamp(now, UTC) + timedelta(hours=random.choice((49, 100, 9_000, 900_000)))
-    wrong = (
+    wrong: Sequence[object] = (
         ahead.isoformat(),
         "9999-12-31T23:59:59.999999-23:59",
         "0000-01-01T00:00:00Z",
@@ -402,26 +415,39 @@ def _truncated(random: Random, event: Event, now: int) -> Raw:
 
 
 def _no_event(random: Random, event: Event, now: int) -> Raw:
-    values = (b"1", b"null", b'"text"', b"{}", b"x", b"{", b"]", b"\x1b[2J\x07", b" ", b"\n\n", b"<xml/>", b"\x80\x04N.")
+    values = (
+        b"1",
+        b"null",
+        b'"text"',
+        b"{}",
+        b"x",
+        b"{",
+        b"]",
+        b"\x1b[2J\x07",
+        b" ",
+        b"\n\n",
+        b"<xml/>",
+        b"\x80\x04N.",
+    )
     return _as_it_is(event, random.choice(values) if random.random() < 0.7 else random.randbytes(random.randrange(300)))
 
 
 def _wrong_headers(random: Random, event: Event, now: int) -> Raw:
     value, headers = binary(random, event)
     headers = [header for header in headers if header[0] != "content-type"]
-    more: Headers = random.choice(
-        (
-            [("ce_id", b"again")],
-            [("ce_more", None)],
-            [("ce_more", b"\xff\xfe")],
-            [("content-type", b"text/xml")],
-            [("content-type", b"application/cloudevents+avro")],
-            [("content-type", b"\xff")],
-            [("content-type", None)],
-            [("content-type", b"application/json"), ("Content-Type", b"application/json")],
-        )
-    )
-    return _key(event), value, headers + more
+    return _key(event), value, headers + random.choice(_WRONG_HEADERS)
+
+
+_WRONG_HEADERS: Final[Sequence[Headers]] = (
+    [("ce_id", b"again")],
+    [("ce_more", None)],
+    [("ce_more", b"\xff\xfe")],
+    [("content-type", b"text/xml")],
+    [("content-type", b"application/cloudevents+avro")],
+    [("content-type", b"\xff")],
+    [("content-type", None)],
+    [("content-type", b"application/json"), ("Content-Type", b"application/json")],
+)
 
 
 _INVALID: Final[Mapping[str, Callable[[Random, Event, int], Raw]]] = {

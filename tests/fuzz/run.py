@@ -22,7 +22,6 @@ from random import Random
 from typing import Final
 
 from scorer.demo.broker import EmbeddedBroker
-from scorer.domain.instant import SECOND
 from tests.fuzz.check import check
 from tests.fuzz.events import UNDECLARED
 from tests.fuzz.feed import Fed, Feeder
@@ -97,6 +96,9 @@ def run_chunk(
         ][:5]
     if result.rss > plan.max_rss:
         result.problems.append(f"the worker took {result.rss // _MB} MB; at most {plan.max_rss // _MB} MB are allowed")
+    warnings = Counter(line["event"] for line in running.log() if line["level"] in ("warning", "error"))
+    if warnings:
+        tell(f"seed {seed}, chunk {chunk}: the service logged {dict(warnings)}")
     checked = check(kafka, names, fed, folder, began, time.time_ns() // 1000)
     result.good, result.decisions, result.letters = checked.good, checked.decisions, checked.reasons
     result.problems += checked.problems
