@@ -9,7 +9,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
-.PHONY: help demo install test test-fast test-kafka test-faults mutants golden coverage lint format bench schemas lock clean
+.PHONY: help demo install test test-fast test-kafka test-faults mutants fuzz golden coverage lint format bench schemas lock \
+	clean
 .DEFAULT_GOAL := help
 
 ## help: this list
@@ -55,6 +56,10 @@ test-faults: install
 ## mutants: break the exactly-once code on purpose, one patch at a time; the tests must notice each
 mutants: install
 	@$(BIN)/python -m tests.mutants
+
+## fuzz: 1,000,000 random events, many of them broken, through the service; FUZZ="--events 50000 --seeds 1" for fewer
+fuzz: install
+	@$(BIN)/python -m tests.fuzz.run $(FUZZ)
 
 ## golden: 200,000 activities; every output byte must equal the recorded one
 golden: install

@@ -17,6 +17,8 @@ EVENTS: Final = _size("EVENTS", 3_000)
 ROUNDS: Final = _size("ROUNDS", 9)
 """How often the kill loop kills."""
 STORM_SECONDS: Final = _size("STORM_SECONDS", 20)
+FUZZ_EVENTS: Final = _size("FUZZ_EVENTS", 20_000)
+"""Records of the short run of `make fuzz`."""
 CUT_SECONDS: Final = _size("CUT_SECONDS", 8)
 DRAIN_SECONDS: Final = _size("DRAIN_SECONDS", 60)
 """How long a suite waits until the input is processed, before it fails."""
