@@ -55,7 +55,7 @@ def check(kafka: Kafka, names: Names, fed: Sequence[Fed], folder: Path, begin: i
     good: list[LeadActivity] = []
     reasons: Counter[str] = Counter()
     for one in judged:
-        made = letters.pop(one.place, []) if one.index is None else _letters_of_element(one, letters[one.place])
+        made = letters.pop(one.place, []) if one.element is None else _letters_of_element(one, letters[one.place])
         if isinstance(one.result, Rejected):
             reasons[one.result.reason] += 1
             problems += [f"{one.where}: {problem}" for problem in _letter_problems(one.fed, one.result, made)]
@@ -79,7 +79,7 @@ class _Judged(NamedTuple):
 
     fed: Fed
     result: LeadActivity | Rejected
-    index: int | None = None
+    element: int | None = None
 
     @property
     def place(self) -> Place:
