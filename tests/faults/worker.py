@@ -23,7 +23,6 @@ from scorer.__main__ import main
 from scorer.domain.activity import LeadActivity
 from scorer.kafka import fault_points
 from scorer.kafka.fault_points import Assess, Point
-from scorer.service import compose
 
 VARIABLE: Final = "SCORER_FAULT_POINT"
 CLOCK_VARIABLE: Final = "SCORER_FAULT_CLOCK"
@@ -81,14 +80,16 @@ def arm() -> None:
     """Set the clock and arm the fault points. The variables are taken away, because the service refuses them as
     unknown."""
     _set_clock(float(os.environ.pop(CLOCK_VARIABLE, "0")))
-    if os.environ.pop(BOUNDS_VARIABLE, ""):
+    specification, unchecked = os.environ.pop(VARIABLE, ""), os.environ.pop(BOUNDS_VARIABLE, "")
+    if specification:
+        armed = Armed(specification)
+        fault_points.reached, fault_points.poisoned = armed.reached, armed.poisoned
+        log.warning("fault_points_armed", specification=specification)
+    if unchecked:
+        # Imported last: what it imports takes the clock and the fault points as they are then.
+        from scorer.service import compose
+
         setattr(compose, "too_large", lambda *_: [])  # noqa: B010 (the name is imported there, not exported)
-    specification = os.environ.pop(VARIABLE, "")
-    if not specification:
-        return
-    armed = Armed(specification)
-    fault_points.reached, fault_points.poisoned = armed.reached, armed.poisoned
-    log.warning("fault_points_armed", specification=specification)
 
 
 def _set_clock(ahead: float) -> None:
