@@ -34,8 +34,8 @@ class Evaluator:
     """Judges leads by one ruleset. It owns everything that is compiled or remembered, apart from the notes in
     `Lead.notes`, which only evaluators read. Instants are microseconds since the epoch.
 
-    Leads keep the custom facts that the ruleset declares, and those of `keeps`: the own fields of other rules that judge
-    the same leads. A value needs a type that either declares. `keeps_signals` are the signals of those rules.
+    Leads keep the custom facts that the ruleset declares, and those of `keeps`: the own fields of other rules that
+    judge the same leads. A value needs a type that either declares. `keeps_signals` are the signals of those rules.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ from scorer.rules.field_type import FieldType, reader
 
 
 def value_tests(*catalogues: Catalogue) -> Mapping[str, Callable[[object], bool]]:
-    """For each own field, whether a value has a type that one of the rulesets declares for it. A value of another type is
-    unknown to all of them."""
+    """For each own field, whether a value has a type that one of the rulesets declares for it. A value of another type
+    is unknown to all of them."""
     types: dict[str, set[FieldType]] = {}
     for catalogue in catalogues:
         for name, field in catalogue.items():

@@ -50,8 +50,8 @@ class LargestDecision(NamedTuple):
 
 
 def largest_decision(ruleset: Ruleset, beside: Ruleset | None = None) -> LargestDecision:
-    """The largest decision of a ruleset. `beside`: the other ruleset of the service, whose types of own fields let a lead
-    keep other values, which are evidence too."""
+    """The largest decision of a ruleset. `beside`: the other ruleset of the service, whose types of own fields let a
+    lead keep other values, which are evidence too."""
     own = own_values(judging.own_fields for judging in (ruleset, beside) if judging is not None)
     return LargestDecision(
         criteria={criterion.name: _criterion(criterion, own) for criterion in ruleset.criteria},

@@ -45,8 +45,8 @@ def too_large(ruleset: Ruleset, source: Source, limit: int, beside: Ruleset | No
             most, part = f"signals take {decision.signals:,}", ("signals", next(iter(ruleset.signals)))
             advice = "write fewer signals"
         message = (
-            f"a decision{others} can take {decision.total:,} bytes; the limit is {limit:,} ({_SETTING}): {most}, so {advice}, "
-            f"or {_RAISE}"
+            f"a decision{others} can take {decision.total:,} bytes; the limit is {limit:,} ({_SETTING}): {most}, so "
+            f"{advice}, or {_RAISE}"
         )
         reporter.report(part, "decision-too-large", message, level="error")
     return sorted(reporter.findings, key=lambda finding: finding.position)

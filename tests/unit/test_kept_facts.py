@@ -107,6 +107,7 @@ def test_facts_of_earlier_rules_do_not_depend_on_the_order_of_activities() -> No
         assert len(ends) == 1
 
 
+NOTHING: dict[str, object] = {"custom": {"installed_base": None}}
 MISTYPED: list[object] = ["three", True, 1.5, ["x" * 256] * 64, "x" * 2048]
 
 
@@ -119,7 +120,8 @@ def test_a_value_of_another_type_is_stored_as_unknown_in_any_order(value: object
         activity("profile_updated", {"country": "DE"}, day=3),
     ]
     ends = {encode_lead(replace(judged(RULES, *order), published=None)) for order in permutations(events)}
-    withdrawn = judged(RULES, *events[:1], told({"installed_base": None}, day=2), events[3])
+    null = LeadActivity(events[1].id, events[1].source, events[1].type, events[1].time, "lead-1", NOTHING)
+    withdrawn = judged(RULES, events[0], null, events[3])
     assert ends == {encode_lead(replace(withdrawn, published=None))}
     assert max(map(len, ends)) < 200
     again = RULES.assess(judged(RULES, *events), told({"installed_base": 7}, day=4)).lead
@@ -137,13 +139,15 @@ def test_a_value_of_the_right_type_is_stored_as_it_was_sent() -> None:
 
 
 def test_the_type_in_the_other_rules_counts_too() -> None:
-    other = evaluator(SMALL_RULES.replace("{type: integer}", "{type: strings}"))
-    both = RULES.keeping(other.ruleset.own_fields, ())
-    for value, known in ((["a"], ["a"]), (3, 3), ("text", None), (True, None)):
-        lead = judged(both, told({"installed_base": value}))
-        assert lead.value("installed_base") == known
-        alone = judged(RULES, told({"installed_base": value}))
-        assert both.evaluate(lead, lead.clock).score == RULES.evaluate(alone, alone.clock).score
+    other = evaluator(WITH_PLAN.replace("plan: {type: string}", "plan: {type: strings}"))
+    alone = evaluator(PLAN)
+    both = alone.keeping(other.ruleset.own_fields, ())
+    for value, known in ((["a"], ["a"]), ("big", "big"), (3, None), (True, None)):
+        lead = judged(both, told({"plan": value}))
+        assert lead.value("plan") == known
+        typed = judged(alone, told({"plan": value}))
+        assert typed.value("plan") == (value if value == "big" else None)
+        assert both.evaluate(lead, lead.clock).score == alone.evaluate(typed, typed.clock).score
 
 
 def test_trimming_removes_what_no_rules_name() -> None:

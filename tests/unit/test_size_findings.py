@@ -116,7 +116,7 @@ def test_the_rules_of_this_project_have_room(rules: str) -> None:
 def test_own_fields_count_with_the_largest_value_that_can_be_sent() -> None:
     assert messages(with_fields(0, 20)) == []
     (message,) = messages(with_fields(0, 64))
-    assert message.startswith("rules.yaml:6:10: error: a lead's state can take 1,")
+    assert message.startswith("rules.yaml:6:303: error: a lead's state can take 1,")
     assert "and 60 more take 1," in message
     assert "declare fewer `fields`, or raise SCORER_MAX_RECORD_BYTES and run `scorer topics ensure`" in message
 
