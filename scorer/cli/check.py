@@ -13,6 +13,8 @@ from rich.console import Console
 from scorer.cli.common import EngineOption, ExitStatus, RulesArgument, say
 from scorer.cli.findings import Format, as_github, as_json, as_text
 from scorer.engines.engine import EngineUnavailableError, default_engine
+from scorer.evaluation.largest_decision import largest_decision
+from scorer.evaluation.largest_state import largest_state
 from scorer.lint import MAX_RECORD_BYTES, analyse, compared, too_large
 from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import Finding, Level, RulesetError
@@ -67,7 +69,7 @@ def check(
     else:
         _print(shown, files, output)
         if ruleset is not None:
-            typer.echo(_summary(ruleset, shown))
+            typer.echo(_summary(ruleset, shown, max_record_bytes))
     failing: Sequence[Level] = ("error", "warning") if strict else ("error",)
     if any(finding.level in failing for finding in findings):
         raise typer.Exit(ExitStatus.FINDINGS)
@@ -123,7 +125,14 @@ def _described(ruleset: Ruleset) -> Mapping[str, object]:
     }
 
 
-def _summary(ruleset: Ruleset, shown: Sequence[Finding]) -> str:
+def _summary(ruleset: Ruleset, shown: Sequence[Finding], max_record_bytes: int) -> str:
     text = f"ok: {ruleset.rule_count} rules, {len(ruleset.signals)} signals, revision {ruleset.revision[:12]}"
+    state, decision = largest_state([ruleset]).total, largest_decision(ruleset).total
+    text += f"; a state takes at most {_kb(state)}, a decision {_kb(decision)}, of {_kb(max_record_bytes)}"
     warnings = sum(finding.level == "warning" for finding in shown)
     return f"{text}; {warnings} warning{'s' if warnings > 1 else ''}" if warnings else text
+
+
+def _kb(size: int) -> str:
+    # Rounded up, so that a size within the limit never looks larger than the limit.
+    return f"{-(-size // 1000):,} KB"

@@ -1,7 +1,7 @@
 """A lead's state: a fold over its activities that does not depend on their order or repetition.
 
 - The latest event, by time, then id, then source, writes a fact (profile, qualification, consent, lifecycle). Custom
-  facts that the rules do not declare are not kept.
+  facts that the rules do not declare are not kept. A value of another type than the declared one is unknown.
 - A signal is counted per UTC day, up to its daily cap, by the smallest hashes of the day's events (`counts`).
 - An erasure forgets everything up to its time and keeps only that time.
 
@@ -9,19 +9,25 @@ Three parts do depend on the order, because they record what was published and w
 `published`, the hand-over to sales that follows from it, and `rules_at_return`.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import KEEP_DAYS, Counts, Days, Hit, count_event, days_of, event_digest, forget_until
 from scorer.domain.facts import NO_FACTS, Fact, Facts, Stamp, drop_contradicted, write_facts
 from scorer.domain.instant import DAY, day_of
 from scorer.domain.score import Grade, Rating, Route, Score
-from scorer.domain.statements import RETURNED, STATING, is_kept, statements
+from scorer.domain.statements import RETURNED, STATING, statements
 
 NO_CLOCK = -(1 << 62)
 """The clock of a lead without events: before every possible event."""
+
+ValueTests = Mapping[str, Callable[[object], bool]]
+"""The custom facts that a lead keeps, by name, each with the test whether a value has its type."""
+
+_KEEPS_NONE: Final[ValueTests] = MappingProxyType({})
 
 
 class Published(NamedTuple):
@@ -64,11 +70,11 @@ class Lead:
         """The events counted for each signal."""
         return {name: days_of(counts) for name, counts in self.counted.items()}
 
-    def apply(self, activity: LeadActivity, hits: Iterable[Hit] = (), names: Container[str] = frozenset()) -> "Lead":
+    def apply(self, activity: LeadActivity, hits: Iterable[Hit] = (), custom: ValueTests = _KEEPS_NONE) -> "Lead":
         """The lead after the activity; the same object if nothing changes (a repeated or outdated event).
 
-        `names`: the custom facts that the lead keeps. An older fact of another name, which earlier rules declared,
-        stays until a later event gives it another value.
+        `custom`: the custom facts that the lead keeps. A value without the type of its fact withdraws the fact. An
+        older fact of another name, which earlier rules declared, stays until a later event gives it another value.
         """
         time = activity.time
         if self.erased_at is not None and time <= self.erased_at:
@@ -76,7 +82,7 @@ class Lead:
         kind = activity.type
         if kind == "lead.erased":
             return self._erase(time)
-        facts = self._facts_after(activity, names) if kind in STATING else self.facts
+        facts = self._facts_after(activity, custom) if kind in STATING else self.facts
         counted = self._counted_after(activity, hits) if hits else self.counted
         clock = self.clock
         if time > clock:
@@ -150,13 +156,22 @@ class Lead:
             rules_at_return=self.rules_at_return if RETURNED in facts else (),
         )
 
-    def _facts_after(self, activity: LeadActivity, names: Container[str]) -> Mapping[str, Fact]:
+    def _facts_after(self, activity: LeadActivity, custom: ValueTests) -> Mapping[str, Fact]:
         stamp = Stamp(activity.time, activity.id, activity.source)
         stated = statements(activity)
         if not activity.data.get("custom"):
             return write_facts(self.facts, stated, stamp)
-        kept = [statement for statement in stated if is_kept(statement[0], names)]
-        others = [statement for statement in stated if not is_kept(statement[0], names)]
+        kept: list[tuple[str, object]] = []
+        others: list[tuple[str, object]] = []
+        for statement in stated:
+            name, value = statement
+            if "." in name:
+                kept.append(statement)
+            elif (has_type := custom.get(name)) is None:
+                others.append(statement)
+            else:
+                # Rules cannot tell a value of another type from none, and the type bounds the size of the state.
+                kept.append(statement if has_type(value) else (name, None))
         # Rules that declare another name again must find it unknown rather than wrong.
         return drop_contradicted(write_facts(self.facts, kept, stamp), others, stamp)
 

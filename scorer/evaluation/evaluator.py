@@ -7,6 +7,7 @@ No clock and no I/O. Deterministic: equal input gives equal results, whatever wa
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from types import MappingProxyType
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Hit
@@ -19,10 +20,12 @@ from scorer.domain.statements import RETURNED, is_kept
 from scorer.engines.engine import RuleEngine
 from scorer.evaluation.contributions import Cause, ContributionTemplates, contributions, decision
 from scorer.evaluation.criteria import CriteriaTables
+from scorer.evaluation.kept_facts import value_tests
 from scorer.evaluation.notes import Notes
 from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
 from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, behaviour_input, criteria_input
 from scorer.evaluation.signal_points import SignalHits, SignalPoints, signal_points
+from scorer.rules.catalogue import Catalogue
 from scorer.rules.routing_facts import RoutingInput, routing_facts_of, value_of
 from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
 
@@ -31,15 +34,15 @@ class Evaluator:
     """Judges leads by one ruleset. It owns everything that is compiled or remembered, apart from the notes in
     `Lead.notes`, which only evaluators read. Instants are microseconds since the epoch.
 
-    Leads keep the custom facts that the ruleset declares, and those named in `keeps`: other rules that judge the same
-    leads declare these. `keeps_signals` are the signals of those rules.
+    Leads keep the custom facts that the ruleset declares, and those of `keeps`: the own fields of other rules that
+    judge the same leads. A value needs a type that either declares. `keeps_signals` are the signals of those rules.
     """
 
     def __init__(
         self,
         ruleset: Ruleset,
         engine: RuleEngine,
-        keeps: Collection[str] = frozenset(),
+        keeps: Catalogue = MappingProxyType({}),
         keeps_signals: Collection[str] = frozenset(),
     ) -> None:
         self.ruleset = ruleset
@@ -50,22 +53,23 @@ class Evaluator:
         self._hits = SignalHits([*ruleset.signals.values()])
         self._signals = {signal.id: SignalPoints(signal) for signal in ruleset.signals.values()}
         self._templates = ContributionTemplates(ruleset)
-        self._kept_facts = frozenset(ruleset.own_fields).union(keeps)
+        self.kept_facts = value_tests(ruleset.own_fields, keeps)
+        """The custom facts that leads keep, for `Lead.apply`."""
         self._kept_signals = frozenset(ruleset.signals).union(keeps_signals)
 
-    def keeping(self, keeps: Collection[str], keeps_signals: Collection[str]) -> "Evaluator":
+    def keeping(self, keeps: Catalogue, keeps_signals: Collection[str]) -> "Evaluator":
         """An evaluator of the same ruleset with other `keeps`. Both share everything compiled and remembered."""
         other = copy(self)
         ruleset = self.ruleset
         vars(other).update(
-            _kept_facts=frozenset(ruleset.own_fields).union(keeps),
+            kept_facts=value_tests(ruleset.own_fields, keeps),
             _kept_signals=frozenset(ruleset.signals).union(keeps_signals),
         )
         return other
 
     def assess(self, lead: Lead, activity: LeadActivity) -> Assessment:
         """Apply the activity to the lead and judge the lead as of its latest activity."""
-        after = lead.apply(activity, self._hits.of(activity), self._kept_facts)
+        after = lead.apply(activity, self._hits.of(activity), self.kept_facts)
         if after is lead:
             return Assessment(lead)
         notes = after.notes
@@ -186,7 +190,7 @@ class Evaluator:
     def trimmed(self, lead: Lead) -> Lead:
         """The lead without custom facts and counts of signals that neither the ruleset nor `keeps` and `keeps_signals`
         name; the same object if it has none. Such names are left over from earlier rules, and no rule can read them."""
-        facts = {name: fact for name, fact in lead.facts.items() if is_kept(name, self._kept_facts)}
+        facts = {name: fact for name, fact in lead.facts.items() if is_kept(name, self.kept_facts)}
         counted = {name: counts for name, counts in lead.counted.items() if name in self._kept_signals}
         same_facts, same_counts = len(facts) == len(lead.facts), len(counted) == len(lead.counted)
         if same_facts and same_counts:

@@ -21,7 +21,7 @@ from scorer.domain.decision import (
 )
 from scorer.domain.score import Rating, Route
 from scorer.evaluation.criteria import limit_text
-from scorer.evaluation.largest_value import NUMBER, built_in_values, custom_value
+from scorer.evaluation.largest_value import NUMBER, LargestValue, built_in_values, own_values
 from scorer.evaluation.routing import ERASED, MERGED
 from scorer.rules.catalogue import DAYS_SINCE
 from scorer.rules.ruleset import BEHAVIOUR, CAP, Criterion, HitPolicy, RoutingRule, Ruleset, ScoringRule, Signal
@@ -49,18 +49,20 @@ class LargestDecision(NamedTuple):
         return sum(self.criteria.values()) + self.signals + self.rest
 
 
-def largest_decision(ruleset: Ruleset) -> LargestDecision:
-    """The largest decision of a ruleset."""
+def largest_decision(ruleset: Ruleset, beside: Ruleset | None = None) -> LargestDecision:
+    """The largest decision of a ruleset. `beside`: the other ruleset of the service, whose types of own fields let a
+    lead keep other values, which are evidence too."""
+    own = own_values(judging.own_fields for judging in (ruleset, beside) if judging is not None)
     return LargestDecision(
-        criteria={criterion.name: _criterion(criterion, ruleset) for criterion in ruleset.criteria},
+        criteria={criterion.name: _criterion(criterion, own) for criterion in ruleset.criteria},
         signals=sum(map(_signal, ruleset.signals.values())),
         rest=max(len(_without_contributions(ruleset, rule)) for rule in (*ruleset.routing, ERASED, MERGED)),
     )
 
 
-def _criterion(criterion: Criterion, ruleset: Ruleset) -> int:
+def _criterion(criterion: Criterion, own: Mapping[str, LargestValue]) -> int:
     """Where the first rule that holds counts, the largest one; else all, and what a limit takes or adds."""
-    rules = [_rule(criterion, rule, ruleset) for rule in criterion.rules]
+    rules = [_rule(criterion, rule, own) for rule in criterion.rules]
     if criterion.hit_policy is HitPolicy.FIRST:
         return max(rules)
     limits = [limit for limit in (criterion.min, criterion.max) if limit is not None]
@@ -73,14 +75,14 @@ def _criterion(criterion: Criterion, ruleset: Ruleset) -> int:
     return sum(rules) + max(caps, default=0)
 
 
-def _rule(criterion: Criterion, rule: ScoringRule, ruleset: Ruleset) -> int:
-    evidence = sum(_size(field) + 1 + _evidence(field, ruleset) for field in rule.fields)
+def _rule(criterion: Criterion, rule: ScoringRule, own: Mapping[str, LargestValue]) -> int:
+    evidence = sum(_size(field) + 1 + _evidence(field, own) for field in rule.fields)
     return _size(Contribution(criterion.name, rule.id, rule.points, rule.reason, {})) + evidence
 
 
-def _evidence(field: str, ruleset: Ruleset) -> int:
-    if field in ruleset.own_fields:
-        return custom_value().evidence
+def _evidence(field: str, own: Mapping[str, LargestValue]) -> int:
+    if field in own:
+        return own[field].evidence
     return (NUMBER if field.startswith(DAYS_SINCE) else built_in_values()[field]).evidence
 
 

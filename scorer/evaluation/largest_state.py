@@ -2,14 +2,14 @@
 
 The bound follows from the rules and from the contract of activities alone: no activity, in any order or number, can
 give a larger state. What *earlier* rules left in a state is not part of it: facts and counts under names that are no
-longer declared, and ids of rules at the last return.
+longer declared, values of fields that had another type, and ids of rules at the last return.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from scorer.domain.counts import KEEP_DAYS, KEEP_HASHES
-from scorer.evaluation.largest_value import built_in_values, custom_value, text_size
+from scorer.evaluation.largest_value import built_in_values, own_values, text_size
 from scorer.evaluation.notes import MARK_SIZE
 from scorer.rules.condition import tests
 from scorer.rules.ruleset import HitPolicy, Ruleset
@@ -49,10 +49,10 @@ def largest_state(rulesets: Iterable[Ruleset]) -> LargestState:
     for ruleset in judging:
         for name, signal in ruleset.signals.items():
             caps[name] = max(signal.daily_cap, caps.get(name, 0))
-    own = sorted({name for ruleset in judging for name in ruleset.own_fields})
+    own = own_values(ruleset.own_fields for ruleset in judging)
     return LargestState(
         facts=sum(1 + value.state + _STAMP for value in built_in_values().values()),
-        fields={name: text_size(len(name)) + custom_value().state + _STAMP for name in own},
+        fields={name: text_size(len(name)) + own[name].state + _STAMP for name in sorted(own)},
         signals={name: text_size(len(name)) + _counts(cap) for name, cap in caps.items()},
         rest=_FRAME + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
     )

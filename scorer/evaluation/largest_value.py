@@ -1,6 +1,6 @@
 """The largest values that the contract of activities lets anybody state, in a state and in a decision."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -9,14 +9,16 @@ from pydantic import BaseModel, TypeAdapter
 from scorer.domain.activity import (
     NAMES_BYTES,
     AssessmentRecorded,
-    CustomValue,
     Name,
+    Names,
     ProfileUpdated,
     QualificationUpdated,
+    Text,
 )
 from scorer.domain.statements import MILESTONES
 from scorer.evaluation.evidence import EVIDENCE_BYTES
-from scorer.rules.catalogue import LEAD_FIELDS
+from scorer.rules.catalogue import LEAD_FIELDS, Catalogue
+from scorer.rules.field_type import FieldType
 
 _UTF8: Final = 4
 """The most bytes of a character in UTF-8."""
@@ -43,10 +45,30 @@ def text_size(length: int) -> int:
 
 
 @cache
-def custom_value() -> LargestValue:
-    """The largest value of an own field of a ruleset. Its declared type does not matter: nothing checks what is sent,
-    and a value of another type is kept too."""
-    return _of(TypeAdapter[Any](CustomValue).json_schema())
+def custom_value(type_: FieldType) -> LargestValue:
+    """The largest value of an own field of this type. A value of another type is not kept."""
+    match type_:
+        case FieldType.INTEGER | FieldType.NUMBER:
+            # A whole float is an integer too.
+            return NUMBER
+        case FieldType.BOOLEAN:
+            return _of({"type": "boolean"})
+        case FieldType.STRING:
+            return _of(TypeAdapter[Any](Text).json_schema())
+        case FieldType.STRINGS:
+            return _of(TypeAdapter[Any](Names).json_schema())
+
+
+def own_values(catalogues: Iterable[Catalogue]) -> Mapping[str, LargestValue]:
+    """The largest value of each own field of rulesets that judge the same leads. Where they declare different types for
+    a name, values of each of them are kept."""
+    values: dict[str, LargestValue] = {}
+    for catalogue in catalogues:
+        for name, field in catalogue.items():
+            value = custom_value(field.type)
+            known = values.get(name, value)
+            values[name] = LargestValue(max(value.state, known.state), max(value.evidence, known.evidence))
+    return values
 
 
 @cache

@@ -18,6 +18,7 @@ MAX_RECORD_BYTES: Final = 1_000_000
 """The default of the setting `SCORER_MAX_RECORD_BYTES`."""
 
 _SETTING: Final = "SCORER_MAX_RECORD_BYTES"
+_RAISE: Final = f"raise {_SETTING} and run `scorer topics ensure`, which says what topics need more"
 
 
 def too_large(ruleset: Ruleset, source: Source, limit: int, beside: Ruleset | None = None) -> list[Finding]:
@@ -29,7 +30,12 @@ def too_large(ruleset: Ruleset, source: Source, limit: int, beside: Ruleset | No
         state, others = largest_state([ruleset, beside]), ", together with the rules that judge beside it,"
     if state.total > limit:
         _report_state(ruleset, state, others, limit, reporter)
-    decision = largest_decision(ruleset)
+    decision, others = largest_decision(ruleset), ""
+    if decision.total <= limit and beside is not None:
+        decision, others = (
+            largest_decision(ruleset, beside),
+            ", with the types of fields in the rules that judge beside it,",
+        )
     if decision.total > limit:
         criteria = sorted(decision.criteria, key=decision.criteria.__getitem__, reverse=True)
         if criteria and decision.criteria[criteria[0]] >= decision.signals:
@@ -39,8 +45,8 @@ def too_large(ruleset: Ruleset, source: Source, limit: int, beside: Ruleset | No
             most, part = f"signals take {decision.signals:,}", ("signals", next(iter(ruleset.signals)))
             advice = "write fewer signals"
         message = (
-            f"a decision can take {decision.total:,} bytes; the limit is {limit:,} ({_SETTING}): {most}, so {advice}, "
-            "or raise the limit and the `max.message.bytes` of the routing topic"
+            f"a decision{others} can take {decision.total:,} bytes; the limit is {limit:,} ({_SETTING}): {most}, so "
+            f"{advice}, or {_RAISE}"
         )
         reporter.report(part, "decision-too-large", message, level="error")
     return sorted(reporter.findings, key=lambda finding: finding.position)
@@ -64,7 +70,7 @@ def _report_state(ruleset: Ruleset, state: LargestState, others: str, limit: int
         at = _place("fields", state.fields, ruleset.own_fields)
     message = (
         f"a lead's state{others} can take {state.total:,} bytes; the limit is {limit:,} ({_SETTING}): {most}, so "
-        f"{advice}raise the limit and the `max.message.bytes` of the state topic"
+        f"{advice}{_RAISE}"
     )
     reporter.report(at, "state-too-large", message, level="error")
 

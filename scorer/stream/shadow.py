@@ -76,7 +76,7 @@ class Shadow:
         if self._evaluator is None or assessment.evaluation is None:
             return
         try:
-            judged = _unpublished(before, activity, assessment, self._evaluator.ruleset)
+            judged = _unpublished(before, activity, assessment, self._evaluator)
             candidate = self._evaluate(judged, self._evaluator)
             live = assessment.evaluation
             differs = list(_differences(live, candidate))
@@ -136,14 +136,14 @@ class Shadow:
             log.error("shadow_failed", error=type(error).__qualname__, exception=traceback_of(error))
 
 
-def _unpublished(before: Lead, activity: LeadActivity, assessment: Assessment, candidate: Ruleset) -> Lead:
+def _unpublished(before: Lead, activity: LeadActivity, assessment: Assessment, candidate: Evaluator) -> Lead:
     """The lead after the activity, as the live rules judged it: without what they then published about it."""
     after = assessment.lead
     if assessment.decision is None:
         return after
     if assessment.handed_over is not None:
         # The facts include the hand-over, which the live rules caused.
-        facts = before.apply(activity, (), candidate.own_fields).facts
+        facts = before.apply(activity, (), candidate.kept_facts).facts
         return replace(after, published=before.published, facts=facts)
     return replace(after, published=before.published)
 

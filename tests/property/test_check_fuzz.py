@@ -199,5 +199,4 @@ def test_check_ends_on_the_hardest_table_within_the_limits(tmp_path: Path) -> No
     fields = "fields:\n  installed_base: {type: integer}\n" + "".join(f"  f{n}: {{type: boolean}}\n" for n in range(60))
     text = SMALL_RULES.replace("fields: {installed_base: {type: integer}}\n", fields)
     (tmp_path / "hard.yaml").write_text(text.replace("scoring:\n", f"scoring:\n  hard:\n    rules:\n{''.join(rules)}"))
-    # So many own fields need a higher limit, because each may hold a long list.
-    assert check(tmp_path, "--max-record-bytes", "2000000")[0] == 0
+    assert check(tmp_path)[0] == 0

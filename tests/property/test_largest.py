@@ -15,6 +15,8 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.largest_decision import largest_decision
 from scorer.evaluation.largest_state import largest_state
 from scorer.evaluation.largest_value import built_in_values
+from scorer.rules.catalogue import Catalogue
+from scorer.rules.field_type import FieldType
 from scorer.rules.loader import parse_ruleset
 from scorer.sources.attributes import EARLIEST
 from scorer.state import codec
@@ -78,10 +80,19 @@ def event(kind: str, data: Mapping[str, Any], number: int, time: int) -> LeadAct
     return LeadActivity(identity, source, f"lead.{kind}", time, LEAD, validate_data(f"lead.{kind}", data))
 
 
-def all_facts(own: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+LARGEST: Mapping[FieldType, Any] = {
+    FieldType.BOOLEAN: False,
+    FieldType.INTEGER: -1.7976931348623157e308,
+    FieldType.NUMBER: -1.7976931348623157e308,
+    FieldType.STRING: WIDE * 2048,
+    FieldType.STRINGS: NAMES,
+}
+
+
+def all_facts(own: Catalogue) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Everything that can be stated about a lead, each fact by an event of its own."""
-    for name in own:
-        yield "profile_updated", {"custom": {name: NAMES}}
+    for name, field in own.items():
+        yield "profile_updated", {"custom": {name: LARGEST[field.type]}}
     for kind, _, data in sorted(FACTS, key=lambda fact: fact[0] == "merged"):
         yield kind, data
 
@@ -129,7 +140,7 @@ def test_the_worst_state_and_decision_come_near_the_bounds() -> None:
     rules = Evaluator(ruleset, default_engine("compiled"))
     state, decision = largest_state([ruleset]), largest_decision(ruleset)
     # Days before 1790 have the longest numbers. A merged lead has a short decision, so that event comes last.
-    events: list[tuple[str, Mapping[str, Any]]] = [("erased", {}), *all_facts([*ruleset.own_fields])]
+    events: list[tuple[str, Mapping[str, Any]]] = [("erased", {}), *all_facts(ruleset.own_fields)]
     *stated, merged = events
     lead, largest = Lead(LEAD), 0
     for number, (kind, data) in enumerate(stated):
@@ -159,7 +170,8 @@ points = st.sampled_from([-10_000, -1, 0, 1, 10_000])
 def rulesets(draw: st.DrawFn) -> str:
     """Rulesets of every shape, most of whose rules hold for most leads."""
     lines = ["ruleset: any", "ratings: {warm: 1, hot: 20}", "publish: {on: activity}"]
-    lines += ["fields: {own_a: {type: integer}, own_b: {type: strings}}", "signals:"]
+    types = [draw(st.sampled_from(FieldType)) for _ in range(2)]
+    lines += [f"fields: {{own_a: {{type: {types[0]}}}, own_b: {{type: {types[1]}}}}}", "signals:"]
     for number in range(draw(st.integers(1, 3))):
         limit = draw(st.sampled_from(["", ", max_points: 7", ", half_life: 30d"]))
         lines.append(
@@ -214,7 +226,7 @@ def test_a_full_lead_passes_no_bound(text: str) -> None:
     ruleset = parse_ruleset({"rules.yaml": text.encode()})
     rules = Evaluator(ruleset, default_engine("compiled"))
     lead = Lead(LEAD)
-    for number, (kind, data) in enumerate(all_facts(["own_a", "own_b"])):
+    for number, (kind, data) in enumerate(all_facts(ruleset.own_fields)):
         assessment = rules.assess(lead, event(kind, data, number, EARLIEST + number))
         assert assessment.decision is not None
         assert len(assessment.decision.to_json()) <= largest_decision(ruleset).total

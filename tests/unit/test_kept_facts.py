@@ -4,6 +4,7 @@ import asyncio
 import json
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, permutations
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tests.factory import MONDAY, SMALL_RULES, activity, evaluator, ruleset_fold
 
 RULES = evaluator()
 WITH_PLAN = SMALL_RULES.replace("fields: {", "fields: {plan: {type: string}, ")
+PLAN_FIELD = {"plan": evaluator(WITH_PLAN).ruleset.own_fields["plan"]}
 PLAN = WITH_PLAN.replace(
     "rules:\n      - {id: large", "rules:\n      - {id: big-plan, when: {plan: big}, points: 3}\n      - {id: large"
 )
@@ -57,14 +59,14 @@ def test_a_field_that_no_rule_uses_yet_is_kept() -> None:
 
 
 def test_the_names_of_other_rules_are_kept_too() -> None:
-    beside = Evaluator(RULES.ruleset, RULES._engine, keeps={"plan"})
-    for rules in (beside, RULES.keeping({"plan"}, ())):
+    beside = Evaluator(RULES.ruleset, RULES._engine, keeps=PLAN_FIELD)
+    for rules in (beside, RULES.keeping(PLAN_FIELD, ())):
         assert judged(rules, told({"installed_base": 3, "plan": "big", "x": 1})).facts.keys() == {
             "installed_base",
             "plan",
         }
     assert "plan" not in judged(RULES, told({"plan": "big"})).facts, "the other evaluator stays as it was"
-    assert set(judged(beside.keeping((), ()), told({"plan": "big"})).facts) == set()
+    assert set(judged(beside.keeping({}, ()), told({"plan": "big"})).facts) == set()
 
 
 def test_an_activity_that_tells_nothing_kept_still_is_the_latest_activity() -> None:
@@ -100,9 +102,52 @@ def test_facts_of_earlier_rules_do_not_depend_on_the_order_of_activities() -> No
         for order in permutations(story):
             lead = known
             for event in order:
-                lead = lead.apply(event, (), RULES.ruleset.own_fields)
+                lead = lead.apply(event, (), RULES.kept_facts)
             ends.add(encode_lead(lead))
         assert len(ends) == 1
+
+
+NOTHING: dict[str, object] = {"custom": {"installed_base": None}}
+MISTYPED: list[object] = ["three", True, 1.5, ["x" * 256] * 64, "x" * 2048]
+
+
+@pytest.mark.parametrize("value", MISTYPED)
+def test_a_value_of_another_type_is_stored_as_unknown_in_any_order(value: object) -> None:
+    events = [
+        told({"installed_base": 3}, day=1),
+        told({"installed_base": value}, day=2),
+        told({"installed_base": value}, day=0),
+        activity("profile_updated", {"country": "DE"}, day=3),
+    ]
+    ends = {encode_lead(replace(judged(RULES, *order), published=None)) for order in permutations(events)}
+    null = LeadActivity(events[1].id, events[1].source, events[1].type, events[1].time, "lead-1", NOTHING)
+    withdrawn = judged(RULES, events[0], null, events[3])
+    assert ends == {encode_lead(replace(withdrawn, published=None))}
+    assert max(map(len, ends)) < 200
+    again = RULES.assess(judged(RULES, *events), told({"installed_base": 7}, day=4)).lead
+    assert again.value("installed_base") == 7
+
+
+def test_a_value_of_the_right_type_is_stored_as_it_was_sent() -> None:
+    fields = "a: {type: string}, b: {type: number}, c: {type: boolean}, d: {type: strings}, "
+    rules = evaluator(SMALL_RULES.replace("fields: {", f"fields: {{{fields}"))
+    sent = {"a": "", "b": 1, "c": False, "d": [], "installed_base": 2.0}
+    lead = judged(rules, told(sent))
+    assert {name: lead.value(name) for name in sent} == sent
+    assert type(lead.value("installed_base")) is float
+    assert type(lead.value("d")) is list
+
+
+def test_the_type_in_the_other_rules_counts_too() -> None:
+    other = evaluator(WITH_PLAN.replace("plan: {type: string}", "plan: {type: strings}"))
+    alone = evaluator(PLAN)
+    both = alone.keeping(other.ruleset.own_fields, ())
+    for value, known in ((["a"], ["a"]), ("big", "big"), (3, None), (True, None)):
+        lead = judged(both, told({"plan": value}))
+        assert lead.value("plan") == known
+        typed = judged(alone, told({"plan": value}))
+        assert typed.value("plan") == (value if value == "big" else None)
+        assert both.evaluate(lead, lead.clock).score == alone.evaluate(typed, typed.clock).score
 
 
 def test_trimming_removes_what_no_rules_name() -> None:
@@ -111,7 +156,7 @@ def test_trimming_removes_what_no_rules_name() -> None:
     stored = decode_lead("lead-1", encode_lead(lead))
     for rules, facts, signals in (
         (RULES, {"installed_base"}, {"trial"}),
-        (RULES.keeping({"plan"}, {"old"}), {"installed_base", "plan"}, {"old", "trial"}),
+        (RULES.keeping(PLAN_FIELD, {"old"}), {"installed_base", "plan"}, {"old", "trial"}),
     ):
         trimmed = rules.trimmed(stored)
         assert {name for name in trimmed.facts if "." not in name} == facts

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scorer.evaluation.largest_state import largest_state
 from scorer.lint import MAX_RECORD_BYTES, too_large
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.rules.loader import parse_with_source
@@ -43,7 +44,7 @@ def messages(text: str, limit: int = MAX_RECORD_BYTES, beside: str | None = None
 
 def with_fields(first: int, number: int) -> str:
     """Small rules with own fields of these numbers."""
-    names = "".join(f", field_{place}: {{type: boolean}}" for place in range(first, first + number))
+    names = "".join(f", field_{place}: {{type: strings}}" for place in range(first, first + number))
     return SMALL_RULES.replace("{type: integer}}", f"{{type: integer}}{names}}}")
 
 
@@ -90,7 +91,8 @@ def test_check_refuses_signals_that_can_fill_a_state(tmp_path: Path) -> None:
         f"{rules / 'rules.yaml'}:15:3: error[state-too-large]: a lead's state can take 1,070,492 bytes; the limit is "
         "1,000,000 (SCORER_MAX_RECORD_BYTES): counts of `s10`, `s11`, `s12`, `s13`, `s14` "
         "and 35 more take 815,990, so lower "
-        "`daily_cap`, write fewer signals, or raise the limit and the `max.message.bytes` of the state topic"
+        "`daily_cap`, write fewer signals, or raise SCORER_MAX_RECORD_BYTES and run `scorer topics ensure`, "
+        "which says what topics need more"
     ) in done.stdout.replace("\n", "")
     assert "ok:" not in done.stdout
     (finding,) = json.loads(check(rules, "--format", "json").stdout)["findings"]
@@ -114,9 +116,28 @@ def test_the_rules_of_this_project_have_room(rules: str) -> None:
 def test_own_fields_count_with_the_largest_value_that_can_be_sent() -> None:
     assert messages(with_fields(0, 20)) == []
     (message,) = messages(with_fields(0, 64))
-    assert message.startswith("rules.yaml:6:10: error: a lead's state can take 1,")
+    assert message.startswith("rules.yaml:6:303: error: a lead's state can take 1,")
     assert "and 60 more take 1," in message
-    assert "declare fewer `fields`, or raise the limit" in message
+    assert "declare fewer `fields`, or raise SCORER_MAX_RECORD_BYTES and run `scorer topics ensure`" in message
+
+
+@pytest.mark.parametrize(
+    ("type_", "size"), [("boolean", 5200), ("number", 5200), ("string", 13400), ("strings", 21700)]
+)
+def test_an_own_field_counts_by_its_type(type_: str, size: int) -> None:
+    one, two = (
+        parse_with_source({"rules.yaml": with_fields(0, number).replace("strings", type_).encode()})[0]
+        for number in (1, 2)
+    )
+    more = largest_state([two]).total - largest_state([one]).total
+    assert size - 100 < more <= size + 100
+    assert messages(with_fields(0, 64).replace("strings", "boolean")) == []
+
+
+def test_of_different_types_of_live_and_shadow_the_largest_counts() -> None:
+    flags = with_fields(0, 20).replace("strings", "boolean")
+    one, other = (parse_with_source({"rules.yaml": text.encode()})[0] for text in (with_fields(0, 20), flags))
+    assert largest_state([one, other]).fields == largest_state([other, one]).fields == largest_state([one]).fields
 
 
 def test_fields_and_signals_of_live_and_shadow_rules_count_together() -> None:
@@ -150,4 +171,4 @@ def test_a_decision_of_signals_alone_is_refused_too() -> None:
 
 def test_a_limit_below_the_facts_of_any_lead_says_so() -> None:
     (message,) = messages(SMALL_RULES, 70_000)
-    assert "the facts that every lead can have take 254,349 alone, so raise the limit" in message
+    assert "the facts that every lead can have take 254,349 alone, so raise SCORER_MAX_RECORD_BYTES" in message
