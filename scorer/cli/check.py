@@ -33,7 +33,7 @@ def check(
     level: Annotated[Level, typer.Option("--level", help="The lowest level to show.")] = "warning",
     against: Annotated[
         Path | None,
-        typer.Option("--against", metavar="DIR", help="The rules in use: also say what changes for known leads."),
+        typer.Option("--against", metavar="DIR", help="The rules in use: also name fields that they do not declare."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
     max_record_bytes: Annotated[
@@ -79,7 +79,10 @@ def _in_use(rules: Path) -> Ruleset:
     try:
         return load_ruleset(rules)
     except RulesetError as error:
-        say(f"error: --against {rules}: {error.findings[0]}")
+        finding = error.findings[0]
+        # A finding about the directory itself already names it.
+        place = f"--against {rules}" if finding.position.file == str(rules) else f"--against: {finding.position.file}"
+        say(f"error: {place}: {finding.message}")
         raise typer.Exit(ExitStatus.USAGE) from None
 
 

@@ -196,7 +196,8 @@ def purge(
     """Remove all dead letters of a lead for good, also while the service runs.
 
     Kafka deletes only from the beginning of a partition. So the dead letters that stay and are older than the last one
-    of the lead are first copied to the end, with their key, value, headers and time. They get new positions.
+    of the lead are first copied to the end, with their key, value and headers. They get new positions, and Kafka may
+    count their retention again.
     """
     from scorer.cli.dlq_output import counted, print_counts_by_reason
     from scorer.cli.kafka import run_or_exit, settings_or_exit

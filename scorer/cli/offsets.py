@@ -49,7 +49,7 @@ def reset(
     The states of leads stay. Without --yes nothing is changed.
     """
     from scorer.cli.kafka import run_or_exit, settings_or_exit
-    from scorer.stream.offset_reset import ResetError, plan, survey
+    from scorer.stream.offset_reset import ResetError, members_problem, plan, survey
     from scorer.stream.offset_reset import reset as reset_offsets
 
     target = _target(to)
@@ -69,10 +69,12 @@ def reset(
     _print(rows)
     _explain(logs)
     if not yes:
-        typer.echo("nothing was changed; --yes does it")
+        problem = run_or_exit(members_problem(settings), settings)
+        typer.echo(f"nothing was changed; --yes {'does it' if problem is None else f'will refuse: {problem}'}")
         return
     run_or_exit(reset_offsets(settings, moves), settings)
-    typer.echo(f"{len(moves)} {'partition' if len(moves) == 1 else 'partitions'} changed")
+    changed = sum(move.changes for move in moves)
+    typer.echo(f"{changed} {'partition' if changed == 1 else 'partitions'} changed")
 
 
 def _target(text: str) -> "Target":

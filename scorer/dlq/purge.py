@@ -4,11 +4,11 @@ Kafka deletes records only from the beginning of a partition up to an offset. So
 before the last one of the lead are first written again, at the end of the same partition. Then everything up to the
 last one of the lead is deleted. What the service writes meanwhile comes after it and is not touched.
 
-A copy keeps the key, value, headers and timestamp. Two headers are added: the key of the mark of the dead letter, which
-therefore is still sent back only once, and the offset of the record that was copied. Copies are committed before
-anything is deleted. If the purge is killed in between, readers count a dead letter once (`queue.is_second`), and the
-next purge recognises the copies and does not write them again. All purges of a dead letter topic share one
-transactional id, so they fence each other like replays.
+A copy keeps the key, value, headers and, without LogAppendTime, timestamp. Two headers are added: the key of the mark
+of the dead letter, which therefore is still sent back only once, and the offset of the record that was copied. Copies
+are committed before anything is deleted. If the purge is killed in between, readers count a dead letter once
+(`queue.is_second`), and the next purge recognises the copies and does not write them again. All purges of a dead letter
+topic share one transactional id, so they fence each other like replays.
 """
 
 import json

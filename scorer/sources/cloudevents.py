@@ -79,8 +79,8 @@ def parse_record(
     if key != activity.lead_id.encode():
         raise Rejected(
             "key_mismatch",
-            f"the record's key ({_described_key(key)}) differs from subject ({described(activity.lead_id)}); "
-            "expected equal values",
+            f"the key of the record ({_described_key(key)}) is not the subject of the event "
+            f"({described(activity.lead_id)}); expected the same text",
         )
     return activity
 

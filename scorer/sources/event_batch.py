@@ -30,7 +30,7 @@ def split_batch(value: bytes, max_bytes: int) -> list[bytes]:
     """The bytes of each event of a batch, at least one. Only the syntax of the array is checked. Raises `Rejected`."""
     if len(value) > max_bytes:
         raise too_large(len(value), max_bytes)
-    events = split_list(value, "the batch")
+    events = split_list(value)
     if not events:
         # Nobody sends it on purpose. If events are missing, the dead letter shows where they were lost.
         raise Rejected("empty_value", "the batch has no event")

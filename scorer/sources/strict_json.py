@@ -34,13 +34,15 @@ def decode_object(value: bytes, max_bytes: int, what: str) -> dict[str, Any]:
     return decoded
 
 
-def split_list(value: bytes, what: str) -> list[bytes]:
-    """The items of the JSON list in the value, each as its own bytes; `what` is the name of the list in a rejection.
-    Of the items only the syntax is checked. Raises `Rejected`."""
+def split_list(value: bytes) -> list[bytes]:
+    """The items of the JSON list in the value of a batch, each as its own bytes. Of the items only the syntax is
+    checked. Raises `Rejected`."""
     try:
         return [bytes(item) for item in _split(value)]
     except msgspec.ValidationError:
-        raise Rejected("not_a_list", f"{what} does not begin with [; expected a list of events") from None
+        raise Rejected(
+            "not_a_list", "the value does not begin with a list, but the content-type says that it is a batch"
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _reject_json(value, error)
 

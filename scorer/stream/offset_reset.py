@@ -50,6 +50,11 @@ class Move:
     target: int
 
     @property
+    def changes(self) -> bool:
+        """Whether the service would continue anywhere else without it, or refuse to continue."""
+        return self.log.change is not None or self.log.offset != self.target
+
+    @property
     def effect(self) -> str:
         """What it means for the records, as a phrase. Offsets are counted; markers of transactions have some too."""
         offset, first = self.log.offset, self.log.span.first
@@ -119,13 +124,15 @@ def plan(logs: Sequence[InputLog], target: Target) -> list[Move]:
 
 
 async def reset(settings: Settings, moves: Sequence[Move]) -> None:
-    """Commit the new offsets, one transaction for each partition. Running it again does no harm.
+    """Commit the new offsets, one transaction for each partition that changes. Running it again does no harm.
 
     Raises `ResetError` if workers run or a transaction fails, and `KafkaError`.
     """
     async with topic_admin(settings) as admin:
         await refuse_members(admin, settings)
         for move in moves:
+            if not move.changes:
+                continue
             producer = TransactionalProducer(settings, transactional_id(settings.group, move.log.partition), _LIMITS)
             try:
                 async with connecting(settings):
@@ -137,16 +144,30 @@ async def reset(settings: Settings, moves: Sequence[Move]) -> None:
                 await producer.stop()
 
 
+async def members_problem(settings: Settings) -> str | None:
+    """Why a reset would be refused now: the group has members. Raises `KafkaError`."""
+    async with topic_admin(settings) as admin:
+        return await _members_problem(admin, settings)
+
+
 async def refuse_members(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     """Raise `ResetError` if the group has members."""
+    problem = await _members_problem(admin, settings)
+    if problem is not None:
+        raise ResetError(problem)
+
+
+async def _members_problem(admin: AIOKafkaAdminClient, settings: Settings) -> str | None:
     responses: list[Any] = await admin.describe_consumer_groups([settings.group])
     members = [member for response in responses for group in response.groups for member in group[5]]
-    if members:
-        hosts = ", ".join(sorted({str(member[2]).removeprefix("/") for member in members}))
-        raise ResetError(
-            f"the group {settings.group} has {len(members)} members (from {hosts}): stop all workers first. A worker "
-            "that was killed counts as a member until its session times out (SCORER_SESSION_TIMEOUT_MS)"
-        )
+    if not members:
+        return None
+    hosts = ", ".join(sorted({str(member[2]).removeprefix("/") for member in members}))
+    count = "1 member" if len(members) == 1 else f"{len(members)} members"
+    return (
+        f"the group {settings.group} has {count} (from {hosts}): stop all workers first. A worker that was killed "
+        "counts as a member until its session times out (SCORER_SESSION_TIMEOUT_MS)"
+    )
 
 
 async def _commit(settings: Settings, producer: TransactionalProducer, move: Move) -> None:

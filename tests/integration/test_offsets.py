@@ -155,6 +155,8 @@ def test_a_recreated_input_is_refused_until_somebody_says_where_to_continue(
     done = offsets(kafka, names, "reset", "--to", "earliest", "--yes")
     assert (done.status, done.output.splitlines()[-1]) == (0, "1 partition changed")
     assert offsets(kafka, names, "show").rows == [["0", "0", "0", str(count), str(count), "ok"]]
+    again = offsets(kafka, names, "reset", "--to", "earliest", "--yes")
+    assert (again.status, again.output.splitlines()[-1]) == (0, "0 partitions changed")
 
     process(kafka, names, tmp_path)
     after = [record.key for record in kafka.read(names.routing)][before:]
@@ -262,7 +264,11 @@ def test_a_reset_is_refused_while_a_worker_runs(kafka: Kafka, names: Names, tmp_
         wait_until_processed(kafka, names, [running])
         done = offsets(kafka, names, "reset", "--to", "earliest", "--yes")
         assert done.status == 1
+        assert "has 1 member (from" in done.errors
         assert "stop all workers first" in done.errors
+        preview = offsets(kafka, names, "reset", "--to", "earliest")
+        assert preview.status == 0
+        assert "nothing was changed; --yes will refuse: the group" in preview.output
         assert positions(kafka, names).committed == {0: 50}
         # It was not fenced either.
         kafka.write(names.activity, activities("more", 10))

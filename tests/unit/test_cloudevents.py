@@ -360,7 +360,11 @@ def test_the_maximum_depth_and_many_brackets_side_by_side_are_accepted() -> None
         ([("ce_id", b"a"), ("ce_id", b"b")], "bad_header", "more than once"),
         ([("content-type", b"a/b"), ("Content-Type", b"a/b")], "bad_header", "more than once"),
         ([("content-type", b"\xff")], "bad_header", "not UTF-8"),
-        ([("content-type", b"application/cloudevents-batch+json")], "not_a_list", "the batch does not begin with ["),
+        (
+            [("content-type", b"application/cloudevents-batch+json")],
+            "not_a_list",
+            "the value does not begin with a list, but the content-type says that it is a batch",
+        ),
         ([("content-type", b"application/cloudevents-batch+avro")], "unsupported_content_type", "batch+json"),
         (
             [*headers_of(EVENT), ("content-type", b"text/plain")],
@@ -379,8 +383,8 @@ def test_the_key_of_a_record_must_be_its_lead() -> None:
     assert rejected(EVENT, key=None)[0] == "null_key"
     for key in (b"", b"L-2", b"\xff"):
         assert rejected(EVENT, key=key)[0] == "key_mismatch"
-    assert "key (a string of 4 characters)" in rejected(EVENT, key=b"L-22")[1]
-    assert "key (not UTF-8, length in bytes: 1)" in rejected(EVENT, key=b"\xff")[1]
+    assert "the key of the record (a string of 4 characters) is not the subject" in rejected(EVENT, key=b"L-22")[1]
+    assert "the key of the record (not UTF-8, length in bytes: 1)" in rejected(EVENT, key=b"\xff")[1]
 
 
 def test_an_empty_line_is_rejected() -> None:
