@@ -104,7 +104,7 @@ def _construction_problem(one: _Judged) -> str | None:
 
 
 def _committed(kafka: Kafka, names: Names, decisions: int, letters: int) -> tuple[Output, list[str]]:
-    # A reader of noida-db may skip committed records after an aborted transaction, so it reads again if some are missing.
+    # A reader of noida-db may skip committed records after an aborted transaction. Then it reads again.
     try:
         return committed_output(kafka, names, decisions, letters), []
     except AssertionError as error:
