@@ -35,10 +35,10 @@ install: .venv/installed
 	@$(BIN)/pip install -q --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-## test: all tests, two at a time; those with a broker file by file
+## test: all tests but those of test-kafka, two at a time; those with a broker file by file
 test: install
 	@$(PYTEST) $(FAST) tests/browser
-	@$(PYTEST) --dist loadfile tests/performance tests/integration tests/security tests/faults
+	@$(PYTEST) --dist loadfile -m "not apache" tests/performance tests/integration tests/security tests/faults
 
 ## test-fast: the tests that need no broker: unit, property, contract, golden, examples
 test-fast: install
@@ -51,7 +51,7 @@ test-kafka: install
 
 ## test-faults: workers killed, partitions moved, brokers lost; docs/guarantees.md has the full size
 test-faults: install
-	@$(PYTEST) --dist loadfile tests/faults
+	@$(PYTEST) --dist loadfile -m "not apache" tests/faults
 
 ## mutants: break the exactly-once code on purpose, one patch at a time; the tests must notice each
 mutants: install

@@ -11,14 +11,18 @@ from aiokafka import ConsumerRecord
 
 _STALLED_SECONDS: Final = 0.5
 _BATCH_BYTES: Final = 16 * 1024 * 1024
+_EVENT_BYTES: Final = 250
+"""Of a record with several events, each counts as an activity of this size. Most real ones are larger."""
+_ARRAY: Final = b"[ \t\r\n"
+"""How a JSON array may begin."""
 
 
 class Inbox:
     """Records in order. Batches are large under load; under a low load they are small and leave soon.
 
-    `max_records` and `max_bytes` (of the values) limit a batch, which has at least one record. The inbox is full at
-    twice either limit. `linger`: seconds that a record waits for others if the batch would be small. The time that it
-    waited during the batch before it counts.
+    `max_records` and `max_bytes` (of the values) limit a batch, which has at least one record. A record with several
+    events counts as several records. The inbox is full at twice either limit. `linger`: seconds that a record waits for
+    others if the batch would be small. The time that it waited during the batch before it counts.
     """
 
     def __init__(self, max_records: int, linger: float, max_bytes: int = _BATCH_BYTES) -> None:
@@ -95,10 +99,11 @@ class Inbox:
 
     def _take(self) -> "list[ConsumerRecord[bytes, bytes]]":
         taken: list[ConsumerRecord[bytes, bytes]] = []
-        taken_bytes = 0
+        taken_bytes = events = 0
         for record in islice(self._queue, self._max_records):
             taken_bytes += _size(record)
-            if taken and taken_bytes > self._max_bytes:
+            events += _events(record)
+            if taken and (taken_bytes > self._max_bytes or events > self._max_records):
                 taken_bytes -= _size(record)
                 break
             taken.append(record)
@@ -126,3 +131,9 @@ class Inbox:
 
 def _size(record: "ConsumerRecord[bytes, bytes]") -> int:
     return 0 if record.value is None else len(record.value)
+
+
+def _events(record: "ConsumerRecord[bytes, bytes]") -> int:
+    """How many activities a record may have, from its size and the first byte of its value. A batch is a JSON array."""
+    value = record.value
+    return 1 + len(value) // _EVENT_BYTES if value and value[0] in _ARRAY else 1

@@ -158,5 +158,15 @@ async def starting_offset(
     elif in_state is not None and committed < in_state:
         # Somebody reset the offset on purpose. Events that the state includes change nothing when they are read again.
         log.warning("offset_behind_state", partition=partition.partition, offset=committed, state=in_state)
+    elif in_state is None and position is None and committed > 0:
+        # Either nothing but dead letters came so far, or the changelog was deleted.
+        log.warning(
+            "changelog_is_empty",
+            topic=settings.state_topic,
+            partition=partition.partition,
+            offset=committed,
+            detail="if leads were known, their states are lost; stop all workers, and `scorer offsets reset --to earliest` "
+            "computes them again from the input",
+        )
     await check_input(settings, partition, committed, position)
     return committed

@@ -81,7 +81,9 @@ def run_chunk(
 ) -> Result:
     """Send `count` records through the service and check what comes out."""
     result = Result(count)
-    create(kafka, names.activity, PARTITIONS, {"max.message.bytes": str(LARGEST + _ROOM)})
+    # Some records say that they are from 1970, and retention would delete them before they are read.
+    config = {"max.message.bytes": str(LARGEST + _ROOM), "retention.ms": "-1"}
+    create(kafka, names.activity, PARTITIONS, config)
     began = time.time_ns() // 1000
     with service(kafka, names, folder) as running:
         started = time.monotonic()

@@ -203,6 +203,16 @@ def test_a_retention_that_deletes_only_what_was_processed_is_fine(
     assert offsets(kafka, names, "show").rows == [["0", "60", str(first), "60", "0", "ok"]]
 
 
+@pytest.mark.usefixtures("fifty")
+def test_a_changelog_that_was_deleted_is_named(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    delete(kafka, names.state)
+    kafka.create({names.state: PARTITIONS})
+    with service(kafka, names, tmp_path) as running:
+        (line,) = running.wait(lambda: [line for line in running.log() if line["event"] == "changelog_is_empty"])
+        assert (line["topic"], line["offset"]) == (names.state, 50)
+        assert running.terminate() == 0
+
+
 @pytest.mark.parametrize("count", [30, 80])
 def test_an_input_that_is_recreated_while_the_service_runs_is_noticed(
     kafka: Kafka, names: Names, tmp_path: Path, count: int

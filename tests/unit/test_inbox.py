@@ -45,6 +45,19 @@ def test_batches_are_full_under_load_and_small_otherwise() -> None:
     run(scenario())
 
 
+def test_records_with_several_events_count_by_their_size() -> None:
+    async def scenario() -> None:
+        inbox = Inbox(10, 0)
+        values = [b"{}", b"[" + b"x" * 1_000, b" [" + b"x" * 1_000, b"[" + b"x" * 9_000, b"{" + b"x" * 9_000, b"{}"]
+        inbox.put([ConsumerRecord("in", 0, n, 0, 0, b"k", value, None, 1, 1, ()) for n, value in enumerate(values)])
+        assert await offsets(inbox) == [0, 1]
+        assert await offsets(inbox) == [2]
+        assert await offsets(inbox) == [3]
+        assert await offsets(inbox) == [4, 5]
+
+    run(scenario())
+
+
 def test_a_batch_waits_for_records_and_lingers_for_more() -> None:
     async def scenario() -> None:
         inbox = Inbox(10, 0.01)
