@@ -165,8 +165,8 @@ async def starting_offset(
             topic=settings.state_topic,
             partition=partition.partition,
             offset=committed,
-            detail="if leads were known, their states are lost; stop all workers, and `scorer offsets reset --to earliest` "
-            "computes them again from the input",
+            detail="if leads were known, their states are lost; stop all workers, and `scorer offsets reset --to "
+            "earliest --yes` computes them again from the input",
         )
     await check_input(settings, partition, committed, position)
     return committed
