@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from scorer.dlq.dead_letter import SHORTENED
 from scorer.kafka.client_internals import record_size
 from tests.integration.activities import START, binary, event, offline, stream, structured
 from tests.integration.kafka import Kafka, Names, Record
@@ -155,8 +154,7 @@ def test_a_copy_that_the_input_refuses_is_a_dead_letter(kafka: Kafka, names: Nam
         kafka.write(names.activity, [page("small", 2)])
         caught_up(running)
         assert running.terminate() == 0
-    # The dead letters of a refused transaction are cut to 64 KiB.
-    assert (letter.key, letter.value) == (None, (full.value or b"")[:SHORTENED])
+    assert (letter.key, letter.value) == (None, full.value)
     (found,) = listed(kafka, names)
-    assert found["reason"] == "null_key"
-    assert "too large" in found["detail"]
+    assert found["reason"] == "too_large"
+    assert f"expected at most {limit:,}" in found["detail"]
