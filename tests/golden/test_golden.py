@@ -20,6 +20,7 @@ REASONS = {
     "invalid_time",
     "key_mismatch",
     "missing_attribute",
+    "not_a_list",
     "not_an_object",
     "not_json",
     "not_utf8",
