@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from typer.testing import CliRunner
 
@@ -67,12 +67,22 @@ def administer(kafka: Kafka, work: Any) -> None:
 
 
 def delete(kafka: Kafka, topic: str) -> None:
-    """Delete a topic, and return when it is gone."""
+    """Delete a topic, and return when it is gone. A worker that asks for it can make the broker create it anew, empty."""
+
+    async def has_records() -> bool:
+        consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
+        await consumer.start()
+        try:
+            partition = TopicPartition(topic, 0)
+            return bool((await consumer.end_offsets([partition]))[partition])
+        finally:
+            await consumer.stop()
 
     async def work(admin: AIOKafkaAdminClient) -> None:
         await admin.delete_topics([topic])
         async with asyncio.timeout(DEADLINE):
-            while topic in await admin.list_topics():  # noqa: ASYNC110 (the broker sends no event)
+            # The broker sends no event.
+            while topic in await admin.list_topics() and await has_records():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
     administer(kafka, work)
