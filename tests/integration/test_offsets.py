@@ -67,7 +67,7 @@ def administer(kafka: Kafka, work: Any) -> None:
 
 
 def delete(kafka: Kafka, topic: str) -> None:
-    """Delete a topic, and return when it is gone. A worker that asks for it can make the broker create it anew, empty."""
+    """Delete a topic, and return when it is gone. A running worker can make the broker create it again, empty."""
 
     async def has_records() -> bool:
         consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap)
