@@ -15,11 +15,12 @@ from scorer.cli.findings import Format, as_github, as_json, as_text
 from scorer.engines.engine import EngineUnavailableError, default_engine
 from scorer.evaluation.largest_decision import largest_decision
 from scorer.evaluation.largest_state import largest_state
-from scorer.lint import MAX_RECORD_BYTES, analyse, compared, too_large
+from scorer.lint import analyse, compared, too_large
 from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import Finding, Level, RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
+from scorer.runtime import record_bytes
 
 _LEVELS: Sequence[Level] = ("error", "warning", "info")
 
@@ -41,12 +42,12 @@ def check(
         typer.Option(
             "--max-record-bytes",
             envvar="SCORER_MAX_RECORD_BYTES",
-            min=65_536,
-            max=1 << 26,
+            min=record_bytes.LEAST,
+            max=record_bytes.MOST,
             metavar="BYTES",
             help="Refuse rules under which a lead's state or a decision can be larger.",
         ),
-    ] = MAX_RECORD_BYTES,
+    ] = record_bytes.DEFAULT,
 ) -> None:
     """Check a ruleset for mistakes, and for rules, bounds and constants that look wrong (docs/findings.md).
 

@@ -21,16 +21,17 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from scorer.dlq.chunks import chunks
 from scorer.dlq.queue import COPIED_FROM, FIRST_POSITION, dead_letter_of, is_second, mark_of
 from scorer.kafka.message import Headers, Message
-from scorer.kafka.topic_admin import TopicError, cleanup_policy, connecting, describe
+from scorer.kafka.tool_producer import TOOL_LIMITS, tool_producer
+from scorer.kafka.topic_admin import TopicError, cleanup_policy, describe
 from scorer.kafka.topic_reader import Span, TopicReader
 from scorer.kafka.transaction import (
     AbortedError,
     DoubtfulError,
     FencedError,
     TransactionalProducer,
-    TransactionLimits,
 )
 from scorer.runtime.settings import Settings
 
@@ -38,14 +39,6 @@ __all__ = ["Chosen", "Plan", "Purge", "PurgeError", "PurgeReport", "plan", "tran
 
 _RECORDS: Final = 500
 _BYTES: Final = 4 * 1024 * 1024
-_LIMITS: Final = TransactionLimits(
-    # Short, because readers of the dead letters wait behind an open transaction, also behind that of a killed purge.
-    timeout_ms=20_000,
-    batch_bytes=256 * 1024,
-    abort_seconds=5.0,
-    phase_seconds=60.0,
-    abort_on_interrupt=True,
-)
 _SUBJECT_HEADER: Final = "ce_subject"
 Relation = Literal["own", "contains", "none"]
 
@@ -181,17 +174,12 @@ class Purge:
                 self._chunk_limit = 1
 
     async def _attempt(self, chosen: Chosen) -> None:
-        producer = TransactionalProducer(self._settings, transactional_id(self._settings), _LIMITS)
-        try:
-            # Before reading: from here on, no other purge copies.
-            async with connecting(self._settings):
-                await producer.start()
+        # Before reading: from here on, no other purge copies.
+        async with tool_producer(self._settings, transactional_id(self._settings)) as producer:
             planned = await plan(self._reader, self._admin, self._settings, chosen)
             # A deletion of nothing shows whether Kafka lets us delete, before anything is copied.
             await self._delete({partition: planned.spans[partition].first for partition in planned.ends})
             await self._copy(producer, planned)
-        finally:
-            await producer.stop()
         await self._delete(planned.ends)
         self.report.removed = planned.removed.total()
         self.report.arrived = (await plan(self._reader, self._admin, self._settings, chosen)).removed.total()
@@ -200,19 +188,15 @@ class Purge:
         wanted = {partition: offsets for partition, offsets in planned.kept.items() if offsets}
         spans = {partition: Span(min(offsets), max(offsets) + 1) for partition, offsets in wanted.items()}
         missing = {partition: set(offsets) for partition, offsets in wanted.items()}
-        chunk: list[Any] = []
-        size = 0
-        async for record in self._reader.read(spans):
-            partition = TopicPartition(record.topic, record.partition)
-            if record.offset not in missing[partition]:
-                continue
-            missing[partition].discard(record.offset)
-            chunk.append(record)
-            size += len(record.value or b"")
-            if len(chunk) >= self._chunk_limit or size >= _BYTES:
-                await self._send(producer, chunk)
-                chunk, size = [], 0
-        if chunk:
+
+        def is_missing(record: Any) -> bool:
+            offsets = missing[TopicPartition(record.topic, record.partition)]
+            if record.offset not in offsets:
+                return False
+            offsets.discard(record.offset)
+            return True
+
+        async for chunk in chunks(self._reader.read(spans), is_missing, self._chunk_limit, _BYTES):
             await self._send(producer, chunk)
         if any(missing.values()):
             # Their retention has ended, or another purge deleted them. Its copies are unknown to our plan.
@@ -225,7 +209,7 @@ class Purge:
         except FencedError as error:
             raise PurgeError(
                 f"another purge of {topic} has taken over (or a transaction took more than "
-                f"{_LIMITS.timeout_ms // 1000} s); this one ends. Run it again: nothing is copied twice"
+                f"{TOOL_LIMITS.timeout_ms // 1000} s); this one ends. Run it again: nothing is copied twice"
             ) from error
         except (AbortedError, DoubtfulError) as error:
             cause = error.__cause__

@@ -6,10 +6,9 @@ transaction. The marks are read after that. So only one process writes marks at 
 record without a mark was not sent.
 """
 
-import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
+from scorer.dlq.chunks import chunks
 from scorer.dlq.dead_letter import PREFIX
 from scorer.dlq.position import Position
 from scorer.dlq.queue import (
@@ -30,14 +30,14 @@ from scorer.dlq.queue import (
 )
 from scorer.domain.instant import to_text
 from scorer.kafka.message import Headers, Message
-from scorer.kafka.topic_admin import TopicError, cleanup_policy, connecting, describe
+from scorer.kafka.tool_producer import TOOL_LIMITS, tool_producer
+from scorer.kafka.topic_admin import TopicError, cleanup_policy, describe
 from scorer.kafka.topic_reader import Span, TopicReader
 from scorer.kafka.transaction import (
     AbortedError,
     DoubtfulError,
     FencedError,
     TransactionalProducer,
-    TransactionLimits,
 )
 from scorer.runtime.settings import Settings
 
@@ -45,15 +45,6 @@ __all__ = ["Replay", "ReplayError", "ReplayReport", "obstacle", "transactional_i
 
 _RECORDS: Final = 500
 _BYTES: Final = 4 * 1024 * 1024
-_LIMITS: Final = TransactionLimits(
-    # Short, because readers of the input wait behind an open transaction, also behind that of a killed replay.
-    timeout_ms=20_000,
-    batch_bytes=256 * 1024,
-    abort_seconds=5.0,
-    phase_seconds=60.0,
-    # Otherwise readers of the input would wait for the time-out of the transaction.
-    abort_on_interrupt=True,
-)
 
 
 class ReplayError(Exception):
@@ -121,7 +112,7 @@ class Replay:
         waiting = set(positions)
         while waiting:
             try:
-                async with self._producer() as producer:
+                async with tool_producer(self._settings, transactional_id(self._settings)) as producer:
                     await self._attempt(producer, waiting)
                 break
             except _TooLargeError as error:
@@ -131,16 +122,6 @@ class Replay:
                 else:
                     self.report.refused[error.positions[0]] = f"larger than {self._settings.activity_topic} accepts"
                     waiting.discard(error.positions[0])
-
-    @contextlib.asynccontextmanager
-    async def _producer(self) -> AsyncIterator[TransactionalProducer]:
-        producer = TransactionalProducer(self._settings, transactional_id(self._settings), _LIMITS)
-        try:
-            async with connecting(self._settings):
-                await producer.start()
-            yield producer
-        finally:
-            await producer.stop()
 
     async def _attempt(self, producer: TransactionalProducer, waiting: set[Position]) -> None:
         settings = self._settings
@@ -158,17 +139,12 @@ class Replay:
         marks = await read_marks(self._reader, marks_name, topics[marks_name].partitions)
         spans = await self._reader.spans(settings.dead_letter_topic, topics[settings.dead_letter_topic].partitions)
         partitions = topics[settings.activity_topic].partitions
-        chunk: list[Any] = []
-        size = 0
-        async for record in self._reader.read(_narrow(spans, waiting)):
-            if is_second(record, spans) or not self._due(record, waiting, marks):
-                continue
-            chunk.append(record)
-            size += len(record.value or b"")
-            if len(chunk) >= self._chunk_limit or size >= _BYTES:
-                await self._send_back(producer, chunk, partitions, waiting)
-                chunk, size = [], 0
-        if chunk:
+        records = self._reader.read(_narrow(spans, waiting))
+
+        def due(record: Any) -> bool:
+            return not is_second(record, spans) and self._due(record, waiting, marks)
+
+        async for chunk in chunks(records, due, self._chunk_limit, _BYTES):
             await self._send_back(producer, chunk, partitions, waiting)
         for position in sorted(waiting):
             self.report.refused[position] = "no longer in the topic"
@@ -200,8 +176,8 @@ class Replay:
         except FencedError as error:
             raise ReplayError(
                 f"another replay of {self._settings.dead_letter_topic} has taken over (or a transaction took more than "
-                f"{_LIMITS.timeout_ms // 1000} s); this one ends. Run it again if something is left: nothing is sent "
-                "twice"
+                f"{TOOL_LIMITS.timeout_ms // 1000} s); this one ends. Run it again if something is left: nothing is "
+                "sent twice"
             ) from error
         except (AbortedError, DoubtfulError) as error:
             cause = error.__cause__

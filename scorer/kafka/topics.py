@@ -27,6 +27,7 @@ from scorer.kafka.topic_admin import (
     size_limit,
     topic_admin,
 )
+from scorer.runtime import record_bytes
 from scorer.runtime.settings import Settings, variable
 
 _REPLICAS: Final = 3
@@ -35,8 +36,6 @@ _SHOWN_PAUSE: Final = 0.2
 _POLICY: Final = "cleanup.policy"
 _BROKER_CLOCK: Final = {"message.timestamp.type": "LogAppendTime"}
 """For the topics that every worker writes: the broker then tells the worker its time, which shows a wrong clock."""
-_SMALLEST_RECORDS: Final = 65_536
-"""The least `SCORER_MAX_RECORD_BYTES`."""
 
 __all__ = ["Need", "TopicError", "TopicFinding", "TopicStatus", "ensure_and_report", "ensure_topics", "needs"]
 
@@ -86,7 +85,7 @@ def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
     shadow = (
         ()
         if settings.shadow_rules is None
-        else ((Need(settings.shadow_topic, "shadow_topic", None, "", room, least_bytes=least),))
+        else (Need(settings.shadow_topic, "shadow_topic", None, "", room, least_bytes=least),)
     )
     return (
         Need(settings.activity_topic, "activity_topic", False, lost),
@@ -233,7 +232,7 @@ def _too_small(settings: Settings, need: Need, topic: Topic) -> str | None:
     setting = variable("max_record_bytes")
     text = f"{text} with {setting}={settings.max_record_bytes}: run `{fix}`"
     most = limit - OVERHEAD
-    return f"{text}, or set {setting}={most} or less" if most >= _SMALLEST_RECORDS else text
+    return f"{text}, or set {setting}={most} or less" if most >= record_bytes.LEAST else text
 
 
 def _limit(topic: Topic | None) -> int | None:

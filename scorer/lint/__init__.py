@@ -5,6 +5,6 @@ Pure, and exact where possible: a rule is called dead only if no lead can ever m
 
 from scorer.lint.analyse import analyse
 from scorer.lint.change_findings import compared
-from scorer.lint.size_findings import MAX_RECORD_BYTES, too_large
+from scorer.lint.size_findings import too_large
 
-__all__ = ["MAX_RECORD_BYTES", "analyse", "compared", "too_large"]
+__all__ = ["analyse", "compared", "too_large"]

@@ -14,9 +14,6 @@ from scorer.rules.loader import Source
 from scorer.rules.ruleset import Ruleset
 from scorer.rules.yaml_source import Path
 
-MAX_RECORD_BYTES: Final = 1_000_000
-"""The default of the setting `SCORER_MAX_RECORD_BYTES`."""
-
 _SETTING: Final = "SCORER_MAX_RECORD_BYTES"
 _RAISE: Final = f"raise {_SETTING} and run `scorer topics ensure`, which says what topics need more"
 

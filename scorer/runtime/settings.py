@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from scorer.runtime import record_bytes
 from scorer.runtime.default_rules import default_rules
 
 PREFIX = "SCORER_"
@@ -96,8 +97,9 @@ class Settings(BaseSettings):
         description="What becomes of an activity without a key: a dead letter, or it is written back into the input "
         "with its subject as key.",
     )
-    max_record_bytes: Annotated[int, Field(ge=65_536, le=1 << 26)] = Field(
-        1_000_000, description="The largest state of a lead and the largest decision; the topics must allow more."
+    max_record_bytes: Annotated[int, Field(ge=record_bytes.LEAST, le=record_bytes.MOST)] = Field(
+        record_bytes.DEFAULT,
+        description="The largest state of a lead and the largest decision; the topics must allow more.",
     )
     cache_leads: Annotated[int, Field(ge=0)] = Field(10_000, description="Leads kept decoded in memory, per partition.")
     session_timeout_ms: Annotated[int, Field(ge=1_000, le=1_800_000)] = Field(

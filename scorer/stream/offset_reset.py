@@ -5,20 +5,20 @@ partition, so it also fences a worker that is still alive, and a worker that sta
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from scorer.kafka.topic_admin import TopicError, connecting, describe, topic_admin
+from scorer.kafka.tool_producer import TOOL_LIMITS, tool_producer
+from scorer.kafka.topic_admin import TopicError, describe, topic_admin
 from scorer.kafka.topic_reader import TOOL_PACE, topic_reader
 from scorer.kafka.transaction import (
     AbortedError,
     DoubtfulError,
     FencedError,
     TransactionalProducer,
-    TransactionLimits,
 )
 from scorer.runtime.settings import Settings
 from scorer.state.input_position import InputPosition
@@ -29,13 +29,7 @@ from scorer.stream.recovery import last_position
 
 Target = Literal["earliest", "latest"] | int
 
-_LIMITS: Final = TransactionLimits(
-    timeout_ms=20_000,
-    batch_bytes=16 * 1024,
-    abort_seconds=5.0,
-    phase_seconds=30.0,
-    abort_on_interrupt=True,
-)
+_LIMITS: Final = replace(TOOL_LIMITS, batch_bytes=16 * 1024, phase_seconds=30.0)
 
 
 class ResetError(Exception):
@@ -133,15 +127,11 @@ async def reset(settings: Settings, moves: Sequence[Move]) -> None:
         for move in moves:
             if not move.changes:
                 continue
-            producer = TransactionalProducer(settings, transactional_id(settings.group, move.log.partition), _LIMITS)
-            try:
-                async with connecting(settings):
-                    await producer.start()
+            identity = transactional_id(settings.group, move.log.partition)
+            async with tool_producer(settings, identity, _LIMITS) as producer:
                 # A worker that joined before the fencing has not noticed it yet.
                 await refuse_members(admin, settings)
                 await _commit(settings, producer, move)
-            finally:
-                await producer.stop()
 
 
 async def members_problem(settings: Settings) -> str | None:

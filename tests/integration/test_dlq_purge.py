@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,15 +16,15 @@ from scorer.dlq.dead_letter import dead_letter
 from scorer.domain.instant import to_text
 from scorer.kafka.client_internals import record_size
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
-from tests.integration.service import ROOT, Service, service
+from tests.integration.service import Service, service
 from tests.integration.test_dlq import (
     PARTITIONS,
     Letter,
     as_record,
     create,
     dlq,
-    environment,
     listed,
+    started,
     topics,
     wait_until_stopped,
     went_back,
@@ -76,22 +75,9 @@ main()
 @contextmanager
 def faulty(kafka: Kafka, names: Names, point: str, action: str, number: int) -> "Iterator[subprocess.Popen[str]]":
     """A purge with a fault. It is killed on leaving if it still runs."""
-    fault = (point, action, str(number))
-    process = subprocess.Popen(
-        [sys.executable, "-c", FAULTY, *fault, "dlq", "purge", "--lead", LEAD, "--yes"],
-        cwd=ROOT,
-        env=environment(kafka, names),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    command = ("dlq", "purge", "--lead", LEAD, "--yes")
+    with started(kafka, names, "-c", FAULTY, point, action, str(number), *command) as process:
         yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def mixed(count: int) -> list[Letter]:

@@ -1,5 +1,6 @@
 """`scorer check` refuses rules under which a state or a decision can become too large to be written."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from scorer.cli.check import check as check_command
 from scorer.evaluation.largest_state import largest_state
-from scorer.lint import MAX_RECORD_BYTES, too_large
+from scorer.lint import too_large
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.rules.loader import parse_with_source
+from scorer.runtime import record_bytes
 from scorer.runtime.settings import Settings
 from tests.factory import SMALL_RULES, ruleset_folder
 
@@ -36,7 +39,7 @@ routing: [{{id: rest, route: sales}}]
 MANY_SIGNALS = with_signals(40)
 
 
-def messages(text: str, limit: int = MAX_RECORD_BYTES, beside: str | None = None) -> list[str]:
+def messages(text: str, limit: int = record_bytes.DEFAULT, beside: str | None = None) -> list[str]:
     ruleset, source = parse_with_source({"rules.yaml": text.encode()})
     other = None if beside is None else parse_with_source({"rules.yaml": beside.encode()})[0]
     return [str(finding) for finding in too_large(ruleset, source, limit, other)]
@@ -80,7 +83,8 @@ def check(rules: Path, *options: str, **environment: str) -> "subprocess.Complet
 
 
 def test_the_default_is_that_of_the_service() -> None:
-    assert Settings.model_fields["max_record_bytes"].default == MAX_RECORD_BYTES
+    of_check = inspect.signature(check_command).parameters["max_record_bytes"].default
+    assert Settings.model_fields["max_record_bytes"].default == of_check == 1_000_000
 
 
 def test_check_refuses_signals_that_can_fill_a_state(tmp_path: Path) -> None:
