@@ -159,6 +159,11 @@ class Metrics:
             "How far other clocks are ahead of this machine's; 0 if nothing is known.",
             registry=registry,
         )
+        self._fences = Gauge(
+            "scorer_broker_fences",
+            "1: the broker refuses former members of the group; 0: only one worker may run.",
+            registry=registry,
+        )
         self._partitions = Gauge("scorer_partitions", "Assigned partitions by state.", ("state",), registry=registry)
         self.assess_seconds = Histogram(
             "scorer_assess_seconds", "Time to assess one activity.", ASSESS_BUCKETS, registry
@@ -198,6 +203,10 @@ class Metrics:
     def transaction(self, outcome: str) -> None:
         """Count a transaction: `committed`, `aborted`, `fenced`, `doubtful`."""
         self._transactions.labels(outcome).inc()
+
+    def fences(self, fences: bool) -> None:
+        """Set whether the broker refuses former members of the group."""
+        self._fences.set(fences)
 
     def restored(self, records: int) -> None:
         """Count changelog records that were read to restore state."""

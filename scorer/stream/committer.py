@@ -39,6 +39,7 @@ from scorer.runtime.settings import Settings
 BATCH_BYTES: Final = 512 * 1024
 _GROUP_BYTES: Final = 16 * 1024 * 1024
 """So much is written within a transaction time-out, also where the network is slow."""
+_ONE_ONLY: Final = "this broker accepts offsets of former members (no KIP-447), so only one worker is safe"
 _ABORT_SECONDS: Final = 30.0
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
@@ -126,6 +127,9 @@ class Committer:
         except BaseException:
             await producer.stop()
             raise
+        self._metrics.fences(self.fences)
+        if not self.fences:
+            log.warning("broker_does_not_fence", group=settings.group, unfenced=settings.unfenced, detail=_ONE_ONLY)
         self._producer = producer
         self._task = asyncio.create_task(self._run(), name="committer")
         self._task.add_done_callback(self._ended)

@@ -165,7 +165,7 @@ class PartitionWorker:
         try:
             self._continue_at(self._handed_over)
         except IllegalStateError:
-            # The next rebalance has begun, and decides anew.
+            # The next rebalance has begun, and decides again.
             return
         self.state = State.RUNNING
         self._inbox.nudge()
