@@ -7,9 +7,10 @@ tests/contract/test_client_internals.py checks the assumptions against the insta
 import asyncio
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
@@ -30,6 +31,21 @@ def consumer_of(subscriber: Subscriber) -> Any:
     The workers seek, pause and resume single partitions, and FastStream offers only the messages.
     """
     return subscriber.consumer
+
+
+def poll_without_pauses(subscriber: Any, wait_ms: int, max_records: int) -> None:
+    """Make a batch subscriber return records as soon as there are some, and ask again at once if there are none within
+    `wait_ms`.
+
+    FastStream pauses after each poll without records, for as long as the poll has waited. So either a record waits for
+    the end of a long pause, or an idle worker polls all the time.
+    """
+
+    async def get_msg(consumer: AIOKafkaConsumer) -> "tuple[ConsumerRecord[bytes, bytes], ...]":
+        records = await consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
+        return tuple(chain.from_iterable(records.values()))
+
+    subscriber.get_msg = get_msg
 
 
 def dead_task(subscriber: Subscriber) -> str | None:

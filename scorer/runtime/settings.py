@@ -86,9 +86,8 @@ class Settings(BaseSettings):
 
     max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(2_000, description="Most activities per transaction.")
     linger_ms: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        5, description="How long a record waits for others if a batch would be small."
+        5, description="How long a transaction waits, after the one before, for more activities."
     )
-    poll_ms: Annotated[int, Field(ge=1, le=10_000)] = Field(5, description="Pause between polls when idle.")
     max_value_bytes: Annotated[int, Field(ge=1024, le=1 << 28)] = Field(
         1 << 20, description="Larger activities go to the dead letters."
     )

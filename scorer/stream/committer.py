@@ -96,6 +96,7 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._alone = 0
+        self._ended_at = 0.0
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._error = ""
         self.fences = True
@@ -153,6 +154,13 @@ class Committer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.session_timeout_ms / 2000):
                 await self._idle.wait()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait while a transaction is in flight, at most for so long."""
+        if not self._idle.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._idle.wait()
 
     def join(self, member: Member) -> None:
         """Commit on behalf of this member from now on."""
@@ -225,11 +233,12 @@ class Committer:
             self.on_failure(error)
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._wake.wait()
             await self._joined.wait()
-            # The other partitions that are ready now come along.
-            await asyncio.sleep(0)
+            # Under load, the other partitions that are ready soon come along. An idle worker commits at once.
+            await asyncio.sleep(max(0.0, self._ended_at + self._settings.linger_ms / 1000 - loop.time()))
             group = self._ready()
             member = self._member
             if not group or member is None:
@@ -240,6 +249,7 @@ class Committer:
             try:
                 await self._transact(group, member)
             finally:
+                self._ended_at = loop.time()
                 self._idle.set()
 
     def _ready(self) -> list[_Contribution]:

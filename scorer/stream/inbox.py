@@ -21,17 +21,14 @@ class Inbox:
     """Records in order. Batches are large under load; under a low load they are small and leave soon.
 
     `max_records` and `max_bytes` (of the values) limit a batch, which has at least one record. A record with several
-    events counts as several records. The inbox is full at twice either limit. `linger`: seconds that a record waits for
-    others if the batch would be small. The time that it waited during the batch before it counts.
+    events counts as several records. The inbox is full at twice either limit.
     """
 
-    def __init__(self, max_records: int, linger: float, max_bytes: int = _BATCH_BYTES) -> None:
+    def __init__(self, max_records: int, max_bytes: int = _BATCH_BYTES) -> None:
         self._max_records = max_records
         self._max_bytes = max_bytes
-        self._linger = linger
         self._queue: deque[ConsumerRecord[bytes, bytes]] = deque()
         self._bytes = 0
-        self._oldest_since = 0.0
         self._steps = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -53,8 +50,6 @@ class Inbox:
 
     def put(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
         """Add records, in order."""
-        if not self._queue:
-            self._oldest_since = asyncio.get_running_loop().time()
         self._queue.extend(records)
         self._bytes += sum(map(_size, records))
         self._changed.set()
@@ -85,10 +80,6 @@ class Inbox:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     await self._changed.wait()
-        if self._linger and self._queue and self.low and not self._closed:
-            waited = asyncio.get_running_loop().time() - self._oldest_since
-            if waited < self._linger:
-                await asyncio.sleep(self._linger - waited)
         if self._closed:
             return []
         taken = self._take()

@@ -14,13 +14,15 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
 
-from scorer.kafka.client_internals import consumer_of, dead_task
+from scorer.kafka.client_internals import consumer_of, dead_task, poll_without_pauses
 from scorer.kafka.connection import CLIENT_ID, security, servers
 from scorer.runtime.settings import Settings
 from scorer.stream.partitions import Partitions
 
 # Sorting them by partition blocks everything else in the process; this number takes some milliseconds.
 _POLL_RECORDS: Final = 500
+# How soon a stop is noticed while nothing arrives.
+_WAIT_MS: Final = 500
 # While the input does not exist, nobody has its partitions. This limits how long a recreated one stays unnoticed.
 _METADATA_MS: Final = 15_000
 
@@ -34,6 +36,7 @@ class Subscription:
 
     def __init__(self, settings: Settings, partitions: Partitions) -> None:
         self._partitions = partitions
+        self._max_records = min(settings.max_records, _POLL_RECORDS)
         self.broker = KafkaBroker(
             servers(settings),
             client_id=CLIENT_ID,
@@ -50,8 +53,7 @@ class Subscription:
             group_id=settings.group,
             group_instance_id=settings.instance,
             batch=True,
-            max_records=min(settings.max_records, _POLL_RECORDS),
-            batch_timeout_ms=settings.poll_ms,
+            max_records=self._max_records,
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             isolation_level="read_committed",
@@ -65,6 +67,7 @@ class Subscription:
             decoder=_raw_records,
             no_reply=True,
         )
+        poll_without_pauses(self._subscriber, _WAIT_MS, self._max_records)
         self._subscriber(self._consume)
 
     async def start(self) -> None:
@@ -89,7 +92,7 @@ class Subscription:
         return dead_task(self._subscriber)
 
     async def _consume(self, records: Records) -> None:
-        await self._partitions.dispatch(records)
+        await self._partitions.dispatch(records, more=len(records) >= self._max_records)
 
 
 async def _raw_message(records: Records) -> StreamMessage[Any]:

@@ -109,7 +109,7 @@ class PartitionWorker:
         self._predecessor = predecessor
         self._store = LeadStore(settings.cache_leads)
         self._committer = context.committer
-        self._inbox = Inbox(settings.max_records, settings.linger_ms / 1000)
+        self._inbox = Inbox(settings.max_records)
         self._held_back = False
         self._out_of_range = False
         self._outdated = False
