@@ -53,5 +53,5 @@ def test_without_java_or_maven_the_tests_on_apache_kafka_are_skipped_with_the_re
 def test_a_version_that_maven_cannot_fetch_is_a_reason_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.brokers.jars._ROOT", tmp_path)
     monkeypatch.setenv("PATH", folder(tmp_path, "java", "mvn"))
-    with pytest.raises(MissingError, match="Maven cannot fetch Apache Kafka 0.0.1: no jar arrived"):
+    with pytest.raises(MissingError, match=r"Maven cannot fetch Apache Kafka 0\.0\.1: no jar arrived"):
         jars("0.0.1")

@@ -7,6 +7,7 @@ from time import sleep
 import psutil
 import pytest
 
+from tests.brokers.marks import fencing
 from tests.faults.group import evict, positions, wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once
@@ -29,6 +30,7 @@ def owned(worker: Service) -> set[int]:
     return set(lines[-1]["partitions"]) if lines else set()
 
 
+@fencing
 @pytest.mark.parametrize("point", ["begun", "offsets_sent"])
 def test_a_stopped_worker_cannot_write_any_more(kafka: Kafka, names: Names, tmp_path: Path, point: str) -> None:
     records = Load(randomness()).take(900)
@@ -53,6 +55,7 @@ def test_a_stopped_worker_cannot_write_any_more(kafka: Kafka, names: Names, tmp_
     check_exactly_once(kafka, names)
 
 
+@fencing
 @pytest.mark.parametrize("late", [False, True], ids=["before-the-heir-fences", "after-the-heir-took-over"])
 def test_a_commit_during_the_revocation_counts_once(kafka: Kafka, names: Names, tmp_path: Path, late: bool) -> None:
     """The commit of the former owner arrives between the assignment and the fencing by the new owner, or after it."""

@@ -18,6 +18,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from scorer.demo.broker import EmbeddedBroker
 from scorer.domain.instant import DAY
+from tests.brokers.marks import embedded_only
 from tests.faults.group import wait_until_processed
 from tests.faults.proxy import END_TRANSACTION, Proxy
 from tests.integration.activities import event, structured
@@ -121,6 +122,8 @@ async def write_unreadable(kafka: Kafka, names: Names) -> None:
         await producer.stop()
 
 
+# Kafka unpacks every batch that it gets, and refuses this one.
+@embedded_only
 def test_a_batch_that_cannot_be_unpacked_is_seen(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     kafka.create({names.activity: 1})
     with service(kafka, names, tmp_path, stalled_after_s=SOON) as running:
@@ -224,6 +227,7 @@ def test_a_sender_whose_clock_is_ahead_does_not_make_us_unready(kafka: Kafka, na
         assert lines(running, "clock_off") == []
 
 
+@embedded_only
 def test_many_dead_letters_are_one_line_with_their_reasons(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     kafka.create({names.activity: 1})
     records = [good(number) for number in range(30)]

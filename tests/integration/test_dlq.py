@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from scorer.cli import app
 from scorer.dlq.dead_letter import SHORTENED, dead_letter
 from scorer.domain.instant import DAY, HOUR, SECOND, to_text
+from tests.brokers.marks import embedded_only
 from tests.integration.activities import START, event, offline, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
 from tests.integration.service import ROOT, service
@@ -532,6 +533,7 @@ def test_an_open_transaction_blocks_nothing(kafka: Kafka, names: Names) -> None:
     assert went_back(kafka, names, 6) == each_once(names, 6)
 
 
+@embedded_only
 @pytest.mark.parametrize(("answer", "sent"), [("y\n", 2), ("n\n", 0)])
 def test_a_terminal_asks_for_confirmation(kafka: Kafka, names: Names, answer: str, sent: int) -> None:
     topics(kafka, names)

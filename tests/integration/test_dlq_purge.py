@@ -15,6 +15,7 @@ import pytest
 from scorer.dlq.dead_letter import dead_letter
 from scorer.domain.instant import to_text
 from scorer.kafka.client_internals import record_size
+from tests.brokers.marks import embedded_only
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
 from tests.integration.service import Service, service
 from tests.integration.test_dlq import (
@@ -340,6 +341,7 @@ def test_batches_that_are_too_large_are_copied_one_by_one(kafka: Kafka, names: N
     assert sorted(origins(kafka, names)) == [*others(41), 77, 78]
 
 
+@embedded_only
 def test_refusals(kafka: Kafka, names: Names) -> None:
     missing = dlq(kafka, names, "purge", "--lead", LEAD, "--yes")
     assert (missing.returncode, missing.stdout) == (1, "")
@@ -352,6 +354,7 @@ def test_refusals(kafka: Kafka, names: Names) -> None:
     assert dlq(kafka, names, "purge", "--lead", "").returncode == 2
 
 
+@embedded_only
 def test_without_a_terminal_it_needs_yes(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     write(kafka, names, mixed(5))
@@ -361,6 +364,7 @@ def test_without_a_terminal_it_needs_yes(kafka: Kafka, names: Names) -> None:
     assert origins(kafka, names) == list(range(5))
 
 
+@embedded_only
 def test_list_shows_values_only_if_asked(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     letters = [
