@@ -2,21 +2,19 @@
 
 import signal
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import psutil
 import pytest
 
 from tests.brokers.marks import fencing
-from tests.faults.group import evict, positions, wait_until_processed
+from tests.faults.group import members, positions, wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once
 from tests.faults.proxy import END_TRANSACTION, Proxy
 from tests.faults.sizes import randomness
-from tests.integration.kafka import Kafka, Names
+from tests.integration.kafka import DEADLINE, Kafka, Names
 from tests.integration.service import Service, service
-
-SESSION_SECONDS = 6.0
 
 
 def is_stopped(worker: Service) -> bool:
@@ -38,8 +36,11 @@ def test_a_stopped_worker_cannot_write_any_more(kafka: Kafka, names: Names, tmp_
     kafka.write(names.activity, records[:600])
     with service(kafka, names, tmp_path, ready=False, max_records="10", fault_point=f"{point}:9:stop") as zombie:
         zombie.wait(lambda: is_stopped(zombie))
-        sleep(SESSION_SECONDS + 0.5)
-        evict(kafka, names)
+        # The broker removes it by its session time-out.
+        deadline = monotonic() + DEADLINE
+        while members(kafka, names):
+            assert monotonic() < deadline
+            sleep(0.1)
         with service(kafka, names, tmp_path, max_records="10") as heir:
             wait_until_processed(kafka, names, [heir])
             before = kafka.read(names.routing)
