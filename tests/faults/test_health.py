@@ -22,7 +22,7 @@ from tests.brokers.marks import embedded_only
 from tests.faults.group import wait_until_processed
 from tests.faults.proxy import END_TRANSACTION, Proxy
 from tests.integration.activities import event, structured
-from tests.integration.kafka import Kafka, Names, Record
+from tests.integration.kafka import ANY_TIME, Kafka, Names, Record
 from tests.integration.service import Service, service
 
 STALLED = 'scorer_partition_stalled_seconds{partition="0"}'
@@ -207,7 +207,7 @@ def test_a_clock_that_is_ahead_is_seen_too(kafka: Kafka, names: Names, tmp_path:
 
 def test_a_sender_whose_clock_is_ahead_does_not_make_us_unready(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     """The broker stamps our own records, which proves that our clock is right."""
-    kafka.create({names.activity: 1})
+    kafka.create({names.activity: 1}, ANY_TIME)
     later = time.time_ns() // 1_000_000 - 1000 * BEHIND
 
     async def write() -> None:

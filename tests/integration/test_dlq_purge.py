@@ -22,7 +22,6 @@ from tests.integration.test_dlq import (
     PARTITIONS,
     Letter,
     as_record,
-    create,
     dlq,
     listed,
     started,
@@ -319,8 +318,8 @@ def kafka_lag(kafka: Kafka, names: Names, running: Service) -> float:
 
 def test_batches_that_are_too_large_are_copied_one_by_one(kafka: Kafka, names: Names) -> None:
     kafka.create({names.activity: PARTITIONS})
-    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
-    create(kafka, names.dead_letters, PARTITIONS, {"max.message.bytes": "3000"})
+    kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "compact"})
+    kafka.create({names.dead_letters: PARTITIONS}, {"max.message.bytes": "3000"})
     letters = [letter._replace(value=b"%d " % letter.offset * 200) for letter in mixed(41)]
     write(kafka, names, letters)
     done = dlq(kafka, names, "purge", "--lead", LEAD, "--yes")
@@ -346,7 +345,7 @@ def test_refusals(kafka: Kafka, names: Names) -> None:
     missing = dlq(kafka, names, "purge", "--lead", LEAD, "--yes")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert f"the topic {names.dead_letters} (SCORER_DEAD_LETTER_TOPIC) does not exist" in missing.stderr
-    create(kafka, names.dead_letters, 1, {"cleanup.policy": "compact"})
+    kafka.create({names.dead_letters: 1}, {"cleanup.policy": "compact"})
     kafka.write(names.dead_letters, [Record(LEAD.encode(), b"{broken")])
     compact = dlq(kafka, names, "purge", "--lead", LEAD, "--yes")
     assert compact.returncode == 1
