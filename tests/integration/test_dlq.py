@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 from typer.testing import CliRunner
 
 from scorer.cli import app
 from scorer.dlq.dead_letter import SHORTENED, dead_letter
 from scorer.domain.instant import DAY, HOUR, SECOND, to_text
+from tests.brokers.marks import embedded_only
 from tests.integration.activities import START, event, offline, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
 from tests.integration.service import ROOT, service
@@ -82,21 +83,7 @@ class Letter(NamedTuple):
 def topics(kafka: Kafka, names: Names) -> None:
     """Input, dead letters and marks."""
     kafka.create({names.activity: PARTITIONS, names.dead_letters: PARTITIONS})
-    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
-
-
-def create(kafka: Kafka, topic: str, partitions: int, config: dict[str, str]) -> None:
-    """Create a topic with its own settings."""
-
-    async def work() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-        await admin.start()
-        try:
-            await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=config)])
-        finally:
-            await admin.close()
-
-    asyncio.run(work())
+    kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "compact"})
 
 
 def write(kafka: Kafka, names: Names, letters: Sequence[Letter], *, shorten: bool = False) -> None:
@@ -461,8 +448,8 @@ def test_records_that_cannot_go_back_are_reported_with_the_reason(kafka: Kafka, 
 
 def test_a_record_that_the_input_refuses_does_not_block_the_others(kafka: Kafka, names: Names) -> None:
     kafka.create({names.dead_letters: PARTITIONS})
-    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
-    create(kafka, names.activity, PARTITIONS, {"max.message.bytes": "2000"})
+    kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "compact"})
+    kafka.create({names.activity: PARTITIONS}, {"max.message.bytes": "2000"})
     letters = many(9)
     letters[4] = letters[4]._replace(value=b"x" * 3000)
     write(kafka, names, letters)
@@ -532,6 +519,7 @@ def test_an_open_transaction_blocks_nothing(kafka: Kafka, names: Names) -> None:
     assert went_back(kafka, names, 6) == each_once(names, 6)
 
 
+@embedded_only
 @pytest.mark.parametrize(("answer", "sent"), [("y\n", 2), ("n\n", 0)])
 def test_a_terminal_asks_for_confirmation(kafka: Kafka, names: Names, answer: str, sent: int) -> None:
     topics(kafka, names)
@@ -564,7 +552,7 @@ def test_refuses_if_the_marks_are_not_kept(kafka: Kafka, names: Names) -> None:
     assert missing.stderr == (
         f"error: the topic {names.dead_letters}.replayed does not exist; create it with `scorer topics ensure`\n"
     )
-    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "delete"})
+    kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "delete"})
     forgetful = dlq(kafka, names, "replay", "--all")
     assert forgetful.returncode == 1
     assert f"{names.dead_letters}.replayed has cleanup.policy=delete: it would forget" in forgetful.stderr

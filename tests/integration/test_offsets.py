@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from typer.testing import CliRunner
 
 from scorer.cli import app
+from tests.brokers.marks import embedded_only
 from tests.faults.group import evict, positions, wait_until_processed
 from tests.faults.oracle import check_exactly_once
 from tests.integration.activities import START, event, structured
@@ -298,6 +299,7 @@ def test_a_reset_is_refused_while_a_worker_runs(kafka: Kafka, names: Names, tmp_
     check_exactly_once(kafka, names)
 
 
+@embedded_only
 @pytest.mark.usefixtures("fifty")
 @pytest.mark.parametrize(
     ("args", "status", "error"),
