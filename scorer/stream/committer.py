@@ -90,6 +90,8 @@ class Committer:
         self._task: asyncio.Task[None] | None = None
         self._queue: dict[TopicPartition, _Contribution] = {}
         self._known: dict[TopicPartition, Offset | None] = {}
+        self._unconfirmed: set[TopicPartition] = set()
+        self._outdated: set[TopicPartition] = set()
         self._member: Member | None = None
         self._joined = asyncio.Event()
         self._wake = asyncio.Event()
@@ -162,9 +164,11 @@ class Committer:
                 async with asyncio.timeout(seconds):
                     await self._idle.wait()
 
-    def join(self, member: Member) -> None:
-        """Commit on behalf of this member from now on."""
+    def join(self, member: Member, stayed: Iterable[TopicPartition] = ()) -> None:
+        """Commit on behalf of this member from now on. `stayed`: the partitions that were ours before. Nothing is
+        committed for them until `confirm`."""
         self.generation += 1
+        self._unconfirmed = set(stayed)
         self._member = member
         self._joined.set()
         self._wake.set()
@@ -185,6 +189,8 @@ class Committer:
         await self._producer.fence(f"{self._settings.group}-{partition.topic}-{partition.partition}")
         found = (await self._producer.stable_offsets(self._settings.group, [partition]))[partition]
         self._known[partition] = found
+        self._unconfirmed.discard(partition)
+        self._outdated.discard(partition)
         return found
 
     async def log_span(self, partition: TopicPartition) -> Span:
@@ -192,12 +198,20 @@ class Committer:
         assert self._producer is not None
         return await self._producer.log_span(partition)
 
-    async def outdated(self, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
-        """Those of the partitions for which somebody else has committed since we did. Raises `KafkaError`."""
+    async def confirm(self) -> set[TopicPartition]:
+        """Go on with the partitions that have stayed ours, but for those that are returned: somebody else has committed
+        for them since we did, so they must be taken over. Raises `KafkaError`."""
         assert self._producer is not None
-        known = {partition: self._known.get(partition) for partition in partitions}
-        found = await self._producer.stable_offsets(self._settings.group, list(known))
-        return {partition for partition in known if found[partition] != known[partition]}
+        partitions = set(self._unconfirmed)
+        found = await self._producer.stable_offsets(self._settings.group, partitions)
+        # Some may have been taken over meanwhile.
+        partitions &= self._unconfirmed
+        outdated = {partition for partition in partitions if found[partition] != self._known.get(partition)}
+        self._unconfirmed -= partitions
+        self._outdated |= outdated
+        self._fail([one for one in self._queue.values() if one.partition in outdated], OutdatedError("a rebalance"))
+        self._wake.set()
+        return outdated
 
     async def commit(self, partition: TopicPartition, messages: Sequence[Message], next_offset: int) -> int | None:
         """Commit the messages and the offset of a partition, with whatever else is ready. It is repeated until it is
@@ -205,6 +219,8 @@ class Committer:
 
         Raises `OutdatedError`, `WithdrawnError`, `TooLargeError` or `RefusedError`; nothing is committed then.
         """
+        if partition in self._outdated:
+            raise OutdatedError(f"{partition.topic}-{partition.partition}")
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         contribution = _Contribution(partition, messages, next_offset, done)
         self._queue[partition] = contribution
@@ -242,8 +258,7 @@ class Committer:
             group = self._ready()
             member = self._member
             if not group or member is None:
-                if not self._queue:
-                    self._wake.clear()
+                self._wake.clear()
                 continue
             self._idle.clear()
             try:
@@ -254,12 +269,13 @@ class Committer:
 
     def _ready(self) -> list[_Contribution]:
         """What goes into the next transaction: all that is ready, up to a size, in the order in which it came."""
+        ready = [one for one in self._queue.values() if one.partition not in self._unconfirmed]
         if self._alone:
             self._alone -= 1
-            return list(self._queue.values())[:1]
+            return ready[:1]
         group: list[_Contribution] = []
         size = 0
-        for contribution in self._queue.values():
+        for contribution in ready:
             size += contribution.size
             if group and size > _GROUP_BYTES:
                 break

@@ -95,8 +95,9 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         # Here, because the consumer exists and reads nothing yet.
         cut_large_records(consumer, whole_bytes(settings), SHORTENED)
         generation, member_id = generation_of(consumer)
-        self._committer.join(Member(settings.group, generation, member_id, settings.instance))
         stayed = [worker for partition in partitions if (worker := self._workers.get(partition)) is not None]
+        member = Member(settings.group, generation, member_id, settings.instance)
+        self._committer.join(member, (worker.partition for worker in stayed))
         for partition in partitions:
             if partition not in self._workers:
                 self._workers[partition] = PartitionWorker(
@@ -114,7 +115,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
-                outdated = await self._committer.outdated([worker.partition for worker in workers])
+                outdated = await self._committer.confirm()
                 break
             except KafkaError as error:
                 log.warning("partitions_not_confirmed", error=repr(error))
