@@ -17,6 +17,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
 )
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.structs import OffsetAndMetadata
 
 from scorer.kafka.client_internals import close_at_once
 from scorer.kafka.connection import connection
@@ -138,13 +139,13 @@ class TransactionalProducer:
     async def commit(
         self,
         messages: Iterable[Message],
-        offsets: Mapping[TopicPartition, int] | None = None,
+        offsets: Mapping[TopicPartition, int | OffsetAndMetadata] | None = None,
         group: str | None = None,
     ) -> None:
         """Publish the messages, and commit the offsets of the group, in one transaction.
 
-        `offsets`: for each input partition, the offset to continue from. Raises `FencedError`, `AbortedError` or
-        `DoubtfulError`.
+        `offsets`: for each input partition, the offset to continue from, maybe with metadata. Raises `FencedError`,
+        `AbortedError` or `DoubtfulError`.
         """
         try:
             async with asyncio.timeout(self._limits.phase_seconds):

@@ -6,10 +6,12 @@ partition, so it also fences a worker that is still alive, and a worker that sta
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any, Final, Literal
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
 
 from scorer.kafka.tool_producer import TOOL_LIMITS, tool_producer
 from scorer.kafka.topic_admin import TopicError, describe, topic_admin
@@ -21,7 +23,7 @@ from scorer.kafka.transaction import (
     TransactionalProducer,
 )
 from scorer.runtime.settings import Settings
-from scorer.state.input_position import InputPosition
+from scorer.state.input_position import NOTED, InputPosition
 from scorer.stream.input_log import Change, InputLog, inspect
 from scorer.stream.outbox import position_message
 from scorer.stream.partition_producer import transactional_id
@@ -58,6 +60,8 @@ class Move:
         moved = self.target - max(offset, first)
         if moved:
             return f"skips {moved}" if moved > 0 else f"reads {-moved} again"
+        if self.log.change is Change.STATES_LOST:
+            return "goes on without the states"
         return "skips none" if self.log.change is Change.EXPIRED else "as before"
 
 
@@ -73,6 +77,13 @@ async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[Input
         topic_reader(settings, TOOL_PACE, committed_only=False) as inputs,
     ):
         topics = await describe(admin, [source, states])
+        if source in topics and states not in topics:
+            problem = await _group_problem(admin, settings)
+            if problem is not None:
+                raise ResetError(
+                    f"{problem}. Its changelog {states} does not exist either; if the group is new, create it with "
+                    "`scorer topics ensure`"
+                )
         for name in (source, states):
             if name not in topics:
                 raise TopicError(f"the topic {name} does not exist; create it with `scorer topics ensure`")
@@ -94,7 +105,10 @@ async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[Input
             offset = None if known is None or known.offset < 0 else known.offset
             if offset is None and position is not None:
                 offset = position.next_offset
-            logs.append(await inspect(inputs, settings, partition, offset, position))
+            log = await inspect(inputs, settings, partition, offset, position)
+            if log.change is None and position is None and known is not None and offset and known.metadata == NOTED:
+                log = replace(log, change=Change.STATES_LOST)
+            logs.append(log)
         return logs
 
 
@@ -134,6 +148,25 @@ async def reset(settings: Settings, moves: Sequence[Move]) -> None:
                 await _commit(settings, producer, move)
 
 
+async def group_problem(settings: Settings) -> str | None:
+    """That the group has no committed offsets, with the names of similar groups; None if it has some.
+
+    Raises `KafkaError`.
+    """
+    async with topic_admin(settings) as admin:
+        return await _group_problem(admin, settings)
+
+
+async def _group_problem(admin: AIOKafkaAdminClient, settings: Settings) -> str | None:
+    committed = await admin.list_consumer_group_offsets(settings.group)
+    if any(known.offset >= 0 for known in committed.values()):
+        return None
+    groups = {name for name, *_ in await admin.list_consumer_groups()} - {settings.group}
+    similar = get_close_matches(settings.group, sorted(groups), n=3)
+    hint = f"; these groups exist: {', '.join(similar)}" if similar else ""
+    return f"the group {settings.group} (SCORER_GROUP) has no committed offsets{hint}"
+
+
 async def members_problem(settings: Settings) -> str | None:
     """Why a reset would be refused now: the group has members. Raises `KafkaError`."""
     async with topic_admin(settings) as admin:
@@ -167,7 +200,7 @@ async def _commit(settings: Settings, producer: TransactionalProducer, move: Mov
     position = InputPosition(move.target, None)
     message = position_message(position, settings.state_topic, partition.partition)
     try:
-        await producer.commit([message], {partition: move.target}, settings.group)
+        await producer.commit([message], {partition: OffsetAndMetadata(move.target, NOTED)}, settings.group)
     except FencedError as error:
         raise ResetError(f"{name}: a worker has started and took over; stop it and run the command again") from error
     except (AbortedError, DoubtfulError) as error:

@@ -13,7 +13,7 @@ from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.lead import Lead
 from scorer.kafka.client_internals import cut_large_records, request_rejoin
 from scorer.kafka.sizes import whole_bytes
-from scorer.stream.input_log import InputChangedError
+from scorer.stream.input_log import Change, InputChangedError
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 log = structlog.get_logger()
@@ -115,7 +115,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         if isinstance(error, InputChangedError):
             found = error.found
             log.error(
-                "input_changed",
+                "states_lost" if found.change is Change.STATES_LOST else "input_changed",
                 error=str(error),
                 change=found.change,
                 topic=found.partition.topic,

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 
 from scorer.domain.lead import Lead
 from scorer.kafka.client_internals import on_out_of_range, position_of
@@ -20,7 +21,7 @@ from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, T
 from scorer.runtime.backoff import Backoff, ExhaustedError, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
-from scorer.state.input_position import InputPosition
+from scorer.state.input_position import NOTED, InputPosition
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.inbox import Inbox
@@ -103,6 +104,8 @@ class PartitionWorker:
         self.progress = Progress()
         self.next_offset = 0
         self._handed_over = 0
+        self._noted = False
+        """Whether the changelog has a position in the input."""
         self._consumer = consumer
         self._owner = owner
         self._context = context
@@ -229,6 +232,7 @@ class PartitionWorker:
         except IllegalStateError:
             return False
         self.next_offset = self._handed_over = start
+        self._noted = self._store.position is not None
         self._jobs = Turns(self._context.jobs(self._store, self.partition.partition))
         self.state = State.RUNNING
         self._step = "the next batch"
@@ -286,6 +290,7 @@ class PartitionWorker:
         limits = self._context.processor.limits
         while True:
             outbox, figures, accepted = Outbox(self.next_offset), BatchFigures(), limits.current.topics
+            noted = self._noted or bool(batch)
             if batch:
                 self._step = "the assessment of a batch"
                 outbox, figures = await self._process(batch)
@@ -296,7 +301,7 @@ class PartitionWorker:
             self._step = "the end of its transaction"
             try:
                 async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE):
-                    offsets = {self.partition: outbox.next_offset}
+                    offsets = {self.partition: OffsetAndMetadata(outbox.next_offset, NOTED if noted else "")}
                     await self._producer.commit(outbox.messages, offsets, self._settings.group)
             except AbortedError as error:
                 self._store.discard()
@@ -324,6 +329,7 @@ class PartitionWorker:
         self._jobs.committed()
         self._backoff.reset()
         self._step, self._last_error = "the next batch", ""
+        self._noted = noted
         self.next_offset = outbox.next_offset
         self._metrics.committed(figures, time.time())
         if batch:
