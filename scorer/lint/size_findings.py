@@ -65,7 +65,7 @@ def _report_state(ruleset: Ruleset, state: LargestState, others: str, limit: int
         names, size = _largest_first(state.fields, ruleset.own_fields), sum(state.fields.values())
         words = f"{one_of(names)} {'takes' if len(names) == 1 else 'take'} {size:,}"
         parts.append(_Part(size, words, "declare fewer `fields`", _place("fields", names, ruleset.own_fields)))
-    _report(f"a lead's state{others}", state.total, parts, limit, "state-too-large", reporter)
+    _report(f"a lead's state{others}", "state-too-large", state.total, parts, limit, reporter)
 
 
 def _report_decision(ruleset: Ruleset, decision: LargestDecision, others: str, limit: int, reporter: Reporter) -> None:
@@ -76,10 +76,10 @@ def _report_decision(ruleset: Ruleset, decision: LargestDecision, others: str, l
     if ruleset.signals:
         size, at = decision.signals, ("signals", next(iter(ruleset.signals)))
         parts.append(_Part(size, f"signals take {size:,}", "write fewer signals", at))
-    _report(f"a decision{others}", decision.total, parts, limit, "decision-too-large", reporter)
+    _report(f"a decision{others}", "decision-too-large", decision.total, parts, limit, reporter)
 
 
-def _report(what: str, total: int, parts: Sequence[_Part], limit: int, code: str, reporter: Reporter) -> None:
+def _report(what: str, code: str, total: int, parts: Sequence[_Part], limit: int, reporter: Reporter) -> None:
     """Name the largest parts, the largest first, and what the author of the rules can do about the largest one that
     the rules decide."""
     ranked = sorted(parts, key=lambda part: -part.size)

@@ -62,10 +62,10 @@ class BatchProcessor:
         self.limits = limits or TopicLimits(settings)
         self._settings = settings
         self._trim = trim
+        self._kept_facts = kept_facts
         self._assess = poisoned(assess)
         self._clock = clock
         self._shadow = shadow
-        self._kept_facts = kept_facts
 
     def process(
         self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore
