@@ -68,3 +68,13 @@ def load_or_exit(location: Path, engine: EngineName | None, *, to_stderr: bool =
     except EngineUnavailableError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
+
+
+def counted(number: int) -> str:
+    """`1 activity`, `2,000 activities`. A line can be a batch of them."""
+    return f"{number:,} {'activity' if number == 1 else 'activities'}"
+
+
+def rejected_of(rejected: int, read: int) -> str:
+    """How many of the activities that were read are bad."""
+    return f"{rejected:,} of {counted(read)} rejected"

@@ -62,12 +62,15 @@ def _position(text: str) -> Position:
 
 
 def _place(text: str) -> Place:
-    if re.fullmatch(r"[0-9]{1,9}:[0-9]{1,18}(#[0-9]{1,9})?", text) is None:
+    # As `dlq list` prints it. Names of topics have no colon.
+    parts = re.fullmatch(r"(?:([A-Za-z0-9._-]{1,249}):)?([0-9]{1,9}):([0-9]{1,18})(?:#([0-9]{1,9}))?", text)
+    if parts is None:
         raise typer.BadParameter(
-            f"{text!r} is not a place in the input; write PARTITION:OFFSET, as in 4:81, or 4:81#3 in a batch"
+            f"{text!r} is not a place in the input; write PARTITION:OFFSET, as in 4:81, or 4:81#3 in a batch, with or "
+            "without TOPIC: before it"
         )
-    record, _, index = text.partition("#")
-    return Place(*_position(record), int(index) if index else None)
+    topic, partition, offset, index = parts.groups()
+    return Place(int(partition), int(offset), None if index is None else int(index), topic)
 
 
 Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only this reason; repeatable.")]
@@ -84,9 +87,10 @@ Places = Annotated[
     list[Place] | None,
     typer.Option(
         "--from",
-        metavar="P:O[#I]",
+        metavar="[T:]P:O[#I]",
         parser=_place,
-        help="Only what came from this partition and offset of the input, and index of a batch; repeatable.",
+        help="Only what came from this partition and offset of the input, and index of a batch, as `dlq list` prints "
+        "it; repeatable.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the oldest N.")]

@@ -27,10 +27,11 @@ def show(partition: Partitions = None) -> None:
     """
     # Imported here: the offline commands start without the Kafka client.
     from scorer.cli.kafka import run_or_exit, settings_or_exit
-    from scorer.stream.offset_reset import survey
+    from scorer.stream.offset_reset import group_problem, survey
 
     settings = settings_or_exit()
     logs = run_or_exit(survey(settings, frozenset(partition or ())), settings)
+    _notice(run_or_exit(group_problem(settings), settings))
     rows = [("partition", "committed", "first", "end", "to read", "status")]
     rows += [(*_position(log), str(log.span.first), str(log.span.end), _left(log), log.change or "ok") for log in logs]
     _print(rows)
@@ -49,7 +50,7 @@ def reset(
     The states of leads stay. Without --yes nothing is changed.
     """
     from scorer.cli.kafka import run_or_exit, settings_or_exit
-    from scorer.stream.offset_reset import ResetError, members_problem, plan, survey
+    from scorer.stream.offset_reset import ResetError, group_problem, members_problem, plan, survey
     from scorer.stream.offset_reset import reset as reset_offsets
 
     target = _target(to)
@@ -67,6 +68,7 @@ def reset(
         (*_position(move.log), str(move.target), str(move.log.span.end - move.target), move.effect) for move in moves
     ]
     _print(rows)
+    _notice(run_or_exit(group_problem(settings), settings))
     _explain(logs)
     if not yes:
         problem = run_or_exit(members_problem(settings), settings)
@@ -75,6 +77,12 @@ def reset(
     run_or_exit(reset_offsets(settings, moves), settings)
     changed = sum(move.changes for move in moves)
     typer.echo(f"{changed} {'partition' if changed == 1 else 'partitions'} changed")
+
+
+def _notice(problem: str | None) -> None:
+    """Say what may be a mistake, and may be meant: a new group has no offsets either."""
+    if problem is not None:
+        say(f"note: {problem}")
 
 
 def _target(text: str) -> "Target":

@@ -145,7 +145,15 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     limits = TopicLimits(settings)
     shadow = None if settings.shadow_rules is None else Shadow(settings, limits=limits)
-    processor = BatchProcessor(settings, judge, _microseconds, shadow, trim=trim, limits=limits)
+    processor = BatchProcessor(
+        settings,
+        judge,
+        _microseconds,
+        shadow,
+        trim=trim,
+        limits=limits,
+        kept_facts=lambda: live.evaluator.kept_facts,
+    )
     pace = TokenBucket(time.monotonic)
     rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits)
 

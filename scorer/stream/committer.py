@@ -66,6 +66,7 @@ class _Contribution:
     partition: TopicPartition
     messages: Sequence[Message]
     next_offset: int
+    note: str
     done: "asyncio.Future[int | None]"
     size: int = field(init=False)
 
@@ -213,16 +214,19 @@ class Committer:
         self._wake.set()
         return outdated
 
-    async def commit(self, partition: TopicPartition, messages: Sequence[Message], next_offset: int) -> int | None:
+    async def commit(
+        self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str = ""
+    ) -> int | None:
         """Commit the messages and the offset of a partition, with whatever else is ready. It is repeated until it is
-        done. Returns when the broker got it, in milliseconds since the epoch, if a topic has LogAppendTime.
+        done. `note`: the end of the offset's metadata. Returns when the broker got it, in milliseconds since the epoch,
+        if a topic has LogAppendTime.
 
         Raises `OutdatedError`, `WithdrawnError`, `TooLargeError` or `RefusedError`; nothing is committed then.
         """
         if partition in self._outdated:
             raise OutdatedError(f"{partition.topic}-{partition.partition}")
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        contribution = _Contribution(partition, messages, next_offset, done)
+        contribution = _Contribution(partition, messages, next_offset, note, done)
         self._queue[partition] = contribution
         self._wake.set()
         try:
@@ -288,7 +292,7 @@ class Committer:
         producer = self._producer
         self._count += 1
         name = f"{self._token}-{self._count}"
-        offsets = {one.partition: Offset(one.next_offset, name) for one in group}
+        offsets = {one.partition: Offset(one.next_offset, f"{name} {one.note}".rstrip()) for one in group}
         messages = [message for one in group for message in one.messages]
         batch_bytes = min(BATCH_BYTES, self._limits.current.batch)
         try:

@@ -16,7 +16,7 @@ from scorer.kafka.client_internals import cut_large_records, generation_of, requ
 from scorer.kafka.sizes import whole_bytes
 from scorer.kafka.transaction import Member
 from scorer.runtime.backoff import Backoff
-from scorer.stream.input_log import InputChangedError
+from scorer.stream.input_log import Change, InputChangedError
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 _REST: Final = 0.05
@@ -192,7 +192,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         elif isinstance(error, InputChangedError):
             found = error.found
             log.error(
-                "input_changed",
+                "states_lost" if found.change is Change.STATES_LOST else "input_changed",
                 error=str(error),
                 change=found.change,
                 topic=found.partition.topic,

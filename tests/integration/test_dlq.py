@@ -21,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from typer.testing import CliRunner
 
 from scorer.cli import app
+from scorer.dlq import replay
 from scorer.dlq.dead_letter import SHORTENED, dead_letter
 from scorer.domain.instant import DAY, HOUR, SECOND, to_text
 from tests.brokers.marks import embedded_only
@@ -491,6 +492,28 @@ def test_a_record_that_fails_again_is_a_new_dead_letter(kafka: Kafka, names: Nam
         ("trace", b"1"),
         ("replayed-from", f"{names.dead_letters}/{second['partition']}/{second['offset']}".encode()),
     ]
+
+
+@pytest.mark.parametrize("selection", [("--all",), ("--key", "lead-1")])
+def test_a_replay_ends_although_every_record_fails_again_meanwhile(
+    kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch, selection: tuple[str, ...]
+) -> None:
+    topics(kafka, names)
+    write(kafka, names, [Letter(partition=number % PARTITIONS, offset=number) for number in range(6)])
+    send_back = replay.Replay._send_back
+
+    async def and_fail_again(self: replay.Replay, producer: Any, records: Sequence[Any], *rest: Any) -> None:
+        await send_back(self, producer, records, *rest)
+        again = [Letter(partition=record.partition, offset=100 + record.offset) for record in records]
+        await asyncio.to_thread(write, kafka, names, again)
+
+    monkeypatch.setattr(replay, "_RECORDS", 1)
+    monkeypatch.setattr(replay.Replay, "_send_back", and_fail_again)
+    done = dlq(kafka, names, "replay", *selection)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "6 dead letters replayed")
+    assert len(went_back(kafka, names)) == 6
+    # The next run would send those that came meanwhile.
+    assert len(listed(kafka, names, "--pending")) == 6
 
 
 def test_an_open_transaction_blocks_nothing(kafka: Kafka, names: Names) -> None:

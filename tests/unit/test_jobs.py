@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownError
+from aiokafka.structs import OffsetAndMetadata
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.facts import Fact, Stamp
@@ -103,9 +104,11 @@ class Kafka:
     async def stop(self) -> None:
         pass
 
-    async def commit(self, messages: list[Message], offsets: dict[TopicPartition, int], group: str) -> None:
-        (next_offset,) = offsets.values()
-        outbox = Outbox(next_offset, messages)
+    async def commit(
+        self, messages: list[Message], offsets: dict[TopicPartition, OffsetAndMetadata], group: str
+    ) -> None:
+        (committed,) = offsets.values()
+        outbox = Outbox(committed.offset, messages)
         self.tried.append(outbox)
         if self.errors:
             raise self.errors.pop(0)

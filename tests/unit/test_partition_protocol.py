@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.structs import OffsetAndMetadata
 
 from scorer.domain.lead import Lead
 from scorer.kafka.message import Message
@@ -128,12 +129,14 @@ class Cluster:
     async def stop(self) -> None:
         pass
 
-    async def commit(self, messages: list[Message], offsets: dict[TopicPartition, int], group: str) -> None:
+    async def commit(
+        self, messages: list[Message], offsets: dict[TopicPartition, OffsetAndMetadata], group: str
+    ) -> None:
         self.steps.append("commit")
         ending = self.endings.pop(0) if self.endings else "committed"
         if ending in ("committed", "answer lost"):
             self.messages += messages
-            self.offset = self.answered_offset = offsets[PARTITION]
+            self.offset = self.answered_offset = offsets[PARTITION].offset
         # The worker has time to do what it should not do.
         await asyncio.sleep(0)
         if ending == "aborted":

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.facts import Fact, Stamp
@@ -71,9 +72,11 @@ class Producer:
     async def stop(self) -> None:
         pass
 
-    async def commit(self, messages: list[Message], offsets: dict[TopicPartition, int], group: str) -> None:
+    async def commit(
+        self, messages: list[Message], offsets: dict[TopicPartition, OffsetAndMetadata], group: str
+    ) -> None:
         assert (list(offsets), group) == ([PARTITION], "lead-scorer")
-        committed.append(Outbox(offsets[PARTITION], messages))
+        committed.append(Outbox(offsets[PARTITION].offset, messages))
 
 
 class Owner:
