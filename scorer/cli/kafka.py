@@ -14,7 +14,7 @@ from scorer.cli.common import ExitStatus, say
 from scorer.dlq.purge import PurgeError
 from scorer.dlq.replay import ReplayError
 from scorer.kafka.access import NEEDS, Verdict, check
-from scorer.kafka.denied import is_denial, refusal, sentence
+from scorer.kafka.denied import denial_behind, refusal, sentence
 from scorer.kafka.sign_in import refused_because
 from scorer.kafka.topic_admin import TopicError
 from scorer.runtime.settings import Settings, SettingsError, load_settings
@@ -48,7 +48,7 @@ def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings, command: str) 
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
     except (TopicError, ReplayError, PurgeError, ResetError, CodecError) as error:
-        denial = _denial_behind(error)
+        denial = denial_behind(error)
         say(
             f"error: {error}"
             if denial is None
@@ -69,7 +69,7 @@ def describe_failure(error: Exception, settings: Settings) -> str:
 
 async def _explanation(error: Exception, settings: Settings, command: str) -> str:
     """`describe_failure`, or the permission that is missing, or why the login fails."""
-    denial = _denial_behind(error)
+    denial = denial_behind(error)
     if denial is not None:
         return await _denied(denial, settings, command)
     return await refused_because(settings) or describe_failure(error, settings)
@@ -81,11 +81,5 @@ async def _denied(denial: BaseException, settings: Settings, command: str) -> st
         findings = await check(settings, NEEDS[command](settings))
         denied = [need for need, verdict in findings if verdict is Verdict.DENIED and need.required]
         if denied:
-            return sentence(settings, denied)
-    return refusal(settings, denial)
-
-
-def _denial_behind(error: BaseException | None) -> BaseException | None:
-    while error is not None and not is_denial(error):
-        error = error.__cause__
-    return error
+            return sentence(settings, denied, command)
+    return refusal(settings, denial, command)

@@ -1,9 +1,9 @@
 """Requests that tell what a client may do, in a form that could go into aiokafka, and one connection of our own.
 
 aiokafka 0.14 has Metadata up to version 5 and reads version 3 of DescribeGroups with the schema of version 2, so it
-hides the operations that Kafka allows. The classes are named as there. Its clients also hide why a connection failed: they log the reason and raise
-"Unable to bootstrap". No other module touches the protocol classes; tests/contract/test_access_requests.py checks what
-is assumed here against the installed version.
+hides the operations that Kafka allows. The classes are named as there. Its clients also hide why a connection failed:
+they log the reason and raise "Unable to bootstrap". tests/contract/test_access_requests.py checks what is assumed here
+against the installed version.
 """
 
 import contextlib

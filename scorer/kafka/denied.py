@@ -41,6 +41,7 @@ _OPTIONS: Final = {
     Resource.GROUP: "--group",
     Resource.TRANSACTIONAL_ID: "--transactional-id",
 }
+_PHRASES: Final = {Operation.WRITE: "Write to"}
 _MOST_COMMANDS: Final = 2
 _KINDS: Final = {
     TopicAuthorizationFailedError: Resource.TOPIC,
@@ -61,12 +62,6 @@ class Permission:
     prefixed: bool = False
     required: bool = True
 
-    def __str__(self) -> str:
-        name = f"{self.name}*" if self.prefixed else self.name
-        kind = "transactional ids" if self.prefixed else self.resource.value
-        to = " to" if self.operation is Operation.WRITE else ""
-        return f"{self.operation}{to} the {kind} {name}"
-
 
 class DeniedError(KafkaError):  # type: ignore[misc]
     """Kafka refuses something that we need; the message names it and says how to grant it. `message` replaces it where
@@ -85,19 +80,35 @@ def is_denial(error: BaseException | None) -> bool:
     return isinstance(error, (*_ERRORS, DeniedError))
 
 
-def sentence(settings: Settings, missing: Iterable[Permission]) -> str:
-    """What is missing, and the commands that grant it, on one line."""
-    lacking = grantable(missing)
-    by_resource: dict[tuple[Resource, str], list[Permission]] = {}
-    for permission in lacking:
-        by_resource.setdefault((permission.resource, permission.name), []).append(permission)
+def denial_behind(error: BaseException | None) -> BaseException | None:
+    """The refusal for lack of a permission that is this error or a cause of it; None if there is none."""
+    while error is not None and not is_denial(error):
+        error = error.__cause__
+    return error
+
+
+def sentence(settings: Settings, missing: Iterable[Permission], command: str = "run") -> str:
+    """What is missing, and the commands that grant it, on one line. `command`: the one that needs it."""
+    by_resource: dict[tuple[Resource, str, bool], list[Permission]] = {}
+    for permission in missing:
+        by_resource.setdefault((permission.resource, permission.name, permission.prefixed), []).append(permission)
+    may_not = []
+    for (resource, name, prefixed), permissions in by_resource.items():
+        what = f"{resource.value}s {name}*" if prefixed else f"{resource.value} {name}"
+        operations = [_PHRASES.get(permission.operation, permission.operation.value) for permission in permissions]
+        may_not.append(f"{' and '.join(operations)} the {what}")
     fixes = " and ".join(f"`{grant(settings, *permissions)}`" for permissions in by_resource.values())
     if len(by_resource) > _MOST_COMMANDS:
-        fixes = "the commands that `scorer topics check-access` prints"
-    return f"{principal(settings)} may not {', '.join(map(str, lacking))}: grant it with {fixes}"
+        fixes = f"the commands that `{checking(command)}` prints"
+    return f"{principal(settings)} may not {', '.join(may_not)}: grant it with {fixes}"
 
 
-def refusal(settings: Settings, error: BaseException) -> str:
+def checking(command: str) -> str:
+    """The command that shows what is missing for a command."""
+    return "scorer topics check-access" if command == "run" else f"scorer topics check-access --for '{command}'"
+
+
+def refusal(settings: Settings, error: BaseException, command: str = "run") -> str:
     """What Kafka refused with this error, where nobody knows more than the error says."""
     if isinstance(error, DeniedError):
         return str(error)
@@ -106,22 +117,7 @@ def refusal(settings: Settings, error: BaseException) -> str:
     what = next(
         (f"the {kind} {names}" for refused, kind in _KINDS.items() if isinstance(error, refused)), "the cluster"
     )
-    return f"Kafka does not let {principal(settings)} use {what.strip()}: see `scorer topics check-access`"
-
-
-def grantable(missing: Iterable[Permission]) -> list[Permission]:
-    """The missing permissions without Describe where another one of the same resource includes it."""
-    found = list(dict.fromkeys(missing))
-    including = {
-        (permission.resource, permission.name)
-        for permission in found
-        if permission.operation in (Operation.READ, Operation.WRITE, Operation.DELETE)
-    }
-    return [
-        permission
-        for permission in found
-        if permission.operation is not Operation.DESCRIBE or (permission.resource, permission.name) not in including
-    ]
+    return f"Kafka does not let {principal(settings)} use {what.strip()}: see `{checking(command)}`"
 
 
 def grant(settings: Settings, *permissions: Permission) -> str:

@@ -15,7 +15,7 @@ import structlog
 from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
 
 from scorer.kafka.access import require
-from scorer.kafka.denied import DeniedError, is_denial, refusal, sentence
+from scorer.kafka.denied import DeniedError, denial_behind, refusal, sentence
 from scorer.kafka.sign_in import SignInError, refused_because
 from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.runtime.backoff import Backoff, pause_unless
@@ -130,14 +130,16 @@ async def _serve(service: Service, stop: asyncio.Event) -> int:
         wait.gave_up(error)
         return EXIT_FAILED
     watch = asyncio.create_task(_watch(service, failure))
+    access = asyncio.create_task(service.access.run())
     stopping = asyncio.create_task(stop.wait())
-    ends: list[asyncio.Future[Any]] = [failure, stopping, watch]
+    ends: list[asyncio.Future[Any]] = [failure, stopping, watch, access]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     # A worker that nobody watches could stand still unnoticed.
-    unwatched = watch.exception() if watch.done() else None
+    unwatched = next((task.exception() for task in (watch, access) if task.done() and task.exception()), None)
     if unwatched is not None:
         log.error("watch_failed", error=repr(unwatched), exc_info=unwatched)
     watch.cancel()
+    access.cancel()
     stopping.cancel()
     failed = failure.done() or unwatched is not None
     log.info("stopping", failed=failed)
@@ -213,11 +215,12 @@ async def _require_access(settings: Settings) -> None:
 
 async def _raise_if_final(settings: Settings, error: Exception) -> None:
     """Raise `SignInError` or `DeniedError` if this is why an attempt failed."""
-    if is_denial(error):
+    denial = denial_behind(error)
+    if denial is not None:
         # The check saw nothing, so the permission was taken away since, or the broker does not tell.
         with contextlib.suppress(OSError):
             await require(settings)
-        raise DeniedError(settings, [], refusal(settings, error)) from error
+        raise DeniedError(settings, [], refusal(settings, denial)) from error
     reason = await refused_because(settings)
     if reason is not None:
         raise SignInError(reason) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest
 
 SASL: Final = "SASL"
 TLS: Final = "TLS"
@@ -32,6 +32,7 @@ _LITERAL: Final = 3
 _PREFIXED: Final = 4
 _DENY: Final = 2
 _ALLOW: Final = 3
+_SECONDS: Final = 10.0
 
 
 class Acl(NamedTuple):
@@ -106,12 +107,12 @@ class Secured:
 
 
 def grant(bootstrap: str, user: str, acls: Iterable[Acl]) -> None:
-    """Add ACLs, as the super user."""
+    """Add ACLs, as the super user, and return when the broker knows them."""
     asyncio.run(_change(CreateAclsRequest, bootstrap, user, acls))
 
 
 def take_away(bootstrap: str, user: str, acls: Iterable[Acl]) -> None:
-    """Remove ACLs, as the super user."""
+    """Remove ACLs, as the super user, and return when the broker has forgotten them."""
     asyncio.run(_change(DeleteAclsRequest, bootstrap, user, acls))
 
 
@@ -122,17 +123,23 @@ async def _change(
     await admin.start()
     try:
         for resource, name, operation, prefixed, deny in acls:
-            request = kind(
-                _RESOURCES[resource],
-                name,
-                _PREFIXED if prefixed else _LITERAL,
-                f"User:{user}",
-                "*",
-                _OPERATIONS[operation],
-                _DENY if deny else _ALLOW,
+            fields = (
+                *(_RESOURCES[resource], name, _PREFIXED if prefixed else _LITERAL, f"User:{user}", "*"),
+                *(_OPERATIONS[operation], _DENY if deny else _ALLOW),
             )
-            response = await admin._send_to_controller(request)
+            response = await admin._send_to_controller(kind(*fields))
             results = response.creation_responses if kind is CreateAclsRequest else response.filter_responses
-            assert [result[0] for result in results] == [0], results
+            assert [result[0 if kind is DeleteAclsRequest else -2] for result in results] == [0], results
+            await _known(admin, fields, kind is CreateAclsRequest)
     finally:
         await admin.close()
+
+
+async def _known(admin: AIOKafkaAdminClient, fields: tuple[object, ...], wanted: bool) -> None:
+    """The controller answers before the broker has taken a change over: ask the broker until it knows."""
+    async with asyncio.timeout(_SECONDS):
+        while True:
+            response = await admin._send_request(DescribeAclsRequest(*fields))
+            if bool(response.resources) == wanted:
+                return
+            await asyncio.sleep(0.02)

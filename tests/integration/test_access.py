@@ -1,0 +1,393 @@
+"""Logins and permissions, against Apache Kafka with SASL, TLS and ACLs: the service works with exactly the documented
+permissions, and names what is missing."""
+
+import asyncio
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+from typer.testing import CliRunner
+
+from scorer.cli import app
+from scorer.kafka.access import NEEDS
+from scorer.kafka.denied import Permission, Resource
+from scorer.kafka.sign_in import refused_because
+from scorer.runtime.settings import Settings, load_settings
+from tests.brokers.apache import ApacheKafka
+from tests.brokers.jars import VERSION, MissingError
+from tests.brokers.secured import MUTUAL_TLS, SASL, SASL_TLS, TLS, Acl, Secured, grant, take_away
+from tests.integration.activities import START, event, structured
+from tests.integration.kafka import DEADLINE, Kafka, Names, Record
+from tests.integration.service import ROOT, RULES, service
+from tests.variables import given
+
+pytestmark = pytest.mark.apache
+
+USER: Final = "scorer"
+PASSWORD: Final = "right-password"
+OPERATIONS_PAGE: Final = (ROOT / "docs" / "operations.md").read_text()
+PLAIN: Final = "PLAINTEXT"
+
+
+class Cluster(NamedTuple):
+    """A broker with users and ACLs. `admin` is connected as the super user."""
+
+    broker: ApacheKafka
+    secured: Secured
+    admin: Kafka
+
+    def login(self, listener: str = SASL, **changed: str) -> dict[str, str]:
+        """The settings of a user who logs in, without the prefix of the variables."""
+        login = {
+            "bootstrap_servers": self.admin.bootstrap if listener == PLAIN else self.broker.bootstrap_of(listener),
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_username": USER,
+            "sasl_password": PASSWORD,
+            "create_topics": "false",
+        }
+        return {name: value for name, value in {**login, **changed}.items() if value}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One broker for all tests here: their topics have different names."""
+    root = tmp_path_factory.mktemp("secured")
+    secured = Secured({USER: PASSWORD}, root / "tls")
+    try:
+        broker = ApacheKafka(root / "kafka", version=given("SCORER_TEST_KAFKA", VERSION), secured=secured)
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    with broker:
+        yield Cluster(broker, secured, Kafka(broker.bootstrap))
+
+
+# --- logins
+
+
+class Refusal(NamedTuple):
+    """A login that fails: over which listener, with which other settings, and what the message says."""
+
+    listener: str
+    changed: dict[str, str]
+    says: str
+
+
+NO_SASL: Final = {"sasl_mechanism": "", "sasl_username": "", "sasl_password": ""}
+WRONG_PASSWORD: Final = Refusal(
+    SASL,
+    {"sasl_password": "wrong"},
+    f"refuses the user '{USER}' with SCRAM-SHA-512: check SCORER_SASL_USERNAME and SCORER_SASL_PASSWORD",
+)
+REFUSALS: Final = {
+    "wrong password, SCRAM": WRONG_PASSWORD,
+    "wrong user, SCRAM": WRONG_PASSWORD._replace(
+        changed={"sasl_username": "stranger"}, says="refuses the user 'stranger' with SCRAM-SHA-512"
+    ),
+    "wrong password, PLAIN": Refusal(
+        SASL,
+        {"sasl_mechanism": "PLAIN", "sasl_password": "wrong"},
+        f"refuses the user '{USER}' with PLAIN: check SCORER_SASL_USERNAME and SCORER_SASL_PASSWORD",
+    ),
+    "unknown mechanism": Refusal(
+        SASL,
+        {"sasl_mechanism": "SCRAM-SHA-256"},
+        "does not offer SCORER_SASL_MECHANISM=SCRAM-SHA-256; it offers PLAIN, SCRAM-SHA-512",
+    ),
+    "no login where one is needed": Refusal(
+        SASL,
+        {"security_protocol": "PLAINTEXT", **NO_SASL},
+        "speaks SASL_PLAINTEXT, but SCORER_SECURITY_PROTOCOL is PLAINTEXT",
+    ),
+    "a login where there is none": Refusal(
+        PLAIN, {}, "speaks PLAINTEXT, but SCORER_SECURITY_PROTOCOL is SASL_PLAINTEXT"
+    ),
+    "plaintext to TLS": Refusal(
+        TLS, {"security_protocol": "PLAINTEXT", **NO_SASL}, "speaks SSL, but SCORER_SECURITY_PROTOCOL is PLAINTEXT"
+    ),
+    "plaintext login to TLS": Refusal(SASL_TLS, {}, "speaks SASL_SSL, but SCORER_SECURITY_PROTOCOL is SASL_PLAINTEXT"),
+    "TLS to plaintext": Refusal(
+        PLAIN,
+        {"security_protocol": "SSL", "tls_ca_file": "ours", **NO_SASL},
+        "speaks PLAINTEXT, but SCORER_SECURITY_PROTOCOL is SSL",
+    ),
+    "a certificate that nobody vouches for": Refusal(
+        SASL_TLS,
+        {"security_protocol": "SASL_SSL"},
+        "is not trusted (self-signed certificate): check SCORER_TLS_CA_FILE",
+    ),
+    "no client certificate": Refusal(
+        MUTUAL_TLS,
+        {"security_protocol": "SSL", "tls_ca_file": "ours", **NO_SASL},
+        "refuses our TLS certificate: check SCORER_TLS_CERT_FILE and SCORER_TLS_KEY_FILE, which are not set",
+    ),
+}
+
+
+def login_of(cluster: Cluster, refusal: Refusal) -> dict[str, str]:
+    login = cluster.login(refusal.listener, **refusal.changed)
+    return {**login, "tls_ca_file": str(cluster.secured.certificate)} if "tls_ca_file" in login else login
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_refused_login_is_named_with_the_settings_to_check(cluster: Cluster, refusal: Refusal) -> None:
+    reason = asyncio.run(refused_because(load_settings(None, rules=RULES, **login_of(cluster, refusal))))
+    assert reason is not None
+    assert refusal.says in reason
+    assert login_of(cluster, refusal)["bootstrap_servers"] in reason
+
+
+@pytest.mark.parametrize(
+    ("listener", "changed"),
+    [
+        (SASL, {}),
+        (SASL, {"sasl_mechanism": "PLAIN"}),
+        (SASL_TLS, {"security_protocol": "SASL_SSL", "tls_ca_file": "x"}),
+    ],
+)
+def test_a_login_that_works_is_not_called_refused(cluster: Cluster, listener: str, changed: dict[str, str]) -> None:
+    login = login_of(cluster, Refusal(listener, changed, ""))
+    assert asyncio.run(refused_because(load_settings(None, rules=RULES, **login))) is None
+
+
+def test_a_broker_that_is_away_does_not_hide_the_refusal_of_another(cluster: Cluster) -> None:
+    login = login_of(cluster, WRONG_PASSWORD)
+    login["bootstrap_servers"] = f"127.0.0.1:1,{login['bootstrap_servers']}"
+    reason = asyncio.run(refused_because(load_settings(None, rules=RULES, **login)))
+    assert reason is not None
+    assert WRONG_PASSWORD.says in reason
+    login["bootstrap_servers"] = "127.0.0.1:1"
+    assert asyncio.run(refused_because(load_settings(None, rules=RULES, **login))) is None
+
+
+@pytest.mark.parametrize("case", ["wrong password, SCRAM", "unknown mechanism", "plaintext to TLS"])
+def test_the_service_ends_at_once_when_its_login_is_refused(
+    cluster: Cluster, names: Names, tmp_path: Path, case: str
+) -> None:
+    refusal = REFUSALS[case]
+    with service(cluster.admin, names, tmp_path, ready=False, **login_of(cluster, refusal)) as running:
+        assert running.process.wait(DEADLINE) == 1
+        lines = [line for line in running.log() if line["level"] in ("warning", "error")]
+    assert [line["event"] for line in lines] == ["kafka_refuses_login"], running.text()
+    assert refusal.says in lines[0]["error"]
+
+
+@pytest.mark.parametrize("command", ["topics ensure", "topics check-access", "dlq list", "offsets show"])
+def test_a_command_names_the_refused_login(cluster: Cluster, names: Names, command: str) -> None:
+    done = run_command(command, names, login_of(cluster, WRONG_PASSWORD))
+    assert done.status == 1
+    assert WRONG_PASSWORD.says in done.errors
+    assert len(done.errors.splitlines()) == 1
+
+
+# --- permissions
+
+
+class Done(NamedTuple):
+    """The result of a command."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def run_command(command: str, names: Names, settings: Mapping[str, str]) -> Done:
+    """Run `scorer` in this process."""
+    environment: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("SCORER_"))
+    environment |= names.environment
+    environment |= {f"SCORER_{name.upper()}": value for name, value in settings.items()}
+    result = CliRunner().invoke(app, shlex.split(command), env=environment, catch_exceptions=False)
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+def settings_of(cluster: Cluster, names: Names, **changed: str) -> Settings:
+    settings = {name.removeprefix("SCORER_").lower(): value for name, value in names.environment.items()}
+    return load_settings(None, **{"rules": RULES, **settings, **cluster.login(), **changed})
+
+
+def documented(settings: Settings, command: str) -> list[Acl]:
+    """What the table in docs/operations.md says that a command needs."""
+    topics = {
+        "input": settings.activity_topic,
+        "changelog": settings.state_topic,
+        "routing": settings.routing_topic,
+        "shadow topic": settings.shadow_topic,
+        "`<dlq>`": settings.dead_letter_topic,
+        "`<dlq>.replayed`": settings.replay_marks_topic,
+    }
+    row = next(line for line in OPERATIONS_PAGE.splitlines() if line.startswith(f"| {command} |"))
+    _, _, topic_cell, group_cell, id_cell, _ = (cell.strip() for cell in row.split("|"))
+    acls = []
+    for part in filter(None, topic_cell.split(". ")):
+        operations, _, resources = part.partition(": ")
+        acls += [
+            Acl("topic", topics[name], operation)
+            for name in resources.split(", ")
+            for operation in operations.split(", ")
+        ]
+    acls += [Acl("group", settings.group, operation) for operation in filter(None, group_cell.split(", "))]
+    if id_cell:
+        operation, _, text = id_cell.partition(": ")
+        name = text.split("`")[1].replace("<group>", settings.group).replace("<dlq>", settings.dead_letter_topic)
+        acls.append(Acl("transactional-id", name, operation, prefixed="prefix" in text))
+    return acls
+
+
+def with_described(acls: list[Acl]) -> set[Acl]:
+    """These, and what they include."""
+    return {*acls, *(acl._replace(operation="Describe") for acl in acls)}
+
+
+def acl_of(permission: Permission) -> Acl:
+    kind = permission.resource.value.replace(" ", "-")
+    return Acl(kind, permission.name, permission.operation.value, permission.prefixed)
+
+
+@pytest.mark.parametrize(
+    ("command", "row", "changed"),
+    [
+        *((command, [f"`scorer {command}`"], {}) for command in NEEDS),
+        ("run", ["`scorer run`", "… with `SCORER_CREATE_TOPICS=true`"], {"create_topics": "true"}),
+        ("run", ["`scorer run`", "… with `SCORER_NULL_KEYS=rekey`"], {"null_keys": "rekey"}),
+        ("run", ["`scorer run`", "… with `SCORER_SHADOW_RULES`"], {"shadow_rules": str(RULES)}),
+    ],
+)
+def test_the_documented_permissions_are_those_that_are_checked(
+    cluster: Cluster, names: Names, command: str, row: list[str], changed: dict[str, str]
+) -> None:
+    settings = settings_of(cluster, names, **changed)
+    needed = {acl_of(need) for need in NEEDS[command](settings) if need.required}
+    assert with_described([acl for text in row for acl in documented(settings, text)]) == needed
+
+
+def create_topics(cluster: Cluster, names: Names) -> None:
+    cluster.admin.create(
+        {
+            **dict.fromkeys((names.activity, names.routing, names.dead_letters, names.state), 1),
+            f"{names.dead_letters}.replayed": 1,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def worked(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Names:
+    """Topics in which the service has worked with exactly the documented permissions: it has decided, written a dead
+    letter, and continued after a restart."""
+    names = Names(f"worked{os.getpid()}")
+    folder = tmp_path_factory.mktemp("worked")
+    create_topics(cluster, names)
+    acls = documented(settings_of(cluster, names), "`scorer run`")
+    grant(cluster.admin.bootstrap, USER, acls)
+    demo = event("lead-1", 1, "lead.demo_requested", {}, START)
+    for number in (1, 2):
+        with service(cluster.admin, names, folder, ready=True, **cluster.login()) as running:
+            cluster.admin.write(names.activity, [structured(demo), Record(b"lead-1", b"not JSON")])
+            cluster.admin.read(names.dead_letters, number)
+            assert running.terminate() == 0
+            events = [line["event"] for line in running.log()]
+            assert "access_incomplete" in events
+            assert "topic_limits_unknown" in events
+            assert not {"kafka_denies_access", "partition_reopened", "transaction_aborted"} & set(events)
+    assert cluster.admin.read(names.routing, 1)
+    take_away(cluster.admin.bootstrap, USER, acls)
+    return names
+
+
+def test_the_service_works_with_exactly_the_documented_permissions(worked: Names, cluster: Cluster) -> None:
+    assert len(cluster.admin.read(worked.dead_letters, 2)) == 2
+
+
+COMMANDS: Final = {
+    "topics ensure": "topics ensure --replication-factor 1",
+    "dlq list": "dlq list",
+    "dlq replay": "dlq replay --reason not_json --yes",
+    "dlq purge": "dlq purge --key lead-1 --yes",
+    "offsets show": "offsets show",
+    "offsets reset": "offsets reset --to earliest --yes",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_works_with_exactly_the_documented_permissions(worked: Names, cluster: Cluster, command: str) -> None:
+    acls = documented(settings_of(cluster, worked), f"`scorer {command}`")
+    grant(cluster.admin.bootstrap, USER, acls)
+    try:
+        done = run_command(COMMANDS[command], worked, cluster.login())
+        checked = run_command(f"topics check-access --for '{command}'", worked, cluster.login())
+    finally:
+        take_away(cluster.admin.bootstrap, USER, acls)
+    assert done.status == 0, done
+    assert done.errors == ""
+    assert checked.status == 0, checked
+    assert " denied\n" not in checked.output
+
+
+def without(settings: Settings, command: str, wanted: Permission) -> list[Acl]:
+    """What a command needs, except one operation. What includes it is not granted either, or it is denied."""
+    others = [need for need in NEEDS[command](settings) if need.required and need != wanted]
+    acls = [acl_of(need) for need in others]
+    # Read and Write include Describe, so it is missing only if it is denied.
+    return [*acls, acl_of(wanted)._replace(deny=True)] if wanted.operation == "Describe" else acls
+
+
+def needs_of(command: str) -> list[Permission]:
+    """With names that the parameters of a test can have."""
+    names = {"activity_topic": "input", "group": "group"}
+    settings = load_settings(None, rules=RULES, bootstrap_servers="b:1", **names)
+    return [need for need in NEEDS[command](settings) if need.required]
+
+
+CASES: Final = [
+    pytest.param(command, number, id=f"{command}-{need.operation.value}-{need.resource.value}-{need.name}")
+    for command in NEEDS
+    for number, need in enumerate(needs_of(command))
+]
+
+
+@pytest.mark.parametrize(("command", "number"), [case for case in CASES if case.values[0] == "run"])
+def test_the_service_names_the_permission_that_is_missing_at_its_start(
+    cluster: Cluster, names: Names, tmp_path: Path, command: str, number: int
+) -> None:
+    settings = settings_of(cluster, names)
+    wanted = [need for need in NEEDS[command](settings) if need.required][number]
+    create_topics(cluster, names)
+    grant(cluster.admin.bootstrap, USER, without(settings, command, wanted))
+    with service(cluster.admin, names, tmp_path, ready=False, **cluster.login()) as running:
+        assert running.process.wait(DEADLINE) == 1
+        lines = [line for line in running.log() if line["level"] in ("warning", "error")]
+    assert [line["event"] for line in lines] == ["kafka_denies_access"], running.text()
+    assert_names(lines[0]["error"], wanted)
+
+
+@pytest.mark.parametrize(("command", "number"), [case for case in CASES if case.values[0] != "run"])
+def test_a_command_names_the_permission_that_is_missing(
+    worked: Names, cluster: Cluster, command: str, number: int
+) -> None:
+    settings = settings_of(cluster, worked)
+    wanted = [need for need in NEEDS[command](settings) if need.required][number]
+    if wanted.operation == "Create":
+        pytest.skip("nothing is created: test_missing_topics_are_told_from_those_that_may_not_be_described")
+    acls = without(settings, command, wanted)
+    grant(cluster.admin.bootstrap, USER, acls)
+    try:
+        done = run_command(COMMANDS[command], worked, cluster.login())
+    finally:
+        take_away(cluster.admin.bootstrap, USER, acls)
+    assert done.status == 1, done
+    assert_names(f"{done.output}{done.errors}", wanted)
+
+
+def assert_names(text: str, wanted: Permission) -> None:
+    """The text says what is missing, of which resource, and how to grant it."""
+    kind = "transactional ids" if wanted.prefixed else wanted.resource.value
+    name = f"{wanted.name}*" if wanted.prefixed else wanted.name
+    assert re.search(
+        rf"User:{USER} may not [^`]*{wanted.operation.value}( to| and [^`]*)? the {kind} {re.escape(name)}", text
+    )
+    assert f"--operation {wanted.operation.value}" in text
+    option = {Resource.TOPIC: "--topic", Resource.GROUP: "--group"}.get(wanted.resource, "--transactional-id")
+    assert f"{option} {wanted.name}" in text
