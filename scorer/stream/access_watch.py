@@ -24,7 +24,7 @@ _LOOK_AGAIN_SECONDS: Final = 0.5
 # who wait try again more often than this.
 _QUIET_SECONDS: Final = 4 * _CHECK_SECONDS
 # A worker without partitions may be a spare, or one that may not see the input any more.
-_SUSPICION_SECONDS: Final = 60.0
+_SUSPICION_SECONDS: Final = 15.0
 
 log = structlog.get_logger()
 
