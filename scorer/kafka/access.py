@@ -1,8 +1,8 @@
 """What each command needs Kafka to allow, and a check of it that changes nothing.
 
 Kafka tells the operations that it allows on topics, groups and the cluster to those who may describe them. For a
-transactional id, we ask to end a transaction of a producer that does not exist: whoever may not write gets another
-error than whoever may. For the creation of topics, Kafka has a request that only validates.
+transactional id, we ask to end a transaction of a producer that does not exist: the error tells whether we may write.
+For the creation of topics, Kafka has a request that only validates.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _BITS: Final = {
 }
 _ID_DENIED: Final = TransactionalIdAuthorizationFailed.errno
 _NO_SUCH_PRODUCER: Final = (0, InvalidProducerIdMapping.errno)
-"""Kafka's answer to whoever may write. 0: a broker that does not look."""
+"""Kafka's answer to a client that may write. 0: a broker that does not look."""
 _RESERVED: Final = "check-access"
 _ATTEMPTS: Final = 50
 _PAUSE: Final = 0.1

@@ -1,8 +1,8 @@
 """Permissions (ACLs) that are taken away while the service runs: it says so, waits, and goes on when they are back.
 
 An error says that something is refused, and seldom what. So each refusal wakes a check of all permissions, which
-changes nothing. While something is missing the check runs every few seconds, and whoever was refused waits for it
-instead of trying again.
+changes nothing. While something is missing the check runs every few seconds, and the workers that were refused
+wait for it instead of trying again.
 """
 
 import asyncio
@@ -69,8 +69,8 @@ class AccessWatch:
         return True
 
     async def allowed(self, closing: asyncio.Event) -> None:
-        """Wait until nothing that we need is denied, or until the event is set; some seconds at least, so that whoever
-        tries again does not try at once. Needs `run`."""
+        """Wait until nothing that we need is denied, or until the event is set; some seconds at least, so that no
+        worker tries again at once. Needs `run`."""
         await pause_unless(closing, _CHECK_SECONDS)
         while self._certain and not closing.is_set():
             await pause_unless(closing, _LOOK_AGAIN_SECONDS)

@@ -49,7 +49,7 @@ class Acl(NamedTuple):
 class Secured:
     """Users and their passwords, valid with SCRAM-SHA-512 and with PLAIN. `folder` gets the certificate.
 
-    Whoever connects to the plain listener is the super user, as are the brokers. All others may do only what an ACL
+    A client of the plain listener is the super user, as are the brokers. All others may do only what an ACL
     says.
     """
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,7 +22,7 @@ from scorer.kafka.sign_in import refused_because
 from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.runtime.settings import Settings, load_settings
 from tests.brokers.apache import ApacheKafka
-from tests.brokers.jars import VERSION, MissingError, jars
+from tests.brokers.jars import VERSION, MissingError
 from tests.brokers.secured import MUTUAL_TLS, SASL, SASL_TLS, TLS, Acl, Secured, grant, take_away
 from tests.integration.activities import START, event, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
@@ -285,6 +284,8 @@ def worked(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Names:
     names = Names(f"worked{os.getpid()}")
     folder = tmp_path_factory.mktemp("worked")
     create_topics(cluster, names)
+    # Without a mark, nobody has to read the marks.
+    cluster.admin.write(f"{names.dead_letters}.replayed", [Record(b"another/0/0", b"{}")])
     acls = documented(settings_of(cluster, names), "`scorer run`")
     grant(cluster.admin.bootstrap, USER, acls)
     for number in (1, 2):
@@ -449,36 +450,28 @@ def test_the_check_shows_every_permission_and_changes_nothing(worked: Names, clu
     ]
 
 
-def test_the_commands_that_it_prints_grant_what_is_missing(worked: Names, cluster: Cluster, tmp_path: Path) -> None:
-    settings = settings_of(cluster, worked)
-    needs = NEEDS["dlq purge"](settings)
-    purge = [need for need in needs if need.operation in ("Delete", "DescribeConfigs")]
-    prefixed = [need for need in NEEDS["run"](settings) if need.prefixed and need.operation == "Write"]
-    for need in [*purge, *prefixed]:
-        # As the super user, who needs no login.
-        command = shlex.split(
-            grant_command(settings, need).replace(settings.bootstrap_servers, cluster.admin.bootstrap)
-        )
-        at = command.index("--command-config")
-        options = [word for number, word in enumerate(command) if number not in (0, at, at + 1)]
-        java = [
-            "java",
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-            f"{jars(given('SCORER_TEST_KAFKA', VERSION))}/*",
-            "kafka.admin.AclCommand",
-            *options,
-        ]
-        done = subprocess.run(java, capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
-    try:
-        for name, granted in (("dlq purge", purge), ("run", prefixed)):
-            shown = run_command(f"topics check-access --for '{name}'", worked, cluster.login()).output.splitlines()
-            rows = [re.split(r"\s{2,}", line.strip()) for line in shown]
-            now = {(row[1].removesuffix("*"), row[2]): row[3] for row in rows}
-            assert {now[need.name, need.operation.value] for need in granted} == {"allowed"}
-    finally:
-        take_away(cluster.admin.bootstrap, USER, map(acl_of, [*purge, *prefixed]))
+def granted_by(command: str) -> Acl:
+    """What a `kafka-acls` command grants, as its documentation says."""
+    words = shlex.split(command)
+    options = dict(zip(words, words[1:], strict=False))
+    assert words[0] == "kafka-acls"
+    assert "--add" in words
+    assert options["--allow-principal"] == f"User:{USER}"
+    (kind,) = {"--topic", "--group", "--transactional-id"} & set(words)
+    prefixed = options.get("--resource-pattern-type", "literal") == "prefixed"
+    return Acl(kind.removeprefix("--"), options[kind], options["--operation"], prefixed)
+
+
+@pytest.mark.parametrize("command", NEEDS)
+def test_the_commands_that_it_prints_grant_what_is_missing(cluster: Cluster, names: Names, command: str) -> None:
+    create_topics(cluster, names)
+    check = f"topics check-access --for '{command}'"
+    denied = run_command(check, names, cluster.login()).output.splitlines()[1:]
+    acls = [granted_by(re.split(r"\s{2,}", line.strip())[4]) for line in denied]
+    grant(cluster.admin.bootstrap, USER, acls)
+    allowed = run_command(check, names, cluster.login()).output.splitlines()[1:]
+    assert {re.split(r"\s{2,}", line.strip())[3] for line in allowed} == {"allowed"}
+    assert len(allowed) == len(denied) == len(NEEDS[command](settings_of(cluster, names)))
 
 
 def test_missing_topics_are_told_from_those_that_may_not_be_described(cluster: Cluster, names: Names) -> None:
