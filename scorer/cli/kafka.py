@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from scorer.cli.common import ExitStatus, say
 from scorer.dlq.purge import PurgeError
@@ -72,7 +72,8 @@ async def _explanation(error: Exception, settings: Settings, command: str) -> st
     denial = denial_behind(error)
     if denial is not None:
         return await _denied(denial, settings, command)
-    return await refused_because(settings) or describe_failure(error, settings)
+    unreachable = isinstance(error, KafkaConnectionError | OSError)
+    return (unreachable and await refused_because(settings)) or describe_failure(error, settings)
 
 
 async def _denied(denial: BaseException, settings: Settings, command: str) -> str:

@@ -7,6 +7,7 @@ For the creation of topics, Kafka has a request that only validates.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -151,7 +152,10 @@ def _ids(name: str, *, prefixed: bool = False) -> list[Permission]:
 
 
 async def check(settings: Settings, permissions: Sequence[Permission]) -> list[AccessFinding]:
-    """Find out which of them Kafka allows, in the same order. Changes nothing. Raises `KafkaError`."""
+    """Find out which of them Kafka allows, in the same order. Changes nothing. Raises `KafkaError`.
+
+    The creation of a topic that exists is not required any more.
+    """
     async with topic_admin(settings) as admin:
         names = list(dict.fromkeys(each.name for each in permissions if each.resource is Resource.TOPIC))
         topics, _ = await topics_of(admin, names) if names else ({}, None)
@@ -168,6 +172,8 @@ async def check(settings: Settings, permissions: Sequence[Permission]) -> list[A
     for each in permissions:
         if each.operation is Operation.CREATE:
             verdict = Verdict.UNKNOWN if refused is None else _verdict(each.name not in refused)
+            if each.name in topics and topics[each.name].replicas:
+                each = replace(each, required=False)
         elif each.resource is Resource.TOPIC:
             verdict = _on_topic(topics.get(each.name), each.operation)
         else:
@@ -190,7 +196,8 @@ async def require(settings: Settings) -> list[Permission]:
 async def missing(settings: Settings) -> list[Permission]:
     """What the service needs or wants and Kafka denies. Raises `KafkaError`."""
     findings = await check(settings, _run(settings))
-    return [permission for permission, verdict in findings if verdict is Verdict.DENIED]
+    denied = [permission for permission, verdict in findings if verdict is Verdict.DENIED]
+    return [each for each in denied if each.required or each.operation is not Operation.CREATE]
 
 
 def _verdict(allowed: bool) -> Verdict:

@@ -40,19 +40,20 @@ class SignInError(KafkaError):  # type: ignore[misc]
 async def refused_because(settings: Settings) -> str | None:
     """Why the brokers refuse us, as a sentence with the settings to check; None if one accepts us or none answers.
 
-    Takes up to 15 seconds for each broker that does not answer.
+    Takes up to 15 seconds if a broker accepts connections and is silent, and 5 if it accepts none.
     """
-    problem = None
-    for server in servers(settings):
-        host, _, port = server.rpartition(":")
-        try:
-            found = await _problem(settings, server, host, int(port))
-        except (KafkaError, OSError, TimeoutError):
-            continue
-        if found is None:
-            return None
-        problem = problem or found
-    return problem
+    attempts = [
+        _problem(settings, server, host, int(port))
+        for server in servers(settings)
+        for host, _, port in [server.rpartition(":")]
+    ]
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+    if None in results:
+        return None
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, KafkaError | OSError):
+            raise result
+    return next((result for result in results if isinstance(result, str)), None)
 
 
 async def _problem(settings: Settings, server: str, host: str, port: int) -> str | None:
@@ -74,6 +75,8 @@ async def _problem(settings: Settings, server: str, host: str, port: int) -> str
             f"the certificate of {where} is not trusted ({error.verify_message}): check SCORER_TLS_CA_FILE, and that "
             "the certificate is for this host name"
         )
+    except TimeoutError:
+        raise
     except (KafkaError, OSError) as error:
         if _is_alert(error) or _is_alert(error.__cause__):
             return (

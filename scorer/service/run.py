@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import structlog
-from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
+from aiokafka.errors import InvalidSessionTimeoutError, KafkaConnectionError, KafkaError
 
 from scorer.kafka.access import require
 from scorer.kafka.denied import DeniedError, denial_behind, refusal, sentence
@@ -221,6 +221,8 @@ async def _raise_if_final(settings: Settings, error: Exception) -> None:
         with contextlib.suppress(OSError):
             await require(settings)
         raise DeniedError(settings, [], refusal(settings, denial)) from error
+    if not isinstance(error, KafkaConnectionError | OSError):
+        return
     reason = await refused_because(settings)
     if reason is not None:
         raise SignInError(reason) from error

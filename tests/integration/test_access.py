@@ -2,6 +2,7 @@
 permissions, and names what is missing."""
 
 import asyncio
+import itertools
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from typer.testing import CliRunner
 
 from scorer.cli import app
-from scorer.kafka.access import NEEDS
+from scorer.kafka.access import NEEDS, require
 from scorer.kafka.denied import DeniedError, Permission, Resource
 from scorer.kafka.denied import grant as grant_command
 from scorer.kafka.sign_in import refused_because
@@ -453,7 +454,7 @@ def test_the_check_shows_every_permission_and_changes_nothing(worked: Names, clu
 def granted_by(command: str) -> Acl:
     """What a `kafka-acls` command grants, as its documentation says."""
     words = shlex.split(command)
-    options = dict(zip(words, words[1:], strict=False))
+    options = dict(itertools.pairwise(words))
     assert words[0] == "kafka-acls"
     assert "--add" in words
     assert options["--allow-principal"] == f"User:{USER}"
@@ -472,6 +473,16 @@ def test_the_commands_that_it_prints_grant_what_is_missing(cluster: Cluster, nam
     allowed = run_command(check, names, cluster.login()).output.splitlines()[1:]
     assert {re.split(r"\s{2,}", line.strip())[3] for line in allowed} == {"allowed"}
     assert len(allowed) == len(denied) == len(NEEDS[command](settings_of(cluster, names)))
+
+
+def test_topics_that_exist_need_not_be_created(cluster: Cluster, names: Names) -> None:
+    settings = settings_of(cluster, names, create_topics="true")
+    create_topics(cluster, names)
+    creating = documented(settings, "… with `SCORER_CREATE_TOPICS=true`")
+    acls = [*documented(settings, "`scorer run`"), *(acl for acl in creating if acl.operation != "Create")]
+    grant(cluster.admin.bootstrap, USER, acls)
+    assert {need.operation for need in asyncio.run(require(settings))} == {"DescribeConfigs"}
+    assert set(asyncio.run(ensure_topics(settings))) >= {names.activity, names.routing, names.dead_letters, names.state}
 
 
 def test_missing_topics_are_told_from_those_that_may_not_be_described(cluster: Cluster, names: Names) -> None:
