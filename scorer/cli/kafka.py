@@ -47,13 +47,11 @@ def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings, command: str) 
     except SettingsError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
-    except (TopicError, ReplayError, PurgeError, ResetError, CodecError) as error:
-        denial = denial_behind(error)
-        say(
-            f"error: {error}"
-            if denial is None
-            else f"error: {error}. {asyncio.run(_denied(denial, settings, command))}"
-        )
+    except (ReplayError, PurgeError, ResetError) as error:
+        denied = asyncio.run(_denied(error, settings, command)) if error.__cause__ else None
+        say(f"error: {error}" if denied is None else f"error: {error}. {denied}")
+    except (TopicError, CodecError) as error:
+        say(f"error: {error}")
     except (KafkaError, OSError) as error:
         say(f"error: {asyncio.run(_explanation(error, settings, command))}")
     raise typer.Exit(ExitStatus.FINDINGS)
@@ -69,18 +67,20 @@ def describe_failure(error: Exception, settings: Settings) -> str:
 
 async def _explanation(error: Exception, settings: Settings, command: str) -> str:
     """`describe_failure`, or the permission that is missing, or why the login fails."""
-    denial = denial_behind(error)
-    if denial is not None:
-        return await _denied(denial, settings, command)
-    unreachable = isinstance(error, KafkaConnectionError | OSError)
-    return (unreachable and await refused_because(settings)) or describe_failure(error, settings)
+    if isinstance(error, KafkaConnectionError | OSError):
+        return await refused_because(settings) or describe_failure(error, settings)
+    return await _denied(error, settings, command) or describe_failure(error, settings)
 
 
-async def _denied(denial: BaseException, settings: Settings, command: str) -> str:
-    """What the command needs and may not do, or what Kafka refused if the check does not show it."""
+async def _denied(error: Exception, settings: Settings, command: str) -> str | None:
+    """What the command needs and may not do. Otherwise what Kafka refused, or None if the error is no refusal.
+
+    In a transaction the refusal of one message can make another fail, and the error may be that of the other.
+    """
     with contextlib.suppress(KafkaError, OSError):
         findings = await check(settings, NEEDS[command](settings))
         denied = [need for need, verdict in findings if verdict is Verdict.DENIED and need.required]
         if denied:
             return sentence(settings, denied, command)
-    return refusal(settings, denial, command)
+    denial = denial_behind(error)
+    return None if denial is None else refusal(settings, denial, command)

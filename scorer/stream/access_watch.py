@@ -68,6 +68,15 @@ class AccessWatch:
         self._refused.set()
         return True
 
+    async def explains(self, error: BaseException) -> bool:
+        """`refused`, and otherwise a look at what is denied now: of several messages in a transaction, one may be
+        refused and another fail because of that, and the error may be that of the other. For an error after which the
+        process would end."""
+        if self.refused(error):
+            return True
+        await self.check()
+        return self._certain
+
     async def allowed(self, closing: asyncio.Event) -> None:
         """Wait until nothing that we need is denied, or until the event is set; some seconds at least, so that no
         worker tries again at once. Needs `run`."""

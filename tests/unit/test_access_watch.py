@@ -125,6 +125,16 @@ def test_other_errors_are_not_refusals(error: Exception) -> None:
     assert kafka.watch.trouble() == {}
 
 
+def test_a_denial_explains_an_error_that_does_not_name_it() -> None:
+    kafka = Kafka()
+    error = AbortedError("InvalidTxnState()")
+    assert not asyncio.run(kafka.watch.explains(error))
+    assert kafka.watch.trouble() == {}
+    kafka.denies = [ROUTING]
+    assert asyncio.run(kafka.watch.explains(error))
+    assert "Write to the topic lead.routing" in str(kafka.watch.trouble()["access"])
+
+
 def test_a_refusal_is_found_behind_the_errors_that_it_caused() -> None:
     aborted = AbortedError("x")
     aborted.__cause__ = REFUSED
