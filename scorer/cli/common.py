@@ -1,6 +1,7 @@
 """Shared by several commands: options, exit statuses, and loading a ruleset."""
 
 import sys
+from collections.abc import Sequence
 from enum import IntEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -44,6 +45,14 @@ def say(message: str) -> None:
 def say_lines(message: str) -> None:
     """Print a message of several lines on stderr; its newlines are ours."""
     typer.echo(printable_lines(message), err=True)
+
+
+def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table on stdout, its columns as wide as needed."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        typer.echo(printable("  ".join(cells).rstrip()))
 
 
 def print_document(text: str) -> None:

@@ -124,7 +124,7 @@ def list_(
     _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key, places=frozenset(from_ or ()))
     work = _find(settings, wanted, 0 if counts else limit, pending=pending, with_content=with_value)
-    result = run_or_exit(work, settings)
+    result = run_or_exit(work, settings, "dlq list")
     if not counts:
         print_letters(result.letters, as_json=as_json)
     # With JSON, stdout holds only records, and the counts go to people on stderr.
@@ -159,7 +159,7 @@ def replay(
     settings = settings_or_exit()
     _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key, frozenset(offset or ()), frozenset(from_ or ()))
-    result = run_or_exit(_find(settings, wanted, limit, pending=True), settings)
+    result = run_or_exit(_find(settings, wanted, limit, pending=True), settings, "dlq replay")
     report = ReplayReport(already=result.replayed)
     report.refused = dict.fromkeys(result.missing, "there is no such dead letter")
     going = []
@@ -175,7 +175,7 @@ def replay(
     asks = sys.stdin.isatty() and not yes
     if going and not dry_run and (not asks or typer.confirm("Send?")):
         try:
-            run_or_exit(_send(settings, [letter.position for letter in going], report), settings)
+            run_or_exit(_send(settings, [letter.position for letter in going], report), settings, "dlq replay")
         finally:
             typer.echo(f"{counted(report.replayed)} replayed")
     elif not going or not dry_run:
@@ -212,7 +212,7 @@ def purge(
         raise typer.Exit(ExitStatus.USAGE)
     settings = settings_or_exit()
     chosen = Chosen(lead, containing=containing)
-    plan = run_or_exit(_plan_purge(settings, chosen), settings)
+    plan = run_or_exit(_plan_purge(settings, chosen), settings, "dlq purge")
     typer.echo(f"{counted(plan.removed.total())} of the lead in {settings.dead_letter_topic}")
     print_counts_by_reason(plan.removed)
     if plan.containing:
@@ -233,7 +233,7 @@ def purge(
             return
     report = PurgeReport()
     try:
-        run_or_exit(_purge(settings, chosen, report), settings)
+        run_or_exit(_purge(settings, chosen, report), settings, "dlq purge")
     finally:
         typer.echo(
             f"{counted(report.removed)} of the lead removed from {settings.dead_letter_topic}; "
@@ -251,7 +251,9 @@ def _check_reasons(reasons: list[str] | None, settings: "Settings") -> None:
     unknown = [reason for reason in reasons or () if reason not in REASONS]
     if not unknown:
         return
-    occurring = run_or_exit(_find(settings, _filter(unknown, None, None, None), 0, pending=False), settings).matching
+    occurring = run_or_exit(
+        _find(settings, _filter(unknown, None, None, None), 0, pending=False), settings, "dlq list"
+    ).matching
     for reason in unknown:
         if reason not in occurring:
             hint = suggestion(reason, REASONS) or f"; the reasons are {', '.join(REASONS)}"

@@ -35,6 +35,7 @@ from scorer.kafka.transaction import (
 from scorer.runtime.backoff import Backoff
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.stream.access_watch import AccessWatch
 
 BATCH_BYTES: Final = 512 * 1024
 _GROUP_BYTES: Final = 16 * 1024 * 1024
@@ -77,7 +78,7 @@ class _Contribution:
 class Committer:
     """Commits contributions of partitions. `start` first, `join` with each assignment, `hold` before the next one."""
 
-    def __init__(self, settings: Settings, limits: TopicLimits, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, limits: TopicLimits, metrics: Metrics, access: AccessWatch) -> None:
         self.on_fenced: Callable[[], None] = lambda: None
         """Called when the group has gone on without us, so that the consumer joins again."""
         self.on_failure: Callable[[BaseException], None] = lambda error: None
@@ -85,6 +86,8 @@ class Committer:
         self._settings = settings
         self._limits = limits
         self._metrics = metrics
+        self._access = access
+        self._stopping = asyncio.Event()
         self._token = secrets.token_hex(4)
         self._count = 0
         self._producer: TransactionalProducer | None = None
@@ -140,6 +143,7 @@ class Committer:
 
     async def stop(self) -> None:
         """End after the transaction in flight, and disconnect."""
+        self._stopping.set()
         task, self._task = self._task, None
         if task is not None:
             await self.hold()
@@ -335,6 +339,9 @@ class Committer:
                 for one in group:
                     if any(id(message) in refused for message in one.messages):
                         self._fail([one], TooLargeError(cause.refusal, cause.messages))
+            case KafkaError() if not cause.retriable and await self._access.explains(error):
+                self._error = f"a permission is missing: {cause}"
+                await self._access.allowed(self._stopping)
             case KafkaError() if not cause.retriable:
                 # One of the partitions may be the reason, so each is tried for itself.
                 if len(group) > 1:
@@ -353,7 +360,10 @@ class Committer:
                 found = await self._producer.stable_offsets(self._settings.group, list(offsets))
                 break
             except KafkaError as error:
-                await self._pause(error)
+                if self._access.refused(error):
+                    await self._access.allowed(self._stopping)
+                else:
+                    await self._pause(error)
         for one in group:
             if found[one.partition] == offsets[one.partition]:
                 self._done([one], offsets, None)

@@ -22,6 +22,7 @@ from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
 from scorer.state.input_position import NOTED, InputPosition
 from scorer.state.store import LeadStore
+from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer, OutdatedError, RefusedError, WithdrawnError
 from scorer.stream.inbox import Inbox
@@ -75,6 +76,7 @@ class WorkerContext:
     jobs: JobFactory
     rules: Callable[[], object]
     watch: Watch
+    access: AccessWatch
     restores: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PARALLEL_RESTORES))
     """Limits how many partitions restore at a time."""
 
@@ -197,7 +199,11 @@ class PartitionWorker:
                 except (TooLargeError, KafkaError) as error:
                     self.log.warning("partition_reopened", error=repr(error), offset=self.next_offset)
                     self._pause_fetching()
-                    await self._back_off(error)
+                    if self._context.access.refused(error):
+                        self._step, self._last_error = "a permission", f"{type(error).__name__}: {error}"
+                        await self._context.access.allowed(self._closing)
+                    else:
+                        await self._back_off(error)
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
                 self._owner.failed(error)

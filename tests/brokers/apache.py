@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from scorer.demo.broker import die_with_parent
 from tests.brokers.jars import VERSION, jars
+from tests.brokers.secured import LISTENERS, Secured
 
 _HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 60.0
@@ -48,22 +49,34 @@ _SETTINGS: Final = {
 class ApacheKafka:
     """A cluster of `nodes` brokers, each also a controller. `extra` are server properties that replace ours.
 
+    `secured` adds listeners with SASL and TLS (`bootstrap_of`), and ACLs.
+
     With three nodes, internal topics have three replicas and two must be in sync, as in production. Use it as a context
     manager, or call `start` and `stop`. The logs of the nodes stay in `root`; `logs` gives their ends.
     """
 
     def __init__(
-        self, root: Path, nodes: int = 1, version: str = VERSION, extra: Mapping[str, str] | None = None
+        self,
+        root: Path,
+        nodes: int = 1,
+        version: str = VERSION,
+        extra: Mapping[str, str] | None = None,
+        secured: Secured | None = None,
     ) -> None:
         self._classpath = f"{jars(version)}/*"
         self._root = root = root.resolve()
         self._extra = dict(extra or {})
+        self._secured = secured
         self._nodes = [_Node(number, root / f"node{number}") for number in range(1, nodes + 1)]
 
     @property
     def bootstrap(self) -> str:
         """`host:port` of all nodes, as `SCORER_BOOTSTRAP_SERVERS` takes it."""
         return ",".join(f"{_HOST}:{node.port}" for node in self._nodes)
+
+    def bootstrap_of(self, listener: str) -> str:
+        """`host:port` of all nodes for one of the listeners of `secured`."""
+        return ",".join(f"{_HOST}:{node.ports[listener]}" for node in self._nodes)
 
     @property
     def pids(self) -> list[int]:
@@ -143,12 +156,18 @@ class ApacheKafka:
             "transaction.state.log.replication.factor": replicas,
             "transaction.state.log.min.isr": "2" if len(self._nodes) > 1 else "1",
             "min.insync.replicas": "2" if len(self._nodes) > 1 else "1",
-            **self._extra,
         }
+        if self._secured is not None:
+            for name, port in node.ports.items():
+                settings["listeners"] += f",{name}://{_HOST}:{port}"
+                settings["advertised.listeners"] += f",{name}://{_HOST}:{port}"
+            settings |= self._secured.settings(_HOST)
+        settings |= self._extra
         node.folder.mkdir(parents=True, exist_ok=True)
         node.properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         command = [*_JAVA, "-cp", self._classpath, "kafka.tools.StorageTool", "format"]
         command += ["-t", _CLUSTER_ID, "-c", str(node.properties)]
+        command += [] if self._secured is None else self._secured.format_options()
         done = subprocess.run(command, capture_output=True, text=True, timeout=_START_SECONDS, check=False)
         assert done.returncode == 0, f"the storage of Kafka cannot be formatted: {done.stdout}{done.stderr}"
 
@@ -173,6 +192,7 @@ class _Node:
         self.data = folder / "data"
         self.port = _port()
         self.controller_port = _port()
+        self.ports = {name: _port() for name in LISTENERS}
         self.properties = folder / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
 
