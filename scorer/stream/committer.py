@@ -123,14 +123,13 @@ class Committer:
         name = f"{settings.group}-worker"
         producer = self._make(f"{name}-{settings.instance or self._token}")
         try:
-            await producer.start()
             self.fences = await producer.fences_groups(settings.group, TopicPartition(settings.activity_topic, 0))
             if not self.fences and settings.instance is None and settings.unfenced != "allow":
                 # Such a broker may never end the open transaction of a worker that was killed, so the next worker does
                 # it, by starting with the same name.
                 await producer.stop()
                 producer = self._make(name)
-                await producer.start()
+            await producer.start()
         except BaseException:
             await producer.stop()
             raise
