@@ -90,6 +90,7 @@ class Committer:
         self._task: asyncio.Task[None] | None = None
         self._queue: dict[TopicPartition, _Contribution] = {}
         self._known: dict[TopicPartition, Offset | None] = {}
+        self._confirmed: set[TopicPartition] = set()
         self._member: Member | None = None
         self._joined = asyncio.Event()
         self._wake = asyncio.Event()
@@ -149,8 +150,7 @@ class Committer:
     async def hold(self) -> None:
         """Begin no more transactions until the next `join`. Returns when none is in flight, or after a while: the
         group goes on without a member that waits for too long, and then refuses its offsets."""
-        self._joined.clear()
-        self._member = None
+        self._leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.session_timeout_ms / 2000):
                 await self._idle.wait()
@@ -166,6 +166,7 @@ class Committer:
         """Commit on behalf of this member from now on."""
         self.generation += 1
         self._member = member
+        self._confirmed.clear()
         self._joined.set()
         self._wake.set()
 
@@ -181,10 +182,12 @@ class Committer:
         """The committed offset of a partition, when no transaction of a former owner can change it any more. None if
         there is none. Raises `KafkaError`."""
         assert self._producer is not None
+        generation = self.generation
         # Until 1.0 every partition had a producer of its own. Such a worker may still run, and nothing else fences it.
         await self._producer.fence(f"{self._settings.group}-{partition.topic}-{partition.partition}")
         found = (await self._producer.stable_offsets(self._settings.group, [partition]))[partition]
         self._known[partition] = found
+        self._confirm([partition], generation)
         return found
 
     async def log_span(self, partition: TopicPartition) -> Span:
@@ -193,11 +196,17 @@ class Committer:
         return await self._producer.log_span(partition)
 
     async def outdated(self, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
-        """Those of the partitions for which somebody else has committed since we did. Raises `KafkaError`."""
+        """Those of the partitions for which somebody else has committed since we did. What the others have ready is
+        committed from now on. Raises `KafkaError`."""
         assert self._producer is not None
+        generation = self.generation
         known = {partition: self._known.get(partition) for partition in partitions}
         found = await self._producer.stable_offsets(self._settings.group, list(known))
-        return {partition for partition in known if found[partition] != known[partition]}
+        outdated = {partition for partition in known if found[partition] != known[partition]}
+        self._confirm(known.keys() - outdated, generation)
+        for contribution in [self._queue[partition] for partition in outdated & self._queue.keys()]:
+            self._fail([contribution], _outdated(contribution))
+        return outdated
 
     async def commit(self, partition: TopicPartition, messages: Sequence[Message], next_offset: int) -> int | None:
         """Commit the messages and the offset of a partition, with whatever else is ready. It is repeated until it is
@@ -242,8 +251,7 @@ class Committer:
             group = self._ready()
             member = self._member
             if not group or member is None:
-                if not self._queue:
-                    self._wake.clear()
+                self._wake.clear()
                 continue
             self._idle.clear()
             try:
@@ -253,13 +261,17 @@ class Committer:
                 self._idle.set()
 
     def _ready(self) -> list[_Contribution]:
-        """What goes into the next transaction: all that is ready, up to a size, in the order in which it came."""
+        """What goes into the next transaction: all that is ready, up to a size, in the order in which it came.
+
+        In a new generation, the offset of a partition must be asked first: somebody else may have had it meanwhile.
+        """
+        ready = [one for one in self._queue.values() if one.partition in self._confirmed]
         if self._alone:
             self._alone -= 1
-            return list(self._queue.values())[:1]
+            return ready[:1]
         group: list[_Contribution] = []
         size = 0
-        for contribution in self._queue.values():
+        for contribution in ready:
             size += contribution.size
             if group and size > _GROUP_BYTES:
                 break
@@ -338,14 +350,24 @@ class Committer:
             if found[one.partition] == offsets[one.partition]:
                 self._done([one], offsets, None)
             elif found[one.partition] != self._known.get(one.partition):
-                self._fail([one], OutdatedError(f"{one.partition.topic}-{one.partition.partition}"))
+                self._fail([one], _outdated(one))
 
     def _rejoin(self) -> None:
         """The group has gone on without us: wait for the next assignment, which says what is still ours."""
         if self._member is not None:
-            self._member = None
-            self._joined.clear()
+            self._leave()
             self.on_fenced()
+
+    def _leave(self) -> None:
+        self._joined.clear()
+        self._member = None
+        self._confirmed.clear()
+
+    def _confirm(self, partitions: Collection[TopicPartition], generation: int) -> None:
+        """Commit for these partitions, if their offsets were asked in the present generation."""
+        if self.is_current(generation):
+            self._confirmed.update(partitions)
+            self._wake.set()
 
     def _fail(self, group: Collection[_Contribution], error: Exception) -> None:
         for one in group:
@@ -360,3 +382,8 @@ class Committer:
     async def _pause(self, error: Any) -> None:
         self._error = f"{type(error).__name__}: {error}"
         await asyncio.sleep(self._backoff.failed())
+
+
+def _outdated(contribution: _Contribution) -> OutdatedError:
+    partition = contribution.partition
+    return OutdatedError(f"{partition.topic}-{partition.partition}")
