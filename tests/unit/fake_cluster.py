@@ -504,9 +504,9 @@ class Process:
     async def _read(self) -> None:
         while True:
             records = [] if self._rebalancing else self.consumer.poll()
-            await asyncio.sleep(_TICK if records else 20 * _TICK)
-            if records and not self._rebalancing:
+            if records:
                 await self.partitions.dispatch(records)
+            await asyncio.sleep(_TICK if records else 20 * _TICK)
 
     async def revoke(self) -> None:
         """The group begins to assign again."""

@@ -218,7 +218,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Clust
                     await one.leave()
             assert cluster.open == [], "a transaction is open after the end"
 
-        virtual_time.run(main())
+        virtual_time.run(main(), 400.0)
         return cluster
 
     return run
