@@ -67,11 +67,9 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         """Let the transaction in flight end, and begin no other one. The workers keep what they have in memory, because
         most partitions stay where they are."""
         partitions = sorted(revoked)
-        self._rejoining = True
         if partitions:
             log.info("partitions_revoked", partitions=[partition.partition for partition in partitions])
-        for worker in self._workers.values():
-            worker.suspend()
+        self._suspend()
         self._measure()
         await self._committer.hold()
 
@@ -102,8 +100,6 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._workers[partition] = PartitionWorker(
                     partition, consumer, self, self._context, self._ending.get(partition)
                 )
-        if self._confirming is not None:
-            self._confirming.cancel()
         self._confirming = asyncio.create_task(self._confirm(stayed), name="confirm")
         self._measure()
 
@@ -180,9 +176,16 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _rejoin(self) -> None:
         """The group has gone on without us: join again to learn the assignment."""
+        self._suspend()
+        request_rejoin(self._consumer)
+
+    def _suspend(self) -> None:
+        self._rejoining = True
+        # The answer is about the assignment before.
+        if self._confirming is not None:
+            self._confirming.cancel()
         for worker in self._workers.values():
             worker.suspend()
-        request_rejoin(self._consumer)
 
     def failed(self, error: BaseException) -> None:
         """A worker cannot go on: end the process."""
