@@ -97,6 +97,7 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._alone = 0
+        self._given_up = False
         self._ended_at = 0.0
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._error = ""
@@ -214,6 +215,8 @@ class Committer:
 
         Raises `OutdatedError`, `WithdrawnError`, `TooLargeError` or `RefusedError`; nothing is committed then.
         """
+        if self._given_up:
+            raise WithdrawnError(f"{partition.topic}-{partition.partition}")
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         contribution = _Contribution(partition, messages, next_offset, done)
         self._queue[partition] = contribution
@@ -229,6 +232,11 @@ class Committer:
             contribution = self._queue.pop(partition, None)
             if contribution is not None and not contribution.done.done():
                 contribution.done.set_exception(WithdrawnError(f"{partition.topic}-{partition.partition}"))
+
+    def give_up(self) -> None:
+        """Drop what is ready, now and later, because no assignment follows. The next owners compute it again."""
+        self._given_up = True
+        self.withdraw(list(self._queue))
 
     def _make(self, transactional_id: str) -> TransactionalProducer:
         settings = self._settings

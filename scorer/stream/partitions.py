@@ -72,6 +72,8 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self._suspend()
         self._measure()
         await self._committer.hold()
+        if self._draining:
+            self._committer.give_up()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Pause the partitions. Those that stay go on when the group says that nobody else has committed for them; the
@@ -160,8 +162,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         """End all workers after their current transaction. False if some did not end in time."""
         self._draining = True
         if self._rejoining:
-            # Nothing can be committed without an assignment, and the next owner computes it again.
-            self._committer.withdraw(list(self._workers))
+            self._committer.give_up()
         for partition in list(self._workers):
             self._close(partition)
         tasks = list(self._ending.values())
@@ -177,6 +178,8 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
     def _rejoin(self) -> None:
         """The group has gone on without us: join again to learn the assignment."""
         self._suspend()
+        if self._draining:
+            self._committer.give_up()
         request_rejoin(self._consumer)
 
     def _suspend(self) -> None:
