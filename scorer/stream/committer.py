@@ -299,7 +299,7 @@ class Committer:
             await producer.commit(messages, offsets, member, batch_bytes=batch_bytes)
         except AbortedError as error:
             self._metrics.transaction("aborted")
-            await self._aborted(group, error)
+            await self._aborted(group, member, error)
         except (DoubtfulError, FencedError) as error:
             # Also the broker fences: it ends a transaction that takes too long.
             self._metrics.transaction("doubtful" if isinstance(error, DoubtfulError) else "fenced")
@@ -320,13 +320,15 @@ class Committer:
             if not one.done.done():
                 one.done.set_result(broker_time)
 
-    async def _aborted(self, group: Sequence[_Contribution], error: AbortedError) -> None:
+    async def _aborted(self, group: Sequence[_Contribution], member: Member, error: AbortedError) -> None:
         cause = error.__cause__
         partitions = sorted(one.partition.partition for one in group)
         log.warning("transaction_aborted", error=str(error), partitions=partitions)
         match cause:
             case GroupFencedError():
-                self._rejoin()
+                # Otherwise the group has assigned again meanwhile, with us.
+                if self._member is member:
+                    self._rejoin()
             case InstanceFencedError():
                 reason = f"another worker has joined the group with SCORER_INSTANCE={self._settings.instance}"
                 self._fail(group, RefusedError(reason))
@@ -362,9 +364,8 @@ class Committer:
 
     def _rejoin(self) -> None:
         """The group has gone on without us: wait for the next assignment, which says what is still ours."""
-        if self._member is not None:
-            self._leave()
-            self.on_fenced()
+        self._leave()
+        self.on_fenced()
 
     def _leave(self) -> None:
         self._joined.clear()
