@@ -32,10 +32,13 @@ from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 Fault = Literal["error", "lost", "answer lost", "late", "slow"]
-"""`error`: the request is not sent; the other ones hang until the caller gives up. `late`: it arrives afterwards."""
+"""`error`: the request is not sent. `late`: it arrives after a while, and its answer is lost. A session repeats what is
+not answered, unless its caller gives up before."""
 Result = TypeVar("Result")
 
 _TICK = 0.001
+_UNANSWERED = 11.0
+"""Seconds after which a session repeats a request."""
 _process: "ContextVar[Process]" = ContextVar("process")
 
 
@@ -78,6 +81,10 @@ class Cluster:
         self.random = Random(0)
         self.fault: Callable[[str], Fault | None] = no_fault
         self.gates: dict[str, asyncio.Event] = {}
+        self.owner: Callable[[Sequence[Process]], Process] = lambda members: self.random.choice(members)
+        """Chooses who gets a partition."""
+        self.between: Callable[[], Awaitable[None]] = self.pause
+        """What happens in a rebalance after all have joined, before they learn what is assigned."""
         self.steps: list[str] = []
         self.logs: defaultdict[TopicPartition, list[Entry]] = defaultdict(list)
         self.identities: defaultdict[str, Identity] = defaultdict(Identity)
@@ -124,7 +131,7 @@ class Cluster:
     async def completed(self, identity: Identity) -> None:
         """Wait until the last transaction is complete."""
         while identity.transaction is not None and identity.transaction.commit is not None:  # noqa: ASYNC110
-            await asyncio.sleep(10 * _TICK)
+            await asyncio.sleep(20 * _TICK)
 
     def begin(self, identity: Identity, timeout: float) -> Transaction:
         """The open transaction, or a new one, which the broker aborts after a while."""
@@ -216,11 +223,11 @@ class Cluster:
                 # The client knows the new generation before its new assignment.
                 process.consumer.generation = self.generation
                 self.members[process.consumer.member_id] = process
-            await self.pause()
+            await self.between()
             shares: dict[Process, list[TopicPartition]] = {process: [] for process in joining}
             for partition in sorted(self.inputs):
                 if joining:
-                    shares[self.random.choice(joining)].append(partition)
+                    shares[self.owner(joining)].append(partition)
             await asyncio.gather(*(process.assign(share) for process, share in shares.items()))
 
     async def settle(self, done: Callable[[], bool], seconds: float = 120.0) -> None:
@@ -234,7 +241,7 @@ class Cluster:
                     raise process.failure.result()
             if any(process.alive and process.wants_to_join for process in self.processes):
                 await self.rebalance()
-            await asyncio.sleep(10 * _TICK)
+            await asyncio.sleep(20 * _TICK)
 
     async def settle_for(self, seconds: float) -> None:
         """`settle` for a time."""
@@ -267,16 +274,19 @@ class Session:
             await asyncio.sleep(cluster.random.uniform(0, 12))
         elif fault == "late":
             cluster.spawn(self._late(effect))
-        if fault in ("lost", "late"):
-            await asyncio.Event().wait()
+            await asyncio.sleep(_UNANSWERED)
+            raise KafkaConnectionError(f"no answer to {step}")
+        elif fault == "lost":
+            await asyncio.sleep(_UNANSWERED)
         result = await effect()
         if fault == "answer lost":
-            await asyncio.Event().wait()
+            # A repeated request changes nothing.
+            await asyncio.sleep(_UNANSWERED)
         await cluster.pause()
         return result
 
     async def _late(self, effect: Callable[[], Awaitable[object]]) -> None:
-        await asyncio.sleep(self._cluster.random.uniform(0, 20))
+        await asyncio.sleep(self._cluster.random.uniform(0, _UNANSWERED - 0.5))
         with contextlib.suppress(KafkaError):
             await effect()
 
@@ -338,7 +348,7 @@ class Session:
 
         async def effect() -> dict[TopicPartition, Offset | None]:
             while cluster.unstable(partitions):  # noqa: ASYNC110
-                await asyncio.sleep(10 * _TICK)
+                await asyncio.sleep(20 * _TICK)
             return {partition: cluster.committed.get(partition) for partition in partitions}
 
         return await self._request("stable_offsets", effect)
@@ -506,7 +516,7 @@ class Process:
             records = [] if self._rebalancing else self.consumer.poll()
             if records:
                 await self.partitions.dispatch(records)
-            await asyncio.sleep(_TICK if records else 20 * _TICK)
+            await asyncio.sleep(_TICK if records else 50 * _TICK)
 
     async def revoke(self) -> None:
         """The group begins to assign again."""

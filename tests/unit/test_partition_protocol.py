@@ -238,10 +238,13 @@ async def to_the_end(cluster: Cluster, *, ticks: int = 0) -> None:
     """Work until all is committed, and compare the memory of the owners with it."""
     await cluster.settle(lambda: finished(cluster, ticks=ticks))
 
-    def running() -> set[TopicPartition]:
-        return {partition for one in cluster.processes if one.alive for partition in one.running()}
+    def owned() -> bool:
+        """Each partition has an owner that knows its result."""
+        workers = [worker for one in cluster.processes if one.alive for worker in one.running().values()]
+        known = {worker.partition for worker in workers if worker.next_offset == COUNT}
+        return known == set(cluster.inputs) and not any(one.committer._queue for one in cluster.processes if one.alive)
 
-    await cluster.settle(lambda: running() == set(cluster.inputs))
+    await cluster.settle(owned)
     found = published(cluster)
     for process in cluster.processes:
         for partition, worker in process.running().items() if process.alive else ():
@@ -389,7 +392,7 @@ def test_a_transaction_that_outlasts_the_rebalance_is_refused(play: Callable[...
         await reached(cluster, "add")
         # From now on another process gets all partitions, and the former owner stays a member.
         cluster.processes.insert(0, latter)
-        cluster.random.choice = lambda values: values[0]  # type: ignore[method-assign,assignment]
+        cluster.owner = lambda members: latter
         await cluster.rebalance()
         assert former.consumer.generation == cluster.generation
         del cluster.gates["add"]
@@ -461,8 +464,9 @@ def test_partitions_that_stay_go_on_without_a_restore(play: Callable[..., Cluste
     assert published(cluster) == expected([one for part in PARTITIONS for one in INPUTS[part]])
 
 
-def test_offsets_that_somebody_else_commits_during_a_rebalance_are_noticed(play: Callable[..., Cluster]) -> None:
-    """The partition comes back to its former owner, whose memory is from before."""
+def test_a_partition_that_comes_back_has_another_state_meanwhile(play: Callable[..., Cluster]) -> None:
+    """The session of its owner ended, another one committed, and the former owner gets it back. What it had ready is
+    from before."""
 
     async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
         former, latter = process(), process()
@@ -471,13 +475,72 @@ def test_offsets_that_somebody_else_commits_during_a_rebalance_are_noticed(play:
         cluster.processes.remove(latter)
         await cluster.rebalance()
         await cluster.settle(lambda: bool(cluster.committed))
+        cluster.gates["add"] = gate = asyncio.Event()
+        await reached(cluster, "add")
+        del cluster.gates["add"]
         cluster.processes.append(latter)
         await cluster.rebalance(absent=[former])
-        await cluster.settle(lambda: finished(cluster))
+        before = cluster.committed[PARTITIONS[0]]
+        await cluster.settle(lambda: cluster.committed[PARTITIONS[0]].next > before.next)
         latter.kill()
-        await cluster.rebalance()
+        gate.set()
         await to_the_end(cluster)
         assert cluster.steps.count("log_span") == 3
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
+
+
+def test_an_answer_about_the_assignment_before_resumes_nothing(play: Callable[..., Cluster]) -> None:
+    """The group assigns twice in a row, and the broker is slow to say what is committed."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        one = process()
+        await one.start()
+        await cluster.rebalance()
+        await cluster.settle(lambda: bool(cluster.committed))
+        cluster.gates["stable_offsets"] = gate = asyncio.Event()
+        await cluster.rebalance()
+        await cluster.settle_for(0.1)
+
+        async def answer() -> None:
+            gate.set()
+            await asyncio.sleep(0.1)
+            assert one.running() == {}
+
+        cluster.between = answer
+        await cluster.rebalance()
+        cluster.between = cluster.pause
+        await to_the_end(cluster)
+
+    cluster = play(scenario, partitions=3)
+    assert published(cluster) == expected([one for part in PARTITIONS for one in INPUTS[part]])
+
+
+@pytest.mark.parametrize("when", ["before it knows", "afterwards"])
+def test_a_worker_stops_although_the_group_has_left_it_behind(play: Callable[..., Cluster], when: str) -> None:
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        former, latter = process(), process()
+        await former.start()
+        await latter.start()
+        cluster.processes.remove(latter)
+        await cluster.rebalance()
+        cluster.gates["add"] = gate = asyncio.Event()
+        await reached(cluster, "add")
+        del cluster.gates["add"]
+        cluster.processes.append(latter)
+        await cluster.rebalance(absent=[former])
+        if when == "before it knows":
+            leaving = asyncio.create_task(former.leave())
+            await asyncio.sleep(0.1)
+            gate.set()
+            await leaving
+        else:
+            gate.set()
+            while not former.wants_to_join:
+                await asyncio.sleep(0.01)
+            await former.leave()
+        await to_the_end(cluster)
 
     cluster = play(scenario)
     assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
