@@ -537,7 +537,7 @@ def test_a_worker_stops_although_the_group_has_left_it_behind(play: Callable[...
             await leaving
         else:
             gate.set()
-            while not former.wants_to_join:
+            while not former.wants_to_join:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             await former.leave()
         await to_the_end(cluster)

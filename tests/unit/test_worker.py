@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.kafka.message import Message
+from scorer.kafka.topic_reader import Span
+from scorer.kafka.transaction import Offset
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -57,30 +59,32 @@ class Consumer:
         return set()
 
 
-class Producer:
+class Committer:
     """Records what is committed."""
 
-    broker_time: int | None = None
+    waits_for = ""
+    generation = 1
 
-    def __init__(self, *_: object) -> None:
+    async def joined(self) -> None:
         pass
 
-    async def start(self) -> None:
-        pass
+    def is_current(self, generation: int) -> bool:
+        return True
 
-    async def stop(self) -> None:
-        pass
+    async def take_over(self, partition: TopicPartition) -> Offset | None:
+        return None
 
-    async def commit(self, messages: list[Message], offsets: dict[TopicPartition, int], group: str) -> None:
-        assert (list(offsets), group) == ([PARTITION], "lead-scorer")
-        committed.append(Outbox(offsets[PARTITION], messages))
+    async def log_span(self, partition: TopicPartition) -> Span:
+        return Span(0, 0)
+
+    async def commit(self, partition: TopicPartition, messages: Sequence[Message], next_offset: int) -> int | None:
+        assert partition == PARTITION
+        committed.append(Outbox(next_offset, list(messages)))
+        return None
 
 
 class Owner:
     """Expects no reports."""
-
-    def fenced(self, worker: PartitionWorker) -> None:
-        raise AssertionError("fenced")
 
     def failed(self, error: BaseException) -> None:
         raise error
@@ -96,7 +100,6 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     async def nothing(*_: object) -> int:
         return 0
 
-    monkeypatch.setattr(worker_module, "partition_producer", Producer)
     monkeypatch.setattr(worker_module, "restore", nothing)
     monkeypatch.setattr(worker_module, "starting_offset", nothing)
 
@@ -109,8 +112,9 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
             return [Sweep(rescorer, store, partition)]
 
         metrics = Metrics()
+        committer: Any = Committer()
         processor = BatchProcessor(settings, judge, lambda: NOW)
-        context = WorkerContext(settings, processor, metrics, jobs, rules, Watch(settings, metrics))
+        context = WorkerContext(settings, processor, committer, metrics, jobs, rules, Watch(settings, metrics))
         worker = PartitionWorker(PARTITION, consumer, Owner(), context)
         await consumer.opened.wait()
         records: list[ConsumerRecord[bytes, bytes]] = [record(offset, f"lead-{offset}") for offset in range(COUNT)]
