@@ -23,7 +23,7 @@ from tests.brokers.jars import VERSION, jars
 from tests.brokers.secured import LISTENERS, Secured
 
 _HOST: Final = "127.0.0.1"
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 20.0
 _JAVA: Final = (
     *("java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
