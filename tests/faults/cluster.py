@@ -28,6 +28,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "group.initial.rebalance.delay.ms": "0",
 }
 _TRANSACTIONS: Final = "__transaction_state"
+_NO_TAGS: Final[dict[int, bytes]] = {}
 _ASK_SECONDS: Final = 60.0
 _HEAL_SECONDS: Final = 120.0
 
@@ -149,9 +150,9 @@ class Cluster(Kafka):
             partitions = await partitions_of(self.bootstrap, *names)
             moves: dict[str, list[tuple[int, list[int], dict[int, bytes]]]] = {name: [] for name in names}
             for topic, number in partitions:
-                moves[topic].append((number, replicas(number), {}))
-            asked = [(topic, wanted, {}) for topic, wanted in moves.items()]
-            answer = await admin._send_request(AlterPartitionReassignmentsRequest(30_000, asked, {}))
+                moves[topic].append((number, replicas(number), _NO_TAGS))
+            topics = [(topic, wanted, _NO_TAGS) for topic, wanted in moves.items()]
+            answer = await admin._send_request(AlterPartitionReassignmentsRequest(30_000, topics, _NO_TAGS))
             codes = [code for _, done, _ in answer.responses for _, code, *_ in done if code]
             assert not answer.error_code, answer.error_message
             assert not codes, f"the reassignment failed: {codes}"
@@ -210,7 +211,7 @@ class Cluster(Kafka):
                 await admin.close()
 
 
-class _DescribeQuorumResponse(Response):
+class _DescribeQuorumResponse(Response):  # type: ignore[misc]
     API_KEY = 55
     API_VERSION = 0
     SCHEMA = Schema(
@@ -245,7 +246,7 @@ class _DescribeQuorumResponse(Response):
     )
 
 
-class _DescribeQuorumRequest(RequestStruct):
+class _DescribeQuorumRequest(RequestStruct):  # type: ignore[misc]
     FLEXIBLE_VERSION = True
     API_KEY = 55
     API_VERSION = 0
@@ -263,7 +264,7 @@ class _DescribeQuorumRequest(RequestStruct):
     )
 
 
-class _DescribeQuorum(Request[_DescribeQuorumRequest]):
+class _DescribeQuorum(Request[_DescribeQuorumRequest]):  # type: ignore[misc]
     API_KEY = 55
 
     def build(self, request_struct_class: type[_DescribeQuorumRequest]) -> Any:

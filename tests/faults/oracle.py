@@ -142,21 +142,22 @@ def decision_differences(wanted: Mapping[str, list[bytes]], got: Mapping[str, li
                 continue
             what = f"lead {lead_id}, decision {number}: "
             if want is None or have is None:
-                what += f"{_id(have)} is unexpected" if want is None else f"{_id(want)} is missing"
-            elif _id(want) == _id(have):
-                what += f"{_id(want)} has other bytes: {have!r}, expected {want!r}"
+                what += f"{decision_id(have)} is unexpected" if want is None else f"{decision_id(want)} is missing"
+            elif decision_id(want) == decision_id(have):
+                what += f"{decision_id(want)} has other bytes: {have!r}, expected {want!r}"
             else:
-                what += f"{_id(have)} in place of {_id(want)}"
+                what += f"{decision_id(have)} in place of {decision_id(want)}"
             problems.append(what)
             break
     return problems
 
 
 def _ids(decisions: Mapping[str, list[bytes]]) -> Counter[str]:
-    return Counter(_id(value) for values in decisions.values() for value in values)
+    return Counter(decision_id(value) for values in decisions.values() for value in values)
 
 
-def _id(value: bytes | None) -> str:
+def decision_id(value: bytes | None) -> str:
+    """The id in the bytes of a decision."""
     return read_decision(value or b"").decision_id
 
 

@@ -7,6 +7,7 @@ SCORER_FAULT_CLUSTER=full runs all cases (`make cluster`), otherwise only the mo
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,10 @@ STOPPED_SECONDS: Final = 8.0
 """Longer than the session time-outs of brokers and workers."""
 
 Find = Callable[[Cluster, Names], int]
+
+
+def numbered(node: int) -> Find:
+    return lambda cluster, names: node
 
 
 def coordinator(cluster: Cluster, names: Names) -> int:
@@ -58,8 +63,10 @@ def under_load(cluster: Cluster, names: Names, folder: Path) -> Iterator[Crew]:
         Writer(cluster, names.activity, Load(randomness()), PER_SECOND) as writer,
     ):
         await_progress(crew)
+        writer.await_more(2 * PER_SECOND)
         yield crew
         cluster.heal()
+        writer.await_more(2 * PER_SECOND)
         await_progress(crew)
         written = writer.stop()
         crew.finish(HANG_SECONDS)
@@ -92,7 +99,7 @@ FAULTS: Final[dict[str, Callable[[Cluster, int], None]]] = {
     "stop": Cluster.stop,
 }
 TARGETS: Final[dict[str, Find]] = {
-    **{f"node{number}": lambda cluster, names, number=number: number for number in NODES},
+    **{f"node{number}": numbered(number) for number in NODES},
     "coordinator": coordinator,
     "controller": controller,
 }
@@ -145,7 +152,7 @@ def test_two_nodes_of_three(cluster: Cluster, names: Names, tmp_path: Path, faul
         started = time.monotonic()
         for node in gone:
             FAULTS[fault](cluster, node)
-        details = [worker.wait(lambda worker=worker: waiting(worker)) for worker in crew.workers]
+        details = [worker.wait(partial(waiting, worker)) for worker in crew.workers]
         time.sleep(max(0.0, started + OUTAGE_SECONDS - time.monotonic()))
         crew.check()
         for worker, detail in zip(crew.workers, details, strict=True):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 from types import TracebackType
 from typing import Final, Self
 
@@ -10,13 +11,14 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from tests.faults.load import Load
+from tests.faults.sizes import DRAIN_SECONDS
 from tests.integration.kafka import Kafka
 
 _SLICES_PER_SECOND: Final = 10
 
 
 class Writer:
-    """Writes `rate` records a second from a thread of its own until `stop`, or until `most` are sent.
+    """Writes `rate` records a second from a thread of its own until `stop`, or until `most` have arrived.
 
     What an outage keeps from arriving is not repeated: the tests compare with what the input topic has.
     """
@@ -32,12 +34,25 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer")
         self.written = 0
         """Records that have arrived."""
-        self.sent = 0
 
     @property
     def done(self) -> bool:
-        """Whether all `most` records are sent."""
-        return self._most is not None and self.sent >= self._most
+        """Whether `most` records have arrived."""
+        return self._most is not None and self.written >= self._most
+
+    def await_more(self, count: int) -> None:
+        """Return once `count` more records have arrived than now, or all of them."""
+        wanted = self.written + count
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self.written < wanted and self._thread.is_alive():
+            assert time.monotonic() < deadline, f"{self.written} of {wanted} records written within {DRAIN_SECONDS} s"
+            time.sleep(0.05)
+
+    def finish(self) -> int:
+        """Wait until `most` records have arrived, and return how many they are."""
+        assert self._most is not None
+        self._thread.join()
+        return self.stop()
 
     def stop(self) -> int:
         """Write no more, and return how many have arrived."""
@@ -78,7 +93,6 @@ class Writer:
         try:
             while not self._stopping.is_set() and not self.done:
                 records = self._load.take(self._slice)
-                self.sent += len(records)
                 sent = [
                     await producer.send(self._topic, record.value, key=record.key, headers=list(record.headers))
                     for record in records

@@ -110,12 +110,12 @@ def settings_for(kafka: Kafka, names: Names) -> Settings:
 
 @contextmanager
 def service(
-    kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, code: Path = ROOT, **settings: str
+    kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, code: str = str(ROOT), **settings: str
 ) -> Iterator[Service]:
     """The service, ready to process. It is ended on leaving. `code`: the root of the project whose code it runs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
     environment |= {
-        "PYTHONPATH": str(code),
+        "PYTHONPATH": code,
         "SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap,
         "SCORER_RULES": str(RULES),
         "SCORER_HTTP_PORT": "0",
