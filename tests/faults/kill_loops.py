@@ -67,7 +67,7 @@ class Result:
     decisions: int = 0
     kills: list[str] = field(default_factory=list)
     bounces: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
     lost: int = 0
     doubled: int = 0
     differing: int = 0
@@ -78,7 +78,8 @@ class Result:
         """The result as one line."""
         return (
             f"loop {self.loop}: {self.activities:,} activities, {self.decisions:,} decisions, {len(self.kills)} kills "
-            f"({', '.join(self.kills)}), nodes: {', '.join(self.bounces)}; {self.seconds:.0f} s: "
+            f"({', '.join(self.kills)}), nodes: {', '.join(self.bounces)}; {sum(self.seconds.values()):.0f} s ("
+            f"{', '.join(f'{name} {seconds:.0f}' for name, seconds in self.seconds.items())}): "
             f"lost {self.lost}, doubled {self.doubled}, differing {self.differing}"
             + (f"; {len(self.problems)} problems" if self.problems else "")
         )
@@ -101,7 +102,7 @@ class Bouncer:
 
     def _run(self) -> None:
         self._hit()
-        while not self._ending.wait(self._random.uniform(1, 4)):
+        while not self._ending.wait(self._random.uniform(4, 10)):
             self._hit()
 
     def _hit(self) -> None:
@@ -113,15 +114,27 @@ class Bouncer:
         self._cluster.heal()
 
 
+class _Watch:
+    """Notes how long each part takes."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+        self._since = time.monotonic()
+
+    def ends(self, part: str) -> None:
+        now = time.monotonic()
+        self._seconds[part], self._since = now - self._since, now
+
+
 def run_loop(
     cluster: Cluster, thread: Executor, folder: Path, loop: int, seed: int, events: int, kills: Sequence[int]
 ) -> Result:
     """One loop with `events` activities and at least `kills[0]`, at most `kills[1]` killed workers."""
-    started = time.monotonic()
     random = Random(seed)
     result = Result(loop, seed)
     names = Names(f"loop{loop}x{seed}x{time.time_ns() % 1_000_000}")
     count = PARTITIONS
+    watch = _Watch(result.seconds)
     cluster.create({names.activity: count, names.state: count, names.routing: count, names.dead_letters: 1})
     settings = {
         "topic_partitions": str(count),
@@ -134,14 +147,17 @@ def run_loop(
         try:
             _kill_all(crew, Random(seed), random.randint(*kills), result)
         finally:
+            watch.ends("killing")
             bouncer.end()
+        watch.ends("healing")
         result.bounces = bouncer.done
         crew.workers = [crew.start(max_records="200") for _ in range(_WORKERS)]
         result.activities = writer.finish()
         crew.finish(_DRAIN_SECONDS)
     wait_until_closed(cluster, names, _DRAIN_SECONDS)
+    watch.ends("draining")
     _compare(cluster, names, folder, result)
-    result.seconds = time.monotonic() - started
+    watch.ends("comparing")
     return result
 
 
@@ -155,7 +171,7 @@ def _kill_all(crew: Crew, random: Random, kills: int, result: Result) -> None:
             point = settings.get("fault_point", "random:").rpartition(":")[0]
             running.append((crew.start(**settings), point))
         worker, point = running.pop(0)
-        if _await_death(worker, random.uniform(1, 5)):
+        if _await_death(worker, random.uniform(0.5, 4)):
             result.kills.append(point)
         else:
             # Its point does not come, because the other worker has the partitions or a node is away; or it has none.
