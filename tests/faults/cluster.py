@@ -41,8 +41,6 @@ class Cluster(Kafka):
     def __init__(self, apache: ApacheKafka) -> None:
         super().__init__(apache.bootstrap)
         self._apache = apache
-        self._gone: set[int] = set()
-        self._stopped: set[int] = set()
 
     def create(self, topics: Mapping[str, int]) -> None:
         """Create topics with these numbers of partitions, and return once all their replicas are in sync."""
@@ -57,28 +55,20 @@ class Cluster(Kafka):
 
     def kill(self, node: int) -> None:
         """End a node at once, as `kill -9` does."""
-        self._gone.add(node)
         self._apache.kill(node)
 
     def terminate(self, node: int) -> None:
         """Ask a node to end (SIGTERM): it hands its partitions over. Returns once it has ended."""
-        self._gone.add(node)
         self._apache.signal(node, signal.SIGTERM)
         self._apache.await_end(node)
 
     def stop(self, node: int) -> None:
         """Stop a node (SIGSTOP). Its connections stay open, and nobody answers."""
-        self._stopped.add(node)
         self._apache.signal(node, signal.SIGSTOP)
 
     def heal(self) -> None:
         """Continue what is stopped and start what is gone. Returns once all replicas of all topics are in sync."""
-        for node in sorted(self._stopped):
-            self._apache.signal(node, signal.SIGCONT)
-        for node in sorted(self._gone):
-            self._apache.restart(node)
-        self._stopped.clear()
-        self._gone.clear()
+        self._apache.mend()
         self.await_healthy()
 
     def logs(self) -> str:

@@ -5,28 +5,19 @@ from collections.abc import Iterator
 import pytest
 
 from tests.brokers.apache import ApacheKafka
-from tests.brokers.jars import VERSION, MissingError
+from tests.conftest import apache_nodes
 from tests.faults.cluster import NODES, SETTINGS, Cluster
-from tests.variables import given
 
 
-@pytest.fixture(scope="session")
-def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The nodes, for all tests of this process, because their start takes seconds."""
-    try:
-        apache = ApacheKafka(
-            tmp_path_factory.mktemp("cluster"), len(NODES), given("SCORER_TEST_KAFKA", VERSION), SETTINGS
-        )
-    except MissingError as missing:
-        pytest.skip(str(missing))
-    with apache:
-        cluster = Cluster(apache)
-        cluster.await_healthy()
-        yield cluster
+@pytest.fixture(scope="module")
+def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """Three nodes that notice within seconds when one of them is gone. Tests use `cluster`."""
+    yield from apache_nodes(tmp_path_factory, len(NODES), SETTINGS)
 
 
 @pytest.fixture
-def cluster(three_nodes: Cluster) -> Iterator[Cluster]:
-    """Three healthy nodes. Whatever the test did to them ends with it."""
-    yield three_nodes
-    three_nodes.heal()
+def cluster(three_nodes: ApacheKafka) -> Cluster:
+    """Three healthy nodes. A test may do anything to them; the next test gets them back."""
+    cluster = Cluster(three_nodes)
+    cluster.heal()
+    return cluster

@@ -11,15 +11,13 @@ from typing import Final
 import pytest
 
 from scorer.runtime.settings import Settings
-from tests.brokers.apache import ApacheKafka
-from tests.brokers.jars import VERSION, MissingError
+from tests.conftest import apache_nodes
 from tests.faults.group import positions
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once, left_open
 from tests.faults.sizes import randomness
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import Service, service
-from tests.variables import given
 
 pytestmark = [pytest.mark.apache, pytest.mark.timeout(400)]
 
@@ -31,15 +29,7 @@ HANG_SECONDS: Final = 240.0
 @pytest.fixture(scope="module")
 def defaults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """One node with the time-outs of Apache Kafka itself."""
-    try:
-        apache = ApacheKafka(
-            tmp_path_factory.mktemp("kafka"),
-            version=given("SCORER_TEST_KAFKA", VERSION),
-            extra={"group.initial.rebalance.delay.ms": "3000"},
-        )
-    except MissingError as missing:
-        pytest.skip(str(missing))
-    with apache:
+    for apache in apache_nodes(tmp_path_factory, 1, {"group.initial.rebalance.delay.ms": "3000"}):
         yield Kafka(apache.bootstrap)
 
 
