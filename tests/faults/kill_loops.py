@@ -183,10 +183,10 @@ def _kill_all(crew: Crew, random: Random, kills: int, result: Result) -> None:
 
 
 def _await_death(worker: Service, seconds: float) -> bool:
-    """Whether a worker dies within this time after it got partitions."""
+    """Whether a worker dies within this time after it was ready, or before."""
     with contextlib.suppress(AssertionError):
-        # It may die before, and without a coordinator it may get none for long.
-        worker.wait(lambda: "partition_running" in worker.text() or worker.process.poll() is not None)
+        # It may die before, and without a coordinator it may not be ready for long.
+        worker.wait(worker.ready)
     with contextlib.suppress(subprocess.TimeoutExpired):
         worker.process.wait(seconds)
         return True
@@ -194,19 +194,26 @@ def _await_death(worker: Service, seconds: float) -> bool:
 
 
 def _compare(kafka: Kafka, names: Names, folder: Path, result: Result) -> None:
-    """Count what is lost, what is doubled, and what has other bytes than `scorer score` writes."""
     wanted, got, problems = differences(kafka, names)
     scored = _scored(kafka, names, wanted, folder)
     problems += [f"`scorer score`: {line}" for line in decision_differences(scored, got.decisions)]
-    ids, ids_got = _counted(scored, decision_id), _counted(got.decisions, decision_id)
-    lost, doubled = ids - ids_got, ids_got - ids
-    other = _counted(scored, bytes) - _counted(got.decisions, bytes)
-    states = state_differences(wanted.states, got.states)
-    result.decisions = ids.total()
-    result.lost = lost.total() + (wanted.letters - got.letters).total()
-    result.doubled = doubled.total() + (got.letters - wanted.letters).total()
-    result.differing = max(0, other.total() - lost.total()) + len(states)
+    result.decisions = sum(map(len, scored.values()))
+    result.lost, result.doubled, result.differing = tally(scored, wanted, got)
     result.problems += problems
+
+
+def tally(scored: Mapping[str, Sequence[bytes]], wanted: Output, got: Output) -> tuple[int, int, int]:
+    """How many decisions and dead letters are lost and doubled, and how many decisions and states differ.
+
+    `scored`: the decisions that `scorer score` wrote, by lead.
+    """
+    ids, ids_got = _counted(scored, decision_id), _counted(got.decisions, decision_id)
+    lost, doubled = (ids - ids_got).total(), (ids_got - ids).total()
+    other = (_counted(scored, bytes) - _counted(got.decisions, bytes)).total() - lost
+    states = state_differences(wanted.states, got.states)
+    lost += (wanted.letters - got.letters).total()
+    doubled += (got.letters - wanted.letters).total()
+    return lost, doubled, max(0, other) + len(states)
 
 
 def _counted(decisions: Mapping[str, Sequence[bytes]], key: Callable[[bytes], T]) -> Counter[T]:

@@ -15,7 +15,7 @@ from tests.conftest import apache_nodes
 from tests.faults.group import positions
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once, left_open
-from tests.faults.sizes import randomness
+from tests.faults.sizes import FULL_CLUSTER, randomness
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import Service, service
 
@@ -24,6 +24,13 @@ pytestmark = [pytest.mark.apache, pytest.mark.timeout(400)]
 PARTITIONS: Final = 4
 SESSION_MS: Final = str(Settings.model_fields["session_timeout_ms"].default)
 HANG_SECONDS: Final = 240.0
+ALL: Final = [
+    pytest.param("another", False, id="another-without-instance"),
+    pytest.param("itself", True, id="itself-with-instance"),
+    pytest.param("another", True, id="another-with-instance"),
+    pytest.param("itself", False, id="itself-without-instance"),
+]
+"""The first two are what happens without and with a StatefulSet. SCORER_FAULT_CLUSTER=full runs the others too."""
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +40,7 @@ def defaults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
         yield Kafka(apache.bootstrap)
 
 
-@pytest.mark.parametrize("instance", [False, True], ids=["without-instance", "with-instance"])
-@pytest.mark.parametrize("heir", ["another", "itself"])
+@pytest.mark.parametrize(("heir", "instance"), ALL if FULL_CLUSTER else ALL[:2])
 def test_what_a_killed_worker_holds_up(
     defaults: Kafka, names: Names, tmp_path: Path, heir: str, instance: bool
 ) -> None:
@@ -66,9 +72,10 @@ def test_what_a_killed_worker_holds_up(
         # Something for each partition.
         kafka.write(names.activity, load.take(200))
         assert left_open(kafka, names), "no transaction is open: the test shows nothing"
-        running = readable = 0.0
+        connected = running = readable = 0.0
         while not (running and readable):
             passed = time.monotonic() - killed
+            connected = connected or (passed if "http_listening" in workers[0].text() else 0.0)
             assert passed < HANG_SECONDS, "\n".join(worker.text() for worker in workers)
             readable = readable or (passed if not left_open(kafka, names) else 0.0)
             running = running or (passed if positions(kafka, names).behind == 0 else 0.0)
@@ -81,6 +88,7 @@ def test_what_a_killed_worker_holds_up(
     name = "with SCORER_INSTANCE" if instance else "without SCORER_INSTANCE"
     print(  # noqa: T201
         f"{name}, {heir} takes over: partitions run again after {running:.1f} s, lead.routing is readable after "
-        f"{readable:.1f} s (session time-out {int(SESSION_MS) / 1000:.0f} s)"
+        f"{readable:.1f} s (session time-out {int(SESSION_MS) / 1000:.0f} s"
+        + (f"; the new process had started after {connected:.1f} s)" if heir == "itself" else ")")
     )
     check_exactly_once(kafka, names)

@@ -25,7 +25,7 @@ OLD_COMMIT: Final = "65b0fbb"
 NEW: Final = str(ROOT)
 WORKERS: Final = 3
 PARTITIONS: Final = 6
-PER_SECOND: Final = 100
+PER_SECOND: Final = 50
 HANG_SECONDS: Final = 180.0
 
 
@@ -98,13 +98,15 @@ def test_worker_by_worker_to_the_present_version(apache_kafka: Kafka, names: Nam
         Fleet(apache_kafka, names, tmp_path, old) as fleet,
         Writer(apache_kafka, names.activity, Load(randomness()), PER_SECOND) as writer,
     ):
-        before = [fleet.join(old) for _ in range(WORKERS)]
-        for worker in before:
-            # What it leaves open belongs to partitions of which some go to workers of the new version.
-            fleet.dies_in_a_transaction(old)
+        first, *others = [fleet.join(old) for _ in range(WORKERS)]
+        fleet.leave(first)
+        fleet.join(NEW)
+        # What these leave open belongs to partitions that workers of both versions get.
+        fleet.dies_in_a_transaction(old)
+        fleet.dies_in_a_transaction(NEW)
+        for worker in others:
             fleet.leave(worker)
             fleet.join(NEW)
-        fleet.dies_in_a_transaction(NEW)
         writer.await_more(2 * PER_SECOND)
         writer.stop()
         fleet.finish(HANG_SECONDS)
