@@ -26,7 +26,7 @@ _HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 20.0
 _JAVA: Final = (
-    *("java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+    *("java", "-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
     *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"),
 )
 _CLUSTER_ID: Final = "c2NvcmVyLXRlc3RzLWthZg"
@@ -113,6 +113,10 @@ class ApacheKafka:
     def kill(self, number: int) -> None:
         """End a node at once, as `kill -9` does, and wait for its end."""
         self._nodes[number - 1].signal(signal.SIGKILL)
+        self._nodes[number - 1].end(_STOP_SECONDS)
+
+    def await_end(self, number: int) -> None:
+        """Wait for the end of a node that got a signal. One that takes too long is killed."""
         self._nodes[number - 1].end(_STOP_SECONDS)
 
     def restart(self, number: int) -> None:
