@@ -114,9 +114,12 @@ class Progress(Protocol):
 class Committed:
     """Progress by the input offsets committed at the broker."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": GROUP, **QUIET})
-        self._partitions = [TopicPartition(INPUT, number) for number in range(PARTITIONS)]
+    def __init__(self, bootstrap: str, partitions: int = PARTITIONS) -> None:
+        # By default it would ask for stable offsets: Kafka has none to give while a transaction is open, and the client
+        # asks again until there are. Then the time of a commit is the time at which no next transaction was open.
+        settings = {"isolation.level": "read_uncommitted", "group.id": GROUP}
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, **settings, **QUIET})
+        self._partitions = [TopicPartition(INPUT, number) for number in range(partitions)]
 
     def offsets(self) -> list[int]:
         """The offset of each partition. Raises `KafkaException` if the broker does not answer."""

@@ -107,14 +107,14 @@ def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
     return Worker([python, script, bootstrap, str(folder)], {"PYTHONPATH": str(ROOT)}, cores)
 
 
-def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker]) -> None:
+def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker], count: int = PARTITIONS) -> None:
     """Wait until all workers are ready and share the partitions. Raises `WorkerError`."""
     deadline = time.monotonic() + _READY
     while time.monotonic() < deadline:
         for worker in workers:
             worker.check()
         held = [partitions(port) for port in ports]
-        if sum(held) == PARTITIONS and min(held) > 0:
+        if sum(held) == count and min(held) > 0:
             return
         time.sleep(0.2)
     raise WorkerError(f"the partitions were not shared out within {_READY:.0f} s; held: {held}")
