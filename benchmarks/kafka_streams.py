@@ -1,6 +1,6 @@
 """The scorers on Kafka Streams in `peers/kafka_streams`, in Java: the tables of rules/b2b, and the ten weights.
 
-    .venv/bin/python -m benchmarks.kafka_streams --activities 5000    # whether the tables give our decisions
+.venv/bin/python -m benchmarks.kafka_streams --activities 5000    # whether the tables give our decisions
 """
 
 import argparse

@@ -13,7 +13,7 @@ import os
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.kafka import BROKERS, WorkerError, broker, fill_states
+from benchmarks.kafka import BROKERS, KAFKA, WorkerError, broker, fill_states
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import Figure, Result, Target
 from benchmarks.runs import Run, measure, progress_of
@@ -66,7 +66,10 @@ def main() -> None:
             runs[count].append(run)
     if left_out == options.rounds:
         raise SystemExit("no round was completed")
-    result = Result("scale", "More workers, two cores for all", "/ one worker", vars(options))
+    part, title = "scale", "More workers, two cores for all"
+    if options.broker == KAFKA:
+        part, title = "scale_kafka", f"{title}, on Apache Kafka"
+    result = Result(part, title, "/ one worker", vars(options))
     for heading, basis, unit in (("activities a second", "rate", "/s"), ("CPU an activity", "cpu", "µs")):
         for count, measured in runs.items():
             values = [getattr(run, basis) for run in measured]
