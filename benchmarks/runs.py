@@ -15,6 +15,7 @@ from benchmarks.kafka import (
     DEAD,
     GROUP,
     INPUT,
+    KAFKA,
     OUTPUT,
     QUIET,
     SCRATCH,
@@ -26,9 +27,10 @@ from benchmarks.kafka import (
     cores,
     fill_input,
     fill_states,
+    stay_with_broker,
 )
-from benchmarks.traffic import PARTITIONS
-from benchmarks.worker import Worker, ours, peer, wait_until_shared
+from benchmarks.traffic import PARTITIONS, past
+from benchmarks.worker import STREAMS_IN_JAVA, Worker, ours, peer, wait_until_shared
 from scorer.demo.broker import free_port
 from scorer.stream.outbox import OFFSET_HEADER
 
@@ -66,6 +68,8 @@ class Run:
 def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int, kind: str = "noida") -> Run:
     """A run of `ours` or a peer alone on its core, with a fresh broker on the other one. Raises `WorkerError`."""
     worker_core, broker_core = cores()
+    if kind == KAFKA:
+        stay_with_broker()
     with broker(broker_core, kind) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         made, port = {worker_core}, free_port()
         if name == "ours":
@@ -77,20 +81,26 @@ def one_run(name: str, events: Sequence[tuple[str, bytes]], leads: int, kind: st
         with worker:
             if name == "ours":
                 wait_until_shared([port], [worker])
-            return measure(running, [worker], events, progress_of(name, running.bootstrap, kind))
+            # They have no states to begin with, and a virtual machine needs work before it is fast.
+            before = list(past(leads)) if name in STREAMS_IN_JAVA else []
+            return measure(running, [worker], events, progress_of(name, running.bootstrap, kind), before)
 
 
 def measure(
-    running: Broker, workers: Sequence[Worker], events: Sequence[tuple[str, bytes]], progress: "Progress"
+    running: Broker,
+    workers: Sequence[Worker],
+    events: Sequence[tuple[str, bytes]],
+    progress: "Progress",
+    before: Sequence[tuple[str, bytes]] = (),
 ) -> Run:
-    """The cost of these activities for running workers. Raises `WorkerError`.
+    """The cost of these activities for running workers, after the activities `before`. Raises `WorkerError`.
 
     The workers first commit a few activities, so all of them are running. They are paused while the others are written,
     so that the broker's cost of writing the input is not measured. The measurement starts when they resume and ends
     with the last commit.
     """
     with contextlib.closing(progress) as seen:
-        first = fill_input(running.bootstrap, events[:_FIRST])
+        first = fill_input(running.bootstrap, (*before, *events[:_FIRST]))
         wait_until_done(seen, workers, first)
         for worker in workers:
             worker.pause()
