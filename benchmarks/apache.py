@@ -32,7 +32,7 @@ def apache_kafka(root: Path) -> Iterator[Node]:
     """The node of this process without topics and groups. Raises `SystemExit` without Java or Maven."""
     kafka = _started(root)
     node = Node(kafka.bootstrap, *kafka.pids)
-    _empty(node.bootstrap)
+    empty(node.bootstrap)
     yield node
 
 
@@ -60,7 +60,7 @@ def _start(folder: Path, extra: dict[str, str]) -> ApacheKafka:
         raise SystemExit(str(error)) from None
 
 
-def _empty(bootstrap: str) -> None:
+def empty(bootstrap: str) -> None:
     """Delete all topics and groups. Waits for members that left without a word."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     topics = [name for name in admin.list_topics(timeout=30).topics if not name.startswith("__")]

@@ -63,14 +63,20 @@ def places(events: Sequence[tuple[str, bytes]], partitions: int = PARTITIONS) ->
 
 
 def write(
-    bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float, partitions: int = PARTITIONS
+    bootstrap: str,
+    events: Sequence[tuple[str, bytes]],
+    rate: float,
+    partitions: int = PARTITIONS,
+    stopping: threading.Event | None = None,
 ) -> list[float]:
-    """Write the events at that rate. Returns when each was due."""
+    """Write the events at that rate until `stopping`. Returns when each was due."""
     # The default of Kafka's own producers: it saves the broker a request for each record.
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, **QUIET})
     due: list[float] = []
     began = time.perf_counter()
     for number, (lead, value) in enumerate(events):
+        if stopping is not None and stopping.is_set():
+            break
         moment = began + number / rate
         while (ahead := moment - time.perf_counter()) > 0:
             producer.poll(0)
@@ -80,3 +86,31 @@ def write(
     if producer.flush(30):
         raise WorkerError("the broker did not take the activities")
     return due
+
+
+class Feeder:
+    """Writes activities at a fixed rate in a thread. Raises what went wrong there in `due`."""
+
+    def __init__(self, bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float, partitions: int) -> None:
+        self._due: list[float] = []
+        self._error: WorkerError | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._write, args=(bootstrap, events, rate, partitions), daemon=True)
+        self._thread.start()
+
+    def _write(self, bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float, partitions: int) -> None:
+        try:
+            self._due = write(bootstrap, events, rate, partitions, self._stopping)
+        except WorkerError as error:
+            self._error = error
+
+    def stop(self) -> None:
+        """Leave out what is not written yet."""
+        self._stopping.set()
+
+    def due(self) -> list[float]:
+        """When each activity was due, once all are written (`time.perf_counter`)."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._due

@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from benchmarks.kafka import KAFKA, SCRATCH, WorkerError, broker, cores, fill_st
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import Figure, Result, Target
 from benchmarks.runs import Committed, cpu_of, wait_until_done
-from benchmarks.steady import Observer, places, write
+from benchmarks.steady import Feeder, Observer, places, write
 from benchmarks.traffic import traffic
 from benchmarks.transactions import Transactions
 from benchmarks.worker import Worker, ours, peer, wait_until_shared
@@ -53,29 +52,6 @@ class Load:
     transactions: float
     p50: float
     p99: float
-
-
-class Feeder:
-    """Writes activities at a fixed rate in a thread. Raises what went wrong there in `due`."""
-
-    def __init__(self, bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float, partitions: int) -> None:
-        self._due: list[float] = []
-        self._error: WorkerError | None = None
-        self._thread = threading.Thread(target=self._write, args=(bootstrap, events, rate, partitions), daemon=True)
-        self._thread.start()
-
-    def _write(self, bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float, partitions: int) -> None:
-        try:
-            self._due = write(bootstrap, events, rate, partitions)
-        except WorkerError as error:
-            self._error = error
-
-    def due(self) -> list[float]:
-        """When each activity was due, once all are written (`time.perf_counter`)."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._due
 
 
 def start(name: str, bootstrap: str, core: set[int], folder: Path, partitions: int, leads: int) -> Worker:

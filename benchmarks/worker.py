@@ -63,6 +63,10 @@ class Worker:
         """Let it continue."""
         self._process.send_signal(signal.SIGCONT)
 
+    def end(self) -> None:
+        """Ask it to end, and do not wait."""
+        self._process.terminate()
+
     def check(self) -> None:
         """Raise `WorkerError` if it has ended."""
         if self._process.poll() is not None:
