@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.kafka import GROUP, KAFKA, QUIET, SCRATCH, WorkerError, broker, cores, fill_states
@@ -63,17 +63,23 @@ class Group:
         while True:
             for worker in workers:
                 worker.check()
-            described = self._admin.describe_consumer_groups([GROUP])[GROUP].result(10)
-            owners = {
-                place.partition: member.member_id
-                for member in described.members
-                for place in member.assignment.topic_partitions
-            }
-            is_stable = described.state == ConsumerGroupState.STABLE
-            if is_stable and len(described.members) == members and len(owners) == self._partitions:
-                return owners
+            state: object = None
+            try:
+                described = self._admin.describe_consumer_groups([GROUP])[GROUP].result(10)
+            except KafkaException as error:  # e.g. the coordinator is starting
+                state = error
+            else:
+                owners = {
+                    place.partition: member.member_id
+                    for member in described.members
+                    for place in member.assignment.topic_partitions
+                }
+                state = described.state
+                is_shared = len(described.members) == members and len(owners) == self._partitions
+                if is_shared and described.state == ConsumerGroupState.STABLE:
+                    return owners
             if time.monotonic() > deadline:
-                raise WorkerError(f"the group did not settle within {_LONGEST:.0f} s: {described.state}")
+                raise WorkerError(f"the group did not settle within {_LONGEST:.0f} s: {state}")
             time.sleep(0.1)
 
 

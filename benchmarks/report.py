@@ -27,10 +27,18 @@ ORDER = (
     "scale",
     "restore",
     "offline",
+    "usual_load",
+    "service_kafka",
+    "ready",
+    "rebalance",
+    "latency_kafka",
+    "scale_kafka",
+    "restore_kafka",
 )
 COMMANDS = {
     "service_mock": "service --broker mock",
     "service_large": "service --large",
+    **{f"{part}_kafka": f"{part} --broker kafka" for part in ("service", "latency", "scale", "restore")},
 }
 """The commands of results with another name than their module."""
 

@@ -104,6 +104,8 @@ def take(plan: Sequence[tuple[str, int]], options: argparse.Namespace, result: R
     """Run all in turn. A peer that fails is left out and reported."""
     events = {key: list(traffic(options.activities, key[1], even=key[0] == "ours_even")) for key in plan}
     runs: Runs = {key: [] for key in plan}
+    if options.broker == KAFKA:
+        warm_up(next(iter(events.values())))
     for number in range(options.rounds):
         for name, size in list(runs):
             try:
@@ -120,6 +122,15 @@ def take(plan: Sequence[tuple[str, int]], options: argparse.Namespace, result: R
                 f"{run.cpu * 1e6:.0f} µs CPU, broker {run.broker * 1e6:.0f} µs, RSS {run.rss / 1e6:,.0f} MB"
             )
     return runs
+
+
+def warm_up(events: Sequence[tuple[str, bytes]]) -> None:
+    """A run that does not count: it warms up the broker's virtual machine."""
+    progress("  a run to warm up the broker")
+    try:
+        one_run("bare_tuned", events, 0, KAFKA)
+    except WorkerError as error:
+        raise SystemExit(f"the run to warm up the broker: {error}") from None
 
 
 def report(result: Result, runs: Runs, leads: int, large: int) -> None:

@@ -26,6 +26,7 @@ from benchmarks.kafka import KAFKA, SCRATCH, WorkerError, broker, cores, fill_st
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import Figure, Result, Target
 from benchmarks.runs import Committed, cpu_of, wait_until_done
+from benchmarks.service import warm_up
 from benchmarks.steady import Feeder, Observer, places, write
 from benchmarks.traffic import traffic
 from benchmarks.transactions import Transactions
@@ -168,12 +169,13 @@ def main() -> None:
         "leads": options.leads,
         "rounds": options.rounds,
     }
+    warm_up(list(traffic(60_000, options.leads)))
     result = Result("usual_load", "The usual load on Apache Kafka", "/ bare loop", shown)
     for partitions in options.partitions or PARTITIONS:
         report(result, partitions, take(partitions, options))
     result.notes.append(
-        "The bounds contain a tolerance of 5 %. CPU and transactions are measured while nobody observes. The time until "
-        "a commit contains up to 5 ms of the writer's linger, and the observer looks every "
+        "The bounds contain a tolerance of 5 %. CPU and transactions are measured while nobody observes. The time "
+        "until a commit contains up to 5 ms of the writer's linger, and the observer looks every "
         f"{options.pause_ms:g} ms."
     )
     result.finish()

@@ -6,6 +6,7 @@ transaction for each fetched batch. No state, no rules.
 
 import asyncio
 import os
+import signal
 import sys
 
 import msgspec
@@ -36,7 +37,9 @@ async def main(bootstrap: str, batch: int = BATCH, back_off_ms: int = BACK_OFF_M
     await producer.start()
     await consumer.start()
     decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
-    while True:
+    ending = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
+    while not ending.is_set():
         fetched = await consumer.getmany(timeout_ms=20, max_records=batch)
         if not fetched:
             continue
@@ -48,6 +51,8 @@ async def main(bootstrap: str, batch: int = BATCH, back_off_ms: int = BACK_OFF_M
                     await producer.send("lead.routing", out, key=record.key)
             offsets = {partition: records[-1].offset + 1 for partition, records in fetched.items()}
             await producer.send_offsets_to_transaction(offsets, "bench")
+    await consumer.stop()
+    await producer.stop()
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ from tests.brokers.jars import VERSION, jars
 _HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
-_LOGGING: Final = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dorg.slf4j.simpleLogger.showDateTime=true")
-_SMALL: Final = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""A node that starts fast and leaves the machine to the tests."""
+_JAVA: Final = (
+    *("java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+    *("-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dorg.slf4j.simpleLogger.showDateTime=true"),
+)
 _CLUSTER_ID: Final = "c2NvcmVyLXRlc3RzLWthZg"
 _SETTINGS: Final = {
     "process.roles": "broker,controller",
@@ -40,24 +41,16 @@ _SETTINGS: Final = {
 
 
 class ApacheKafka:
-    """A cluster of `nodes` brokers, each also a controller. `extra` are server properties that replace ours, `java` the
-    options of the virtual machine.
+    """A cluster of `nodes` brokers, each also a controller. `extra` are server properties that replace ours.
 
     With three nodes, internal topics have three replicas and two must be in sync, as in production. Use it as a context
     manager, or call `start` and `stop`. The logs of the nodes stay in `root` until `stop`; `logs` gives their ends.
     """
 
     def __init__(
-        self,
-        root: Path,
-        nodes: int = 1,
-        version: str = VERSION,
-        extra: Mapping[str, str] | None = None,
-        java: Sequence[str] = _SMALL,
+        self, root: Path, nodes: int = 1, version: str = VERSION, extra: Mapping[str, str] | None = None
     ) -> None:
-        classpath = ("-cp", f"{jars(version)}/*")
-        self._run = ("java", *java, *_LOGGING, *classpath, "kafka.Kafka")
-        self._format = ("java", *_SMALL, *_LOGGING, *classpath, "kafka.tools.StorageTool", "format")
+        self._classpath = f"{jars(version)}/*"
         self._root = root = root.resolve()
         self._extra = dict(extra or {})
         self._nodes = [_Node(number, root / f"node{number}") for number in range(1, nodes + 1)]
@@ -78,7 +71,7 @@ class ApacheKafka:
             voters = ",".join(f"{node.number}@{_HOST}:{node.controller_port}" for node in self._nodes)
             for node in self._nodes:
                 self._configure(node, voters)
-                node.launch(self._run)
+                node.launch(self._classpath)
             deadline = time.monotonic() + _START_SECONDS
             for node in self._nodes:
                 self._await(node, deadline)
@@ -95,6 +88,12 @@ class ApacheKafka:
             node.end(_STOP_SECONDS)
         shutil.rmtree(self._root, ignore_errors=True)
 
+    def with_java(self, *options: str) -> Self:
+        """The same, started with other options of the virtual machine than the ones that suit tests."""
+        for node in self._nodes:
+            node.java = ("java", *options)
+        return self
+
     def signal(self, number: int, name: signal.Signals) -> None:
         """Send a signal to a node, counted from 1."""
         self._nodes[number - 1].signal(name)
@@ -107,7 +106,7 @@ class ApacheKafka:
     def restart(self, number: int) -> None:
         """Start a node again that has ended, with its data and its ports."""
         node = self._nodes[number - 1]
-        node.launch(self._run)
+        node.launch(self._classpath)
         self._await(node, time.monotonic() + _START_SECONDS)
 
     def logs(self) -> str:
@@ -140,7 +139,8 @@ class ApacheKafka:
         }
         node.folder.mkdir(parents=True, exist_ok=True)
         node.properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        command = [*self._format, "-t", _CLUSTER_ID, "-c", str(node.properties)]
+        command = [*_JAVA, "-cp", self._classpath, "kafka.tools.StorageTool", "format"]
+        command += ["-t", _CLUSTER_ID, "-c", str(node.properties)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_START_SECONDS, check=False)
         assert done.returncode == 0, f"the storage of Kafka cannot be formatted: {done.stdout}{done.stderr}"
 
@@ -153,6 +153,8 @@ class ApacheKafka:
 
 class _Node:
     """One broker process."""
+
+    java: Sequence[str] = _JAVA
 
     def __init__(self, number: int, folder: Path) -> None:
         self.number = number
@@ -171,10 +173,10 @@ class _Node:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def launch(self, command: Sequence[str]) -> None:
+    def launch(self, classpath: str) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, str(self.properties)],
+                [*self.java, "-cp", classpath, "kafka.Kafka", str(self.properties)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
