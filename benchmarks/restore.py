@@ -34,6 +34,7 @@ from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
+from scorer.kafka.topic_reader import topic_reader
 from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
@@ -110,7 +111,10 @@ async def read_ours(bootstrap: str) -> dict[str, float]:
     store = LeadStore()
     before = psutil.Process().memory_info().rss
     started, spent = time.perf_counter(), time.process_time()
-    await restore(settings, 0, store, Progress(), lambda count: None)
+    changelog = TopicPartition(TOPIC, 0)
+    async with topic_reader(settings, committed_only=False) as reader:
+        span = (await reader.spans_of([changelog]))[changelog]
+    await restore(settings, changelog, span, store, Progress(), lambda count: None)
     return result(len(store), started, spent, before)
 
 

@@ -95,6 +95,16 @@ def on_out_of_range(consumer: AIOKafkaConsumer, partition: TopicPartition, repor
         state.await_reset = lambda strategy: report()
 
 
+def generation_of(consumer: AIOKafkaConsumer) -> tuple[int, str]:
+    """The generation of the group and the member id in it. To be called from `on_partitions_assigned` only: at other
+    times the client may have a newer generation than the assignment.
+
+    The broker refuses the offsets of a member that names another generation. Nothing public gives it.
+    """
+    coordinator = consumer._coordinator
+    return int(coordinator.generation), str(coordinator.member_id)
+
+
 def request_rejoin(consumer: AIOKafkaConsumer) -> None:
     """Make the consumer rejoin its group after another worker has fenced ours, to learn who owns which partition.
 

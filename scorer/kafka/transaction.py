@@ -3,29 +3,46 @@
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import (
-    InvalidProducerEpoch,
-    KafkaConnectionError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    ProducerFenced,
-    RecordListTooLargeError,
-)
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.partitioner import DefaultPartitioner
 
-from scorer.kafka.client_internals import close_at_once
-from scorer.kafka.connection import connection
 from scorer.kafka.fault_points import reached
 from scorer.kafka.message import Message
+from scorer.kafka.session import (
+    Batch,
+    GroupFencedError,
+    InstanceFencedError,
+    Member,
+    Offset,
+    RefusedBatchError,
+    Session,
+    batches,
+    together,
+)
+from scorer.kafka.topic_reader import Span
 from scorer.runtime.settings import Settings
 
-_STOP_SECONDS: Final = 5.0
-_BROKER_STAMP: Final = 1
+__all__ = [
+    "AbortedError",
+    "DoubtfulError",
+    "FencedError",
+    "GroupFencedError",
+    "InstanceFencedError",
+    "Member",
+    "Offset",
+    "Refusal",
+    "TooLargeError",
+    "TransactionLimits",
+    "TransactionalProducer",
+]
+
+_CLOSE_SECONDS: Final = 5.0
+_PROBE_GENERATION: Final = 0x7FFFFFF0
 
 
 class FencedError(Exception):
@@ -33,15 +50,15 @@ class FencedError(Exception):
 
 
 class AbortedError(Exception):
-    """The transaction was aborted cleanly, and nothing of it is visible. It can be tried again.
+    """The transaction was aborted, and nothing of it is visible. It can be tried again.
 
-    `__cause__` is the reason: a `KafkaError` (`TooLargeError` if a topic refused the size of a batch), or the
-    `TimeoutError` of `phase_seconds`.
+    `__cause__` is the reason: a `KafkaError` (`TooLargeError` if a topic refused the size of a batch,
+    `GroupFencedError` if the group refused the offsets), or the `TimeoutError` of `phase_seconds`.
     """
 
 
 class DoubtfulError(Exception):
-    """The state of the transaction at the broker is not known.
+    """The state of the transaction at the broker is not known. The next `commit`, or `settle`, ends it.
 
     `committing` True: the commit was requested, so the transaction may be committed. False: it is not committed, but it
     may still be open.
@@ -63,26 +80,13 @@ class Refusal:
 
 
 class TooLargeError(MessageSizeTooLargeError):  # type: ignore[misc]
-    """Kafka refused a batch as too large for its topic."""
+    """Kafka refused a batch as too large for its topic. `messages`: those in the batch."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Refusal, messages: Sequence[Message] = ()) -> None:
         largest = f"{refusal.records} records, the largest of {refusal.lead!r}"
         super().__init__(f"{refusal.topic} refused a batch of {refusal.size:,} bytes ({largest})")
         self.refusal = refusal
-
-
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    """A batch on its way, and what it contains."""
-
-    acknowledged: "asyncio.Future[Any]"
-    batch: Any
-    messages: Sequence[Message]
-
-    def refusal(self) -> Refusal:
-        largest = max(self.messages, key=lambda message: len(message.value or b"") + len(message.key or b""))
-        lead = None if largest.key is None else largest.key[:1024].decode("utf-8", "backslashreplace")
-        return Refusal(largest.topic, lead, self.batch.size(), len(self.messages))
+        self.messages = messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,117 +107,172 @@ class TransactionLimits:
 
 
 class TransactionalProducer:
-    """A producer whose sends are transactions. Starting it fences all others with its transactional id."""
+    """A producer whose sends are transactions. Starting it fences all others with its transactional id.
+
+    After a failed transaction it starts a new session with the same id, because that certainly ends the transaction:
+    the broker aborts it, or completes it if its commit was requested. One commit at a time.
+    """
 
     def __init__(self, settings: Settings, transactional_id: str, limits: TransactionLimits) -> None:
+        self.transactional_id = transactional_id
+        self._settings = settings
         self._limits = limits
         self._partitioner = DefaultPartitioner()
-        self._producer = AIOKafkaProducer(
-            **connection(settings),
-            transactional_id=transactional_id,
-            transaction_timeout_ms=limits.timeout_ms,
-            max_batch_size=limits.batch_bytes,
-        )
+        self._session: Session | None = None
         self.broker_time: int | None = None
         """When the broker says that it got the last commit, in milliseconds since the epoch. None if none of its topics
         has LogAppendTime."""
 
     async def start(self) -> None:
-        """Connect, and fence the other producers with our id. Raises `KafkaError`."""
+        """Connect, end what a former producer with our id left open, and fence it. Raises `KafkaError`."""
         reached("fencing")
-        await self._producer.start()
+        await self.settle()
         reached("fenced")
 
     async def stop(self) -> None:
-        """Close the connections within 10 seconds. The broker aborts a transaction that is still open."""
-        # The library waits for undelivered records, and without a broker it would never return.
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._producer.stop()
-        except (TimeoutError, KafkaError):
+        """Close the connections. The broker aborts a transaction that is still open."""
+        session, self._session = self._session, None
+        if session is not None:
             with contextlib.suppress(TimeoutError, KafkaError):
-                async with asyncio.timeout(_STOP_SECONDS):
-                    await close_at_once(self._producer)
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await session.close()
+
+    @property
+    def obstacle(self) -> str:
+        """Why the broker has not done the current request yet; empty if it has not refused it."""
+        return "" if self._session is None else self._session.obstacle
+
+    async def settle(self) -> None:
+        """End a transaction that is in doubt: afterwards it is committed or aborted. Raises `KafkaError`."""
+        await self.stop()
+        self._session = session = Session(self._settings, self.transactional_id, self._limits.timeout_ms)
+        try:
+            await session.open()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def fence(self, transactional_id: str) -> None:
+        """Abort what a producer with another id left open, and fence it. Raises `KafkaError`."""
+        await (await self._opened()).initialise(transactional_id)
+
+    async def stable_offsets(
+        self, group: str, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, Offset | None]:
+        """The committed offsets of the group; None where there is none. Waits while a transaction is open that would
+        change one. Raises `KafkaError`."""
+        return await (await self._opened()).stable_offsets(group, partitions)
+
+    async def log_span(self, partition: TopicPartition) -> Span:
+        """Where the log of a partition begins and ends now. Records of open and aborted transactions are in it. Raises
+        `KafkaError`."""
+        return await (await self._opened()).log_span(partition)
+
+    async def fences_groups(self, group: str, partition: TopicPartition) -> bool:
+        """Whether the broker refuses offsets of a wrong generation of the group. It asks with a transaction, which it
+        aborts. Raises `KafkaError`."""
+        session = await self._opened()
+        await session.add((), group)
+        try:
+            await session.commit_offsets(Member(group, _PROBE_GENERATION, "probe"), {partition: Offset(0)})
+        except GroupFencedError:
+            return True
+        else:
+            return False
+        finally:
+            await session.end(commit=False)
 
     async def commit(
         self,
         messages: Iterable[Message],
-        offsets: Mapping[TopicPartition, int] | None = None,
-        group: str | None = None,
+        offsets: Mapping[TopicPartition, Offset] | None = None,
+        member: Member | None = None,
+        *,
+        batch_bytes: int | None = None,
     ) -> None:
-        """Publish the messages, and commit the offsets of the group, in one transaction.
+        """Publish the messages, and commit the offsets on behalf of a member of its group, in one transaction.
 
-        `offsets`: for each input partition, the offset to continue from. Raises `FencedError`, `AbortedError` or
-        `DoubtfulError`.
+        `offsets`: for each input partition, the offset to continue from. `batch_bytes`: the largest record batch, where
+        it is not that of the limits. Raises `FencedError`, `AbortedError` or `DoubtfulError`.
         """
+        session: Session | None = None
         try:
             async with asyncio.timeout(self._limits.phase_seconds):
-                await self._producer.begin_transaction()
+                session = await self._opened()
+                everything = await self._batches(session, messages, batch_bytes or self._limits.batch_bytes)
+                group = member.group if offsets and member is not None else None
+                await session.add([part[0].partition for part in everything], group)
                 reached("begun")
-                deliveries = await self._send(messages)
-                reached("sent")
-                if offsets:
-                    await self._producer.send_offsets_to_transaction(dict(offsets), group)
-                await _delivered(deliveries)
+                stamp = await self._fill(session, everything, offsets or {}, member)
                 reached("offsets_sent")
-        except (ProducerFenced, InvalidProducerEpoch) as error:
+        except ProducerFenced as error:
+            await self.stop()
             raise FencedError from error
+        except RefusedBatchError as error:
+            await self._abort(_too_large(error.batch))
         except (KafkaError, TimeoutError) as error:
             await self._abort(error)
         except BaseException as error:
             if self._limits.abort_on_interrupt:
-                with contextlib.suppress(FencedError, AbortedError, DoubtfulError):
+                with contextlib.suppress(AbortedError, DoubtfulError):
                     await self._abort(error)
-            if not isinstance(error, AssertionError):
-                raise
-            # The library asserts its own states. After a failed assertion, nothing is known.
-            raise DoubtfulError("the producer is in an unexpected state", committing=False) from error
+            await self.stop()
+            raise
         try:
             async with asyncio.timeout(self._limits.phase_seconds):
-                await self._producer.commit_transaction()
+                await session.end(commit=True)
                 reached("committed")
-        except (ProducerFenced, InvalidProducerEpoch) as error:
+        except ProducerFenced as error:
+            await self.stop()
             raise FencedError from error
-        except (KafkaError, TimeoutError, AssertionError) as error:
+        except (KafkaError, TimeoutError) as error:
+            await self.stop()
             raise DoubtfulError(f"the commit failed: {error!r}") from error
-        self.broker_time = _broker_time(deliveries)
+        except BaseException:
+            await self.stop()
+            raise
+        self.broker_time = stamp
+
+    async def _opened(self) -> Session:
+        if self._session is None:
+            await self.settle()
+        assert self._session is not None
+        return self._session
+
+    async def _fill(
+        self,
+        session: Session,
+        everything: Sequence[Sequence[Batch]],
+        offsets: Mapping[TopicPartition, Offset],
+        member: Member | None,
+    ) -> int | None:
+        async def produce() -> int | None:
+            stamp = await session.produce(everything)
+            reached("sent")
+            return stamp
+
+        if not offsets or member is None:
+            return await produce()
+        stamp, _ = await together(produce(), session.commit_offsets(member, offsets))
+        return stamp  # type: ignore[no-any-return]
 
     async def _abort(self, cause: BaseException) -> NoReturn:
         try:
             async with asyncio.timeout(self._limits.abort_seconds):
-                await self._producer.abort_transaction()
-        except (ProducerFenced, InvalidProducerEpoch) as error:
-            raise FencedError from error
-        except (KafkaError, TimeoutError, AssertionError) as error:
+                await self.settle()
+        except (KafkaError, TimeoutError) as error:
             raise DoubtfulError(f"the abort failed: {error!r}, after {cause!r}", committing=False) from cause
         raise AbortedError(repr(cause)) from cause
 
-    async def _send(self, messages: Iterable[Message]) -> list[_Delivery]:
-        by_partition: dict[tuple[str, int], list[Message]] = defaultdict(list)
+    async def _batches(self, session: Session, messages: Iterable[Message], limit: int) -> list[list[Batch]]:
+        by_partition: dict[TopicPartition, list[Message]] = defaultdict(list)
         partitions: dict[str, list[int]] = {}
         for message in messages:
-            if message.topic not in partitions:
-                partitions[message.topic] = await self._partitions(message.topic)
-            by_partition[message.topic, self._choose(message, partitions[message.topic])].append(message)
-        deliveries: list[_Delivery] = []
-        for (topic, partition), group in by_partition.items():
-            # We build the batches, because the library's `send` refuses a record that has neither key nor value.
-            builder, first = self._producer.create_batch(), 0
-            for number, (_, _, key, value, headers, _, timestamp) in enumerate(group):
-                if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
-                    sent = await self._producer.send_batch(builder, topic, partition=partition)
-                    deliveries.append(_Delivery(sent, builder, group[first:number]))
-                    builder, first = self._producer.create_batch(), number
-                    builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
-            sent = await self._producer.send_batch(builder, topic, partition=partition)
-            deliveries.append(_Delivery(sent, builder, group[first:]))
-        return deliveries
-
-    async def _partitions(self, topic: str) -> list[int]:
-        numbers: set[int] | None = await self._producer.partitions_for(topic)
-        if not numbers:
-            raise KafkaConnectionError(f"the topic {topic} has no partitions that can be reached")
-        return sorted(numbers)
+            topic = message.topic
+            if topic not in partitions:
+                partitions[topic] = await session.partitions_of(topic)
+            by_partition[TopicPartition(topic, self._choose(message, partitions[topic]))].append(message)
+        return [batches(partition, group, limit) for partition, group in by_partition.items()]
 
     def _choose(self, message: Message, partitions: list[int]) -> int:
         if message.partition is not None:
@@ -223,18 +282,7 @@ class TransactionalProducer:
         return int(self._partitioner(message.key, partitions, partitions))
 
 
-def _broker_time(deliveries: Iterable[_Delivery]) -> int | None:
-    futures = [delivery.acknowledged for delivery in deliveries]
-    written = (future.result() for future in futures if future.done() and future.exception() is None)
-    return max((one.timestamp for one in written if one.timestamp_type == _BROKER_STAMP), default=None)
-
-
-async def _delivered(deliveries: Sequence[_Delivery]) -> None:
-    results = await asyncio.gather(*(delivery.acknowledged for delivery in deliveries), return_exceptions=True)
-    # The batches after a refused one fail for other reasons, so look for it first.
-    for delivery, result in zip(deliveries, results, strict=True):
-        if isinstance(result, MessageSizeTooLargeError | RecordListTooLargeError):
-            raise TooLargeError(delivery.refusal()) from result
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+def _too_large(batch: Batch) -> TooLargeError:
+    largest = max(batch.messages, key=lambda message: len(message.value or b"") + len(message.key or b""))
+    lead = None if largest.key is None else largest.key[:1024].decode("utf-8", "backslashreplace")
+    return TooLargeError(Refusal(largest.topic, lead, batch.size, len(batch.messages)), batch.messages)

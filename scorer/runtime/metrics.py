@@ -174,7 +174,6 @@ class Metrics:
 
     def committed(self, figures: BatchFigures, now: float) -> None:
         """Count a committed batch. `now` in seconds since the epoch."""
-        self._transactions.labels("committed").inc()
         for kind, count in figures.activities.items():
             self._activities.labels(self._type_label(kind)).inc(count)
         for (rating, route), count in figures.decisions.items():
@@ -197,7 +196,7 @@ class Metrics:
         self._latency.observe([max(0.0, now - timestamp / 1000) for timestamp in figures.timestamps])
 
     def transaction(self, outcome: str) -> None:
-        """Count a transaction that did not end in a commit: `aborted`, `fenced`, `doubtful`."""
+        """Count a transaction: `committed`, `aborted`, `fenced`, `doubtful`."""
         self._transactions.labels(outcome).inc()
 
     def restored(self, records: int) -> None:

@@ -106,7 +106,12 @@ class Settings(BaseSettings):
         10_000, description="A member without a heartbeat for this long leaves the group."
     )
     transaction_timeout_ms: Annotated[int, Field(ge=1_000, le=900_000)] = Field(
-        60_000, description="After this time the broker aborts an open transaction."
+        8_000,
+        description="After this time the broker aborts an open transaction, also that of a worker that was killed.",
+    )
+    unfenced: Literal["refuse", "allow"] = Field(
+        "refuse",
+        description="Whether a second worker may run on a broker that does not fence former members of a group.",
     )
     startup_timeout_s: Annotated[float, Field(gt=0)] = Field(60.0, description="How long to wait for Kafka at start.")
     shutdown_timeout_s: Annotated[float, Field(gt=0)] = Field(

@@ -29,6 +29,7 @@ from scorer.service.lead_explanations import LeadExplanations
 from scorer.service.reload import Reload, Reloader, SizeLimit, ruleset_fingerprint
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.committer import Committer
 from scorer.stream.jobs.job import Job
 from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.partitions import Partitions
@@ -77,6 +78,7 @@ class Service:
     metrics: Metrics
     partitions: Partitions
     subscription: Subscription
+    committer: Committer
     limits: TopicLimits
     trouble: str | None = None
 
@@ -151,7 +153,9 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         return [Sweep(rescorer, store, partition)]
 
     watch = Watch(settings, metrics)
-    partitions = Partitions(WorkerContext(settings, processor, metrics, jobs, lambda: live.evaluator, watch))
+    committer = Committer(settings, limits, metrics)
+    workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch)
+    partitions = Partitions(workers)
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
     reloaders = [
         Reloader(
@@ -163,7 +167,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit))
     announce()
     subscription = Subscription(settings, partitions)
-    return Service(settings, live, tuple(reloaders), metrics, partitions, subscription, limits)
+    return Service(settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits)
 
 
 def _load(settings: Settings) -> Ruleset:

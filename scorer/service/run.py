@@ -106,9 +106,16 @@ def run(settings: Settings) -> int:
 
 
 async def _serve(service: Service, stop: asyncio.Event) -> int:
-    settings = service.settings
     failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
     service.partitions.failure = failure
+    try:
+        return await _join_and_work(service, stop, failure)
+    finally:
+        await service.committer.stop()
+
+
+async def _join_and_work(service: Service, stop: asyncio.Event, failure: "asyncio.Future[BaseException]") -> int:
+    settings = service.settings
     wait = KafkaWait(settings, time.monotonic)
     try:
         with wait.quiet_client():
@@ -169,6 +176,7 @@ async def _start(service: Service, stop: asyncio.Event, wait: KafkaWait) -> bool
             finally:
                 slow.cancel()
             service.partitions.attach(lambda: service.subscription.consumer)
+            await service.committer.start()
             if not await _join(service, stop):
                 break
         except InvalidSessionTimeoutError:

@@ -18,13 +18,14 @@ from scorer.kafka.transaction import (
     AbortedError,
     DoubtfulError,
     FencedError,
+    Member,
+    Offset,
     TransactionalProducer,
 )
 from scorer.runtime.settings import Settings
 from scorer.state.input_position import InputPosition
 from scorer.stream.input_log import Change, InputLog, inspect
 from scorer.stream.outbox import position_message
-from scorer.stream.partition_producer import transactional_id
 from scorer.stream.recovery import last_position
 
 Target = Literal["earliest", "latest"] | int
@@ -127,11 +128,10 @@ async def reset(settings: Settings, moves: Sequence[Move]) -> None:
         for move in moves:
             if not move.changes:
                 continue
-            identity = transactional_id(settings.group, move.log.partition)
-            async with tool_producer(settings, identity, _LIMITS) as producer:
-                # A worker that joined before the fencing has not noticed it yet.
-                await refuse_members(admin, settings)
+            async with tool_producer(settings, f"{settings.group}-offsets", _LIMITS) as producer:
                 await _commit(settings, producer, move)
+                # A worker that has joined meanwhile has maybe read the offset that was committed before.
+                await refuse_members(admin, settings)
 
 
 async def members_problem(settings: Settings) -> str | None:
@@ -167,8 +167,8 @@ async def _commit(settings: Settings, producer: TransactionalProducer, move: Mov
     position = InputPosition(move.target, None)
     message = position_message(position, settings.state_topic, partition.partition)
     try:
-        await producer.commit([message], {partition: move.target}, settings.group)
+        await producer.commit([message], {partition: Offset(move.target)}, Member(settings.group))
     except FencedError as error:
-        raise ResetError(f"{name}: a worker has started and took over; stop it and run the command again") from error
+        raise ResetError(f"{name}: another reset is running") from error
     except (AbortedError, DoubtfulError) as error:
         raise ResetError(f"{name}: the transaction failed ({error}); run the command again") from error

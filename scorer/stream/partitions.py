@@ -1,22 +1,39 @@
-"""The workers of our partitions, started and ended with the assignment. The callbacks never wait."""
+"""The workers of our partitions: started, kept and ended with the assignment."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
 from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.lead import Lead
-from scorer.kafka.client_internals import cut_large_records, request_rejoin
+from scorer.kafka.client_internals import cut_large_records, generation_of, request_rejoin
 from scorer.kafka.sizes import whole_bytes
+from scorer.kafka.transaction import Member
+from scorer.runtime.backoff import Backoff
 from scorer.stream.input_log import InputChangedError
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 2.0
+
 log = structlog.get_logger()
+
+
+class UnfencedError(Exception):
+    """The broker does not fence former owners, so a second worker could make decisions twice."""
+
+    def __init__(self, group: str, ours: int, partitions: int) -> None:
+        super().__init__(
+            f"this worker has {ours} of {partitions} partitions, so the group {group} has another member, and this "
+            "broker accepts offsets of former members (KIP-447 does not work): run one worker only, or set "
+            "SCORER_UNFENCED=allow if doubled decisions do no harm"
+        )
 
 
 class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -30,6 +47,10 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self._assigned_once = False
         self._rejoining = False
         self._draining = False
+        self._confirming: asyncio.Task[None] | None = None
+        self._committer = context.committer
+        self._committer.on_fenced = self._rejoin
+        self._committer.on_failure = self.failed
         self.failure: asyncio.Future[BaseException] | None = None
         """Gets the reason when the process must end."""
 
@@ -42,34 +63,78 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         return self._find_consumer()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Let the workers end after their current transaction. Not awaited, because the next owner fences us."""
+        """Let the transaction in flight end, and begin no other one. The workers keep what they have in memory, because
+        most partitions stay where they are."""
         partitions = sorted(revoked)
         self._rejoining = True
         if partitions:
             log.info("partitions_revoked", partitions=[partition.partition for partition in partitions])
-        for partition in partitions:
-            self._close(partition)
+        for worker in self._workers.values():
+            worker.suspend()
         self._measure()
+        await self._committer.hold()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Pause the partitions and start a worker for each, which restores, seeks and resumes by itself."""
+        """Pause the partitions. Those that stay go on when the group says that nobody else has committed for them; the
+        others get a worker, which restores, seeks and resumes by itself."""
         partitions = sorted(assigned)
         log.info("partitions_assigned", partitions=[partition.partition for partition in partitions])
         self._assigned_once = True
         self._rejoining = False
-        for partition in list(self._workers):
+        for partition in self._workers.keys() - set(partitions):
+            self._committer.withdraw([partition])
             self._close(partition)
         if self._draining:
             return
         self._context.watch.assigned(partition.partition for partition in partitions)
-        self._consumer.pause(*partitions)
+        consumer, settings = self._consumer, self._context.settings
+        consumer.pause(*partitions)
+        if not self._may_go_on(partitions):
+            return
         # Here, because the consumer exists and reads nothing yet.
-        cut_large_records(self._consumer, whole_bytes(self._context.settings), SHORTENED)
+        cut_large_records(consumer, whole_bytes(settings), SHORTENED)
+        generation, member_id = generation_of(consumer)
+        self._committer.join(Member(settings.group, generation, member_id, settings.instance))
+        stayed = [worker for partition in partitions if (worker := self._workers.get(partition)) is not None]
         for partition in partitions:
-            self._workers[partition] = PartitionWorker(
-                partition, self._consumer, self, self._context, self._ending.get(partition)
-            )
+            if partition not in self._workers:
+                self._workers[partition] = PartitionWorker(
+                    partition, consumer, self, self._context, self._ending.get(partition)
+                )
+        if self._confirming is not None:
+            self._confirming.cancel()
+        self._confirming = asyncio.create_task(self._confirm(stayed), name="confirm")
         self._measure()
+
+    async def _confirm(self, workers: Sequence[PartitionWorker]) -> None:
+        """Let the workers go on whose partitions have stayed ours, unless somebody else has committed for them."""
+        if not workers:
+            return
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while True:
+            try:
+                outdated = await self._committer.outdated([worker.partition for worker in workers])
+                break
+            except KafkaError as error:
+                log.warning("partitions_not_confirmed", error=repr(error))
+                await asyncio.sleep(backoff.failed())
+        for worker in workers:
+            if worker.partition in outdated:
+                worker.restart()
+            else:
+                worker.go_on()
+        self._measure()
+
+    def _may_go_on(self, partitions: Sequence[TopicPartition]) -> bool:
+        """False if the group has another member and the broker does not fence former ones: the process ends."""
+        settings = self._context.settings
+        if self._committer.fences or settings.unfenced == "allow":
+            return True
+        everything = self._consumer.partitions_for_topic(settings.activity_topic) or set()
+        if len(partitions) >= len(everything):
+            return True
+        self.failed(UnfencedError(settings.group, len(partitions), len(everything)))
+        return False
 
     async def dispatch(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
         """Give each worker its records; wait a little if one has too many.
@@ -93,6 +158,9 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
     async def drain(self, seconds: float) -> bool:
         """End all workers after their current transaction. False if some did not end in time."""
         self._draining = True
+        if self._rejoining:
+            # Nothing can be committed without an assignment, and the next owner computes it again.
+            self._committer.withdraw(list(self._workers))
         for partition in list(self._workers):
             self._close(partition)
         tasks = list(self._ending.values())
@@ -105,14 +173,17 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
             await asyncio.wait(pending, timeout=1.0)
         return not pending
 
-    def fenced(self, worker: PartitionWorker) -> None:
-        """A worker lost its partition to another owner: rejoin the group to learn the assignment."""
-        if self._workers.get(worker.partition) is worker:
-            request_rejoin(self._consumer)
+    def _rejoin(self) -> None:
+        """The group has gone on without us: join again to learn the assignment."""
+        for worker in self._workers.values():
+            worker.suspend()
+        request_rejoin(self._consumer)
 
     def failed(self, error: BaseException) -> None:
         """A worker cannot go on: end the process."""
-        if isinstance(error, InputChangedError):
+        if isinstance(error, UnfencedError):
+            log.error("broker_does_not_fence", error=str(error))
+        elif isinstance(error, InputChangedError):
             found = error.found
             log.error(
                 "input_changed",

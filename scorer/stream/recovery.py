@@ -1,6 +1,5 @@
 """Recovers a partition: its committed offset, and the states of its leads from the changelog."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -10,6 +9,7 @@ from aiokafka import TopicPartition
 
 from scorer.kafka.fault_points import reached
 from scorer.kafka.topic_reader import Pace, Span, TopicReader, topic_reader
+from scorer.kafka.transaction import Offset
 from scorer.runtime.settings import Settings
 from scorer.state.codec import VERSION, CodecError
 from scorer.state.input_position import POSITION_KEY, InputPosition, decode_position
@@ -30,8 +30,6 @@ _PACE: Final = Pace(
     patient=True,
 )
 _NEAR_END: Final = 10_000
-_STALE_ATTEMPTS: Final = 10
-_STALE_PAUSE: Final = 0.2
 
 log = structlog.get_logger()
 
@@ -47,28 +45,26 @@ class Progress:
 class Offsets(Protocol):
     """The part of a group's consumer that recovery uses."""
 
-    async def committed(self, partition: TopicPartition) -> int | None:
-        """The committed offset of the group."""
-
     async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         """The oldest offsets that Kafka still has."""
 
 
 async def restore(
     settings: Settings,
-    partition: int,
+    changelog: TopicPartition,
+    span: Span,
     store: LeadStore,
     progress: Progress,
     on_records: Callable[[int], None],
 ) -> int | None:
-    """Read the changelog of the partition to its end into the store.
+    """Read the committed records of the changelog within the span into the store.
 
-    Returns the input offset after the last one that the state includes; None for an empty changelog. It reads what was
-    committed before the call, so fence the former owner first. Raises `KafkaError`, `CodecError`.
+    Returns the input offset after the last one that the state includes; None for an empty changelog. It waits for
+    transactions that are open within the span. Raises `KafkaError`, `CodecError`.
     """
-    changelog = TopicPartition(settings.state_topic, partition)
+    if span.first == span.end:
+        return None
     async with topic_reader(settings, _PACE) as reader:
-        span = (await reader.spans_of([changelog]))[changelog]
         return await _read(reader, changelog, span, store, progress, on_records)
 
 
@@ -137,36 +133,34 @@ async def starting_offset(
     settings: Settings,
     consumer: Offsets,
     partition: TopicPartition,
+    committed: Offset | None,
     in_state: int | None,
     position: InputPosition | None,
 ) -> int:
-    """The offset to continue from. `in_state`: the result of `restore`, which must come first. `position`: what it
-    found in the changelog. Raises `KafkaError`, and `InputChangedError` if the input cannot be continued."""
-    committed = await consumer.committed(partition)
-    # A broker may answer with the offset from before the transaction that it has just completed. The state is newer.
-    for _ in range(_STALE_ATTEMPTS):
-        if in_state is None or (committed is not None and committed >= in_state):
-            break
-        await asyncio.sleep(_STALE_PAUSE)
-        committed = await consumer.committed(partition)
+    """The offset to continue from. `committed`: that of the group, read before the changelog. `in_state`: the result of
+    `restore`. `position`: what it found in the changelog. Raises `KafkaError`, and `InputChangedError` if the input
+    cannot be continued."""
     if committed is None:
         if in_state is None:
             return (await consumer.beginning_offsets([partition]))[partition]
         # The group was idle for too long, or the topic was deleted: Kafka then forgets its offsets.
         log.warning("offset_missing_taken_from_state", partition=partition.partition, offset=in_state)
-        committed = in_state
-    elif in_state is not None and committed < in_state:
-        # Somebody reset the offset on purpose. Events that the state includes change nothing when they are read again.
-        log.warning("offset_behind_state", partition=partition.partition, offset=committed, state=in_state)
-    elif in_state is None and position is None and committed > 0:
-        # Either nothing but dead letters came so far, or the changelog was deleted.
-        log.warning(
-            "changelog_is_empty",
-            topic=settings.state_topic,
-            partition=partition.partition,
-            offset=committed,
-            detail="if leads were known, their states are lost; stop all workers, and `scorer offsets reset --to "
-            "earliest --yes` computes them again from the input",
-        )
-    await check_input(settings, partition, committed, position)
-    return committed
+        offset = in_state
+    else:
+        offset = committed.next
+        if in_state is not None and offset < in_state:
+            # Somebody reset the offset on purpose. Events that the state includes change nothing when they are read
+            # again.
+            log.warning("offset_behind_state", partition=partition.partition, offset=offset, state=in_state)
+        elif in_state is None and position is None and offset > 0:
+            # Either nothing but dead letters came so far, or the changelog was deleted.
+            log.warning(
+                "changelog_is_empty",
+                topic=settings.state_topic,
+                partition=partition.partition,
+                offset=offset,
+                detail="if leads were known, their states are lost; stop all workers, and `scorer offsets reset --to "
+                "earliest --yes` computes them again from the input",
+            )
+    await check_input(settings, partition, offset, position)
+    return offset

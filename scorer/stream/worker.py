@@ -1,4 +1,4 @@
-"""The worker of one assigned partition: it fences, restores, then commits one transaction after the other."""
+"""The worker of one assigned partition: it takes over, restores, then has one batch after the other committed."""
 
 import asyncio
 import contextlib
@@ -16,28 +16,26 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 from scorer.domain.lead import Lead
 from scorer.kafka.client_internals import on_out_of_range, position_of
 from scorer.kafka.topic_admin import raising
-from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError, TooLargeError, TransactionalProducer
-from scorer.runtime.backoff import Backoff, ExhaustedError, pause_unless
+from scorer.kafka.transaction import Offset, TooLargeError
+from scorer.runtime.backoff import Backoff, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
 from scorer.state.input_position import InputPosition
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.committer import Committer, OutdatedError, RefusedError, WithdrawnError
 from scorer.stream.inbox import Inbox
 from scorer.stream.input_log import seen
 from scorer.stream.jobs.job import JobFactory
 from scorer.stream.jobs.turns import Turns
 from scorer.stream.outbox import Outbox, position_message
-from scorer.stream.partition_producer import partition_producer
 from scorer.stream.recovery import Progress, restore, starting_offset
 from scorer.stream.stall import Standing
 from scorer.stream.watch import Watch
 
 _PARALLEL_RESTORES: Final = 4
-_MAX_FAILURES: Final = 20
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
-_GRACE: Final = 15.0
 
 log = structlog.get_logger()
 
@@ -47,7 +45,7 @@ class State(StrEnum):
 
     RESTORING = "restoring"
     RUNNING = "running"
-    FENCED = "fenced"
+    REJOINING = "rejoining"
     CLOSED = "closed"
 
 
@@ -57,9 +55,6 @@ class FatalError(Exception):
 
 class Owner(Protocol):
     """The part of `Partitions` that a worker reports to."""
-
-    def fenced(self, worker: "PartitionWorker") -> None:
-        """Another owner has the partition: rejoin the group."""
 
     def failed(self, error: BaseException) -> None:
         """The process must end."""
@@ -75,6 +70,7 @@ class WorkerContext:
 
     settings: Settings
     processor: BatchProcessor
+    committer: Committer
     metrics: Metrics
     jobs: JobFactory
     rules: Callable[[], object]
@@ -87,7 +83,8 @@ class PartitionWorker:
     """Processes the records of one partition while it is assigned to us.
 
     `offer` adds records, `room` waits while too many are unprocessed (back-pressure). `close` ends the worker after its
-    current transaction; the next owner processes the rest.
+    current transaction; the next owner processes the rest. During a rebalance, `suspend` keeps it from taking records;
+    then `go_on`, if the partition stays ours and nobody else has committed for it, or `restart`.
     """
 
     def __init__(
@@ -111,14 +108,15 @@ class PartitionWorker:
         self._jobs = Turns()
         self._predecessor = predecessor
         self._store = LeadStore(settings.cache_leads)
-        self._producer: TransactionalProducer | None = None
+        self._committer = context.committer
         self._inbox = Inbox(settings.max_records, settings.linger_ms / 1000)
         self._held_back = False
         self._out_of_range = False
+        self._outdated = False
         self._step = "the end of its former worker"
         self._last_error = ""
         self._closing = asyncio.Event()
-        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, _MAX_FAILURES)
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self.log = log.bind(topic=partition.topic, partition=partition.partition)
         self.task = asyncio.create_task(self._run(), name=f"partition-{partition.partition}")
 
@@ -155,6 +153,29 @@ class PartitionWorker:
         self._closing.set()
         self._inbox.close()
 
+    def suspend(self) -> None:
+        """The group assigns its partitions again. What is in memory stays, and new records are not taken."""
+        if self.state is State.RUNNING:
+            self.state = State.REJOINING
+
+    def go_on(self) -> None:
+        """The partition has stayed ours: continue with what is in memory."""
+        if self.state is not State.REJOINING or self._closing.is_set():
+            return
+        try:
+            self._continue_at(self._handed_over)
+        except IllegalStateError:
+            # The next rebalance has begun, and decides anew.
+            return
+        self.state = State.RUNNING
+        self._inbox.nudge()
+
+    def restart(self) -> None:
+        """Somebody else has committed for the partition meanwhile: restore."""
+        if self.state is State.REJOINING:
+            self._outdated = True
+            self._inbox.nudge()
+
     def _accepts(self) -> bool:
         return self.state is State.RUNNING and not self._closing.is_set()
 
@@ -167,15 +188,12 @@ class PartitionWorker:
                 try:
                     if await self._open():
                         await self._work()
-                except FencedError:
-                    self._metrics.transaction("fenced")
-                    self.log.warning("partition_fenced", offset=self.next_offset)
-                    if not self._closing.is_set():
-                        self.state = State.FENCED
-                        self._owner.fenced(self)
+                except WithdrawnError:
                     return
-                except (DoubtfulError, KafkaError) as error:
-                    self._metrics.transaction("doubtful")
+                except OutdatedError as error:
+                    self.log.warning("partition_reopened", error=repr(error), offset=self.next_offset)
+                    self._pause_fetching()
+                except (TooLargeError, KafkaError) as error:
                     self.log.warning("partition_reopened", error=repr(error), offset=self.next_offset)
                     self._pause_fetching()
                     await self._back_off(error)
@@ -184,48 +202,47 @@ class PartitionWorker:
                 self._owner.failed(error)
             raise
         finally:
-            await self._shut()
+            self._shut()
 
     async def _outlive(self, predecessor: "asyncio.Task[None]") -> None:
-        """Let the former worker of the partition end. One that hangs is cancelled; our producer fences its producer."""
+        """Let the former worker of the partition end. One that hangs is cancelled."""
         await asyncio.wait([predecessor], timeout=self._settings.transaction_timeout_ms / 1000)
         if not predecessor.done():
             predecessor.cancel()
             await asyncio.wait([predecessor])
 
     async def _open(self) -> bool:
-        """Fence, restore, seek. False if we lost the partition meanwhile."""
+        """Take over, restore, seek. False if we lost the partition meanwhile."""
         self.state = State.RESTORING
-        self._held_back = self._out_of_range = False
+        self._held_back = self._out_of_range = self._outdated = False
         self._inbox.clear()
-        started = time.monotonic()
-        self._step = "its producer, which the broker must accept"
-        await self._stop_producer()
-        batch_bytes = self._context.processor.limits.current.batch
-        self._producer = partition_producer(self._settings, self.partition, batch_bytes)
-        await self._unless_closing(self._producer.start())
         self.progress = Progress()
         self._store = LeadStore(self._settings.cache_leads)
+        started = time.monotonic()
+        committer = self._committer
+        generation, committed = await self._unless_closing(self._take_over()) or (0, None)
         self._step = "its turn to restore, after other partitions"
         async with self._context.restores:
             if self._closing.is_set():
                 return False
             self._step = "its changelog"
-            in_state = await self._unless_closing(
-                restore(self._settings, self.partition.partition, self._store, self.progress, self._metrics.restored)
-            )
+            in_state = await self._unless_closing(self._restore())
         if self._closing.is_set():
             return False
-        self._step = "the committed offset of the group"
+        self._step = "the log of the input"
+        position = self._store.position
         start = await self._unless_closing(
-            starting_offset(self._settings, self._consumer, self.partition, in_state, self._store.position)
+            starting_offset(self._settings, self._consumer, self.partition, committed, in_state, position)
         )
-        if self._closing.is_set() or start is None:
+        while not self._closing.is_set() and not committer.is_current(generation):
+            # The group has assigned its partitions again meanwhile. Nobody else may have committed for this one.
+            generation, again = await self._unless_closing(self._take_over()) or (0, None)
+            if again != committed and not self._closing.is_set():
+                raise OutdatedError(f"{again} is committed, and {committed} was restored")
+        if self._closing.is_set():
             return False
         try:
-            self._consumer.seek(self.partition, start)
-            on_out_of_range(self._consumer, self.partition, self._lose_position)
-            self._consumer.resume(self.partition)
+            self._continue_at(start)
         except IllegalStateError:
             return False
         self.next_offset = self._handed_over = start
@@ -240,6 +257,28 @@ class PartitionWorker:
             seconds=round(time.monotonic() - started, 3),
         )
         return True
+
+    async def _take_over(self) -> tuple[int, Offset | None]:
+        """The generation in which the partition is ours, and its committed offset."""
+        self._step = "the group, which must assign partitions again"
+        await self._committer.joined()
+        generation = self._committer.generation
+        self._step = "the committed offset, which an open transaction of a former owner may still change"
+        return generation, await self._committer.take_over(self.partition)
+
+    async def _restore(self) -> int | None:
+        """Read the changelog. Asked for now, after the committed offset, its end is behind all that was committed with
+        that offset, and behind the open transactions that could hide it."""
+        changelog = TopicPartition(self._settings.state_topic, self.partition.partition)
+        span = await self._committer.log_span(changelog)
+        metrics = self._metrics
+        return await restore(self._settings, changelog, span, self._store, self.progress, metrics.restored)
+
+    def _continue_at(self, offset: int) -> None:
+        self._consumer.seek(self.partition, offset)
+        on_out_of_range(self._consumer, self.partition, self._lose_position)
+        if not self._held_back:
+            self._consumer.resume(self.partition)
 
     async def _unless_closing(self, work: Any) -> Any:
         """The result of the work. If the worker is closed meanwhile, the work is cancelled and the result is None."""
@@ -259,6 +298,8 @@ class PartitionWorker:
     async def _work(self) -> None:
         while not self._closing.is_set():
             batch = await self._next_batch(self._jobs.patience())
+            if self._outdated:
+                raise OutdatedError(f"somebody else has committed since {self.next_offset}")
             if self._out_of_range and not batch:
                 raise OffsetOutOfRangeError(self.next_offset)
             # Taken before the batch is judged, because more records come meanwhile.
@@ -279,13 +320,11 @@ class PartitionWorker:
         return batch
 
     async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]", reached: int) -> None:
-        """Process and commit. An aborted transaction is tried again with the same records, which are still in memory.
-        With an empty batch, only the jobs work. `reached`: the consumer's offset after the batch if nothing else waits,
-        or 0."""
-        assert self._producer is not None
+        """Process a batch and have it committed. With an empty batch, only the jobs work. `reached`: the consumer's
+        offset after the batch if nothing else waits, or 0."""
         limits = self._context.processor.limits
-        while True:
-            outbox, figures, accepted = Outbox(self.next_offset), BatchFigures(), limits.current.topics
+        outbox, figures, accepted = Outbox(self.next_offset), BatchFigures(), limits.current.topics
+        try:
             if batch:
                 self._step = "the assessment of a batch"
                 outbox, figures = await self._process(batch)
@@ -294,32 +333,17 @@ class PartitionWorker:
                 outbox.messages.append(position_message(position, self._settings.state_topic, self.partition.partition))
             self._jobs.stage(outbox, figures, busy=len(self._inbox) > 0)
             self._step = "the end of its transaction"
-            try:
-                async with asyncio.timeout(self._settings.transaction_timeout_ms / 1000 + _GRACE):
-                    offsets = {self.partition: outbox.next_offset}
-                    await self._producer.commit(outbox.messages, offsets, self._settings.group)
-            except AbortedError as error:
-                self._store.discard()
-                self._metrics.transaction("aborted")
-                self.log.warning("transaction_aborted", error=str(error), offset=self.next_offset)
-                if isinstance(error.__cause__, TooLargeError):
-                    await self._accept_less(error.__cause__, accepted)
-                    # It needs another producer, because the refused batch left a gap in the sequence of this one.
-                    raise DoubtfulError("a topic accepts less than was known") from error
-                if not getattr(error.__cause__, "retriable", False):
-                    raise FatalError(f"Kafka refused the transaction: {error}") from error
-                await self._back_off(error)
-                if self._closing.is_set():
-                    return
-                continue
-            except TimeoutError:
-                # The client would wait for ever. The broker has aborted the transaction by now.
-                self._store.discard()
-                raise DoubtfulError("the transaction took too long") from None
-            except BaseException:
-                self._store.discard()
-                raise
-            break
+            broker_time = await self._committer.commit(self.partition, outbox.messages, outbox.next_offset)
+        except TooLargeError as error:
+            self._store.discard()
+            await self._accept_less(error, accepted)
+            raise
+        except RefusedError as error:
+            self._store.discard()
+            raise FatalError(str(error)) from error
+        except BaseException:
+            self._store.discard()
+            raise
         self._store.commit()
         self._jobs.committed()
         self._backoff.reset()
@@ -327,7 +351,7 @@ class PartitionWorker:
         self.next_offset = outbox.next_offset
         self._metrics.committed(figures, time.time())
         if batch:
-            self._context.watch.committed(batch, figures.dead_letters, self._producer.broker_time)
+            self._context.watch.committed(batch, figures.dead_letters, broker_time)
         self.measure_lag()
 
     async def _accept_less(self, error: TooLargeError, accepted: Mapping[str, int]) -> None:
@@ -372,7 +396,7 @@ class PartitionWorker:
     def standing(self) -> Standing:
         """How far the partition is, and what it waits for."""
         restored = self.progress.done
-        if self.state is State.FENCED:
+        if self.state is State.REJOINING:
             return Standing(self.next_offset, restored, "the group, which must assign partitions again")
         if self.state is State.RESTORING:
             return Standing(None, restored, self._waiting())
@@ -398,7 +422,8 @@ class PartitionWorker:
         return max(self.next_offset, position_of(self._consumer, self.partition) or 0)
 
     def _waiting(self) -> str:
-        return f"{self._step}; the last error: {self._last_error}" if self._last_error else self._step
+        error = self._last_error or self._committer.waits_for
+        return f"{self._step}; the last error: {error}" if error else self._step
 
     def _missing_records(self) -> str:
         reached = self._reached()
@@ -409,11 +434,7 @@ class PartitionWorker:
 
     async def _back_off(self, error: Exception) -> None:
         self._step, self._last_error = "its next attempt", f"{type(error).__name__}: {error}"
-        try:
-            pause = self._backoff.failed()
-        except ExhaustedError as exhausted:
-            raise FatalError(f"{exhausted}, the last one: {error!r}") from error
-        await pause_unless(self._closing, pause)
+        await pause_unless(self._closing, self._backoff.failed())
 
     def _fetch_again(self) -> None:
         if self._held_back:
@@ -435,16 +456,9 @@ class PartitionWorker:
         except IllegalStateError:
             return
 
-    async def _stop_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await producer.stop()
-
-    async def _shut(self) -> None:
-        if self.state is not State.FENCED:
-            self.state = State.CLOSED
+    def _shut(self) -> None:
+        self.state = State.CLOSED
         self._inbox.clear()
         self._store = LeadStore(0)
         self._jobs = Turns()
         self._metrics.lag(self.partition.partition, None)
-        await self._stop_producer()

@@ -18,8 +18,8 @@ from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.state.store import LeadStore
-from scorer.stream.recovery import Progress, restore
 from tests.faults.group import positions
+from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names, partitions_of
 from tests.integration.service import RULES, settings_for
 
@@ -158,7 +158,7 @@ def _restored(kafka: Kafka, names: Names) -> dict[str, Lead]:
         for partition in partitions:
             store = LeadStore()
             async with asyncio.timeout(_RESTORE_SECONDS):
-                await restore(settings, partition, store, Progress(), lambda count: None)
+                await read_changelog(settings, partition, store)
             for lead in store.leads():
                 assert lead.id not in leads, f"the changelog has {lead.id} on two partitions"
                 leads[lead.id] = lead

@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 from scorer.state.store import LeadStore
-from scorer.stream.recovery import Progress, restore
 from tests.factory import SMALL_RULES
 from tests.faults.group import wait_until_processed
 from tests.integration.activities import START, event, structured
+from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import service, settings_for
 
@@ -22,7 +22,7 @@ def counted(kafka: Kafka, names: Names) -> int:
     total = 0
     for partition in (0, 1):
         store = LeadStore()
-        asyncio.run(restore(settings, partition, store, Progress(), lambda count: None))
+        asyncio.run(read_changelog(settings, partition, store))
         total += sum(len(hashes) for lead in store.leads() for hashes in lead.signals.get("blog", {}).values())
     return total
 

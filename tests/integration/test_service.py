@@ -7,15 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 
 from scorer.domain.decision import read_decision
 from scorer.domain.instant import DAY, to_text
 from scorer.domain.lead import Lead
+from scorer.kafka.tool_producer import TOOL_LIMITS
+from scorer.kafka.transaction import TransactionalProducer
 from scorer.state.store import LeadStore
-from scorer.stream.partition_producer import partition_producer
-from scorer.stream.recovery import Progress, restore
 from tests.integration.activities import START, binary, event, offline, stream, structured
+from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import service, settings_for
 
@@ -66,7 +67,7 @@ def test_publishes_the_decisions_of_assess_and_keeps_the_states(kafka: Kafka, na
     restored: dict[str, Lead] = {}
     for partition in (0, 1):
         store = LeadStore()
-        asyncio.run(restore(settings, partition, store, Progress(), lambda count: None))
+        asyncio.run(read_changelog(settings, partition, store))
         restored |= {lead.id: lead for lead in store.leads()}
     assert restored == leads
 
@@ -193,13 +194,13 @@ def test_a_fenced_worker_rejoins_and_continues(kafka: Kafka, names: Names, tmp_p
     settings = settings_for(kafka, names)
 
     async def intrude() -> None:
-        intruder = partition_producer(settings, TopicPartition(names.activity, 0))
+        intruder = TransactionalProducer(settings, f"{settings.group}-worker-one", TOOL_LIMITS)
         try:
             await intruder.start()
         finally:
             await intruder.stop()
 
-    with service(kafka, names, tmp_path) as running:
+    with service(kafka, names, tmp_path, instance="one") as running:
         kafka.write(names.activity, records[:150])
         kafka.read(names.routing, at_least=total(offline(records[:150])[0]))
         asyncio.run(intrude())

@@ -7,12 +7,20 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from scorer.domain.lead import Lead
 from scorer.kafka.message import Message
-from scorer.kafka.transaction import DoubtfulError, FencedError, TransactionalProducer, TransactionLimits
+from scorer.kafka.tool_producer import TOOL_LIMITS
+from scorer.kafka.transaction import (
+    AbortedError,
+    FencedError,
+    Member,
+    Offset,
+    TransactionalProducer,
+    TransactionLimits,
+)
 from scorer.runtime.settings import Settings
 from scorer.state.store import LeadStore
 from scorer.stream.outbox import state_message, state_messages
-from scorer.stream.partition_producer import partition_producer
-from scorer.stream.recovery import Progress, restore
+from scorer.stream.recovery import Progress
+from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import settings_for
 
@@ -26,8 +34,13 @@ def settings(kafka: Kafka, names: Names) -> Settings:
 
 async def commit(producer: TransactionalProducer, settings: Settings, next_offset: int, *messages: Message) -> None:
     """Commit as a worker of partition 0 does."""
-    offsets = {TopicPartition(settings.activity_topic, 0): next_offset}
-    await producer.commit(messages, offsets, settings.group)
+    offsets = {TopicPartition(settings.activity_topic, 0): Offset(next_offset)}
+    await producer.commit(messages, offsets, Member(settings.group))
+
+
+def worker_producer(settings: Settings) -> TransactionalProducer:
+    """The producer of a worker."""
+    return TransactionalProducer(settings, f"{settings.group}-worker-one", TOOL_LIMITS)
 
 
 def decision(names: Names, value: bytes) -> Message:
@@ -37,8 +50,7 @@ def decision(names: Names, value: bytes) -> Message:
 
 def test_the_former_owner_is_fenced(kafka: Kafka, names: Names, settings: Settings) -> None:
     async def work() -> None:
-        partition = TopicPartition(names.activity, 0)
-        former, latter = partition_producer(settings, partition), partition_producer(settings, partition)
+        former, latter = worker_producer(settings), worker_producer(settings)
         try:
             await former.start()
             await commit(former, settings, 1, decision(names, b"before"))
@@ -58,7 +70,7 @@ def test_a_batch_of_many_large_messages_is_one_transaction(kafka: Kafka, names: 
     values = [bytes([65 + number]) * 200_000 for number in range(12)]
 
     async def work() -> None:
-        producer = partition_producer(settings, TopicPartition(names.activity, 0))
+        producer = worker_producer(settings)
         try:
             await producer.start()
             await commit(producer, settings, 1, *(decision(names, value) for value in values))
@@ -73,7 +85,7 @@ def test_offsets_of_several_partitions_are_in_one_transaction(kafka: Kafka, name
     kafka.create({names.activity: 3, names.dead_letters: 2})
     settings = settings_for(kafka, names)
     partitions = [TopicPartition(names.activity, number) for number in range(3)]
-    limits = TransactionLimits(timeout_ms=10_000, batch_bytes=1 << 16, abort_seconds=5.0)
+    limits = TransactionLimits(timeout_ms=10_000, batch_bytes=1 << 16, abort_seconds=5.0, phase_seconds=1.0)
 
     async def offsets() -> list[int | None]:
         consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=settings.group)
@@ -88,14 +100,14 @@ def test_offsets_of_several_partitions_are_in_one_transaction(kafka: Kafka, name
         producer = TransactionalProducer(settings, f"{settings.group}-worker", limits)
         # Without a key, the number in the message chooses the partition.
         messages = [Message(names.dead_letters, None, None, b"%d" % number, [], number) for number in range(5)]
+        member = Member(settings.group)
         unknown = Message(names.dead_letters, 9, b"a", b"never", [])
         try:
             await producer.start()
-            await producer.commit(messages, {partitions[0]: 4, partitions[2]: 7}, settings.group)
+            await producer.commit(messages, {partitions[0]: Offset(4), partitions[2]: Offset(7)}, member)
             before = await offsets()
-            with pytest.raises(DoubtfulError) as raised:
-                await producer.commit([unknown], {partitions[0]: 5, partitions[1]: 5}, settings.group)
-            assert not raised.value.committing
+            with pytest.raises(AbortedError):
+                await producer.commit([unknown], {partitions[0]: Offset(5), partitions[1]: Offset(5)}, member)
             return before, await offsets()
         finally:
             await producer.stop()
@@ -114,7 +126,7 @@ def test_offsets_of_several_partitions_are_in_one_transaction(kafka: Kafka, name
 
 def test_restore_reads_past_control_records_to_the_end(names: Names, settings: Settings) -> None:
     async def work() -> tuple[int | None, Progress]:
-        producer = partition_producer(settings, TopicPartition(names.activity, 0))
+        producer = worker_producer(settings)
         try:
             await producer.start()
             for offset, state in enumerate((b"\x01one", b"\x01two")):
@@ -125,7 +137,7 @@ def test_restore_reads_past_control_records_to_the_end(names: Names, settings: S
             await producer.stop()
         store.restore("gone", b"\x01old")
         progress = Progress()
-        return await restore(settings, 0, store, progress, seen.append), progress
+        return await read_changelog(settings, 0, store, progress, seen.append), progress
 
     store = LeadStore()
     seen: list[int] = []
@@ -138,7 +150,7 @@ def test_restore_reads_past_control_records_to_the_end(names: Names, settings: S
 
 
 def test_restore_of_an_empty_changelog(settings: Settings) -> None:
-    assert asyncio.run(restore(settings, 0, LeadStore(), Progress(), lambda count: None)) is None
+    assert asyncio.run(read_changelog(settings, 0, LeadStore())) is None
 
 
 def test_a_lead_that_was_removed_stays_away_after_a_restore(kafka: Kafka, names: Names, settings: Settings) -> None:
@@ -150,7 +162,7 @@ def test_a_lead_that_was_removed_stays_away_after_a_restore(kafka: Kafka, names:
         store.commit()
 
     async def work() -> tuple[LeadStore, int | None]:
-        producer = partition_producer(settings, TopicPartition(names.activity, 0))
+        producer = worker_producer(settings)
         try:
             await producer.start()
             for lead_id in ("a", "b"):
@@ -161,7 +173,7 @@ def test_a_lead_that_was_removed_stays_away_after_a_restore(kafka: Kafka, names:
         finally:
             await producer.stop()
         restored = LeadStore()
-        return restored, await restore(settings, 0, restored, Progress(), lambda number: None)
+        return restored, await read_changelog(settings, 0, restored)
 
     restored, next_offset = asyncio.run(work())
     assert next_offset == 2
