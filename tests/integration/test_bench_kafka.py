@@ -56,6 +56,7 @@ def test_committed_transactions_are_counted_and_aborted_ones_are_not(apache_kafk
             producer.begin_transaction()
             for partition in range(3):
                 producer.produce("bench.counted", b"", partition=partition)
+            assert producer.flush(30) == 0
             if number % 3 == 2:
                 producer.abort_transaction(30)
             else:
