@@ -18,7 +18,6 @@ QUICK: Parts = (
     ("rule_core", "--leads 500 --rounds 3"),
     ("hand_made", "--rounds 1"),
     ("service", "--activities 12000 --leads 1000 --rounds 1 --even"),
-    ("service", "--activities 12000 --leads 1000 --rounds 1 --even --broker mock"),
     ("latency", "--seconds 8 --rounds 1 --rate 500"),
     ("scale", "--activities 8000 --leads 1000 --rounds 1"),
     ("restore", "--leads 10000 --rounds 1"),
@@ -28,7 +27,6 @@ USUAL: Parts = (
     ("rule_core", ""),
     ("hand_made", ""),
     ("service", "--even"),
-    ("service", "--even --broker mock"),
     ("latency", ""),
     ("scale", ""),
     ("restore", ""),
@@ -52,7 +50,7 @@ QUICK_ON_KAFKA: Parts = (
     ("ready", "--partitions 8 --seconds 2 --rounds 1"),
     ("rebalance", "--partitions 12 --rate 200 --leads 500 --rounds 1"),
     ("latency", "--broker kafka --rate 500 --seconds 5 --rounds 1"),
-    ("scale", "--broker kafka --activities 4000 --leads 500 --rounds 1"),
+    ("scale", "--activities 4000 --leads 500 --rounds 1"),
     ("restore", "--broker kafka --leads 10000 --rounds 1"),
 )
 

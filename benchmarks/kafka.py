@@ -14,7 +14,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.apache import apache_kafka
 from benchmarks.measuring import progress
-from benchmarks.mock_broker import MockBroker
 from benchmarks.traffic import HEADERS, PARTITIONS, RULES, histories, lead_name, partition_of
 from scorer.demo.broker import EmbeddedBroker
 from scorer.engines.engine import default_engine
@@ -33,7 +32,7 @@ OUTPUT = "lead.routing"
 DEAD = "lead.activity.dlq"
 STATE = "bench.lead-state"
 GROUP = "bench"
-BROKERS = ("noida", "mock", KAFKA)
+BROKERS = ("noida", KAFKA)
 QUIET = {"log_level": 0}
 
 
@@ -63,14 +62,11 @@ def broker(core: int | None, kind: str = "noida", partitions: int = PARTITIONS) 
             for thread in psutil.Process(running.pid).threads():
                 with contextlib.suppress(ProcessLookupError):  # the thread may have ended
                     os.sched_setaffinity(thread.id, {core})
-        if kind != "mock":
-            create_topics(running.bootstrap, partitions)
+        create_topics(running.bootstrap, partitions)
         yield running
 
 
 def _running(kind: str) -> contextlib.AbstractContextManager[Broker]:
-    if kind == "mock":
-        return MockBroker(INPUT, OUTPUT, DEAD, STATE)
     return apache_kafka(SCRATCH) if kind == KAFKA else EmbeddedBroker(SCRATCH)
 
 

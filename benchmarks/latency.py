@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--broker", choices=[name for name in BROKERS if name != "mock"], default=BROKERS[0])
+    parser.add_argument("--broker", choices=BROKERS, default=BROKERS[0])
     parser.add_argument("--pause-ms", type=float, default=1e3 * PAUSE, help="between two looks of the observer")
     options = parser.parse_args()
     rates = [options.rate] if options.rate else [largest_load() * share for share in SHARES]

@@ -21,7 +21,6 @@ ORDER = (
     "rule_core",
     "hand_made",
     "service",
-    "service_mock",
     "service_large",
     "latency",
     "scale",
@@ -32,13 +31,11 @@ ORDER = (
     "ready",
     "rebalance",
     "latency_kafka",
-    "scale_kafka",
     "restore_kafka",
 )
 COMMANDS = {
-    "service_mock": "service --broker mock",
     "service_large": "service --large",
-    **{f"{part}_kafka": f"{part} --broker kafka" for part in ("service", "latency", "scale", "restore")},
+    **{f"{part}_kafka": f"{part} --broker kafka" for part in ("service", "latency", "restore")},
 }
 """The commands of results with another name than their module."""
 

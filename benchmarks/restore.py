@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--leads", type=int, action="append", help="repeatable; default: 10000, 100000 and 1000000")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bootstrap", help="a broker to use instead of one of ours")
-    parser.add_argument("--broker", choices=[name for name in BROKERS if name != "mock"], default=BROKERS[0])
+    parser.add_argument("--broker", choices=BROKERS, default=BROKERS[0])
     parser.add_argument("--read", choices=READERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:

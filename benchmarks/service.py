@@ -4,7 +4,6 @@ Each run has an empty broker on the other core and four partitions. The measured
 paused while the topic is filled, and measured from then to its last commit at the broker. The runs take turns.
 
     .venv/bin/python -m benchmarks.service --rounds 3 --even
-    .venv/bin/python -m benchmarks.service --rounds 3 --even --broker mock
     .venv/bin/python -m benchmarks.service --rounds 5 --broker kafka
     .venv/bin/python -m benchmarks.service --large 1000000 --rounds 2
 """
@@ -15,10 +14,9 @@ from collections.abc import Sequence
 
 from benchmarks.kafka import BROKERS, KAFKA, WorkerError
 from benchmarks.measuring import Spread, progress, ratio
-from benchmarks.mock_broker import KEEPS
 from benchmarks.results import Figure, Result, Target
 from benchmarks.runs import Run, one_run
-from benchmarks.traffic import PARTITIONS, traffic
+from benchmarks.traffic import traffic
 from benchmarks.worker import IN_STREAMS_PYTHON, STREAMS_PYTHON
 
 CPU, SINGLE = "CPU of the worker", "ours, single activities"
@@ -37,13 +35,8 @@ NAMES = {
 Runs = dict[tuple[str, int], list[Run]]
 ON_NOIDA = ("ours", "bare_aiokafka", "bare_confluent", "quix_same", "quix", "faust_app")
 """Kafka Streams needs requests that this broker does not know, and the tuned loop is tuned for Apache Kafka."""
-ON_MOCK = ("ours", "bare_aiokafka", "bare_confluent")
-"""The others create topics, which the mock broker does not support."""
 ON_KAFKA = ("ours", "bare_aiokafka", "bare_tuned", "quix_same", "streams_tables", "streams_weights")
 """Unless `--only` says otherwise."""
-USUAL, MOCK = 60_000, 40_000
-RECORD = 420
-"""Bytes of an activity in the topic, about."""
 BARE, QUIX, TABLES = "bare_aiokafka", "quix_same", "streams_tables"
 TOLERANCE = 1.05
 """On Apache Kafka, figures of the same thing differ by so much."""
@@ -52,7 +45,7 @@ TOLERANCE = 1.05
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--activities", type=int, help=f"default: {USUAL:,}, and {MOCK:,} with the mock broker")
+    parser.add_argument("--activities", type=int, default=60_000)
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--even", action="store_true", help="also run ours with single activities instead of visits")
     parser.add_argument("--large", type=int, metavar="LEADS", help="run only ours, also with this many leads")
@@ -60,19 +53,12 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", choices=[name for name in NAMES if name != "ours_even"], help="repeatable"
     )
-    parser.add_argument("--broker", choices=BROKERS, default=BROKERS[0], help="mock: see mock_broker.py")
+    parser.add_argument("--broker", choices=BROKERS, default=BROKERS[0])
     options = parser.parse_args()
-    mock = options.broker == "mock"
-    options.activities = options.activities or (MOCK if mock else USUAL)
-    if mock and (options.large or options.activities * RECORD > PARTITIONS * KEEPS):
-        most = PARTITIONS * KEEPS // RECORD
-        parser.error(f"the mock broker keeps {KEEPS:,} bytes of a partition: at most {most:,} activities, no --large")
     sizes = [options.leads, options.large] if options.large else [options.leads]
     part, title = "service", "The whole service, exactly once, on one core"
     if options.large:
         part, title = "service_large", "The whole service by number of leads"
-    elif mock:
-        part, title = "service_mock", f"{title}, with the mock broker"
     elif options.broker == KAFKA:
         part, title = "service_kafka", f"{title}, on Apache Kafka"
     result = Result(
@@ -85,7 +71,7 @@ def main() -> None:
     if options.large:
         chosen = ["ours"]
     if not options.only or options.broker != KAFKA:
-        possible = {"mock": ON_MOCK, KAFKA: ON_KAFKA}.get(options.broker, ON_NOIDA)
+        possible = ON_KAFKA if options.broker == KAFKA else ON_NOIDA
         chosen = [name for name in chosen if name in possible]
     if options.even:
         chosen.insert(1, "ours_even")
@@ -163,8 +149,6 @@ def report(result: Result, runs: Runs, leads: int, large: int) -> None:
         )
         return
     for name, bound in ((BARE, 1.0), (QUIX, 2.0)) if not large else ():
-        if name not in ON_MOCK and result.part == "service_mock":
-            continue
         for basis in ("cpu", "rate"):
             theirs = runs.get((name, leads))
             measured = None if theirs is None else ours_against(reference, theirs, basis).median
