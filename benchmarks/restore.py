@@ -133,7 +133,7 @@ async def read_bare(bootstrap: str) -> dict[str, float]:
     try:
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
-        await consumer.seek_to_beginning(partition)
+        consumer.seek(partition, 0)
         count = 0
         while await consumer.position(partition) < end:
             for records in (await consumer.getmany(partition, timeout_ms=500)).values():
@@ -158,7 +158,7 @@ READERS = {"ours": read_ours, "bare": read_bare}
 def measure(reader: str, bootstrap: str) -> dict[str, float]:
     """Run a reader in its own process."""
     command = [sys.executable, "-m", "benchmarks.restore", "--read", reader, "--bootstrap", bootstrap]
-    measured: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    measured: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return measured
 
 
