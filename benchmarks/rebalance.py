@@ -43,11 +43,13 @@ Owners = Mapping[int, str]
 
 
 class Pauses(NamedTuple):
-    """The longest pause of a partition that stays with its worker, and of one that moves, in seconds."""
+    """The longest pause of a partition that stays with its worker, and of one that moves, in seconds; and the longest
+    time to a commit while nothing changed, which is what the machine and the load cost anyway."""
 
     stays: float
     moves: float
     moved: int
+    before: float = 0.0
 
 
 class Group:
@@ -136,13 +138,18 @@ def one_run(name: str, options: argparse.Namespace, events: Sequence[tuple[str, 
             observer.stop()
     written = list(zip(places(events, count), due, strict=False))
     found = []
+    calm = [
+        observer.committed_at(*place) - moment
+        for place, moment in written
+        if windows[0][0] - _STEADY / 2 < moment < windows[0][0]
+    ]
     for change, (begin, end) in enumerate(windows):
         longest: dict[int, float] = {}
         for (partition, offset), moment in written:
             if begin < moment < end:
                 delay = observer.committed_at(partition, offset) - moment
                 longest[partition] = max(delay, longest.get(partition, 0.0))
-        found.append(pauses(owners[change], owners[change + 1], longest))
+        found.append(pauses(owners[change], owners[change + 1], longest)._replace(before=max(calm)))
     return found
 
 
@@ -165,11 +172,14 @@ def main() -> None:
         for change, last in zip(CHANGES, taken[-1], strict=True):
             progress(
                 f"  round {number + 1} of {options.rounds}  {NAMES[name]}, {change}: {last.moved} partitions move, "
-                f"stays {last.stays:.2f} s, moves {last.moves:.2f} s"
+                f"stays {last.stays:.2f} s, moves {last.moves:.2f} s, before {last.before:.2f} s"
             )
     shown = {name: getattr(options, name) for name in ("partitions", "leads", "rounds")}
     shown = {**shown, "activities a second": int(options.rate)}
     result = Result("rebalance", "A rebalance over three workers on Apache Kafka", "/ bare loop", shown)
+    for name, taken in runs.items():
+        calm = 1e3 * statistics.median(run[0].before for run in taken)
+        result.figures.append(Figure(NAMES[name], calm, "ms", group="longest time to a commit while nothing changes"))
     for number, change in enumerate(CHANGES):
         for basis, which in (("stays", "stays"), ("moves", "moves")):
             values = {name: [getattr(run[number], basis) for run in taken] for name, taken in runs.items()}

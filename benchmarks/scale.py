@@ -1,8 +1,8 @@
 """More workers on the same topic: the gain from two and four, as far as the available cores show it.
 
-The workers get their partitions first and then find all activities at once. The broker is Apache Kafka, because no other
-one here keeps two workers apart, and it needs its share of the cores. So the wall time of four workers on two cores
-says little. CPU per activity shows the cost of dividing the work.
+The workers get their partitions first and then find all activities at once. The broker is Apache Kafka, because no
+other one here keeps two workers apart, and it needs its share of the cores. So the wall time of four workers on two
+cores says little. CPU per activity shows the cost of dividing the work.
 
     .venv/bin/python -m benchmarks.scale --activities 40000 --rounds 3
 """
