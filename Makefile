@@ -92,9 +92,9 @@ format: install
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-## bench: the benchmarks (an hour at most; see benchmarks/README.md)
+## bench: the benchmarks (an hour at most; see benchmarks/README.md); BENCH="--broker kafka": on Apache Kafka (Java, Maven)
 bench: install .venv/bench .cache/bench-streams/installed
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 .venv/bench: requirements-bench.lock .venv/installed
 	@$(BIN)/pip install -q --require-hashes -r requirements-bench.lock

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -106,6 +106,12 @@ class ApacheKafka:
             node.end(_STOP_SECONDS)
             shutil.rmtree(node.data, ignore_errors=True)
 
+    def with_java(self, *options: str) -> Self:
+        """The same, started with other options of the virtual machine than the ones that suit tests."""
+        for node in self._nodes:
+            node.java = ("java", *options)
+        return self
+
     def signal(self, number: int, name: signal.Signals) -> None:
         """Send a signal to a node, counted from 1."""
         self._nodes[number - 1].signal(name)
@@ -190,6 +196,8 @@ class ApacheKafka:
 class _Node:
     """One broker process."""
 
+    java: Sequence[str] = _JAVA
+
     def __init__(self, number: int, folder: Path) -> None:
         self.number = number
         self.folder = folder
@@ -212,7 +220,7 @@ class _Node:
     def launch(self, classpath: str) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*_JAVA, "-cp", classpath, "kafka.Kafka", str(self.properties)],
+                [*self.java, "-cp", classpath, "kafka.Kafka", str(self.properties)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
