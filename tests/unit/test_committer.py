@@ -177,8 +177,14 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return load_settings(None, rules=tmp_path)
+def instance() -> str | None:
+    """SCORER_INSTANCE."""
+    return None
+
+
+@pytest.fixture
+def settings(tmp_path: Path, instance: str | None) -> Settings:
+    return load_settings(None, rules=tmp_path, instance=instance)
 
 
 @pytest.fixture
@@ -389,20 +395,16 @@ def test_a_refusal_after_the_next_assignment_does_not_end_it(play: Play, kafka: 
 @pytest.mark.parametrize("fault", [doubtful, fenced])
 def test_a_result_in_doubt_is_asked_for(play: Play, kafka: Kafka, fault: Fault) -> None:
     """Ours is done, ours that is not there is tried again, and what another one has committed is not ours any more."""
-    kafka.faults = [fault]
+
+    def partly(transaction: Transaction) -> BaseException | None:
+        kafka.offsets[ONE] = transaction.offsets[ONE]
+        kafka.offsets[THREE] = Offset(5, "of another one")
+        return fault(transaction)
+
+    kafka.faults = [partly]
 
     async def scenario(committer: Committer) -> None:
-        work = begin(committer, ONE, TWO, THREE)
-
-        async def settle() -> None:
-            (transaction,) = kafka.tried
-            kafka.offsets[ONE] = transaction.offsets[ONE]
-            kafka.offsets[THREE] = Offset(5, "of another one")
-
-        while not kafka.tried:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        await settle()
-        one, two, three = await outcomes(work)
+        one, two, three = await outcomes(begin(committer, ONE, TWO, THREE))
         assert (one, two) == (None, 17)
         assert isinstance(three, OutdatedError)
 
@@ -430,9 +432,9 @@ def test_the_offset_that_it_knows_is_its_own_last_one(play: Play, kafka: Kafka) 
 def test_settling_is_repeated_until_the_broker_answers(play: Play, kafka: Kafka) -> None:
     kafka.faults = [doubtful]
     kafka.commits_all = True
-    kafka.failing = {"settle": [KafkaConnectionError()], "stable_offsets": [RequestTimedOutError()]}
 
     async def scenario(committer: Committer) -> None:
+        kafka.failing = {"settle": [KafkaConnectionError()], "stable_offsets": [RequestTimedOutError()]}
         assert await outcomes(begin(committer, ONE)) == [None]
 
     play(scenario)
@@ -520,8 +522,8 @@ def test_a_cancelled_contribution_is_not_committed_later(play: Play, kafka: Kafk
     assert [transaction.partitions for transaction in kafka.tried] == [[1]]
 
 
-def test_another_member_with_our_instance_is_named(play: Play, kafka: Kafka, settings: Settings) -> None:
-    settings.instance = "scorer-0"
+@pytest.mark.parametrize("instance", ["scorer-0"])
+def test_another_member_with_our_instance_is_named(play: Play, kafka: Kafka) -> None:
     kafka.faults = [aborted(InstanceFencedError())]
 
     async def scenario(committer: Committer) -> None:
@@ -564,9 +566,9 @@ def test_without_an_instance_each_process_has_an_id_of_its_own(play: Play, kafka
     assert kafka.limits[0].timeout_ms == settings.transaction_timeout_ms
 
 
+@pytest.mark.parametrize("instance", ["scorer-0"])
 @pytest.mark.parametrize("fences", [True, False])
 def test_with_an_instance_the_id_stays_the_same(play: Play, kafka: Kafka, settings: Settings, fences: bool) -> None:
-    settings.instance = "scorer-0"
     kafka.fences = fences
     assert start(settings).fences is fences
     assert kafka.ids == ["lead-scorer-worker-scorer-0"]
@@ -587,9 +589,8 @@ def test_with_several_workers_on_such_a_broker_each_has_its_own_id(
     play: Play, kafka: Kafka, settings: Settings
 ) -> None:
     kafka.fences = False
-    settings.unfenced = "allow"
     for _ in range(2):
-        start(settings)
+        start(settings.model_copy(update={"unfenced": "allow"}))
     assert len(set(kafka.ids)) == 2
     assert "lead-scorer-worker" not in kafka.ids
 
