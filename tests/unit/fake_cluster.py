@@ -20,7 +20,7 @@ from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError,
 
 from scorer.kafka.message import Message
 from scorer.kafka.record_limits import TopicLimits
-from scorer.kafka.session import Batch, GroupFencedError, Member, Offset
+from scorer.kafka.session import Batch, GroupFencedError, Member, Offset, RefusedBatchError
 from scorer.kafka.topic_reader import Poll, Span
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
@@ -31,7 +31,7 @@ from scorer.stream.partitions import Partitions
 from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
-Fault = Literal["error", "lost", "answer lost", "late", "slow"]
+Fault = Literal["error", "lost", "answer lost", "late", "slow", "too large"]
 """`error`: the request is not sent. `late`: it arrives after a while, and its answer is lost. A session repeats what is
 not answered, unless its caller gives up before."""
 Result = TypeVar("Result")
@@ -259,10 +259,11 @@ class Session:
         self._id = transactional_id
         self._timeout = timeout_ms / 1000
         self._epoch = -1
+        self._fault: Fault | None = None
 
     async def _request(self, step: str, effect: Callable[[], Awaitable[Result]]) -> Result:
         cluster = self._cluster
-        fault = cluster.fault(step)
+        fault = self._fault = cluster.fault(step)
         cluster.steps.append(step)
         await cluster.pause()
         gate = cluster.gates.get(step)
@@ -316,14 +317,18 @@ class Session:
         await self._request("add", effect)
 
     async def produce(self, all_batches: Sequence[Sequence[Batch]]) -> int | None:
-        async def effect() -> None:
+        async def effect() -> Fault | None:
             transaction = self._identity().transaction
             assert transaction is not None
+            if self._fault == "too large":
+                return self._fault
             for batch in (batch for part in all_batches for batch in part):
                 assert batch.partition in transaction.partitions
                 self._cluster.logs[batch.partition] += [Entry(message, transaction) for message in batch.messages]
+            return None
 
-        await self._request("produce", effect)
+        if await self._request("produce", effect) == "too large":
+            raise RefusedBatchError(all_batches[0][0])
         return None
 
     async def commit_offsets(self, member: Member, offsets: Mapping[TopicPartition, Offset]) -> None:

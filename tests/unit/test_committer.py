@@ -262,11 +262,14 @@ def test_a_transaction_without_records_of_the_input_has_an_offset_too(play: Play
     kafka.commits_all = True
 
     async def scenario(committer: Committer) -> None:
-        assert await committer.commit(ONE, [message(ONE)], 0) is None
+        kafka.offsets[ONE] = Offset(5, "of the transaction before")
+        await committer.take_over(ONE)
+        assert await committer.commit(ONE, [message(ONE)], 5) is None
 
     play(scenario)
     (transaction,) = kafka.tried
-    assert transaction.offsets[ONE].next == 0
+    assert transaction.partitions == [0]
+    assert transaction.offsets[ONE].next == 5
 
 
 def test_a_batch_that_is_too_large_fails_alone(play: Play, kafka: Kafka) -> None:

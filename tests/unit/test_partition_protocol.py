@@ -18,7 +18,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from scorer.domain.facts import Fact, Stamp
 from scorer.domain.lead import Lead
-from scorer.kafka import transaction
+from scorer.kafka import record_limits, transaction
 from scorer.kafka.message import Message
 from scorer.kafka.session import Member
 from scorer.runtime.metrics import BatchFigures
@@ -322,6 +322,28 @@ def test_everything_is_published_once(play: Callable[..., Cluster], endings: lis
 
     cluster = play(scenario, jobs=jobs)
     assert published(cluster) == expected(INPUTS[PARTITIONS[0]], TICKS * jobs)
+
+
+def test_a_batch_that_is_too_large_is_judged_again(
+    play: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the first try stays in memory, and nothing of it is missing in the second one."""
+
+    def unknown(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(record_limits, "connecting", unknown)
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        await process().start()
+        faults: list[Fault | None] = [None, "too large", None, "too large"]
+        cluster.fault = lambda step: faults.pop(0) if step == "produce" and faults else None
+        await cluster.rebalance()
+        await to_the_end(cluster)
+        assert faults == []
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
 
 
 def positions(cluster: Cluster) -> list[int]:
