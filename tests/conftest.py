@@ -1,7 +1,7 @@
 """Fixtures for tests with a broker: noida-db or Apache Kafka in a child process, or that in SCORER_TEST_BOOTSTRAP."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import count
 
 import pytest
@@ -9,34 +9,64 @@ import pytest
 from scorer.demo.broker import EmbeddedBroker
 from tests.brokers.apache import ApacheKafka
 from tests.brokers.jars import VERSION, MissingError
+from tests.brokers.marks import APACHE
 from tests.integration.kafka import Kafka, Names
 from tests.variables import given
 
 _numbers = count(1)
+_clusters: list[ApacheKafka] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure on Apache Kafka shows what its nodes wrote."""
+    report = yield
+    if report.failed and item.get_closest_marker("apache"):
+        report.sections += [("Apache Kafka", cluster.logs()) for cluster in _clusters]
+    return report
+
+
+def _nodes(factory: pytest.TempPathFactory, number: int) -> Iterator[ApacheKafka]:
+    try:
+        cluster = ApacheKafka(factory.mktemp("kafka"), number, given("SCORER_TEST_KAFKA", VERSION))
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    with cluster:
+        _clusters.append(cluster)
+        yield cluster
+        _clusters.remove(cluster)
 
 
 @pytest.fixture(scope="session")
 def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """One node of Apache Kafka, for all tests of this process, because its start takes seconds."""
-    try:
-        cluster = ApacheKafka(tmp_path_factory.mktemp("kafka"), version=given("SCORER_TEST_KAFKA", VERSION))
-    except MissingError as missing:
-        pytest.skip(str(missing))
-    with cluster:
+    for cluster in _nodes(tmp_path_factory, 1):
         yield Kafka(cluster.bootstrap)
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("apache", marks=pytest.mark.apache)])
+@pytest.fixture(scope="module")
+def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """Three nodes of Apache Kafka. Tests use `cluster`."""
+    yield from _nodes(tmp_path_factory, 3)
+
+
+@pytest.fixture
+def cluster(three_nodes: ApacheKafka) -> ApacheKafka:
+    """Three nodes of Apache Kafka, all of them up; topics have three replicas, of which two must be in sync. A test may
+    kill and stop nodes; the next test gets them back. Such a test needs `pytest.mark.apache`."""
+    three_nodes.mend()
+    return three_nodes
+
+
+@pytest.fixture(scope="module", params=["embedded", APACHE])
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """A broker: first the embedded one, then Apache Kafka. Each module gets a new embedded one, because noida-db slows
-    down as it fills."""
+    """A broker: first the embedded one, then Apache Kafka, for which the one in SCORER_TEST_BOOTSTRAP can stand. Each
+    module gets a new embedded one, because noida-db slows down as it fills."""
     bootstrap = given("SCORER_TEST_BOOTSTRAP")
     if request.param == "apache":
-        if bootstrap:
-            pytest.skip("SCORER_TEST_BOOTSTRAP names the broker")
-        yield request.getfixturevalue("apache_kafka")
+        yield Kafka(bootstrap) if bootstrap else request.getfixturevalue("apache_kafka")
     elif bootstrap:
-        yield Kafka(bootstrap)
+        pytest.skip("SCORER_TEST_BOOTSTRAP names another broker")
     else:
         with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as broker:
             yield Kafka(broker.bootstrap)

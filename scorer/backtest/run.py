@@ -12,7 +12,7 @@ from scorer.rules.ruleset import Ruleset
 FEW = 30
 """With fewer won or lost leads than this, figures from them are only a hint."""
 MANY_REJECTED = 0.1
-"""If at least this share of lines is unusable, the summary starts with it."""
+"""If at least this share of the input is unusable, the summary starts with it."""
 CAUTION = (
     "These are the results as if the new rules had always been in effect. After a real change, a lead keeps its rating "
     "within the hysteresis. Therefore not every lead that moves here will move at once."
@@ -21,7 +21,8 @@ CAUTION = (
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """The input that was read. `rejected` counts lines by reason."""
+    """The input that was read. `lines`: how many activities were read, good or bad; each event of a batch
+    counts. `rejected` counts the bad ones by reason."""
 
     files: Sequence[str]
     lines: int
@@ -117,7 +118,7 @@ def _headline(
     sentences = []
     rejected = sum(read.rejected.values())
     if rejected and rejected >= MANY_REJECTED * read.lines:
-        sentences.append(f"Caution: {rejected:,} of {plural(read.lines, 'line')} could not be used.")
+        sentences.append(f"Caution: {rejected:,} of {plural(read.lines, 'activity')} could not be used.")
     if old is None or changed is None:
         sentences.append(f"Sales would get {_a_week(new)}.")
         if outcomes is not None and outcomes.won:

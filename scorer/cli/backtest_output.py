@@ -25,7 +25,7 @@ def show(result: Backtest, console: Console) -> None:
     read = result.input
     rejected = sum(read.rejected.values())
     span = f"{(read.first or '–')[:10]} to {(read.last or '–')[:10]}"
-    left_out = f"; {rejected:,} of {plural(read.lines, 'line')} rejected" if rejected else ""
+    left_out = f"; {rejected:,} of {plural(read.lines, 'activity')} rejected" if rejected else ""
     facts = f"{plural(read.activities, 'activity')} of {plural(read.leads, 'lead')}, {span}{left_out}"
     console.print(facts, style="dim", highlight=False)
     if result.changes is not None and read.leads:

@@ -34,7 +34,7 @@ def check(
     level: Annotated[Level, typer.Option("--level", help="The lowest level to show.")] = "warning",
     against: Annotated[
         Path | None,
-        typer.Option("--against", metavar="DIR", help="The rules in use: also name fields that they do not declare."),
+        typer.Option("--against", metavar="DIR", help="The rules in use: also say what changes for known leads."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
     max_record_bytes: Annotated[

@@ -1,6 +1,7 @@
 """Shared by several commands: options, exit statuses, and loading a ruleset."""
 
 import sys
+from collections.abc import Sequence
 from enum import IntEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -46,6 +47,14 @@ def say_lines(message: str) -> None:
     typer.echo(printable_lines(message), err=True)
 
 
+def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table on stdout, its columns as wide as needed."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
+        typer.echo(printable("  ".join(cells).rstrip()))
+
+
 def print_document(text: str) -> None:
     """Write JSON or HTML to stdout, as UTF-8 in every locale: a character that is replaced would be a wrong value."""
     stdout = sys.stdout
@@ -68,3 +77,13 @@ def load_or_exit(location: Path, engine: EngineName | None, *, to_stderr: bool =
     except EngineUnavailableError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
+
+
+def counted(number: int) -> str:
+    """`1 activity`, `2,000 activities`. A line can be a batch of them."""
+    return f"{number:,} {'activity' if number == 1 else 'activities'}"
+
+
+def rejected_of(rejected: int, read: int) -> str:
+    """How many of the activities that were read are bad."""
+    return f"{rejected:,} of {counted(read)} rejected"

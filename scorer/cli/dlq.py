@@ -62,12 +62,15 @@ def _position(text: str) -> Position:
 
 
 def _place(text: str) -> Place:
-    if re.fullmatch(r"[0-9]{1,9}:[0-9]{1,18}(#[0-9]{1,9})?", text) is None:
+    # As `dlq list` prints it. Names of topics have no colon.
+    parts = re.fullmatch(r"(?:([A-Za-z0-9._-]{1,249}):)?([0-9]{1,9}):([0-9]{1,18})(?:#([0-9]{1,9}))?", text)
+    if parts is None:
         raise typer.BadParameter(
-            f"{text!r} is not a place in the input; write PARTITION:OFFSET, as in 4:81, or 4:81#3 in a batch"
+            f"{text!r} is not a place in the input; write PARTITION:OFFSET, as in 4:81, or 4:81#3 in a batch, with or "
+            "without TOPIC: before it"
         )
-    record, _, index = text.partition("#")
-    return Place(*_position(record), int(index) if index else None)
+    topic, partition, offset, index = parts.groups()
+    return Place(int(partition), int(offset), None if index is None else int(index), topic)
 
 
 Reasons = Annotated[list[str] | None, typer.Option("--reason", metavar="REASON", help="Only this reason; repeatable.")]
@@ -84,9 +87,10 @@ Places = Annotated[
     list[Place] | None,
     typer.Option(
         "--from",
-        metavar="P:O[#I]",
+        metavar="[T:]P:O[#I]",
         parser=_place,
-        help="Only what came from this partition and offset of the input, and index of a batch; repeatable.",
+        help="Only what came from this partition and offset of the input, and index of a batch, as `dlq list` prints "
+        "it; repeatable.",
     ),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the oldest N.")]
@@ -120,7 +124,7 @@ def list_(
     _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key, places=frozenset(from_ or ()))
     work = _find(settings, wanted, 0 if counts else limit, pending=pending, with_content=with_value)
-    result = run_or_exit(work, settings)
+    result = run_or_exit(work, settings, "dlq list")
     if not counts:
         print_letters(result.letters, as_json=as_json)
     # With JSON, stdout holds only records, and the counts go to people on stderr.
@@ -155,7 +159,7 @@ def replay(
     settings = settings_or_exit()
     _check_reasons(reason, settings)
     wanted = _filter(reason, since, until, key, frozenset(offset or ()), frozenset(from_ or ()))
-    result = run_or_exit(_find(settings, wanted, limit, pending=True), settings)
+    result = run_or_exit(_find(settings, wanted, limit, pending=True), settings, "dlq replay")
     report = ReplayReport(already=result.replayed)
     report.refused = dict.fromkeys(result.missing, "there is no such dead letter")
     going = []
@@ -171,7 +175,7 @@ def replay(
     asks = sys.stdin.isatty() and not yes
     if going and not dry_run and (not asks or typer.confirm("Send?")):
         try:
-            run_or_exit(_send(settings, [letter.position for letter in going], report), settings)
+            run_or_exit(_send(settings, [letter.position for letter in going], report), settings, "dlq replay")
         finally:
             typer.echo(f"{counted(report.replayed)} replayed")
     elif not going or not dry_run:
@@ -208,7 +212,7 @@ def purge(
         raise typer.Exit(ExitStatus.USAGE)
     settings = settings_or_exit()
     chosen = Chosen(lead, containing=containing)
-    plan = run_or_exit(_plan_purge(settings, chosen), settings)
+    plan = run_or_exit(_plan_purge(settings, chosen), settings, "dlq purge")
     typer.echo(f"{counted(plan.removed.total())} of the lead in {settings.dead_letter_topic}")
     print_counts_by_reason(plan.removed)
     if plan.containing:
@@ -229,7 +233,7 @@ def purge(
             return
     report = PurgeReport()
     try:
-        run_or_exit(_purge(settings, chosen, report), settings)
+        run_or_exit(_purge(settings, chosen, report), settings, "dlq purge")
     finally:
         typer.echo(
             f"{counted(report.removed)} of the lead removed from {settings.dead_letter_topic}; "
@@ -247,7 +251,9 @@ def _check_reasons(reasons: list[str] | None, settings: "Settings") -> None:
     unknown = [reason for reason in reasons or () if reason not in REASONS]
     if not unknown:
         return
-    occurring = run_or_exit(_find(settings, _filter(unknown, None, None, None), 0, pending=False), settings).matching
+    occurring = run_or_exit(
+        _find(settings, _filter(unknown, None, None, None), 0, pending=False), settings, "dlq list"
+    ).matching
     for reason in unknown:
         if reason not in occurring:
             hint = suggestion(reason, REASONS) or f"; the reasons are {', '.join(REASONS)}"

@@ -14,7 +14,16 @@ import typer
 from pydantic import ValidationError
 
 from scorer.cli.atomic import write_atomically
-from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, print_document, say
+from scorer.cli.common import (
+    EngineOption,
+    ExitStatus,
+    RulesOption,
+    counted,
+    load_or_exit,
+    print_document,
+    rejected_of,
+    say,
+)
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.printable import printable
@@ -88,14 +97,14 @@ def _read(
     reader = _Reader(name, lead_id, moment, now)
     found = history(lead_id, reader.activities(), evaluator)
     if reader.rejected:
-        say(f"{reader.rejected:,} of {reader.lines:,} lines rejected")
+        say(rejected_of(reader.rejected, reader.read))
     try:
         return explain_lead(found.lead, evaluator, moment, found), reader.rejected
     except NothingToExplain as error:
         if error.reason == "unknown":
             until = "" if moment is None else f" until {to_text(moment)}"
             where = "<stdin>" if name == "-" else name
-            _fail(f"{where}: none of {reader.lines:,} lines is an activity of {_quoted(lead_id)}{until}")
+            _fail(f"{where}: none of {counted(reader.read)} is of {_quoted(lead_id)}{until}")
         _fail(f"{_quoted(lead_id)}: {error}")
 
 
@@ -104,7 +113,7 @@ class _Reader:
     without a readable subject could belong to this lead: it is read in full, and reported if it is not an activity."""
 
     def __init__(self, name: str, lead_id: str, moment: int | None, now: int) -> None:
-        self.lines = 0
+        self.read = 0
         self.rejected = 0
         self._name = name
         self._lead_id = lead_id
@@ -116,7 +125,7 @@ class _Reader:
             with open_activities([self._name]) as (file,):
                 for block in file.blocks():
                     for place, line in zip(block.places, block.lines, strict=True):
-                        self.lines += 1
+                        self.read += 1
                         if not _other_lead(line, self._lead_id):
                             yield from self._read(block.file, place, line)
         except InputError as error:

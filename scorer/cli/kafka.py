@@ -1,17 +1,21 @@
 """Shared by the commands that talk to Kafka: settings, and error messages of one line."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from scorer.cli.common import ExitStatus, say
 from scorer.dlq.purge import PurgeError
 from scorer.dlq.replay import ReplayError
+from scorer.kafka.access import NEEDS, Verdict, check
+from scorer.kafka.denied import denial_behind, refusal, sentence
+from scorer.kafka.sign_in import refused_because
 from scorer.kafka.topic_admin import TopicError
 from scorer.runtime.settings import Settings, SettingsError, load_settings
 from scorer.state.codec import CodecError
@@ -30,8 +34,11 @@ def settings_or_exit() -> Settings:
         raise typer.Exit(ExitStatus.USAGE) from None
 
 
-def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings) -> T:
-    """Run the work and return its result. If Kafka does not answer or refuses, print one line on stderr and exit."""
+def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings, command: str) -> T:
+    """Run the work and return its result. If Kafka does not answer or refuses, print one line on stderr and exit.
+
+    `command`: its name among `access.NEEDS`, to say what it may not do.
+    """
     # The client also logs the errors that it raises.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     logging.getLogger("aiokafka").propagate = False
@@ -40,10 +47,13 @@ def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings) -> T:
     except SettingsError as error:
         say(f"error: {error}")
         raise typer.Exit(ExitStatus.USAGE) from None
-    except (TopicError, ReplayError, PurgeError, ResetError, CodecError) as error:
+    except (ReplayError, PurgeError, ResetError) as error:
+        denied = asyncio.run(_denied(error, settings, command)) if error.__cause__ else None
+        say(f"error: {error}" if denied is None else f"error: {error}. {denied}")
+    except (TopicError, CodecError) as error:
         say(f"error: {error}")
     except (KafkaError, OSError) as error:
-        say(f"error: {describe_failure(error, settings)}")
+        say(f"error: {asyncio.run(_explanation(error, settings, command))}")
     raise typer.Exit(ExitStatus.FINDINGS)
 
 
@@ -53,3 +63,24 @@ def describe_failure(error: Exception, settings: Settings) -> str:
     if "Unable to bootstrap" in reason:
         reason = "no Kafka broker answers"
     return f"Kafka at {settings.bootstrap_servers} (SCORER_BOOTSTRAP_SERVERS): {reason}"
+
+
+async def _explanation(error: Exception, settings: Settings, command: str) -> str:
+    """`describe_failure`, or the permission that is missing, or why the login fails."""
+    if isinstance(error, KafkaConnectionError | OSError):
+        return await refused_because(settings) or describe_failure(error, settings)
+    return await _denied(error, settings, command) or describe_failure(error, settings)
+
+
+async def _denied(error: Exception, settings: Settings, command: str) -> str | None:
+    """What the command needs and may not do. Otherwise what Kafka refused, or None if the error is no refusal.
+
+    In a transaction the refusal of one message can make another fail, and the error may be that of the other.
+    """
+    with contextlib.suppress(KafkaError, OSError):
+        findings = await check(settings, NEEDS[command](settings))
+        denied = [need for need, verdict in findings if verdict is Verdict.DENIED and need.required]
+        if denied:
+            return sentence(settings, denied, command)
+    denial = denial_behind(error)
+    return None if denial is None else refusal(settings, denial, command)

@@ -1,18 +1,19 @@
 """`scorer offsets`: show where the group is in its input, and choose where it continues."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from scorer.cli.common import ExitStatus, say
-from scorer.domain.printable import printable
+from scorer.cli.common import ExitStatus, print_columns, say
 
 if TYPE_CHECKING:
     from scorer.stream.input_log import InputLog
     from scorer.stream.offset_reset import Target
 
 app = typer.Typer(help="Where the service is in its input.", no_args_is_help=True)
+
+_RESET: Final = "offsets reset"
 
 Partitions = Annotated[
     list[int] | None, typer.Option("--partition", min=0, metavar="P", help="Only this one; repeatable.")
@@ -27,13 +28,14 @@ def show(partition: Partitions = None) -> None:
     """
     # Imported here: the offline commands start without the Kafka client.
     from scorer.cli.kafka import run_or_exit, settings_or_exit
-    from scorer.stream.offset_reset import survey
+    from scorer.stream.offset_reset import group_problem, survey
 
     settings = settings_or_exit()
-    logs = run_or_exit(survey(settings, frozenset(partition or ())), settings)
+    logs = run_or_exit(survey(settings, frozenset(partition or ())), settings, "offsets show")
+    _notice(run_or_exit(group_problem(settings), settings, "offsets show"))
     rows = [("partition", "committed", "first", "end", "to read", "status")]
     rows += [(*_position(log), str(log.span.first), str(log.span.end), _left(log), log.change or "ok") for log in logs]
-    _print(rows)
+    print_columns(rows)
     if _explain(logs):
         raise typer.Exit(ExitStatus.FINDINGS)
 
@@ -49,12 +51,12 @@ def reset(
     The states of leads stay. Without --yes nothing is changed.
     """
     from scorer.cli.kafka import run_or_exit, settings_or_exit
-    from scorer.stream.offset_reset import ResetError, members_problem, plan, survey
+    from scorer.stream.offset_reset import ResetError, group_problem, members_problem, plan, survey
     from scorer.stream.offset_reset import reset as reset_offsets
 
     target = _target(to)
     settings = settings_or_exit()
-    logs = run_or_exit(survey(settings, frozenset(partition or ())), settings)
+    logs = run_or_exit(survey(settings, frozenset(partition or ())), settings, _RESET)
     if isinstance(target, int) and len(logs) > 1:
         raise typer.BadParameter("an offset belongs to one partition: add --partition", param_hint="--to")
     try:
@@ -66,15 +68,22 @@ def reset(
     rows += [
         (*_position(move.log), str(move.target), str(move.log.span.end - move.target), move.effect) for move in moves
     ]
-    _print(rows)
+    print_columns(rows)
+    _notice(run_or_exit(group_problem(settings), settings, _RESET))
     _explain(logs)
     if not yes:
-        problem = run_or_exit(members_problem(settings), settings)
+        problem = run_or_exit(members_problem(settings), settings, _RESET)
         typer.echo(f"nothing was changed; --yes {'does it' if problem is None else f'will refuse: {problem}'}")
         return
-    run_or_exit(reset_offsets(settings, moves), settings)
+    run_or_exit(reset_offsets(settings, moves), settings, _RESET)
     changed = sum(move.changes for move in moves)
     typer.echo(f"{changed} {'partition' if changed == 1 else 'partitions'} changed")
+
+
+def _notice(problem: str | None) -> None:
+    """Say what may be a mistake, and may be meant: a new group has no offsets either."""
+    if problem is not None:
+        say(f"note: {problem}")
 
 
 def _target(text: str) -> "Target":
@@ -103,10 +112,3 @@ def _explain(logs: "Sequence[InputLog]") -> bool:
     for log in wrong:
         say(f"{log.partition.topic}-{log.partition.partition}: {log.problem}")
     return bool(wrong)
-
-
-def _print(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (f"{cell:{width}}" for cell, width in zip(row, widths, strict=True))
-        typer.echo(printable("  ".join(cells).rstrip()))

@@ -22,7 +22,7 @@ from scorer.cli.activity_input import (
     show_progress,
     usage_error,
 )
-from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, say
+from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, rejected_of, say
 from scorer.offline.decisions import BlockDecisions, decision_shard
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards
@@ -67,7 +67,7 @@ def score(
         if not read:
             no_activity([file.name for file in files])
     if rejected.total:
-        say(f"{rejected.total} of {read} lines rejected")
+        say(rejected_of(rejected.total, read))
         raise typer.Exit(ExitStatus.REJECTED)
 
 

@@ -1,10 +1,10 @@
-"""`scorer topics`: create missing topics and check their settings."""
+"""`scorer topics`: create missing topics, check their settings, and what the brokers allow."""
 
 from typing import Annotated
 
 import typer
 
-from scorer.cli.common import ExitStatus
+from scorer.cli.common import ExitStatus, print_columns
 from scorer.domain.printable import printable
 
 app = typer.Typer(help="The topics of the service.", no_args_is_help=True)
@@ -35,10 +35,39 @@ def ensure(
     from scorer.kafka.topics import TopicStatus, ensure_and_report
 
     settings = settings_or_exit()
-    findings = run_or_exit(ensure_and_report(settings, partitions, replication_factor), settings)
+    findings = run_or_exit(ensure_and_report(settings, partitions, replication_factor), settings, "topics ensure")
     statuses = max(len(finding.status) for finding in findings)
     names = max(len(finding.topic) for finding in findings)
     for finding in findings:
         typer.echo(printable(f"{finding.status:{statuses}}  {finding.topic:{names}}  {finding.text}"))
     if any(finding.status in (TopicStatus.DIFFERS, TopicStatus.FAILED) for finding in findings):
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+@app.command()
+def check_access(
+    command: Annotated[
+        str, typer.Option("--for", metavar="COMMAND", help="The command to check: run, 'dlq replay', ...")
+    ] = "run",
+) -> None:
+    """Check what the brokers allow us (ACLs), and print how to grant what is missing. Changes nothing.
+
+    One line for each permission that the command needs. Exit status 1 if a needed one is denied.
+    """
+    from scorer.cli.kafka import run_or_exit, settings_or_exit
+    from scorer.kafka.access import NEEDS, Verdict, check
+    from scorer.kafka.denied import grant
+
+    if command not in NEEDS:
+        raise typer.BadParameter(f"{command!r} is none of: {', '.join(NEEDS)}", param_hint="--for")
+    settings = settings_or_exit()
+    findings = run_or_exit(check(settings, NEEDS[command](settings)), settings, command)
+    rows = [("resource", "name", "operation", "result", "grant it with")]
+    for permission, verdict in findings:
+        result = verdict.value if permission.required or verdict is Verdict.ALLOWED else f"{verdict} (not required)"
+        name = f"{permission.name}*" if permission.prefixed else permission.name
+        fix = "" if verdict is Verdict.ALLOWED else grant(settings, permission)
+        rows.append((permission.resource.value, name, permission.operation.value, result, fix))
+    print_columns(rows)
+    if any(verdict is Verdict.DENIED and permission.required for permission, verdict in findings):
         raise typer.Exit(ExitStatus.FINDINGS)

@@ -37,12 +37,12 @@ class Origin(NamedTuple):
     element: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.topic}:{self.place}"
+        return str(self.place)
 
     @property
     def place(self) -> Place:
-        """The position without the topic."""
-        return Place(self.partition, self.offset, self.element)
+        """The position as a place of its topic."""
+        return Place(self.partition, self.offset, self.element, self.topic)
 
 
 class Content(NamedTuple):
@@ -111,7 +111,7 @@ def copied_from(record: Any) -> int | None:
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Selects the dead letters that meet all given conditions. Times in microseconds since the epoch. `places` are
-    those in the input; one without an index selects all events of a batch."""
+    those in the input; one without an index selects all events of a batch, and one without a topic those of any."""
 
     reasons: frozenset[str] = frozenset()
     since: int | None = None
@@ -132,7 +132,10 @@ class Filter:
         )
 
     def _came_from(self, place: Place) -> bool:
-        return place in self.places or place._replace(element=None) in self.places
+        anywhere = place._replace(topic=None)
+        return not self.places.isdisjoint(
+            (place, anywhere, place._replace(element=None), anywhere._replace(element=None))
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -301,7 +301,7 @@ PAYLOADS: Mapping[str, type[Payload]] = {
 """Built-in activity types and their payloads. A custom `lead.*` type carries any JSON object."""
 
 LISTING = frozenset({"lead.profile_updated", "lead.qualification_updated"})
-"""The types whose payloads can contain lists of names."""
+"""The types whose payloads can contain lists of names and custom facts."""
 
 
 class Envelope(BaseModel):

@@ -1,7 +1,10 @@
 """Which values of own fields a lead keeps: those that have the type that rules declare."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 
+from scorer.domain.activity import LeadActivity
+from scorer.domain.lead import ValueTests
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.field_type import FieldType, reader
 
@@ -14,6 +17,22 @@ def value_tests(*catalogues: Catalogue) -> Mapping[str, Callable[[object], bool]
         for name, field in catalogue.items():
             types.setdefault(name, set()).add(field.type)
     return {name: _test(declared) for name, declared in types.items()}
+
+
+def dropped_facts(activities: Iterable[LeadActivity], kept: ValueTests) -> Counter[str]:
+    """How many custom facts of these activities a lead does not keep: `undeclared` under a name that no rules declare,
+    `wrong_type` with a value that has none of the declared types."""
+    dropped: Counter[str] = Counter()
+    for activity in activities:
+        custom = activity.data.get("custom")
+        if isinstance(custom, Mapping):
+            for name, value in custom.items():
+                has_type = kept.get(name)
+                if has_type is None:
+                    dropped["undeclared"] += 1
+                elif value is not None and not has_type(value):
+                    dropped["wrong_type"] += 1
+    return dropped
 
 
 def _test(types: set[FieldType]) -> Callable[[object], bool]:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
+from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -119,6 +120,23 @@ def generation_of(consumer: AIOKafkaConsumer) -> tuple[int, str]:
     """
     coordinator = consumer._coordinator
     return int(coordinator.generation), str(coordinator.member_id)
+
+
+def report_errors(consumer: AIOKafkaConsumer, report: Callable[[KafkaError], object]) -> None:
+    """Call `report` with each error that a poll of the consumer raises: of fetches, of its heartbeats and of its group.
+
+    FastStream catches them, waits five seconds, tries again, and only logs them.
+    """
+    poll = consumer.getmany
+
+    async def getmany(*partitions: TopicPartition, **limits: Any) -> Any:
+        try:
+            return await poll(*partitions, **limits)
+        except KafkaError as error:
+            report(error)
+            raise
+
+    consumer.getmany = getmany
 
 
 def request_rejoin(consumer: AIOKafkaConsumer) -> None:

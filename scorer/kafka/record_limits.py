@@ -23,7 +23,15 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from scorer.kafka.sizes import DEFAULT_LIMIT, LETTER_OVERHEAD, OVERHEAD, record_topic_bytes, whole_bytes
-from scorer.kafka.topic_admin import MESSAGE_BYTES, Topic, connecting, describe, raising, size_limit, topic_admin
+from scorer.kafka.topic_admin import (
+    MESSAGE_BYTES,
+    Topic,
+    connecting,
+    describe_visible,
+    raising,
+    size_limit,
+    topic_admin,
+)
 from scorer.kafka.transaction import Refusal
 from scorer.runtime.settings import Settings, variable
 
@@ -95,7 +103,7 @@ class TopicLimits:
         """
         with suppress(KafkaError, OSError):
             async with connecting(self._settings), topic_admin(self._settings) as admin:
-                self.know(await describe(admin, self._names))
+                self.know((await describe_visible(admin, self._names))[0])
         if self._known.get(refusal.topic, refusal.size) >= refusal.size:
             if refusal.records == 1:
                 self._known[refusal.topic] = refusal.size - 1

@@ -25,7 +25,6 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     ProducerFenced,
     RecordListTooLargeError,
-    TopicAuthorizationFailedError,
 )
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.produce import ProduceRequest
@@ -175,7 +174,7 @@ class Session:
         async def step() -> None:
             node = await self._client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
             request = InitProducerIdRequest(transactional_id, self.timeout_ms)
-            _check((await self._ask(node, request)).error_code)
+            _check((await self._ask(node, request)).error_code, transactional_id)
 
         await self._persist(step)
 
@@ -231,7 +230,7 @@ class Session:
             answer = await self._ask(node, request)
             for _, partitions, _ in answer.errors:
                 for _, code, _ in partitions:
-                    _check(code, f"the offsets of the group {member.group}")
+                    _check(code, member.group)
 
         await self._persist(step, CoordinationType.GROUP)
 
@@ -241,7 +240,7 @@ class Session:
         async def step() -> None:
             node = await self._coordinator(CoordinationType.TRANSACTION, self.transactional_id)
             request = EndTxnRequest(self.transactional_id, self._producer_id, self._epoch, commit)
-            _check((await self._ask(node, request)).error_code)
+            _check((await self._ask(node, request)).error_code, self.transactional_id)
 
         await self._persist(step)
 
@@ -259,14 +258,14 @@ class Session:
                     topics[partition.topic].append(partition.partition)
             node = await self._coordinator(CoordinationType.GROUP, group)
             answer = await self._ask(node, OffsetFetchRequest(group, topics, require_stable=True))
-            _check(answer.error_code, f"the group {group}")
+            _check(answer.error_code, group)
             unstable = False
             for topic, parts, _ in answer.topics:
                 for number, offset, _, metadata, code, _ in parts:
                     if code == _UNSTABLE:
                         unstable = True
                         continue
-                    _check(code, f"{topic}-{number}")
+                    _check(code, topic)
                     found[TopicPartition(topic, number)] = None if offset < 0 else Offset(offset, metadata or "")
             if unstable:
                 raise _UnstableError
@@ -283,7 +282,7 @@ class Session:
             topics = [(partition.topic, [(partition.partition, timestamp)])]
             answer = await self._client.send(self._leader(partition), OffsetRequest(-1, _UNCOMMITTED, topics))
             ((_, ((_, code, *_, offset),)),) = answer.topics
-            _check(code, f"{partition.topic}-{partition.partition}")
+            _check(code, partition.topic)
             return int(offset)
 
         return Span(await self._persist(lambda: step(_FIRST)), await self._persist(lambda: step(_END)))
@@ -291,7 +290,7 @@ class Session:
     async def _init(self) -> None:
         node = await self._coordinator(CoordinationType.TRANSACTION, self.transactional_id)
         answer = await self._ask(node, InitProducerIdRequest(self.transactional_id, self.timeout_ms))
-        _check(answer.error_code, f"the transactional id {self.transactional_id}")
+        _check(answer.error_code, self.transactional_id)
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
         self._sequences.clear()
 
@@ -307,7 +306,7 @@ class Session:
     async def _add_group(self, group: str) -> None:
         node = await self._coordinator(CoordinationType.TRANSACTION, self.transactional_id)
         request = AddOffsetsToTxnRequest(self.transactional_id, self._producer_id, self._epoch, group)
-        _check((await self._ask(node, request)).error_code, f"the group {group}")
+        _check((await self._ask(node, request)).error_code, group)
 
     def _seal(self, batch: Batch) -> bytes:
         sequence = self._sequences.get(batch.partition, 0)
@@ -370,7 +369,7 @@ class Session:
                 error = None
                 # The broker has this batch already, so the first try did arrive.
                 if code != kafka_errors.DuplicateSequenceNumber.errno:
-                    error = _error(code, f"{topic}-{number}")
+                    error = _error(code, topic)
                 outcomes.append((TopicPartition(topic, number), error, stamp))
         return outcomes
 
@@ -437,7 +436,10 @@ def _check(code: int, about: str = "") -> None:
 
 
 def _error(code: int, about: str) -> KafkaError | None:
-    """The error of a code; None if it is none. aiokafka does not know those of the newer requests."""
+    """The error of a code; None if it is none. aiokafka does not know those of the newer requests.
+
+    `about`: the topic, group or transactional id.
+    """
     if code == 0:
         return None
     if code in (kafka_errors.InvalidProducerEpoch.errno, _PRODUCER_FENCED):
@@ -447,11 +449,9 @@ def _error(code: int, about: str) -> KafkaError | None:
         kafka_errors.UnknownMemberIdError.errno,
         kafka_errors.RebalanceInProgressError.errno,
     ):
-        return GroupFencedError(f"{about}: {kafka_errors.for_code(code).__name__}")
+        return GroupFencedError(f"the group {about} refuses the offsets: {kafka_errors.for_code(code).__name__}")
     if code == _FENCED_INSTANCE_ID:
         return InstanceFencedError(about)
-    if code == TopicAuthorizationFailedError.errno:
-        return TopicAuthorizationFailedError(about)
     error = kafka_errors.for_code(code)
     return error(about if error is not kafka_errors.UnknownError else f"{about}: error {code} of the broker")
 

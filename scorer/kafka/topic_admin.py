@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 
+from scorer.kafka.access_requests import TOPIC_DENIED, topics_of
 from scorer.kafka.connection import connection
 from scorer.runtime.settings import Settings
 
@@ -55,23 +56,24 @@ async def topic_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, Topic]:
-    """The existing ones of the named topics. Raises `KafkaError`."""
-    # A request that names a topic can create it, so list the topics first.
-    all_names = set(await admin.list_topics())
-    existing = [name for name in names if name in all_names]
-    if not existing:
-        return {}
-    described: list[dict[str, Any]] = await admin.describe_topics(existing)
-    configs = await _configs(admin, existing)
-    return {
-        topic["topic"]: Topic(
-            len(topic["partitions"]),
-            min((len(partition["replicas"]) for partition in topic["partitions"]), default=0),
-            configs.get(topic["topic"]),
-        )
-        for topic in described
-        if topic["partitions"]
+    """The existing ones of the named topics. Raises `KafkaError`, `TopicAuthorizationFailedError` with the names if
+    some may not be described: they may exist or not."""
+    topics, hidden = await describe_visible(admin, names)
+    if hidden:
+        raise TopicAuthorizationFailedError(hidden)
+    return topics
+
+
+async def describe_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> tuple[dict[str, Topic], frozenset[str]]:
+    """The existing ones of the named topics, and the names of those that we may not describe. Raises `KafkaError`."""
+    answers, _ = await topics_of(admin, list(names))
+    hidden = frozenset(name for name, answer in answers.items() if answer.error == TOPIC_DENIED)
+    existing = {name: answer for name, answer in answers.items() if answer.replicas}
+    configs = await _configs(admin, list(existing)) if existing else {}
+    topics = {
+        name: Topic(len(answer.replicas), min(answer.replicas), configs.get(name)) for name, answer in existing.items()
     }
+    return topics, hidden
 
 
 def cleanup_policy(topic: Topic) -> str | None:

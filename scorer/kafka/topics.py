@@ -1,7 +1,7 @@
 """The topics that the service needs: checked before it starts, and created if the settings say so."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -10,6 +10,8 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from scorer.kafka.access_requests import TOPIC_DENIED
+from scorer.kafka.denied import DeniedError, Operation, Permission, Resource, sentence
 from scorer.kafka.sizes import (
     DEFAULT_LIMIT,
     OVERHEAD,
@@ -22,7 +24,7 @@ from scorer.kafka.topic_admin import (
     Topic,
     TopicError,
     cleanup_policy,
-    describe,
+    describe_visible,
     raising,
     size_limit,
     topic_admin,
@@ -123,11 +125,15 @@ async def ensure_topics(settings: Settings) -> dict[str, Topic]:
 
     Raises `TopicError` if one is missing, if one is known to accept less than we may write, or if the changelog has
     another number of partitions than the input, because the states of leads would be on the wrong partitions. Raises
-    `KafkaError` if Kafka cannot be reached.
+    `KafkaError` if Kafka cannot be reached, and `DeniedError` if a topic may not be described.
     """
     async with topic_admin(settings) as admin:
         names = [need.topic for need in needs(settings)]
-        topics = await describe(admin, names)
+        topics, hidden = await describe_visible(admin, names)
+        needed = [need.topic for need in needs(settings) if need.setting is not None]
+        unseen = [Permission(Resource.TOPIC, name, Operation.DESCRIBE) for name in needed if name in hidden]
+        if unseen:
+            raise DeniedError(settings, unseen)
         if settings.create_topics:
             failures = await _create_missing(admin, settings, topics)
             if failures:
@@ -164,8 +170,9 @@ async def ensure_and_report(settings: Settings, partitions: int | None, replicas
     """
     names = [need.topic for need in needs(settings)]
     async with topic_admin(settings) as admin:
-        before = await describe(admin, names)
-        failures = await _create_missing(admin, settings, before, partitions, replicas)
+        before, hidden = await describe_visible(admin, names)
+        failures = {name: sentence(settings, [Permission(Resource.TOPIC, name, Operation.DESCRIBE)]) for name in hidden}
+        failures |= await _create_missing(admin, settings, before, partitions, replicas, hidden)
         topics = await _describe_when_there(admin, [name for name in names if name not in failures])
         wanted = replicas or await _default_replicas(admin)
     findings: list[TopicFinding] = []
@@ -259,10 +266,11 @@ async def _create_missing(
     topics: Mapping[str, Topic],
     partitions: int | None = None,
     replicas: int | None = None,
+    hidden: Collection[str] = (),
 ) -> dict[str, str]:
-    """Returns the names of topics that could not be created, with the reasons."""
+    """Returns the names of topics that could not be created, with the reasons. `hidden`: they may exist."""
     source = topics.get(settings.activity_topic)
-    missing = [need for need in needs(settings, source) if need.topic not in topics]
+    missing = [need for need in needs(settings, source) if need.topic not in topics and need.topic not in hidden]
     if not missing:
         return {}
     inputs = source.partitions if source is not None else partitions or settings.topic_partitions
@@ -281,7 +289,10 @@ async def _create_missing(
     for name, code, *message in response.topic_errors:
         error = for_code(code)
         # Another process may create them at the same time.
-        if code != 0 and error is not TopicAlreadyExistsError:
+        if code == TOPIC_DENIED:
+            denied = sentence(settings, [Permission(Resource.TOPIC, name, Operation.CREATE)])
+            failures[name] = f"could not be created: {denied}"
+        elif code != 0 and error is not TopicAlreadyExistsError:
             why = message[0] if message and message[0] else error.__name__
             failures[name] = f"could not be created: {why}"
     return failures
@@ -289,12 +300,12 @@ async def _create_missing(
 
 async def _describe_when_there(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, Topic]:
     """`describe`, repeated for a while: not all brokers know a new topic at once."""
-    topics = await describe(admin, names)
+    topics, _ = await describe_visible(admin, names)
     for _ in range(_SHOWN_ATTEMPTS):
         if len(topics) == len(names):
             break
         await asyncio.sleep(_SHOWN_PAUSE)
-        topics = await describe(admin, names)
+        topics, _ = await describe_visible(admin, names)
     return topics
 
 

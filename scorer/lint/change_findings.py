@@ -3,17 +3,61 @@
 from __future__ import annotations
 
 from scorer.lint.reporter import Reporter
+from scorer.rules.catalogue import Catalogue
+from scorer.rules.field_type import FieldType
 from scorer.rules.finding import Finding
 from scorer.rules.loader import Source
 from scorer.rules.ruleset import Ruleset
 
 
 def compared(ruleset: Ruleset, source: Source, before: Ruleset) -> list[Finding]:
-    """Infos about the change from the rules `before`, in file and line order."""
+    """Infos about the change from the rules `before`, in file and line order. What was removed is found at its
+    section."""
     reporter = Reporter(source)
-    for name in ruleset.own_fields.keys() - before.own_fields.keys():
-        message = (
-            f"the field `{name}` is new; it is unknown for every lead already seen, until an activity states it again"
-        )
-        reporter.report(("fields", name), "new-field", message, level="info")
+    _compare_fields(ruleset.own_fields, before.own_fields, reporter)
+    _compare_signals(ruleset, before, reporter)
     return sorted(reporter.findings, key=lambda finding: finding.position)
+
+
+def _compare_fields(now: Catalogue, before: Catalogue, reporter: Reporter) -> None:
+    for name, field in now.items():
+        was = before.get(name)
+        if was is None:
+            message = (
+                f"the field `{name}` is new; it is unknown for every lead already seen, until an activity states it "
+                "again"
+            )
+            reporter.report(("fields", name), "new-field", message, level="info")
+        elif was.type is not field.type:
+            stays = (was.type, field.type) == (FieldType.INTEGER, FieldType.NUMBER)
+            effect = (
+                "the values of leads already seen stay known"
+                if stays
+                else f"for every lead already seen, a value that is not of type {field.type} is unknown, until an "
+                "activity states it again"
+            )
+            message = f"the field `{name}` is of type {field.type} and was of type {was.type}; {effect}"
+            reporter.report(("fields", name, "type"), "changed-field", message, level="info")
+    for name in before:
+        if name not in now:
+            message = (
+                f"the field `{name}` is removed; leads already seen keep its last value, which no rule reads, and new "
+                "values are dropped"
+            )
+            reporter.report(("fields",), "removed-field", message, level="info")
+
+
+def _compare_signals(ruleset: Ruleset, before: Ruleset, reporter: Reporter) -> None:
+    for name in ruleset.signals:
+        if name not in before.signals:
+            message = (
+                f"the signal `{name}` is new; it counts from now on, and nothing that leads already seen did before"
+            )
+            reporter.report(("signals", name), "new-signal", message, level="info")
+    for name in before.signals:
+        if name not in ruleset.signals:
+            message = (
+                f"the signal `{name}` is removed; leads already seen lose its points, and keep its counts for rules "
+                "that have it again"
+            )
+            reporter.report(("signals",), "removed-signal", message, level="info")

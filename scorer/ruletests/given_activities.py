@@ -17,6 +17,7 @@ from scorer.rules.condition import known
 from scorer.rules.ruleset import Ruleset
 from scorer.rules.yaml_source import Path
 from scorer.ruletests.model import GivenActivity
+from scorer.sources.payload_errors import expected, is_about_key
 
 START = 20_454 * DAY + DAY * 9 // 24
 """The start of every test: Thursday 2026-01-01, 09:00 UTC, in microseconds since the epoch."""
@@ -95,12 +96,15 @@ def _report_payload(error: ValidationError, path: Path, report: Report) -> None:
             continue
         reported.add(where)
         name = ".".join(map(str, ("data", *where)))
-        message = problem["msg"].replace("Input should be", "must be").replace("String should", "must")
-        if custom:
-            message = "must be true, false, a number, a text or a list of texts, with a name in lower case letters"
+        if is_about_key(problem):
+            message = f"the name in `{name}` is wrong: {expected(problem)}"
+        elif custom:
+            message = f"`{name}` must be true, false, a number, a text or a list of texts"
         elif problem["type"] == "missing":
-            message = "is missing"
-        report((*path, *where), "wrong-type", f"`{name}` {message[0].lower()}{message[1:]}")
+            message = f"`{name}` is missing"
+        else:
+            message = f"`{name}`: {expected(problem)}"
+        report((*path, *where), "wrong-type", message)
 
 
 def _check_keys(payload: BaseModel, data: Mapping[str, object], path: Path, report: Report) -> None:

@@ -73,6 +73,8 @@ class BatchFigures:
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
     rule_hits: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
+    dropped_facts: Counter[str] = field(default_factory=Counter)
+    """Custom facts that leads do not keep, by reason."""
     rekeyed: int = 0
     """Records without a key that went back into the input with one."""
     timestamps: list[int] = field(default_factory=list)
@@ -104,6 +106,7 @@ class Metrics:
         self._transitions = counter("scorer_transitions", "Changes of rating since the last decision.", "from", "to")
         self._rule_hits = counter("scorer_rule_hits", "Rules that gave points.", "criterion", "rule")
         self._dead_letters = counter("scorer_dead_letters", "Records sent to the dead letter topic.", "reason")
+        self._dropped_facts = counter("scorer_facts_dropped", "Custom facts that leads do not keep.", "reason")
         self._rekeyed = counter("scorer_records_rekeyed", "Records without a key written back with one.")
         self._restored = counter("scorer_restore_records", "Changelog records read to restore state.")
         self._transactions = counter("scorer_transactions", "Transactions by outcome.", "outcome")
@@ -189,6 +192,8 @@ class Metrics:
             self._rule_hits.labels(criterion, rule).inc(count)
         for reason, count in figures.dead_letters.items():
             self._dead_letters.labels(reason).inc(count)
+        for reason, count in figures.dropped_facts.items():
+            self._dropped_facts.labels(reason).inc(count)
         self._rekeyed.inc(figures.rekeyed)
         for outcome, count in figures.rescored.items():
             self._rescored.labels(outcome).inc(count)

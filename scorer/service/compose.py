@@ -14,7 +14,8 @@ from scorer.domain.lead import Lead
 from scorer.engines.engine import MemoEngine, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
-from scorer.kafka.client_internals import tolerate_header_names
+from scorer.kafka.access import missing
+from scorer.kafka.client_internals import request_rejoin, tolerate_header_names
 from scorer.kafka.record_limits import TopicLimits
 from scorer.lint import too_large
 from scorer.offline.ruleset_files import load_ruleset, read_rule_files
@@ -28,6 +29,7 @@ from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
 from scorer.service.reload import Reload, Reloader, SizeLimit, ruleset_fingerprint
 from scorer.state.store import LeadStore
+from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
 from scorer.stream.jobs.job import Job
@@ -80,6 +82,7 @@ class Service:
     subscription: Subscription
     committer: Committer
     limits: TopicLimits
+    access: AccessWatch
     trouble: str | None = None
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
@@ -91,6 +94,9 @@ class Service:
     def ready(self) -> tuple[bool, Mapping[str, object]]:
         """False while activities are not being processed."""
         ready, details = self.partitions.ready()
+        denied = self.access.trouble()
+        if denied:
+            ready, details = False, {**details, **denied, "status": "access denied"}
         rules = {"name": self.ruleset.name, "revision": self.ruleset.revision}
         return ready and self.trouble is None, {**details, "ruleset": rules, "rules": self.rules.details()}
 
@@ -145,7 +151,15 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     limits = TopicLimits(settings)
     shadow = None if settings.shadow_rules is None else Shadow(settings, limits=limits)
-    processor = BatchProcessor(settings, judge, _microseconds, shadow, trim=trim, limits=limits)
+    processor = BatchProcessor(
+        settings,
+        judge,
+        _microseconds,
+        shadow,
+        trim=trim,
+        limits=limits,
+        kept_facts=lambda: live.evaluator.kept_facts,
+    )
     pace = TokenBucket(time.monotonic)
     rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits)
 
@@ -153,8 +167,19 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         return [Sweep(rescorer, store, partition)]
 
     watch = Watch(settings, metrics)
-    committer = Committer(settings, limits, metrics)
-    workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch)
+
+    def suspicious() -> bool:
+        ready, details = partitions.ready()
+        return not ready or not details["partitions"]
+
+    def rejoin() -> None:
+        # A member that was refused has stopped its heartbeats.
+        if subscription.consumer is not None:
+            request_rejoin(subscription.consumer)
+
+    access = AccessWatch(settings, lambda: missing(settings), suspicious, rejoin)
+    committer = Committer(settings, limits, metrics, access)
+    workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access)
     partitions = Partitions(workers)
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
     reloaders = [
@@ -166,8 +191,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         size_limit = SizeLimit(settings.max_record_bytes, lambda: live.ruleset)
         reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit))
     announce()
-    subscription = Subscription(settings, partitions)
-    return Service(settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits)
+    subscription = Subscription(settings, partitions, access.refused)
+    return Service(settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access)
 
 
 def _load(settings: Settings) -> Ruleset:

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import structlog
-from aiokafka.errors import InvalidSessionTimeoutError, KafkaError
+from aiokafka.errors import InvalidSessionTimeoutError, KafkaConnectionError, KafkaError
 
+from scorer.kafka.access import require
+from scorer.kafka.denied import DeniedError, denial_behind, refusal, sentence
+from scorer.kafka.sign_in import SignInError, refused_because
 from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.runtime.backoff import Backoff, pause_unless
 from scorer.runtime.logs import configure_logs
@@ -124,18 +127,26 @@ async def _join_and_work(service: Service, stop: asyncio.Event, failure: "asynci
     except TopicError as error:
         log.error("topics_wrong", error=str(error))
         return EXIT_CONFIGURATION
+    except SignInError as error:
+        log.error("kafka_refuses_login", error=str(error))
+        return EXIT_FAILED
+    except DeniedError as error:
+        log.error("kafka_denies_access", error=str(error))
+        return EXIT_FAILED
     except (KafkaError, OSError) as error:
         wait.gave_up(error)
         return EXIT_FAILED
     watch = asyncio.create_task(_watch(service, failure))
+    access = asyncio.create_task(service.access.run())
     stopping = asyncio.create_task(stop.wait())
-    ends: list[asyncio.Future[Any]] = [failure, stopping, watch]
+    ends: list[asyncio.Future[Any]] = [failure, stopping, watch, access]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     # A worker that nobody watches could stand still unnoticed.
-    unwatched = watch.exception() if watch.done() else None
+    unwatched = next((task.exception() for task in (watch, access) if task.done() and task.exception()), None)
     if unwatched is not None:
         log.error("watch_failed", error=repr(unwatched), exc_info=unwatched)
     watch.cancel()
+    access.cancel()
     stopping.cancel()
     failed = failure.done() or unwatched is not None
     log.info("stopping", failed=failed)
@@ -165,13 +176,17 @@ async def _reload(service: Service) -> None:
 
 
 async def _start(service: Service, stop: asyncio.Event, wait: KafkaWait) -> bool:
-    """Join the group, waiting for Kafka as long as the settings say. False if it was stopped meanwhile."""
+    """Join the group, waiting for Kafka as long as the settings say. False if it was stopped meanwhile.
+
+    Raises `SignInError` and `DeniedError` at once, because trying again does not help.
+    """
     deadline = time.monotonic() + service.settings.startup_timeout_s
     backoff = Backoff(0.2, 5.0)
     while not stop.is_set():
         try:
             slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, wait.slow)
             try:
+                await _require_access(service.settings)
                 service.limits.know(await ensure_topics(service.settings))
             finally:
                 slow.cancel()
@@ -184,8 +199,11 @@ async def _start(service: Service, stop: asyncio.Event, wait: KafkaWait) -> bool
             setting = f"SCORER_SESSION_TIMEOUT_MS={service.settings.session_timeout_ms}"
             limits = "group.min.session.timeout.ms and group.max.session.timeout.ms (6000 and 1800000 by default)"
             raise SettingsError(f"{setting}: the brokers refuse it; they accept values between {limits}") from None
+        except DeniedError:
+            raise
         except (KafkaError, OSError) as error:
             await service.subscription.stop()
+            await _raise_if_final(service.settings, error)
             pause = backoff.failed()
             if time.monotonic() + pause > deadline:
                 raise
@@ -194,6 +212,28 @@ async def _start(service: Service, stop: asyncio.Event, wait: KafkaWait) -> bool
         else:
             return True
     return False
+
+
+async def _require_access(settings: Settings) -> None:
+    """Raise `DeniedError` if something is denied that the service needs, and `KafkaError`."""
+    wanted = await require(settings)
+    if wanted:
+        log.warning("access_incomplete", error=sentence(settings, wanted))
+
+
+async def _raise_if_final(settings: Settings, error: Exception) -> None:
+    """Raise `SignInError` or `DeniedError` if this is why an attempt failed."""
+    denial = denial_behind(error)
+    if denial is not None:
+        # The check saw nothing, so the permission was taken away since, or the broker does not tell.
+        with contextlib.suppress(OSError):
+            await require(settings)
+        raise DeniedError(settings, [], refusal(settings, denial)) from error
+    if not isinstance(error, KafkaConnectionError | OSError):
+        return
+    reason = await refused_because(settings)
+    if reason is not None:
+        raise SignInError(reason) from error
 
 
 async def _join(service: Service, stop: asyncio.Event) -> bool:

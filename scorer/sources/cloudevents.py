@@ -12,11 +12,12 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
-from scorer.domain.activity import PAYLOADS, TOO_MANY_BYTES, TYPE_PREFIX, LeadActivity, validate_data
+from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
 from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.contract_names import CONTRACT_NAMES
 from scorer.sources.event_batch import EventBatch, is_array, split_batch
+from scorer.sources.payload_errors import summary
 from scorer.sources.rejected import Rejected, described, described_name
 from scorer.sources.rejected import kind as kind_of
 from scorer.sources.strict_json import decode_object
@@ -200,7 +201,7 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
     try:
         data = validate_data(kind, data)
     except ValidationError as error:
-        raise Rejected("invalid_data", _summary(error, kind, data)) from None
+        raise Rejected("invalid_data", summary(error, kind, data)) from None
     if kind == "lead.merged" and data["into"] == subject:
         raise Rejected("invalid_data", "data.into is the lead itself; expected another lead")
     return LeadActivity(identity, source, kind, time, subject, data)
@@ -316,40 +317,3 @@ def _described_header(name: str) -> str:
         return "content-type"
     attribute = name[len(_PREFIX) :]
     return name if attribute in CONTRACT_NAMES else f"{_PREFIX}{described_name(attribute)}"
-
-
-def _summary(error: ValidationError, kind: str, data: Mapping[str, object]) -> str:
-    """One sentence about the first invalid key. Pydantic lists one error for each branch of a union."""
-    # Without the input, which a message must not quote.
-    errors = error.errors(include_url=False, include_context=False, include_input=False)
-    first = errors[0]
-    path, value = _locate(first["loc"], data)
-    others = {_locate(other["loc"], data)[0] for other in errors} - {path}
-    if first["type"] == "missing":
-        sentence = f"{'.'.join(('data', *path, _show_key(first['loc'][-1])))} is missing"
-    else:
-        same = [other for other in errors if _locate(other["loc"], data)[0] == path]
-        wanted = first["msg"] if len(same) == 1 else "expected a string, number, boolean or list of strings"
-        # This list has the right type, so the other branches of the union say nothing about it.
-        wanted = next((other["msg"] for other in same if other["type"] == TOO_MANY_BYTES), wanted)
-        sentence = f"{'.'.join(('data', *path))} is {described(value)}: {wanted[:1].lower()}{wanted[1:]}"
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{kind}: {sentence}{more}"
-
-
-def _locate(loc: tuple[int | str, ...], data: object) -> tuple[tuple[str, ...], object]:
-    """The part of an error's path that exists in the data, and the value at its end."""
-    path: list[str] = []
-    for step in loc:
-        if (isinstance(data, Mapping) and step in data) or (
-            isinstance(data, list) and isinstance(step, int) and step < len(data)
-        ):
-            data = data[step]  # type: ignore[index]
-        else:
-            break
-        path.append(_show_key(step))
-    return tuple(path), data
-
-
-def _show_key(step: int | str) -> str:
-    return str(step) if isinstance(step, int) or step in CONTRACT_NAMES else described_name(step)

@@ -25,19 +25,20 @@ def described(value: object) -> str:
         case "":
             return "an empty string"
         case str():
-            return f"a string of {_counted(len(value), 'character')}"
+            return f"a string of {counted(len(value), 'character')}"
         case list():
-            return f"a list of {_counted(len(value), 'item')}"
+            return f"a list of {counted(len(value), 'item')}"
         case _:
             return kind(value)
 
 
 def described_name(name: str) -> str:
     """A name that the sender made up, for instance an unknown key: only its length, because a name can be personal."""
-    return f"<name of {_counted(len(name), 'character')}>"
+    return f"<name of {counted(len(name), 'character')}>"
 
 
-def _counted(number: int, unit: str) -> str:
+def counted(number: int, unit: str) -> str:
+    """`1 item`, `2,000 items`."""
     return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 

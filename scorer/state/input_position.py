@@ -14,6 +14,11 @@ from scorer.state.codec import CodecError
 POSITION_KEY: Final = b"\x00input"
 """Not the id of any lead, because ids have no control characters."""
 
+NOTED: Final = "position in changelog"
+"""The metadata of a committed offset if the changelog has had a position since, or since before. Compaction keeps the
+latest position, so a changelog without any was deleted, emptied, or is another topic. A release that wrote no positions
+leaves the metadata empty, as do other tools that set offsets."""
+
 # As for the marker of the rules: an earlier release takes the record for the state of a lead that never occurs.
 _FIRST: Final = 0
 _VERSION: Final = 1

@@ -35,6 +35,7 @@ from scorer.kafka.transaction import (
 from scorer.runtime.backoff import Backoff
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.stream.access_watch import AccessWatch
 
 BATCH_BYTES: Final = 512 * 1024
 _GROUP_BYTES: Final = 16 * 1024 * 1024
@@ -66,6 +67,7 @@ class _Contribution:
     partition: TopicPartition
     messages: Sequence[Message]
     next_offset: int
+    note: str
     done: "asyncio.Future[int | None]"
     size: int = field(init=False)
 
@@ -76,7 +78,7 @@ class _Contribution:
 class Committer:
     """Commits contributions of partitions. `start` first, `join` with each assignment, `hold` before the next one."""
 
-    def __init__(self, settings: Settings, limits: TopicLimits, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, limits: TopicLimits, metrics: Metrics, access: AccessWatch) -> None:
         self.on_fenced: Callable[[], None] = lambda: None
         """Called when the group has gone on without us, so that the consumer joins again."""
         self.on_failure: Callable[[BaseException], None] = lambda error: None
@@ -84,6 +86,8 @@ class Committer:
         self._settings = settings
         self._limits = limits
         self._metrics = metrics
+        self._access = access
+        self._stopping = asyncio.Event()
         self._token = secrets.token_hex(4)
         self._count = 0
         self._producer: TransactionalProducer | None = None
@@ -91,6 +95,7 @@ class Committer:
         self._queue: dict[TopicPartition, _Contribution] = {}
         self._known: dict[TopicPartition, Offset | None] = {}
         self._confirmed: set[TopicPartition] = set()
+        self._outdated: set[TopicPartition] = set()
         self._member: Member | None = None
         self._joined = asyncio.Event()
         self._wake = asyncio.Event()
@@ -119,14 +124,13 @@ class Committer:
         name = f"{settings.group}-worker"
         producer = self._make(f"{name}-{settings.instance or self._token}")
         try:
-            await producer.start()
             self.fences = await producer.fences_groups(settings.group, TopicPartition(settings.activity_topic, 0))
             if not self.fences and settings.instance is None and settings.unfenced != "allow":
                 # Such a broker may never end the open transaction of a worker that was killed, so the next worker does
                 # it, by starting with the same name.
                 await producer.stop()
                 producer = self._make(name)
-                await producer.start()
+            await producer.start()
         except BaseException:
             await producer.stop()
             raise
@@ -139,6 +143,7 @@ class Committer:
 
     async def stop(self) -> None:
         """End after the transaction in flight, and disconnect."""
+        self._stopping.set()
         task, self._task = self._task, None
         if task is not None:
             await self.hold()
@@ -164,7 +169,7 @@ class Committer:
                     await self._idle.wait()
 
     def join(self, member: Member) -> None:
-        """Commit on behalf of this member from now on."""
+        """Commit on behalf of this member from now on: for each partition after `take_over` or `outdated`."""
         self.generation += 1
         self._member = member
         self._confirmed.clear()
@@ -188,6 +193,7 @@ class Committer:
         await self._producer.fence(f"{self._settings.group}-{partition.topic}-{partition.partition}")
         found = (await self._producer.stable_offsets(self._settings.group, [partition]))[partition]
         self._known[partition] = found
+        self._outdated.discard(partition)
         self._confirm([partition], generation)
         return found
 
@@ -197,28 +203,34 @@ class Committer:
         return await self._producer.log_span(partition)
 
     async def outdated(self, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
-        """Those of the partitions for which somebody else has committed since we did. What the others have ready is
-        committed from now on. Raises `KafkaError`."""
+        """Those of the partitions for which somebody else has committed since we did: they must be taken over. What the
+        others have ready is committed from now on. Raises `KafkaError`."""
         assert self._producer is not None
         generation = self.generation
         known = {partition: self._known.get(partition) for partition in partitions}
         found = await self._producer.stable_offsets(self._settings.group, list(known))
         outdated = {partition for partition in known if found[partition] != known[partition]}
         self._confirm(known.keys() - outdated, generation)
+        self._outdated |= outdated
         for contribution in [self._queue[partition] for partition in outdated & self._queue.keys()]:
-            self._fail([contribution], _outdated(contribution))
+            self._fail([contribution], _outdated(contribution.partition))
         return outdated
 
-    async def commit(self, partition: TopicPartition, messages: Sequence[Message], next_offset: int) -> int | None:
+    async def commit(
+        self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str = ""
+    ) -> int | None:
         """Commit the messages and the offset of a partition, with whatever else is ready. It is repeated until it is
-        done. Returns when the broker got it, in milliseconds since the epoch, if a topic has LogAppendTime.
+        done. `note`: the end of the offset's metadata. Returns when the broker got it, in milliseconds since the epoch,
+        if a topic has LogAppendTime.
 
         Raises `OutdatedError`, `WithdrawnError`, `TooLargeError` or `RefusedError`; nothing is committed then.
         """
         if self._given_up:
             raise WithdrawnError(f"{partition.topic}-{partition.partition}")
+        if partition in self._outdated:
+            raise _outdated(partition)
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-        contribution = _Contribution(partition, messages, next_offset, done)
+        contribution = _Contribution(partition, messages, next_offset, note, done)
         self._queue[partition] = contribution
         self._wake.set()
         try:
@@ -292,7 +304,7 @@ class Committer:
         producer = self._producer
         self._count += 1
         name = f"{self._token}-{self._count}"
-        offsets = {one.partition: Offset(one.next_offset, name) for one in group}
+        offsets = {one.partition: Offset(one.next_offset, f"{name} {one.note}".rstrip()) for one in group}
         messages = [message for one in group for message in one.messages]
         batch_bytes = min(BATCH_BYTES, self._limits.current.batch)
         try:
@@ -337,6 +349,9 @@ class Committer:
                 for one in group:
                     if any(id(message) in refused for message in one.messages):
                         self._fail([one], TooLargeError(cause.refusal, cause.messages))
+            case KafkaError() if not cause.retriable and await self._access.explains(error):
+                self._error = f"a permission is missing: {cause}"
+                await self._access.allowed(self._stopping)
             case KafkaError() if not cause.retriable:
                 # One of the partitions may be the reason, so each is tried for itself.
                 if len(group) > 1:
@@ -355,12 +370,15 @@ class Committer:
                 found = await self._producer.stable_offsets(self._settings.group, list(offsets))
                 break
             except KafkaError as error:
-                await self._pause(error)
+                if self._access.refused(error):
+                    await self._access.allowed(self._stopping)
+                else:
+                    await self._pause(error)
         for one in group:
             if found[one.partition] == offsets[one.partition]:
                 self._done([one], offsets, None)
             elif found[one.partition] != self._known.get(one.partition):
-                self._fail([one], _outdated(one))
+                self._fail([one], _outdated(one.partition))
 
     def _rejoin(self) -> None:
         """The group has gone on without us: wait for the next assignment, which says what is still ours."""
@@ -393,6 +411,5 @@ class Committer:
         await asyncio.sleep(self._backoff.failed())
 
 
-def _outdated(contribution: _Contribution) -> OutdatedError:
-    partition = contribution.partition
+def _outdated(partition: TopicPartition) -> OutdatedError:
     return OutdatedError(f"{partition.topic}-{partition.partition}")

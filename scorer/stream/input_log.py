@@ -13,8 +13,9 @@ from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.instant import to_text
 from scorer.kafka.topic_admin import cleanup_policy, describe, topic_admin
 from scorer.kafka.topic_reader import Pace, Span, TopicReader, topic_reader
+from scorer.kafka.transaction import Offset
 from scorer.runtime.settings import Settings
-from scorer.state.input_position import InputPosition, Seen
+from scorer.state.input_position import NOTED, InputPosition, Seen
 
 _PACE: Final = Pace(
     # One record is wanted. The broker sends at least one batch.
@@ -31,12 +32,14 @@ log = structlog.get_logger()
 
 
 class Change(StrEnum):
-    """What happened to the input. `recreated`: the log has other records at the same offsets. `shortened`: it ends
-    before the offset to continue from. `expired`: it begins after that offset."""
+    """Why a partition cannot be continued. `recreated`: the log has other records at the same offsets. `shortened`: it
+    ends before the offset to continue from. `expired`: it begins after that offset. `states lost`: the changelog no
+    longer has what was written into it."""
 
     RECREATED = "recreated"
     SHORTENED = "shortened"
     EXPIRED = "expired"
+    STATES_LOST = "states lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,11 @@ class InputLog:
             case Change.EXPIRED:
                 lost = first - offset
                 return f"the log begins at {first}: retention deleted up to {lost} records that were not processed"
+            case Change.STATES_LOST:
+                return (
+                    "the changelog (SCORER_STATE_TOPIC) is empty for this partition, and was not when this offset was "
+                    "committed: it was deleted or emptied, or it is another topic than before"
+                )
         return ""
 
 
@@ -82,9 +90,19 @@ class InputChangedError(Exception):
         name = f"{found.partition.topic}-{found.partition.partition}"
         super().__init__(
             f"{name}, committed offset {found.offset}: {found.problem}. Stop all workers; `scorer offsets show` shows "
-            "all partitions, and `scorer offsets reset` chooses where to continue"
+            f"all partitions, and {_way_out(found)}"
         )
         self.found = found
+
+
+def _way_out(found: InputLog) -> str:
+    if found.change is not Change.STATES_LOST:
+        return "`scorer offsets reset` chooses where to continue"
+    command = f"scorer offsets reset --partition {found.partition.partition} --yes --to"
+    return (
+        f"`{command} earliest` computes the states again from what the input still has; `{command} {found.offset}` "
+        "goes on without them"
+    )
 
 
 def seen(record: Any) -> Seen:
@@ -141,6 +159,15 @@ async def inspect(
             return InputLog(partition, offset, span, last, found, Change.RECREATED, compared)
     change = Change.EXPIRED if offset is not None and offset < span.first else None
     return InputLog(partition, offset, span, last, found, change, compared)
+
+
+async def refuse_lost_states(settings: Settings, partition: TopicPartition, committed: Offset) -> None:
+    """Raise `InputChangedError` if the offset was committed when the changelog had a position. Ask only if it has
+    none now. Raises `KafkaError`."""
+    if committed.metadata.endswith(NOTED):
+        async with topic_reader(settings, _PACE, committed_only=False) as reader:
+            span = (await reader.spans_of([partition]))[partition]
+        raise InputChangedError(InputLog(partition, committed.next, span, change=Change.STATES_LOST))
 
 
 async def _compacted(settings: Settings, name: str) -> bool:

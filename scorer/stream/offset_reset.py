@@ -6,6 +6,7 @@ partition, so it also fences a worker that is still alive, and a worker that sta
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any, Final, Literal
 
 from aiokafka import TopicPartition
@@ -23,7 +24,7 @@ from scorer.kafka.transaction import (
     TransactionalProducer,
 )
 from scorer.runtime.settings import Settings
-from scorer.state.input_position import InputPosition
+from scorer.state.input_position import NOTED, InputPosition
 from scorer.stream.input_log import Change, InputLog, inspect
 from scorer.stream.outbox import position_message
 from scorer.stream.recovery import last_position
@@ -59,6 +60,8 @@ class Move:
         moved = self.target - max(offset, first)
         if moved:
             return f"skips {moved}" if moved > 0 else f"reads {-moved} again"
+        if self.log.change is Change.STATES_LOST:
+            return "goes on without the states"
         return "skips none" if self.log.change is Change.EXPIRED else "as before"
 
 
@@ -74,6 +77,13 @@ async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[Input
         topic_reader(settings, TOOL_PACE, committed_only=False) as inputs,
     ):
         topics = await describe(admin, [source, states])
+        if source in topics and states not in topics:
+            problem = await _group_problem(admin, settings)
+            if problem is not None:
+                raise ResetError(
+                    f"{problem}. Its changelog {states} does not exist either; if the group is new, create it with "
+                    "`scorer topics ensure`"
+                )
         for name in (source, states):
             if name not in topics:
                 raise TopicError(f"the topic {name} does not exist; create it with `scorer topics ensure`")
@@ -95,7 +105,16 @@ async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[Input
             offset = None if known is None or known.offset < 0 else known.offset
             if offset is None and position is not None:
                 offset = position.next_offset
-            logs.append(await inspect(inputs, settings, partition, offset, position))
+            log = await inspect(inputs, settings, partition, offset, position)
+            if (
+                log.change is None
+                and position is None
+                and known is not None
+                and offset
+                and known.metadata.endswith(NOTED)
+            ):
+                log = replace(log, change=Change.STATES_LOST)
+            logs.append(log)
         return logs
 
 
@@ -134,6 +153,25 @@ async def reset(settings: Settings, moves: Sequence[Move]) -> None:
                 await refuse_members(admin, settings)
 
 
+async def group_problem(settings: Settings) -> str | None:
+    """That the group has no committed offsets, with the names of similar groups; None if it has some.
+
+    Raises `KafkaError`.
+    """
+    async with topic_admin(settings) as admin:
+        return await _group_problem(admin, settings)
+
+
+async def _group_problem(admin: AIOKafkaAdminClient, settings: Settings) -> str | None:
+    committed = await admin.list_consumer_group_offsets(settings.group)
+    if any(known.offset >= 0 for known in committed.values()):
+        return None
+    groups = {name for name, *_ in await admin.list_consumer_groups()} - {settings.group}
+    similar = get_close_matches(settings.group, sorted(groups), n=3)
+    hint = f"; these groups exist: {', '.join(similar)}" if similar else ""
+    return f"the group {settings.group} (SCORER_GROUP) has no committed offsets{hint}"
+
+
 async def members_problem(settings: Settings) -> str | None:
     """Why a reset would be refused now: the group has members. Raises `KafkaError`."""
     async with topic_admin(settings) as admin:
@@ -167,7 +205,7 @@ async def _commit(settings: Settings, producer: TransactionalProducer, move: Mov
     position = InputPosition(move.target, None)
     message = position_message(position, settings.state_topic, partition.partition)
     try:
-        await producer.commit([message], {partition: Offset(move.target)}, Member(settings.group))
+        await producer.commit([message], {partition: Offset(move.target, NOTED)}, Member(settings.group))
     except FencedError as error:
         raise ResetError(f"{name}: another reset is running") from error
     except (AbortedError, DoubtfulError) as error:

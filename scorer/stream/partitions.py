@@ -16,7 +16,7 @@ from scorer.kafka.client_internals import cut_large_records, generation_of, requ
 from scorer.kafka.sizes import whole_bytes
 from scorer.kafka.transaction import Member
 from scorer.runtime.backoff import Backoff
-from scorer.stream.input_log import InputChangedError
+from scorer.stream.input_log import Change, InputChangedError
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 _REST: Final = 0.05
@@ -96,7 +96,8 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         cut_large_records(consumer, whole_bytes(settings), SHORTENED)
         generation, member_id = generation_of(consumer)
         self._committer.join(Member(settings.group, generation, member_id, settings.instance))
-        stayed = [worker for partition in partitions if (worker := self._workers.get(partition)) is not None]
+        # One that restores finds out by itself.
+        stayed = [worker for worker in self._workers.values() if worker.state is State.REJOINING]
         for partition in partitions:
             if partition not in self._workers:
                 self._workers[partition] = PartitionWorker(
@@ -197,7 +198,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         elif isinstance(error, InputChangedError):
             found = error.found
             log.error(
-                "input_changed",
+                "states_lost" if found.change is Change.STATES_LOST else "input_changed",
                 error=str(error),
                 change=found.change,
                 topic=found.partition.topic,

@@ -15,7 +15,7 @@ from scorer.state.codec import VERSION, CodecError
 from scorer.state.input_position import POSITION_KEY, InputPosition, decode_position
 from scorer.state.marker import MARKER_KEY, decode_marker
 from scorer.state.store import LeadStore
-from scorer.stream.input_log import check_input
+from scorer.stream.input_log import check_input, refuse_lost_states
 from scorer.stream.outbox import OFFSET_HEADER
 
 _PACE: Final = Pace(
@@ -153,7 +153,9 @@ async def starting_offset(
             # again.
             log.warning("offset_behind_state", partition=partition.partition, offset=offset, state=in_state)
         elif in_state is None and position is None and offset > 0:
-            # Either nothing but dead letters came so far, or the changelog was deleted.
+            await refuse_lost_states(settings, partition, committed)
+            # Either an earlier release found nothing but dead letters, or somebody chose the offset for a new group, or
+            # the changelog was deleted after an earlier release had written it.
             log.warning(
                 "changelog_is_empty",
                 topic=settings.state_topic,

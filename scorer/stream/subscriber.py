@@ -4,6 +4,7 @@ We do not use its parsing, because it drops a whole batch on one bad record, or 
 transactions. The handler must deal with all errors itself: FastStream swallows exceptions and continues.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -14,7 +15,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
 
-from scorer.kafka.client_internals import consumer_of, dead_task, poll_without_pauses
+from scorer.kafka.client_internals import consumer_of, dead_task, poll_without_pauses, report_errors
 from scorer.kafka.connection import CLIENT_ID, security, servers
 from scorer.runtime.settings import Settings
 from scorer.stream.partitions import Partitions
@@ -32,11 +33,17 @@ Records = tuple["ConsumerRecord[bytes, bytes]", ...]
 
 
 class Subscription:
-    """The FastStream broker with its one subscriber. It needs no Kafka until `start`."""
+    """The FastStream broker with its one subscriber. It needs no Kafka until `start`.
 
-    def __init__(self, settings: Settings, partitions: Partitions) -> None:
+    `on_error`: called with each error of fetches and of the group, after which FastStream tries again.
+    """
+
+    def __init__(
+        self, settings: Settings, partitions: Partitions, on_error: Callable[[KafkaError], object] = lambda error: None
+    ) -> None:
         self._partitions = partitions
         self._max_records = min(settings.max_records, _POLL_RECORDS)
+        self._on_error = on_error
         self.broker = KafkaBroker(
             servers(settings),
             client_id=CLIENT_ID,
@@ -73,6 +80,7 @@ class Subscription:
     async def start(self) -> None:
         """Connect and join the group. Raises `KafkaError`."""
         await self.broker.start()
+        report_errors(self.consumer, self._on_error)
 
     async def stop(self) -> None:
         """Leave the group and disconnect. Errors of a consumer that is already dead are only logged."""

@@ -20,8 +20,9 @@ from scorer.kafka.transaction import Offset, TooLargeError
 from scorer.runtime.backoff import Backoff, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
-from scorer.state.input_position import InputPosition
+from scorer.state.input_position import NOTED, InputPosition
 from scorer.state.store import LeadStore
+from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer, OutdatedError, RefusedError, WithdrawnError
 from scorer.stream.inbox import Inbox
@@ -75,6 +76,7 @@ class WorkerContext:
     jobs: JobFactory
     rules: Callable[[], object]
     watch: Watch
+    access: AccessWatch
     restores: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PARALLEL_RESTORES))
     """Limits how many partitions restore at a time."""
 
@@ -113,6 +115,7 @@ class PartitionWorker:
         self._held_back = False
         self._out_of_range = False
         self._outdated = False
+        self._noted = False
         self._step = "the end of its former worker"
         self._last_error = ""
         self._closing = asyncio.Event()
@@ -196,7 +199,11 @@ class PartitionWorker:
                 except (TooLargeError, KafkaError) as error:
                     self.log.warning("partition_reopened", error=repr(error), offset=self.next_offset)
                     self._pause_fetching()
-                    await self._back_off(error)
+                    if self._context.access.refused(error):
+                        self._step, self._last_error = "a permission", f"{type(error).__name__}: {error}"
+                        await self._context.access.allowed(self._closing)
+                    else:
+                        await self._back_off(error)
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
                 self._owner.failed(error)
@@ -231,6 +238,7 @@ class PartitionWorker:
             return False
         self._step = "the log of the input"
         position = self._store.position
+        self._noted = position is not None
         start = await self._unless_closing(
             starting_offset(self._settings, self._consumer, self.partition, committed, in_state, position)
         )
@@ -333,7 +341,9 @@ class PartitionWorker:
                 outbox.messages.append(position_message(position, self._settings.state_topic, self.partition.partition))
             self._jobs.stage(outbox, figures, busy=len(self._inbox) > 0)
             self._step = "the end of its transaction"
-            broker_time = await self._committer.commit(self.partition, outbox.messages, outbox.next_offset)
+            noted = self._noted or bool(batch)
+            note = NOTED if noted else ""
+            broker_time = await self._committer.commit(self.partition, outbox.messages, outbox.next_offset, note)
         except TooLargeError as error:
             self._store.discard()
             await self._accept_less(error, accepted)
@@ -345,6 +355,7 @@ class PartitionWorker:
             self._store.discard()
             raise
         self._store.commit()
+        self._noted = noted
         self._jobs.committed()
         self._backoff.reset()
         self._step, self._last_error = "the next batch", ""

@@ -1,27 +1,33 @@
 """Apache Kafka in child processes: KRaft, one node or several, free loopback ports, a fresh data folder."""
 
+import asyncio
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from scorer.demo.broker import die_with_parent, free_port
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from scorer.demo.broker import die_with_parent
 from tests.brokers.jars import VERSION, jars
+from tests.brokers.secured import LISTENERS, Secured
 
 _HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 20.0
 _JAVA: Final = (
     *("java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-    *("-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-Dorg.slf4j.simpleLogger.showDateTime=true"),
+    *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"),
 )
 _CLUSTER_ID: Final = "c2NvcmVyLXRlc3RzLWthZg"
 _SETTINGS: Final = {
@@ -43,16 +49,24 @@ _SETTINGS: Final = {
 class ApacheKafka:
     """A cluster of `nodes` brokers, each also a controller. `extra` are server properties that replace ours.
 
+    `secured` adds listeners with SASL and TLS (`bootstrap_of`), and ACLs.
+
     With three nodes, internal topics have three replicas and two must be in sync, as in production. Use it as a context
-    manager, or call `start` and `stop`. The logs of the nodes stay in `root` until `stop`; `logs` gives their ends.
+    manager, or call `start` and `stop`. The logs of the nodes stay in `root`; `logs` gives their ends.
     """
 
     def __init__(
-        self, root: Path, nodes: int = 1, version: str = VERSION, extra: Mapping[str, str] | None = None
+        self,
+        root: Path,
+        nodes: int = 1,
+        version: str = VERSION,
+        extra: Mapping[str, str] | None = None,
+        secured: Secured | None = None,
     ) -> None:
         self._classpath = f"{jars(version)}/*"
         self._root = root = root.resolve()
         self._extra = dict(extra or {})
+        self._secured = secured
         self._nodes = [_Node(number, root / f"node{number}") for number in range(1, nodes + 1)]
 
     @property
@@ -60,33 +74,37 @@ class ApacheKafka:
         """`host:port` of all nodes, as `SCORER_BOOTSTRAP_SERVERS` takes it."""
         return ",".join(f"{_HOST}:{node.port}" for node in self._nodes)
 
+    def bootstrap_of(self, listener: str) -> str:
+        """`host:port` of all nodes for one of the listeners of `secured`."""
+        return ",".join(f"{_HOST}:{node.ports[listener]}" for node in self._nodes)
+
     @property
     def pids(self) -> list[int]:
         """The process ids of the nodes. Raises `AssertionError` if one is not running."""
         return [node.pid for node in self._nodes]
 
     def start(self) -> Self:
-        """Start all nodes and return once each accepts connections. Raises `AssertionError` with their logs."""
+        """Start all nodes and return once each knows all others. Raises `AssertionError` with their logs."""
         try:
             voters = ",".join(f"{node.number}@{_HOST}:{node.controller_port}" for node in self._nodes)
             for node in self._nodes:
                 self._configure(node, voters)
                 node.launch(self._classpath)
-            deadline = time.monotonic() + _START_SECONDS
-            for node in self._nodes:
-                self._await(node, deadline)
+            self._await_all()
         except BaseException:
             self.stop()
             raise
         return self
 
     def stop(self) -> None:
-        """End all nodes and remove their data."""
+        """End all nodes and remove their data. Their logs stay."""
         for node in self._nodes:
+            # A stopped process would not notice the end.
+            node.signal(signal.SIGCONT)
             node.signal(signal.SIGTERM)
         for node in self._nodes:
             node.end(_STOP_SECONDS)
-        shutil.rmtree(self._root, ignore_errors=True)
+            shutil.rmtree(node.data, ignore_errors=True)
 
     def signal(self, number: int, name: signal.Signals) -> None:
         """Send a signal to a node, counted from 1."""
@@ -98,10 +116,19 @@ class ApacheKafka:
         self._nodes[number - 1].end(_STOP_SECONDS)
 
     def restart(self, number: int) -> None:
-        """Start a node again that has ended, with its data and its ports."""
+        """Start a node again that has ended, with its data and its ports. Returns once it accepts connections."""
         node = self._nodes[number - 1]
         node.launch(self._classpath)
-        self._await(node, time.monotonic() + _START_SECONDS)
+        self._await(node, node.is_up)
+
+    def mend(self) -> None:
+        """Continue the nodes that were stopped and start those that have ended. Returns once each knows all others."""
+        for node in self._nodes:
+            if node.running:
+                node.signal(signal.SIGCONT)
+            else:
+                node.launch(self._classpath)
+        self._await_all()
 
     def logs(self) -> str:
         """The last lines that each node wrote."""
@@ -123,24 +150,35 @@ class ApacheKafka:
             "controller.quorum.voters": voters,
             "listeners": f"PLAINTEXT://{_HOST}:{node.port},CONTROLLER://{_HOST}:{node.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{_HOST}:{node.port}",
-            "log.dirs": str(node.folder / "data"),
+            "log.dirs": str(node.data),
             "default.replication.factor": replicas,
             "offsets.topic.replication.factor": replicas,
             "transaction.state.log.replication.factor": replicas,
             "transaction.state.log.min.isr": "2" if len(self._nodes) > 1 else "1",
             "min.insync.replicas": "2" if len(self._nodes) > 1 else "1",
-            **self._extra,
         }
+        if self._secured is not None:
+            for name, port in node.ports.items():
+                settings["listeners"] += f",{name}://{_HOST}:{port}"
+                settings["advertised.listeners"] += f",{name}://{_HOST}:{port}"
+            settings |= self._secured.settings(_HOST)
+        settings |= self._extra
         node.folder.mkdir(parents=True, exist_ok=True)
         node.properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         command = [*_JAVA, "-cp", self._classpath, "kafka.tools.StorageTool", "format"]
         command += ["-t", _CLUSTER_ID, "-c", str(node.properties)]
+        command += [] if self._secured is None else self._secured.format_options()
         done = subprocess.run(command, capture_output=True, text=True, timeout=_START_SECONDS, check=False)
         assert done.returncode == 0, f"the storage of Kafka cannot be formatted: {done.stdout}{done.stderr}"
 
-    def _await(self, node: "_Node", deadline: float) -> None:
-        while not node.is_up():
-            assert node.running, f"Kafka ended at its start:\n{self.logs()}"
+    def _await_all(self) -> None:
+        for node in self._nodes:
+            self._await(node, lambda node=node: node.knows(len(self._nodes)))  # type: ignore[misc]
+
+    def _await(self, node: "_Node", condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not condition():
+            assert node.running, f"node {node.number} of Kafka ended:\n{self.logs()}"
             assert time.monotonic() < deadline, f"Kafka did not start within {_START_SECONDS} s:\n{self.logs()}"
             time.sleep(0.05)
 
@@ -151,8 +189,10 @@ class _Node:
     def __init__(self, number: int, folder: Path) -> None:
         self.number = number
         self.folder = folder
-        self.port = free_port()
-        self.controller_port = free_port()
+        self.data = folder / "data"
+        self.port = _port()
+        self.controller_port = _port()
+        self.ports = {name: _port() for name in LISTENERS}
         self.properties = folder / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -185,6 +225,10 @@ class _Node:
             return True
         return False
 
+    def knows(self, count: int) -> bool:
+        """Whether it answers, and lists this number of nodes that serve clients."""
+        return self.is_up() and asyncio.run(_brokers(f"{_HOST}:{self.port}")) == count
+
     def signal(self, name: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(name)
@@ -202,3 +246,24 @@ class _Node:
     def last_lines(self, count: int = 30) -> str:
         log = self.folder / "server.log"
         return "\n".join(log.read_text("utf-8", "replace").splitlines()[-count:]) if log.is_file() else ""
+
+
+def _port() -> int:
+    """A free port for a node. Those that the system gives to outgoing connections are left out: one of them could take
+    the port before the node is up, or while it is down."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((_HOST, port))
+            return port
+
+
+async def _brokers(address: str) -> int:
+    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=5000)
+    try:
+        await admin.start()
+        return len((await admin.describe_cluster())["brokers"])
+    except (KafkaError, OSError):
+        return 0
+    finally:
+        await admin.close()

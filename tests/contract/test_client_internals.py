@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
 from faststream.kafka import KafkaBroker
 
@@ -27,14 +28,15 @@ from scorer.kafka.client_internals import (
     on_out_of_range,
     position_of,
     record_size,
+    report_errors,
     request_rejoin,
     tolerate_header_names,
 )
 
 ROOT = Path(__file__).parents[2]
 INTERNALS = ROOT / "scorer" / "kafka" / "client_internals.py"
-REQUESTS = [ROOT / "scorer" / "kafka" / name for name in ("newer_requests.py", "session.py")]
-"""What aiokafka's own producer does, with requests that it does not know."""
+REQUESTS = [ROOT / "scorer" / "kafka" / name for name in ("access_requests.py", "newer_requests.py", "session.py")]
+"""What aiokafka's own clients do, with requests that it does not know. They have tests of their own."""
 PARTITION = TopicPartition("t", 0)
 
 PUBLIC = {
@@ -105,6 +107,25 @@ def test_a_consumer_has_the_background_tasks_that_are_watched(owner: str, name: 
         assert dead_task(subscriber) == phrase
         await cancelled(running)
         assert dead_task(subscriber) == "the consuming task ended"
+        await consumer._fetcher.close()
+        await cancelled(consumer._coordinator._coordination_task)
+
+    asyncio.run(work())
+
+
+@pytest.mark.usefixtures("unconnected")
+def test_the_errors_of_a_poll_are_reported_and_raised() -> None:
+    async def work() -> None:
+        consumer = AIOKafkaConsumer(group_id="g")
+        reported: list[KafkaError] = []
+        report_errors(consumer, reported.append)
+        await consumer.start()
+        # This is how the group's background tasks pass on what they are refused.
+        refused = GroupAuthorizationFailedError("g")
+        consumer._coordinator._push_error_to_user(refused).close()
+        with pytest.raises(GroupAuthorizationFailedError):
+            await consumer.getmany(timeout_ms=1)
+        assert [str(error) for error in reported] == [str(refused)]
         await consumer._fetcher.close()
         await cancelled(consumer._coordinator._coordination_task)
 

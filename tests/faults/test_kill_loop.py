@@ -1,16 +1,18 @@
-"""A worker is killed again and again, at random moments and at each step of its transactions."""
+"""Workers are killed again and again, at random moments and at each step of their transactions."""
 
+from contextlib import ExitStack
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
 
+from tests.brokers.marks import fencing
 from tests.faults.group import evict, wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once
 from tests.faults.sizes import EVENTS, ROUNDS, randomness
 from tests.integration.kafka import DEADLINE, Kafka, Names
-from tests.integration.service import service
+from tests.integration.service import Service, service
 
 POINTS = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
 
@@ -39,4 +41,39 @@ def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tm
     with service(kafka, names, tmp_path) as worker:
         wait_until_processed(kafka, names, [worker])
         assert worker.terminate() == 0
+    check_exactly_once(kafka, names)
+
+
+@fencing
+@pytest.mark.timeout(180 + 20 * ROUNDS)
+def test_workers_of_a_group_that_are_killed_lose_nothing(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    """Two workers and a third one that is always killed. The broker removes it from the group, by its time-out."""
+    random = randomness()
+    load = Load(random, EVENTS // 20)
+    kafka.create({names.activity: 6, names.state: 6, names.routing: 2, names.dead_letters: 1})
+    with ExitStack() as stack:
+
+        def join(**settings: str) -> Service:
+            settings |= {"max_records": str(random.choice((10, 30))), "topic_partitions": "6"}
+            return stack.enter_context(service(kafka, names, tmp_path, ready=False, **settings))
+
+        workers = [join(), join()]
+        for number in range(-(-ROUNDS // 2)):
+            point = POINTS[number % len(POINTS)]
+            count = 1 if point in ("restoring", "fenced") else random.randint(1, 6)
+            victim = join(fault_point=f"{point}:{count}:kill")
+            deadline = monotonic() + DEADLINE
+            while victim.process.poll() is None:
+                assert monotonic() < deadline, f"it does not reach {point}:\n{victim.text()}"
+                # It needs input once it has its partitions, but a backlog would only take time.
+                kafka.write(names.activity, load.take(30))
+                sleep(0.3)
+            assert victim.process.returncode == -9, victim.text()
+            if number % 2:
+                # One of the others dies too, wherever it is, and a new one takes its place.
+                workers.pop(random.randrange(len(workers))).process.kill()
+                workers.append(join())
+        wait_until_processed(kafka, names, workers)
+        for worker in workers:
+            assert worker.terminate() == 0, worker.text()
     check_exactly_once(kafka, names)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from tests.brokers.marks import embedded_only
 from tests.faults.group import wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once
@@ -11,6 +12,7 @@ from tests.integration.kafka import Kafka, Names
 from tests.integration.service import service
 
 
+@embedded_only
 def test_poison_becomes_dead_letters_and_the_partition_continues(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = Load(randomness()).take(600)
     good = [record for record in records if record.value and record.value.startswith(b'{"specversion"')]

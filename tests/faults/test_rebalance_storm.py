@@ -6,6 +6,7 @@ from time import monotonic
 
 import pytest
 
+from tests.brokers.marks import fencing
 from tests.faults.group import wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once
@@ -16,6 +17,7 @@ from tests.integration.service import Service, service
 EVENTS_PER_ROUND = 400
 
 
+@fencing
 @pytest.mark.timeout(180 + 3 * STORM_SECONDS)
 def test_partitions_that_move_lose_nothing(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     random = randomness()

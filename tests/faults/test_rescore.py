@@ -10,6 +10,7 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.sources.cloudevents import parse_record
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.stream.jobs.rescore import rescored
+from tests.brokers.marks import fencing
 from tests.factory import SMALL_RULES, evaluator, ruleset_folder
 from tests.faults.group import evict, wait_until_processed
 from tests.faults.oracle import Output, committed_output
@@ -99,6 +100,7 @@ def test_each_lead_is_judged_once_with_kills_at_every_step(kafka: Kafka, names: 
     assert got.states == states
 
 
+@fencing
 def test_the_next_owner_continues_the_sweep(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     """The rules change while two workers run, one leaves in the middle of its sweep, and more input arrives."""
     slow = SLOWLY % 10

@@ -27,9 +27,8 @@ from tests.fuzz.events import UNDECLARED
 from tests.fuzz.feed import Fed, Feeder
 from tests.fuzz.records import LARGEST, records
 from tests.fuzz.watch import Watch, memory
-from tests.integration.kafka import Kafka, Names
+from tests.integration.kafka import ANY_TIME, Kafka, Names
 from tests.integration.service import Service, service
-from tests.integration.test_dlq import create
 
 PARTITIONS: Final = 2
 _SLICE: Final = 1_000
@@ -82,8 +81,8 @@ def run_chunk(
     """Send `count` records through the service and check what comes out."""
     result = Result(count)
     # Some records say that they are from 1970, and retention would delete them before they are read.
-    config = {"max.message.bytes": str(LARGEST + _ROOM), "retention.ms": "-1"}
-    create(kafka, names.activity, PARTITIONS, config)
+    config = {**ANY_TIME, "max.message.bytes": str(LARGEST + _ROOM), "retention.ms": "-1"}
+    kafka.create({names.activity: PARTITIONS}, config)
     began = time.time_ns() // 1000
     with service(kafka, names, folder) as running:
         started = time.monotonic()

@@ -9,6 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 T = TypeVar("T")
 DEADLINE = 40.0
+ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1)}
+"""The settings of a topic that takes records of any time. By default Kafka refuses those of more than an hour ahead."""
 
 
 class Record(NamedTuple):
@@ -76,14 +78,17 @@ class Kafka:
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
 
-    def create(self, topics: Mapping[str, int]) -> None:
-        """Create topics with these numbers of partitions."""
+    def create(self, topics: Mapping[str, int], config: Mapping[str, str] | None = None) -> None:
+        """Create topics with these numbers of partitions, all with these settings."""
+        settings = dict(config or {})
 
         async def work() -> None:
             admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
             await admin.start()
             try:
-                await admin.create_topics([NewTopic(name, count, 1) for name, count in topics.items()])
+                await admin.create_topics(
+                    [NewTopic(name, count, 1, topic_configs=settings) for name, count in topics.items()]
+                )
             finally:
                 await admin.close()
 

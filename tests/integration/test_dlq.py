@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 from typer.testing import CliRunner
 
 from scorer.cli import app
+from scorer.dlq import replay
 from scorer.dlq.dead_letter import SHORTENED, dead_letter
 from scorer.domain.instant import DAY, HOUR, SECOND, to_text
+from tests.brokers.marks import embedded_only
 from tests.integration.activities import START, event, offline, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
 from tests.integration.service import ROOT, service
@@ -82,21 +84,7 @@ class Letter(NamedTuple):
 def topics(kafka: Kafka, names: Names) -> None:
     """Input, dead letters and marks."""
     kafka.create({names.activity: PARTITIONS, names.dead_letters: PARTITIONS})
-    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
-
-
-def create(kafka: Kafka, topic: str, partitions: int, config: dict[str, str]) -> None:
-    """Create a topic with its own settings."""
-
-    async def work() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-        await admin.start()
-        try:
-            await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=config)])
-        finally:
-            await admin.close()
-
-    asyncio.run(work())
+    kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "compact"})
 
 
 def write(kafka: Kafka, names: Names, letters: Sequence[Letter], *, shorten: bool = False) -> None:
@@ -461,8 +449,8 @@ def test_records_that_cannot_go_back_are_reported_with_the_reason(kafka: Kafka, 
 
 def test_a_record_that_the_input_refuses_does_not_block_the_others(kafka: Kafka, names: Names) -> None:
     kafka.create({names.dead_letters: PARTITIONS})
-    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
-    create(kafka, names.activity, PARTITIONS, {"max.message.bytes": "2000"})
+    kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "compact"})
+    kafka.create({names.activity: PARTITIONS}, {"max.message.bytes": "2000"})
     letters = many(9)
     letters[4] = letters[4]._replace(value=b"x" * 3000)
     write(kafka, names, letters)
@@ -506,6 +494,28 @@ def test_a_record_that_fails_again_is_a_new_dead_letter(kafka: Kafka, names: Nam
     ]
 
 
+@pytest.mark.parametrize("selection", [("--all",), ("--key", "lead-1")])
+def test_a_replay_ends_although_every_record_fails_again_meanwhile(
+    kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch, selection: tuple[str, ...]
+) -> None:
+    topics(kafka, names)
+    write(kafka, names, [Letter(partition=number % PARTITIONS, offset=number) for number in range(6)])
+    send_back = replay.Replay._send_back
+
+    async def and_fail_again(self: replay.Replay, producer: Any, records: Sequence[Any], *rest: Any) -> None:
+        await send_back(self, producer, records, *rest)
+        again = [Letter(partition=record.partition, offset=100 + record.offset) for record in records]
+        await asyncio.to_thread(write, kafka, names, again)
+
+    monkeypatch.setattr(replay, "_RECORDS", 1)
+    monkeypatch.setattr(replay.Replay, "_send_back", and_fail_again)
+    done = dlq(kafka, names, "replay", *selection)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "6 dead letters replayed")
+    assert len(went_back(kafka, names)) == 6
+    # The next run would send those that came meanwhile.
+    assert len(listed(kafka, names, "--pending")) == 6
+
+
 def test_an_open_transaction_blocks_nothing(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     write(kafka, names, many(6))
@@ -532,6 +542,7 @@ def test_an_open_transaction_blocks_nothing(kafka: Kafka, names: Names) -> None:
     assert went_back(kafka, names, 6) == each_once(names, 6)
 
 
+@embedded_only
 @pytest.mark.parametrize(("answer", "sent"), [("y\n", 2), ("n\n", 0)])
 def test_a_terminal_asks_for_confirmation(kafka: Kafka, names: Names, answer: str, sent: int) -> None:
     topics(kafka, names)
@@ -564,7 +575,7 @@ def test_refuses_if_the_marks_are_not_kept(kafka: Kafka, names: Names) -> None:
     assert missing.stderr == (
         f"error: the topic {names.dead_letters}.replayed does not exist; create it with `scorer topics ensure`\n"
     )
-    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "delete"})
+    kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "delete"})
     forgetful = dlq(kafka, names, "replay", "--all")
     assert forgetful.returncode == 1
     assert f"{names.dead_letters}.replayed has cleanup.policy=delete: it would forget" in forgetful.stderr

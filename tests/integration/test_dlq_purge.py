@@ -15,13 +15,13 @@ import pytest
 from scorer.dlq.dead_letter import dead_letter
 from scorer.domain.instant import to_text
 from scorer.kafka.client_internals import record_size
+from tests.brokers.marks import embedded_only
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
 from tests.integration.service import Service, service
 from tests.integration.test_dlq import (
     PARTITIONS,
     Letter,
     as_record,
-    create,
     dlq,
     listed,
     started,
@@ -318,8 +318,8 @@ def kafka_lag(kafka: Kafka, names: Names, running: Service) -> float:
 
 def test_batches_that_are_too_large_are_copied_one_by_one(kafka: Kafka, names: Names) -> None:
     kafka.create({names.activity: PARTITIONS})
-    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
-    create(kafka, names.dead_letters, PARTITIONS, {"max.message.bytes": "3000"})
+    kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "compact"})
+    kafka.create({names.dead_letters: PARTITIONS}, {"max.message.bytes": "3000"})
     letters = [letter._replace(value=b"%d " % letter.offset * 200) for letter in mixed(41)]
     write(kafka, names, letters)
     done = dlq(kafka, names, "purge", "--lead", LEAD, "--yes")
@@ -340,11 +340,12 @@ def test_batches_that_are_too_large_are_copied_one_by_one(kafka: Kafka, names: N
     assert sorted(origins(kafka, names)) == [*others(41), 77, 78]
 
 
+@embedded_only
 def test_refusals(kafka: Kafka, names: Names) -> None:
     missing = dlq(kafka, names, "purge", "--lead", LEAD, "--yes")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert f"the topic {names.dead_letters} (SCORER_DEAD_LETTER_TOPIC) does not exist" in missing.stderr
-    create(kafka, names.dead_letters, 1, {"cleanup.policy": "compact"})
+    kafka.create({names.dead_letters: 1}, {"cleanup.policy": "compact"})
     kafka.write(names.dead_letters, [Record(LEAD.encode(), b"{broken")])
     compact = dlq(kafka, names, "purge", "--lead", LEAD, "--yes")
     assert compact.returncode == 1
@@ -352,6 +353,7 @@ def test_refusals(kafka: Kafka, names: Names) -> None:
     assert dlq(kafka, names, "purge", "--lead", "").returncode == 2
 
 
+@embedded_only
 def test_without_a_terminal_it_needs_yes(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     write(kafka, names, mixed(5))
@@ -361,6 +363,7 @@ def test_without_a_terminal_it_needs_yes(kafka: Kafka, names: Names) -> None:
     assert origins(kafka, names) == list(range(5))
 
 
+@embedded_only
 def test_list_shows_values_only_if_asked(kafka: Kafka, names: Names) -> None:
     topics(kafka, names)
     letters = [

@@ -10,7 +10,7 @@ from scorer.kafka.client_internals import record_size
 from tests.integration.activities import START, binary, event, offline, stream, structured
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import Service, service
-from tests.integration.test_dlq import create, dlq, listed
+from tests.integration.test_dlq import dlq, listed
 from tests.integration.test_service import by_lead, total
 
 BATCH = [("content-type", b"application/cloudevents-batch+json")]
@@ -33,7 +33,7 @@ def test_bad_events_of_a_batch_are_listed_and_sent_back_by_their_index(
     kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
     kafka.create({names.activity: 1, names.state: 1, names.routing: 1, names.dead_letters: 1})
-    create(kafka, f"{names.dead_letters}.replayed", 1, {"cleanup.policy": "compact"})
+    kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "compact"})
     good = [page("a", number) for number in range(4)]
     bad = page("a", 5, data={})
     other = page("b", 6)
@@ -140,7 +140,7 @@ def test_the_default_partitioner_chooses_the_partition_of_a_copy(kafka: Kafka, n
 
 @pytest.mark.parametrize("limit", [700, 800_000])
 def test_a_copy_that_the_input_refuses_is_a_dead_letter(kafka: Kafka, names: Names, tmp_path: Path, limit: int) -> None:
-    create(kafka, names.activity, 1, {"max.message.bytes": str(limit)})
+    kafka.create({names.activity: 1}, {"max.message.bytes": str(limit)})
     kafka.create({names.state: 1, names.routing: 1, names.dead_letters: 1})
     small = page("small", 1)
     room = limit - record_size(None, small.value, []) - 20

@@ -5,14 +5,13 @@ from pathlib import Path
 from tests.integration.activities import START, event, structured
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import service
-from tests.integration.test_dlq import create
 
 
 def test_a_dead_letter_too_large_for_its_topic_is_cut_and_the_partition_continues(
     kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
     kafka.create({names.activity: 1, names.routing: 1, names.state: 1})
-    create(kafka, names.dead_letters, 1, {"max.message.bytes": "80000"})
+    kafka.create({names.dead_letters: 1}, {"max.message.bytes": "80000"})
     with service(kafka, names, tmp_path):
         for round_number in range(1, 4):
             kafka.write(names.activity, [Record(b"k", b"small"), Record(b"k", b"x" * 200_000)])

@@ -8,6 +8,7 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.explain.story import NothingToExplain, explain_lead
 from scorer.explain.story_model import Story
 from scorer.offline.ruleset_files import load_ruleset
+from tests.brokers.marks import embedded_only
 from tests.integration.activities import offline, stream
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import RULES, service
@@ -15,6 +16,7 @@ from tests.integration.test_service import total
 from tests.unit.test_cli import scorer
 
 
+@embedded_only
 def test_the_service_tells_the_same_story_as_the_files(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = stream(300, leads=12, seed=5)
     expected, leads = offline(records)

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from typer.testing import CliRunner
 
 from scorer.cli import app
+from tests.brokers.marks import embedded_only
 from tests.faults.group import evict, positions, wait_until_processed
 from tests.faults.oracle import check_exactly_once
 from tests.integration.activities import START, event, structured
@@ -33,10 +34,11 @@ class Done(NamedTuple):
     errors: str
 
 
-def offsets(kafka: Kafka, names: Names, *args: str) -> Done:
-    """Run `scorer offsets` to its end. A row is a line of its table, split where two spaces are."""
+def offsets(kafka: Kafka, names: Names, *args: str, **others: str) -> Done:
+    """Run `scorer offsets` to its end, with these settings in place of the usual ones. A row is a line of its table,
+    split where two spaces are."""
     given: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("SCORER_"))
-    given |= {"SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap, **names.environment}
+    given |= {"SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap, **names.environment, **others}
     result = CliRunner().invoke(app, ["offsets", *args], env=given, catch_exceptions=False)
     rows = [re.split(" {2,}", line) for line in result.stdout.splitlines()[1:] if line[:1].isdigit()]
     return Done(result.exit_code, [row for row in rows if len(row) > 1], result.stdout, result.stderr)
@@ -115,19 +117,19 @@ def process(kafka: Kafka, names: Names, folder: Path) -> None:
         assert running.terminate() == 0
 
 
-def refusal(running: Service) -> dict[str, Any]:
+def refusal(running: Service, name: str = "input_changed") -> dict[str, Any]:
     """Wait until the service ends; the line of its log that says why."""
     assert running.process.wait(DEADLINE) == 1
     assert "Traceback" not in running.text()
     line: dict[str, Any]
-    (line,) = [line for line in running.log() if line["event"] == "input_changed"]
+    (line,) = [line for line in running.log() if line["event"] == name]
     return line
 
 
-def refused(kafka: Kafka, names: Names, folder: Path) -> dict[str, Any]:
+def refused(kafka: Kafka, names: Names, folder: Path, name: str = "input_changed") -> dict[str, Any]:
     """Start the service, which refuses."""
     with service(kafka, names, folder, ready=False) as running:
-        return refusal(running)
+        return refusal(running, name)
 
 
 @pytest.fixture
@@ -214,13 +216,87 @@ def test_a_retention_that_deletes_only_what_was_processed_is_fine(
 
 
 @pytest.mark.usefixtures("fifty")
-def test_a_changelog_that_was_deleted_is_named(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("to", "left", "effect", "deciding"),
+    [("earliest", "50", "reads 50 again", "old"), ("50", "0", "goes on without the states", "new")],
+)
+def test_a_changelog_that_was_deleted_is_refused_until_somebody_says_how_to_go_on(
+    kafka: Kafka, names: Names, tmp_path: Path, to: str, left: str, effect: str, deciding: str
+) -> None:
+    before = len(kafka.read(names.routing))
     delete(kafka, names.state)
     kafka.create({names.state: PARTITIONS})
+    line = refused(kafka, names, tmp_path, "states_lost")
+    assert (line["change"], line["topic"], line["committed"]) == ("states lost", names.activity, 50)
+    for way in ("earliest", "50"):
+        assert f"`scorer offsets reset --partition 0 --yes --to {way}`" in line["error"]
+    shown = offsets(kafka, names, "show")
+    assert (shown.status, shown.rows) == (1, [["0", "50", "0", "50", "?", "states lost"]])
+    assert "was deleted or emptied" in shown.errors
+    target = "0" if to == "earliest" else "50"
+    assert offsets(kafka, names, "reset", "--to", to).rows == [["0", "50", target, left, effect]]
+
+    evict(kafka, names)
+    done = offsets(kafka, names, "reset", "--partition", "0", "--yes", "--to", to)
+    assert (done.status, done.output.splitlines()[-1]) == (0, "1 partition changed")
+    assert offsets(kafka, names, "show").status == 0
+    kafka.write(names.activity, activities("new", 1))
+    process(kafka, names, tmp_path)
+    after = [record.key or b"" for record in kafka.read(names.routing)][before:]
+    assert after[0].startswith(deciding.encode())
+    assert after[-1] == b"new-0"
+
+
+def test_nothing_but_dead_letters_gives_a_position_too(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    kafka.create({names.activity: PARTITIONS, names.state: PARTITIONS, names.routing: 1, names.dead_letters: 1})
+    kafka.write(names.activity, [Record(b"lead-1", b"not json") for _ in range(5)])
+    process(kafka, names, tmp_path)
+    process(kafka, names, tmp_path)
+    assert offsets(kafka, names, "show").rows == [["0", "5", "0", "5", "0", "ok"]]
+
+
+@pytest.mark.usefixtures("fifty")
+def test_an_empty_changelog_beside_an_offset_without_our_note_is_only_logged(
+    kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    """An earlier release or another tool set the offset. It does not say what the changelog had, so all may be well."""
+    evict(kafka, names)
+    delete(kafka, names.state)
+    kafka.create({names.state: PARTITIONS})
+
+    async def choose() -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap, group_id=names.group, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            partition = TopicPartition(names.activity, 0)
+            consumer.assign([partition])
+            await consumer.commit({partition: 40})
+        finally:
+            await consumer.stop()
+
+    asyncio.run(choose())
+    assert offsets(kafka, names, "show").rows == [["0", "40", "0", "50", "10", "ok"]]
     with service(kafka, names, tmp_path) as running:
         (line,) = running.wait(lambda: [line for line in running.log() if line["event"] == "changelog_is_empty"])
-        assert (line["topic"], line["offset"]) == (names.state, 50)
+        assert (line["topic"], line["offset"]) == (names.state, 40)
+        wait_until_processed(kafka, names, [running])
         assert running.terminate() == 0
+
+
+@pytest.mark.usefixtures("fifty")
+def test_a_misspelt_group_is_told_from_a_missing_topic(kafka: Kafka, names: Names) -> None:
+    wrong = f"{names.group}s"
+    for command in (("show",), ("reset", "--to", "earliest", "--yes")):
+        done = offsets(kafka, names, *command, SCORER_GROUP=wrong, SCORER_STATE_TOPIC="")
+        assert done.status == 1
+        assert f"the group {wrong} (SCORER_GROUP) has no committed offsets; these groups exist: " in done.errors
+        assert names.group in done.errors.partition("these groups exist: ")[2].partition(".")[0].split(", ")
+    # With its topics, it may be new.
+    noted = offsets(kafka, names, "show", SCORER_GROUP=wrong)
+    assert f"note: the group {wrong} (SCORER_GROUP) has no committed offsets; these groups exist: " in noted.errors
+    strange = offsets(kafka, names, "show", SCORER_GROUP="zzz", SCORER_STATE_TOPIC="")
+    assert "the group zzz (SCORER_GROUP) has no committed offsets. Its changelog" in strange.errors
+    assert "note" not in offsets(kafka, names, "show").errors
 
 
 @pytest.mark.parametrize("count", [30, 80])
@@ -298,6 +374,7 @@ def test_a_reset_is_refused_while_a_worker_runs(kafka: Kafka, names: Names, tmp_
     check_exactly_once(kafka, names)
 
 
+@embedded_only
 @pytest.mark.usefixtures("fifty")
 @pytest.mark.parametrize(
     ("args", "status", "error"),

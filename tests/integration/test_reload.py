@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.brokers.marks import embedded_only
 from tests.factory import SMALL_RULES, ruleset_folder
 from tests.integration.activities import START, event, structured
 from tests.integration.kafka import Kafka, Names
@@ -120,6 +121,7 @@ def test_changed_rules_take_effect_and_wrong_ones_are_refused(kafka: Kafka, name
         assert running.terminate() == 0
 
 
+@embedded_only
 def test_a_config_map_is_swapped_as_a_whole(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     """Like kubelet: files are links into `..data`, which is a link that is replaced at once."""
     first = tmp_path / "mount" / "..2026_01_01"
@@ -152,6 +154,7 @@ def test_a_config_map_is_swapped_as_a_whole(kafka: Kafka, names: Names, tmp_path
         assert running.terminate() == 0
 
 
+@embedded_only
 def test_a_link_to_the_rules_can_be_replaced(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
     other = rules_in(tmp_path / "other")
@@ -168,6 +171,7 @@ def test_a_link_to_the_rules_can_be_replaced(kafka: Kafka, names: Names, tmp_pat
         assert running.terminate() == 0
 
 
+@embedded_only
 def test_sighup_checks_the_rules(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
     with service(kafka, names, tmp_path, rules=str(rules)) as running:
@@ -180,6 +184,7 @@ def test_sighup_checks_the_rules(kafka: Kafka, names: Names, tmp_path: Path) -> 
         assert running.terminate() == 0
 
 
+@embedded_only
 def test_off_keeps_the_first_rules(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
     with service(kafka, names, tmp_path, rules=str(rules), reload="off") as running:
@@ -191,6 +196,7 @@ def test_off_keeps_the_first_rules(kafka: Kafka, names: Names, tmp_path: Path) -
         assert running.terminate() == 0
 
 
+@embedded_only
 def test_a_burst_of_writes_is_one_reload_and_a_change_meanwhile_another(
     kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
@@ -212,6 +218,7 @@ def test_a_burst_of_writes_is_one_reload_and_a_change_meanwhile_another(
         assert running.terminate() == 0
 
 
+@embedded_only
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_rules_without_read_permission_are_refused(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
@@ -222,6 +229,7 @@ def test_rules_without_read_permission_are_refused(kafka: Kafka, names: Names, t
         assert running.terminate() == 0
 
 
+@embedded_only
 def test_a_directory_that_is_gone_is_refused_until_it_is_back(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = rules_in(tmp_path / "rules")
     with service(kafka, names, tmp_path, rules=str(rules)) as running:

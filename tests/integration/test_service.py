@@ -15,6 +15,7 @@ from scorer.domain.lead import Lead
 from scorer.kafka.tool_producer import TOOL_LIMITS
 from scorer.kafka.transaction import TransactionalProducer
 from scorer.state.store import LeadStore
+from tests.brokers.marks import embedded_only, fencing
 from tests.integration.activities import START, binary, event, offline, stream, structured
 from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names, Record
@@ -151,6 +152,7 @@ def test_state_survives_a_restart(kafka: Kafka, names: Names, tmp_path: Path) ->
     assert by_lead(kafka.read(names.routing)) == expected
 
 
+@fencing
 def test_two_workers_share_the_partitions(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = stream(600, leads=40, seed=3)
     expected, _ = offline(records)
@@ -244,6 +246,7 @@ def test_refuses_a_missing_topic(kafka: Kafka, names: Names, tmp_path: Path) -> 
         assert f"the topic {names.activity} (SCORER_ACTIVITY_TOPIC) does not exist" in refused.text()
 
 
+@embedded_only
 @pytest.mark.parametrize(
     ("variable", "value"), [("http_port", "eighty"), ("bootstrap_servers", "localhost"), ("rules", "/nowhere")]
 )

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from tests.brokers.marks import embedded_only
 from tests.factory import SMALL_RULES, ruleset_folder
 from tests.faults.group import wait_until_processed
 from tests.integration.activities import stream
@@ -20,6 +21,7 @@ def by_lead(kafka: Kafka, topic: str) -> dict[bytes | None, list[bytes | None]]:
     return values
 
 
+@embedded_only
 def test_it_changes_no_decision_and_shows_the_differences(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     live, candidate = (
         ruleset_folder(tmp_path / "live", SMALL_RULES),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.brokers.marks import embedded_only
 from tests.factory import SMALL_RULES, ruleset_folder
 from tests.integration.kafka import DEADLINE, Kafka, Names
 from tests.integration.service import Service, service
@@ -14,6 +15,7 @@ def refused(running: Service, event: str) -> str:
     return str(lines[-1]["findings"][0])
 
 
+@embedded_only
 def test_it_does_not_start_with_them(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = ruleset_folder(tmp_path / "rules", MANY_SIGNALS)
     with service(kafka, names, tmp_path, ready=False, rules=str(rules)) as running:
@@ -23,6 +25,7 @@ def test_it_does_not_start_with_them(kafka: Kafka, names: Names, tmp_path: Path)
         assert running.terminate() == 0
 
 
+@embedded_only
 def test_a_reload_keeps_the_rules_that_fit(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = ruleset_folder(tmp_path / "rules")
     with service(kafka, names, tmp_path, rules=str(rules)) as running:
@@ -38,6 +41,7 @@ def test_a_reload_keeps_the_rules_that_fit(kafka: Kafka, names: Names, tmp_path:
         assert running.terminate() == 0
 
 
+@embedded_only
 def test_live_and_shadow_rules_are_refused_if_they_do_not_fit_together(
     kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from aiokafka.errors import IncompatibleBrokerVersion
 from typer.testing import CliRunner
 
 from scorer.cli import app
+from tests.brokers.marks import embedded_only
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import service
 
@@ -170,6 +171,7 @@ def test_too_few_replicas_are_reported(kafka: Kafka, names: Names) -> None:
     assert {text for _, _, text in done.lines} == {"replication factor 1, not 2"}
 
 
+@embedded_only
 def test_reports_unknown_settings(kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(self: object, resources: object) -> None:
         raise IncompatibleBrokerVersion("DescribeConfigs is not known here")
@@ -194,6 +196,7 @@ def test_an_unreachable_kafka_is_one_line(names: Names) -> None:
     assert done.errors == ("error: Kafka at 127.0.0.1:1 (SCORER_BOOTSTRAP_SERVERS): no Kafka broker answers\n")
 
 
+@embedded_only
 def test_a_wrong_setting_is_one_line(kafka: Kafka, names: Names) -> None:
     done = ensure(kafka, names, topic_partitions="none")
     assert (done.status, done.lines) == (2, [])

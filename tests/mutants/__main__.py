@@ -22,6 +22,7 @@ from tests.mutants.mutants import MUTANTS, patch_of
 
 ROOT: Final = Path(__file__).parents[2]
 TEMPORARY: Final = ROOT / ".cache" / "tmp"
+KAFKA: Final = ".cache/kafka"
 KILLED: Final = "killed"
 
 _SECONDS: Final = 300
@@ -66,7 +67,7 @@ def judge(name: str) -> str:
             return f"patch does not apply: {applied}"
         status, red, output = _run(tree, MUTANTS[name])
     if status == 0:
-        return "SURVIVED"
+        return f"SURVIVED: {output}"
     if status != 1:
         return f"SURVIVED: the tests did not run to their end (status {status}): {output}"
     green = [test for test in MUTANTS[name] if test not in red]
@@ -96,6 +97,10 @@ def _copy() -> Iterator[Path]:
             if source.is_file():
                 (tree / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, tree / name)
+        # The jars of Apache Kafka are fetched once.
+        (ROOT / KAFKA).mkdir(parents=True, exist_ok=True)
+        (tree / KAFKA).parent.mkdir(exist_ok=True)
+        (tree / KAFKA).symlink_to(ROOT / KAFKA)
         yield tree
 
 
@@ -119,8 +124,9 @@ def _run(tree: Path, tests: Sequence[str]) -> tuple[int, set[str], str]:
         "-m",
         "pytest",
         "-q",
+        "-rs",
         "-m",
-        "not apache",
+        "not apache or fencing",
         f"--junitxml={report}",
         "--hypothesis-seed=0",
         *tests,

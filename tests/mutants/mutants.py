@@ -40,15 +40,8 @@ MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
         f"{_PROTOCOL}::test_a_partition_that_comes_back_has_another_state_meanwhile",
     ),
     "offset_too_low": (f"{_BATCH}::test_a_lead_is_written_once_per_batch_with_its_last_state",),
-    "offset_too_high": (
-        f"{_BATCH}::test_a_lead_is_written_once_per_batch_with_its_last_state",
-        f"{_PROTOCOL}::test_asks_for_the_stable_offset_then_for_the_end_of_the_changelog",
-    ),
-    "memory_before_commit": (
-        f"{_PROTOCOL}::test_a_batch_that_is_too_large_is_judged_again",
-        f"{_JOBS}::test_staged_work_that_was_not_committed_is_staged_again",
-    ),
-    "staged_kept_after_abort": (f"{_PROTOCOL}::test_a_batch_that_is_too_large_is_judged_again",),
+    "offset_too_high": (f"{_BATCH}::test_a_lead_is_written_once_per_batch_with_its_last_state",),
+    "memory_before_commit": (f"{_JOBS}::test_staged_work_that_was_not_committed_is_staged_again",),
     "fenced_goes_on": (f"{_COMMITTER}::test_when_the_group_has_gone_on_it_waits_for_the_next_assignment",),
     "doubtful_is_aborted": (
         f"{_PROTOCOL}::test_everything_is_published_once",

@@ -14,6 +14,7 @@ import pytest
 from scorer.runtime.settings import Settings
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
+from tests.brokers.marks import embedded_only
 from tests.factory import evaluator
 from tests.faults.group import wait_until_processed
 from tests.fuzz.watch import memory
@@ -72,6 +73,7 @@ def many_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@embedded_only
 @pytest.mark.usefixtures("many_descriptors")
 def test_idle_connections_take_nothing_from_scoring(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     records = stream(2 * EVENTS, leads=200, seed=5)

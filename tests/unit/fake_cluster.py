@@ -30,10 +30,11 @@ from scorer.stream.jobs.job import JobFactory
 from scorer.stream.partitions import Partitions
 from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
+from tests.factory import nothing_denied
 
-Fault = Literal["error", "lost", "answer lost", "late", "slow", "too large"]
-"""`error`: the request is not sent. `late`: it arrives after a while, and its answer is lost. A session repeats what is
-not answered, unless its caller gives up before."""
+Fault = Literal["error", "lost", "answer lost", "late", "slow", "failed", "too large"]
+"""`error`: the request is not sent; `failed`: the same, but known only after a second. `late`: it arrives after a while,
+and its answer is lost. A session repeats what is not answered, unless its caller gives up before."""
 Result = TypeVar("Result")
 
 _TICK = 0.001
@@ -273,6 +274,9 @@ class Session:
             raise KafkaConnectionError(f"no connection for {step}")
         if fault == "slow":
             await asyncio.sleep(cluster.random.uniform(0, 12))
+        elif fault == "failed":
+            await asyncio.sleep(1.0)
+            raise KafkaConnectionError(f"no connection for {step}")
         elif fault == "late":
             cluster.spawn(self._late(effect))
             await asyncio.sleep(_UNANSWERED)
@@ -480,10 +484,19 @@ class Process:
         metrics = Metrics()
         self._context = Context()
         self._context.run(_process.set, self)
-        self.committer = self._context.run(Committer, settings, TopicLimits(settings), metrics)
+        self.committer = self._context.run(
+            Committer, settings, TopicLimits(settings), metrics, nothing_denied(settings)
+        )
         rules = object()
         context = WorkerContext(
-            settings, processor, self.committer, metrics, jobs, lambda: rules, Watch(settings, metrics)
+            settings,
+            processor,
+            self.committer,
+            metrics,
+            jobs,
+            lambda: rules,
+            Watch(settings, metrics),
+            nothing_denied(settings),
         )
         self.partitions = Partitions(context)
         self.partitions.attach(lambda: self.consumer)

@@ -11,7 +11,7 @@ from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
-from tests.factory import SMALL_RULES, activity, evaluator
+from tests.factory import MONDAY, SMALL_RULES, activity, evaluator
 
 RULES = evaluator()
 
@@ -212,3 +212,28 @@ def test_time_alone_cools_a_lead() -> None:
     assert later.decision is not None
     assert (later.decision.rating, later.decision.cause, later.decision.reference) == ("cold", "time", None)
     assert Decided(later.decision).transition == ("warm", "cold")
+
+
+def test_two_events_with_the_same_source_and_id_share_a_decision_id() -> None:
+    """As docs/guarantees.md says: CloudEvents demands different ids. Only another day or a later time counts."""
+    rules = evaluator(SMALL_RULES.replace("on: change, score_step: 10", "on: activity"))
+    lead = Lead("lead-1")
+    found: list[tuple[object, int]] = []
+    ids: list[str] = []
+    same: list[tuple[str, int, dict[str, object]]] = [
+        ("lead.profile_updated", MONDAY, {"employees": 300}),
+        ("lead.profile_updated", MONDAY, {"employees": 3}),
+        ("lead.trial_started", MONDAY + 1, {}),
+        ("lead.trial_started", MONDAY + 2, {}),
+        ("lead.trial_started", MONDAY + DAY, {}),
+        ("lead.profile_updated", MONDAY + DAY, {"employees": 3}),
+    ]
+    for kind, time, data in same:
+        assessment = rules.assess(lead, LeadActivity("same", "/s", kind, time, "lead-1", data))
+        lead = assessment.lead
+        found.append((lead.value("profile.employees"), sum(map(len, lead.signals.get("trial", {}).values()))))
+        if assessment.decision is not None:
+            ids.append(assessment.decision.decision_id)
+    assert found == [(300, 0), (300, 0), (300, 1), (300, 1), (300, 2), (3, 2)]
+    assert len(ids) > 2
+    assert len(set(ids)) == 1

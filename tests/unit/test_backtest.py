@@ -278,8 +278,8 @@ def test_changes_count_every_lead_with_a_difference_once(shards: int) -> None:
 @pytest.mark.parametrize(
     ("lines", "rejected", "first"),
     [
-        (1967, {"not_json": 800, "no_subject": 2}, "Caution: 802 of 1,967 lines could not be used."),
-        (100, {"not_json": 10}, "Caution: 10 of 100 lines could not be used."),
+        (1967, {"not_json": 800, "no_subject": 2}, "Caution: 802 of 1,967 activities could not be used."),
+        (100, {"not_json": 10}, "Caution: 10 of 100 activities could not be used."),
         (100, {"not_json": 9}, "Sales would get 2 leads a week."),
     ],
 )

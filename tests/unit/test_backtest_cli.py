@@ -90,9 +90,9 @@ def test_rejected_lines_are_counted_reported_and_kept(folder: Path, tmp_path: Pa
     assert errors[19].startswith(f"{source}:21: not_json: ")
     assert errors[20:] == [f"… and 5 more; all of them are in {rejects}"]
     shown = " ".join(done.stdout.decode().split())
-    assert shown.startswith("Caution: 25 of 26 lines could not be used.")
+    assert shown.startswith("Caution: 25 of 26 activities could not be used.")
     assert "1 activity of 1 lead, " in shown
-    assert "25 of 26 lines rejected" in shown
+    assert "25 of 26 activities rejected" in shown
     kept = [json.loads(line) for line in rejects.read_bytes().splitlines()]
     assert [rejected["line"] for rejected in kept] == list(range(2, 27))
     assert kept[0]["value"].encode() == bad[0]

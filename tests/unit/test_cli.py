@@ -120,7 +120,15 @@ def test_score_prints_and_skips_bad_lines_and_exits_3(rules: Path, tmp_path: Pat
         [f"{source}:3", "not_utf8"],
         [f"{source}:4", "invalid_data"],
     ]
-    assert report[3] == "3 of 4 lines rejected"
+    assert report[3] == "3 of 4 activities rejected"
+
+
+def test_the_number_of_rejected_activities_counts_the_events_of_a_batch(rules: Path) -> None:
+    line = f"[{event(1, url='/')}, {event(2, url=5)}, 7]"
+    done = scorer("score", "--rules", str(rules), stdin=line)
+    report = done.stderr.decode().splitlines()
+    assert [entry.partition(": ")[0] for entry in report[:2]] == ["<stdin>:1#1", "<stdin>:1#2"]
+    assert report[2] == "2 of 3 activities rejected"
 
 
 def test_score_with_a_missing_file_is_wrong_usage(rules: Path) -> None:

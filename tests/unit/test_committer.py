@@ -29,6 +29,7 @@ from scorer.runtime.settings import Settings, load_settings
 from scorer.stream import committer as committer_module
 from scorer.stream.committer import Committer, OutdatedError, RefusedError, WithdrawnError
 from tests import virtual_time
+from tests.factory import nothing_denied
 from tests.unit.test_metrics import value
 
 PARTITIONS = [TopicPartition("in", number) for number in range(4)]
@@ -194,7 +195,7 @@ def play(monkeypatch: pytest.MonkeyPatch, kafka: Kafka, metrics: Metrics, settin
 
     def run(scenario: Callable[[Committer], Coroutine[Any, Any, None]]) -> Committer:
         async def main() -> Committer:
-            committer = Committer(settings, TopicLimits(settings), metrics)
+            committer = Committer(settings, TopicLimits(settings), metrics, nothing_denied(settings))
             await committer.start()
             committer.join(MEMBER)
             for partition in PARTITIONS:
@@ -553,7 +554,7 @@ def start(settings: Settings) -> Committer:
     """A committer that was started and stopped."""
 
     async def main() -> Committer:
-        committer = Committer(settings, TopicLimits(settings), Metrics())
+        committer = Committer(settings, TopicLimits(settings), Metrics(), nothing_denied(settings))
         await committer.start()
         await committer.start()
         await committer.stop()

@@ -135,13 +135,36 @@ def test_filters(wanted: Filter, matches: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "matches"), [(Place(1, 2, 3), True), (Place(1, 2), True), (Place(1, 2, 4), False), (Place(1, 3), False)]
+    ("place", "matches"),
+    [
+        (Place(1, 2, 3), True),
+        (Place(1, 2), True),
+        (Place(1, 2, 4), False),
+        (Place(1, 3), False),
+        (Place(1, 2, 3, "lead.activity"), True),
+        (Place(1, 2, None, "lead.activity"), True),
+        (Place(1, 2, 3, "other"), False),
+        (Place(1, 2, None, "other"), False),
+    ],
 )
 def test_an_event_of_a_batch_is_selected_by_its_place(place: Place, matches: bool) -> None:
     origin = Origin("lead.activity", 1, 2, 3)
     assert str(origin) == "lead.activity:1:2#3"
     assert Filter(places=frozenset({place})).matches(letter(origin=origin)) is matches
     assert Filter(places=frozenset({place})).matches(letter(origin=None)) is False
+
+
+@pytest.mark.parametrize(
+    "origin", [Origin("lead.activity", 4, 81), Origin("lead.activity", 4, 81, 3), Origin("eu-west_1.in", 0, 0, 0)]
+)
+def test_the_list_prints_places_that_from_accepts(origin: Origin, capsys: pytest.CaptureFixture[str]) -> None:
+    dlq_output.print_letters([letter(origin=origin)], as_json=False)
+    heading, row = capsys.readouterr().out.splitlines()
+    shown = row[heading.index("from") :].split()[0]
+    assert shown == str(origin)
+    assert Filter(places=frozenset({dlq._place(shown)})).matches(letter(origin=origin))
+    without_topic = shown.removeprefix(f"{origin.topic}:")
+    assert Filter(places=frozenset({dlq._place(without_topic)})).matches(letter(origin=origin))
 
 
 @pytest.mark.parametrize(

@@ -135,14 +135,14 @@ def test_gzip_file_and_stdin_give_the_same_story_as_a_plain_file(source: Path, r
 @pytest.mark.parametrize(
     ("lead", "says"),
     [
-        ("nobody", "none of 6 lines is an activity of 'nobody'"),
+        ("nobody", "none of 6 activities is of 'nobody'"),
         (
             "lead-3",
             "'lead-3': all data about this lead was erased at the person's request as of 2026-01-05T09:00:00Z",
         ),
-        ("", "none of 6 lines is an activity of ''"),
-        ("lead-1 ", "none of 6 lines is an activity of 'lead-1 '"),
-        ("no\x1b[31mbody", "none of 6 lines is an activity of 'no\\x1b[31mbody'"),
+        ("", "none of 6 activities is of ''"),
+        ("lead-1 ", "none of 6 activities is of 'lead-1 '"),
+        ("no\x1b[31mbody", "none of 6 activities is of 'no\\x1b[31mbody'"),
     ],
 )
 def test_unknown_and_erased_leads_exit_1_with_a_message(source: Path, rules: Path, lead: str, says: str) -> None:
@@ -164,7 +164,7 @@ def test_unreadable_lines_that_may_belong_to_the_lead_are_reported_with_exit_3(s
         [f"{source}:7", "not_json"],
         [f"{source}:9", "invalid_data"],
     ]
-    assert lines[2] == "2 of 9 lines rejected"
+    assert lines[2] == "2 of 9 activities rejected"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_parquet_file_gives_the_same_story_as_a_plain_file(source: Path, rules: 
     assert story_of(packed, rules) == story_of(source, rules)
     done = explain("nobody", "--input", str(packed), "--rules", str(rules))
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr.decode() == f"error: {packed}: none of 6 lines is an activity of 'nobody'\n"
+    assert done.stderr.decode() == f"error: {packed}: none of 6 activities is of 'nobody'\n"
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from scorer.stream.outbox import Outbox
 from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, WorkerContext
 from tests import virtual_time
+from tests.factory import nothing_denied
 from tests.unit.test_batch import NOW, record, touch
 from tests.unit.test_metrics import value
 from tests.unit.test_worker import PARTITION, Consumer, Owner
@@ -184,11 +185,13 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka: Kafka) -> Run:
 
         async def main() -> None:
             processor = BatchProcessor(settings, judge, lambda: NOW)
-            committer = Committer(settings, TopicLimits(settings), metrics)
+            committer = Committer(settings, TopicLimits(settings), metrics, nothing_denied(settings))
             await committer.start()
             committer.join(Member(settings.group, 1, "member"))
             watch = Watch(settings, metrics)
-            context = WorkerContext(settings, processor, committer, metrics, make, lambda: rules, watch)
+            context = WorkerContext(
+                settings, processor, committer, metrics, make, lambda: rules, watch, nothing_denied(settings)
+            )
             consumer = Consumer()
             worker = PartitionWorker(PARTITION, consumer, Owner(), context)
             await consumer.opened.wait()

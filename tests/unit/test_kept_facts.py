@@ -266,6 +266,36 @@ def test_a_reload_of_either_rules_keeps_the_names_of_both(tmp_path: Path) -> Non
     assert rules.kept() == {"installed_base", "size"}
 
 
+def test_facts_that_are_dropped_show_in_a_metric(tmp_path: Path) -> None:
+    rules = Rules(tmp_path, PLAN)
+    service = rules.service
+    custom = [
+        {"instaled_base": 3, "plan": "big"},
+        {"instaled_base": 4, "x": None, "installed_base": "many"},
+        {"installed_base": None},
+        {},
+    ]
+    sent = [
+        {"specversion": "1.0", "id": str(number), "source": "/crm", "type": "lead.profile_updated", "subject": "l"}
+        | {"time": "2026-01-01T00:00:00Z", "data": {"custom": facts}}
+        for number, facts in enumerate(custom)
+    ]
+    # In an activity type of one's own, this is no statement of facts.
+    sent.append({**sent[0], "id": "own", "type": "lead.chat"})
+    values = [json.dumps(event).encode() for event in sent]
+    records = [
+        ConsumerRecord("in", 0, number, 1000, 0, b"l", value, None, 1, len(value), ())
+        for number, value in enumerate(values)
+    ]
+    _, figures = service.partitions._context.processor.process(records, LeadStore())
+    service.metrics.committed(figures, 0.0)
+    shown = service.metrics.render().decode().splitlines()
+    assert 'scorer_facts_dropped_total{reason="undeclared"} 3.0' in shown
+    assert 'scorer_facts_dropped_total{reason="wrong_type"} 1.0' in shown
+    # No name of a fact becomes a label.
+    assert "instaled_base" not in "".join(shown)
+
+
 def test_a_reload_of_the_shadow_starts_no_re_scoring(tmp_path: Path) -> None:
     rules = Rules(tmp_path, SMALL_RULES)
     service, store = rules.service, LeadStore()

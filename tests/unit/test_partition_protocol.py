@@ -278,7 +278,7 @@ def test_asks_for_the_stable_offset_then_for_the_end_of_the_changelog(play: Call
     assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
 
 
-Ending = Literal["committed", "aborted", "answer lost", "request lost", "late"]
+Ending = Literal["committed", "aborted", "aborted when written", "answer lost", "request lost", "late"]
 
 
 def script(endings: list[Ending]) -> Callable[[str], Fault | None]:
@@ -290,6 +290,8 @@ def script(endings: list[Ending]) -> Callable[[str], Fault | None]:
         if step == "produce":
             current = endings.pop(0) if endings else "committed"
             return "error" if current == "aborted" else None
+        if step == "commit_offsets":
+            return "failed" if current == "aborted when written" else None
         if step != "commit":
             return None
         faults: dict[Ending, Fault] = {"answer lost": "answer lost", "request lost": "lost", "late": "late"}
@@ -304,6 +306,7 @@ def script(endings: list[Ending]) -> Callable[[str], Fault | None]:
     [
         ["aborted"],
         ["committed", "aborted", "aborted"],
+        ["aborted when written", "committed", "aborted when written"],
         ["answer lost"],
         ["committed", "committed", "answer lost", "aborted"],
         ["request lost", "committed", "request lost"],

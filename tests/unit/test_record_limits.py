@@ -81,13 +81,13 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Topic]:
     async def admin(settings: Settings) -> AsyncIterator[None]:
         yield
 
-    async def describe(_: object, names: object) -> Mapping[str, Topic]:
+    async def describe(_: object, names: object) -> tuple[Mapping[str, Topic], frozenset[str]]:
         if not answer:
             raise KafkaConnectionError
-        return answer
+        return answer, frozenset()
 
     monkeypatch.setattr(record_limits, "topic_admin", admin)
-    monkeypatch.setattr(record_limits, "describe", describe)
+    monkeypatch.setattr(record_limits, "describe_visible", describe)
     return answer
 
 

@@ -166,7 +166,7 @@ def test_a_mistake_in_an_expectation_is_an_error_with_its_position(expect: str, 
         ("{type: lead.both_visited}", "4:10: error: no signal counts `lead.both_visited`; did you mean lead.booth_"),
         ("{type: lead.My Type}", "4:10: error: `lead.My Type` is not an activity type; write it as in lead.my_type"),
         ("{type: page_viewed}", "4:9: error: `data.url` is missing"),
-        ("{type: page_viewed, data: {url: 5}}", "4:36: error: `data.url` must be a valid string"),
+        ("{type: page_viewed, data: {url: 5}}", "4:36: error: `data.url`: expected a string"),
         ("{type: page_viewed, data: {url: /, pth: /}}", "4:44: error: nothing reads `data.pth`; did you mean path?"),
         (
             "{type: qualification_updated, data: {bant: {need: none, budgt_amount: 5}}}",
@@ -174,11 +174,19 @@ def test_a_mistake_in_an_expectation_is_an_error_with_its_position(expect: str, 
         ),
         (
             "{type: qualification_updated, data: {bant: {need: urgent}}}",
-            "4:53: error: `data.bant.need` must be 'critical', 'important', 'useful' or 'none'",
+            "4:53: error: `data.bant.need`: expected 'critical', 'important', 'useful' or 'none'",
         ),
         (
             "{type: profile_updated, data: {custom: {installed_base: {a: 1}}}}",
             "4:49: error: `data.custom.installed_base` must be true, false, a number",
+        ),
+        (
+            "{type: profile_updated, data: {custom: {Installed base: 1}}}",
+            "4:49: error: the name in `data.custom.Installed base` is wrong: expected a name of at most 64 characters",
+        ),
+        (
+            "{type: profile_updated, data: {custom: 1}}",
+            "4:40: error: `data.custom`: expected an object",
         ),
         (
             "{type: profile_updated, data: {custom: {instaled_base: 1}}}",

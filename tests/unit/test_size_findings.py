@@ -92,9 +92,9 @@ def test_check_refuses_signals_that_can_fill_a_state(tmp_path: Path) -> None:
     done = check(rules)
     assert done.returncode == 1
     assert (
-        f"{rules / 'rules.yaml'}:15:3: error[state-too-large]: a lead's state can take 1,070,492 bytes; the limit is "
-        "1,000,000 (SCORER_MAX_RECORD_BYTES): counts of `s10`, `s11`, `s12`, `s13`, `s14` "
-        "and 35 more take 815,990, so lower "
+        f"{rules / 'rules.yaml'}:5:3: error[state-too-large]: a lead's state can take 1,070,492 bytes; the limit is "
+        "1,000,000 (SCORER_MAX_RECORD_BYTES): counts of `s0`, `s1`, `s2`, `s3`, `s4` "
+        "and 35 more take 815,990 and the facts that every lead can have take 254,349, so lower "
         "`daily_cap`, write fewer signals, or raise SCORER_MAX_RECORD_BYTES and run `scorer topics ensure`, "
         "which says what topics need more"
     ) in done.stdout.replace("\n", "")
@@ -120,7 +120,7 @@ def test_the_rules_of_this_project_have_room(rules: str) -> None:
 def test_own_fields_count_with_the_largest_value_that_can_be_sent() -> None:
     assert messages(with_fields(0, 20)) == []
     (message,) = messages(with_fields(0, 64))
-    assert message.startswith("rules.yaml:6:303: error: a lead's state can take 1,")
+    assert message.startswith("rules.yaml:6:43: error: a lead's state can take 1,")
     assert "and 60 more take 1," in message
     assert "declare fewer `fields`, or raise SCORER_MAX_RECORD_BYTES and run `scorer topics ensure`" in message
 
@@ -175,4 +175,23 @@ def test_a_decision_of_signals_alone_is_refused_too() -> None:
 
 def test_a_limit_below_the_facts_of_any_lead_says_so() -> None:
     (message,) = messages(SMALL_RULES, 70_000)
+    assert "the facts that every lead can have take 254,349 alone, so raise SCORER_MAX_RECORD_BYTES" in message
+
+
+def test_the_largest_parts_come_first_and_equal_ones_as_written() -> None:
+    caps = {"a_small": 1, "zz": 100, "mid": 100, "much_longer_name": 2}
+    signals = "".join(
+        f"  {name}: {{activity: page_viewed, points: 1, daily_cap: {cap}, window: 730d}}\n"
+        for name, cap in caps.items()
+    )
+    text = f"ruleset: r\nratings: {{warm: 1, hot: 2}}\nsignals:\n{signals}\nrouting: [{{id: rest, route: sales}}]\n"
+    (message,) = messages(text, 300_000)
+    ranking = "counts of `zz`, `mid`, `much_longer_name` and `a_small` take"
+    assert f"the facts that every lead can have take 254,349 and {ranking}" in message
+    assert message.startswith("rules.yaml:5:3: error")
+
+
+def test_rules_without_signals_and_fields_are_not_told_to_write_fewer() -> None:
+    text = "ruleset: r\nratings: {warm: 1, hot: 2}\nrouting: [{id: rest, route: sales}]\n"
+    (message,) = messages(text, 254_400)
     assert "the facts that every lead can have take 254,349 alone, so raise SCORER_MAX_RECORD_BYTES" in message

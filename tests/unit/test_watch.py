@@ -20,6 +20,7 @@ from scorer.stream.partitions import Partitions
 from scorer.stream.stall import Standing
 from scorer.stream.watch import Watch
 from scorer.stream.worker import State, WorkerContext
+from tests.factory import nothing_denied
 from tests.unit.test_batch import record
 from tests.unit.test_metrics import value
 
@@ -176,8 +177,11 @@ def test_the_worker_is_unready_while_a_partition_stalls_and_while_it_rejoins(
     async def scenario() -> None:
         settings = load_settings(None, rules=tmp_path)
         processor = BatchProcessor(settings, judge, lambda: 0)
-        committer = Committer(settings, TopicLimits(settings), metrics)
-        partitions = Partitions(WorkerContext(settings, processor, committer, metrics, lambda *_: (), object, watch))
+        committer = Committer(settings, TopicLimits(settings), metrics, nothing_denied(settings))
+        access = nothing_denied(settings)
+        partitions = Partitions(
+            WorkerContext(settings, processor, committer, metrics, lambda *_: (), object, watch, access)
+        )
         consumer = Consumer()
         partitions.attach(lambda: consumer)
         ours = [TopicPartition("in", 3)]

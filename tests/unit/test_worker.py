@@ -31,7 +31,7 @@ from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.outbox import Outbox
 from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, WorkerContext
-from tests.factory import SMALL_RULES, evaluator
+from tests.factory import SMALL_RULES, evaluator, nothing_denied
 from tests.unit.test_batch import NOW, record
 
 COUNT = 1_000
@@ -114,7 +114,9 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
         metrics = Metrics()
         committer: Any = Committer()
         processor = BatchProcessor(settings, judge, lambda: NOW)
-        context = WorkerContext(settings, processor, committer, metrics, jobs, rules, Watch(settings, metrics))
+        context = WorkerContext(
+            settings, processor, committer, metrics, jobs, rules, Watch(settings, metrics), nothing_denied(settings)
+        )
         worker = PartitionWorker(PARTITION, consumer, Owner(), context)
         await consumer.opened.wait()
         records: list[ConsumerRecord[bytes, bytes]] = [record(offset, f"lead-{offset}") for offset in range(COUNT)]

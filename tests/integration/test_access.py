@@ -1,0 +1,601 @@
+"""Logins and permissions, against Apache Kafka with SASL, TLS and ACLs: the service works with exactly the documented
+permissions, and names what is missing."""
+
+import asyncio
+import itertools
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from typer.testing import CliRunner
+
+from scorer.cli import app
+from scorer.kafka.access import NEEDS, require
+from scorer.kafka.denied import DeniedError, Permission, Resource
+from scorer.kafka.denied import grant as grant_command
+from scorer.kafka.sign_in import refused_because
+from scorer.kafka.topics import TopicError, ensure_topics
+from scorer.runtime.settings import Settings, load_settings
+from tests.brokers.apache import ApacheKafka
+from tests.brokers.jars import VERSION, MissingError
+from tests.brokers.secured import MUTUAL_TLS, SASL, SASL_TLS, TLS, Acl, Secured, grant, take_away
+from tests.integration.activities import START, event, structured
+from tests.integration.kafka import DEADLINE, Kafka, Names, Record
+from tests.integration.service import ROOT, RULES, Service, service
+from tests.variables import given
+
+pytestmark = pytest.mark.apache
+
+USER: Final = "scorer"
+PASSWORD: Final = "right-password"
+OPERATIONS_PAGE: Final = (ROOT / "docs" / "operations.md").read_text()
+PLAIN: Final = "PLAINTEXT"
+
+
+class Cluster(NamedTuple):
+    """A broker with users and ACLs. `admin` is connected as the super user."""
+
+    broker: ApacheKafka
+    secured: Secured
+    admin: Kafka
+
+    def login(self, listener: str = SASL, **changed: str) -> dict[str, str]:
+        """The settings of a user who logs in, without the prefix of the variables."""
+        login = {
+            "bootstrap_servers": self.admin.bootstrap if listener == PLAIN else self.broker.bootstrap_of(listener),
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_username": USER,
+            "sasl_password": PASSWORD,
+            "create_topics": "false",
+        }
+        return {name: value for name, value in {**login, **changed}.items() if value}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One broker for all tests here: their topics have different names."""
+    root = tmp_path_factory.mktemp("secured")
+    secured = Secured({USER: PASSWORD}, root / "tls")
+    try:
+        broker = ApacheKafka(root / "kafka", version=given("SCORER_TEST_KAFKA", VERSION), secured=secured)
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    with broker:
+        yield Cluster(broker, secured, Kafka(broker.bootstrap))
+
+
+# --- logins
+
+
+class Refusal(NamedTuple):
+    """A login that fails: over which listener, with which other settings, and what the message says."""
+
+    listener: str
+    changed: dict[str, str]
+    says: str
+
+
+NO_SASL: Final = {"sasl_mechanism": "", "sasl_username": "", "sasl_password": ""}
+WRONG_PASSWORD: Final = Refusal(
+    SASL,
+    {"sasl_password": "wrong"},
+    f"refuses the user '{USER}' with SCRAM-SHA-512: check SCORER_SASL_USERNAME and SCORER_SASL_PASSWORD",
+)
+REFUSALS: Final = {
+    "wrong password, SCRAM": WRONG_PASSWORD,
+    "wrong user, SCRAM": WRONG_PASSWORD._replace(
+        changed={"sasl_username": "stranger"}, says="refuses the user 'stranger' with SCRAM-SHA-512"
+    ),
+    "wrong password, PLAIN": Refusal(
+        SASL,
+        {"sasl_mechanism": "PLAIN", "sasl_password": "wrong"},
+        f"refuses the user '{USER}' with PLAIN: check SCORER_SASL_USERNAME and SCORER_SASL_PASSWORD",
+    ),
+    "unknown mechanism": Refusal(
+        SASL,
+        {"sasl_mechanism": "SCRAM-SHA-256"},
+        "does not offer SCORER_SASL_MECHANISM=SCRAM-SHA-256; it offers PLAIN, SCRAM-SHA-512",
+    ),
+    "no login where one is needed": Refusal(
+        SASL,
+        {"security_protocol": "PLAINTEXT", **NO_SASL},
+        "speaks SASL_PLAINTEXT, but SCORER_SECURITY_PROTOCOL is PLAINTEXT",
+    ),
+    "a login where there is none": Refusal(
+        PLAIN, {}, "speaks PLAINTEXT, but SCORER_SECURITY_PROTOCOL is SASL_PLAINTEXT"
+    ),
+    "plaintext to TLS": Refusal(
+        TLS, {"security_protocol": "PLAINTEXT", **NO_SASL}, "speaks SSL, but SCORER_SECURITY_PROTOCOL is PLAINTEXT"
+    ),
+    "plaintext login to TLS": Refusal(SASL_TLS, {}, "speaks SASL_SSL, but SCORER_SECURITY_PROTOCOL is SASL_PLAINTEXT"),
+    "TLS to plaintext": Refusal(
+        PLAIN,
+        {"security_protocol": "SSL", "tls_ca_file": "ours", **NO_SASL},
+        "speaks PLAINTEXT, but SCORER_SECURITY_PROTOCOL is SSL",
+    ),
+    "a certificate that nobody vouches for": Refusal(
+        SASL_TLS,
+        {"security_protocol": "SASL_SSL"},
+        "is not trusted (self-signed certificate): check SCORER_TLS_CA_FILE",
+    ),
+    "no client certificate": Refusal(
+        MUTUAL_TLS,
+        {"security_protocol": "SSL", "tls_ca_file": "ours", **NO_SASL},
+        "refuses our TLS certificate: check SCORER_TLS_CERT_FILE and SCORER_TLS_KEY_FILE, which are not set",
+    ),
+}
+
+
+def login_of(cluster: Cluster, refusal: Refusal) -> dict[str, str]:
+    login = cluster.login(refusal.listener, **refusal.changed)
+    return {**login, "tls_ca_file": str(cluster.secured.certificate)} if "tls_ca_file" in login else login
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_refused_login_is_named_with_the_settings_to_check(cluster: Cluster, refusal: Refusal) -> None:
+    reason = asyncio.run(refused_because(load_settings(None, rules=RULES, **login_of(cluster, refusal))))
+    assert reason is not None
+    assert refusal.says in reason
+    assert login_of(cluster, refusal)["bootstrap_servers"] in reason
+
+
+@pytest.mark.parametrize(
+    ("listener", "changed"),
+    [
+        (SASL, {}),
+        (SASL, {"sasl_mechanism": "PLAIN"}),
+        (SASL_TLS, {"security_protocol": "SASL_SSL", "tls_ca_file": "x"}),
+    ],
+)
+def test_a_login_that_works_is_not_called_refused(cluster: Cluster, listener: str, changed: dict[str, str]) -> None:
+    login = login_of(cluster, Refusal(listener, changed, ""))
+    assert asyncio.run(refused_because(load_settings(None, rules=RULES, **login))) is None
+
+
+def test_a_broker_that_is_away_does_not_hide_the_refusal_of_another(cluster: Cluster) -> None:
+    login = login_of(cluster, WRONG_PASSWORD)
+    login["bootstrap_servers"] = f"127.0.0.1:1,{login['bootstrap_servers']}"
+    reason = asyncio.run(refused_because(load_settings(None, rules=RULES, **login)))
+    assert reason is not None
+    assert WRONG_PASSWORD.says in reason
+    login["bootstrap_servers"] = "127.0.0.1:1"
+    assert asyncio.run(refused_because(load_settings(None, rules=RULES, **login))) is None
+
+
+@pytest.mark.parametrize("case", ["wrong password, SCRAM", "unknown mechanism", "plaintext to TLS"])
+def test_the_service_ends_at_once_when_its_login_is_refused(
+    cluster: Cluster, names: Names, tmp_path: Path, case: str
+) -> None:
+    refusal = REFUSALS[case]
+    with service(cluster.admin, names, tmp_path, ready=False, **login_of(cluster, refusal)) as running:
+        assert running.process.wait(DEADLINE) == 1
+        lines = [line for line in running.log() if line["level"] in ("warning", "error")]
+    assert [line["event"] for line in lines] == ["kafka_refuses_login"], running.text()
+    assert refusal.says in lines[0]["error"]
+
+
+@pytest.mark.parametrize("command", ["topics ensure", "topics check-access", "dlq list", "offsets show"])
+def test_a_command_names_the_refused_login(cluster: Cluster, names: Names, command: str) -> None:
+    done = run_command(command, names, login_of(cluster, WRONG_PASSWORD))
+    assert done.status == 1
+    assert WRONG_PASSWORD.says in done.errors
+    assert len(done.errors.splitlines()) == 1
+
+
+# --- permissions
+
+
+class Done(NamedTuple):
+    """The result of a command."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def run_command(command: str, names: Names, settings: Mapping[str, str]) -> Done:
+    """Run `scorer` in this process."""
+    environment: dict[str, str | None] = dict.fromkeys(name for name in os.environ if name.startswith("SCORER_"))
+    environment |= names.environment
+    environment |= {f"SCORER_{name.upper()}": value for name, value in settings.items()}
+    result = CliRunner().invoke(app, shlex.split(command), env=environment, catch_exceptions=False)
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+def settings_of(cluster: Cluster, names: Names, **changed: str) -> Settings:
+    settings = {name.removeprefix("SCORER_").lower(): value for name, value in names.environment.items()}
+    return load_settings(None, **{"rules": RULES, **settings, **cluster.login(), **changed})
+
+
+def documented(settings: Settings, command: str) -> list[Acl]:
+    """What the table in docs/operations.md says that a command needs."""
+    topics = {
+        "input": settings.activity_topic,
+        "changelog": settings.state_topic,
+        "routing": settings.routing_topic,
+        "shadow topic": settings.shadow_topic,
+        "`<dlq>`": settings.dead_letter_topic,
+        "`<dlq>.replayed`": settings.replay_marks_topic,
+    }
+    row = next(line for line in OPERATIONS_PAGE.splitlines() if line.startswith(f"| {command} |"))
+    _, _, topic_cell, group_cell, id_cell, _ = (cell.strip() for cell in row.split("|"))
+    acls = []
+    for part in filter(None, topic_cell.split(". ")):
+        operations, _, resources = part.partition(": ")
+        acls += [
+            Acl("topic", topics[name], operation)
+            for name in resources.split(", ")
+            for operation in operations.split(", ")
+        ]
+    acls += [Acl("group", settings.group, operation) for operation in filter(None, group_cell.split(", "))]
+    if id_cell:
+        operation, _, text = id_cell.partition(": ")
+        name = text.split("`")[1].replace("<group>", settings.group).replace("<dlq>", settings.dead_letter_topic)
+        acls.append(Acl("transactional-id", name, operation, prefixed="prefix" in text))
+    return acls
+
+
+def with_described(acls: list[Acl]) -> set[Acl]:
+    """These, and what they include."""
+    return {*acls, *(acl._replace(operation="Describe") for acl in acls)}
+
+
+def acl_of(permission: Permission) -> Acl:
+    kind = permission.resource.value.replace(" ", "-")
+    return Acl(kind, permission.name, permission.operation.value, permission.prefixed)
+
+
+@pytest.mark.parametrize(
+    ("command", "row", "changed"),
+    [
+        *((command, [f"`scorer {command}`"], {}) for command in NEEDS),
+        ("run", ["`scorer run`", "… with `SCORER_CREATE_TOPICS=true`"], {"create_topics": "true"}),
+        ("run", ["`scorer run`", "… with `SCORER_NULL_KEYS=rekey`"], {"null_keys": "rekey"}),
+        ("run", ["`scorer run`", "… with `SCORER_SHADOW_RULES`"], {"shadow_rules": str(RULES)}),
+    ],
+)
+def test_the_documented_permissions_are_those_that_are_checked(
+    cluster: Cluster, names: Names, command: str, row: list[str], changed: dict[str, str]
+) -> None:
+    settings = settings_of(cluster, names, **changed)
+    needed = {acl_of(need) for need in NEEDS[command](settings) if need.required}
+    assert with_described([acl for text in row for acl in documented(settings, text)]) == needed
+
+
+def create_topics(cluster: Cluster, names: Names) -> None:
+    cluster.admin.create(
+        {
+            **dict.fromkeys((names.activity, names.routing, names.dead_letters, names.state), 1),
+            f"{names.dead_letters}.replayed": 1,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def worked(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Names:
+    """Topics in which the service has worked with exactly the documented permissions: it has decided, written a dead
+    letter, and continued after a restart."""
+    names = Names(f"worked{os.getpid()}")
+    folder = tmp_path_factory.mktemp("worked")
+    create_topics(cluster, names)
+    # Without a mark, nobody has to read the marks.
+    cluster.admin.write(f"{names.dead_letters}.replayed", [Record(b"another/0/0", b"{}")])
+    acls = documented(settings_of(cluster, names), "`scorer run`")
+    grant(cluster.admin.bootstrap, USER, acls)
+    for number in (1, 2):
+        with service(cluster.admin, names, folder, ready=True, **cluster.login()) as running:
+            wrong = [Record(lead, b"not JSON") for lead in (b"lead-0", b"lead-1")]
+            cluster.admin.write(names.activity, [demo_request("lead-1"), *wrong])
+            cluster.admin.read(names.dead_letters, 2 * number)
+            assert running.terminate() == 0
+            events = [line["event"] for line in running.log()]
+            assert "access_incomplete" in events
+            assert "topic_limits_unknown" in events
+            assert not {"kafka_denies_access", "partition_reopened", "transaction_aborted"} & set(events)
+    assert cluster.admin.read(names.routing, 1)
+    take_away(cluster.admin.bootstrap, USER, acls)
+    return names
+
+
+def test_the_service_works_with_exactly_the_documented_permissions(worked: Names, cluster: Cluster) -> None:
+    assert len(cluster.admin.read(worked.dead_letters, 4)) == 4
+
+
+COMMANDS: Final = {
+    "topics ensure": "topics ensure --replication-factor 1",
+    "dlq list": "dlq list",
+    "dlq replay": "dlq replay --reason not_json --yes",
+    "dlq purge": "dlq purge --lead lead-1 --yes",
+    "offsets show": "offsets show",
+    "offsets reset": "offsets reset --to earliest --yes",
+}
+
+
+def without(settings: Settings, command: str, wanted: Permission) -> list[Acl]:
+    """What a command needs, except one operation. What includes it is not granted either, or it is denied."""
+    others = [need for need in NEEDS[command](settings) if need.required and need != wanted]
+    acls = [acl_of(need) for need in others]
+    # Read and Write include Describe, so it is missing only if it is denied.
+    return [*acls, acl_of(wanted)._replace(deny=True)] if wanted.operation == "Describe" else acls
+
+
+def needs_of(command: str) -> list[Permission]:
+    """With names that the parameters of a test can have."""
+    names = {"activity_topic": "input", "group": "group"}
+    settings = load_settings(None, rules=RULES, bootstrap_servers="b:1", **names)
+    return [need for need in NEEDS[command](settings) if need.required]
+
+
+def cases(*commands: str) -> list[Any]:
+    """Each permission that they need. Create is left out: the topics exist, and the test of missing ones has it."""
+    return [
+        pytest.param(command, number, id=f"{command}-{need.operation.value}-{need.resource.value}-{need.name}")
+        for command in commands
+        for number, need in enumerate(needs_of(command))
+        if need.operation != "Create"
+    ]
+
+
+@pytest.mark.parametrize(("command", "number"), cases("run"))
+def test_the_service_names_the_permission_that_is_missing_at_its_start(
+    cluster: Cluster, names: Names, tmp_path: Path, command: str, number: int
+) -> None:
+    settings = settings_of(cluster, names)
+    wanted = [need for need in NEEDS[command](settings) if need.required][number]
+    create_topics(cluster, names)
+    grant(cluster.admin.bootstrap, USER, without(settings, command, wanted))
+    with service(cluster.admin, names, tmp_path, ready=False, **cluster.login()) as running:
+        assert running.process.wait(DEADLINE) == 1
+        lines = [line for line in running.log() if line["level"] in ("warning", "error")]
+    assert [line["event"] for line in lines] == ["kafka_denies_access"], running.text()
+    assert_names(lines[0]["error"], wanted)
+
+
+@pytest.mark.parametrize(("command", "number"), cases(*COMMANDS))
+def test_a_command_names_the_permission_that_is_missing(
+    worked: Names, cluster: Cluster, command: str, number: int
+) -> None:
+    settings = settings_of(cluster, worked)
+    wanted = [need for need in NEEDS[command](settings) if need.required][number]
+    acls = without(settings, command, wanted)
+    grant(cluster.admin.bootstrap, USER, acls)
+    try:
+        done = run_command(COMMANDS[command], worked, cluster.login())
+    finally:
+        take_away(cluster.admin.bootstrap, USER, acls)
+    assert done.status == 1, done
+    assert_names(f"{done.output}{done.errors}", wanted)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_works_with_exactly_the_documented_permissions(worked: Names, cluster: Cluster, command: str) -> None:
+    acls = documented(settings_of(cluster, worked), f"`scorer {command}`")
+    grant(cluster.admin.bootstrap, USER, acls)
+    try:
+        done = run_command(COMMANDS[command], worked, cluster.login())
+        checked = run_command(f"topics check-access --for '{command}'", worked, cluster.login())
+    finally:
+        take_away(cluster.admin.bootstrap, USER, acls)
+    assert done.status == 0, done
+    assert done.errors == ""
+    assert checked.status == 0, checked
+    assert " denied\n" not in checked.output
+
+
+def assert_names(text: str, wanted: Permission) -> None:
+    """The text says what is missing, of which resource, and how to grant it."""
+    kind = "transactional ids" if wanted.prefixed else wanted.resource.value
+    name = f"{wanted.name}*" if wanted.prefixed else wanted.name
+    assert re.search(
+        rf"User:{USER} may not [^`]*{wanted.operation.value}( to| and [^`]*)? the {kind} {re.escape(name)}", text
+    )
+    assert f"--operation {wanted.operation.value}" in text
+    option = {Resource.TOPIC: "--topic", Resource.GROUP: "--group"}.get(wanted.resource, "--transactional-id")
+    assert f"{option} {wanted.name}" in text
+
+
+# --- the table of what is allowed
+
+
+def known_to(cluster: Cluster) -> tuple[list[str], list[tuple[str, str]]]:
+    """The topics and groups of the cluster, and the transactional ids."""
+
+    async def work() -> tuple[list[str], list[tuple[str, str]]]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=cluster.admin.bootstrap)
+        await admin.start()
+        try:
+            topics = sorted(await admin.list_topics())
+            return topics, sorted((str(group[0]), str(group[1])) for group in await admin.list_consumer_groups())
+        finally:
+            await admin.close()
+
+    return asyncio.run(work())
+
+
+def records_of(cluster: Cluster, topic: str) -> int:
+    return len(cluster.admin.read(topic))
+
+
+def test_the_check_shows_every_permission_and_changes_nothing(worked: Names, cluster: Cluster) -> None:
+    # The coordinators exist by now, and with them their topics.
+    settings = settings_of(cluster, worked)
+    before = known_to(cluster), records_of(cluster, "__transaction_state")
+    denied = run_command("topics check-access", worked, cluster.login())
+    acls = documented(settings, "`scorer run`")
+    grant(cluster.admin.bootstrap, USER, acls)
+    try:
+        allowed = run_command("topics check-access", worked, cluster.login())
+    finally:
+        take_away(cluster.admin.bootstrap, USER, acls)
+    assert (known_to(cluster), records_of(cluster, "__transaction_state")) == before
+    assert (denied.status, allowed.status) == (1, 0)
+    head, *rows = [re.split(r"\s{2,}", line.strip()) for line in denied.output.splitlines()]
+    assert head == ["resource", "name", "operation", "result", "grant it with"]
+    needs = NEEDS["run"](settings)
+    assert [(row[0], row[1].removesuffix("*"), row[2]) for row in rows] == [
+        (need.resource.value, need.name, need.operation.value) for need in needs
+    ]
+    results = ["denied" if need.required else "denied (not required)" for need in needs]
+    assert [row[3] for row in rows] == results
+    assert [row[4] for row in rows] == [grant_command(settings, need) for need in needs]
+    allowed_rows = [re.split(r"\s{2,}", line.strip()) for line in allowed.output.splitlines()[1:]]
+    assert [row[3] for row in allowed_rows] == [
+        "allowed" if need.required else "denied (not required)" for need in needs
+    ]
+
+
+def granted_by(command: str) -> Acl:
+    """What a `kafka-acls` command grants, as its documentation says."""
+    words = shlex.split(command)
+    options = dict(itertools.pairwise(words))
+    assert words[0] == "kafka-acls"
+    assert "--add" in words
+    assert options["--allow-principal"] == f"User:{USER}"
+    (kind,) = {"--topic", "--group", "--transactional-id"} & set(words)
+    prefixed = options.get("--resource-pattern-type", "literal") == "prefixed"
+    return Acl(kind.removeprefix("--"), options[kind], options["--operation"], prefixed)
+
+
+@pytest.mark.parametrize("command", NEEDS)
+def test_the_commands_that_it_prints_grant_what_is_missing(cluster: Cluster, names: Names, command: str) -> None:
+    create_topics(cluster, names)
+    check = f"topics check-access --for '{command}'"
+    denied = run_command(check, names, cluster.login()).output.splitlines()[1:]
+    acls = [granted_by(re.split(r"\s{2,}", line.strip())[4]) for line in denied]
+    grant(cluster.admin.bootstrap, USER, acls)
+    allowed = run_command(check, names, cluster.login()).output.splitlines()[1:]
+    assert {re.split(r"\s{2,}", line.strip())[3] for line in allowed} == {"allowed"}
+    assert len(allowed) == len(denied) == len(NEEDS[command](settings_of(cluster, names)))
+
+
+def test_topics_that_exist_need_not_be_created(cluster: Cluster, names: Names) -> None:
+    settings = settings_of(cluster, names, create_topics="true")
+    create_topics(cluster, names)
+    creating = documented(settings, "… with `SCORER_CREATE_TOPICS=true`")
+    acls = [*documented(settings, "`scorer run`"), *(acl for acl in creating if acl.operation != "Create")]
+    grant(cluster.admin.bootstrap, USER, acls)
+    assert {need.operation for need in asyncio.run(require(settings))} == {"DescribeConfigs"}
+    assert set(asyncio.run(ensure_topics(settings))) >= {names.activity, names.routing, names.dead_letters, names.state}
+
+
+def test_missing_topics_are_told_from_those_that_may_not_be_described(cluster: Cluster, names: Names) -> None:
+    settings = settings_of(cluster, names)
+    topics = (names.activity, names.routing, names.dead_letters, names.state, f"{names.dead_letters}.replayed")
+    hidden, missing, *_ = topics
+    acls = [Acl("topic", topic, "Describe") for topic in topics if topic != hidden]
+    cluster.admin.create({hidden: 1})
+    grant(cluster.admin.bootstrap, USER, acls)
+    try:
+        ensured = run_command("topics ensure", names, cluster.login())
+        reset = run_command("offsets show", names, cluster.login())
+        with pytest.raises(DeniedError) as denied:
+            asyncio.run(ensure_topics(settings))
+        take_away(cluster.admin.bootstrap, USER, acls)
+        acls = [Acl("topic", topic, "Describe") for topic in topics]
+        grant(cluster.admin.bootstrap, USER, acls)
+        with pytest.raises(TopicError) as absent:
+            asyncio.run(ensure_topics(settings))
+    finally:
+        take_away(cluster.admin.bootstrap, USER, acls)
+    assert ensured.status == 1
+    lines = {line.split()[1]: line for line in ensured.output.splitlines()}
+    assert f"User:{USER} may not Describe the topic {hidden}: grant it with `kafka-acls" in lines[hidden]
+    assert f"could not be created: User:{USER} may not Create the topic {missing}: grant it" in lines[missing]
+    assert f"Read the topic {hidden}" in reset.errors
+    assert "does not exist" not in reset.errors
+    assert f"may not Describe the topic {hidden}" in str(denied.value)
+    assert f"the topic {missing} (SCORER_ROUTING_TOPIC) does not exist" in str(absent.value)
+
+
+# --- a permission that is taken away while the service runs
+
+
+class Taken(NamedTuple):
+    """The documented permission that is taken away, and what stays of it."""
+
+    acl: Acl
+    stays: Acl | None
+    says: str
+
+
+def taken(settings: Settings) -> dict[str, Taken]:
+    routing = Acl("topic", settings.routing_topic, "Write")
+    state = Acl("topic", settings.state_topic, "Write")
+    source = Acl("topic", settings.activity_topic, "Read")
+    group = Acl("group", settings.group, "Read")
+    ids = Acl("transactional-id", f"{settings.group}-", "Write", prefixed=True)
+    return {
+        "routing": Taken(
+            routing, routing._replace(operation="Describe"), f"Write to the topic {settings.routing_topic}"
+        ),
+        "state": Taken(state, None, f"Write to the topic {settings.state_topic}"),
+        "input": Taken(source, source._replace(operation="Describe"), f"Read the topic {settings.activity_topic}"),
+        "input, hidden": Taken(source, None, f"Describe and Read the topic {settings.activity_topic}"),
+        "group": Taken(group, group._replace(operation="Describe"), f"Read the group {settings.group}"),
+        "transactional ids": Taken(ids, None, f"Write to the transactional ids {settings.group}-*"),
+    }
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "routing",
+        "state",
+        "input",
+        "input, hidden",
+        "group, idle",
+        "group",
+        "transactional ids",
+    ],
+)
+def test_a_permission_that_is_taken_away_later_makes_the_service_wait(
+    cluster: Cluster, names: Names, tmp_path: Path, case: str
+) -> None:
+    settings = settings_of(cluster, names)
+    create_topics(cluster, names)
+    acls = documented(settings, "`scorer run`")
+    missing = taken(settings)[case.removesuffix(", idle")]
+    grant(cluster.admin.bootstrap, USER, acls)
+    with service(cluster.admin, names, tmp_path, ready=True, **cluster.login()) as running:
+        cluster.admin.write(names.activity, [demo_request("lead-1")])
+        cluster.admin.read(names.routing, 1)
+        if missing.stays is not None:
+            grant(cluster.admin.bootstrap, USER, [missing.stays])
+        take_away(cluster.admin.bootstrap, USER, [missing.acl])
+        if not case.endswith("idle"):
+            cluster.admin.write(names.activity, [demo_request("lead-2")])
+        status, body = running.wait(lambda: unready(running))
+        details = json.loads(body)
+        assert status == 503
+        assert details["status"] == "access denied"
+        assert missing.says in running.wait(lambda: denied_lines(running))[0]["error"]
+        grant(cluster.admin.bootstrap, USER, [missing.acl])
+        if case.endswith("idle"):
+            running.wait(running.ready)
+            cluster.admin.write(names.activity, [demo_request("lead-2")])
+        assert {record.key for record in cluster.admin.read(names.routing, 2)} == {b"lead-1", b"lead-2"}
+        running.wait(running.ready)
+        running.wait(lambda: [line for line in running.log() if line["event"] == "kafka_allows_access"])
+        assert len(denied_lines(running)) <= 2, running.text()
+        assert sum(line["event"] == "partition_reopened" for line in running.log()) <= 3, running.text()
+        assert running.terminate() == 0
+
+
+def demo_request(lead_id: str) -> Record:
+    return structured(event(lead_id, 1, "lead.demo_requested", {}, START))
+
+
+def unready(running: Service) -> tuple[int, str] | None:
+    status, body = running.get("/health/ready")
+    return (status, body) if status == 503 and "access" in json.loads(body) else None
+
+
+def denied_lines(running: Service) -> list[dict[str, Any]]:
+    return [line for line in running.log() if line["event"] == "kafka_denies_access"]

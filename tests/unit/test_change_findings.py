@@ -1,0 +1,100 @@
+"""`scorer check --against` says what a change of rules means for leads already seen, and it means that."""
+
+import pytest
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import DAY
+from scorer.domain.lead import Lead
+from scorer.lint import compared
+from scorer.rules.loader import parse_with_source
+from tests.factory import SMALL_RULES, evaluator, ruleset
+
+FIELDS = "fields: {installed_base: {type: integer}}"
+TRIAL = "  trial: {activity: trial_started, points: 15, window: 90d}\n"
+
+
+def changes(after: str, before: str = SMALL_RULES) -> list[str]:
+    """`line [code] message` of each finding."""
+    rules, source = parse_with_source({"r.yaml": after.encode()})
+    return [f"{each.position.line} [{each.code}] {each.message}" for each in compared(rules, source, ruleset(before))]
+
+
+def seen(text: str) -> Lead:
+    """A lead with a machine and a trial, judged by these rules."""
+    judge = evaluator(text)
+    lead = Lead("lead-1")
+    for number, (kind, data) in enumerate(
+        [("lead.profile_updated", {"custom": {"installed_base": 3}}), ("lead.trial_started", {})]
+    ):
+        lead = judge.assess(lead, LeadActivity(str(number), "/s", kind, 20_000 * DAY + number, "lead-1", data)).lead
+    return lead
+
+
+def points(text: str, lead: Lead) -> tuple[int, int]:
+    """The points of the criterion that reads the field, and of the signal."""
+    evaluation = evaluator(text).evaluate(lead, lead.clock)
+    by_name = {result.criterion.name: result.points for result in evaluation.criteria}
+    return by_name["company"], evaluation.signal_points.get("trial", 0)
+
+
+def test_equal_rules_and_other_points_mean_nothing() -> None:
+    assert changes(SMALL_RULES) == []
+    assert changes(SMALL_RULES.replace("points: 15", "points: 16")) == []
+
+
+@pytest.mark.parametrize(
+    ("type_", "effect", "kept"),
+    [
+        ("number", "the values of leads already seen stay known", 5),
+        (
+            "string",
+            "for every lead already seen, a value that is not of type string is unknown, until an activity states it "
+            "again",
+            0,
+        ),
+    ],
+)
+def test_a_changed_type(type_: str, effect: str, kept: int) -> None:
+    after = SMALL_RULES.replace("{type: integer}", f"{{type: {type_}}}").replace(
+        "{installed_base: {gt: 0}}", "{installed_base: {gt: 0}}" if type_ == "number" else '{installed_base: "3"}'
+    )
+    assert changes(after) == [
+        f"6 [changed-field] the field `installed_base` is of type {type_} and was of type integer; {effect}"
+    ]
+    assert points(after, seen(SMALL_RULES))[0] == kept
+
+
+def test_a_removed_and_a_new_field() -> None:
+    after = SMALL_RULES.replace(FIELDS, "fields: {machines: {type: integer}}").replace("installed_base", "machines")
+    assert changes(after) == [
+        "6 [removed-field] the field `installed_base` is removed; leads already seen keep its last value, which no "
+        "rule reads, and new values are dropped",
+        "6 [new-field] the field `machines` is new; it is unknown for every lead already seen, until an activity "
+        "states it again",
+    ]
+    lead = seen(SMALL_RULES)
+    assert points(after, lead)[0] == 0
+    assert lead.value("installed_base") == 3
+
+
+def test_a_new_signal_counts_from_now_on() -> None:
+    before = SMALL_RULES.replace(TRIAL, "")
+    (finding,) = changes(SMALL_RULES, before)
+    assert finding.endswith(
+        "[new-signal] the signal `trial` is new; it counts from now on, and nothing that leads already seen did before"
+    )
+    assert points(SMALL_RULES, seen(before)) == (5, 0)
+    assert points(SMALL_RULES, seen(SMALL_RULES)) == (5, 15)
+
+
+def test_a_removed_signal_gives_no_points_and_keeps_its_counts() -> None:
+    after = SMALL_RULES.replace(TRIAL, "")
+    (finding,) = changes(after)
+    assert finding.endswith(
+        "[removed-signal] the signal `trial` is removed; leads already seen lose its points, and keep its counts for "
+        "rules that have it again"
+    )
+    lead = seen(SMALL_RULES)
+    assert points(after, lead) == (5, 0)
+    judged = evaluator(after).assess(lead, LeadActivity("9", "/s", "lead.trial_started", 20_001 * DAY, "lead-1", {}))
+    assert points(SMALL_RULES, judged.lead) == (5, 15)
