@@ -33,8 +33,8 @@ from scorer.stream.worker import PartitionWorker, State, WorkerContext
 from tests.factory import nothing_denied
 
 Fault = Literal["error", "lost", "answer lost", "late", "slow", "failed", "too large"]
-"""`error`: the request is not sent; `failed`: the same, but known only after a second. `late`: it arrives after a while,
-and its answer is lost. A session repeats what is not answered, unless its caller gives up before."""
+"""`error`: the request is not sent; `failed`: that is known only after a second. `late`: it arrives after a while, and its
+answer is lost. A session repeats what is not answered, unless its caller gives up before."""
 Result = TypeVar("Result")
 
 _TICK = 0.001
