@@ -33,8 +33,8 @@ from scorer.stream.worker import PartitionWorker, State, WorkerContext
 from tests.factory import nothing_denied
 
 Fault = Literal["error", "lost", "answer lost", "late", "slow", "failed", "too large"]
-"""`error`: the request is not sent; `failed`: that is known only after a second. `late`: it arrives after a while, and its
-answer is lost. A session repeats what is not answered, unless its caller gives up before."""
+"""`error`: the request is not sent; `failed`: that is known only after a second. `late`: it arrives after a while, and
+its answer is lost. A session repeats what is not answered, unless its caller gives up before."""
 Result = TypeVar("Result")
 
 _TICK = 0.001
@@ -265,9 +265,9 @@ class Session:
     async def _request(self, step: str, effect: Callable[[], Awaitable[Result]]) -> Result:
         cluster = self._cluster
         fault = self._fault = cluster.fault(step)
+        gate = cluster.gates.get(step)
         cluster.steps.append(step)
         await cluster.pause()
-        gate = cluster.gates.get(step)
         if gate is not None:
             await gate.wait()
         if not self._process.alive or fault == "error":
