@@ -28,7 +28,7 @@ MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "jobs_without_offset": (
         f"{_COMMITTER}::test_a_transaction_without_records_of_the_input_has_an_offset_too",
-        f"{_PROTOCOL}::test_everything_is_published_once",
+        f"{_PROTOCOL}::test_jobs_alone_are_published_once",
     ),
     "transaction_left_open": (
         f"{_CLIENT}::test_an_abort_has_its_cause",

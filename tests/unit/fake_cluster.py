@@ -260,11 +260,15 @@ class Session:
         self._id = transactional_id
         self._timeout = timeout_ms / 1000
         self._epoch = -1
-        self._fault: Fault | None = None
 
-    async def _request(self, step: str, effect: Callable[[], Awaitable[Result]]) -> Result:
+    async def _request(
+        self,
+        step: str,
+        effect: Callable[[], Awaitable[Result]],
+        refused: Callable[[], KafkaError] = KafkaError,
+    ) -> Result:
         cluster = self._cluster
-        fault = self._fault = cluster.fault(step)
+        fault = cluster.fault(step)
         gate = cluster.gates.get(step)
         cluster.steps.append(step)
         await cluster.pause()
@@ -272,6 +276,8 @@ class Session:
             await gate.wait()
         if not self._process.alive or fault == "error":
             raise KafkaConnectionError(f"no connection for {step}")
+        if fault == "too large":
+            raise refused()
         if fault == "slow":
             await asyncio.sleep(cluster.random.uniform(0, 12))
         elif fault == "failed":
@@ -321,18 +327,14 @@ class Session:
         await self._request("add", effect)
 
     async def produce(self, all_batches: Sequence[Sequence[Batch]]) -> int | None:
-        async def effect() -> Fault | None:
+        async def effect() -> None:
             transaction = self._identity().transaction
             assert transaction is not None
-            if self._fault == "too large":
-                return self._fault
             for batch in (batch for part in all_batches for batch in part):
                 assert batch.partition in transaction.partitions
                 self._cluster.logs[batch.partition] += [Entry(message, transaction) for message in batch.messages]
-            return None
 
-        if await self._request("produce", effect) == "too large":
-            raise RefusedBatchError(all_batches[0][0])
+        await self._request("produce", effect, lambda: RefusedBatchError(all_batches[0][0]))
         return None
 
     async def commit_offsets(self, member: Member, offsets: Mapping[TopicPartition, Offset]) -> None:
