@@ -20,7 +20,7 @@ from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError,
 
 from scorer.kafka.message import Message
 from scorer.kafka.record_limits import TopicLimits
-from scorer.kafka.session import Batch, GroupFencedError, Member, Offset
+from scorer.kafka.session import Batch, GroupFencedError, Member, Offset, RefusedBatchError
 from scorer.kafka.topic_reader import Poll, Span
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
@@ -32,9 +32,9 @@ from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 from tests.factory import nothing_denied
 
-Fault = Literal["error", "lost", "answer lost", "late", "slow"]
-"""`error`: the request is not sent. `late`: it arrives after a while, and its answer is lost. A session repeats what is
-not answered, unless its caller gives up before."""
+Fault = Literal["error", "lost", "answer lost", "late", "slow", "failed", "too large"]
+"""`error`: the request is not sent; `failed`: that is known only after a second. `late`: it arrives after a while, and
+its answer is lost. A session repeats what is not answered, unless its caller gives up before."""
 Result = TypeVar("Result")
 
 _TICK = 0.001
@@ -261,18 +261,28 @@ class Session:
         self._timeout = timeout_ms / 1000
         self._epoch = -1
 
-    async def _request(self, step: str, effect: Callable[[], Awaitable[Result]]) -> Result:
+    async def _request(
+        self,
+        step: str,
+        effect: Callable[[], Awaitable[Result]],
+        refused: Callable[[], KafkaError] = KafkaError,
+    ) -> Result:
         cluster = self._cluster
         fault = cluster.fault(step)
+        gate = cluster.gates.get(step)
         cluster.steps.append(step)
         await cluster.pause()
-        gate = cluster.gates.get(step)
         if gate is not None:
             await gate.wait()
         if not self._process.alive or fault == "error":
             raise KafkaConnectionError(f"no connection for {step}")
+        if fault == "too large":
+            raise refused()
         if fault == "slow":
             await asyncio.sleep(cluster.random.uniform(0, 12))
+        elif fault == "failed":
+            await asyncio.sleep(1.0)
+            raise KafkaConnectionError(f"no connection for {step}")
         elif fault == "late":
             cluster.spawn(self._late(effect))
             await asyncio.sleep(_UNANSWERED)
@@ -324,7 +334,7 @@ class Session:
                 assert batch.partition in transaction.partitions
                 self._cluster.logs[batch.partition] += [Entry(message, transaction) for message in batch.messages]
 
-        await self._request("produce", effect)
+        await self._request("produce", effect, lambda: RefusedBatchError(all_batches[0][0]))
         return None
 
     async def commit_offsets(self, member: Member, offsets: Mapping[TopicPartition, Offset]) -> None:

@@ -20,6 +20,7 @@ from scorer.domain.facts import Fact, Stamp
 from scorer.domain.lead import Lead
 from scorer.kafka import transaction
 from scorer.kafka.message import Message
+from scorer.kafka.record_limits import TopicLimits
 from scorer.kafka.session import Member
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import load_settings
@@ -64,11 +65,12 @@ def qualification(offset: int, lead_id: str) -> bytes:
 
 
 def given(partition: TopicPartition) -> "list[ConsumerRecord[bytes, bytes]]":
-    """The records of a partition. Every fourth is no activity."""
+    """The records of a partition. Of four, one is no activity, and one changes only a count."""
     records = []
     for offset in range(COUNT):
         lead_id = f"lead-{partition.partition}-{offset % LEADS}"
-        value = b"{broken" if offset % 4 == 1 else qualification(offset, lead_id)
+        # A page view counts, so a state that was lost is missed until the end.
+        value = {1: b"{broken", 2: None}.get(offset % 4, qualification(offset, lead_id))
         made = record(offset, lead_id, value)
         records.append(dataclasses.replace(made, topic=partition.topic, partition=partition.partition))
     return records
@@ -278,7 +280,7 @@ def test_asks_for_the_stable_offset_then_for_the_end_of_the_changelog(play: Call
     assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
 
 
-Ending = Literal["committed", "aborted", "answer lost", "request lost", "late"]
+Ending = Literal["committed", "aborted", "aborted when written", "answer lost", "request lost", "late"]
 
 
 def script(endings: list[Ending]) -> Callable[[str], Fault | None]:
@@ -290,6 +292,8 @@ def script(endings: list[Ending]) -> Callable[[str], Fault | None]:
         if step == "produce":
             current = endings.pop(0) if endings else "committed"
             return "error" if current == "aborted" else None
+        if step == "commit_offsets":
+            return "failed" if current == "aborted when written" else None
         if step != "commit":
             return None
         faults: dict[Ending, Fault] = {"answer lost": "answer lost", "request lost": "lost", "late": "late"}
@@ -304,8 +308,10 @@ def script(endings: list[Ending]) -> Callable[[str], Fault | None]:
     [
         ["aborted"],
         ["committed", "aborted", "aborted"],
+        ["aborted when written", "committed", "aborted when written"],
         ["answer lost"],
         ["committed", "committed", "answer lost", "aborted"],
+        ["answer lost"] * 12,
         ["request lost", "committed", "request lost"],
         ["late", "committed", "late"],
         ["aborted", "request lost", "aborted", "answer lost", "aborted"],
@@ -322,6 +328,42 @@ def test_everything_is_published_once(play: Callable[..., Cluster], endings: lis
 
     cluster = play(scenario, jobs=jobs)
     assert published(cluster) == expected(INPUTS[PARTITIONS[0]], TICKS * jobs)
+
+
+def test_a_batch_that_is_too_large_is_judged_again(
+    play: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the first try stays in memory, and nothing of it is missing in the second one."""
+
+    async def nothing(*_: object) -> None:
+        """The limits stay, so that the second try is the same."""
+
+    monkeypatch.setattr(TopicLimits, "refused", nothing)
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        await process().start()
+        faults: list[Fault | None] = ["too large", None] * 10
+        cluster.fault = lambda step: faults.pop(0) if step == "produce" and faults else None
+        await cluster.rebalance()
+        await to_the_end(cluster)
+        assert len(faults) < 16
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
+
+
+def test_jobs_alone_are_published_once(play: Callable[..., Cluster]) -> None:
+    """Their transactions have the offset that was committed before, but another name."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        cluster.inputs = {PARTITIONS[0]: []}
+        await process().start()
+        cluster.fault = script(["committed", "answer lost", "request lost"])
+        await cluster.rebalance()
+        await cluster.settle(lambda: not cluster.open and published(cluster).ticks.get(0, [])[-1:] == [TICKS - 1])
+
+    cluster = play(scenario, jobs=True)
+    assert published(cluster).ticks == {0: [0, 1, 2]}
 
 
 def positions(cluster: Cluster) -> list[int]:
@@ -415,7 +457,7 @@ def test_a_former_owner_that_is_still_committing_is_waited_for(play: Callable[..
         await cluster.rebalance()
         cluster.gates["produce"] = gate = asyncio.Event()
         await reached(cluster, "produce")
-        await cluster.settle(lambda: any(one.offsets for one in cluster.open))
+        await cluster.settle(lambda: any(one.offsets and one.commit is None for one in cluster.open))
         cluster.processes.append(latter)
         del cluster.gates["produce"]
         await cluster.rebalance(absent=[former])

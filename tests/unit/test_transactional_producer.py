@@ -178,6 +178,7 @@ def test_everything_is_in_one_transaction(broker: Broker, attempt: Attempt) -> N
     assert steps[:2] == ["add", "add done"]
     assert steps[-2:] == ["commit", "commit done"]
     # Both are acknowledged before the commit is requested.
+    assert {"produce done", "commit_offsets done"} <= set(steps)
     assert steps.index("commit") > steps.index("produce done")
     assert steps.index("commit") > steps.index("commit_offsets done")
     assert "abort" not in steps
