@@ -42,11 +42,14 @@ class Cluster(Kafka):
         super().__init__(apache.bootstrap)
         self._apache = apache
 
-    def create(self, topics: Mapping[str, int]) -> None:
-        """Create topics with these numbers of partitions, and return once all their replicas are in sync."""
+    def create(self, topics: Mapping[str, int], config: Mapping[str, str] | None = None) -> None:
+        """Create topics with these numbers of partitions and these settings; return when all replicas are in sync."""
 
         async def work(admin: AIOKafkaAdminClient) -> None:
-            made = await admin.create_topics([NewTopic(name, count, len(NODES)) for name, count in topics.items()])
+            settings = dict(config or {})
+            made = await admin.create_topics(
+                [NewTopic(name, count, len(NODES), topic_configs=settings) for name, count in topics.items()]
+            )
             for name, code, *_ in made.topic_errors:
                 assert code == 0, f"{name}: {for_code(code).__name__}"
 
