@@ -33,8 +33,8 @@ from scorer.demo.market import activities
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
-from scorer.offline.ruleset_files import load_ruleset
 from scorer.kafka.topic_reader import topic_reader
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected

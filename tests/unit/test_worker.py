@@ -77,7 +77,9 @@ class Committer:
     async def log_span(self, partition: TopicPartition) -> Span:
         return Span(0, 0)
 
-    async def commit(self, partition: TopicPartition, messages: Sequence[Message], next_offset: int) -> int | None:
+    async def commit(
+        self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str = ""
+    ) -> int | None:
         assert partition == PARTITION
         committed.append(Outbox(next_offset, list(messages)))
         return None
