@@ -313,7 +313,7 @@ def test_refused_offsets_have_their_reason(client: Client, code: int, expected: 
             await STEPS["TxnOffsetCommit"](session)
         assert type(raised.value) is expected
         if expected is GroupFencedError:
-            assert "the offsets of the group group" in str(raised.value)
+            assert "the group group refuses the offsets" in str(raised.value)
         assert len(client.requests("TxnOffsetCommit")) == 1
 
     play(scenario)
