@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer as soon as no task can go on.
+"""An event loop whose clock jumps to the next timer whenever nothing else can run.
 
 So a test with pauses and time limits takes no real time, and always runs in the same order. Nothing in it may use
 threads, processes or the network.

@@ -78,7 +78,7 @@ class Committer:
         return Span(0, 0)
 
     async def commit(
-        self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str = ""
+        self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str
     ) -> int | None:
         assert partition == PARTITION
         committed.append(Outbox(next_offset, list(messages)))
