@@ -32,6 +32,8 @@ def test_a_committed_batch_is_counted() -> None:
         timestamps=[1_000_000, 999_000],
     )
     metrics.committed(figures, now=1000.02)
+    # Several batches may be in one transaction, which is counted by itself.
+    metrics.transaction("committed")
     assert value(metrics, "scorer_activities_total", type="lead.page_viewed") == 3
     assert value(metrics, "scorer_decisions_total", rating="hot", route="sales") == 1
     assert value(metrics, "scorer_transitions_total", from_="warm", to="hot") == 1
