@@ -14,7 +14,7 @@ import pytest
 from tests.faults.crew import Crew
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once, wait_until_closed
-from tests.faults.sizes import randomness
+from tests.faults.sizes import FULL_CLUSTER, randomness
 from tests.faults.writer import Writer
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import ROOT, Service
@@ -113,6 +113,7 @@ def test_worker_by_worker_to_the_present_version(apache_kafka: Kafka, names: Nam
     check(apache_kafka, names, old)
 
 
+@pytest.mark.skipif(not FULL_CLUSTER, reason="only with SCORER_FAULT_CLUSTER=full")
 def test_back_to_the_old_version_after_all_have_stopped(
     apache_kafka: Kafka, names: Names, tmp_path: Path, old: str
 ) -> None:

@@ -20,7 +20,7 @@ def test_it_does_not_start_with_them(kafka: Kafka, names: Names, tmp_path: Path)
     rules = ruleset_folder(tmp_path / "rules", MANY_SIGNALS)
     with service(kafka, names, tmp_path, ready=False, rules=str(rules)) as running:
         assert running.process.wait(DEADLINE) == 1
-        assert f"{rules / 'rules.yaml'}:15:3: error: a lead's state can take 1,070,492 bytes" in running.text()
+        assert f"{rules / 'rules.yaml'}:5:3: error: a lead's state can take 1,070,492 bytes" in running.text()
     with service(kafka, names, tmp_path, rules=str(rules), max_record_bytes="2000000") as running:
         assert running.terminate() == 0
 
