@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
@@ -147,17 +147,6 @@ def request_rejoin(consumer: AIOKafkaConsumer) -> None:
     coordinator = getattr(consumer, "_coordinator", None)
     if coordinator is not None and hasattr(coordinator, "request_rejoin"):
         coordinator.request_rejoin()
-
-
-async def close_at_once(producer: AIOKafkaProducer) -> None:
-    """Close the connections of a producer whose `stop` did not return in time. Raises `KafkaError`.
-
-    `stop` waits without a limit until all records are delivered, and it cannot drop them.
-    """
-    task = getattr(producer._sender, "sender_task", None)
-    if task is not None:
-        task.cancel()
-    await producer.client.close()
 
 
 def record_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:

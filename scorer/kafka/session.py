@@ -19,7 +19,6 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import (
     ConcurrentTransactions,
     IncompatibleBrokerVersion,
-    InvalidProducerEpoch,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
@@ -466,6 +465,6 @@ def _severity(error: BaseException) -> int:
     """A refusal comes first, because it is the reason for others; what passes by itself comes last."""
     if isinstance(error, RefusedBatchError):
         return 0
-    if isinstance(error, ProducerFenced | InvalidProducerEpoch):
+    if isinstance(error, ProducerFenced):
         return 1
     return 3 if isinstance(error, KafkaError) and _passes(error) else 2

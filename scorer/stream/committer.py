@@ -157,9 +157,7 @@ class Committer:
         """Begin no more transactions until the next `join`. Returns when none is in flight, or after a while: the
         group goes on without a member that waits for too long, and then refuses its offsets."""
         self._leave()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.session_timeout_ms / 2000):
-                await self._idle.wait()
+        await self.rest(self._settings.session_timeout_ms / 2000)
 
     async def rest(self, seconds: float) -> None:
         """Wait while a transaction is in flight, at most for so long."""
@@ -189,7 +187,7 @@ class Committer:
         there is none. Raises `KafkaError`."""
         assert self._producer is not None
         generation = self.generation
-        # Until 1.0 every partition had a producer of its own. Such a worker may still run, and nothing else fences it.
+        # In 0.1.0 every partition had a producer of its own. Such a worker may still run, and nothing else fences it.
         await self._producer.fence(f"{self._settings.group}-{partition.topic}-{partition.partition}")
         found = (await self._producer.stable_offsets(self._settings.group, [partition]))[partition]
         self._known[partition] = found
@@ -241,9 +239,8 @@ class Committer:
     def withdraw(self, partitions: Iterable[TopicPartition]) -> None:
         """Drop what these partitions have ready. What is in flight is not affected."""
         for partition in partitions:
-            contribution = self._queue.pop(partition, None)
-            if contribution is not None and not contribution.done.done():
-                contribution.done.set_exception(WithdrawnError(f"{partition.topic}-{partition.partition}"))
+            if partition in self._queue:
+                self._fail([self._queue[partition]], WithdrawnError(f"{partition.topic}-{partition.partition}"))
 
     def give_up(self) -> None:
         """Drop what is ready, now and later, because no assignment follows. The next owners compute it again."""
@@ -313,7 +310,7 @@ class Committer:
             self._metrics.transaction("aborted")
             await self._aborted(group, member, error)
         except (DoubtfulError, FencedError) as error:
-            # Also the broker fences: it ends a transaction that takes too long.
+            # The broker itself fences a producer whose transaction takes too long.
             self._metrics.transaction("doubtful" if isinstance(error, DoubtfulError) else "fenced")
             log.warning("transaction_doubtful", error=repr(error), cause=repr(error.__cause__))
             await self._settle(group, offsets)

@@ -275,8 +275,8 @@ class PartitionWorker:
         return generation, await self._committer.take_over(self.partition)
 
     async def _restore(self) -> int | None:
-        """Read the changelog. Asked for now, after the committed offset, its end is behind all that was committed with
-        that offset, and behind the open transactions that could hide it."""
+        """Read the changelog. We ask for its end after the committed offset. So the end lies behind everything that was
+        committed with that offset, and behind open transactions that could hide it."""
         changelog = TopicPartition(self._settings.state_topic, self.partition.partition)
         span = await self._committer.log_span(changelog)
         metrics = self._metrics

@@ -12,7 +12,7 @@ from types import CodeType
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
@@ -21,7 +21,6 @@ from faststream.kafka import KafkaBroker
 
 from scorer.kafka import client_internals
 from scorer.kafka.client_internals import (
-    close_at_once,
     consumer_of,
     cut_large_records,
     dead_task,
@@ -222,39 +221,6 @@ def test_an_offset_out_of_range_is_reported_and_stays() -> None:
 @pytest.mark.usefixtures("unconnected")
 def test_there_is_no_public_way_to_rejoin_yet() -> None:
     assert not [name for name in dir(AIOKafkaConsumer) if "rejoin" in name and not name.startswith("_")]
-
-
-@pytest.mark.usefixtures("unconnected")
-def test_a_producer_that_cannot_deliver_is_closed_at_once() -> None:
-    async def work() -> None:
-        producer = AIOKafkaProducer()
-        await producer.start()
-        task = producer._sender.sender_task
-        assert isinstance(task, asyncio.Task)
-        batch = producer.create_batch()
-        batch.append(timestamp=None, key=b"k", value=b"v", headers=[])
-        delivery = await producer._message_accumulator.add_batch(batch, PARTITION, 5)
-        with pytest.raises(TimeoutError):
-            # Still true: without a broker, `stop` waits for the delivery.
-            async with asyncio.timeout(0.2):
-                await producer.stop()
-        await asyncio.wait_for(close_at_once(producer), 5)
-        await asyncio.wait([task], timeout=5)
-        assert task.done()
-        delivery.cancel()
-
-    asyncio.run(work())
-
-
-@pytest.mark.usefixtures("unconnected")
-def test_closing_at_once_works_before_the_start() -> None:
-    async def work() -> None:
-        producer = AIOKafkaProducer(transactional_id="id")
-        assert producer._sender.sender_task is None
-        await asyncio.wait_for(close_at_once(producer), 5)
-        await producer.stop()
-
-    asyncio.run(work())
 
 
 @pytest.mark.usefixtures("unconnected")
