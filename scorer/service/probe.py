@@ -46,5 +46,5 @@ def probe(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int
 
 if __name__ == "__main__":
     status, line = probe(sys.argv[1:], os.environ)
-    print(line, file=sys.stdout if status == OK else sys.stderr)  # noqa: T201
+    print(line, file=sys.stdout if status == OK else sys.stderr)
     sys.exit(status)

@@ -37,13 +37,13 @@ def folder(path: Path) -> Path:
 
 def system() -> list[Mount]:
     """What the base image has of Python, without any program beside it if Python is not among them."""
-    libraries = [Path("/usr")] if PREFIX == Path("/usr") else [PREFIX, Path("/usr/lib"), Path("/usr/lib64")]
+    libraries = [Path("/usr")] if Path("/usr") == PREFIX else [PREFIX, Path("/usr/lib"), Path("/usr/lib64")]
     return [Mount(path, str(path)) for path in (*libraries, Path("/etc"), Path("/dev")) if path.is_dir()]
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the image has as /opt. It is made by the RUN instructions from what is copied and nothing else."""
+    """What the image has as /opt: the RUN instructions make it from what is copied and nothing else."""
     base = tmp_path_factory.mktemp("image")
     source, opt, tmp = (folder(base / name) for name in ("src", "opt", "tmp"))
     root = folder(base / "root")
