@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from tests.integration.service import Service
 PREFIX: Final = Path(sys.base_prefix)
 PYTHON: Final = str(Path(sys.executable).resolve())
 EVENT: Final = (ROOT / "docs" / "example.jsonl").read_bytes().splitlines()[0]
+REPORTED: Final = ("rules_unchanged", "rules_reloaded", "rules_refused")
 needs_root = pytest.mark.skipif(container.missing() is not None, reason=str(container.missing()))
 
 
@@ -84,13 +84,10 @@ def rules(tmp_path: Path) -> Path:
 def running(image: Path, rules: Path, tmp_path: Path) -> Iterator[tuple[Service, Kafka, Names, dict[str, str]]]:
     """The service as ENTRYPOINT and CMD start it, the broker, its topics, and the variables of the container."""
     names = Names("image")
-    with EmbeddedBroker(tmp_path / "broker") as broker, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    with EmbeddedBroker(tmp_path / "broker") as broker:
         variables = environment() | names.environment
         variables |= {"SCORER_BOOTSTRAP_SERVERS": broker.bootstrap, "SCORER_CREATE_TOPICS": "true"}
-        variables |= {"SCORER_RULES": "/rules", "SCORER_HTTP_PORT": str(port), "SCORER_TOPIC_PARTITIONS": "2"}
+        variables |= {"SCORER_RULES": "/rules", "SCORER_HTTP_PORT": "0", "SCORER_TOPIC_PARTITIONS": "2"}
         arguments = [*only(stages()[-1], "ENTRYPOINT").words, *only(stages()[-1], "CMD").words]
         log = tmp_path / "service.log"
         with log.open("wb") as file:
@@ -132,6 +129,7 @@ def test_the_service_runs_as_a_user_without_rights_and_writes_no_file(
     # The health check of the image, by an own process as the engine starts it.
     check = only(stages()[-1], "HEALTHCHECK").text.partition("CMD ")[2]
     command = contained(image, rules, tmp_path / "check", *json.loads(check))
+    variables["SCORER_HTTP_PORT"] = service.address.rpartition(":")[2]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     # Changed rules are vetted by a process of its own, which also has to do without a writable folder.
@@ -141,9 +139,6 @@ def test_the_service_runs_as_a_user_without_rights_and_writes_no_file(
     assert "rules_refused" not in service.text()
     process.terminate()
     assert service.process.wait(60) == 0, service.text()
-
-
-REPORTED: Final = ("rules_unchanged", "rules_loaded", "rules_refused", "rules_reloaded")
 
 
 @needs_root
