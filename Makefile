@@ -10,8 +10,8 @@ PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 BROKER := tests/integration tests/security tests/faults tests/deploy
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
-.PHONY: help demo install test test-fast test-kafka test-faults mutants fuzz golden coverage lint format bench schemas site \
-	lock clean
+.PHONY: help demo install test test-fast test-kafka test-faults cluster kill-loops mutants fuzz golden coverage lint format \
+	bench schemas site lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list
@@ -54,6 +54,15 @@ test-kafka: install
 test-faults: install
 	@$(PYTEST) -rs --dist loadfile tests/faults
 
+## cluster: nodes of Kafka killed, stopped, restarted; takeovers, upgrade: all cases (half an hour); CLUSTER="-k stop"
+cluster: install
+	@SCORER_FAULT_CLUSTER=full $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -vv -rP tests/faults/test_cluster.py \
+		tests/faults/test_takeover.py tests/faults/test_upgrade.py $(CLUSTER)
+
+## kill-loops: 25 times 12,000 activities on three nodes that are bounced; KILL_LOOPS="--first-loop 5 --loops 5"
+kill-loops: install
+	@$(BIN)/python -m tests.faults.kill_loops $(KILL_LOOPS)
+
 ## mutants: break the exactly-once code on purpose, one patch at a time; the tests must notice each
 mutants: install
 	@$(BIN)/python -m tests.mutants
@@ -83,9 +92,9 @@ format: install
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-## bench: the benchmarks (an hour at most; see benchmarks/README.md)
+## bench: the benchmarks (an hour at most; see benchmarks/README.md); BENCH="--broker kafka": on Apache Kafka (Java, Maven)
 bench: install .venv/bench .cache/bench-streams/installed
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 .venv/bench: requirements-bench.lock .venv/installed
 	@$(BIN)/pip install -q --require-hashes -r requirements-bench.lock

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,8 +12,8 @@ import psutil
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from benchmarks.apache import apache_kafka
 from benchmarks.measuring import progress
-from benchmarks.mock_broker import MockBroker
 from benchmarks.traffic import HEADERS, PARTITIONS, RULES, histories, lead_name, partition_of
 from scorer.demo.broker import EmbeddedBroker
 from scorer.engines.engine import default_engine
@@ -25,13 +25,14 @@ from scorer.stream.outbox import marker_message
 
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / ".cache" / "bench"
+KAFKA = "kafka"
 
 INPUT = "lead.activity"
 OUTPUT = "lead.routing"
 DEAD = "lead.activity.dlq"
 STATE = "bench.lead-state"
 GROUP = "bench"
-BROKERS = ("noida", "mock")
+BROKERS = ("noida", KAFKA)
 QUIET = {"log_level": 0}
 
 
@@ -52,31 +53,35 @@ class Broker(Protocol):
 
 
 @contextlib.contextmanager
-def broker(core: int | None, kind: str = "noida") -> Iterator[Broker]:
-    """A fresh broker (one of BROKERS), bound to a core, with empty topics."""
+def broker(core: int | None, kind: str = "noida", partitions: int = PARTITIONS) -> Iterator[Broker]:
+    """A broker (one of BROKERS), bound to a core, with empty topics: a fresh one, but always the same Apache Kafka,
+    because a cold virtual machine would be measured otherwise."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    with MockBroker(INPUT, OUTPUT, DEAD, STATE) if kind == "mock" else EmbeddedBroker(SCRATCH) as running:
+    with _running(kind) as running:
         if core is not None:
             for thread in psutil.Process(running.pid).threads():
                 with contextlib.suppress(ProcessLookupError):  # the thread may have ended
                     os.sched_setaffinity(thread.id, {core})
-        if kind != "mock":
-            create_topics(running.bootstrap)
+        create_topics(running.bootstrap, partitions)
         yield running
 
 
-def create_topics(bootstrap: str) -> None:
+def _running(kind: str) -> contextlib.AbstractContextManager[Broker]:
+    return apache_kafka(SCRATCH) if kind == KAFKA else EmbeddedBroker(SCRATCH)
+
+
+def create_topics(bootstrap: str, partitions: int = PARTITIONS) -> None:
     """Create empty topics."""
-    topics = [NewTopic(name, PARTITIONS, 1) for name in (INPUT, OUTPUT, DEAD)]
-    topics.append(NewTopic(STATE, PARTITIONS, 1, config={"cleanup.policy": "compact"}))
+    topics = [NewTopic(name, partitions, 1) for name in (INPUT, OUTPUT, DEAD)]
+    topics.append(NewTopic(STATE, partitions, 1, config={"cleanup.policy": "compact"}))
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
     for made in admin.create_topics(topics).values():
         made.result(30)
 
 
-def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]]) -> int:
+def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]], partitions: int = PARTITIONS) -> int:
     """Write the activities; returns how many."""
-    return _fill(bootstrap, ((INPUT, partition_of(lead), lead, value, HEADERS) for lead, value in events))
+    return _fill(bootstrap, ((INPUT, partition_of(lead, partitions), lead, value, HEADERS) for lead, value in events))
 
 
 @cache
@@ -86,14 +91,15 @@ def sample_states() -> tuple[str, list[bytes]]:
     return evaluator.ruleset.revision, [encode_lead(lead) for lead in histories(evaluator=evaluator)]
 
 
-def fill_states(bootstrap: str, leads: int) -> None:
+def fill_states(bootstrap: str, leads: int, partitions: int = PARTITIONS) -> None:
     """Write what a long-running service leaves behind: a state with a history for each lead, and a marker that the
     current rules evaluated all of them. Without it the service would re-score all leads during the measurement."""
     revision, states = sample_states()
     names = map(lead_name, range(leads))
     # Without the header for the input offset: these states are older than the topic.
-    _fill(bootstrap, ((STATE, partition_of(n), n, s, []) for n, s in zip(names, cycle(states), strict=False)))
-    markers = [marker_message(Marker(revision, 1, None), STATE, number) for number in range(PARTITIONS)]
+    place = partial(partition_of, partitions=partitions)
+    _fill(bootstrap, ((STATE, place(n), n, s, []) for n, s in zip(names, cycle(states), strict=False)))
+    markers = [marker_message(Marker(revision, 1, None), STATE, number) for number in range(partitions)]
     _fill(bootstrap, ((STATE, number, marker.key, marker.value, []) for number, marker in enumerate(markers)))
 
 
@@ -115,19 +121,26 @@ def _fill(bootstrap: str, records: Iterable[tuple[str, int, str | bytes | None, 
     return count
 
 
-def committed_outputs(bootstrap: str, topic: str = OUTPUT) -> int:
+def committed_outputs(bootstrap: str, topic: str = OUTPUT, partitions: int = PARTITIONS) -> int:
     """The number of records in a topic, including transaction markers if the broker counts them."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "count", **QUIET})
     try:
-        marks = (consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10) for n in range(PARTITIONS))
+        marks = (consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=10) for n in range(partitions))
         return sum(high - low for low, high in marks)
     finally:
         consumer.close()
 
 
+@cache
 def cores() -> tuple[int, int]:
-    """A core for the worker and one for the broker; the same core if there is only one."""
+    """A core for the worker and one for the broker; the same core if there is only one. As at the first call, because
+    `stay_with_broker` changes what this process may use."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         progress("one core only: broker and worker share it")
     return cores[-1], cores[0]
+
+
+def stay_with_broker() -> None:
+    """Bind the writer and the observer to the broker's core, so that the worker has its core to itself."""
+    os.sched_setaffinity(0, {cores()[1]})

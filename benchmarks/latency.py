@@ -1,42 +1,38 @@
 """Time from event to decision at steady loads: ours, and the bare loop on aiokafka at the same loads.
 
-Activities are written at a fixed rate, and an observer records when each is committed together with its results. The
-time starts when the activity is due to be written, so a slow writer does not improve the result. The loads are shares,
+Activities are written at a fixed rate, and an observer records when each is committed together with its results (see
+`steady.py`). The loads are shares,
 up to half, of the largest load that `benchmarks.service` found for ours, unless `--rate` is given.
 
     .venv/bin/python -m benchmarks.latency --seconds 20 --rounds 3
+    .venv/bin/python -m benchmarks.latency --rate 500 --broker kafka --pause-ms 20    # an observer that asks less
 """
 
 import argparse
 import contextlib
 import statistics
 import tempfile
-import threading
 import time
-from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import count, product
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from confluent_kafka import KafkaException, Producer
-
-from benchmarks.kafka import INPUT, QUIET, SCRATCH, WorkerError, broker, cores, fill_states
+from benchmarks.kafka import BROKERS, KAFKA, SCRATCH, WorkerError, broker, cores, fill_states
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import FOLDER, Figure, Result, Target
 from benchmarks.runs import Committed, wait_until_done
-from benchmarks.traffic import HEADERS, PARTITIONS, partition_of, traffic
+from benchmarks.steady import PAUSE, Observer, places, write
+from benchmarks.traffic import traffic
 from benchmarks.worker import ours, peer
 
 NAMES = {"ours": "ours", "bare_aiokafka": "bare loop, aiokafka"}
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 """Shares of the largest load."""
-_TICK = 0.002
 _FIRST = 200
 _READY = 60.0
 _SETTLE = 20.0
 _SEEN = 0.1
-_PAUSE = 0.003
 
 
 class Delays(NamedTuple):
@@ -57,52 +53,19 @@ def largest_load() -> float:
     raise SystemExit("the largest load is not known: run benchmarks.service first, or give --rate")
 
 
-class Observer:
-    """Polls the committed input offsets in a thread: a decision is committed together with the offset of its activity.
-    (Reading the decisions would keep the broker's core busy, because it answers empty fetches at once.)
-    """
-
-    def __init__(self, bootstrap: str) -> None:
-        self._committed = Committed(bootstrap)
-        self._moments: list[float] = []
-        self._offsets: list[list[int]] = [[] for _ in range(PARTITIONS)]
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(_PAUSE):
-            try:
-                committed = self._committed.offsets()
-            except KafkaException:
-                continue
-            self._moments.append(time.perf_counter())
-            for offsets, offset in zip(self._offsets, committed, strict=True):
-                offsets.append(offset)
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._thread.join()
-        self._committed.close()
-
-    def committed_at(self, partition: int, offset: int) -> float:
-        """When the commit of the record was seen. Raises IndexError if it never was."""
-        return self._moments[bisect_right(self._offsets[partition], offset)]
-
-
-def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, leads: int) -> Delays:
-    """One run against a fresh broker. Raises `WorkerError`."""
+def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, options: argparse.Namespace) -> Delays:
+    """One run against an empty broker. Raises `WorkerError`."""
     worker_core, broker_core = cores()
-    with broker(broker_core) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+    with broker(broker_core, options.broker) as running, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         bootstrap = running.bootstrap
         if name == "ours":
-            fill_states(bootstrap, leads)
+            fill_states(bootstrap, options.leads)
         made = {worker_core}
         with (
             contextlib.closing(Committed(bootstrap)) as done,
             ours(bootstrap, made) if name == "ours" else peer(name, bootstrap, made, Path(folder)) as worker,
         ):
-            observer = Observer(bootstrap)
+            observer = Observer(bootstrap, pause=options.pause_ms / 1000)
             try:
                 write(bootstrap, events[:_FIRST], 1_000)
                 wait_until_done(done, [worker], _FIRST, _READY)
@@ -118,30 +81,6 @@ def measure(name: str, events: Sequence[tuple[str, bytes]], rate: float, leads: 
     return Delays(statistics.median(delays), delays[int(len(delays) * 0.99)], len(delays))
 
 
-def places(events: Sequence[tuple[str, bytes]]) -> list[tuple[int, int]]:
-    """Partition and offset of each event, in a topic without other records."""
-    offsets = [count() for _ in range(PARTITIONS)]
-    return [(partition, next(offsets[partition])) for partition in (partition_of(lead) for lead, _ in events)]
-
-
-def write(bootstrap: str, events: Sequence[tuple[str, bytes]], rate: float) -> list[float]:
-    """Write the events at that rate. Returns when each was due."""
-    # The default of Kafka's own producers: it saves the broker a request for each record.
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, **QUIET})
-    due: list[float] = []
-    began = time.perf_counter()
-    for number, (lead, value) in enumerate(events):
-        moment = began + number / rate
-        while (ahead := moment - time.perf_counter()) > 0:
-            producer.poll(0)
-            time.sleep(min(ahead, _TICK))
-        due.append(moment)
-        producer.produce(INPUT, value, key=lead, partition=partition_of(lead), headers=HEADERS)
-    if producer.flush(30):
-        raise WorkerError("the broker did not take the activities")
-    return due
-
-
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,17 +88,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--broker", choices=BROKERS, default=BROKERS[0])
+    parser.add_argument("--pause-ms", type=float, default=1e3 * PAUSE, help="between two looks of the observer")
     options = parser.parse_args()
     rates = [options.rate] if options.rate else [largest_load() * share for share in SHARES]
     rounds = options.rounds
     shown = {"seconds": options.seconds, "leads": options.leads, "rounds": rounds}
-    result = Result("latency", "Event to decision, up to half the largest load", "time / bare loop", shown)
+    part, title = "latency", "Event to decision, up to half the largest load"
+    if options.broker == KAFKA:
+        part, title = "latency_kafka", f"{title}, on Apache Kafka"
+    result = Result(part, title, "time / bare loop", shown)
     for rate in rates:
         events = list(traffic(_FIRST + int(rate * options.seconds), options.leads))
         runs: dict[str, list[Delays]] = {name: [] for name in NAMES}
         for number, (name, summaries) in product(range(rounds), runs.items()):
             try:
-                last = measure(name, events, rate, options.leads)
+                last = measure(name, events, rate, options)
             except WorkerError as error:
                 raise SystemExit(f"{NAMES[name]}: {error}") from None
             summaries.append(last)

@@ -21,16 +21,21 @@ ORDER = (
     "rule_core",
     "hand_made",
     "service",
-    "service_mock",
     "service_large",
     "latency",
     "scale",
     "restore",
     "offline",
+    "usual_load",
+    "service_kafka",
+    "ready",
+    "rebalance",
+    "latency_kafka",
+    "restore_kafka",
 )
 COMMANDS = {
-    "service_mock": "service --broker mock",
     "service_large": "service --large",
+    **{f"{part}_kafka": f"{part} --broker kafka" for part in ("service", "latency", "restore")},
 }
 """The commands of results with another name than their module."""
 

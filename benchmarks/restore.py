@@ -26,15 +26,15 @@ import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from benchmarks.kafka import BROKERS, KAFKA, broker
 from benchmarks.measuring import progress, ratio, spread
 from benchmarks.results import Figure, Result
-from scorer.demo.broker import EmbeddedBroker
 from scorer.demo.market import activities
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
-from scorer.offline.ruleset_files import load_ruleset
 from scorer.kafka.topic_reader import topic_reader
+from scorer.offline.ruleset_files import load_ruleset
 from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
@@ -43,7 +43,7 @@ from scorer.state.store import LeadStore
 from scorer.stream.outbox import state_message
 from scorer.stream.recovery import Progress, restore
 
-TOPIC = "bench.lead-state"
+TOPIC = "bench.restored"
 SAMPLE = 2_000
 ACTIVITIES = 20
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -133,7 +133,7 @@ async def read_bare(bootstrap: str) -> dict[str, float]:
     try:
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
-        await consumer.seek_to_beginning(partition)
+        consumer.seek(partition, 0)
         count = 0
         while await consumer.position(partition) < end:
             for records in (await consumer.getmany(partition, timeout_ms=500)).values():
@@ -158,7 +158,7 @@ READERS = {"ours": read_ours, "bare": read_bare}
 def measure(reader: str, bootstrap: str) -> dict[str, float]:
     """Run a reader in its own process."""
     command = [sys.executable, "-m", "benchmarks.restore", "--read", reader, "--bootstrap", bootstrap]
-    measured: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    measured: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return measured
 
 
@@ -167,7 +167,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--leads", type=int, action="append", help="repeatable; default: 10000, 100000 and 1000000")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--bootstrap", help="a broker to use instead of a fresh embedded one")
+    parser.add_argument("--bootstrap", help="a broker to use instead of one of ours")
+    parser.add_argument("--broker", choices=BROKERS, default=BROKERS[0])
     parser.add_argument("--read", choices=READERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.read:
@@ -182,7 +183,10 @@ def main() -> None:
         "rounds": options.rounds,
         "activities each": ACTIVITIES,
     }
-    result = Result("restore", "Restoring a partition's state, and memory", "time or CPU / bare reader", shown)
+    part, title = "restore", "Restoring a partition's state, and memory"
+    if options.broker == KAFKA:
+        part, title = "restore_kafka", f"{title}, on Apache Kafka"
+    result = Result(part, title, "time or CPU / bare reader", shown)
     result.figures.append(Figure("state of a lead", size, "bytes", group="size"))
     grown: dict[int, float] = {}
     for leads in sizes:
@@ -213,10 +217,10 @@ def main() -> None:
 
 
 def take(leads: int, states: list[bytes], options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
-    """Both readers in turn, with a fresh broker for each number of leads."""
+    """Both readers in turn, with an empty broker for each number of leads."""
     runs: dict[str, list[dict[str, float]]] = {"bare": [], "ours": []}
     with contextlib.ExitStack() as stack:
-        bootstrap = options.bootstrap or stack.enter_context(EmbeddedBroker(Path(".cache"))).bootstrap
+        bootstrap = options.bootstrap or stack.enter_context(broker(None, options.broker)).bootstrap
         asyncio.run(fill(bootstrap, leads, states))
         for number in range(options.rounds):
             for reader, measurements in runs.items():

@@ -44,9 +44,9 @@ def lead_name(number: int) -> str:
     return f"lead-{number:08}"
 
 
-def partition_of(lead_id: str) -> int:
+def partition_of(lead_id: str, partitions: int = PARTITIONS) -> int:
     """The partition of a lead: of its activities, and of its state."""
-    return crc32(lead_id.encode()) % PARTITIONS
+    return crc32(lead_id.encode()) % partitions
 
 
 def _encoded(name: str, lead_id: str, time: int, kind: str, data: dict[str, Any]) -> bytes:
@@ -118,6 +118,15 @@ def histories(
             lead = evaluator.assess(lead, activity).lead
         leads.append(lead)
     return leads
+
+
+def past(leads: int, seed: int = 3) -> Iterator[tuple[str, bytes]]:
+    """The activities of such histories, each as (lead id, value), lead by lead: for those who start without states."""
+    for number in range(leads):
+        random = Random(f"{seed}-{number}")
+        lead_id = lead_name(number)
+        for index, (after, kind, data) in enumerate(_past(random)):
+            yield lead_id, _encoded(f"p{number}-{index}", lead_id, _START + after, kind, data)
 
 
 def _single_past(random: Random) -> Iterator[Step]:

@@ -15,12 +15,16 @@ from typing import IO
 import msgspec
 import psutil
 
+from benchmarks import kafka_streams
 from benchmarks.kafka import GROUP, ROOT, STATE, WorkerError, sample_states
 from benchmarks.traffic import PARTITIONS
+from tests.brokers.jars import MissingError
 
 STREAMS_PYTHON = Path(os.environ.get("BENCH_STREAMS_PYTHON", ROOT / ".cache" / "bench-streams" / "bin" / "python"))
 """Quix Streams and Faust need other versions of our packages, so they have their own environment."""
 IN_STREAMS_PYTHON = ("quix", "quix_same", "faust_app")
+STREAMS_IN_JAVA = {"streams_weights": "weights", "streams_tables": "tables"}
+"""Jobs on Kafka Streams, by peer."""
 _READY = 300.0
 
 
@@ -58,6 +62,10 @@ class Worker:
     def resume(self) -> None:
         """Let it continue."""
         self._process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        """Ask it to end, and do not wait."""
+        self._process.terminate()
 
     def check(self) -> None:
         """Raise `WorkerError` if it has ended."""
@@ -99,7 +107,15 @@ def ours(bootstrap: str, cores: set[int], **settings: str) -> Worker:
 
 
 def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
-    """One of `benchmarks/peers`. `folder` holds its state and the files that it needs."""
+    """One of `benchmarks/peers`. `folder` holds its state and the files that it needs.
+
+    Raises `WorkerError` if it needs Java or Maven and they are missing.
+    """
+    if job := STREAMS_IN_JAVA.get(name):
+        try:
+            return Worker([*kafka_streams.java(), job, bootstrap, str(folder)], {}, cores)
+        except MissingError as error:
+            raise WorkerError(str(error)) from None
     python = str(STREAMS_PYTHON) if name in IN_STREAMS_PYTHON else sys.executable
     if name == "quix_same":
         (folder / "states.msgpack").write_bytes(msgspec.msgpack.encode(sample_states()[1]))
@@ -107,14 +123,14 @@ def peer(name: str, bootstrap: str, cores: set[int], folder: Path) -> Worker:
     return Worker([python, script, bootstrap, str(folder)], {"PYTHONPATH": str(ROOT)}, cores)
 
 
-def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker]) -> None:
+def wait_until_shared(ports: Sequence[int], workers: Sequence[Worker], count: int = PARTITIONS) -> None:
     """Wait until all workers are ready and share the partitions. Raises `WorkerError`."""
     deadline = time.monotonic() + _READY
     while time.monotonic() < deadline:
         for worker in workers:
             worker.check()
         held = [partitions(port) for port in ports]
-        if sum(held) == PARTITIONS and min(held) > 0:
+        if sum(held) == count and min(held) > 0:
             return
         time.sleep(0.2)
     raise WorkerError(f"the partitions were not shared out within {_READY:.0f} s; held: {held}")

@@ -1,7 +1,7 @@
 """Fixtures for tests with a broker: noida-db or Apache Kafka in a child process, or that in SCORER_TEST_BOOTSTRAP."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from itertools import count
 
 import pytest
@@ -26,9 +26,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def _nodes(factory: pytest.TempPathFactory, number: int) -> Iterator[ApacheKafka]:
+def apache_nodes(
+    factory: pytest.TempPathFactory, number: int, extra: Mapping[str, str] | None = None
+) -> Iterator[ApacheKafka]:
+    """Nodes of Apache Kafka with these server properties, until the generator continues. Skips where it cannot run."""
     try:
-        cluster = ApacheKafka(factory.mktemp("kafka"), number, given("SCORER_TEST_KAFKA", VERSION))
+        cluster = ApacheKafka(factory.mktemp("kafka"), number, given("SCORER_TEST_KAFKA", VERSION), extra)
     except MissingError as missing:
         pytest.skip(str(missing))
     with cluster:
@@ -40,14 +43,14 @@ def _nodes(factory: pytest.TempPathFactory, number: int) -> Iterator[ApacheKafka
 @pytest.fixture(scope="session")
 def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """One node of Apache Kafka, for all tests of this process, because its start takes seconds."""
-    for cluster in _nodes(tmp_path_factory, 1):
+    for cluster in apache_nodes(tmp_path_factory, 1):
         yield Kafka(cluster.bootstrap)
 
 
 @pytest.fixture(scope="module")
 def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
     """Three nodes of Apache Kafka. Tests use `cluster`."""
-    yield from _nodes(tmp_path_factory, 3)
+    yield from apache_nodes(tmp_path_factory, 3)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
+from scorer.runtime.settings import Settings
+from scorer.stream.access_watch import AccessWatch
 
 MONDAY = 20_458 * DAY
 """2026-01-05 00:00 UTC, microseconds since the epoch."""
@@ -103,3 +105,12 @@ def ruleset_folder(path: Path, text: str = SMALL_RULES, file: str = "rules.yaml"
     beside.write_text(text)
     beside.rename(path / file)
     return path
+
+
+def nothing_denied(settings: Settings) -> AccessWatch:
+    """The watch of permissions where Kafka allows everything."""
+
+    async def look() -> tuple[()]:
+        return ()
+
+    return AccessWatch(settings, look)

@@ -94,7 +94,7 @@ class Committer:
         self._task: asyncio.Task[None] | None = None
         self._queue: dict[TopicPartition, _Contribution] = {}
         self._known: dict[TopicPartition, Offset | None] = {}
-        self._unconfirmed: set[TopicPartition] = set()
+        self._confirmed: set[TopicPartition] = set()
         self._outdated: set[TopicPartition] = set()
         self._member: Member | None = None
         self._joined = asyncio.Event()
@@ -102,6 +102,7 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._alone = 0
+        self._given_up = False
         self._ended_at = 0.0
         self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         self._error = ""
@@ -123,14 +124,13 @@ class Committer:
         name = f"{settings.group}-worker"
         producer = self._make(f"{name}-{settings.instance or self._token}")
         try:
-            await producer.start()
             self.fences = await producer.fences_groups(settings.group, TopicPartition(settings.activity_topic, 0))
             if not self.fences and settings.instance is None and settings.unfenced != "allow":
                 # Such a broker may never end the open transaction of a worker that was killed, so the next worker does
                 # it, by starting with the same name.
                 await producer.stop()
                 producer = self._make(name)
-                await producer.start()
+            await producer.start()
         except BaseException:
             await producer.stop()
             raise
@@ -156,8 +156,7 @@ class Committer:
     async def hold(self) -> None:
         """Begin no more transactions until the next `join`. Returns when none is in flight, or after a while: the
         group goes on without a member that waits for too long, and then refuses its offsets."""
-        self._joined.clear()
-        self._member = None
+        self._leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.session_timeout_ms / 2000):
                 await self._idle.wait()
@@ -169,12 +168,11 @@ class Committer:
                 async with asyncio.timeout(seconds):
                     await self._idle.wait()
 
-    def join(self, member: Member, stayed: Iterable[TopicPartition] = ()) -> None:
-        """Commit on behalf of this member from now on. `stayed`: the partitions that were ours before. Nothing is
-        committed for them until `confirm`."""
+    def join(self, member: Member) -> None:
+        """Commit on behalf of this member from now on: for each partition after `take_over` or `outdated`."""
         self.generation += 1
-        self._unconfirmed = set(stayed)
         self._member = member
+        self._confirmed.clear()
         self._joined.set()
         self._wake.set()
 
@@ -190,12 +188,13 @@ class Committer:
         """The committed offset of a partition, when no transaction of a former owner can change it any more. None if
         there is none. Raises `KafkaError`."""
         assert self._producer is not None
+        generation = self.generation
         # Until 1.0 every partition had a producer of its own. Such a worker may still run, and nothing else fences it.
         await self._producer.fence(f"{self._settings.group}-{partition.topic}-{partition.partition}")
         found = (await self._producer.stable_offsets(self._settings.group, [partition]))[partition]
         self._known[partition] = found
-        self._unconfirmed.discard(partition)
         self._outdated.discard(partition)
+        self._confirm([partition], generation)
         return found
 
     async def log_span(self, partition: TopicPartition) -> Span:
@@ -203,19 +202,18 @@ class Committer:
         assert self._producer is not None
         return await self._producer.log_span(partition)
 
-    async def confirm(self) -> set[TopicPartition]:
-        """Go on with the partitions that have stayed ours, but for those that are returned: somebody else has committed
-        for them since we did, so they must be taken over. Raises `KafkaError`."""
+    async def outdated(self, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
+        """Those of the partitions for which somebody else has committed since we did: they must be taken over. What the
+        others have ready is committed from now on. Raises `KafkaError`."""
         assert self._producer is not None
-        partitions = set(self._unconfirmed)
-        found = await self._producer.stable_offsets(self._settings.group, partitions)
-        # Some may have been taken over meanwhile.
-        partitions &= self._unconfirmed
-        outdated = {partition for partition in partitions if found[partition] != self._known.get(partition)}
-        self._unconfirmed -= partitions
+        generation = self.generation
+        known = {partition: self._known.get(partition) for partition in partitions}
+        found = await self._producer.stable_offsets(self._settings.group, list(known))
+        outdated = {partition for partition in known if found[partition] != known[partition]}
+        self._confirm(known.keys() - outdated, generation)
         self._outdated |= outdated
-        self._fail([one for one in self._queue.values() if one.partition in outdated], OutdatedError("a rebalance"))
-        self._wake.set()
+        for contribution in [self._queue[partition] for partition in outdated & self._queue.keys()]:
+            self._fail([contribution], _outdated(contribution.partition))
         return outdated
 
     async def commit(
@@ -227,8 +225,10 @@ class Committer:
 
         Raises `OutdatedError`, `WithdrawnError`, `TooLargeError` or `RefusedError`; nothing is committed then.
         """
+        if self._given_up:
+            raise WithdrawnError(f"{partition.topic}-{partition.partition}")
         if partition in self._outdated:
-            raise OutdatedError(f"{partition.topic}-{partition.partition}")
+            raise _outdated(partition)
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         contribution = _Contribution(partition, messages, next_offset, note, done)
         self._queue[partition] = contribution
@@ -244,6 +244,11 @@ class Committer:
             contribution = self._queue.pop(partition, None)
             if contribution is not None and not contribution.done.done():
                 contribution.done.set_exception(WithdrawnError(f"{partition.topic}-{partition.partition}"))
+
+    def give_up(self) -> None:
+        """Drop what is ready, now and later, because no assignment follows. The next owners compute it again."""
+        self._given_up = True
+        self.withdraw(list(self._queue))
 
     def _make(self, transactional_id: str) -> TransactionalProducer:
         settings = self._settings
@@ -276,8 +281,11 @@ class Committer:
                 self._idle.set()
 
     def _ready(self) -> list[_Contribution]:
-        """What goes into the next transaction: all that is ready, up to a size, in the order in which it came."""
-        ready = [one for one in self._queue.values() if one.partition not in self._unconfirmed]
+        """What goes into the next transaction: all that is ready, up to a size, in the order in which it came.
+
+        In a new generation, the offset of a partition must be asked first: somebody else may have had it meanwhile.
+        """
+        ready = [one for one in self._queue.values() if one.partition in self._confirmed]
         if self._alone:
             self._alone -= 1
             return ready[:1]
@@ -303,7 +311,7 @@ class Committer:
             await producer.commit(messages, offsets, member, batch_bytes=batch_bytes)
         except AbortedError as error:
             self._metrics.transaction("aborted")
-            await self._aborted(group, error)
+            await self._aborted(group, member, error)
         except (DoubtfulError, FencedError) as error:
             # Also the broker fences: it ends a transaction that takes too long.
             self._metrics.transaction("doubtful" if isinstance(error, DoubtfulError) else "fenced")
@@ -324,13 +332,15 @@ class Committer:
             if not one.done.done():
                 one.done.set_result(broker_time)
 
-    async def _aborted(self, group: Sequence[_Contribution], error: AbortedError) -> None:
+    async def _aborted(self, group: Sequence[_Contribution], member: Member, error: AbortedError) -> None:
         cause = error.__cause__
         partitions = sorted(one.partition.partition for one in group)
         log.warning("transaction_aborted", error=str(error), partitions=partitions)
         match cause:
             case GroupFencedError():
-                self._rejoin()
+                # Otherwise the group has assigned again meanwhile, with us.
+                if self._member is member:
+                    self._rejoin()
             case InstanceFencedError():
                 reason = f"another worker has joined the group with SCORER_INSTANCE={self._settings.instance}"
                 self._fail(group, RefusedError(reason))
@@ -368,14 +378,23 @@ class Committer:
             if found[one.partition] == offsets[one.partition]:
                 self._done([one], offsets, None)
             elif found[one.partition] != self._known.get(one.partition):
-                self._fail([one], OutdatedError(f"{one.partition.topic}-{one.partition.partition}"))
+                self._fail([one], _outdated(one.partition))
 
     def _rejoin(self) -> None:
         """The group has gone on without us: wait for the next assignment, which says what is still ours."""
-        if self._member is not None:
-            self._member = None
-            self._joined.clear()
-            self.on_fenced()
+        self._leave()
+        self.on_fenced()
+
+    def _leave(self) -> None:
+        self._joined.clear()
+        self._member = None
+        self._confirmed.clear()
+
+    def _confirm(self, partitions: Collection[TopicPartition], generation: int) -> None:
+        """Commit for these partitions, if their offsets were asked in the present generation."""
+        if self.is_current(generation):
+            self._confirmed.update(partitions)
+            self._wake.set()
 
     def _fail(self, group: Collection[_Contribution], error: Exception) -> None:
         for one in group:
@@ -390,3 +409,7 @@ class Committer:
     async def _pause(self, error: Any) -> None:
         self._error = f"{type(error).__name__}: {error}"
         await asyncio.sleep(self._backoff.failed())
+
+
+def _outdated(partition: TopicPartition) -> OutdatedError:
+    return OutdatedError(f"{partition.topic}-{partition.partition}")

@@ -67,13 +67,13 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         """Let the transaction in flight end, and begin no other one. The workers keep what they have in memory, because
         most partitions stay where they are."""
         partitions = sorted(revoked)
-        self._rejoining = True
         if partitions:
             log.info("partitions_revoked", partitions=[partition.partition for partition in partitions])
-        for worker in self._workers.values():
-            worker.suspend()
+        self._suspend()
         self._measure()
         await self._committer.hold()
+        if self._draining:
+            self._committer.give_up()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Pause the partitions. Those that stay go on when the group says that nobody else has committed for them; the
@@ -95,16 +95,14 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         # Here, because the consumer exists and reads nothing yet.
         cut_large_records(consumer, whole_bytes(settings), SHORTENED)
         generation, member_id = generation_of(consumer)
-        stayed = [worker for partition in partitions if (worker := self._workers.get(partition)) is not None]
-        member = Member(settings.group, generation, member_id, settings.instance)
-        self._committer.join(member, (worker.partition for worker in stayed))
+        self._committer.join(Member(settings.group, generation, member_id, settings.instance))
+        # One that restores finds out by itself.
+        stayed = [worker for worker in self._workers.values() if worker.state is State.REJOINING]
         for partition in partitions:
             if partition not in self._workers:
                 self._workers[partition] = PartitionWorker(
                     partition, consumer, self, self._context, self._ending.get(partition)
                 )
-        if self._confirming is not None:
-            self._confirming.cancel()
         self._confirming = asyncio.create_task(self._confirm(stayed), name="confirm")
         self._measure()
 
@@ -115,7 +113,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
-                outdated = await self._committer.confirm()
+                outdated = await self._committer.outdated([worker.partition for worker in workers])
                 break
             except KafkaError as error:
                 log.warning("partitions_not_confirmed", error=repr(error))
@@ -165,8 +163,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         """End all workers after their current transaction. False if some did not end in time."""
         self._draining = True
         if self._rejoining:
-            # Nothing can be committed without an assignment, and the next owner computes it again.
-            self._committer.withdraw(list(self._workers))
+            self._committer.give_up()
         for partition in list(self._workers):
             self._close(partition)
         tasks = list(self._ending.values())
@@ -181,9 +178,18 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _rejoin(self) -> None:
         """The group has gone on without us: join again to learn the assignment."""
+        self._suspend()
+        if self._draining:
+            self._committer.give_up()
+        request_rejoin(self._consumer)
+
+    def _suspend(self) -> None:
+        self._rejoining = True
+        # The answer is about the assignment before.
+        if self._confirming is not None:
+            self._confirming.cancel()
         for worker in self._workers.values():
             worker.suspend()
-        request_rejoin(self._consumer)
 
     def failed(self, error: BaseException) -> None:
         """A worker cannot go on: end the process."""

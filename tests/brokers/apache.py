@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -23,10 +23,10 @@ from tests.brokers.jars import VERSION, jars
 from tests.brokers.secured import LISTENERS, Secured
 
 _HOST: Final = "127.0.0.1"
-_START_SECONDS: Final = 60.0
+_START_SECONDS: Final = 120.0
 _STOP_SECONDS: Final = 20.0
 _JAVA: Final = (
-    *("java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+    *("java", "-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
     *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"),
 )
 _CLUSTER_ID: Final = "c2NvcmVyLXRlc3RzLWthZg"
@@ -106,6 +106,12 @@ class ApacheKafka:
             node.end(_STOP_SECONDS)
             shutil.rmtree(node.data, ignore_errors=True)
 
+    def with_java(self, *options: str) -> Self:
+        """The same, started with other options of the virtual machine than the ones that suit tests."""
+        for node in self._nodes:
+            node.java = ("java", *options)
+        return self
+
     def signal(self, number: int, name: signal.Signals) -> None:
         """Send a signal to a node, counted from 1."""
         self._nodes[number - 1].signal(name)
@@ -113,6 +119,10 @@ class ApacheKafka:
     def kill(self, number: int) -> None:
         """End a node at once, as `kill -9` does, and wait for its end."""
         self._nodes[number - 1].signal(signal.SIGKILL)
+        self._nodes[number - 1].end(_STOP_SECONDS)
+
+    def await_end(self, number: int) -> None:
+        """Wait for the end of a node that got a signal. One that takes too long is killed."""
         self._nodes[number - 1].end(_STOP_SECONDS)
 
     def restart(self, number: int) -> None:
@@ -186,6 +196,8 @@ class ApacheKafka:
 class _Node:
     """One broker process."""
 
+    java: Sequence[str] = _JAVA
+
     def __init__(self, number: int, folder: Path) -> None:
         self.number = number
         self.folder = folder
@@ -208,7 +220,7 @@ class _Node:
     def launch(self, classpath: str) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*_JAVA, "-cp", classpath, "kafka.Kafka", str(self.properties)],
+                [*self.java, "-cp", classpath, "kafka.Kafka", str(self.properties)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -2,10 +2,11 @@
 `assess` as `scorer score`, and compared with the records that a `read_committed` reader gets."""
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from itertools import zip_longest
-from time import time_ns
+from pathlib import Path
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -19,6 +20,7 @@ from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.state.store import LeadStore
 from tests.faults.group import positions
+from tests.faults.sizes import DRAIN_SECONDS
 from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names, partitions_of
 from tests.integration.service import RULES, settings_for
@@ -44,11 +46,13 @@ class Output(NamedTuple):
     states: dict[str, Lead]
 
 
-def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collection[str] = frozenset()) -> Output:
+def expected(
+    records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collection[str] = frozenset(), rules: Path = RULES
+) -> Output:
     """The output for an input, read once and in partition order. `poison`: ids of events on which our code fails."""
-    ruleset = Evaluator(load_ruleset(RULES), default_engine("compiled"))
+    ruleset = Evaluator(load_ruleset(rules), default_engine("compiled"))
     output = Output(defaultdict(list), Counter(), {})
-    now = time_ns() // 1000
+    now = time.time_ns() // 1000
     for record in sorted(records, key=lambda record: (record.partition, record.offset)):
         try:
             activity = parse_record(record.value, record.key, record.headers, now)
@@ -83,14 +87,27 @@ def committed_output(kafka: Kafka, names: Names, decisions_at_least: int = 0, le
     return Output(dict(decisions), letters, _restored(kafka, names))
 
 
-def check_exactly_once(kafka: Kafka, names: Names, poison: Collection[str] = frozenset()) -> Output:
+def check_exactly_once(
+    kafka: Kafka, names: Names, poison: Collection[str] = frozenset(), rules: Path = RULES
+) -> Output:
     """Fail unless every activity counted once, every decision was published once, and no transaction is open.
 
     Call it when the input is processed and no worker runs. Returns the output, which is as expected.
     """
-    wanted = expected(kafka.read(names.activity), poison)
+    wanted, _, problems = differences(kafka, names, poison, rules)
+    if problems:
+        more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
+        raise AssertionError("\n".join([f"{len(problems)} differences", *problems[:20], *more]))
+    return wanted
+
+
+def differences(
+    kafka: Kafka, names: Names, poison: Collection[str] = frozenset(), rules: Path = RULES
+) -> tuple[Output, Output, list[str]]:
+    """The expected output, the committed one, and one line for each difference, also in the committed offsets."""
+    wanted = expected(kafka.read(names.activity), poison, rules)
     assert wanted.decisions, "the input leads to no decision: the test shows nothing"
-    problems = _left_open(kafka, names)
+    problems = left_open(kafka, names)
     got = committed_output(kafka, names)
     problems += decision_differences(wanted.decisions, got.decisions)
     problems += [f"dead letter missing: {letter}" for letter in (wanted.letters - got.letters).elements()]
@@ -99,10 +116,15 @@ def check_exactly_once(kafka: Kafka, names: Names, poison: Collection[str] = fro
     at = positions(kafka, names)
     if at.committed != at.ends:
         problems.append(f"committed {at.committed}, the input ends at {at.ends}")
-    if problems:
-        more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
-        raise AssertionError("\n".join([f"{len(problems)} differences", *problems[:20], *more]))
-    return wanted
+    return wanted, got, problems
+
+
+def wait_until_closed(kafka: Kafka, names: Names, seconds: float = DRAIN_SECONDS) -> None:
+    """Return once no transaction is open. One of a killed worker ends at its time-out, if nobody ends it before."""
+    deadline = time.monotonic() + seconds
+    while problems := left_open(kafka, names):
+        assert time.monotonic() < deadline, "\n".join([f"still open after {seconds} s", *problems])
+        time.sleep(0.2)
 
 
 def decision_differences(wanted: Mapping[str, list[bytes]], got: Mapping[str, list[bytes]]) -> list[str]:
@@ -120,21 +142,22 @@ def decision_differences(wanted: Mapping[str, list[bytes]], got: Mapping[str, li
                 continue
             what = f"lead {lead_id}, decision {number}: "
             if want is None or have is None:
-                what += f"{_id(have)} is unexpected" if want is None else f"{_id(want)} is missing"
-            elif _id(want) == _id(have):
-                what += f"{_id(want)} has other bytes: {have!r}, expected {want!r}"
+                what += f"{decision_id(have)} is unexpected" if want is None else f"{decision_id(want)} is missing"
+            elif decision_id(want) == decision_id(have):
+                what += f"{decision_id(want)} has other bytes: {have!r}, expected {want!r}"
             else:
-                what += f"{_id(have)} in place of {_id(want)}"
+                what += f"{decision_id(have)} in place of {decision_id(want)}"
             problems.append(what)
             break
     return problems
 
 
 def _ids(decisions: Mapping[str, list[bytes]]) -> Counter[str]:
-    return Counter(_id(value) for values in decisions.values() for value in values)
+    return Counter(decision_id(value) for values in decisions.values() for value in values)
 
 
-def _id(value: bytes | None) -> str:
+def decision_id(value: bytes | None) -> str:
+    """The id in the bytes of a decision."""
     return read_decision(value or b"").decision_id
 
 
@@ -168,7 +191,7 @@ def _restored(kafka: Kafka, names: Names) -> dict[str, Lead]:
     return asyncio.run(read())
 
 
-def _left_open(kafka: Kafka, names: Names) -> list[str]:
+def left_open(kafka: Kafka, names: Names) -> list[str]:
     """Partitions with an open transaction, which hides all later records from readers."""
 
     async def ends(isolation: str) -> dict[TopicPartition, int]:

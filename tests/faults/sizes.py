@@ -20,6 +20,10 @@ STORM_SECONDS: Final = _size("STORM_SECONDS", 20)
 FUZZ_EVENTS: Final = _size("FUZZ_EVENTS", 20_000)
 """Records of the short run of `make fuzz`."""
 CUT_SECONDS: Final = _size("CUT_SECONDS", 8)
+FULL_CLUSTER: Final = given("SCORER_FAULT_CLUSTER") == "full"
+"""Whether all cases of a cluster that misbehaves run, or only the most telling ones."""
+OUTAGE_SECONDS: Final = _size("OUTAGE_SECONDS", 30 if FULL_CLUSTER else 10)
+"""How long two of three nodes are gone."""
 DRAIN_SECONDS: Final = _size("DRAIN_SECONDS", 60)
 """How long a suite waits until the input is processed, before it fails."""
 

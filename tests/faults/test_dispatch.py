@@ -9,12 +9,15 @@ import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
 from scorer.evaluation.results import Assessment
+from scorer.kafka.record_limits import TopicLimits
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.stream import partitions as rebalance
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.committer import Committer
 from scorer.stream.watch import Watch
 from scorer.stream.worker import State, WorkerContext
+from tests.factory import nothing_denied
 
 
 class SlowWorker:
@@ -38,7 +41,11 @@ class SlowWorker:
 
 
 class Consumer:
-    """The method that an assignment uses."""
+    """What an assignment uses."""
+
+    class _coordinator:  # noqa: N801 (the name in aiokafka)
+        generation = 1
+        member_id = "member"
 
     def pause(self, *partitions: TopicPartition) -> None:
         """Nothing to pause."""
@@ -62,7 +69,10 @@ def test_every_partition_gets_its_records_before_a_slow_one_blocks(
         settings = load_settings(None, rules=tmp_path)
         processor = BatchProcessor(settings, judge, lambda: 0)
         metrics = Metrics()
-        context = WorkerContext(settings, processor, metrics, lambda *_: (), object, Watch(settings, metrics))
+        access = nothing_denied(settings)
+        committer = Committer(settings, TopicLimits(settings), metrics, access)
+        watch = Watch(settings, metrics)
+        context = WorkerContext(settings, processor, committer, metrics, lambda *_: (), object, watch, access)
         partitions = rebalance.Partitions(context)
         partitions.attach(Consumer)
         await partitions.on_partitions_assigned([TopicPartition("in", 0), TopicPartition("in", 1)])

@@ -93,8 +93,18 @@ def test_the_new_owner_waits_for_the_transaction_of_the_former_one(
     records = Load(randomness(), broken_every=3).take(600)
     kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
     # The former owner waits for half of its session time-out before the partition moves.
-    patience = {"session_timeout_ms": "6000", "transaction_timeout_ms": "60000" if commits else "8000"}
-    with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, max_records="20", **patience) as former:
+    time_out = "60000" if commits else "8000"
+    with (
+        Proxy(kafka) as proxy,
+        service(
+            proxy.kafka,
+            names,
+            tmp_path,
+            max_records="20",
+            session_timeout_ms="6000",
+            transaction_timeout_ms=time_out,
+        ) as former,
+    ):
         kafka.write(names.activity, records[:300])
         wait_until_processed(kafka, names, [former])
         proxy.hold(END_TRANSACTION)

@@ -7,14 +7,13 @@ from time import monotonic, sleep
 import pytest
 
 from tests.brokers.marks import fencing
+from tests.faults.deaths import POINTS, death
 from tests.faults.group import evict, wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once
 from tests.faults.sizes import EVENTS, ROUNDS, randomness
 from tests.integration.kafka import DEADLINE, Kafka, Names
 from tests.integration.service import Service, service
-
-POINTS = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
 
 
 @pytest.mark.timeout(120 + 15 * ROUNDS)
@@ -25,14 +24,9 @@ def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tm
     share = -(-len(records) // ROUNDS)
     for number in range(ROUNDS):
         kafka.write(names.activity, records[number * share : (number + 1) * share])
-        # Small batches give many transactions. Every third round has a random moment.
-        settings = {"max_records": str(random.choice((3, 10, 30)))}
-        point = None if number % 3 == 2 else POINTS[(number - number // 3) % len(POINTS)]
-        if point is not None:
-            count = 1 if point in ("restoring", "fenced") else random.randint(1, 6)
-            settings["fault_point"] = f"{point}:{count}:kill"
+        settings = death(random, number)
         with service(kafka, names, tmp_path, ready=False, **settings) as worker:
-            if point is None:
+            if "fault_point" not in settings:
                 worker.wait(lambda worker=worker: "partition_running" in worker.text())  # type: ignore[misc]
                 sleep(random.uniform(0, 0.4))
                 worker.process.kill()

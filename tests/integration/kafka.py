@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 T = TypeVar("T")
-DEADLINE = 40.0
+DEADLINE = 90.0
+"""Seconds that even a very busy machine does not take."""
 ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 """The settings of a topic that takes records of any time. By default Kafka refuses those of more than an hour ahead."""
 

@@ -63,6 +63,12 @@ class Service:
         details: dict[str, Any] = json.loads(body) if body else {}
         return details if status == 200 else None
 
+    def unready(self) -> dict[str, Any]:
+        """The details if it is not ready, else empty."""
+        status, body = self.get("/health/ready")
+        details: dict[str, Any] = json.loads(body) if status == 503 else {}
+        return details
+
     def metric(self, sample: str) -> float:
         """The value of one sample, 0 if it does not exist."""
         for line in self.get("/metrics")[1].splitlines():
@@ -103,10 +109,13 @@ def settings_for(kafka: Kafka, names: Names) -> Settings:
 
 
 @contextmanager
-def service(kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, **settings: str) -> Iterator[Service]:
-    """The service, ready to process. It is ended on leaving."""
+def service(
+    kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, code: str = str(ROOT), **settings: str
+) -> Iterator[Service]:
+    """The service, ready to process. It is ended on leaving. `code`: the root of the project whose code it runs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
     environment |= {
+        "PYTHONPATH": code,
         "SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap,
         "SCORER_RULES": str(RULES),
         "SCORER_HTTP_PORT": "0",
@@ -121,7 +130,7 @@ def service(kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, **s
     module = "tests.faults.worker" if any(name.startswith("fault_") for name in settings) else "scorer"
     with path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, "run"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            [sys.executable, "-m", module, "run"], cwd=code, env=environment, stdout=log, stderr=log
         )
     running = Service(process, path)
     try:

@@ -35,7 +35,7 @@ PARTITIONS = 3
 # so there are several.
 FAULTY = """
 import os, signal, sys, threading
-from aiokafka import AIOKafkaProducer
+from scorer.kafka.session import Session
 from scorer.dlq import replay
 replay._RECORDS = 10
 point, action, number, delay = sys.argv[1], getattr(signal, sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
@@ -48,19 +48,18 @@ def at(name):
             threading.Timer(delay, os.kill, (os.getpid(), action)).start()
         elif reached == number:
             os.kill(os.getpid(), action)
-start, send, commit = AIOKafkaProducer.start, AIOKafkaProducer.send_batch, AIOKafkaProducer.commit_transaction
+start, send, end = Session.open, Session._write_to, Session.end
 async def faulty_start(self):
     at("start")
     await start(self)
 async def faulty_send(self, *args, **names):
     at("send")
     return await send(self, *args, **names)
-async def faulty_commit(self):
+async def faulty_end(self, *, commit):
     at("before commit")
-    await commit(self)
+    await end(self, commit=commit)
     at("after commit")
-AIOKafkaProducer.start, AIOKafkaProducer.send_batch = faulty_start, faulty_send
-AIOKafkaProducer.commit_transaction = faulty_commit
+Session.open, Session._write_to, Session.end = faulty_start, faulty_send, faulty_end
 from scorer.__main__ import main
 sys.argv = ["scorer", *sys.argv[5:]]
 main()
@@ -349,7 +348,7 @@ def test_running_again_sends_nothing_twice(kafka: Kafka, names: Names) -> None:
 
 @pytest.mark.parametrize(
     ("point", "number", "sure"),
-    [("send", 1, 0), ("send", 2, 0), ("before commit", 1, 0), ("before commit", 3, 20), ("after commit", 2, 20)],
+    [("send", 1, 0), ("send", 2, 10), ("before commit", 1, 0), ("before commit", 3, 20), ("after commit", 2, 20)],
 )
 def test_a_kill_sends_nothing_twice(kafka: Kafka, names: Names, point: str, number: int, sure: int) -> None:
     topics(kafka, names)

@@ -38,7 +38,7 @@ AT = (int(time.time()) - 3600) * 1000
 # The command with a fault: a signal the `number`th time that `point` is reached. Transactions have few records.
 FAULTY = """
 import os, signal, sys
-from aiokafka import AIOKafkaProducer
+from scorer.kafka.session import Session
 from aiokafka.admin import AIOKafkaAdminClient
 from scorer.dlq import purge
 purge._RECORDS = 5
@@ -50,21 +50,21 @@ def at(name):
         reached += 1
         if reached == number:
             os.kill(os.getpid(), action)
-send, commit = AIOKafkaProducer.send_batch, AIOKafkaProducer.commit_transaction
+send, end = Session._write_to, Session.end
 delete = AIOKafkaAdminClient.delete_records
 async def faulty_send(self, *args, **names):
     at("send")
     return await send(self, *args, **names)
-async def faulty_commit(self):
+async def faulty_end(self, *, commit):
     at("before commit")
-    await commit(self)
+    await end(self, commit=commit)
     at("after commit")
 async def faulty_delete(self, *args, **names):
     at("before delete")
     result = await delete(self, *args, **names)
     at("after delete")
     return result
-AIOKafkaProducer.send_batch, AIOKafkaProducer.commit_transaction = faulty_send, faulty_commit
+Session._write_to, Session.end = faulty_send, faulty_end
 AIOKafkaAdminClient.delete_records = faulty_delete
 from scorer.__main__ import main
 sys.argv = ["scorer", *sys.argv[4:]]

@@ -31,7 +31,7 @@ def test_a_reload_keeps_the_rules_that_fit(kafka: Kafka, names: Names, tmp_path:
     with service(kafka, names, tmp_path, rules=str(rules)) as running:
         before = running.ready()
         ruleset_folder(rules, MANY_SIGNALS)
-        assert "rules.yaml:15:3: error: a lead's state can take 1,070,492 bytes" in refused(running, "rules_refused")
+        assert "rules.yaml:5:3: error: a lead's state can take 1,070,492 bytes" in refused(running, "rules_refused")
         after = running.ready()
         assert before is not None
         assert after is not None

@@ -37,7 +37,7 @@ async def offsets(inbox: Inbox) -> list[int]:
 
 def test_batches_are_full_under_load_and_small_otherwise() -> None:
     async def scenario() -> None:
-        inbox = Inbox(3, 0)
+        inbox = Inbox(3)
         inbox.put(records(0, 1, 2, 3, 4))
         assert await offsets(inbox) == [0, 1, 2]
         assert await offsets(inbox) == [3, 4]
@@ -47,7 +47,7 @@ def test_batches_are_full_under_load_and_small_otherwise() -> None:
 
 def test_records_with_several_events_count_by_their_size() -> None:
     async def scenario() -> None:
-        inbox = Inbox(10, 0)
+        inbox = Inbox(10)
         values = [b"{}", b"[" + b"x" * 1_000, b" [" + b"x" * 1_000, b"[" + b"x" * 9_000, b"{" + b"x" * 9_000, b"{}"]
         inbox.put([ConsumerRecord("in", 0, n, 0, 0, b"k", value, None, 1, 1, ()) for n, value in enumerate(values)])
         assert await offsets(inbox) == [0, 1]
@@ -58,50 +58,21 @@ def test_records_with_several_events_count_by_their_size() -> None:
     run(scenario())
 
 
-def test_a_batch_waits_for_records_and_lingers_for_more() -> None:
+def test_a_batch_waits_for_records() -> None:
     async def scenario() -> None:
-        inbox = Inbox(10, 0.01)
+        inbox = Inbox(10)
         waiting = asyncio.create_task(offsets(inbox))
         await asyncio.sleep(0)
         inbox.put(records(0))
-        await asyncio.sleep(0)
         inbox.put(records(1))
         assert await waiting == [0, 1]
 
     run(scenario())
 
 
-def test_a_record_that_has_waited_long_enough_does_not_wait_for_more() -> None:
-    """For example during the batch before it."""
-
-    async def scenario() -> None:
-        inbox = Inbox(10, 0.01)
-        inbox.put(records(0))
-        await asyncio.sleep(0.01)
-        inbox.put(records(1))
-        assert at_once(inbox) == [0, 1]
-
-    run(scenario())
-
-
-def test_a_record_in_an_empty_inbox_waits_for_more_again() -> None:
-    async def scenario() -> None:
-        inbox = Inbox(10, 0.01)
-        inbox.put(records(0))
-        await asyncio.sleep(0.01)
-        assert at_once(inbox) == [0]
-        inbox.put(records(1))
-        waiting = asyncio.create_task(offsets(inbox))
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        assert await waiting == [1]
-
-    run(scenario())
-
-
 def test_a_batch_and_the_inbox_are_bounded_by_bytes_too() -> None:
     async def scenario() -> None:
-        inbox = Inbox(100, 0, max_bytes=10)
+        inbox = Inbox(100, max_bytes=10)
         inbox.put(sized(4, 4, 4, 25, 1, 0))
         assert inbox.full
         waiting = asyncio.create_task(inbox.room())
@@ -129,7 +100,7 @@ def test_waiting_for_room_continues_while_the_current_batch_makes_progress(monke
     monkeypatch.setattr(inbox_module, "_STALLED_SECONDS", patience)
 
     async def scenario() -> None:
-        inbox, clock = Inbox(1, 0), asyncio.get_running_loop().time
+        inbox, clock = Inbox(1), asyncio.get_running_loop().time
         inbox.put(records(0, 1))
         waiting = asyncio.create_task(inbox.room())
         began = clock()
@@ -144,7 +115,7 @@ def test_waiting_for_room_continues_while_the_current_batch_makes_progress(monke
 
 def test_there_is_room_again_once_batches_are_taken() -> None:
     async def scenario() -> None:
-        inbox = Inbox(2, 0)
+        inbox = Inbox(2)
         inbox.put(records(0, 1, 2, 3))
         assert inbox.full
         waiting = asyncio.create_task(inbox.room())
@@ -159,7 +130,7 @@ def test_there_is_room_again_once_batches_are_taken() -> None:
 
 def test_waiting_for_room_ends_after_a_moment() -> None:
     async def scenario() -> None:
-        inbox = Inbox(1, 0)
+        inbox = Inbox(1)
         inbox.put(records(0, 1))
         assert not await inbox.room()
 
@@ -168,7 +139,7 @@ def test_waiting_for_room_ends_after_a_moment() -> None:
 
 def test_closing_wakes_all_waiting_tasks() -> None:
     async def scenario() -> None:
-        inbox = Inbox(1, 0)
+        inbox = Inbox(1)
         waiting = asyncio.create_task(inbox.batch())
         await asyncio.sleep(0)
         inbox.close()

@@ -1,7 +1,7 @@
 """Background jobs of a partition: after the activities, in turns, inside the transactions."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownError
-from aiokafka.structs import OffsetAndMetadata
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.facts import Fact, Stamp
@@ -17,20 +16,26 @@ from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
 from scorer.evaluation.results import Assessment
 from scorer.kafka.message import Message
-from scorer.kafka.transaction import AbortedError, DoubtfulError
+from scorer.kafka.record_limits import TopicLimits
+from scorer.kafka.topic_reader import Span
+from scorer.kafka.transaction import AbortedError, DoubtfulError, Member, Offset
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.state.codec import encode_lead
 from scorer.state.input_position import POSITION_KEY
 from scorer.state.store import LeadStore
+from scorer.stream import committer as committer_module
 from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.committer import Committer
 from scorer.stream.jobs.job import Job
 from scorer.stream.jobs.turns import Turns
 from scorer.stream.outbox import Outbox
 from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, WorkerContext
+from tests import virtual_time
+from tests.factory import nothing_denied
 from tests.unit.test_batch import NOW, record, touch
 from tests.unit.test_metrics import value
 from tests.unit.test_worker import PARTITION, Consumer, Owner
@@ -88,12 +93,15 @@ def marked(lead_id: str) -> Lead:
 
 @dataclass
 class Kafka:
-    """Accepts transactions; `errors` end the first ones, in order."""
+    """Accepts transactions; `errors` end the first ones, in order. `found`: the committed offset after these."""
 
     errors: list[Exception] = field(default_factory=list)
     tried: list[Outbox] = field(default_factory=list)
     committed: list[Outbox] = field(default_factory=list)
+    found: Offset | None = None
+    offset: Offset | None = None
     broker_time: int | None = None
+    obstacle = ""
 
     def producer(self, *_: object) -> "Kafka":
         return self
@@ -104,13 +112,31 @@ class Kafka:
     async def stop(self) -> None:
         pass
 
+    async def settle(self) -> None:
+        pass
+
+    async def fence(self, transactional_id: str) -> None:
+        pass
+
+    async def fences_groups(self, group: str, partition: TopicPartition) -> bool:
+        return True
+
+    async def stable_offsets(
+        self, group: str, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, Offset | None]:
+        return dict.fromkeys(partitions, self.offset)
+
+    async def log_span(self, partition: TopicPartition) -> Span:
+        return Span(0, 0)
+
     async def commit(
-        self, messages: list[Message], offsets: dict[TopicPartition, OffsetAndMetadata], group: str
+        self, messages: list[Message], offsets: dict[TopicPartition, Offset], member: Member, *, batch_bytes: int
     ) -> None:
-        (committed,) = offsets.values()
-        outbox = Outbox(committed.offset, messages)
+        ((next_offset, _),) = offsets.values()
+        outbox = Outbox(next_offset, messages)
         self.tried.append(outbox)
         if self.errors:
+            self.offset = self.found
             raise self.errors.pop(0)
         self.committed.append(outbox)
 
@@ -135,14 +161,14 @@ def kafka() -> Kafka:
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka: Kafka) -> Run:
     """A worker with these jobs, from its restore (of one lead) to its end."""
 
-    async def restore(_: object, __: int, store: LeadStore, *___: object) -> int:
+    async def restore(_: object, __: object, ___: object, store: LeadStore, *____: object) -> int:
         store.restore("known", encode_lead(marked("known")))
         return 0
 
     async def nothing(*_: object) -> int:
         return 0
 
-    monkeypatch.setattr(worker_module, "partition_producer", kafka.producer)
+    monkeypatch.setattr(committer_module, "TransactionalProducer", kafka.producer)
     monkeypatch.setattr(worker_module, "restore", restore)
     monkeypatch.setattr(worker_module, "starting_offset", nothing)
 
@@ -159,7 +185,13 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka: Kafka) -> Run:
 
         async def main() -> None:
             processor = BatchProcessor(settings, judge, lambda: NOW)
-            context = WorkerContext(settings, processor, metrics, make, lambda: rules, Watch(settings, metrics))
+            committer = Committer(settings, TopicLimits(settings), metrics, nothing_denied(settings))
+            await committer.start()
+            committer.join(Member(settings.group, 1, "member"))
+            watch = Watch(settings, metrics)
+            context = WorkerContext(
+                settings, processor, committer, metrics, make, lambda: rules, watch, nothing_denied(settings)
+            )
             consumer = Consumer()
             worker = PartitionWorker(PARTITION, consumer, Owner(), context)
             await consumer.opened.wait()
@@ -169,8 +201,9 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka: Kafka) -> Run:
             worker.close()
             await worker.task
             await playing
+            await committer.stop()
 
-        asyncio.run(asyncio.wait_for(main(), 30))
+        virtual_time.run(main(), 30)
         return made, metrics
 
     return run
@@ -182,7 +215,7 @@ def judge(lead: Lead, activity: LeadActivity) -> Assessment:
 
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110 (a condition on what fakes record, not on an event)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
 
 
 def staged(outbox: Outbox, *names: str) -> list[str]:
@@ -280,8 +313,21 @@ def test_staged_work_that_was_not_committed_is_staged_again(run: Run, kafka: Kaf
     assert value(metrics, "scorer_transactions_total", outcome="aborted") == 2
 
 
-def test_after_a_doubtful_commit_the_jobs_are_made_again(run: Run, kafka: Kafka) -> None:
+def test_after_a_doubtful_commit_that_was_none_the_work_is_committed_again(run: Run, kafka: Kafka) -> None:
     kafka.errors = [DoubtfulError("no answer")]
+
+    async def scenario(worker: PartitionWorker) -> None:
+        await until(lambda: bool(kafka.committed))
+
+    made, metrics = run([Steps("a", 1)], scenario)
+    assert [staged(outbox, "a") for outbox in kafka.tried] == [["a0"]] * 2
+    assert len(made) == 1
+    assert value(metrics, "scorer_transactions_total", outcome="doubtful") == 1
+
+
+def test_when_somebody_else_has_committed_the_jobs_are_made_again(run: Run, kafka: Kafka) -> None:
+    kafka.errors = [DoubtfulError("no answer")]
+    kafka.found = Offset(0, "of another one")
 
     async def scenario(worker: PartitionWorker) -> None:
         await until(lambda: bool(kafka.committed))

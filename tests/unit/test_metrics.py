@@ -37,7 +37,6 @@ def test_a_committed_batch_is_counted() -> None:
     assert value(metrics, "scorer_transitions_total", from_="warm", to="hot") == 1
     assert value(metrics, "scorer_rule_hits_total", criterion="budget", rule="approved") == 2
     assert value(metrics, "scorer_dead_letters_total", reason="not_json") == 4
-    assert value(metrics, "scorer_transactions_total", outcome="committed") == 1
     assert value(metrics, "scorer_event_to_decision_seconds_count") == 2
     assert value(metrics, "scorer_event_to_decision_seconds_bucket", le="0.025") == 1
     assert value(metrics, "scorer_event_to_decision_seconds_bucket", le="+Inf") == 2

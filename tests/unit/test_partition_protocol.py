@@ -1,49 +1,55 @@
-"""A partition's worker over a Kafka that is not real: whatever becomes of a transaction, everything is published once.
+"""Workers over a Kafka that is not real: whatever becomes of transactions, processes and the group, everything is
+published once, and the memory of a partition's owner is what is committed.
 
 The expectation comes from the activities one after the other, without batches, transactions or restores.
 """
 
 import asyncio
+import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
+from random import Random
 from typing import Any, Literal, NamedTuple
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaConnectionError
-from aiokafka.structs import OffsetAndMetadata
 
+from scorer.domain.facts import Fact, Stamp
 from scorer.domain.lead import Lead
+from scorer.kafka import transaction
 from scorer.kafka.message import Message
-from scorer.kafka.transaction import AbortedError, DoubtfulError, FencedError
-from scorer.runtime.metrics import Metrics
-from scorer.runtime.settings import Settings, load_settings
+from scorer.kafka.record_limits import TopicLimits
+from scorer.kafka.session import Member
+from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.settings import load_settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
-from scorer.state.codec import decode_lead
-from scorer.state.input_position import POSITION_KEY
+from scorer.state.codec import decode_lead, encode_lead
+from scorer.state.input_position import POSITION_KEY, decode_position
 from scorer.state.store import LeadStore
 from scorer.stream import recovery
-from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
-from scorer.stream.recovery import _apply
-from scorer.stream.watch import Watch
-from scorer.stream.worker import PartitionWorker, State, WorkerContext
+from scorer.stream.outbox import Outbox
+from tests import virtual_time
 from tests.factory import evaluator
+from tests.unit.fake_cluster import Cluster, Fault, Process, adopting, no_fault
 from tests.unit.test_batch import NOW, record
-from tests.unit.test_rescore import Record
-from tests.unit.test_worker import PARTITION, Consumer
 
 BATCH = 5
 """Records; each batch has some that are no activities."""
-LEADS = 7
+COUNT = 20
+"""Records of each partition."""
+LEADS = 3
+TICKS = 3
+"""What the background job of each partition publishes, one in a transaction."""
 RULES = evaluator()
+INPUT = "lead.activity"
+PARTITIONS = [TopicPartition(INPUT, number) for number in range(3)]
 
 
-def qualification(offset: int, lead_id: str) -> "ConsumerRecord[bytes, bytes]":
+def qualification(offset: int, lead_id: str) -> bytes:
     """A budget that differs from the lead's last one, so that a decision follows."""
     status = "approved" if offset // LEADS % 2 else "planned"
     event = {
@@ -55,17 +61,22 @@ def qualification(offset: int, lead_id: str) -> "ConsumerRecord[bytes, bytes]":
         "subject": lead_id,
         "data": {"bant": {"budget_status": status}},
     }
-    return record(offset, lead_id, json.dumps(event).encode())
+    return json.dumps(event).encode()
 
 
-def bad(offset: int) -> "ConsumerRecord[bytes, bytes]":
-    """A record that is no activity."""
-    return record(offset, "bad", b"{broken")
+def given(partition: TopicPartition) -> "list[ConsumerRecord[bytes, bytes]]":
+    """The records of a partition. Of four, one is no activity, and one changes only a count."""
+    records = []
+    for offset in range(COUNT):
+        lead_id = f"lead-{partition.partition}-{offset % LEADS}"
+        # A page view counts, so a state that was lost is missed until the end.
+        value = {1: b"{broken", 2: None}.get(offset % 4, qualification(offset, lead_id))
+        made = record(offset, lead_id, value)
+        records.append(dataclasses.replace(made, topic=partition.topic, partition=partition.partition))
+    return records
 
 
-INPUT = [bad(offset) if offset % 4 == 1 else qualification(offset, f"lead-{offset % LEADS}") for offset in range(30)]
-
-Ending = Literal["committed", "aborted", "answer lost", "request lost", "fenced"]
+INPUTS = {partition: given(partition) for partition in PARTITIONS}
 
 
 class Published(NamedTuple):
@@ -73,237 +84,582 @@ class Published(NamedTuple):
 
     decisions: dict[str, list[bytes]]
     """By lead, in order."""
-    dead_letters: list[int]
-    """Their offsets in the input."""
+    dead_letters: list[tuple[int, int]]
+    """Their places in the input, sorted."""
     states: dict[str, Lead]
-    offset: int
-    """The committed one."""
+    ticks: dict[int, list[int]]
+    """By partition, in order."""
 
 
-def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]") -> Published:
+def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", ticks: int = 0) -> Published:
     leads: dict[str, Lead] = {}
     decisions: dict[str, list[bytes]] = defaultdict(list)
-    dead_letters: list[int] = []
-    offset = 0
-    for given in records:
-        offset = given.offset + 1
+    dead_letters: list[tuple[int, int]] = []
+    partitions = set()
+    for one in records:
+        partitions.add(one.partition)
         try:
-            activity = parse_record(given.value, given.key, given.headers, NOW, max_bytes=1_000_000)
+            activity = parse_record(one.value, one.key, one.headers, NOW, max_bytes=1_000_000)
         except Rejected:
-            dead_letters.append(given.offset)
+            dead_letters.append((one.partition, one.offset))
             continue
         assessment = RULES.assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity)
         leads[activity.lead_id] = assessment.lead
         if assessment.decision is not None:
             decisions[activity.lead_id].append(assessment.decision.to_json())
-    return Published(dict(decisions), dead_letters, leads, offset)
+    done = {partition: list(range(ticks)) for partition in partitions if ticks}
+    states = {**leads, **{f"ticks-{partition}": ticked(partition, ticks) for partition in done}}
+    return Published(dict(decisions), sorted(dead_letters), states, done)
 
 
-@dataclass
-class Cluster:
-    """What is committed, and how the next transactions end; the last ones are committed.
-
-    `in_flight`: of the former owner, with the offset behind it. It arrives just before the former owner is fenced.
-    """
-
-    settings: Settings
-    endings: list[Ending] = field(default_factory=list)
-    in_flight: tuple[list[Message], int] | None = None
-    steps: list[str] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
-    offset: int = 0
-    broker_time: int | None = None
-    answered_offset: int = 0
-    """What the broker answers: it may be from before a transaction that it has just completed."""
-
-    def producer(self, *_: object) -> "Cluster":
-        return self
-
-    async def start(self) -> None:
-        self.steps.append("fence")
-        if self.in_flight is not None:
-            messages, self.offset = self.in_flight
-            self.messages += messages
-            self.in_flight = None
-
-    async def stop(self) -> None:
-        pass
-
-    async def commit(
-        self, messages: list[Message], offsets: dict[TopicPartition, OffsetAndMetadata], group: str
-    ) -> None:
-        self.steps.append("commit")
-        ending = self.endings.pop(0) if self.endings else "committed"
-        if ending in ("committed", "answer lost"):
-            self.messages += messages
-            self.offset = self.answered_offset = offsets[PARTITION].offset
-        # The worker has time to do what it should not do.
-        await asyncio.sleep(0)
-        if ending == "aborted":
-            error = AbortedError("aborted")
-            error.__cause__ = KafkaConnectionError()
-            raise error
-        if ending in ("answer lost", "request lost"):
-            raise DoubtfulError("no answer")
-        if ending == "fenced":
-            raise FencedError
-
-    async def restore(self, settings: Settings, partition: int, store: LeadStore, *_: object) -> int | None:
-        self.steps.append("restore")
-        changelog = [message for message in self.messages if message.topic == settings.state_topic]
-        for message in changelog:
-            assert message.key is not None
-            _apply(Record(message.key, message.value), store)
-        in_state = self.offset if changelog else None
-        await asyncio.sleep(0)
-        self.answered_offset = self.offset
-        return in_state
-
-    def published(self) -> Published:
-        decisions: dict[str, list[bytes]] = defaultdict(list)
-        dead_letters: list[int] = []
-        states: dict[str, Lead] = {}
-        for message in self.messages:
-            lead_id, value = (message.key or b"").decode(), message.value or b""
-            if message.topic == self.settings.routing_topic:
-                decisions[lead_id].append(value)
-            elif message.topic == self.settings.dead_letter_topic:
-                dead_letters.append(int(dict(message.headers)["dlq-offset"] or b""))
-            elif message.key != POSITION_KEY:
-                states[lead_id] = decode_lead(lead_id, value)
-        return Published(dict(decisions), dead_letters, states, self.offset)
+def published(cluster: Cluster) -> Published:
+    """What is committed."""
+    settings = cluster.settings
+    decisions: dict[str, list[bytes]] = defaultdict(list)
+    dead_letters: list[tuple[int, int]] = []
+    states: dict[str, Lead] = {}
+    ticks: dict[int, list[int]] = defaultdict(list)
+    for partition, message in cluster.messages():
+        lead_id, value = (message.key or b"").decode(), message.value or b""
+        if message.topic == settings.routing_topic:
+            decisions[lead_id].append(value)
+        elif message.topic == settings.dead_letter_topic:
+            headers = dict(message.headers)
+            dead_letters.append((int(headers["dlq-partition"] or b""), int(headers["dlq-offset"] or b"")))
+        elif message.topic == "ticks":
+            ticks[partition.partition].append(int(value))
+        elif message.key != POSITION_KEY:
+            states[lead_id] = decode_lead(lead_id, value)
+    return Published(dict(decisions), sorted(dead_letters), states, dict(ticks))
 
 
-class Reader(Consumer):
-    """Gives what comes from the offset to which the worker seeks."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        super().__init__()
-        self._cluster = cluster
-        self._position = 0
-        self._paused = True
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        self._position = offset
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        self._paused = True
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        self._paused = False
-
-    async def committed(self, partition: TopicPartition) -> int:
-        self._cluster.steps.append("ask for the offset")
-        return self._cluster.answered_offset
-
-    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 0)
-
-    def feed(self, worker: PartitionWorker) -> None:
-        if not self._paused and worker.state is State.RUNNING:
-            worker.offer(INPUT[self._position :])
-            self._position = len(INPUT)
+def ticked(partition: int, count: int) -> Lead:
+    """The lead that counts the ticks of a partition."""
+    return Lead(f"ticks-{partition}", NOW, {"count": Fact(count, Stamp(NOW, "e", "s"))})
 
 
-class Owner:
-    """Notes what is reported."""
+EVERYTHING = expected([one for records in INPUTS.values() for one in records], TICKS)
 
-    def __init__(self) -> None:
-        self.reports: list[object] = []
 
-    def fenced(self, worker: PartitionWorker) -> None:
-        self.reports.append("fenced")
+class Ticks:
+    """A job that publishes numbers, one in a transaction, and knows from the leads how far it is."""
 
-    def failed(self, error: BaseException) -> None:
-        self.reports.append(error)
+    name = "ticks"
+
+    def __init__(self, store: LeadStore, partition: int, state_topic: str) -> None:
+        self._store = store
+        self._partition = partition
+        self._state_topic = state_topic
+        lead = store.committed(f"ticks-{partition}")
+        value = 0 if lead is None else lead.value("count")
+        assert isinstance(value, int)
+        self._count = value
+        self._staged = False
+
+    @property
+    def remaining(self) -> int:
+        return TICKS - self._count
+
+    def patience(self) -> float | None:
+        return 0.01 if self.remaining else None
+
+    def ready(self) -> bool:
+        return self.remaining > 0
+
+    def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> bool:
+        self._staged = self.ready() and not busy
+        if self._staged:
+            lead = ticked(self._partition, self._count + 1)
+            self._store.stage(lead)
+            outbox.messages += [
+                Message("ticks", self._partition, None, b"%d" % self._count, []),
+                Message(self._state_topic, self._partition, lead.id.encode(), encode_lead(lead), []),
+            ]
+        return self._staged
+
+    def committed(self) -> None:
+        self._count += self._staged
+        self._staged = False
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
-    """An empty one."""
-    return Cluster(load_settings(None, rules=tmp_path, max_records=BATCH, linger_ms=0))
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> Callable[[], list[object]]:
-    """Let a worker process the input to its end, or until the worker ends itself. Returns what its owner heard."""
-
-    async def scenario() -> list[object]:
-        reader, owner = Reader(cluster), Owner()
-        processor = BatchProcessor(cluster.settings, RULES.assess, lambda: NOW)
-        metrics = Metrics()
-        watch = Watch(cluster.settings, metrics)
-        context = WorkerContext(cluster.settings, processor, metrics, lambda store, partition: [], lambda: RULES, watch)
-        worker = PartitionWorker(PARTITION, reader, owner, context)
-        deadline = asyncio.get_running_loop().time() + 20
-        while worker.next_offset < len(INPUT) and not worker.task.done():
-            assert asyncio.get_running_loop().time() < deadline, "the worker does not get to the end of the input"
-            reader.feed(worker)
-            await asyncio.sleep(0)
-        worker.close()
-        await asyncio.wait([worker.task])
-        return owner.reports
-
-    def run() -> list[Any]:
-        return asyncio.run(scenario())
-
-    monkeypatch.setattr(worker_module, "partition_producer", cluster.producer)
-    monkeypatch.setattr(worker_module, "restore", cluster.restore)
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Cluster]:
+    """Play a scenario over a cluster without processes. `partitions`: so many of the input's; with jobs if `jobs`."""
+    settings = load_settings(
+        None, rules=tmp_path, max_records=BATCH, linger_ms=0, activity_topic=INPUT, session_timeout_ms=10_000
+    )
 
     async def unchanged(*_: object) -> None:
         """The input is the same log."""
 
     monkeypatch.setattr(recovery, "check_input", unchanged)
-    monkeypatch.setattr(worker_module, "_FIRST_PAUSE", 0.001)
+
+    def run(
+        scenario: Callable[[Cluster, Callable[[], Process]], Coroutine[Any, Any, None]],
+        *,
+        partitions: int = 1,
+        jobs: bool = False,
+    ) -> Cluster:
+        cluster = Cluster(settings, {partition: INPUTS[partition] for partition in PARTITIONS[:partitions]})
+        monkeypatch.setattr(transaction, "Session", cluster.session)
+        monkeypatch.setattr(recovery, "topic_reader", cluster.reader)
+
+        def process() -> Process:
+            processor = BatchProcessor(settings, RULES.assess, lambda: NOW)
+            return Process(
+                cluster,
+                processor,
+                lambda store, partition: [Ticks(store, partition, settings.state_topic)] if jobs else [],
+            )
+
+        async def main() -> None:
+            adopting()
+            await scenario(cluster, process)
+            for one in cluster.processes:
+                if one.alive:
+                    await one.leave()
+            assert cluster.open == [], "a transaction is open after the end"
+
+        virtual_time.run(main(), 400.0)
+        return cluster
+
     return run
+
+
+def finished(cluster: Cluster, *, ticks: int = 0) -> bool:
+    """Whether all of the input is committed, and all of the jobs' work."""
+    if any(offset is None or offset.next < COUNT for offset in map(cluster.committed.get, cluster.inputs)):
+        return False
+    if not ticks:
+        return not cluster.open
+    done = sum(message.topic == "ticks" for _, message in cluster.messages())
+    return done >= ticks * len(cluster.inputs) and not cluster.open
+
+
+async def to_the_end(cluster: Cluster, *, ticks: int = 0) -> None:
+    """Work until all is committed, and compare the memory of the owners with it."""
+    await cluster.settle(lambda: finished(cluster, ticks=ticks))
+
+    def owned() -> bool:
+        """Each partition has an owner that knows its result."""
+        workers = [worker for one in cluster.processes if one.alive for worker in one.running().values()]
+        known = {worker.partition for worker in workers if worker.next_offset == COUNT}
+        return known == set(cluster.inputs) and not any(one.committer._queue for one in cluster.processes if one.alive)
+
+    await cluster.settle(owned)
+    found = published(cluster)
+    for process in cluster.processes:
+        for partition, worker in process.running().items() if process.alive else ():
+            memory = {lead.id: lead for lead in worker._store.leads()}
+            number = str(partition.partition)
+            assert memory == {key: lead for key, lead in found.states.items() if key.split("-")[1] == number}
+            assert worker.next_offset == COUNT
 
 
 def test_the_input_shows_what_goes_wrong() -> None:
     """Each batch has decisions and dead letters, and later ones decide about leads that are known already."""
-    for end in range(BATCH, len(INPUT) + 1, BATCH):
-        before, after = expected(INPUT[: end - BATCH]), expected(INPUT[:end])
+    records = INPUTS[PARTITIONS[0]]
+    for end in range(BATCH, COUNT + 1, BATCH):
+        before, after = expected(records[: end - BATCH]), expected(records[:end])
         assert before.decisions != after.decisions
         assert len(before.dead_letters) < len(after.dead_letters)
-    assert all(len(decisions) > 1 for decisions in expected(INPUT).decisions.values())
+    assert all(len(decisions) > 1 for decisions in EVERYTHING.decisions.values())
 
 
-def test_fences_then_restores_then_asks_for_the_offset(cluster: Cluster, run: Callable[[], list[object]]) -> None:
-    assert run() == []
-    assert cluster.steps[:4] == ["fence", "restore", "ask for the offset", "commit"]
-    assert cluster.published() == expected(INPUT)
+def test_asks_for_the_stable_offset_then_for_the_end_of_the_changelog(play: Callable[..., Cluster]) -> None:
+    """What is committed between the two is in the changelog then."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        await process().start()
+        cluster.steps.clear()
+        await cluster.rebalance()
+        await to_the_end(cluster)
+
+    cluster = play(scenario)
+    assert cluster.steps[:4] == ["initialise", "stable_offsets", "log_span", "add"]
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
 
 
+Ending = Literal["committed", "aborted", "aborted when written", "answer lost", "request lost", "late"]
+
+
+def script(endings: list[Ending]) -> Callable[[str], Fault | None]:
+    """The next transactions end so; the others are committed."""
+    current: Ending = "committed"
+
+    def fault(step: str) -> Fault | None:
+        nonlocal current
+        if step == "produce":
+            current = endings.pop(0) if endings else "committed"
+            return "error" if current == "aborted" else None
+        if step == "commit_offsets":
+            return "failed" if current == "aborted when written" else None
+        if step != "commit":
+            return None
+        faults: dict[Ending, Fault] = {"answer lost": "answer lost", "request lost": "lost", "late": "late"}
+        return faults.get(current)
+
+    return fault
+
+
+@pytest.mark.parametrize("jobs", [False, True], ids=["activities", "with jobs"])
 @pytest.mark.parametrize(
     "endings",
     [
         ["aborted"],
         ["committed", "aborted", "aborted"],
+        ["aborted when written", "committed", "aborted when written"],
         ["answer lost"],
         ["committed", "committed", "answer lost", "aborted"],
+        ["answer lost"] * 12,
         ["request lost", "committed", "request lost"],
+        ["late", "committed", "late"],
         ["aborted", "request lost", "aborted", "answer lost", "aborted"],
+        ["committed", "committed", "committed", "committed", "answer lost", "request lost", "aborted"],
     ],
     ids=", ".join,
 )
-def test_everything_is_published_once(cluster: Cluster, run: Callable[[], list[object]], endings: list[Ending]) -> None:
-    cluster.endings = endings
-    assert run() == []
-    assert cluster.published() == expected(INPUT)
+def test_everything_is_published_once(play: Callable[..., Cluster], endings: list[Ending], jobs: bool) -> None:
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        await process().start()
+        cluster.fault = script(list(endings))
+        await cluster.rebalance()
+        await to_the_end(cluster, ticks=TICKS * jobs)
+
+    cluster = play(scenario, jobs=jobs)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]], TICKS * jobs)
 
 
-def test_a_fenced_worker_does_nothing_more(cluster: Cluster, run: Callable[[], list[object]]) -> None:
-    cluster.endings = ["committed", "fenced"]
-    assert run() == ["fenced"]
-    assert cluster.steps.count("commit") == 2
-    assert cluster.steps.count("fence") == 1, "it took the partition away from the next owner"
-    assert cluster.published() == expected(INPUT[:BATCH])
-
-
-def test_a_commit_of_the_former_owner_counts_if_it_arrives_before_the_fencing(
-    cluster: Cluster, run: Callable[[], list[object]]
+def test_a_batch_that_is_too_large_is_judged_again(
+    play: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processor = BatchProcessor(cluster.settings, RULES.assess, lambda: NOW)
-    outbox, _ = processor.process(INPUT[:BATCH], LeadStore())
-    cluster.in_flight = outbox.messages, outbox.next_offset
-    assert run() == []
-    assert cluster.published() == expected(INPUT)
+    """Nothing of the first try stays in memory, and nothing of it is missing in the second one."""
+
+    async def nothing(*_: object) -> None:
+        """The limits stay, so that the second try is the same."""
+
+    monkeypatch.setattr(TopicLimits, "refused", nothing)
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        await process().start()
+        faults: list[Fault | None] = ["too large", None] * 10
+        cluster.fault = lambda step: faults.pop(0) if step == "produce" and faults else None
+        await cluster.rebalance()
+        await to_the_end(cluster)
+        assert len(faults) < 16
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
+
+
+def test_jobs_alone_are_published_once(play: Callable[..., Cluster]) -> None:
+    """Their transactions have the offset that was committed before, but another name."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        cluster.inputs = {PARTITIONS[0]: []}
+        await process().start()
+        cluster.fault = script(["committed", "answer lost", "request lost"])
+        await cluster.rebalance()
+        await cluster.settle(lambda: not cluster.open and published(cluster).ticks.get(0, [])[-1:] == [TICKS - 1])
+
+    cluster = play(scenario, jobs=True)
+    assert published(cluster).ticks == {0: [0, 1, 2]}
+
+
+def positions(cluster: Cluster) -> list[int]:
+    """The positions in the input that the changelog has, in order."""
+    return [
+        decode_position(message.value).next_offset
+        for _, message in cluster.messages()
+        if message.key == POSITION_KEY and message.value is not None
+    ]
+
+
+def test_a_result_that_was_in_doubt_is_not_restored(play: Callable[..., Cluster]) -> None:
+    """One doubtful commit does not restore all partitions of a worker: one question to the group settles it."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        await process().start()
+        cluster.fault = script(["committed", "answer lost", "committed", "request lost"])
+        await cluster.rebalance()
+        await to_the_end(cluster)
+
+    cluster = play(scenario, partitions=3)
+    assert cluster.steps.count("log_span") == 3
+    assert published(cluster) == expected([one for part in PARTITIONS for one in INPUTS[part]])
+
+
+async def reached(cluster: Cluster, step: str) -> None:
+    """Wait until a request is on its way."""
+    count = cluster.steps.count(step)
+    await cluster.settle(lambda: cluster.steps.count(step) > count)
+
+
+def test_a_worker_that_the_group_has_left_behind_publishes_nothing_more(play: Callable[..., Cluster]) -> None:
+    """It is slow, and does not know that its partitions have another owner."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        former, latter = process(), process()
+        await former.start()
+        await latter.start()
+        cluster.processes.remove(latter)
+        await cluster.rebalance()
+        cluster.gates["commit_offsets"] = gate = asyncio.Event()
+        await reached(cluster, "commit_offsets")
+        cluster.processes.append(latter)
+        await cluster.rebalance(absent=[former])
+        del cluster.gates["commit_offsets"]
+        await cluster.settle(lambda: finished(cluster))
+        before = len(cluster.messages())
+        gate.set()
+        await cluster.settle(lambda: former.wants_to_join or not former.expired)
+        await to_the_end(cluster)
+        assert len(cluster.messages()) == before
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
+
+
+def test_a_transaction_that_outlasts_the_rebalance_is_refused(play: Callable[..., Cluster]) -> None:
+    """The client knows the new generation before its worker does. Its transaction began in the old one, and the
+    partition may have another owner in the new one."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        former, latter = process(), process()
+        await latter.start()
+        await former.start()
+        cluster.processes.remove(latter)
+        await cluster.rebalance()
+        cluster.gates["add"] = gate = asyncio.Event()
+        await reached(cluster, "add")
+        # From now on another process gets all partitions, and the former owner stays a member.
+        cluster.processes.insert(0, latter)
+        cluster.owner = lambda members: latter
+        await cluster.rebalance()
+        assert former.consumer.generation == cluster.generation
+        del cluster.gates["add"]
+        await cluster.settle(lambda: latter.running().keys() == set(cluster.inputs))
+        gate.set()
+        await to_the_end(cluster)
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
+
+
+def test_a_former_owner_that_is_still_committing_is_waited_for(play: Callable[..., Cluster]) -> None:
+    """The group has taken its offsets already, so its transaction may be committed after the partition has moved."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        former, latter = process(), process()
+        await former.start()
+        await latter.start()
+        cluster.processes.remove(latter)
+        await cluster.rebalance()
+        cluster.gates["produce"] = gate = asyncio.Event()
+        await reached(cluster, "produce")
+        await cluster.settle(lambda: any(one.offsets and one.commit is None for one in cluster.open))
+        cluster.processes.append(latter)
+        del cluster.gates["produce"]
+        await cluster.rebalance(absent=[former])
+        await asyncio.sleep(1.0)
+        assert latter.running() == {}, "it runs although the former owner's transaction is open"
+        gate.set()
+        await to_the_end(cluster)
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
+    assert positions(cluster) == sorted(positions(cluster))
+
+
+def test_a_killed_worker_leaves_a_transaction_that_ends_by_itself(play: Callable[..., Cluster]) -> None:
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        former, latter = process(), process()
+        await former.start()
+        await latter.start()
+        cluster.processes.remove(latter)
+        await cluster.rebalance()
+        cluster.gates["commit"] = asyncio.Event()
+        await reached(cluster, "commit")
+        former.kill()
+        cluster.gates.clear()
+        cluster.processes.append(latter)
+        await cluster.rebalance()
+        started = asyncio.get_running_loop().time()
+        await to_the_end(cluster)
+        assert asyncio.get_running_loop().time() - started < cluster.settings.transaction_timeout_ms / 1000 + 5
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
+
+
+def test_partitions_that_stay_go_on_without_a_restore(play: Callable[..., Cluster]) -> None:
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        one = process()
+        await one.start()
+        for _ in range(4):
+            await cluster.rebalance()
+            await asyncio.sleep(0.03)
+        await to_the_end(cluster)
+        assert cluster.steps.count("log_span") == 3
+
+    cluster = play(scenario, partitions=3)
+    assert published(cluster) == expected([one for part in PARTITIONS for one in INPUTS[part]])
+
+
+def test_a_partition_that_comes_back_has_another_state_meanwhile(play: Callable[..., Cluster]) -> None:
+    """The session of its owner ended, another one committed, and the former owner gets it back. What it had ready is
+    from before."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        former, latter = process(), process()
+        await former.start()
+        await latter.start()
+        cluster.processes.remove(latter)
+        await cluster.rebalance()
+        await cluster.settle(lambda: bool(cluster.committed))
+        cluster.gates["add"] = gate = asyncio.Event()
+        await reached(cluster, "add")
+        del cluster.gates["add"]
+        cluster.processes.append(latter)
+        await cluster.rebalance(absent=[former])
+        before = cluster.committed[PARTITIONS[0]]
+        await cluster.settle(lambda: cluster.committed[PARTITIONS[0]].next > before.next)
+        latter.kill()
+        gate.set()
+        await to_the_end(cluster)
+        assert cluster.steps.count("log_span") == 3
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
+
+
+def test_an_answer_about_the_assignment_before_resumes_nothing(play: Callable[..., Cluster]) -> None:
+    """The group assigns twice in a row, and the broker is slow to say what is committed."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        one = process()
+        await one.start()
+        await cluster.rebalance()
+        await cluster.settle(lambda: bool(cluster.committed))
+        cluster.gates["stable_offsets"] = gate = asyncio.Event()
+        await cluster.rebalance()
+        await cluster.settle_for(0.1)
+
+        async def answer() -> None:
+            gate.set()
+            await asyncio.sleep(0.1)
+            assert one.running() == {}
+
+        cluster.between = answer
+        await cluster.rebalance()
+        cluster.between = cluster.pause
+        await to_the_end(cluster)
+
+    cluster = play(scenario, partitions=3)
+    assert published(cluster) == expected([one for part in PARTITIONS for one in INPUTS[part]])
+
+
+@pytest.mark.parametrize("when", ["before it knows", "afterwards"])
+def test_a_worker_stops_although_the_group_has_left_it_behind(play: Callable[..., Cluster], when: str) -> None:
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        former, latter = process(), process()
+        await former.start()
+        await latter.start()
+        cluster.processes.remove(latter)
+        await cluster.rebalance()
+        cluster.gates["add"] = gate = asyncio.Event()
+        await reached(cluster, "add")
+        del cluster.gates["add"]
+        cluster.processes.append(latter)
+        await cluster.rebalance(absent=[former])
+        if when == "before it knows":
+            leaving = asyncio.create_task(former.leave())
+            await asyncio.sleep(0.1)
+            gate.set()
+            await leaving
+        else:
+            gate.set()
+            while not former.wants_to_join:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await former.leave()
+        await to_the_end(cluster)
+
+    cluster = play(scenario)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
+
+
+def accidents(random: Random, budget: int) -> Callable[[str], Fault | None]:
+    """Some requests fail, up to a number."""
+
+    def fault(step: str) -> Fault | None:
+        nonlocal budget
+        if budget == 0 or random.random() > 0.12:
+            return None
+        budget -= 1
+        if step in ("add", "produce", "commit_offsets", "commit"):
+            return random.choice(("error", "lost", "answer lost", "late", "slow"))
+        return random.choice(("error", "slow"))
+
+    return fault
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_schedules(play: Callable[..., Cluster], seed: int) -> None:
+    """Requests fail, processes are killed, come late, leave, or lose their sessions and go on."""
+    random = Random(seed)
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        cluster.random = random
+
+        async def begin() -> Process:
+            one = process()
+            await one.start()
+            return one
+
+        await begin()
+        await begin()
+        await cluster.rebalance()
+        cluster.fault = accidents(random, random.randrange(12))
+        for _ in range(random.randrange(1, 7)):
+            await cluster.settle_for(random.choice((0.01, 0.05, 0.2, 3.0)))
+            alive = [one for one in cluster.processes if one.alive]
+            one = random.choice(alive)
+            match random.choice(("rebalance", "expire", "expire", "kill", "start", "leave")):
+                case "rebalance":
+                    await cluster.rebalance()
+                case "expire":
+                    await cluster.rebalance(absent=[one])
+                case "kill":
+                    one.kill()
+                    await begin()
+                    await cluster.rebalance()
+                case "start" if len(alive) < 4:
+                    await begin()
+                    await cluster.rebalance()
+                case "leave" if len(alive) > 1:
+                    await one.leave()
+                    await cluster.rebalance()
+        cluster.fault = no_fault
+        await cluster.rebalance()
+        await to_the_end(cluster, ticks=TICKS)
+
+    cluster = play(scenario, partitions=3, jobs=True)
+    assert published(cluster) == EVERYTHING
+
+
+def test_the_fake_group_refuses_as_kafka_does(play: Callable[..., Cluster]) -> None:
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        one = process()
+        await one.start()
+        assert one.committer.fences
+        await cluster.rebalance()
+        cluster.check(Member("group", cluster.generation, one.consumer.member_id))
+        for member in (
+            Member("group", cluster.generation - 1, one.consumer.member_id),
+            Member("group", cluster.generation, "nobody"),
+        ):
+            with pytest.raises(transaction.GroupFencedError):
+                cluster.check(member)
+        await to_the_end(cluster)
+
+    play(scenario)

@@ -10,14 +10,17 @@ import pytest
 from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
+from scorer.kafka.record_limits import TopicLimits
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.stream import partitions as partitions_module
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.committer import Committer
 from scorer.stream.partitions import Partitions
 from scorer.stream.stall import Standing
 from scorer.stream.watch import Watch
 from scorer.stream.worker import State, WorkerContext
+from tests.factory import nothing_denied
 from tests.unit.test_batch import record
 from tests.unit.test_metrics import value
 
@@ -148,6 +151,9 @@ def test_the_worker_is_unready_while_a_partition_stalls_and_while_it_rejoins(
         def measure_lag(self) -> None:
             pass
 
+        def suspend(self) -> None:
+            pass
+
         def remaining(self) -> Counter[str]:
             return Counter()
 
@@ -155,6 +161,13 @@ def test_the_worker_is_unready_while_a_partition_stalls_and_while_it_rejoins(
             self.task.set_result(None)
 
     class Consumer:
+        generation = 1
+        member_id = "member"
+
+        @property
+        def _coordinator(self) -> "Consumer":
+            return self
+
         def pause(self, *partitions: TopicPartition) -> None:
             pass
 
@@ -164,8 +177,13 @@ def test_the_worker_is_unready_while_a_partition_stalls_and_while_it_rejoins(
     async def scenario() -> None:
         settings = load_settings(None, rules=tmp_path)
         processor = BatchProcessor(settings, judge, lambda: 0)
-        partitions = Partitions(WorkerContext(settings, processor, metrics, lambda *_: (), object, watch))
-        partitions.attach(Consumer)
+        committer = Committer(settings, TopicLimits(settings), metrics, nothing_denied(settings))
+        access = nothing_denied(settings)
+        partitions = Partitions(
+            WorkerContext(settings, processor, committer, metrics, lambda *_: (), object, watch, access)
+        )
+        consumer = Consumer()
+        partitions.attach(lambda: consumer)
         ours = [TopicPartition("in", 3)]
 
         def status() -> tuple[bool, object]:

@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.structs import OffsetAndMetadata
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.facts import Fact, Stamp
@@ -16,6 +15,8 @@ from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.kafka.message import Message
+from scorer.kafka.topic_reader import Span
+from scorer.kafka.transaction import Offset
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -30,7 +31,7 @@ from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.outbox import Outbox
 from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, WorkerContext
-from tests.factory import SMALL_RULES, evaluator
+from tests.factory import SMALL_RULES, evaluator, nothing_denied
 from tests.unit.test_batch import NOW, record
 
 COUNT = 1_000
@@ -58,32 +59,34 @@ class Consumer:
         return set()
 
 
-class Producer:
+class Committer:
     """Records what is committed."""
 
-    broker_time: int | None = None
+    waits_for = ""
+    generation = 1
 
-    def __init__(self, *_: object) -> None:
+    async def joined(self) -> None:
         pass
 
-    async def start(self) -> None:
-        pass
+    def is_current(self, generation: int) -> bool:
+        return True
 
-    async def stop(self) -> None:
-        pass
+    async def take_over(self, partition: TopicPartition) -> Offset | None:
+        return None
+
+    async def log_span(self, partition: TopicPartition) -> Span:
+        return Span(0, 0)
 
     async def commit(
-        self, messages: list[Message], offsets: dict[TopicPartition, OffsetAndMetadata], group: str
-    ) -> None:
-        assert (list(offsets), group) == ([PARTITION], "lead-scorer")
-        committed.append(Outbox(offsets[PARTITION].offset, messages))
+        self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str
+    ) -> int | None:
+        assert partition == PARTITION
+        committed.append(Outbox(next_offset, list(messages)))
+        return None
 
 
 class Owner:
     """Expects no reports."""
-
-    def fenced(self, worker: PartitionWorker) -> None:
-        raise AssertionError("fenced")
 
     def failed(self, error: BaseException) -> None:
         raise error
@@ -99,7 +102,6 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     async def nothing(*_: object) -> int:
         return 0
 
-    monkeypatch.setattr(worker_module, "partition_producer", Producer)
     monkeypatch.setattr(worker_module, "restore", nothing)
     monkeypatch.setattr(worker_module, "starting_offset", nothing)
 
@@ -112,8 +114,11 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
             return [Sweep(rescorer, store, partition)]
 
         metrics = Metrics()
+        committer: Any = Committer()
         processor = BatchProcessor(settings, judge, lambda: NOW)
-        context = WorkerContext(settings, processor, metrics, jobs, rules, Watch(settings, metrics))
+        context = WorkerContext(
+            settings, processor, committer, metrics, jobs, rules, Watch(settings, metrics), nothing_denied(settings)
+        )
         worker = PartitionWorker(PARTITION, consumer, Owner(), context)
         await consumer.opened.wait()
         records: list[ConsumerRecord[bytes, bytes]] = [record(offset, f"lead-{offset}") for offset in range(COUNT)]

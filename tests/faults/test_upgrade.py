@@ -1,0 +1,135 @@
+"""From the version with one transactional producer for each partition to the present one, worker by worker under load,
+and back as documented: stop all, then start the old ones. Workers are killed in their transactions meanwhile."""
+
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+
+from tests.faults.crew import Crew
+from tests.faults.load import Load
+from tests.faults.oracle import check_exactly_once, wait_until_closed
+from tests.faults.sizes import randomness
+from tests.faults.writer import Writer
+from tests.integration.kafka import Kafka, Names
+from tests.integration.service import ROOT, Service
+
+pytestmark = [pytest.mark.apache, pytest.mark.timeout(600)]
+
+OLD_COMMIT: Final = "65b0fbb"
+NEW: Final = str(ROOT)
+WORKERS: Final = 3
+PARTITIONS: Final = 6
+PER_SECOND: Final = 50
+HANG_SECONDS: Final = 180.0
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with the project as it was."""
+    command = ["git", "archive", "--format=tar", OLD_COMMIT]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"this repository does not have {OLD_COMMIT} (a shallow clone?): {done.stderr.decode().strip()}")
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    command = [sys.executable, "-c", "import scorer; print(scorer.__file__)"]
+    found = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, check=True)
+    assert found.stdout.decode().strip() == str(folder / "scorer" / "__init__.py")
+    return str(folder)
+
+
+class Fleet(Crew):
+    """Workers of which each runs the code of one version, all with the rules of the old one."""
+
+    def __init__(self, kafka: Kafka, names: Names, folder: Path, old: str) -> None:
+        super().__init__(
+            kafka,
+            names,
+            folder,
+            0,
+            topic_partitions=str(PARTITIONS),
+            transaction_timeout_ms="10000",
+            max_records="50",
+            rules=f"{old}/rules/b2b",
+        )
+
+    def join(self, code: str, **settings: str) -> Service:
+        """A worker with that code, which is ready."""
+        worker = self.start(code=code, **settings)
+        assert psutil.Process(worker.process.pid).cwd() == code
+        if "fault_point" not in settings:
+            worker.wait(worker.ready)
+            self.workers.append(worker)
+        return worker
+
+    def dies_in_a_transaction(self, code: str) -> None:
+        """One more worker with that code joins, and dies between what it sends and its commit."""
+        worker = self.join(code, fault_point="offsets_sent:3:kill")
+        assert worker.process.wait(HANG_SECONDS) == -9, worker.text()
+
+    def leave(self, worker: Service) -> None:
+        """It ends with SIGTERM."""
+        self.check()
+        self.workers.remove(worker)
+        assert worker.terminate() == 0, worker.text()
+
+
+def create(kafka: Kafka, names: Names) -> None:
+    count = PARTITIONS
+    kafka.create({names.activity: count, names.state: count, names.routing: count, names.dead_letters: 1})
+
+
+def check(kafka: Kafka, names: Names, old: str) -> None:
+    wait_until_closed(kafka, names)
+    output = check_exactly_once(kafka, names, rules=Path(old) / "rules" / "b2b")
+    print(f"{sum(map(len, output.decisions.values()))} decisions, {output.letters.total()} dead letters")  # noqa: T201
+
+
+def test_worker_by_worker_to_the_present_version(apache_kafka: Kafka, names: Names, tmp_path: Path, old: str) -> None:
+    create(apache_kafka, names)
+    with (
+        Fleet(apache_kafka, names, tmp_path, old) as fleet,
+        Writer(apache_kafka, names.activity, Load(randomness()), PER_SECOND) as writer,
+    ):
+        first, *others = [fleet.join(old) for _ in range(WORKERS)]
+        fleet.leave(first)
+        fleet.join(NEW)
+        # What these leave open belongs to partitions that workers of both versions get.
+        fleet.dies_in_a_transaction(old)
+        fleet.dies_in_a_transaction(NEW)
+        for worker in others:
+            fleet.leave(worker)
+            fleet.join(NEW)
+        writer.await_more(2 * PER_SECOND)
+        writer.stop()
+        fleet.finish(HANG_SECONDS)
+    check(apache_kafka, names, old)
+
+
+def test_back_to_the_old_version_after_all_have_stopped(
+    apache_kafka: Kafka, names: Names, tmp_path: Path, old: str
+) -> None:
+    create(apache_kafka, names)
+    with (
+        Fleet(apache_kafka, names, tmp_path, old) as fleet,
+        Writer(apache_kafka, names.activity, Load(randomness()), PER_SECOND) as writer,
+    ):
+        for worker in [fleet.join(NEW) for _ in range(WORKERS)]:
+            if worker is fleet.workers[-1]:
+                # It leaves a transaction open that no old worker knows how to end.
+                fleet.dies_in_a_transaction(NEW)
+            fleet.leave(worker)
+        assert not fleet.workers
+        for _ in range(WORKERS):
+            fleet.join(old)
+        writer.await_more(2 * PER_SECOND)
+        writer.stop()
+        fleet.finish(HANG_SECONDS)
+    check(apache_kafka, names, old)
