@@ -7,11 +7,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
-BROKER := tests/integration tests/security tests/faults
+BROKER := tests/integration tests/security tests/faults tests/deploy
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
 .PHONY: help demo install test test-fast test-kafka test-faults cluster kill-loops mutants fuzz golden coverage lint format \
-	bench schemas lock clean
+	bench schemas site lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list
@@ -111,10 +111,16 @@ bench: install .venv/bench .cache/bench-streams/installed
 schemas: install
 	@$(BIN)/python -m schemas.generate
 
+## site: the documentation as a website in .cache/site
+site: install
+	@$(BIN)/mkdocs build --strict --quiet
+
 ## lock: pin the dependencies of pyproject.toml (needs uv)
 lock:
 	uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o requirements.lock
+	uv pip compile pyproject.toml -c requirements.lock --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-run.lock
 	uv pip compile --group bench -c requirements.lock --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements-bench.lock
 	uv pip compile --group bench-streams --universal --python-version 3.11 --generate-hashes \

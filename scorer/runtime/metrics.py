@@ -13,6 +13,7 @@ from prometheus_client import (
     GCCollector,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client import Counter as PrometheusCounter
@@ -28,7 +29,28 @@ MAX_CUSTOM_TYPES: Final = 100
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 ASSESS_BUCKETS: Final = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 0.1, 1.0)
+OUTCOMES: Final = {
+    "transactions": ("committed", "aborted", "fenced", "doubtful"),
+    "reloads": ("loaded", "unchanged", "refused"),
+    "rescore": ("published", "unchanged", "skipped", "failed", "too_large"),
+    "dropped": ("undeclared", "wrong_type"),
+    "differences": ("rating", "grade", "route", "queue", "score"),
+}
+"""Label values that are known beforehand. Their counters start at 0, because Prometheus cannot see the first increase of
+a counter that appears with it."""
+ALARMING: Final = ("internal_error", "state_too_large", "decision_too_large")
+"""Reasons of dead letters of which a single one deserves an alarm; they start at 0 too."""
+STATUSES: Final = (
+    *("ready", "waiting for an assignment", "restoring", "stalled", "rejoining", "clock off", "access denied"),
+    *("stopping", "dead"),
+)
+"""What `/health/ready` says in `status`, and `dead` for a service that only a restart helps."""
+
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+# A second series for each counter, which says when it began; Prometheus has no use for it.
+disable_created_metrics()
 
 
 class Histogram(Collector):
@@ -71,6 +93,8 @@ class BatchFigures:
     activities: Counter[str] = field(default_factory=Counter)
     decisions: Counter[tuple[str, str]] = field(default_factory=Counter)
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    handovers: Counter[str] = field(default_factory=Counter)
+    """Leads that go to sales, by queue."""
     rule_hits: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
     dropped_facts: Counter[str] = field(default_factory=Counter)
@@ -98,18 +122,26 @@ class Metrics:
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
 
-        def counter(name: str, text: str, *labels: str) -> PrometheusCounter:
-            return PrometheusCounter(name, text, labels, registry=registry)
+        def counter(name: str, text: str, *labels: str, known: Iterable[str] = ()) -> PrometheusCounter:
+            made = PrometheusCounter(name, text, labels, registry=registry)
+            for each in known:
+                made.labels(each)
+            return made
 
         self._activities = counter("scorer_activities", "Activities assessed, by type.", "type")
         self._decisions = counter("scorer_decisions", "Decisions published.", "rating", "route")
         self._transitions = counter("scorer_transitions", "Changes of rating since the last decision.", "from", "to")
+        self._handovers = counter("scorer_handovers", "Leads handed over to sales, by queue.", "queue")
         self._rule_hits = counter("scorer_rule_hits", "Rules that gave points.", "criterion", "rule")
-        self._dead_letters = counter("scorer_dead_letters", "Records sent to the dead letter topic.", "reason")
-        self._dropped_facts = counter("scorer_facts_dropped", "Custom facts that leads do not keep.", "reason")
+        self._dead_letters = counter("scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=ALARMING)
+        self._dropped_facts = counter(
+            "scorer_facts_dropped", "Custom facts that leads do not keep.", "reason", known=OUTCOMES["dropped"]
+        )
         self._rekeyed = counter("scorer_records_rekeyed", "Records without a key written back with one.")
         self._restored = counter("scorer_restore_records", "Changelog records read to restore state.")
-        self._transactions = counter("scorer_transactions", "Transactions by outcome.", "outcome")
+        self._transactions = counter(
+            "scorer_transactions", "Transactions by outcome.", "outcome", known=OUTCOMES["transactions"]
+        )
         self._ruleset = Gauge(
             "scorer_ruleset_info",
             "The ruleset in use; always 1.",
@@ -124,8 +156,12 @@ class Metrics:
             "When the rules were last loaded, or found unchanged.",
             registry=registry,
         )
-        self._reloads = counter("scorer_rules_reloads", "Reloads of the rules by outcome.", "outcome")
-        self._rescored = counter("scorer_rescore_leads", "Leads re-scored after a change of rules.", "outcome")
+        self._reloads = counter(
+            "scorer_rules_reloads", "Reloads of the rules by outcome.", "outcome", known=OUTCOMES["reloads"]
+        )
+        self._rescored = counter(
+            "scorer_rescore_leads", "Leads re-scored after a change of rules.", "outcome", known=OUTCOMES["rescore"]
+        )
         self._remaining = {
             "rescore": Gauge(
                 "scorer_rescore_remaining", "Leads that this worker still has to re-score.", registry=registry
@@ -137,7 +173,10 @@ class Metrics:
             *("live_rating", "shadow_rating", "live_route", "shadow_route"),
         )
         self._divergences = counter(
-            "scorer_shadow_divergences", "Decisions in which live and shadow rules differ.", "what"
+            "scorer_shadow_divergences",
+            "Decisions in which live and shadow rules differ.",
+            "what",
+            known=OUTCOMES["differences"],
         )
         self._shadow_failures = counter("scorer_shadow_failures", "Leads on which the shadow rules failed.")
         self._shadow_ruleset = Gauge(
@@ -145,8 +184,8 @@ class Metrics:
         )
         self._shadow_successful = Gauge(
             "scorer_shadow_last_reload_successful",
-            "1: the shadow rules were loaded; 0: they were refused.",
-            registry=registry,
+            "1: the shadow rules were loaded; 0: they were refused. Absent without shadow rules.",
+            registry=None,
         )
         self._lag = Gauge(
             "scorer_consumer_lag_records", "Activities not yet committed.", ("partition",), registry=registry
@@ -164,8 +203,23 @@ class Metrics:
         )
         self._fences = Gauge(
             "scorer_broker_fences",
-            "1: the broker refuses former members of the group; 0: only one worker may run.",
-            registry=registry,
+            "1: the broker refuses former members of the group; 0: only one worker may run. Absent until it is known.",
+            registry=None,
+        )
+        self._input_partitions = Gauge(
+            "scorer_input_partitions",
+            "Partitions of the input topic; together, the workers of a group must have as many.",
+            registry=None,
+        )
+        self._memory_limit = Gauge(
+            "scorer_memory_limit_bytes", "Memory that the process may use. Absent without a limit.", registry=None
+        )
+        self._late: set[Gauge] = set()
+        self._health = Gauge(
+            "scorer_health_status", "1 for the status in /health/ready, 0 for the others.", ("status",), registry=registry
+        )
+        self._service = Gauge(
+            "scorer_service_info", "The group and input of this worker; always 1.", ("group", "input"), registry=registry
         )
         self._partitions = Gauge("scorer_partitions", "Assigned partitions by state.", ("state",), registry=registry)
         self.assess_seconds = Histogram(
@@ -188,6 +242,8 @@ class Metrics:
             self._decisions.labels(rating, route).inc(count)
         for (before, after), count in figures.transitions.items():
             self._transitions.labels(before, after).inc(count)
+        for queue, count in figures.handovers.items():
+            self._handovers.labels(queue).inc(count)
         for (criterion, rule), count in figures.rule_hits.items():
             self._rule_hits.labels(criterion, rule).inc(count)
         for reason, count in figures.dead_letters.items():
@@ -211,7 +267,25 @@ class Metrics:
 
     def fences(self, fences: bool) -> None:
         """Set whether the broker refuses former members of the group."""
-        self._fences.set(fences)
+        self._set(self._fences, fences)
+
+    def service(self, group: str, topic: str) -> None:
+        """Set the consumer group and the input topic."""
+        self._service.labels(group, topic).set(1)
+
+    def health(self, status: str) -> None:
+        """Set the status of the service, one of `STATUSES`."""
+        for each in STATUSES:
+            self._health.labels(each).set(each == status)
+
+    def input_partitions(self, count: int) -> None:
+        """Set the number of partitions of the input topic."""
+        self._set(self._input_partitions, count)
+
+    def memory_limit(self, limit: int | None) -> None:
+        """Set how much memory the process may use, in bytes; None: as much as there is."""
+        if limit is not None:
+            self._set(self._memory_limit, limit)
 
     def restored(self, records: int) -> None:
         """Count changelog records that were read to restore state."""
@@ -248,7 +322,7 @@ class Metrics:
 
     def shadow_loaded(self, successful: bool) -> None:
         """Record whether the shadow rules on disk were valid at the last check."""
-        self._shadow_successful.set(successful)
+        self._set(self._shadow_successful, successful)
 
     def lag(self, partition: int, records: int | None) -> None:
         """Set the lag of a partition; None if the partition is no longer assigned to this worker."""
@@ -278,6 +352,13 @@ class Metrics:
     def render(self) -> bytes:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
+
+    def _set(self, gauge: Gauge, value: float) -> None:
+        # A gauge that showed 0 before anything is known would raise alarms.
+        if gauge not in self._late:
+            self._late.add(gauge)
+            self.registry.register(gauge)
+        gauge.set(value)
 
     def _type_label(self, kind: str) -> str:
         if kind in self._named_types or kind in self._custom_types:

@@ -22,6 +22,7 @@ from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
+from scorer.runtime.memory_limit import memory_limit
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -125,6 +126,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     live.use(live.evaluator, None if settings.shadow_rules is None else _readable(settings.shadow_rules))
     metrics = Metrics()
     metrics.rules_loaded(True, live.loaded_at)
+    metrics.service(settings.group, settings.activity_topic)
+    metrics.memory_limit(memory_limit())
 
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
         return live.evaluator.assess(lead, activity)

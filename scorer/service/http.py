@@ -43,6 +43,7 @@ def build_asgi(metrics: Metrics, health: Health, leads: Leads | None) -> Starlet
     """The ASGI application; without `leads`, only metrics and health."""
 
     async def metrics_page(request: Request) -> Response:
+        metrics.health(_status(health))
         return _Answer(metrics.render(), media_type=CONTENT_TYPE)
 
     async def live(request: Request) -> Response:
@@ -131,6 +132,12 @@ def _lead_answer(status: int, content: Mapping[str, object]) -> Response:
     if status == 503:
         headers["retry-after"] = _RETRY_SECONDS
     return _json(status, content, headers)
+
+
+def _status(health: Health) -> str:
+    if not health.live()[0]:
+        return "dead"
+    return str(health.ready()[1].get("status", ""))
 
 
 def _health(report: Report) -> Response:

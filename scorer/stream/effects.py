@@ -33,6 +33,6 @@ def stage_effects(
                 if effect.transition is not None:
                     before, after = effect.transition
                     figures.transitions[before.value, after.value] += 1
-            case HandedOver():
+            case HandedOver(queue):
                 # The CRM reads it from the decision, and later rules read it from the lead's facts.
-                pass
+                figures.handovers[queue or ""] += 1

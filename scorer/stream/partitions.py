@@ -280,4 +280,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         counts = Counter(worker.state.value for worker in self._workers.values())
         metrics = self._context.metrics
         metrics.remaining(sum((worker.remaining() for worker in self._workers.values()), Counter()))
+        numbers = self._consumer and self._consumer.partitions_for_topic(self._context.settings.activity_topic)
+        if numbers:
+            metrics.input_partitions(len(numbers))
         metrics.partitions({state.value: counts[state.value] for state in State if state is not State.CLOSED})

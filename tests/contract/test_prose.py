@@ -94,13 +94,13 @@ def complaints(path: Path, pieces: Iterator[Prose]) -> Iterator[str]:
 
 def documents() -> list[Path]:
     """All Markdown files of the repository."""
-    folders = ("docs", "rules", "examples", "benchmarks")
+    folders = ("docs", "deploy", "rules", "examples", "benchmarks")
     return [*ROOT.glob("*.md"), *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.md")))]
 
 
 def modules() -> list[Path]:
     """All Python files of the repository. This one quotes the phrases."""
-    folders = ("scorer", "tests", "benchmarks", "examples", "schemas")
+    folders = ("scorer", "tests", "benchmarks", "docs", "examples", "schemas")
     files = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
     return [path for path in files if path != Path(__file__)]
 

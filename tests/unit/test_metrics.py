@@ -1,10 +1,13 @@
 """Metrics: what a batch adds, as Prometheus reads it."""
 
 from collections import Counter
+from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from scorer.runtime.metrics import MAX_CUSTOM_TYPES, BatchFigures, Metrics
+from scorer.runtime.memory_limit import memory_limit
+from scorer.runtime.metrics import MAX_CUSTOM_TYPES, STATUSES, BatchFigures, Metrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -27,6 +30,7 @@ def test_a_committed_batch_is_counted() -> None:
         activities=Counter({"lead.page_viewed": 3}),
         decisions=Counter({("hot", "sales"): 1}),
         transitions=Counter({("warm", "hot"): 1}),
+        handovers=Counter({"field-sales": 1}),
         rule_hits=Counter({("budget", "approved"): 2}),
         dead_letters=Counter({"not_json": 4}),
         timestamps=[1_000_000, 999_000],
@@ -37,6 +41,7 @@ def test_a_committed_batch_is_counted() -> None:
     assert value(metrics, "scorer_activities_total", type="lead.page_viewed") == 3
     assert value(metrics, "scorer_decisions_total", rating="hot", route="sales") == 1
     assert value(metrics, "scorer_transitions_total", from_="warm", to="hot") == 1
+    assert value(metrics, "scorer_handovers_total", queue="field-sales") == 1
     assert value(metrics, "scorer_rule_hits_total", criterion="budget", rule="approved") == 2
     assert value(metrics, "scorer_dead_letters_total", reason="not_json") == 4
     assert value(metrics, "scorer_event_to_decision_seconds_count") == 2
@@ -106,3 +111,69 @@ def test_two_services_in_one_process_do_not_share_metrics() -> None:
 
 def test_the_process_is_measured() -> None:
     assert value(Metrics(), "process_resident_memory_bytes") > 0
+
+
+def test_nothing_is_said_before_it_is_known() -> None:
+    metrics = Metrics()
+    late = {
+        "scorer_broker_fences",
+        "scorer_shadow_last_reload_successful",
+        "scorer_input_partitions",
+        "scorer_memory_limit_bytes",
+    }
+    assert not late & {name for name, _ in samples(metrics)}
+    metrics.memory_limit(None)
+    assert "scorer_memory_limit_bytes" not in {name for name, _ in samples(metrics)}
+    for _ in range(2):
+        metrics.fences(False)
+        metrics.shadow_loaded(False)
+        metrics.input_partitions(6)
+        metrics.memory_limit(1 << 30)
+    assert value(metrics, "scorer_broker_fences") == 0
+    assert value(metrics, "scorer_shadow_last_reload_successful") == 0
+    assert value(metrics, "scorer_input_partitions") == 6
+    assert value(metrics, "scorer_memory_limit_bytes") == 1 << 30
+
+
+def test_the_first_increase_of_a_counter_that_raises_an_alarm_can_be_seen() -> None:
+    shown = {name: number for name, number in samples(Metrics()).items() if number == 0}
+    for name, label, values in (
+        ("scorer_transactions_total", "outcome", ("committed", "aborted", "fenced", "doubtful")),
+        ("scorer_dead_letters_total", "reason", ("internal_error", "state_too_large", "decision_too_large")),
+        ("scorer_rescore_leads_total", "outcome", ("too_large", "failed")),
+    ):
+        for each in values:
+            assert (name, frozenset({(label, each)})) in shown
+
+
+def test_one_status_at_a_time_is_shown() -> None:
+    metrics = Metrics()
+    metrics.health("stalled")
+    metrics.health("ready")
+    shown = {dict(labels)["status"]: on for (name, labels), on in samples(metrics).items() if "health" in name}
+    assert set(shown) == set(STATUSES)
+    assert [status for status, on in shown.items() if on] == ["ready"]
+
+
+def test_counters_have_one_series_each() -> None:
+    assert not [name for name, _ in samples(Metrics()) if name.endswith("_created")]
+
+
+@pytest.mark.parametrize(
+    ("texts", "limit"),
+    [
+        (("1073741824\n",), 1 << 30),
+        (("max\n",), None),
+        ((None, "9223372036854771712\n"), None),
+        ((None, "536870912\n"), 1 << 29),
+        ((None, None), None),
+    ],
+)
+def test_the_memory_limit_is_that_of_the_control_group(
+    tmp_path: Path, texts: tuple[str | None, ...], limit: int | None
+) -> None:
+    files = [tmp_path / str(number) for number in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        if text is not None:
+            file.write_text(text)
+    assert memory_limit(files) == limit

@@ -1,0 +1,164 @@
+{{- define "lead-scorer.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{/* At most 50 characters: a StatefulSet adds a hash of 11 to the labels of its pods, which may have 63. */}}
+{{- define "lead-scorer.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "lead-scorer.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "lead-scorer.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.commonSelector" -}}
+app.kubernetes.io/name: {{ include "lead-scorer.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "lead-scorer.workerSelector" -}}
+{{ include "lead-scorer.commonSelector" . }}
+app.kubernetes.io/component: worker
+{{- end }}
+
+{{- define "lead-scorer.commonLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: lead-scorer
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "lead-scorer.labels" -}}
+{{ include "lead-scorer.workerSelector" . }}
+{{ include "lead-scorer.commonLabels" . }}
+{{- end }}
+
+{{- define "lead-scorer.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "lead-scorer.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* A value as text. Helm reads whole numbers of a file as floating-point numbers and would write 1e+06. */}}
+{{- define "lead-scorer.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ printf "%.0f" . }}{{ else }}{{ toString . }}{{ end }}
+{{- end }}
+
+{{- define "lead-scorer.group" -}}
+{{- default "lead-scorer" .Values.settings.group }}
+{{- end }}
+
+{{/* Topics by their role, as JSON. `shadow` is missing without shadow rules. */}}
+{{- define "lead-scorer.topics" -}}
+{{- $set := .Values.settings }}
+{{- $letters := default "lead.activity.dlq" $set.deadLetterTopic }}
+{{- $routing := default "lead.routing" $set.routingTopic }}
+{{- $topics := dict
+      "activity" (default "lead.activity" $set.activityTopic)
+      "routing" $routing
+      "deadLetter" $letters
+      "state" (default (printf "%s.lead-state" (include "lead-scorer.group" .)) $set.stateTopic)
+      "replayMarks" (printf "%s.replayed" $letters) }}
+{{- if ne .Values.shadowRules.source "none" }}
+{{- $_ := set $topics "shadow" (default (printf "%s.shadow" $routing) $set.shadowTopic) }}
+{{- end }}
+{{- toJson $topics }}
+{{- end }}
+
+{{- define "lead-scorer.strimziNamespace" -}}
+{{- default .Release.Namespace .Values.strimzi.namespace }}
+{{- end }}
+
+{{- define "lead-scorer.kafkaUser" -}}
+{{- default (include "lead-scorer.fullname" .) .Values.strimzi.user.name }}
+{{- end }}
+
+{{/* The login: names of Secrets and keys, as JSON. Strimzi's names are known, so they need not be given. */}}
+{{- define "lead-scorer.login" -}}
+{{- $kafka := .Values.kafka }}
+{{- $strimzi := .Values.strimzi }}
+{{- $user := and $strimzi.enabled $strimzi.user.create }}
+{{- $sasl := hasPrefix "SASL_" $kafka.securityProtocol }}
+{{- $tls := hasSuffix "SSL" $kafka.securityProtocol }}
+{{- $login := dict "sasl" $sasl "tls" $tls "password" "" "username" "" "ca" "" "client" "" }}
+{{- if $sasl }}
+{{- $scram := and $user (eq $strimzi.user.authentication "scram-sha-512") }}
+{{- $_ := set $login "password" (default (ternary (include "lead-scorer.kafkaUser" .) "" (not (not $scram))) $kafka.sasl.existingSecret) }}
+{{- $_ := set $login "username" (default (ternary (include "lead-scorer.kafkaUser" .) "" (not (not $scram))) $kafka.sasl.username) }}
+{{- end }}
+{{- if $tls }}
+{{- $_ := set $login "ca" (default (ternary (printf "%s-cluster-ca-cert" $strimzi.cluster) "" $strimzi.enabled) $kafka.tls.caSecret) }}
+{{- $mutual := and $user (eq $strimzi.user.authentication "tls") (not $sasl) }}
+{{- $_ := set $login "client" (default (ternary (include "lead-scorer.kafkaUser" .) "" (not (not $mutual))) $kafka.tls.clientSecret) }}
+{{- end }}
+{{- toJson $login }}
+{{- end }}
+
+{{/* Refuses what each value alone allows and all together do not. */}}
+{{- define "lead-scorer.check" -}}
+{{- $login := include "lead-scorer.login" . | fromJson }}
+{{- $values := .Values }}
+{{- if and $login.sasl (not $login.password) }}
+{{- fail (printf "kafka.sasl.existingSecret is not set, but kafka.securityProtocol is %s; name the Secret with the password" $values.kafka.securityProtocol) }}
+{{- end }}
+{{- if and $login.sasl (not $login.username) (not $values.kafka.sasl.usernameKey) }}
+{{- fail (printf "kafka.sasl.username is not set, but kafka.securityProtocol is %s; set it, or kafka.sasl.usernameKey if the Secret has it" $values.kafka.securityProtocol) }}
+{{- end }}
+{{- if and (not $login.sasl) $values.kafka.sasl.existingSecret }}
+{{- fail (printf "kafka.sasl.existingSecret is set, but kafka.securityProtocol is %s; expected SASL_SSL or SASL_PLAINTEXT" $values.kafka.securityProtocol) }}
+{{- end }}
+{{- if and (not $login.tls) (or $values.kafka.tls.caSecret $values.kafka.tls.clientSecret) }}
+{{- fail (printf "kafka.tls is set, but kafka.securityProtocol is %s; expected SSL or SASL_SSL" $values.kafka.securityProtocol) }}
+{{- end }}
+{{- if eq $values.ports.http $values.ports.health }}
+{{- fail "ports.http and ports.health are the same; expected two ports" }}
+{{- end }}
+{{- if $values.strimzi.enabled }}
+{{- if not $values.strimzi.cluster }}
+{{- fail "strimzi.cluster is not set, but strimzi.enabled is true; set the name of the Kafka resource" }}
+{{- end }}
+{{- if and $values.strimzi.user.create (eq $values.strimzi.user.authentication "tls") (ne $values.kafka.securityProtocol "SSL") }}
+{{- fail (printf "strimzi.user.authentication is tls, but kafka.securityProtocol is %s; expected SSL" $values.kafka.securityProtocol) }}
+{{- end }}
+{{- if and $values.strimzi.user.create (eq $values.strimzi.user.authentication "scram-sha-512") (or (not $login.sasl) (ne $values.kafka.sasl.mechanism "SCRAM-SHA-512")) }}
+{{- fail "strimzi.user.authentication is scram-sha-512; expected kafka.securityProtocol SASL_SSL or SASL_PLAINTEXT, and kafka.sasl.mechanism SCRAM-SHA-512" }}
+{{- end }}
+{{- end }}
+{{- $most := ternary $values.workload.replicas $values.autoscaling.maxReplicas (eq $values.autoscaling.kind "none") }}
+{{- $partitions := 0 }}
+{{- if and $values.strimzi.enabled $values.strimzi.topics.create }}
+{{- $partitions = $values.strimzi.topics.partitions }}
+{{- else if $values.topicsJob.enabled }}
+{{- $partitions = $values.topicsJob.partitions }}
+{{- end }}
+{{- if and $partitions (gt (int $most) (int $partitions)) }}
+{{- fail (printf "there would be up to %d workers for %d partitions; a worker without a partition has nothing to do" (int $most) (int $partitions)) }}
+{{- end }}
+{{- if and (ne $values.autoscaling.kind "none") (gt (int $values.autoscaling.minReplicas) (int $values.autoscaling.maxReplicas)) }}
+{{- fail "autoscaling.minReplicas is larger than autoscaling.maxReplicas" }}
+{{- end }}
+{{- if and $values.topicsJob.enabled $values.strimzi.enabled $values.strimzi.topics.create }}
+{{- fail "topicsJob.enabled and strimzi.topics.create are both true; the topics can have one creator" }}
+{{- end }}
+{{- range list "activity" "routing" "deadLetter" "state" }}
+{{- $role := . }}
+{{- $topics := include "lead-scorer.topics" $ | fromJson }}
+{{- range $other, $name := $topics }}
+{{- if and (ne $role $other) (eq $name (get $topics $role)) }}
+{{- fail (printf "two topics have the name %s; expected different names" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,238 @@
+{{- define "lead-scorer.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- define "lead-scorer.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ include "lead-scorer.text" .Values.runAsUser }}
+runAsGroup: {{ include "lead-scorer.text" .Values.runAsUser }}
+fsGroup: {{ include "lead-scorer.text" .Values.runAsUser }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* What every pod needs to reach Kafka: the service, the test and the job of the topics. */}}
+{{- define "lead-scorer.kafkaEnv" -}}
+{{- $login := include "lead-scorer.login" . | fromJson }}
+- name: SCORER_BOOTSTRAP_SERVERS
+  value: {{ .Values.kafka.bootstrapServers | quote }}
+- name: SCORER_SECURITY_PROTOCOL
+  value: {{ .Values.kafka.securityProtocol }}
+{{- if $login.sasl }}
+- name: SCORER_SASL_MECHANISM
+  value: {{ .Values.kafka.sasl.mechanism }}
+- name: SCORER_SASL_USERNAME
+  {{- if .Values.kafka.sasl.usernameKey }}
+  valueFrom:
+    secretKeyRef: {name: {{ $login.password }}, key: {{ .Values.kafka.sasl.usernameKey }}}
+  {{- else }}
+  value: {{ $login.username | quote }}
+  {{- end }}
+- name: SCORER_SASL_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ $login.password }}, key: {{ .Values.kafka.sasl.passwordKey }}}
+{{- end }}
+{{- if $login.ca }}
+- name: SCORER_TLS_CA_FILE
+  value: /etc/lead-scorer/kafka-ca/{{ .Values.kafka.tls.caKey }}
+{{- end }}
+{{- if $login.client }}
+- name: SCORER_TLS_CERT_FILE
+  value: /etc/lead-scorer/kafka-client/{{ .Values.kafka.tls.certKey }}
+- name: SCORER_TLS_KEY_FILE
+  value: /etc/lead-scorer/kafka-client/{{ .Values.kafka.tls.keyKey }}
+{{- end }}
+{{- range $name, $value := .Values.settings }}
+- name: SCORER_{{ snakecase $name | upper }}
+  value: {{ include "lead-scorer.text" $value | quote }}
+{{- end }}
+{{- with include "lead-scorer.rules.directory" (dict "root" . "name" "shadow-rules" "spec" .Values.shadowRules) }}
+- name: SCORER_SHADOW_RULES
+  value: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.rulesEnv" -}}
+{{- with include "lead-scorer.rules.directory" (dict "root" . "name" "rules" "spec" .Values.rules) }}
+- name: SCORER_RULES
+  value: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* The mode 288 is 0440: YAML has two ways to write it, and readers disagree. */}}
+{{- define "lead-scorer.kafkaVolumes" -}}
+{{- $login := include "lead-scorer.login" . | fromJson }}
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
+{{- with $login.ca }}
+- name: kafka-ca
+  secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end }}
+{{- with $login.client }}
+- name: kafka-client
+  secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.kafkaMounts" -}}
+{{- $login := include "lead-scorer.login" . | fromJson }}
+- name: tmp
+  mountPath: /tmp
+{{- if $login.ca }}
+- name: kafka-ca
+  mountPath: /etc/lead-scorer/kafka-ca
+  readOnly: true
+{{- end }}
+{{- if $login.client }}
+- name: kafka-client
+  mountPath: /etc/lead-scorer/kafka-client
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.rulesVolumes" -}}
+{{- include "lead-scorer.rules.volume" (dict "root" . "name" "rules" "spec" .Values.rules) }}
+{{- include "lead-scorer.rules.volume" (dict "root" . "name" "shadow-rules" "spec" .Values.shadowRules) }}
+{{- end }}
+
+{{- define "lead-scorer.rulesMounts" -}}
+{{- include "lead-scorer.rules.mount" (dict "root" . "name" "rules" "spec" .Values.rules) }}
+{{- include "lead-scorer.rules.mount" (dict "root" . "name" "shadow-rules" "spec" .Values.shadowRules) }}
+{{- end }}
+
+{{- define "lead-scorer.rulesOnce" -}}
+{{- if eq .Values.rules.source "git" }}
+{{ include "lead-scorer.rules.git" (dict "root" . "name" "rules" "spec" .Values.rules "once" true) }}
+{{- end }}
+{{- if eq .Values.shadowRules.source "git" }}
+{{ include "lead-scorer.rules.git" (dict "root" . "name" "shadow-rules" "spec" .Values.shadowRules "once" true) }}
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.podTemplate" -}}
+{{- include "lead-scorer.check" . }}
+metadata:
+  labels:
+    {{- include "lead-scorer.workerSelector" . | nindent 4 }}
+    app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+    {{- with .Values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    kubectl.kubernetes.io/default-container: scorer
+    {{- if eq (default "on" .Values.settings.reload) "off" }}
+    checksum/rules: {{ list .Values.rules.files .Values.shadowRules.files | toJson | sha256sum }}
+    {{- end }}
+    {{- with .Values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "lead-scorer.serviceAccountName" . }}
+  automountServiceAccountToken: false
+  # A Service named "scorer" would otherwise set SCORER_* variables, which the service refuses.
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ add (ceil (default 20 .Values.settings.shutdownTimeoutS)) 15 }}
+  securityContext:
+    {{- include "lead-scorer.podSecurity" . | nindent 4 }}
+  {{- with .Values.image.pullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with include "lead-scorer.rulesOnce" . | trim }}
+  initContainers:
+    {{- . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: scorer
+      image: {{ include "lead-scorer.image" . }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
+      args: [run]
+      env:
+        {{- include "lead-scorer.kafkaEnv" . | trim | nindent 8 }}
+        {{- with include "lead-scorer.rulesEnv" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- if eq .Values.workload.kind "StatefulSet" }}
+        - name: SCORER_INSTANCE
+          valueFrom:
+            fieldRef: {fieldPath: metadata.name}
+        {{- end }}
+        - name: SCORER_HTTP_HOST
+          value: "0.0.0.0"
+        - name: SCORER_HTTP_PORT
+          value: {{ include "lead-scorer.text" .Values.ports.http | quote }}
+        - name: SCORER_HEALTH_PORT
+          value: {{ include "lead-scorer.text" .Values.ports.health | quote }}
+        {{- with .Values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      ports:
+        - {name: http, containerPort: {{ include "lead-scorer.text" .Values.ports.http }}, protocol: TCP}
+        - {name: health, containerPort: {{ include "lead-scorer.text" .Values.ports.health }}, protocol: TCP}
+      startupProbe:
+        httpGet: {path: /health/live, port: health}
+        {{- toYaml .Values.probes.startup | nindent 8 }}
+      livenessProbe:
+        httpGet: {path: /health/live, port: health}
+        {{- toYaml .Values.probes.liveness | nindent 8 }}
+      readinessProbe:
+        httpGet: {path: /health/ready, port: health}
+        {{- toYaml .Values.probes.readiness | nindent 8 }}
+      securityContext:
+        {{- include "lead-scorer.containerSecurity" . | nindent 8 }}
+      resources:
+        {{- toYaml .Values.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "lead-scorer.kafkaMounts" . | trim | nindent 8 }}
+        {{- with include "lead-scorer.rulesMounts" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
+        {{- with .Values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    {{- if eq .Values.rules.source "git" }}
+    {{- include "lead-scorer.rules.git" (dict "root" . "name" "rules" "spec" .Values.rules "once" false) | trim | nindent 4 }}
+    {{- end }}
+    {{- if eq .Values.shadowRules.source "git" }}
+    {{- include "lead-scorer.rules.git" (dict "root" . "name" "shadow-rules" "spec" .Values.shadowRules "once" false) | trim | nindent 4 }}
+    {{- end }}
+  volumes:
+    {{- include "lead-scorer.kafkaVolumes" . | trim | nindent 4 }}
+    {{- with include "lead-scorer.rulesVolumes" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- with .Values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with .Values.topologySpread }}
+  topologySpreadConstraints:
+    {{- range . }}
+    - topologyKey: {{ .topologyKey }}
+      maxSkew: {{ include "lead-scorer.text" .maxSkew }}
+      whenUnsatisfiable: {{ .whenUnsatisfiable }}
+      labelSelector:
+        matchLabels:
+          {{- include "lead-scorer.workerSelector" $ | nindent 10 }}
+    {{- end }}
+  {{- end }}
+  {{- with .Values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}

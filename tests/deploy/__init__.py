@@ -1,0 +1,1 @@
+"""Tests of what `deploy/` contains, with the programs that an operator runs."""

@@ -1,0 +1,111 @@
+"""deploy/compose.yaml: valid, complete, and its processes work together with its own configuration files."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from scorer.runtime.settings import Settings
+from tests.brokers.jars import VERSION, MissingError, jars
+from tests.deploy.compose import DEPLOY, document, mounted, service_of
+from tests.deploy.dockerfile import ROOT, only, stages
+
+SERVICES = list(document()["services"])
+OURS = ("topics", "worker-1", "worker-2")
+
+
+def lacking() -> str | None:
+    if os.geteuid() != 0:
+        return "a network of its own needs root"
+    absent = [tool for tool in ("unshare", "ip", "mount") if shutil.which(tool) is None]
+    return f"this machine lacks {', '.join(absent)}" if absent else None
+
+
+def test_it_fits_the_schema_of_compose_files() -> None:
+    schema = json.loads((Path(__file__).parent / "schemas" / "compose-spec.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(document())
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_it_mounts_exists_and_cannot_be_written(name: str) -> None:
+    if (DEPLOY / "mixin").is_dir() and (DEPLOY / "grafana" / "dashboards").is_dir():
+        assert [str(path) for path in mounted(name).values() if not path.exists()] == []
+    for volume in service_of(name).get("volumes", []):
+        source, *rest = volume.split(":")
+        assert rest[-1] == "ro" if source.startswith(".") else source in document()["volumes"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_its_ports_are_not_open_to_the_network(name: str) -> None:
+    assert [port for port in service_of(name).get("ports", []) if not port.startswith("127.0.0.1:")] == []
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_variables_are_settings(name: str) -> None:
+    known = {f"SCORER_{field.upper()}" for field in Settings.model_fields}
+    assert set(service_of(name)["environment"]) <= known
+
+
+def test_workers_have_names_of_their_own_that_last() -> None:
+    workers = [name for name in SERVICES if name.startswith("worker-")]
+    assert [service_of(name)["environment"]["SCORER_INSTANCE"] for name in workers] == workers
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_may_do_nothing_that_they_need_not(name: str) -> None:
+    service = service_of(name)
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "user" not in service, "the image says which"
+
+
+def test_a_stopping_worker_has_the_time_that_it_may_take() -> None:
+    drain = Settings.model_fields["shutdown_timeout_s"].default
+    for name in OURS[1:]:
+        assert float(service_of(name)["stop_grace_period"].removesuffix("s")) > 2 * drain
+
+
+def test_its_health_check_is_that_of_the_image_for_readiness() -> None:
+    of_image = json.loads(only(stages()[-1], "HEALTHCHECK").text.partition("CMD ")[2])
+    for name in OURS[1:]:
+        assert service_of(name)["healthcheck"]["test"] == ["CMD", *of_image[:-1], "ready"]
+
+
+def test_prometheus_scrapes_all_workers() -> None:
+    targets = json.loads((DEPLOY / "prometheus" / "targets" / "lead-scorer.json").read_text())
+    workers = [name for name in SERVICES if name.startswith("worker-")]
+    assert targets[0]["targets"] == [f"{name}:8080" for name in workers]
+
+
+def test_kafka_is_the_version_that_the_tests_run() -> None:
+    assert service_of("kafka")["image"] == f"apache/kafka:{VERSION}"
+
+
+@pytest.mark.apache
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
+def test_kafka_topics_workers_and_prometheus_work_together_with_the_files_as_they_are(tmp_path: Path) -> None:
+    try:
+        jars()
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    monitored = shutil.which("prometheus") is not None and (DEPLOY / "mixin").is_dir()
+    command = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", sys.executable]
+    command += ["-m", "tests.deploy.compose_machine", str(tmp_path), *(["monitored"] if monitored else [])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=350, check=False)
+    logs = "\n".join(f"{path.name}:\n{path.read_text('utf-8', 'replace')[-3000:]}" for path in tmp_path.glob("*.log"))
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{logs}"
+    seen = json.loads(done.stdout)
+    assert seen["created"].count("created ") >= 4
+    assert "partitions=4" in next(line for line in seen["created"].splitlines() if "lead.activity " in line)
+    assert seen["decision"] == json.loads((ROOT / "docs" / "example.jsonl").read_text().splitlines()[0])["subject"]
+    assert seen["ends"] == [0, 0]
+    if monitored:
+        assert seen["scraped"] == ["worker-1:8080", "worker-2:8080"]

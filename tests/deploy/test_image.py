@@ -1,0 +1,188 @@
+"""The steps of deploy/Dockerfile, run as they are there, and the service in a container that has only their result."""
+
+import fnmatch
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+
+from scorer.demo.broker import EmbeddedBroker
+from tests.deploy import container
+from tests.deploy.container import USER, Mount
+from tests.deploy.dockerfile import DOCKERFILE, ROOT, environment, only, stages
+from tests.integration.kafka import Kafka, Names, Record
+from tests.integration.service import Service
+
+PREFIX: Final = Path(sys.base_prefix)
+PYTHON: Final = str(Path(sys.executable).resolve())
+EVENT: Final = (ROOT / "docs" / "example.jsonl").read_bytes().splitlines()[0]
+REPORTED: Final = ("rules_unchanged", "rules_reloaded", "rules_refused")
+needs_root = pytest.mark.skipif(container.missing() is not None, reason=str(container.missing()))
+
+
+def folder(path: Path) -> Path:
+    """A new folder that the user of the container may write to."""
+    path.mkdir()
+    os.chown(path, USER, USER)
+    return path
+
+
+def system() -> list[Mount]:
+    """What the base image has of Python, without any program beside it if Python is not among them."""
+    libraries = [Path("/usr")] if Path("/usr") == PREFIX else [PREFIX, Path("/usr/lib"), Path("/usr/lib64")]
+    return [Mount(path, str(path)) for path in (*libraries, Path("/etc"), Path("/dev")) if path.is_dir()]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the image has as /opt: the RUN instructions make it from what is copied and nothing else."""
+    base = tmp_path_factory.mktemp("image")
+    source, opt, tmp = (folder(base / name) for name in ("src", "opt", "tmp"))
+    root = folder(base / "root")
+    mounts = [*(Mount(Path(path), path) for path in ("/usr", "/etc", "/dev")), Mount(PREFIX, str(PREFIX))]
+    mounts += [Mount(source, "/src", True), Mount(opt, "/opt", True), Mount(tmp, "/tmp", True)]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("SCORER_", "PYTHON"))}
+    variables |= {"PYTHON": PYTHON, "HOME": "/tmp", "TMPDIR": "/tmp", "PIP_NO_CACHE_DIR": "1"}
+    for instruction in stages()[0]:
+        if instruction.name == "COPY":
+            copy(source, instruction.words)
+        elif instruction.name == "RUN":
+            command = container.command(root, mounts, *instruction.words)
+            done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=500, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+    return opt
+
+
+def copy(source: Path, words: list[str]) -> None:
+    """COPY, and hand everything to the user."""
+    *names, target = words
+    for name in names:
+        goal = source / (Path(target) / Path(name).name if target.endswith("/") else target)
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, goal, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(ROOT / name, goal)
+    for path in source.rglob("*"):
+        os.chown(path, USER, USER)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ROOT / "rules" / "b2b", tmp_path / "rules"))
+
+
+@pytest.fixture
+def running(image: Path, rules: Path, tmp_path: Path) -> Iterator[tuple[Service, Kafka, Names, dict[str, str]]]:
+    """The service as ENTRYPOINT and CMD start it, the broker, its topics, and the variables of the container."""
+    names = Names("image")
+    with EmbeddedBroker(tmp_path / "broker") as broker:
+        variables = environment() | names.environment
+        variables |= {"SCORER_BOOTSTRAP_SERVERS": broker.bootstrap, "SCORER_CREATE_TOPICS": "true"}
+        variables |= {"SCORER_RULES": "/rules", "SCORER_HTTP_PORT": "0", "SCORER_TOPIC_PARTITIONS": "2"}
+        arguments = [*only(stages()[-1], "ENTRYPOINT").words, *only(stages()[-1], "CMD").words]
+        log = tmp_path / "service.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                contained(image, rules, tmp_path / "root", *arguments), env=variables, stdout=file, stderr=file
+            )
+        try:
+            yield Service(process, log), Kafka(broker.bootstrap), names, variables
+        finally:
+            process.kill()
+            process.wait()
+
+
+def contained(image: Path, rules: Path, root: Path, *arguments: str) -> list[str]:
+    root.mkdir()
+    mounts = [*system(), Mount(image / "scorer", "/opt/scorer"), Mount(rules, "/rules")]
+    return container.command(root, mounts, *arguments)
+
+
+def first_process(service: Service) -> psutil.Process:
+    """The first process of the container, which gets the signals."""
+    (first,) = psutil.Process(service.process.pid).children()
+    return first
+
+
+@needs_root
+@pytest.mark.timeout(900)
+def test_the_service_runs_as_a_user_without_rights_and_writes_no_file(
+    running: tuple[Service, Kafka, Names, dict[str, str]], image: Path, rules: Path, tmp_path: Path
+) -> None:
+    service, kafka, names, variables = running
+    service.wait(service.ready)
+    process = first_process(service)
+    assert process.uids().real == process.gids().real == USER
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    assert re.findall(r"^(?:CapPrm|CapEff|CapAmb):\t(\w+)$", status, re.MULTILINE) == ["0" * 16] * 3
+    kafka.write(names.activity, [Record(json.loads(EVENT)["subject"].encode(), EVENT)])
+    assert json.loads(kafka.read(names.routing, 1)[0].value or b"")["ruleset"]["name"] == "b2b"
+    # The health check of the image, by an own process as the engine starts it.
+    check = only(stages()[-1], "HEALTHCHECK").text.partition("CMD ")[2]
+    command = contained(image, rules, tmp_path / "check", *json.loads(check))
+    variables["SCORER_HTTP_PORT"] = service.address.rpartition(":")[2]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Changed rules are vetted by a process of its own, which also has to do without a writable folder.
+    criteria = rules / "criteria.yaml"
+    criteria.write_text(criteria.read_text() + "\n# changed\n")
+    service.wait(lambda: next((line for line in service.log() if line["event"] in REPORTED), None))
+    assert "rules_refused" not in service.text()
+    process.terminate()
+    assert service.process.wait(60) == 0, service.text()
+
+
+@needs_root
+def test_the_image_has_the_pinned_packages_and_no_tools(image: Path) -> None:
+    installed = {
+        re.sub(r"[-_.]+", "-", path.name.partition("-")[0]).lower()
+        for path in (image / "scorer").glob("lib/python*/site-packages/*.dist-info")
+    }
+    locked = pinned("requirements-run.lock")
+    assert installed - {"lead-scorer"} <= locked.keys()
+    assert not installed & {"pip", "setuptools", "wheel", "noida-db", "pytest"}
+    assert list((image / "scorer").rglob("*.pyc")), "without compiled modules each start compiles them again"
+
+
+def pinned(name: str) -> dict[str, str]:
+    """Package -> what the lock says of it: version, markers and hashes."""
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    return {line.partition("==")[0]: " ".join(line.split()) for line in text.splitlines()}
+
+
+def test_the_image_gets_the_versions_that_the_tests_use() -> None:
+    everything, ours = pinned("requirements.lock"), pinned("requirements-run.lock")
+    assert ours.keys() > {"aiokafka", "msgspec", "pydantic"}
+    assert {name: line for name, line in ours.items() if everything.get(name) != line} == {}
+
+
+def test_the_dockerfile_is_as_its_users_expect() -> None:
+    build, final = stages()
+    for stage, argument in ((build, "BUILD_DIGEST"), (final, "BASE_DIGEST")):
+        assert f"@${{{argument}}}" in only(stage, "FROM").text
+        assert re.search(rf"^ARG {argument}$", DOCKERFILE.read_text(), re.MULTILINE), "a digest has no default"
+    assert not [instruction for instruction in final if instruction.name == "RUN"]
+    assert only(final, "USER").text == f"{USER}:{USER}"
+    assert only(final, "STOPSIGNAL").text == "SIGTERM"
+    for name in ("ENTRYPOINT", "CMD"):
+        assert only(final, name).text.startswith("["), "the shell form needs a shell"
+    labels = set(re.findall(r"org\.opencontainers\.image\.([\w.]+)=", only(final, "LABEL").text))
+    assert labels == {"title", "description", "version", "revision", "created", "base.name", "base.digest"}
+
+
+def test_the_engine_gets_what_is_copied_and_nothing_else() -> None:
+    lines = DOCKERFILE.with_name("Dockerfile.dockerignore").read_text().splitlines()
+    assert lines[1] == "*"
+    sent = {line[1:] for line in lines if line.startswith("!")}
+    copied = {name for each in stages()[0] if each.name == "COPY" for name in each.words[:-1]}
+    assert sent == copied
+    assert any(fnmatch.fnmatch("scorer/x/__pycache__", line) for line in lines)
