@@ -113,8 +113,13 @@ def scorer_container(pod: Object) -> Object:
 
 
 def environment(container: Object) -> dict[str, str]:
-    """The variables of a container. One that comes from elsewhere has the name of its source as value."""
-    return {each["name"]: each.get("value") or json.dumps(each["valueFrom"]) for each in container.get("env", [])}
+    """The variables of a container. One that comes from elsewhere has the name of the field or of the key as value."""
+    return {each["name"]: each.get("value") or _source(each["valueFrom"]) for each in container.get("env", [])}
+
+
+def _source(reference: Object) -> str:
+    ((_, each),) = reference.items()
+    return str(each.get("fieldPath") or each["key"])
 
 
 def check(each: Object, kubernetes: str = NEWEST) -> None:

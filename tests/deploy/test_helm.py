@@ -3,6 +3,7 @@ is needed. There is no Kubernetes here: nothing is installed."""
 
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,7 +141,8 @@ def test_an_unknown_name_in_an_object_is_found(kind: str) -> None:
         ("minimal", "Pod PodDisruptionBudget Service ServiceAccount StatefulSet"),
         (
             "strimzi-mtls",
-            "ConfigMap KafkaTopic*5 KafkaUser Pod PodDisruptionBudget Service ServiceAccount ServiceMonitor StatefulSet",
+            "ConfigMap KafkaTopic*5 KafkaUser Pod PodDisruptionBudget Service ServiceAccount ServiceMonitor "
+            "StatefulSet",
         ),
         (
             "deployment-hpa",
@@ -335,13 +337,13 @@ def test_what_is_set_arrives_as_it_was_set(tmp_path: Path) -> None:
         ({"kafka": {"bootstrapServers": "u:p@kafka:9092"}}, "/kafka/bootstrapServers"),
         ({"kafka": {"sasl": {"password": "s3cret"}}}, "'password' not allowed"),
         ({"extraEnv": [{"name": "SCORER_GROUP", "value": "x"}]}, "/extraEnv/0/name"),
-        ({"podLabels": {"app.kubernetes.io/name": "x"}}, "/podLabels"),
+        ({"podLabels": {"app.kubernetes.io/name": "x"}}, "invalid propertyName 'app.kubernetes.io/name'"),
         ({"rules": {"source": "git"}}, "/rules/git"),
         ({"rules": {"source": "volume"}}, "/rules/volume"),
         ({"rules": {"source": "configMap"}}, "/rules/configMap"),
         ({"rules": {"path": "x"}}, "/rules/path"),
         ({"rules": {"source": "volume", "volume": {"emptyDir": {}}, "path": "../x"}}, "/rules/path"),
-        ({"rules": {"files": {"sub/x.yaml": ""}}}, "/rules/files"),
+        ({"rules": {"files": {"sub/x.yaml": ""}}}, "invalid propertyName 'sub/x.yaml'"),
         ({"autoscaling": {"minReplicas": 0}}, "/autoscaling/minReplicas"),
         ({"monitoring": {"job": "other"}}, "/monitoring/job"),
     ],
@@ -389,3 +391,349 @@ def test_values_that_contradict_each_other_are_refused(name: str, values: dict[s
     with pytest.raises(HelmError) as refused:
         render(name, values=values)
     assert message in str(refused.value)
+
+
+# Rules
+
+
+def test_rules_in_a_config_map_are_rules_and_change_without_a_restart(tmp_path: Path) -> None:
+    objects = rendered("strimzi-mtls")
+    folder = environment(scorer_container(worker_pod(objects)))["SCORER_RULES"]
+    (mount,) = [each for each in scorer_container(worker_pod(objects))["volumeMounts"] if each["mountPath"] == folder]
+    assert "subPath" not in mount, "Kubernetes does not update those"
+    for file, text in only(objects, "ConfigMap")["data"].items():
+        (tmp_path / file).write_text(text)
+    assert load_ruleset(tmp_path).name == "small"
+    changed = {"rules": {"files": {"small.yaml": "ruleset: other\n"}}}
+    assert worker(render("strimzi-mtls", values=changed)) == worker(objects)
+    off = {"settings": {"reload": "off"}}
+    before, after = (worker(render("strimzi-mtls", values={**off, **more})) for more in ({}, changed))
+    assert before["spec"]["template"] != after["spec"]["template"], "without a reload, the pods are replaced"
+
+
+def test_a_real_ruleset_can_be_given_file_by_file() -> None:
+    rules = sorted((ROOT / "rules" / "b2b").glob("*.yaml"))
+    options = [f"--set-file=rules.files.{path.name.replace('.', chr(92) + '.')}={path}" for path in rules]
+    data = only(render("minimal", "--set=rules.source=inline", *options), "ConfigMap")["data"]
+    assert data == {path.name: path.read_text() for path in rules}
+
+
+def test_more_than_a_config_map_holds_is_refused() -> None:
+    full = {"rules": {"source": "inline", "files": {"a.yaml": "x" * ((1 << 20) - 6)}}}
+    assert of_kind(render(values=full), "ConfigMap")
+    with pytest.raises(HelmError, match="1048577 bytes and a ConfigMap holds 1048576; use source volume, oci or git"):
+        render(values={"rules": {"source": "inline", "files": {"a.yaml": "x" * ((1 << 20) - 5)}}})
+
+
+def test_rules_of_a_repository_are_there_before_the_service_starts_and_then_follow_it() -> None:
+    pod = worker_pod(rendered("keda"))
+    (first,) = pod["initContainers"]
+    _, following = pod["containers"]
+    assert "--one-time" in first["args"]
+    assert "--period=60s" in following["args"]
+    assert {*first["args"]} - {"--one-time"} == {*following["args"]} - {"--period=60s", "--max-failures=-1"}
+    root = next(each for each in following["args"] if each.startswith("--root=")).removeprefix("--root=")
+    assert environment(scorer_container(pod))["SCORER_RULES"] == f"{root}/current/rules/b2b"
+    assert {mount["mountPath"]: mount.get("readOnly") for mount in scorer_container(pod)["volumeMounts"]}[root] is True
+
+
+@pytest.mark.parametrize("source", ["inline", "configMap", "volume", "oci", "git"])
+def test_shadow_rules_come_from_the_same_places(source: str) -> None:
+    spec = {
+        "source": source,
+        "files": {"a.yaml": "ruleset: a\n"},
+        "configMap": "candidate",
+        "volume": {"emptyDir": {}},
+        "oci": {"reference": "r:1"},
+        "git": {
+            "image": "git-sync:v4.4.0",
+            "repository": "https://git.example.net/r.git",
+            "credentials": "password",
+            "existingSecret": "login",
+        },
+    }
+    objects = render(values={"shadowRules": spec, "rules": spec})
+    for each in objects:
+        check(each)
+    given = environment(scorer_container(worker_pod(objects)))
+    below = "/current" if source == "git" else ""
+    assert given["SCORER_RULES"] == f"/etc/lead-scorer/rules{below}"
+    assert given["SCORER_SHADOW_RULES"] == f"/etc/lead-scorer/shadow-rules{below}"
+
+
+# Topics and permissions
+
+
+@pytest.mark.parametrize("name", ["strimzi-mtls", "everything"])
+def test_the_topics_are_those_that_the_service_needs(name: str, tmp_path: Path) -> None:
+    objects = rendered(name)
+    topics = {each["spec"]["topicName"]: each["spec"] for each in of_kind(objects, "KafkaTopic")}
+    settings = settings_of(worker_pod(objects), tmp_path)
+    wanted = {need.topic: need for need in needs(settings)}
+    assert set(topics) == set(wanted)
+    for topic, spec in topics.items():
+        need = wanted[topic]
+        config = {key: str(value) for key, value in spec["config"].items()}
+        if need.compact is not None:
+            assert config["cleanup.policy"] == ("compact" if need.compact else "delete")
+        for key, value in need.config.items():
+            if key == "max.message.bytes":
+                assert int(config[key]) >= int(value), topic
+            else:
+                assert config[key] == value
+        assert spec["partitions"] == (need.partitions or topics[settings.activity_topic]["partitions"])
+    letters = int(topics[settings.dead_letter_topic]["config"]["max.message.bytes"])
+    assert letters > int(topics[settings.activity_topic]["config"].get("max.message.bytes", 1_048_588))
+
+
+@pytest.mark.parametrize("name", ["strimzi-mtls", "everything"])
+def test_removing_the_release_removes_no_topic(name: str) -> None:
+    for topic in of_kind(rendered(name), "KafkaTopic"):
+        assert topic["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+        assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", topic["metadata"]["name"])
+
+
+def granted(objects: list[Object]) -> set[tuple[str, str, str, bool]]:
+    """Resource, name, operation and whether it is a prefix, of each ACL of the user."""
+    acls = only(objects, "KafkaUser")["spec"]["authorization"]["acls"]
+    found = [
+        (acl["resource"]["type"], acl["resource"]["name"], operation, acl["resource"]["patternType"] == "prefix")
+        for acl in acls
+        for operation in acl["operations"]
+    ]
+    assert len(found) == len(set(found))
+    assert {(acl["type"], acl["host"]) for acl in acls} == {("allow", "*")}
+    return set(found)
+
+
+RUN: Final = "`scorer run`"
+
+
+@pytest.mark.parametrize(
+    ("values", "rows"),
+    [
+        ({}, [RUN]),
+        ({"settings": {"createTopics": True}}, [RUN, "… with `SCORER_CREATE_TOPICS=true`"]),
+        ({"settings": {"nullKeys": "rekey"}}, [RUN, "… with `SCORER_NULL_KEYS=rekey`"]),
+        ({"shadowRules": {"source": "configMap", "configMap": "c"}}, [RUN, "… with `SCORER_SHADOW_RULES`"]),
+        ({"settings": {"group": "emea", "deadLetterTopic": "letters", "stateTopic": "states"}}, [RUN]),
+        *(
+            ({"strimzi": {"user": {"commands": [command]}}}, [RUN, f"`scorer {command}`"])
+            for command in NEEDS
+            if command != "run"
+        ),
+    ],
+    ids=str,
+)
+def test_the_user_may_do_exactly_what_the_manual_says(values: dict[str, Any], rows: list[str], tmp_path: Path) -> None:
+    values = {**values, "strimzi": {"user": {"describeConfigs": False, **values.get("strimzi", {}).get("user", {})}}}
+    objects = render("strimzi-mtls", values=values)
+    settings = settings_of(worker_pod(objects), tmp_path)
+    kinds = {"transactional-id": "transactionalId"}
+    wanted = {
+        (kinds.get(acl.resource, acl.resource), acl.name, acl.operation, acl.prefixed)
+        for row in rows
+        for acl in documented(settings, row)
+    }
+    assert granted(objects) == wanted
+
+
+def test_the_user_may_also_read_the_settings_of_its_topics() -> None:
+    without = granted(render("strimzi-mtls", values={"strimzi": {"user": {"describeConfigs": False}}}))
+    topics = {name for kind, name, _, _ in without if kind == "topic"}
+    assert granted(rendered("strimzi-mtls")) - without == {("topic", name, "DescribeConfigs", False) for name in topics}
+
+
+def test_every_command_with_a_row_can_be_granted() -> None:
+    commands = schema()["properties"]["strimzi"]["properties"]["user"]["properties"]["commands"]["items"]["enum"]
+    assert {*commands, "run"} == set(NEEDS)
+
+
+def test_the_pods_log_in_as_the_user_of_strimzi() -> None:
+    pod = worker_pod(rendered("strimzi-mtls"))
+    secrets = {each["name"]: each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each}
+    assert secrets == {"kafka-ca": "events-cluster-ca-cert", "kafka-client": FULL_NAME}
+    assert only(rendered("strimzi-mtls"), "KafkaUser")["metadata"]["name"] == FULL_NAME
+    given = environment(scorer_container(worker_pod(rendered("everything"))))
+    assert (given["SCORER_SASL_USERNAME"], given["SCORER_SASL_PASSWORD"]) == (FULL_NAME, "password")
+
+
+# Load
+
+
+@pytest.mark.parametrize("name", ["deployment-hpa", "keda", "everything"])
+def test_one_party_alone_sets_the_number_of_workers(name: str) -> None:
+    objects = rendered(name)
+    assert "replicas" not in worker(objects)["spec"]
+    scaler = (of_kind(objects, "HorizontalPodAutoscaler") or of_kind(objects, "ScaledObject"))[0]["spec"]
+    target = scaler["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == (worker(objects)["kind"], worker(objects)["metadata"]["name"])
+    assert (scaler.get("minReplicas") or scaler["minReplicaCount"]) >= 1
+
+
+def test_keda_looks_at_the_lag_of_the_service(tmp_path: Path) -> None:
+    objects = rendered("everything")
+    settings = settings_of(worker_pod(objects), tmp_path)
+    (trigger,) = only(objects, "ScaledObject")["spec"]["triggers"]
+    shown = trigger["metadata"]
+    assert (shown["topic"], shown["consumerGroup"]) == (settings.activity_topic, settings.group)
+    assert shown["bootstrapServers"] == settings.bootstrap_servers
+    assert (shown["sasl"], shown["tls"]) == ("scram_sha512", "enable")
+    assert trigger["authenticationRef"]["name"] == only(objects, "TriggerAuthentication")["metadata"]["name"]
+    assert all(isinstance(value, str) for value in shown.values())
+
+
+# Network and monitoring
+
+
+def test_nobody_reads_leads_unless_allowed() -> None:
+    policy = only(rendered("deployment-hpa"), "NetworkPolicy")["spec"]
+    (incoming,) = policy["ingress"]
+    assert [port["port"] for port in incoming["ports"]] == [8081]
+    assert incoming["from"]
+    assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 9096]
+    _, leads = only(rendered("everything"), "NetworkPolicy")["spec"]["ingress"]
+    assert leads == {
+        "ports": [{"port": 8080, "protocol": "TCP"}],
+        "from": [{"podSelector": {"matchLabels": {"app": "console"}}}],
+    }
+    assert [port["name"] for port in only(rendered("minimal"), "Service")["spec"]["ports"]] == ["health"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("strimzi-mtls", "ServiceMonitor"), ("deployment-hpa", "PodMonitor")])
+def test_metrics_have_the_job_that_alerts_ask_for(name: str, kind: str) -> None:
+    objects = rendered(name)
+    spec = only(objects, kind)["spec"]
+    (endpoint,) = spec.get("endpoints") or spec["podMetricsEndpoints"]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": "lead-scorer"}]
+    labelled = (
+        only(objects, "Service")["metadata"]
+        if kind == "ServiceMonitor"
+        else worker(objects)["spec"]["template"]["metadata"]
+    )
+    assert spec["selector"]["matchLabels"].items() <= labelled["labels"].items()
+    assert endpoint["port"] in {port["name"] for port in scorer_container(worker_pod(objects))["ports"]}
+
+
+@pytest.mark.parametrize("file", RULE_FILES)
+def test_the_chart_carries_the_rules_of_the_mixin(file: str) -> None:
+    ours = (CHART / "files" / file).read_text()
+    theirs = MIXIN / file
+    if theirs.exists():
+        assert ours == theirs.read_text(), f"copy deploy/mixin/{file} over that of the chart"
+    else:
+        assert load(ours) == [{"groups": []}], "without a mixin there are no rules"
+
+
+RULES: Final = """groups:
+  - name: lead-scorer-availability
+    rules:
+      - alert: LeadScorerAbsent
+        expr: absent(up{job="lead-scorer"} == 1) or absent(up{job=~"lead-scorer.*"})
+        for: 5m
+        labels: {severity: critical}
+        annotations:
+          description: Nobody sees {{ $labels.job }} ({{ $value | humanize }}).
+          runbook_url: https://lead-scorer.example/docs/runbooks/LeadScorerAbsent.md
+"""
+
+
+def test_rules_reach_prometheus_as_they_are(tmp_path: Path) -> None:
+    chart = copied(tmp_path)
+    (chart / "files" / "alerts.yaml").write_text(RULES)
+    (chart / "files" / "recording-rules.yaml").write_text("groups: []\n")
+    (written,) = load(RULES)
+    for values in ({}, {"monitoring": {"job": "lead-scorer-emea", "runbookUrl": "https://wiki.example.net/pages/"}}):
+        rule = only(render("minimal", "--set=monitoring.rules=true", values=values, chart=chart), "PrometheusRule")
+        check(rule)
+        (alert,) = rule["spec"]["groups"][0]["rules"]
+        if not values:
+            assert rule["spec"]["groups"] == written["groups"]
+        else:
+            assert alert["annotations"]["runbook_url"] == "https://wiki.example.net/pages/LeadScorerAbsent.md"
+            assert alert["expr"] == 'absent(up{job="lead-scorer-emea"} == 1) or absent(up{job=~"lead-scorer.*"})'
+            assert "{{ $labels.job }}" in alert["annotations"]["description"]
+
+
+# Commands and texts
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pods_run_commands_that_exist(name: str) -> None:
+    for pod, spec in pod_specs(rendered(name)):
+        for container in spec["containers"]:
+            if "lead-scorer" in container["image"]:
+                done = CliRunner().invoke(app, [*container["args"], "--help"])
+                assert done.exit_code == 0, (pod, done.output)
+
+
+def test_the_notes_can_be_read(tmp_path: Path) -> None:
+    """A ConfigMap in a copy of the chart shows them: without a cluster Helm prints none."""
+    chart = copied(tmp_path)
+    shown = '{{ include (print $.Template.BasePath "/NOTES.txt") . | quote }}'
+    (chart / "templates" / "shown.yaml").write_text(f"kind: Notes\napiVersion: v1\nmetadata: {{}}\ntext: {shown}\n")
+    for name in NAMES:
+        text = only(render(name, chart=chart), "Notes")["text"]
+        assert f"rollout status {worker(rendered(name))['kind'].lower()}/{FULL_NAME} --namespace sales" in text
+        assert "helm test demo --namespace sales --logs" in text
+        assert ("Copy them into sales" in text) == (name == "everything")
+        assert ("without a login" in text) == (name in ("minimal", "strimzi-mtls", "keda"))
+
+
+def test_the_readme_lists_every_value() -> None:
+    page = (CHART / "README.md").read_text()
+    assert page_with_table(page) == page, "run python -m tests.deploy.values_table"
+
+
+def test_every_value_with_a_default_is_in_the_schema() -> None:
+    known = {path for path, _ in leaves(schema())}
+
+    def paths(values: Any, place: str = "") -> Iterator[str]:
+        for name, value in values.items():
+            path = f"{place}{name}"
+            if path in known or not isinstance(value, dict):
+                yield path
+            else:
+                yield from paths(value, f"{path}.")
+
+    assert set(paths(defaults())) <= known
+    optional = [path for path in known if default_of(path, defaults()) is None]
+    assert {path.split(".")[0] for path in optional} <= {"settings", "probes", "global"}
+
+
+PAGE: Final = ROOT / "docs" / "kubernetes.md"
+
+
+def commands() -> list[str]:
+    """The commands of the page, with continued lines joined."""
+    blocks = re.findall(r"^```\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line]
+
+
+@pytest.mark.parametrize("command", [each for each in commands() if each.startswith(("helm install", "helm upgrade"))])
+def test_what_the_page_installs_is_accepted(command: str, tmp_path: Path) -> None:
+    for name, text in re.findall(
+        r"^`([a-z-]+\.yaml)`:\n\n```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE
+    ):
+        (tmp_path / name).write_text(text)
+    _, _, release, chart, *options = shlex.split(command.replace("\\.", "\\\\."))
+    options = [each for each in options if each != "--wait"]
+    given = [str(tmp_path / each) if (tmp_path / each).is_file() else each for each in options]
+    objects = load(run_helm("template", release, chart, *given, "--kube-version", NEWEST))
+    for each in objects:
+        check(each)
+    assert worker(objects)
+
+
+def test_the_page_names_objects_that_exist() -> None:
+    names = set(re.findall(r"(?:statefulset|scaledobject)/([a-z-]+)", PAGE.read_text()))
+    assert names == {"lead-scorer"}
+    objects = load(run_helm("template", "lead-scorer", CHART, "-f", value_file("minimal"), "--kube-version", NEWEST))
+    assert worker(objects)["metadata"]["name"] == "lead-scorer"
+
+
+def test_the_scorer_commands_of_the_page_exist() -> None:
+    found = [command.partition(" scorer ")[2] for command in commands() if " -- scorer " in command]
+    assert found
+    for command in found:
+        assert CliRunner().invoke(app, [*command.split(), "--help"]).exit_code == 0, command
