@@ -115,7 +115,11 @@ def test_what_rule_tests_show_is_what_the_page_on_them_shows(tmp_path: Path) -> 
 PAGES = sorted(
     [
         *ROOT.glob("*.md"),
-        *(page for folder in ("docs", "rules", "examples", "benchmarks") for page in (ROOT / folder).rglob("*.md")),
+        *(
+            page
+            for folder in ("docs", "rules", "examples", "benchmarks", "deploy")
+            for page in (ROOT / folder).rglob("*.md")
+        ),
     ]
 )
 

@@ -94,7 +94,7 @@ def complaints(path: Path, pieces: Iterator[Prose]) -> Iterator[str]:
 
 def documents() -> list[Path]:
     """All Markdown files of the repository."""
-    folders = ("docs", "rules", "examples", "benchmarks")
+    folders = ("docs", "rules", "examples", "benchmarks", "deploy")
     return [*ROOT.glob("*.md"), *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.md")))]
 
 

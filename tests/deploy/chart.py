@@ -140,7 +140,8 @@ def _custom_schema(kind: str, version: str) -> Object:
     (definition,) = load((_CRDS / f"{kind}.yaml").read_text())
     group = definition["spec"]["group"]
     (served,) = [each for each in definition["spec"]["versions"] if f"{group}/{each['name']}" == version]
-    return _strict(served["schema"]["openAPIV3Schema"])
+    strict: Object = _strict(served["schema"]["openAPIV3Schema"])
+    return strict
 
 
 def _strict(schema: Any) -> Any:

@@ -25,11 +25,11 @@ _MODULE: Final = "helm.sh/helm/v3/cmd/helm"
 
 @cache
 def helm() -> Path:
-    """The program. Raises `MissingError` without Go, or when Go cannot build it."""
-    if shutil.which("go") is None:
-        raise MissingError("Helm is built with Go, which is not on this machine")
+    """The program. Raises `MissingError` if it is not built yet and there is no Go, or Go cannot build it."""
     folder = _ROOT / ".cache" / "bin"
     program = folder / f"helm-{VERSION}"
+    if not program.exists() and shutil.which("go") is None:
+        raise MissingError("Helm is built with Go, which is not on this machine")
     folder.mkdir(parents=True, exist_ok=True)
     # Test processes run side by side: one of them builds, the others wait.
     with (folder / "helm.lock").open("w") as lock:

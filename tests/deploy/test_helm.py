@@ -705,9 +705,9 @@ PAGE: Final = ROOT / "docs" / "kubernetes.md"
 
 
 def commands() -> list[str]:
-    """The commands of the page, with continued lines joined."""
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line]
+    """The commands of the page, one a line."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    return [line for language, block in blocks if not language for line in block.splitlines() if line]
 
 
 @pytest.mark.parametrize("command", [each for each in commands() if each.startswith(("helm install", "helm upgrade"))])
