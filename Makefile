@@ -37,10 +37,11 @@ install: .venv/installed
 	@touch $@
 
 ## test: all tests, two at a time; those with a broker file by file, on the embedded one and on Apache Kafka 4.3.1
-# Without Java or Maven those on Apache Kafka are skipped, and the summary counts them with the reason.
+# Without Java or Maven those on Apache Kafka are skipped, without Go those of the Helm chart; the summary counts them
+# with the reason.
 test: install
 	@$(PYTEST) $(FAST) tests/browser
-	@$(PYTEST) -rs --dist loadfile tests/performance $(BROKER)
+	@$(PYTEST) -rs --dist loadfile tests/performance tests/deploy $(BROKER)
 
 ## test-fast: the tests that need no broker: unit, property, contract, golden, examples
 test-fast: install

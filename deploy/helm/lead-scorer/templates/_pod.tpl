@@ -166,7 +166,7 @@ spec:
             fieldRef: {fieldPath: metadata.name}
         {{- end }}
         - name: SCORER_HTTP_HOST
-          value: "0.0.0.0"
+          value: {{ .Values.ports.host | quote }}
         - name: SCORER_HTTP_PORT
           value: {{ include "lead-scorer.text" .Values.ports.http | quote }}
         - name: SCORER_HEALTH_PORT
