@@ -133,7 +133,9 @@ class Metrics:
         self._transitions = counter("scorer_transitions", "Changes of rating since the last decision.", "from", "to")
         self._handovers = counter("scorer_handovers", "Leads handed over to sales, by queue.", "queue")
         self._rule_hits = counter("scorer_rule_hits", "Rules that gave points.", "criterion", "rule")
-        self._dead_letters = counter("scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=ALARMING)
+        self._dead_letters = counter(
+            "scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=ALARMING
+        )
         self._dropped_facts = counter(
             "scorer_facts_dropped", "Custom facts that leads do not keep.", "reason", known=OUTCOMES["dropped"]
         )
@@ -216,10 +218,16 @@ class Metrics:
         )
         self._late: set[Gauge] = set()
         self._health = Gauge(
-            "scorer_health_status", "1 for the status in /health/ready, 0 for the others.", ("status",), registry=registry
+            "scorer_health_status",
+            "1 for the status in /health/ready, 0 for the others.",
+            ("status",),
+            registry=registry,
         )
         self._service = Gauge(
-            "scorer_service_info", "The group and input of this worker; always 1.", ("group", "input"), registry=registry
+            "scorer_service_info",
+            "The group and input of this worker; always 1.",
+            ("group", "input"),
+            registry=registry,
         )
         self._partitions = Gauge("scorer_partitions", "Assigned partitions by state.", ("state",), registry=registry)
         self.assess_seconds = Histogram(

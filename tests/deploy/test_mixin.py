@@ -10,6 +10,7 @@ import typer.main
 from prometheus_client.parser import text_string_to_metric_families
 
 from scorer.cli import app
+from scorer.domain.activity import PAYLOADS
 from scorer.runtime.metrics import ASSESS_BUCKETS, LATENCY_BUCKETS, MAX_CUSTOM_TYPES, BatchFigures, Metrics
 from tests.deploy.mixin import (
     RUNBOOKS,
@@ -40,8 +41,8 @@ def every_metric() -> Metrics:
             activities=Counter({"lead.page_viewed": 1}),
             decisions=Counter({("hot", "sales"): 1}),
             transitions=Counter({("warm", "hot"): 1}),
-            handovers=Counter({"field-sales": 1}),
-            rule_hits=Counter({("budget", "approved"): 1}),
+            handovers=Counter({"queue-0": 1}),
+            rule_hits=Counter({("criterion-0", "rule-0"): 1}),
             timestamps=[0],
             assess_seconds=[0.1],
             shadow=Counter({("hot", "hot", "sales", "sales"): 1}),
@@ -220,7 +221,9 @@ def test_all_queries_can_be_parsed(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("query", [*rule_queries(), *panel_queries(), *runbook_queries()], ids=lambda query: query.place)
+@pytest.mark.parametrize(
+    "query", [*rule_queries(), *panel_queries(), *runbook_queries()], ids=lambda query: query.place
+)
 def test_queries_name_series_that_exist(query: Query) -> None:
     known = {name for name, _ in series(every_metric())} | {rule["record"] for rule in recorded()} | {"up"}
     assert query.series, query.expression
@@ -252,14 +255,14 @@ def large(rules: int, queues: int = 10) -> Metrics:
     for part in range(10):
         metrics.committed(
             BatchFigures(
-                activities=Counter({f"lead.type_{number}": 1000 for number in range(200)}),
+                activities=Counter({f"lead.type_{number}": 1000 for number in range(200)} | dict.fromkeys(PAYLOADS, 1)),
                 decisions=Counter(dict.fromkeys(pairs, 10_000)),
                 transitions=Counter(
                     {(before, after): 10 for before in ratings for after in ratings if before != after}
                 ),
                 handovers=Counter({f"queue-{number}": 10_000 for number in range(queues)}),
                 rule_hits=Counter({(f"criterion-{number // 20}", f"rule-{number}"): 100 for number in range(rules)}),
-                shadow=Counter({(*live, *other): 10 for live in pairs for other in pairs}),
+                shadow=Counter({(live[0], other[0], live[1], other[1]): 10 for live in pairs for other in pairs}),
                 timestamps=[part * 1000] * 1000,
             ),
             now=part + 1.0,
@@ -273,8 +276,8 @@ def large(rules: int, queues: int = 10) -> Metrics:
 def test_the_number_of_series_depends_on_rules_and_not_on_leads() -> None:
     shown = series(large(LARGE_RULES))
     names = Counter(name for name, _ in shown)
-    assert names["scorer_rule_hits_total"] == LARGE_RULES + 1
-    assert names["scorer_activities_total"] == MAX_CUSTOM_TYPES + 2
+    assert names["scorer_rule_hits_total"] == LARGE_RULES
+    assert names["scorer_activities_total"] == MAX_CUSTOM_TYPES + len(PAYLOADS) + 1
     assert names["scorer_assess_seconds_bucket"] == len(ASSESS_BUCKETS) + 1
     assert names["scorer_event_to_decision_seconds_bucket"] == len(LATENCY_BUCKETS) + 1
     assert len(set(map(str, shown))) == len(shown)
