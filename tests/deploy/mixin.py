@@ -16,13 +16,7 @@ CONTAINER_ONLY: Final = {"scorer_memory_limit_bytes"}
 """Series that a worker shows only where its memory is limited."""
 
 _SERIES: Final = re.compile(r"\b(?:process_|python_|scorer_|job:|job_outcome:)[a-z0-9_:]+|\bup\b(?=[{\s=])")
-_GRAFANA: Final = {
-    "$__rate_interval": "1m",
-    "$__range": "2m",
-    "$job": ".*",
-    "$group": ".*",
-    "$instance": ".*",
-}
+_CHOSEN: Final = {"$job": ".*", "$group": ".*", "$instance": ".*"}
 
 
 class Query(NamedTuple):
@@ -70,16 +64,20 @@ def panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return (panel for panel in dashboard["panels"] if panel["type"] != "row")
 
 
+def substituted(expression: str, interval: str, span: str) -> str:
+    """The expression as Grafana sends it, with all jobs and workers chosen."""
+    for variable, value in {"$__rate_interval": interval, "$__range": span, **_CHOSEN}.items():
+        expression = expression.replace(variable, value)
+    return expression
+
+
 def panel_queries(interval: str = "1m", span: str = "2m") -> list[Query]:
     """The expressions of all panels, as Grafana would send them with all jobs and workers chosen."""
-    values = {**_GRAFANA, "$__rate_interval": interval, "$__range": span}
     found = []
     for name, dashboard in dashboards().items():
         for panel in panels(dashboard):
             for target in panel["targets"]:
-                expression = target["expr"]
-                for variable, value in values.items():
-                    expression = expression.replace(variable, value)
+                expression = substituted(target["expr"], interval, span)
                 found.append(Query(f"{name}: {panel['title']}", expression, not target.get("instant", False)))
     return found
 

@@ -64,7 +64,7 @@ class Receiver:
         notes = self.notes
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 (the name is given)
+            def do_POST(self) -> None:
                 body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 notes.extend(
                     (alert["labels"]["alertname"], alert["status"], self.path.rpartition("/")[2])
@@ -73,7 +73,7 @@ class Receiver:
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, format: str, *arguments: object) -> None:
+            def log_message(self, *arguments: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -116,7 +116,7 @@ def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Nam
     settings = {"rules": str(live), "shadow_rules": str(shadow), "topic_partitions": "6"}
     with ExitStack() as stack:
         workers = [
-            stack.enter_context(service(kafka, names, tmp_path, instance=f"scorer-{number}", **settings))
+            stack.enter_context(service(kafka, names, tmp_path, ready=True, instance=f"scorer-{number}", **settings))
             for number in range(2)
         ]
         prometheus = stack.enter_context(Prometheus(tmp_path, map(address, workers), factor=FACTOR))
@@ -130,16 +130,16 @@ def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Nam
             done = promtool("check", "metrics", given=worker.get("/metrics")[1])
             assert (done.returncode, done.stdout + done.stderr) == (0, "")
         queries = [*rule_queries(), *panel_queries("20s", "60s"), *runbook_queries()]
-        names_of_series = set().union(*(query.series for query in queries)) - CONTAINER_ONLY
+        read = set[str]().union(*(query.series for query in queries)) - CONTAINER_ONLY
+
+        def missing() -> list[str]:
+            return sorted(name for name in read if not prometheus.query(f"count({name})"))
+
         # What is recorded needs its window first.
-        without = until(
-            lambda: not [name for name in names_of_series if not prometheus.query(f"count({name})")],
-            PATIENCE,
-            lambda: f"no samples: {[name for name in names_of_series if not prometheus.query(f'count({name})')]}",
-        )
-        assert without
-        asked = [query for query in (*panel_queries("20s", "60s"), *runbook_queries())]
-        asked = [query for query in asked if not query.series <= CONTAINER_ONLY and not query.series & CONTAINER_ONLY]
+        until(lambda: not missing(), PATIENCE, lambda: f"no samples: {missing()}")
+        asked = [
+            query for query in (*panel_queries("20s", "60s"), *runbook_queries()) if not query.series & CONTAINER_ONLY
+        ]
         assert [query.place for query in asked if not prometheus.query(query.expression)] == []
         broken = [rule for rule in rules_of(prometheus) if rule["health"] != "ok"]
         assert broken == []
