@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
-BROKER := tests/integration tests/security tests/faults
+BROKER := tests/integration tests/security tests/faults tests/deploy
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
 .PHONY: help demo install test test-fast test-kafka test-faults mutants fuzz golden coverage lint format bench schemas lock \

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scorer.cli import app
 from scorer.domain.activity import PAYLOADS
+from scorer.domain.lead import Lead
+from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
+from scorer.rules.loader import parse_ruleset
 from scorer.runtime.metrics import ASSESS_BUCKETS, LATENCY_BUCKETS, MAX_CUSTOM_TYPES, BatchFigures, Metrics
+from scorer.sources.cloudevents import parse_record
 from tests.deploy.mixin import (
     RUNBOOKS,
     Query,
@@ -25,6 +31,7 @@ from tests.deploy.mixin import (
     runbook_queries,
 )
 from tests.deploy.monitoring import MIXIN, ROOT, copy_of_mixin, faster, program, promtool
+from tests.integration.activities import NOW, START, event, structured
 
 NAMES = sorted({alert["alert"] for alert in alerts()})
 TESTS = sorted((MIXIN / "tests").glob("*.yaml"))
@@ -237,6 +244,12 @@ def test_the_metrics_in_the_operations_page_are_those_of_the_service() -> None:
     assert {name for name in shown if name.startswith("scorer_")} <= named
 
 
+def test_without_prometheus_the_tests_are_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(pytest.skip.Exception, match="apt-get install prometheus"):
+        program("prometheus")
+
+
 def test_durations_become_shorter_by_a_factor() -> None:
     assert faster("for: 5m", 30) == "for: 10000ms"
     assert faster("rate(x_total[5m]) > 60", 10) == "rate(x_total[30000ms]) > 60"
@@ -244,12 +257,30 @@ def test_durations_become_shorter_by_a_factor() -> None:
 
 
 LARGE_RULES = 1000
-"""Rules of the generated ruleset."""
+RULES_PER_CRITERION = 20
+
+
+@cache
+def generated(rules: int) -> Counter[tuple[str, str]]:
+    """The hits of a lead that matches all rules of a generated ruleset with this number of rules."""
+    lines = ["ruleset: large", "ratings: {warm: 30, hot: 70}", "scoring:"]
+    for number in range(rules):
+        if number % RULES_PER_CRITERION == 0:
+            lines += [f"  criterion-{number // RULES_PER_CRITERION}:", "    hit_policy: sum", "    rules:"]
+        lines.append(f"      - {{id: rule-{number}, when: {{profile.employees: {{gte: {number + 1}}}}}, points: 1}}")
+    lines += ["routing:", "  - {id: rest, route: nurture}", ""]
+    evaluator = Evaluator(parse_ruleset({"large.yaml": "\n".join(lines).encode()}), default_engine("compiled"))
+    record = structured(event("L-1", 1, "lead.profile_updated", {"employees": 100_000}, START))
+    activity = parse_record(record.value, record.key, record.headers, NOW)
+    evaluation = evaluator.assess(Lead("L-1"), activity).evaluation
+    assert evaluation is not None
+    return Counter(evaluation.criteria_result.hits)
 
 
 def large(rules: int, queues: int = 10) -> Metrics:
     """The exposition of a worker after a million leads under this number of rules, each of which has given points."""
     metrics = every_metric()
+    hits = generated(rules)
     ratings, routes = ("hot", "warm", "cold"), ("sales", "nurture", "discard")
     pairs = [(rating, route) for rating in ratings for route in routes]
     for part in range(10):
@@ -261,7 +292,7 @@ def large(rules: int, queues: int = 10) -> Metrics:
                     {(before, after): 10 for before in ratings for after in ratings if before != after}
                 ),
                 handovers=Counter({f"queue-{number}": 10_000 for number in range(queues)}),
-                rule_hits=Counter({(f"criterion-{number // 20}", f"rule-{number}"): 100 for number in range(rules)}),
+                rule_hits=Counter(dict.fromkeys(hits, 100)),
                 shadow=Counter({(live[0], other[0], live[1], other[1]): 10 for live in pairs for other in pairs}),
                 timestamps=[part * 1000] * 1000,
             ),

@@ -1,4 +1,4 @@
-"""Prometheus and Alertmanager as Debian ships them, with the files of `deploy/`, and workers on Apache Kafka.
+"""Prometheus and Alertmanager as Debian ships them, with the files of `deploy/`, and workers under load.
 
 The load takes SCORER_TEST_MONITORING_SECONDS, by default 60. All durations of the configuration and the rules are
 divided by `FACTOR`; `deploy/mixin/tests` proves the real ones. The thresholds stay as they are.
@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.brokers.marks import fencing
+from tests.brokers.marks import embedded_only, fencing
 from tests.deploy.mixin import CONTAINER_ONLY, panel_queries, rule_queries, runbook_queries
 from tests.deploy.monitoring import MIXIN, Alertmanager, Prometheus, faster, program, promtool, until
 from tests.faults.load import Load
@@ -155,7 +155,8 @@ def rules_of(prometheus: Prometheus) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-@fencing
+# One worker, and what its broker is makes no difference to an alert.
+@embedded_only
 def test_alerts_reach_people_and_end(kafka: Kafka, names: Names, tmp_path: Path, receiver: Receiver) -> None:
     live = rules_without_tests(tmp_path / "live")
     configuration = faster((MIXIN / "alertmanager.yml").read_text(), FACTOR)
