@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,8 +36,8 @@ OUTCOMES: Final = {
     "dropped": ("undeclared", "wrong_type"),
     "differences": ("rating", "grade", "route", "queue", "score"),
 }
-"""Label values that are known beforehand. Their counters start at 0, because Prometheus cannot see the first increase of
-a counter that appears with it."""
+"""Label values that are known beforehand. Their counters start at 0, because Prometheus cannot see the first increase
+of a counter that appears with it."""
 ALARMING: Final = ("internal_error", "state_too_large", "decision_too_large")
 """Reasons of dead letters of which a single one deserves an alarm; they start at 0 too."""
 STATUSES: Final = (
@@ -49,8 +49,9 @@ STATUSES: Final = (
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
-# A second series for each counter, which says when it began; Prometheus has no use for it.
-disable_created_metrics()
+# The client adds a series to each counter that says when it began. Prometheus has no use for it.
+_disable: Callable[[], None] = disable_created_metrics
+_disable()
 
 
 class Histogram(Collector):
@@ -133,7 +134,9 @@ class Metrics:
         self._transitions = counter("scorer_transitions", "Changes of rating since the last decision.", "from", "to")
         self._handovers = counter("scorer_handovers", "Leads handed over to sales, by queue.", "queue")
         self._rule_hits = counter("scorer_rule_hits", "Rules that gave points.", "criterion", "rule")
-        self._dead_letters = counter("scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=ALARMING)
+        self._dead_letters = counter(
+            "scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=ALARMING
+        )
         self._dropped_facts = counter(
             "scorer_facts_dropped", "Custom facts that leads do not keep.", "reason", known=OUTCOMES["dropped"]
         )
@@ -216,10 +219,16 @@ class Metrics:
         )
         self._late: set[Gauge] = set()
         self._health = Gauge(
-            "scorer_health_status", "1 for the status in /health/ready, 0 for the others.", ("status",), registry=registry
+            "scorer_health_status",
+            "1 for the status in /health/ready, 0 for the others.",
+            ("status",),
+            registry=registry,
         )
         self._service = Gauge(
-            "scorer_service_info", "The group and input of this worker; always 1.", ("group", "input"), registry=registry
+            "scorer_service_info",
+            "The group and input of this worker; always 1.",
+            ("group", "input"),
+            registry=registry,
         )
         self._partitions = Gauge("scorer_partitions", "Assigned partitions by state.", ("state",), registry=registry)
         self.assess_seconds = Histogram(

@@ -34,7 +34,9 @@ def program(name: str) -> str:
     """The path of a program. Skips the test where it is missing."""
     found = shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is not on this machine (Debian has it: apt-get install prometheus prometheus-alertmanager)")
+        pytest.skip(
+            f"{name} is not on this machine (Debian has it: apt-get install prometheus prometheus-alertmanager)"
+        )
     return found
 
 
@@ -169,9 +171,7 @@ class Prometheus(_Server):
 
     def range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
         """The result of a range query. Times are seconds since the epoch."""
-        answer = self.get(
-            "/api/v1/query_range", query=expression, start=str(start), end=str(end), step=str(step)
-        )
+        answer = self.get("/api/v1/query_range", query=expression, start=str(start), end=str(end), step=str(step))
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
