@@ -41,7 +41,7 @@ install: .venv/installed
 # with the reason.
 test: install
 	@$(PYTEST) $(FAST) tests/browser
-	@$(PYTEST) -rs --dist loadfile tests/performance tests/deploy $(BROKER)
+	@$(PYTEST) -rs --dist loadfile tests/performance $(BROKER)
 
 ## test-fast: the tests that need no broker: unit, property, contract, golden, examples
 test-fast: install
