@@ -171,6 +171,9 @@ def test_the_worker_is_unready_while_a_partition_stalls_and_while_it_rejoins(
         def pause(self, *partitions: TopicPartition) -> None:
             pass
 
+        def partitions_for_topic(self, topic: str) -> set[int]:
+            return {0}
+
     def judge(*_: Any) -> Any:
         raise NotImplementedError
 
