@@ -51,8 +51,6 @@ pytestmark = [pytest.mark.timeout(helm_tool.SECONDS + 300), pytest.mark.usefixtu
 
 NAMES: Final = [path.stem for path in VALUE_FILES]
 OLDEST: Final = "1.28"
-MIXIN: Final = ROOT / "deploy" / "mixin"
-RULE_FILES: Final = ("alerts.yaml", "recording-rules.yaml")
 FULL_NAME: Final = "demo-lead-scorer"
 OWN_VALUES: Final = {
     "bootstrap_servers": "kafka.bootstrapServers",
@@ -613,16 +611,6 @@ def test_metrics_have_the_job_that_alerts_ask_for(name: str, kind: str) -> None:
     )
     assert spec["selector"]["matchLabels"].items() <= labelled["labels"].items()
     assert endpoint["port"] in {port["name"] for port in scorer_container(worker_pod(objects))["ports"]}
-
-
-@pytest.mark.parametrize("file", RULE_FILES)
-def test_the_chart_carries_the_rules_of_the_mixin(file: str) -> None:
-    ours = (CHART / "files" / file).read_text()
-    theirs = MIXIN / file
-    if theirs.exists():
-        assert ours == theirs.read_text(), f"copy deploy/mixin/{file} over that of the chart"
-    else:
-        assert load(ours) == [{"groups": []}], "without a mixin there are no rules"
 
 
 RULES: Final = """groups:

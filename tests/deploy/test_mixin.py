@@ -98,6 +98,12 @@ def test_alertmanager_accepts_its_configuration(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("name", ["alerts.yaml", "recording-rules.yaml"])
+def test_the_chart_carries_the_rules_of_the_mixin(name: str) -> None:
+    ours, copy = MIXIN / name, ROOT / "deploy" / "helm" / "lead-scorer" / "files" / name
+    assert copy.read_text() == ours.read_text(), f"run cp {ours.relative_to(ROOT)} {copy.relative_to(ROOT)}"
+
+
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.stem))
 def test_alerts_fire_and_stay_silent(path: Path) -> None:
     done = promtool("test", "rules", str(path))
