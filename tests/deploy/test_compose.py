@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -14,6 +15,7 @@ from scorer.runtime.settings import Settings
 from tests.brokers.jars import VERSION, MissingError, jars
 from tests.deploy.compose import DEPLOY, document, mounted, service_of
 from tests.deploy.dockerfile import ROOT, only, stages
+from tests.deploy.monitoring import program
 
 SERVICES = list(document()["services"])
 OURS = ("topics", "worker-1", "worker-2")
@@ -34,8 +36,7 @@ def test_it_fits_the_schema_of_compose_files() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_it_mounts_exists_and_cannot_be_written(name: str) -> None:
-    if (DEPLOY / "mixin").is_dir() and (DEPLOY / "grafana" / "dashboards").is_dir():
-        assert [str(path) for path in mounted(name).values() if not path.exists()] == []
+    assert [str(path) for path in mounted(name).values() if not path.exists()] == []
     for volume in service_of(name).get("volumes", []):
         source, *rest = volume.split(":")
         assert rest[-1] == "ro" if source.startswith(".") else source in document()["volumes"]
@@ -88,24 +89,37 @@ def test_kafka_is_the_version_that_the_tests_run() -> None:
     assert service_of("kafka")["image"] == f"apache/kafka:{VERSION}"
 
 
-@pytest.mark.apache
-@pytest.mark.timeout(400)
-@pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
-def test_kafka_topics_workers_and_prometheus_work_together_with_the_files_as_they_are(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What happens when everything is started in the order of the file, with Prometheus if it is on this machine."""
+    folder = tmp_path_factory.mktemp("machine")
     try:
         jars()
     except MissingError as missing:
         pytest.skip(str(missing))
-    monitored = shutil.which("prometheus") is not None and (DEPLOY / "mixin").is_dir()
+    monitored = shutil.which("prometheus") is not None
     command = ["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child=KILL", sys.executable]
-    command += ["-m", "tests.deploy.compose_machine", str(tmp_path), *(["monitored"] if monitored else [])]
+    command += ["-m", "tests.deploy.compose_machine", str(folder), *(["monitored"] if monitored else [])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=350, check=False)
-    logs = "\n".join(f"{path.name}:\n{path.read_text('utf-8', 'replace')[-3000:]}" for path in tmp_path.glob("*.log"))
+    logs = "\n".join(f"{path.name}:\n{path.read_text('utf-8', 'replace')[-3000:]}" for path in folder.glob("*.log"))
     assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{logs}"
-    seen = json.loads(done.stdout)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.apache
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
+def test_kafka_topics_and_workers_work_together_with_the_files_as_they_are(seen: dict[str, Any]) -> None:
     assert seen["created"].count("created ") >= 4
     assert "partitions=4" in next(line for line in seen["created"].splitlines() if "lead.activity " in line)
     assert seen["decision"] == json.loads((ROOT / "docs" / "example.jsonl").read_text().splitlines()[0])["subject"]
     assert seen["ends"] == [0, 0]
-    if monitored:
-        assert seen["scraped"] == ["worker-1:8080", "worker-2:8080"]
+
+
+@pytest.mark.apache
+@pytest.mark.timeout(400)
+@pytest.mark.skipif(lacking() is not None, reason=str(lacking()))
+def test_prometheus_reaches_the_workers_with_the_files_as_they_are(seen: dict[str, Any]) -> None:
+    program("prometheus")
+    assert seen["scraped"] == ["worker-1:8080", "worker-2:8080"]
