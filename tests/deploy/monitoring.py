@@ -8,11 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -25,6 +27,7 @@ T = TypeVar("T")
 ROOT: Final = Path(__file__).parents[2]
 MIXIN: Final = ROOT / "deploy" / "mixin"
 _HOST: Final = "127.0.0.1"
+_NOBODY: Final = "http://receiver.invalid"
 _START_SECONDS: Final = 60.0
 _DURATION: Final = re.compile(r"(?<![\w.$])(\d+)(ms|s|m|h|d)(?![\w.])")
 _MILLISECONDS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -133,7 +136,8 @@ class _Server:
 
 class Prometheus(_Server):
     """Prometheus with the files of `deploy/mixin`. `targets` are addresses of services (`host:port`), `alertmanager`
-    that of Alertmanager. All durations of configuration and rules are divided by `factor`. `data` keeps the samples."""
+    that of Alertmanager. All durations of configuration and rules are divided by `factor`. `data` keeps the samples.
+    `replaced`: texts of the alerts, each of which is there once, and what stands there instead."""
 
     name = "prometheus"
 
@@ -145,12 +149,16 @@ class Prometheus(_Server):
         *,
         factor: int = 1,
         data: Path | None = None,
+        replaced: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder)
         self._binary = program("prometheus")
         self._data = data or folder / "data"
         self._factor = factor
         copy_of_mixin(folder / "mixin", {"lead-scorer": list(targets)}, alertmanager, factor)
+        alerts = folder / "mixin" / "alerts.yaml"
+        for before, after in (replaced or {}).items():
+            replace(alerts, before, after)
 
     def command(self) -> list[str]:
         return [
@@ -183,14 +191,16 @@ class Prometheus(_Server):
 
 
 class Alertmanager(_Server):
-    """Alertmanager with the files of `deploy/mixin`."""
+    """Alertmanager with the files of `deploy/mixin`. It notifies the receivers at that address (`http://host:port`)."""
 
     name = "alertmanager"
 
-    def __init__(self, folder: Path, *, factor: int = 1) -> None:
+    def __init__(self, folder: Path, receiver: str, *, factor: int = 1) -> None:
         super().__init__(folder)
         self._binary = program("prometheus-alertmanager")
-        (folder / "alertmanager.yml").write_text(faster((MIXIN / "alertmanager.yml").read_text(), factor))
+        text = (MIXIN / "alertmanager.yml").read_text()
+        assert text.count(f'"{_NOBODY}/') == 2
+        (folder / "alertmanager.yml").write_text(faster(text, factor).replace(_NOBODY, receiver))
 
     def command(self) -> list[str]:
         return [
@@ -208,6 +218,40 @@ class Alertmanager(_Server):
         return {alert["labels"]["alertname"] for alert in alerts}
 
 
+class Receiver:
+    """Takes the notifications of Alertmanager: (alert, status, receiver) of each, in order."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str, str]] = []
+        notes = self.notes
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                notes.extend(
+                    (alert["labels"]["alertname"], alert["status"], self.path.rpartition("/")[2])
+                    for alert in body["alerts"]
+                )
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
 def copy_of_mixin(
     folder: Path, targets: Mapping[str, list[str]], alertmanager: str | None = None, factor: int = 1
 ) -> None:
@@ -219,6 +263,13 @@ def copy_of_mixin(
     managers = [] if alertmanager is None else [alertmanager]
     for name, addresses in {**targets, "alertmanager": managers}.items():
         (folder / "targets" / f"{name}.json").write_text(json.dumps([{"targets": addresses}]))
+
+
+def replace(path: Path, before: str, after: str) -> None:
+    """Replace a text in a file, which must be there once."""
+    text = path.read_text()
+    assert text.count(before) == 1, f"{path}: {before!r} is there {text.count(before)} times"
+    path.write_text(text.replace(before, after))
 
 
 def until(condition: Callable[[], T], seconds: float, message: Callable[[], str]) -> T:

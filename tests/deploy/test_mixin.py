@@ -115,7 +115,7 @@ def test_each_alert_has_a_test_of_both() -> None:
     for path in TESTS:
         for test in document(path)["tests"]:
             expected: dict[str, list[bool]] = defaultdict(list)
-            for check in test["alert_rule_test"]:
+            for check in test.get("alert_rule_test", []):
                 expected[check["alertname"]].append(bool(check["exp_alerts"]))
             firing |= {name for name, fires in expected.items() if any(fires)}
             silent |= {name for name, fires in expected.items() if not any(fires)}

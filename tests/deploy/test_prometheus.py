@@ -1,51 +1,32 @@
 """Prometheus and Alertmanager as Debian ships them, with the files of `deploy/`, and workers under load.
 
-The load takes SCORER_TEST_MONITORING_SECONDS, by default 60. All durations of the configuration and the rules are
+The load takes SCORER_TEST_MONITORING_SECONDS, by default 20. All durations of the configuration and the rules are
 divided by `FACTOR`; `deploy/mixin/tests` proves the real ones. The thresholds stay as they are.
 """
 
-import json
-import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
-from shutil import copytree
 from typing import Any, Final
 
 import pytest
 
 from tests.brokers.marks import embedded_only, fencing
 from tests.deploy.mixin import CONTAINER_ONLY, panel_queries, rule_queries, runbook_queries
-from tests.deploy.monitoring import MIXIN, Alertmanager, Prometheus, faster, program, promtool, until
+from tests.deploy.monitoring import Alertmanager, Prometheus, Receiver, promtool, replace, until
+from tests.deploy.workers import address, rules_without_tests
 from tests.faults.load import Load
 from tests.integration.kafka import Kafka, Names, Record
-from tests.integration.service import RULES, Service, service
+from tests.integration.service import service
 from tests.variables import given
 
 FACTOR: Final = 15
 """A scrape each second instead of every 15; windows of 5 minutes are 20 seconds, alerts for 5 minutes need 20."""
-SECONDS: Final = float(given("SCORER_TEST_MONITORING_SECONDS", "60"))
+SECONDS: Final = float(given("SCORER_TEST_MONITORING_SECONDS", "20"))
 PATIENCE: Final = 120.0
 
-pytestmark = pytest.mark.timeout(SECONDS + 400)
-
-
-def rules_without_tests(folder: Path) -> Path:
-    """A copy of the example rules that may be changed, without the tests that would refuse a change."""
-    copytree(RULES, folder)
-    for path in folder.glob("*_test.yaml"):
-        path.unlink()
-    return folder
-
-
-def changed(path: Path, before: str, after: str) -> None:
-    """Replace a text in a file, which must be there once."""
-    text = path.read_text()
-    assert text.count(before) == 1
-    path.write_text(text.replace(before, after))
+pytestmark = [pytest.mark.timeout(SECONDS + 400), pytest.mark.usefixtures("programs")]
 
 
 def load(kafka: Kafka, names: Names, seconds: float, records: Load) -> None:
@@ -56,63 +37,10 @@ def load(kafka: Kafka, names: Names, seconds: float, records: Load) -> None:
         time.sleep(0.5)
 
 
-class Receiver:
-    """Takes the notifications of Alertmanager: (alert, status, receiver) of each, in order."""
-
-    def __init__(self) -> None:
-        self.notes: list[tuple[str, str, str]] = []
-        notes = self.notes
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                notes.extend(
-                    (alert["labels"]["alertname"], alert["status"], self.path.rpartition("/")[2])
-                    for alert in body["alerts"]
-                )
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self) -> "Receiver":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-@pytest.fixture(autouse=True)
-def programs() -> None:
-    """Skips the test where the programs are missing, before Kafka is started for it."""
-    for name in ("prometheus", "promtool", "prometheus-alertmanager"):
-        program(name)
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A receiver of notifications."""
-    with Receiver() as running:
-        yield running
-
-
-def address(running: Service) -> str:
-    """`host:port` of a service, as Prometheus names its targets."""
-    return running.address.removeprefix("http://")
-
-
 @fencing
 def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     live, shadow = rules_without_tests(tmp_path / "live"), rules_without_tests(tmp_path / "shadow")
-    changed(shadow / "b2b.yaml", "hot: 70", "hot: 80")
+    replace(shadow / "b2b.yaml", "hot: 70", "hot: 80")
     settings = {"rules": str(live), "shadow_rules": str(shadow), "topic_partitions": "6"}
     with ExitStack() as stack:
         workers = [
@@ -122,7 +50,7 @@ def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Nam
         prometheus = stack.enter_context(Prometheus(tmp_path, map(address, workers), factor=FACTOR))
         records = Load(Random(3), leads=1000, broken_every=40)
         load(kafka, names, SECONDS / 2, records)
-        changed(live / "b2b.yaml", "warm: 30", "warm: 35")
+        replace(live / "b2b.yaml", "warm: 30", "warm: 35")
         for worker in workers:
             worker.wait(lambda worker=worker: worker.metric('scorer_rules_reloads_total{outcome="loaded"}') == 1)  # type: ignore[misc]
         load(kafka, names, SECONDS / 2, records)
@@ -159,13 +87,8 @@ def rules_of(prometheus: Prometheus) -> list[dict[str, Any]]:
 @embedded_only
 def test_alerts_reach_people_and_end(kafka: Kafka, names: Names, tmp_path: Path, receiver: Receiver) -> None:
     live = rules_without_tests(tmp_path / "live")
-    configuration = faster((MIXIN / "alertmanager.yml").read_text(), FACTOR)
-    assert configuration.count("http://receiver.invalid") == 3  # one of them in a comment
     with ExitStack() as stack:
-        manager = Alertmanager(tmp_path, factor=FACTOR)
-        path = tmp_path / "alertmanager.yml"
-        path.write_text(path.read_text().replace("http://receiver.invalid", receiver.address))
-        stack.enter_context(manager)
+        manager = stack.enter_context(Alertmanager(tmp_path, receiver.address, factor=FACTOR))
         worker = stack.enter_context(service(kafka, names, tmp_path, rules=str(live)))
         prometheus = stack.enter_context(Prometheus(tmp_path, [address(worker)], manager.address, factor=FACTOR))
         until(lambda: prometheus.query("up == 1"), PATIENCE, prometheus.log)
