@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 BROKER := tests/integration tests/security tests/faults tests/deploy
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
-.PHONY: help demo install test test-fast test-kafka test-faults cluster kill-loops mutants fuzz golden coverage lint format \
+.PHONY: help demo install test test-fast test-kafka test-faults test-deploy cluster kill-loops mutants fuzz golden coverage lint format \
 	bench schemas site lock clean
 .DEFAULT_GOAL := help
 
@@ -54,6 +54,11 @@ test-kafka: install
 ## test-faults: workers killed, partitions moved, brokers lost; docs/guarantees.md has the full size
 test-faults: install
 	@$(PYTEST) -rs --dist loadfile tests/faults
+
+## test-deploy: those of deploy/ in full: first starts, minutes of Prometheus, a bad night (25 minutes)
+test-deploy: install
+	@SCORER_TEST_DEPLOY=full SCORER_TEST_MONITORING_SECONDS=300 $(PYTEST) -rsP --dist loadfile \
+		tests/deploy tests/faults/test_rolling_restart.py
 
 ## cluster: nodes of Kafka killed, stopped, restarted; takeovers, upgrade: all cases (half an hour); CLUSTER="-k stop"
 cluster: install

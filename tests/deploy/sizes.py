@@ -5,4 +5,4 @@ from typing import Final
 from tests.variables import given
 
 FULL: Final = given("SCORER_TEST_DEPLOY") == "full"
-"""Whether those that take minutes run too (`make deploy`)."""
+"""Whether those that take minutes run too (`make test-deploy`)."""

@@ -2,7 +2,7 @@
 wrong, and more arrives than is processed. Exactly the alerts for that reach people, and all of them end.
 
 All durations, and the thresholds that are durations, are divided by `FACTOR`. `deploy/mixin/tests/night.yaml` has the
-same night with the real ones. It takes ten minutes, so it runs with SCORER_TEST_DEPLOY=full (`make deploy`).
+same night with the real ones. It takes ten minutes, so it runs with SCORER_TEST_DEPLOY=full (`make test-deploy`).
 """
 
 import time

@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +16,17 @@ import psutil
 import pytest
 
 from scorer.demo.broker import EmbeddedBroker
+from scorer.runtime.settings import load_settings
+from tests.brokers.apache import ApacheKafka
+from tests.brokers.jars import MissingError
+from tests.brokers.secured import SASL_TLS, Acl, Secured, grant
 from tests.deploy import container
 from tests.deploy.container import USER, Mount
 from tests.deploy.dockerfile import DOCKERFILE, ROOT, environment, only, stages
+from tests.deploy.sizes import FULL
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import Service
+from tests.integration.test_access import documented
 
 PREFIX: Final = Path(sys.base_prefix)
 PYTHON: Final = str(Path(sys.executable).resolve())
@@ -101,9 +108,9 @@ def running(image: Path, rules: Path, tmp_path: Path) -> Iterator[tuple[Service,
             process.wait()
 
 
-def contained(image: Path, rules: Path, root: Path, *arguments: str) -> list[str]:
+def contained(image: Path, rules: Path, root: Path, *arguments: str, more: Sequence[Mount] = ()) -> list[str]:
     root.mkdir()
-    mounts = [*system(), Mount(image / "scorer", "/opt/scorer"), Mount(rules, "/rules")]
+    mounts = [*system(), Mount(image / "scorer", "/opt/scorer"), Mount(rules, "/rules"), *more]
     return container.command(root, mounts, *arguments)
 
 
@@ -139,6 +146,86 @@ def test_the_service_runs_as_a_user_without_rights_and_writes_no_file(
     assert "rules_refused" not in service.text()
     process.terminate()
     assert service.process.wait(60) == 0, service.text()
+
+
+LOGINS: Final = {"scorer": "password-of-the-service", "operator": "password-of-the-operator"}
+DELAYS: Final = [
+    "0",
+    pytest.param("3000", marks=pytest.mark.skipif(not FULL, reason="only with SCORER_TEST_DEPLOY=full")),
+]
+"""`group.initial.rebalance.delay.ms` of deploy/kafka/server.properties, and the default of Kafka."""
+
+
+@needs_root
+@pytest.mark.apache
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("delay_ms", DELAYS)
+def test_the_first_start_on_kafka_with_tls_logins_and_acls(
+    image: Path, rules: Path, tmp_path: Path, delay_ms: str
+) -> None:
+    """Users as docs/operations.md describes them: one makes the topics, the other one is the service. What the chart
+    grants is the same, see test_helm.py. docs/deploy.md says how long it took until the service was ready."""
+    secured = Secured(LOGINS, tmp_path / "tls")
+    try:
+        kafka = ApacheKafka(tmp_path / "kafka", extra={"group.initial.rebalance.delay.ms": delay_ms}, secured=secured)
+    except MissingError as missing:
+        pytest.skip(str(missing))
+    names = Names("first")
+    with kafka:
+        authority = folder(tmp_path / "authority")
+        shutil.copy(secured.certificate, authority / "ca.crt")
+        settings = load_settings(
+            None, rules=rules, **{name[7:].lower(): value for name, value in names.environment.items()}
+        )
+        for user, row in (("operator", "`scorer topics ensure`"), ("scorer", "`scorer run`")):
+            acls = documented(settings, row)
+            topics = {acl.name for acl in acls if acl.resource == "topic"}
+            grant(kafka.bootstrap, user, [*acls, *(Acl("topic", topic, "DescribeConfigs") for topic in topics)])
+
+        def environment_of(user: str) -> dict[str, str]:
+            return {
+                **environment(),
+                **names.environment,
+                "SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap_of(SASL_TLS),
+                "SCORER_SECURITY_PROTOCOL": "SASL_SSL",
+                "SCORER_SASL_MECHANISM": "SCRAM-SHA-512",
+                "SCORER_SASL_USERNAME": user,
+                "SCORER_SASL_PASSWORD": LOGINS[user],
+                "SCORER_TLS_CA_FILE": "/authority/ca.crt",
+                "SCORER_RULES": "/rules",
+                "SCORER_HTTP_PORT": "0",
+            }
+
+        def command(name: str, *arguments: str) -> list[str]:
+            words = [*only(stages()[-1], "ENTRYPOINT").words, *arguments]
+            return contained(image, rules, tmp_path / name, *words, more=[Mount(authority, "/authority")])
+
+        made = subprocess.run(
+            command("ensure", "topics", "ensure", "--partitions", "6"),
+            env=environment_of("operator"),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert made.returncode == 0, made.stdout + made.stderr
+        with (tmp_path / "service.log").open("wb") as file:
+            began = time.monotonic()
+            process = subprocess.Popen(command("run", "run"), env=environment_of("scorer"), stdout=file, stderr=file)
+        try:
+            service = Service(process, tmp_path / "service.log")
+            details = service.wait(service.ready)
+            print(f"ready after {time.monotonic() - began:.1f} s, delay {delay_ms} ms")  # noqa: T201
+            assert details["partitions"] == {str(number): "running" for number in range(6)}
+            outside = Kafka(kafka.bootstrap)
+            outside.write(names.activity, [Record(json.loads(EVENT)["subject"].encode(), EVENT)])
+            assert outside.read(names.routing, 1)
+            first_process(service).terminate()
+            assert process.wait(60) == 0, service.text()
+        finally:
+            process.kill()
+            process.wait()
+    assert not {"kafka_denies_access", "access_incomplete"} & {line["event"] for line in service.log()}
 
 
 @needs_root

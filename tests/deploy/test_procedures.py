@@ -1,0 +1,277 @@
+"""The procedures of docs/procedures.md, step by step, with the commands of the page."""
+
+import asyncio
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from scorer.demo.broker import EmbeddedBroker
+from scorer.domain.lead import Lead
+from scorer.runtime.settings import Settings
+from scorer.state.store import LeadStore
+from tests.faults.oracle import expected, state_differences
+from tests.integration.activities import stream
+from tests.integration.changelog import read_changelog
+from tests.integration.kafka import Kafka
+from tests.integration.service import ROOT, RULES, Service
+
+PAGE: Final = (ROOT / "docs" / "procedures.md").read_text()
+INPUT: Final = "lead.activity"
+PARTITIONS: Final = 3
+SECONDS: Final = 120
+
+
+def plain_environment() -> dict[str, str]:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
+    return {**variables, "PYTHONPATH": str(ROOT)}
+
+
+class Operator:
+    """Follows a section of the page: `step` runs its next block of commands, in a shell whose variables last."""
+
+    def __init__(self, section: str, bootstrap: str, new_bootstrap: str = "") -> None:
+        text = PAGE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+        self._blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        assert self._blocks, section
+        self._new = new_bootstrap
+        self.variables = {"SCORER_BOOTSTRAP_SERVERS": bootstrap}
+
+    @property
+    def left(self) -> int:
+        """The number of blocks that are not done yet."""
+        return len(self._blocks)
+
+    def step(self) -> list[str]:
+        """What the commands of the next block print."""
+        printed = []
+        for line in self._blocks.pop(0).splitlines():
+            first, *rest = shlex.split(line)
+            if first == "export":
+                name, _, value = rest[0].partition("=")
+                self.variables[name] = self._new if name == "SCORER_BOOTSTRAP_SERVERS" else value
+            elif first == "unset":
+                for name in rest:
+                    del self.variables[name]
+            else:
+                command = {"scorer": [sys.executable, "-m", "scorer"], "python": [sys.executable]}[first]
+                done = subprocess.run(
+                    [*command, *rest],
+                    cwd=ROOT,
+                    env={**plain_environment(), **self.variables},
+                    capture_output=True,
+                    text=True,
+                    timeout=SECONDS,
+                    check=False,
+                )
+                assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+                printed.append(done.stdout)
+        return printed
+
+    @contextmanager
+    def worker(self, folder: Path) -> Iterator[Service]:
+        """A worker with the variables of the shell. On leaving it is ended with SIGTERM."""
+        log = folder / f"worker-{len(list(folder.glob('worker-*')))}.log"
+        settings = {"SCORER_HTTP_PORT": "0", "SCORER_RULES": str(RULES)}
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "scorer", "run"],
+                cwd=ROOT,
+                env={**plain_environment(), **settings, **self.variables},
+                stdout=file,
+                stderr=file,
+            )
+        running = Service(process, log)
+        try:
+            running.wait(running.ready)
+            yield running
+            running.wait(lambda: nothing_to_read(self.settings()))
+            assert running.terminate() == 0, running.text()
+        finally:
+            process.kill()
+            process.wait()
+
+    def settings(self) -> Settings:
+        """Those of the service with these variables."""
+        names = {name.removeprefix("SCORER_").lower(): value for name, value in self.variables.items()}
+        return Settings.model_validate({"rules": RULES, **names})
+
+
+def nothing_to_read(settings: Settings) -> bool:
+    """What the page looks at: the column `to read` of `scorer offsets show`."""
+    given = {
+        "SCORER_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "SCORER_ACTIVITY_TOPIC": settings.activity_topic,
+        "SCORER_GROUP": settings.group,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "scorer", "offsets", "show"],
+        env={**plain_environment(), **given},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    rows = [line.split() for line in done.stdout.splitlines()[1:] if line[:1].isdigit()]
+    return done.returncode == 0 and bool(rows) and all(row[4] == "0" for row in rows)
+
+
+def decisions(kafka: Kafka, topic: str = "lead.routing") -> list[bytes]:
+    return [record.value or b"" for record in kafka.read(topic)]
+
+
+def states(settings: Settings, partitions: int) -> dict[str, Lead]:
+    """The states in the changelog of a group. Fails if a lead has two."""
+
+    async def read() -> dict[str, Lead]:
+        leads: dict[str, Lead] = {}
+        for partition in range(partitions):
+            store = LeadStore()
+            await read_changelog(settings, partition, store)
+            for lead in store.leads():
+                assert lead.id not in leads, f"{lead.id} has a state in two partitions"
+                leads[lead.id] = lead
+        return leads
+
+    return asyncio.run(read())
+
+
+def mirror(old: Kafka, new: Kafka, *topics: str) -> None:
+    """What MirrorMaker 2 does: committed records, with their partitions, keys, headers and timestamps."""
+
+    async def write() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=new.bootstrap)
+        await producer.start()
+        for topic in topics:
+            for record in old.read(topic):
+                await producer.send_and_wait(
+                    topic,
+                    record.value,
+                    key=record.key,
+                    headers=list(record.headers),
+                    partition=record.partition,
+                    timestamp_ms=record.timestamp,
+                )
+        await producer.stop()
+
+    asyncio.run(write())
+
+
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[Kafka]:
+    """A broker of its own, because the page has the usual names of topics."""
+    with EmbeddedBroker(tmp_path / "broker") as broker:
+        yield Kafka(broker.bootstrap)
+
+
+def worked(kafka: Kafka, folder: Path) -> None:
+    """Topics, and a service that has processed its input and is stopped."""
+    before = Operator("Moving to another cluster", kafka.bootstrap)
+    kafka.create({INPUT: PARTITIONS, "lead.routing": PARTITIONS, "lead.activity.dlq": 1})
+    kafka.create({"lead-scorer.lead-state": PARTITIONS}, {"cleanup.policy": "compact"})
+    kafka.write(INPUT, stream(300, 20, seed=1))
+    with before.worker(folder):
+        pass
+    assert decisions(kafka)
+
+
+def check(operator: Operator, kafka: Kafka, partitions: int) -> None:
+    """The states are those that the input leads to, and each lead has one."""
+    settings = operator.settings()
+    wanted = expected(kafka.read(settings.activity_topic)).states
+    assert len(wanted) > 10
+    assert state_differences(wanted, states(settings, partitions)) == []
+
+
+def test_the_number_of_partitions(kafka: Kafka, tmp_path: Path) -> None:
+    worked(kafka, tmp_path)
+    old = Operator("Moving to another cluster", kafka.bootstrap)
+    operator = Operator("Changing the number of partitions", kafka.bootstrap)
+    before = Counter(decisions(kafka))
+    operator.step()
+    operator.step()
+    with operator.worker(tmp_path):
+        operator.step()
+        # Senders went on, and so did the old worker.
+        kafka.write(INPUT, stream(60, 20, seed=2))
+        with old.worker(tmp_path):
+            pass
+        copied, _ = operator.step()
+        assert re.match(r"\d+ records copied", copied)
+    published = Counter(decisions(kafka))
+    assert published > before
+    operator.step()
+    assert operator.left == 0
+    # The usual topic has what the old group decided. The new one goes on from there and repeats nothing.
+    with operator.worker(tmp_path):
+        pass
+    assert Counter(decisions(kafka)) == published
+    kafka.write(operator.settings().activity_topic, stream(60, 20, seed=3))
+    with operator.worker(tmp_path):
+        pass
+    check(operator, kafka, 12)
+    wanted = expected(kafka.read(operator.settings().activity_topic)).decisions
+    got = Counter(decisions(kafka, "lead.routing.rebuild")) + (Counter(decisions(kafka)) - published)
+    assert got == Counter(value for values in wanted.values() for value in values)
+
+
+def test_another_cluster(kafka: Kafka, tmp_path: Path) -> None:
+    worked(kafka, tmp_path)
+    with EmbeddedBroker(tmp_path / "other") as broker:
+        new = Kafka(broker.bootstrap)
+        operator = Operator("Moving to another cluster", kafka.bootstrap, broker.bootstrap)
+        (made,) = operator.step()
+        assert made.count("created ") >= 4
+        mirror(kafka, new, INPUT, "lead-scorer.lead-state")
+        operator.step()
+        assert operator.left == 0
+        with operator.worker(tmp_path):
+            pass
+        assert decisions(new) == [], "what was decided in the old cluster is decided"
+        new.write(INPUT, stream(60, 20, seed=3))
+        with operator.worker(tmp_path):
+            pass
+        assert decisions(new)
+        check(operator, new, 6)
+
+
+def test_rebuilding_everything(kafka: Kafka, tmp_path: Path) -> None:
+    worked(kafka, tmp_path)
+    operator = Operator("Rebuilding everything from the activities", kafka.bootstrap)
+    before = decisions(kafka)
+    operator.step()
+    with operator.worker(tmp_path):
+        operator.step()
+    assert sorted(decisions(kafka, "lead.routing.rebuild")) == sorted(before)
+    operator.step()
+    assert operator.left == 0
+    kafka.write(INPUT, stream(60, 20, seed=3))
+    with operator.worker(tmp_path):
+        pass
+    check(operator, kafka, PARTITIONS)
+    wanted = expected(kafka.read(INPUT)).decisions
+    assert sorted(decisions(kafka)) == sorted(value for values in wanted.values() for value in values)
+
+
+def test_the_copy_says_what_is_wrong(kafka: Kafka) -> None:
+    command = [sys.executable, "deploy/tools/copy_topic.py"]
+    variables = {**plain_environment(), "SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap}
+    for arguments, status, says in (
+        ([INPUT], 2, "usage: "),
+        ([INPUT, INPUT], 2, "usage: "),
+        (["no.topic", "no.other"], 1, "error: no.topic was not copied to its end: there is no topic no.topic"),
+    ):
+        done = subprocess.run(
+            [*command, *arguments], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout) == (status, "")
+        assert done.stderr.startswith(says)
