@@ -10,8 +10,8 @@ PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 BROKER := tests/integration tests/security tests/faults tests/deploy
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
-.PHONY: help demo install test test-fast test-kafka test-faults test-deploy cluster kill-loops mutants fuzz golden coverage lint format \
-	bench schemas site lock clean
+.PHONY: help demo install test test-fast test-kafka test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
+	lint format bench schemas site lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list

@@ -1,5 +1,5 @@
-"""From the version with one transactional producer for each partition to the present one, worker by worker under load,
-and back as documented: stop all, then start the old ones. Workers are killed in their transactions meanwhile."""
+"""From earlier versions to the present one, worker by worker under load, and back as documented: stop all, then start
+the old ones. Workers are killed in their transactions meanwhile."""
 
 import io
 import subprocess
@@ -21,7 +21,11 @@ from tests.integration.service import ROOT, Service
 
 pytestmark = [pytest.mark.apache, pytest.mark.timeout(600)]
 
-OLD_COMMIT: Final = "65b0fbb"
+OLD_COMMITS: Final = {
+    "one producer for each partition": "65b0fbb",
+    "one producer for each worker": "183d73c",
+}
+"""The second is from before the work on deployment."""
 NEW: Final = str(ROOT)
 WORKERS: Final = 3
 PARTITIONS: Final = 6
@@ -29,13 +33,16 @@ PER_SECOND: Final = 50
 HANG_SECONDS: Final = 180.0
 
 
-@pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> str:
+@pytest.fixture(
+    scope="module", params=list(OLD_COMMITS.values())[: None if FULL_CLUSTER else 1], ids=lambda commit: str(commit)
+)
+def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with the project as it was."""
-    command = ["git", "archive", "--format=tar", OLD_COMMIT]
+    commit: str = request.param
+    command = ["git", "archive", "--format=tar", commit]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if done.returncode != 0:
-        pytest.skip(f"this repository does not have {OLD_COMMIT} (a shallow clone?): {done.stderr.decode().strip()}")
+        pytest.skip(f"this repository does not have {commit} (a shallow clone?): {done.stderr.decode().strip()}")
     folder = tmp_path_factory.mktemp("old")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         archive.extractall(folder, filter="data")
