@@ -19,6 +19,7 @@ from scorer.demo.broker import EmbeddedBroker
 from scorer.domain.lead import Lead
 from scorer.runtime.settings import Settings
 from scorer.state.store import LeadStore
+from scorer.stream.offset_reset import survey
 from tests.faults.oracle import expected, state_differences
 from tests.integration.activities import stream
 from tests.integration.changelog import read_changelog
@@ -107,22 +108,9 @@ class Operator:
 
 
 def nothing_to_read(settings: Settings) -> bool:
-    """What the page looks at: the column `to read` of `scorer offsets show`."""
-    given = {
-        "SCORER_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-        "SCORER_ACTIVITY_TOPIC": settings.activity_topic,
-        "SCORER_GROUP": settings.group,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "scorer", "offsets", "show"],
-        env={**plain_environment(), **given},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    rows = [line.split() for line in done.stdout.splitlines()[1:] if line[:1].isdigit()]
-    return done.returncode == 0 and bool(rows) and all(row[4] == "0" for row in rows)
+    """Whether the column `to read` of `scorer offsets show` is 0 everywhere."""
+    logs = asyncio.run(survey(settings, frozenset()))
+    return all(log.span.end - (log.span.first if log.offset is None else log.offset) == 0 for log in logs)
 
 
 def decisions(kafka: Kafka, topic: str = "lead.routing") -> list[bytes]:
@@ -148,19 +136,23 @@ def states(settings: Settings, partitions: int) -> dict[str, Lead]:
 def mirror(old: Kafka, new: Kafka, *topics: str) -> None:
     """What MirrorMaker 2 does: committed records, with their partitions, keys, headers and timestamps."""
 
+    records = [record for topic in topics for record in old.read(topic)]
+
     async def write() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=new.bootstrap)
         await producer.start()
-        for topic in topics:
-            for record in old.read(topic):
-                await producer.send_and_wait(
-                    topic,
-                    record.value,
-                    key=record.key,
-                    headers=list(record.headers),
-                    partition=record.partition,
-                    timestamp_ms=record.timestamp,
-                )
+        sent = [
+            await producer.send(
+                record.topic,
+                record.value,
+                key=record.key,
+                headers=list(record.headers),
+                partition=record.partition,
+                timestamp_ms=record.timestamp,
+            )
+            for record in records
+        ]
+        await asyncio.gather(*sent)
         await producer.stop()
 
     asyncio.run(write())

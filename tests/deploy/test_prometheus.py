@@ -73,7 +73,7 @@ def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Nam
         assert broken == []
         # Nothing was wrong, so nobody is called; 1 record of 40 is a dead letter.
         assert {name for name, state in prometheus.alerts() if state == "firing"} == set()
-        assert {entry["labels"]["job"] for entry in prometheus.query("up == 1")} == {"lead-scorer"}
+        assert {entry["metric"]["job"] for entry in prometheus.query("up == 1")} == {"lead-scorer"}
         assert prometheus.query("sum(job:scorer_input_partitions:unowned)")[0]["value"][1] == "0"
 
 
