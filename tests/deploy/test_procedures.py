@@ -28,7 +28,8 @@ from tests.integration.service import ROOT, RULES, Service
 
 PAGE: Final = (ROOT / "docs" / "procedures.md").read_text()
 INPUT: Final = "lead.activity"
-PARTITIONS: Final = 3
+PARTITIONS: Final = 6
+"""The number that the page names for the old cluster."""
 SECONDS: Final = 120
 
 
@@ -233,7 +234,7 @@ def test_another_cluster(kafka: Kafka, tmp_path: Path) -> None:
         with operator.worker(tmp_path):
             pass
         assert decisions(new)
-        check(operator, new, 6)
+        check(operator, new, PARTITIONS)
 
 
 def test_rebuilding_everything(kafka: Kafka, tmp_path: Path) -> None:
