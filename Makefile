@@ -57,7 +57,7 @@ test-faults: install
 
 ## test-deploy: those of deploy/ in full: first starts, minutes of Prometheus, a bad night (25 minutes)
 test-deploy: install
-	@SCORER_TEST_DEPLOY=full SCORER_TEST_MONITORING_SECONDS=300 $(PYTEST) -rsP --dist loadfile \
+	@SCORER_TEST_DEPLOY=full SCORER_FAULT_CLUSTER=full SCORER_TEST_MONITORING_SECONDS=300 $(PYTEST) -rsP --dist loadfile \
 		tests/deploy tests/faults/test_rolling_restart.py
 
 ## cluster: nodes of Kafka killed, stopped, restarted; takeovers, upgrade: all cases (half an hour); CLUSTER="-k stop"
