@@ -155,7 +155,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=500, help="activities a second")
     parser.add_argument("--partitions", type=int, action="append", help="repeatable; default: 4, 16 and 64")
     parser.add_argument("--seconds", type=float, default=6, help="of each of the two windows")
-    parser.add_argument("--warm-up", type=float, default=2, help="seconds before the first window")
+    parser.add_argument("--warm-up", type=float, default=5, help="seconds before the first window")
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", choices=NAMES, help="repeatable")

@@ -5,8 +5,10 @@ tests/contract/test_client_internals.py checks the assumptions against the insta
 """
 
 import asyncio
+import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Protocol
 
@@ -34,19 +36,43 @@ def consumer_of(subscriber: Subscriber) -> Any:
     return subscriber.consumer
 
 
-def poll_without_pauses(subscriber: Any, wait_ms: int, max_records: int) -> None:
+@dataclass(frozen=True, slots=True)
+class FetchWait:
+    """The broker answers a fetch when it has so many bytes, or after so many milliseconds."""
+
+    ms: int
+    bytes: int = 1
+
+
+def poll_without_pauses(subscriber: Any, wait_ms: int, max_records: int, idle: FetchWait, busy: FetchWait) -> None:
     """Make a batch subscriber return records as soon as there are some, and ask again at once if there are none within
     `wait_ms`.
 
     FastStream pauses after each poll without records, for as long as the poll has waited. So either a record waits for
     the end of a long pause, or an idle worker polls all the time.
+
+    `busy`: for the fetches after records that came soon after others, within twice its time. aiokafka has one value for
+    the life of a consumer. With a long wait, the first record would be late; with none, each fetch brings one or two
+    records, and most of the processor time goes into fetches.
     """
+    latest = -math.inf
 
     async def get_msg(consumer: AIOKafkaConsumer) -> "tuple[ConsumerRecord[bytes, bytes], ...]":
+        nonlocal latest
         records = await consumer.getmany(timeout_ms=wait_ms, max_records=max_records)
+        now = asyncio.get_running_loop().time()
+        soon = now - latest <= 2 * busy.ms / 1000
+        latest = now if records else latest
+        _wait_in_fetches(consumer, busy if records and soon else idle)
         return tuple(chain.from_iterable(records.values()))
 
     subscriber.get_msg = get_msg
+
+
+def _wait_in_fetches(consumer: AIOKafkaConsumer, wait: FetchWait) -> None:
+    internal = getattr(consumer, "_fetcher", None)
+    if internal is not None:
+        internal._fetch_max_wait_ms, internal._fetch_min_bytes = wait.ms, wait.bytes
 
 
 def dead_task(subscriber: Subscriber) -> str | None:

@@ -157,14 +157,9 @@ class Committer:
         """Begin no more transactions until the next `join`. Returns when none is in flight, or after a while: the
         group goes on without a member that waits for too long, and then refuses its offsets."""
         self._leave()
-        await self.rest(self._settings.session_timeout_ms / 2000)
-
-    async def rest(self, seconds: float) -> None:
-        """Wait while a transaction is in flight, at most for so long."""
-        if not self._idle.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._idle.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.session_timeout_ms / 2000):
+                await self._idle.wait()
 
     def join(self, member: Member) -> None:
         """Commit on behalf of this member from now on: for each partition after `take_over` or `outdated`."""

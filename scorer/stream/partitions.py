@@ -19,7 +19,6 @@ from scorer.runtime.backoff import Backoff
 from scorer.stream.input_log import Change, InputChangedError
 from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
-_REST: Final = 0.05
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
 
@@ -136,10 +135,8 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self.failed(UnfencedError(settings.group, len(partitions), len(everything)))
         return False
 
-    async def dispatch(self, records: "Sequence[ConsumerRecord[bytes, bytes]]", *, more: bool = False) -> None:
-        """Give each worker its records; wait a little if one has too many. `more`: others are there already. If not,
-        wait for the transaction in flight, because what is fetched meanwhile could not be committed earlier, and each
-        fetch costs.
+    async def dispatch(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
+        """Give each worker its records; wait a little if one has too many.
 
         All workers get their records before anything is awaited. Otherwise a worker could restart meanwhile and take
         old records for the next ones.
@@ -151,8 +148,6 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         for worker in workers:
             worker.offer(by_partition[worker.partition])
         await asyncio.gather(*(worker.room() for worker in workers))
-        if not more:
-            await self._committer.rest(_REST)
 
     def rules_changed(self) -> None:
         """Tell the workers that other rules have taken effect."""

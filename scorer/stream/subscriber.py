@@ -15,7 +15,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
 
-from scorer.kafka.client_internals import consumer_of, dead_task, poll_without_pauses, report_errors
+from scorer.kafka.client_internals import FetchWait, consumer_of, dead_task, poll_without_pauses, report_errors
 from scorer.kafka.connection import CLIENT_ID, security, servers
 from scorer.runtime.settings import Settings
 from scorer.stream.partitions import Partitions
@@ -24,6 +24,12 @@ from scorer.stream.partitions import Partitions
 _POLL_RECORDS: Final = 500
 # How soon a stop is noticed while nothing arrives.
 _WAIT_MS: Final = 500
+# An idle worker gets a record at once, and asks four times a second.
+_IDLE: Final = FetchWait(250)
+# Measured at 500 activities a second over 16 partitions: with fetches that return at once, the worker took 39 % of a
+# core, and the 99th percentile from activity to commit was 107 ms. With 25, 40 and 60 ms: 29, 25 and 23 %; 87, 105 and
+# 128 ms. The bytes end the wait under a high load.
+_BUSY: Final = FetchWait(50, 64 * 1024)
 # While the input does not exist, nobody has its partitions. This limits how long a recreated one stays unnoticed.
 _METADATA_MS: Final = 15_000
 
@@ -68,13 +74,13 @@ class Subscription:
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=max(1, settings.session_timeout_ms // 3),
             max_partition_fetch_bytes=4 * settings.max_value_bytes,
-            fetch_max_wait_ms=250,
+            fetch_max_wait_ms=_IDLE.ms,
             listener=partitions,
             parser=_raw_message,
             decoder=_raw_records,
             no_reply=True,
         )
-        poll_without_pauses(self._subscriber, _WAIT_MS, self._max_records)
+        poll_without_pauses(self._subscriber, _WAIT_MS, self._max_records, _IDLE, _BUSY)
         self._subscriber(self._consume)
 
     async def start(self) -> None:
@@ -100,7 +106,7 @@ class Subscription:
         return dead_task(self._subscriber)
 
     async def _consume(self, records: Records) -> None:
-        await self._partitions.dispatch(records, more=len(records) >= self._max_records)
+        await self._partitions.dispatch(records)
 
 
 async def _raw_message(records: Records) -> StreamMessage[Any]:

@@ -21,10 +21,12 @@ from faststream.kafka import KafkaBroker
 
 from scorer.kafka import client_internals
 from scorer.kafka.client_internals import (
+    FetchWait,
     consumer_of,
     cut_large_records,
     dead_task,
     on_out_of_range,
+    poll_without_pauses,
     position_of,
     record_size,
     report_errors,
@@ -174,6 +176,51 @@ def test_the_fetcher_reads_the_functions_at_each_fetch() -> None:
     source = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
     assert "self._key_deserializer" in source
     assert "self._value_deserializer" in source
+
+
+@pytest.mark.usefixtures("unconnected")
+@pytest.mark.parametrize(
+    ("busy", "waits"),
+    [
+        pytest.param(FetchWait(60_000, 70), [(250, 1), (250, 1), (60_000, 70), (60_000, 70), (250, 1)], id="soon"),
+        pytest.param(FetchWait(0, 70), [(250, 1)] * 5, id="not_soon"),
+    ],
+)
+def test_fetches_wait_for_more_records_while_some_come_soon_after_others(
+    monkeypatch: pytest.MonkeyPatch, busy: FetchWait, waits: list[tuple[int, int]]
+) -> None:
+    """The first value is that of a consumer before its first poll."""
+    polls = iter([{PARTITION: ["r"]}, {PARTITION: ["r"]}, {PARTITION: ["r"]}, {}])
+
+    async def getmany(self: Any, **_: object) -> dict[TopicPartition, list[str]]:
+        # The clock of the loop must go on.
+        await asyncio.sleep(0.002)
+        return next(polls)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
+    monkeypatch.setattr(fetcher.Fetcher, "_select_read_replica", lambda *_: 0)
+    seen = []
+
+    async def work() -> None:
+        subscriber = KafkaBroker("127.0.0.1:1", consumer_only=True, logger=None).subscriber("t", batch=True)
+        poll_without_pauses(subscriber, 500, 10, FetchWait(250), busy)
+        consumer = AIOKafkaConsumer(fetch_max_wait_ms=250)
+        await consumer.start()
+        consumer.assign([PARTITION])
+        consumer.seek(PARTITION, 7)
+        internal = consumer._fetcher
+        # The test builds its requests, and sends none.
+        await cancelled(internal._fetch_task)
+        assignment = consumer._subscription.subscription.assignment
+        for number in range(5):
+            if number:
+                await subscriber.get_msg(consumer)
+            ((_, request),), *_ = internal._get_actions_per_node(assignment)
+            seen.append((request._max_wait_ms, request._min_bytes))
+        await internal.close()
+
+    asyncio.run(work())
+    assert seen == waits
 
 
 @pytest.mark.usefixtures("unconnected")
