@@ -164,7 +164,7 @@ def test_the_first_start_on_kafka_with_tls_logins_and_acls(
     image: Path, rules: Path, tmp_path: Path, delay_ms: str
 ) -> None:
     """Users as docs/operations.md describes them: one makes the topics, the other one is the service. What the chart
-    grants is the same, see test_helm.py. docs/deploy.md says how long it took until the service was ready."""
+    grants is the same, see test_helm.py. The time until the service was ready is printed."""
     secured = Secured(LOGINS, tmp_path / "tls")
     try:
         kafka = ApacheKafka(tmp_path / "kafka", extra={"group.initial.rebalance.delay.ms": delay_ms}, secured=secured)
