@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,10 +47,11 @@ def watched(service: Service, looks: int) -> BaseException | None:
         failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         watch = asyncio.create_task(run._watch(service, failure))
         fine = asyncio.create_task(consumer.fine.wait())
-        await asyncio.wait([failure, fine], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [failure, fine]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         watch.cancel()
         fine.cancel()
-        await asyncio.wait([watch, fine])
+        await asyncio.gather(watch, fine, return_exceptions=True)
         return failure.result() if failure.done() else None
 
     return asyncio.run(work())
