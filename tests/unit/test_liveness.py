@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,8 @@ def watched(service: Service, looks: int) -> BaseException | None:
         failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         watch = asyncio.create_task(run._watch(service, failure))
         fine = asyncio.create_task(consumer.fine.wait())
-        await asyncio.wait([failure, fine], return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [failure, fine]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         watch.cancel()
         fine.cancel()
         await asyncio.wait([watch, fine])
