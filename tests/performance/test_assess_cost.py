@@ -31,6 +31,9 @@ void start(void) { CALLGRIND_START_INSTRUMENTATION; CALLGRIND_ZERO_STATS; }
 void stop(void) { CALLGRIND_DUMP_STATS; CALLGRIND_STOP_INSTRUMENTATION; }
 """
 
+# Under valgrind everything takes fifty times as long.
+pytestmark = pytest.mark.timeout(900)
+
 
 class Cost(NamedTuple):
     """The cost of one activity in reference steps, and of its record; `slowed` with 1.5 times the calls."""
