@@ -274,7 +274,7 @@ def _filter(
 ) -> "Filter":
     from scorer.dlq.queue import Filter
 
-    # The bytes of an argument that is not UTF-8. Such keys exist, and make dead letters.
+    # Dead letters can have keys that are not UTF-8, and such an argument keeps its bytes.
     lead = None if key is None else key.encode("utf-8", "surrogateescape")
     return Filter(frozenset(reasons or ()), since, until, lead, positions, places)
 

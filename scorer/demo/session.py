@@ -161,7 +161,7 @@ class _Session:
             "RULES": str(self._options.rules.absolute()),
             "ENGINE": self._options.engine,
             "LOG_FORMAT": "console",
-            # Somebody may start a second worker, which refuses to go on. The demo does not end with it.
+            # Somebody may start a second worker. That one refuses to go on, and the demo must not end because of it.
             "UNFENCED": "allow",
             "SHUTDOWN_TIMEOUT_S": "5",
         }

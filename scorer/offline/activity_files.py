@@ -251,7 +251,7 @@ def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Bl
         import polars
     except ImportError:
         raise InputError(f"{name}: reading Parquet needs polars: pip install 'lead-scorer[parquet]'") from None
-    number, rows = 1, 0
+    number = 1
     try:
         schema = polars.read_parquet_schema(stream)
         stream.seek(0)
@@ -259,10 +259,9 @@ def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Bl
         columns = [column for column in (*PARQUET_COLUMNS, "specversion") if column in schema]
         table = polars.scan_parquet(stream).select(columns)
         if isinstance(schema["time"], polars.Datetime):
-            # In another zone, the last hours of the year 9999 are in a year that Python does not have.
+            # In a zone east of UTC, the last hours of 9999 are already in the year 10000, which Python does not have.
             table = table.with_columns(polars.col("time").dt.convert_time_zone("UTC"))
         for frame in table.collect_batches(chunk_size=PARQUET_ROWS):
-            rows = max(rows, frame.height)
             yield block_of(name, number, [_line(row) for row in frame.iter_rows(named=True)], 0)
             number += frame.height
     except polars.exceptions.PolarsError as error:

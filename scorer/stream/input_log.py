@@ -1,7 +1,6 @@
 """Whether the input is still the log that was processed, and still has what comes next."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -120,25 +119,21 @@ def seen(record: Any) -> Seen:
 
 
 async def check_input(
-    settings: Settings, partition: TopicPartition, offset: int, position: InputPosition | None, span_of: SpanOf
+    settings: Settings, partition: TopicPartition, offset: int, position: InputPosition | None
 ) -> None:
     """Raise `InputChangedError` unless the input can be continued from `offset`.
 
     `position`: from the changelog; None if there is none. Raises `KafkaError`.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        reader = None
-        if position is not None and position.last is not None:
-            # Everything in the log counts, because a record before the committed offset is committed. A reader has
-            # connections of its own, which cost 64 new partitions some seconds.
-            reader = await stack.enter_async_context(topic_reader(settings, _PACE, committed_only=False))
-        found = await inspect(reader, settings, partition, offset, position, await span_of(partition))
+    # Everything in the log counts, because a record before the committed offset is committed.
+    async with topic_reader(settings, _PACE, committed_only=False) as reader:
+        found = await inspect(reader, settings, partition, offset, position)
         for _ in range(_SHORT_ATTEMPTS):
             if found.change is not Change.SHORTENED:
                 break
             # A broker that has just become the leader may know an earlier end for a moment.
             await asyncio.sleep(_SHORT_PAUSE)
-            found = await inspect(reader, settings, partition, offset, position, await span_of(partition))
+            found = await inspect(reader, settings, partition, offset, position)
     if found.change is not None:
         raise InputChangedError(found)
     if found.last is not None and not found.compared:
@@ -146,23 +141,19 @@ async def check_input(
 
 
 async def inspect(
-    reader: TopicReader | None,
+    reader: TopicReader,
     settings: Settings,
     partition: TopicPartition,
     offset: int | None,
     position: InputPosition | None,
-    span: Span,
 ) -> InputLog:
-    """Compare what was processed with the log, which begins and ends where `span` says.
-
-    The reader must read uncommitted records. None if the position has no last record. Raises `KafkaError`.
-    """
+    """Compare what was processed with the log. The reader must read uncommitted records. Raises `KafkaError`."""
     last = None if position is None else position.last
+    span = (await reader.spans_of([partition]))[partition]
     if (offset is not None and offset > span.end) or (last is not None and last.offset >= span.end):
         return InputLog(partition, offset, span, last, change=Change.SHORTENED)
     found, compared = None, False
     if last is not None and last.offset >= span.first:
-        assert reader is not None
         async for record in reader.read({partition: Span(last.offset, last.offset + 1)}):
             if record.offset == last.offset:
                 found = seen(record)

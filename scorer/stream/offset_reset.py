@@ -105,8 +105,7 @@ async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[Input
             offset = None if known is None or known.offset < 0 else known.offset
             if offset is None and position is not None:
                 offset = position.next_offset
-            span = (await inputs.spans_of([partition]))[partition]
-            log = await inspect(inputs, settings, partition, offset, position, span)
+            log = await inspect(inputs, settings, partition, offset, position)
             if (
                 log.change is None
                 and position is None

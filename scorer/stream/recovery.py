@@ -157,5 +157,5 @@ async def starting_offset(
                 detail="if leads were known, their states are lost; stop all workers, and `scorer offsets reset --to "
                 "earliest --yes` computes them again from the input",
             )
-    await check_input(settings, partition, offset, position, span_of)
+    await check_input(settings, partition, offset, position)
     return offset

@@ -78,7 +78,7 @@ class Demo:
 
 
 def beside(run: Demo, *command: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """The end of a command that works on the broker of a demo."""
+    """Run a command on the broker of a demo."""
     broker = re.search(r"SCORER_BOOTSTRAP_SERVERS=(127\.0\.0\.1:\d+)$", run.text(), re.MULTILINE)
     assert broker is not None
     environment = {"PYTHONPATH": str(ROOT), "SCORER_BOOTSTRAP_SERVERS": broker[1], **settings}
@@ -158,7 +158,8 @@ def test_it_names_its_broker_and_shows_refused_and_changed_rules(demo: Callable[
     shutil.copytree(ROOT / "rules" / "b2b", rules)
     run = demo("--rules", str(rules))
     run.wait_for(lambda: run.sent() > 0 or run.process.poll() is not None)
-    assert "lead.routing" in beside(run, "topics", "ensure").stdout
+    topics = beside(run, "topics", "ensure")
+    assert "lead.routing" in topics.stdout, topics.stderr
     before = set(re.findall(r"^rules b2b ([0-9a-f]{12})", run.text(), re.MULTILINE))
     text = (rules / "b2b.yaml").read_text()
     (rules / "b2b.yaml").write_text(text + "\nnonsense: 1\n")
