@@ -32,7 +32,8 @@ from scorer.demo.broker import free_port
 OURS, BARE = "ours", "bare_tuned"
 NAMES = {OURS: "ours", BARE: "bare loop, aiokafka"}
 CHANGES = ("a third worker joins", "it leaves")
-_STEADY = 3.0
+_STEADY = 12.0
+"""The broker needs some seconds for the first records of 64 empty partitions in each topic."""
 _AFTER = 3.0
 _BEFORE_CHANGE = 0.5
 _LONGEST = 60.0

@@ -3,6 +3,7 @@
 .venv/bin/python -m benchmarks.report               # .cache/bench/report.svg and .png, and the tables
 .venv/bin/python -m benchmarks.report --markdown    # the tables as Markdown
 .venv/bin/python -m benchmarks.report --write       # puts them into benchmarks/README.md and docs/capacity.md
+.venv/bin/python -m benchmarks.report --write --part ready --part rebalance    # only these tables of README.md
 """
 
 import argparse
@@ -70,6 +71,14 @@ def write(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
+def merged(path: Path, chosen: Sequence[Result]) -> str:
+    """The tables of a document, those of the chosen results replaced, and new ones at the end."""
+    old = path.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+    parts = {part.partition("\n")[0]: part.strip() + "\n" for part in f"\n{old}".split("\n### ")[1:]}
+    parts |= {result.title: markdown(result).removeprefix("### ") for result in chosen}
+    return "\n".join(f"### {part}" for part in parts.values())
+
+
 def picture(results: list[Result]) -> list[Path]:
     """A bar for each ratio, one panel for each benchmark."""
     import matplotlib as mpl
@@ -122,10 +131,14 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="only print the tables as Markdown")
     parser.add_argument("--picture", action="store_true", help="only draw the picture")
     parser.add_argument("--write", action="store_true", help="write the tables into the documents")
+    parser.add_argument("--part", action="append", choices=ORDER, help="only this one, repeatable")
     options = parser.parse_args()
-    available = results()
+    available = [result for result in results() if not options.part or result.part in options.part]
     if not available:
         raise SystemExit(f"nothing in {FOLDER}; run `make bench` first")
+    if options.write and options.part:
+        write(README, merged(README, available))
+        return
     text = "\n".join(map(markdown, available))
     if options.write:
         write(README, text)

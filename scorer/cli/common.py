@@ -47,6 +47,11 @@ def say_lines(message: str) -> None:
     typer.echo(printable_lines(message), err=True)
 
 
+def is_utf8(argument: str) -> bool:
+    """Whether an argument was UTF-8. Python keeps the bytes of another one as half surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
+
+
 def print_columns(rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table on stdout, its columns as wide as needed."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

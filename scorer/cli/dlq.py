@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from scorer.cli.common import ExitStatus, say
+from scorer.cli.common import ExitStatus, is_utf8, say
 from scorer.dlq.position import Place, Position
 from scorer.domain.instant import from_datetime
 from scorer.rules.catalogue import suggestion
@@ -210,6 +210,9 @@ def purge(
     if not lead:
         say("error: --lead is empty; give the id of a lead")
         raise typer.Exit(ExitStatus.USAGE)
+    if not is_utf8(lead):
+        say("error: --lead is not UTF-8; the id of a lead always is")
+        raise typer.Exit(ExitStatus.USAGE)
     settings = settings_or_exit()
     chosen = Chosen(lead, containing=containing)
     plan = run_or_exit(_plan_purge(settings, chosen), settings, "dlq purge")
@@ -271,7 +274,8 @@ def _filter(
 ) -> "Filter":
     from scorer.dlq.queue import Filter
 
-    lead = None if key is None else key.encode()
+    # Dead letters can have keys that are not UTF-8, and such an argument keeps its bytes.
+    lead = None if key is None else key.encode("utf-8", "surrogateescape")
     return Filter(frozenset(reasons or ()), since, until, lead, positions, places)
 
 

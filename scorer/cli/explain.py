@@ -19,6 +19,7 @@ from scorer.cli.common import (
     ExitStatus,
     RulesOption,
     counted,
+    is_utf8,
     load_or_exit,
     print_document,
     rejected_of,
@@ -71,6 +72,8 @@ def explain(
     if service is not None:
         if rules is not None or engine is not None:
             _fail("--rules and --engine are for --input; the service uses its own rules", ExitStatus.USAGE)
+        if not is_utf8(lead_id):
+            _fail("the id of the lead is not UTF-8; the id of a lead always is", ExitStatus.USAGE)
         story = _ask(service, lead_id, None if moment is None else to_text(moment))
     else:
         assert input_ is not None

@@ -161,6 +161,8 @@ class _Session:
             "RULES": str(self._options.rules.absolute()),
             "ENGINE": self._options.engine,
             "LOG_FORMAT": "console",
+            # Somebody may start a second worker. That one refuses to go on, and the demo must not end because of it.
+            "UNFENCED": "allow",
             "SHUTDOWN_TIMEOUT_S": "5",
         }
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BufferedReader
-from math import isnan
+from math import isinf, isnan
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryFile
@@ -34,6 +34,8 @@ MAX_LINE: Final = 1 << 24
 STDIN: Final = "-"
 PARQUET_COLUMNS: Final = ("id", "source", "type", "time", "subject", "data")
 PARQUET_ROWS: Final = 2000
+_BEYOND: Final = msgspec.Raw(b"1e999")
+"""A number that is out of range, in JSON."""
 
 _GZIP, _PARQUET, _ZSTD = b"\x1f\x8b", b"PAR1", b"\x28\xb5\x2f\xfd"
 
@@ -249,20 +251,28 @@ def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Bl
         import polars
     except ImportError:
         raise InputError(f"{name}: reading Parquet needs polars: pip install 'lead-scorer[parquet]'") from None
+    number = 1
     try:
         schema = polars.read_parquet_schema(stream)
         stream.seek(0)
         _check_schema(schema, name, polars)
         columns = [column for column in (*PARQUET_COLUMNS, "specversion") if column in schema]
-        frames = polars.scan_parquet(stream).select(columns).collect_batches(chunk_size=PARQUET_ROWS)
-        number = 1
-        rows = 0
-        for frame in frames:
-            rows = max(rows, frame.height)
+        table = polars.scan_parquet(stream).select(columns)
+        if isinstance(schema["time"], polars.Datetime):
+            # In a zone east of UTC, the last hours of 9999 are already in the year 10000, which Python does not have.
+            table = table.with_columns(polars.col("time").dt.convert_time_zone("UTC"))
+        for frame in table.collect_batches(chunk_size=PARQUET_ROWS):
             yield block_of(name, number, [_line(row) for row in frame.iter_rows(named=True)], 0)
             number += frame.height
     except polars.exceptions.PolarsError as error:
         raise InputError(f"{name}: cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+    except (OverflowError, ValueError, polars.exceptions.PanicException) as error:
+        # polars does not say which row it is.
+        text = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{name}: rows {number:,} to {number + PARQUET_ROWS - 1:,} hold a value that Python cannot hold, such as a "
+            f"time outside the years 1 to 9999 or in an unknown time zone: {text}"
+        ) from None
     yield block_of(name, number, [], size)
 
 
@@ -306,7 +316,10 @@ def _sent(value: Any) -> Any:
     """A struct without its nulls. All rows of a column have the same keys, so null means that the key was not sent."""
     if isinstance(value, dict):
         return {key: _sent(item) for key, item in value.items() if item is not None and not _is_nan(item)}
-    return value
+    if isinstance(value, list):
+        return [_sent(item) for item in value]
+    # Encoded as it is, infinity would be null, which withdraws the value.
+    return _BEYOND if isinstance(value, float) and isinf(value) else value
 
 
 def _is_nan(value: object) -> bool:

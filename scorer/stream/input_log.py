@@ -1,6 +1,7 @@
 """Whether the input is still the log that was processed, and still has what comes next."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
@@ -24,6 +25,9 @@ _PACE: Final = Pace(
     fetch_wait_ms=20,
     poll_ms=200,
 )
+SpanOf = Callable[[TopicPartition], Awaitable[Span]]
+"""Where the log of a partition begins and ends now, with the records of open transactions. Raises `KafkaError`."""
+
 _SHORT_ATTEMPTS: Final = 5
 _SHORT_PAUSE: Final = 0.2
 _YEAR_10000: Final = 253_402_300_800_000
@@ -161,12 +165,11 @@ async def inspect(
     return InputLog(partition, offset, span, last, found, change, compared)
 
 
-async def refuse_lost_states(settings: Settings, partition: TopicPartition, committed: Offset) -> None:
+async def refuse_lost_states(partition: TopicPartition, committed: Offset, span_of: SpanOf) -> None:
     """Raise `InputChangedError` if the offset was committed when the changelog had a position. Ask only if it has
     none now. Raises `KafkaError`."""
     if committed.metadata.endswith(NOTED):
-        async with topic_reader(settings, _PACE, committed_only=False) as reader:
-            span = (await reader.spans_of([partition]))[partition]
+        span = await span_of(partition)
         raise InputChangedError(InputLog(partition, committed.next, span, change=Change.STATES_LOST))
 
 

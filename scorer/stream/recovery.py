@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from aiokafka import TopicPartition
@@ -15,7 +15,7 @@ from scorer.state.codec import VERSION, CodecError
 from scorer.state.input_position import POSITION_KEY, InputPosition, decode_position
 from scorer.state.marker import MARKER_KEY, decode_marker
 from scorer.state.store import LeadStore
-from scorer.stream.input_log import check_input, refuse_lost_states
+from scorer.stream.input_log import SpanOf, check_input, refuse_lost_states
 from scorer.stream.outbox import OFFSET_HEADER
 
 _PACE: Final = Pace(
@@ -40,13 +40,6 @@ class Progress:
 
     done: int = 0
     total: int = 0
-
-
-class Offsets(Protocol):
-    """The part of a group's consumer that recovery uses."""
-
-    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-        """The oldest offsets that Kafka still has."""
 
 
 async def restore(
@@ -131,7 +124,7 @@ async def last_position(reader: TopicReader, changelog: TopicPartition) -> Input
 
 async def starting_offset(
     settings: Settings,
-    consumer: Offsets,
+    span_of: SpanOf,
     partition: TopicPartition,
     committed: Offset | None,
     in_state: int | None,
@@ -142,7 +135,7 @@ async def starting_offset(
     cannot be continued."""
     if committed is None:
         if in_state is None:
-            return (await consumer.beginning_offsets([partition]))[partition]
+            return (await span_of(partition)).first
         # The group was idle for too long, or the topic was deleted: Kafka then forgets its offsets.
         log.warning("offset_missing_taken_from_state", partition=partition.partition, offset=in_state)
         offset = in_state
@@ -153,7 +146,7 @@ async def starting_offset(
             # again.
             log.warning("offset_behind_state", partition=partition.partition, offset=offset, state=in_state)
         elif in_state is None and position is None and offset > 0:
-            await refuse_lost_states(settings, partition, committed)
+            await refuse_lost_states(partition, committed, span_of)
             # Either an earlier release found nothing but dead letters, or somebody chose the offset for a new group, or
             # the changelog was deleted after an earlier release had written it.
             log.warning(

@@ -240,7 +240,7 @@ class PartitionWorker:
         position = self._store.position
         self._noted = position is not None
         start = await self._unless_closing(
-            starting_offset(self._settings, self._consumer, self.partition, committed, in_state, position)
+            starting_offset(self._settings, committer.log_span, self.partition, committed, in_state, position)
         )
         while not self._closing.is_set() and not committer.is_current(generation):
             # The group has assigned its partitions again meanwhile. Nobody else may have committed for this one.

@@ -77,6 +77,21 @@ class Demo:
         assert {entry.name for entry in self.folder.iterdir()} <= {"out.txt", "err.txt", "input.jsonl"}
 
 
+def beside(run: Demo, *command: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command on the broker of a demo."""
+    broker = re.search(r"SCORER_BOOTSTRAP_SERVERS=(127\.0\.0\.1:\d+)$", run.text(), re.MULTILINE)
+    assert broker is not None
+    environment = {"PYTHONPATH": str(ROOT), "SCORER_BOOTSTRAP_SERVERS": broker[1], **settings}
+    return subprocess.run(
+        [*ARGUMENTS[:3], *command],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     started: list[Demo] = []
@@ -143,16 +158,7 @@ def test_it_names_its_broker_and_shows_refused_and_changed_rules(demo: Callable[
     shutil.copytree(ROOT / "rules" / "b2b", rules)
     run = demo("--rules", str(rules))
     run.wait_for(lambda: run.sent() > 0 or run.process.poll() is not None)
-    broker = re.search(r"SCORER_BOOTSTRAP_SERVERS=(127\.0\.0\.1:\d+)$", run.text(), re.MULTILINE)
-    assert broker is not None
-    topics = subprocess.run(
-        [*ARGUMENTS[:3], "topics", "ensure"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "SCORER_BOOTSTRAP_SERVERS": broker[1]},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    topics = beside(run, "topics", "ensure")
     assert "lead.routing" in topics.stdout, topics.stderr
     before = set(re.findall(r"^rules b2b ([0-9a-f]{12})", run.text(), re.MULTILINE))
     text = (rules / "b2b.yaml").read_text()
@@ -165,6 +171,19 @@ def test_it_names_its_broker_and_shows_refused_and_changed_rules(demo: Callable[
     assert run.wait() == 0, run.err.read_text()
     (last,) = re.findall(r"processed in .*\nrules b2b ([0-9a-f]{12})", run.text())
     assert last not in before
+    run.assert_nothing_left()
+
+
+def test_a_second_worker_refuses_and_the_demo_goes_on(demo: Callable[..., Demo]) -> None:
+    run = demo("--rate", "20")
+    run.wait_for(lambda: run.sent() > 0 or run.process.poll() is not None)
+    second = beside(run, "run", SCORER_RULES=str(ROOT / "rules" / "b2b"), SCORER_HTTP_PORT="0")
+    assert second.returncode == 1
+    assert "run one worker only" in second.stdout + second.stderr
+    sent = run.sent()
+    run.wait_for(lambda: run.sent() > sent + 20 or run.process.poll() is not None)
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 0, run.err.read_text()
     run.assert_nothing_left()
 
 

@@ -79,7 +79,7 @@ def delete(kafka: Kafka, topic: str) -> None:
             async with asyncio.timeout(2):
                 return bool((await consumer.end_offsets([partition]))[partition])
         except TimeoutError:
-            # Gone between the list and this question, which the client would ask until its own, longer, time is up.
+            # The topic went between the list and this question. The client would ask again for forty seconds.
             return True
         finally:
             await consumer.stop()

@@ -1,4 +1,5 @@
-"""The process whose instructions `test_assess_cost.py` counts: a fixed reference, then `assess` over fixed activities.
+"""The process whose instructions `test_assess_cost.py` counts: a fixed reference, then `assess` over fixed activities,
+then the whole path of their records.
 
 Its argument is a library with `start` and `stop`, which control the counter. Each pair of calls gives one count.
 """
@@ -6,8 +7,10 @@ Its argument is a library with `start` and `stop`, which control the counter. Ea
 import ctypes
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from aiokafka import ConsumerRecord
 
 from benchmarks.traffic import HEADERS, RULES, histories, traffic
 from scorer.domain.activity import LeadActivity
@@ -15,12 +18,18 @@ from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
+from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
+from scorer.state.codec import encode_lead
+from scorer.state.store import LeadStore
+from scorer.stream.batch import BatchProcessor
 
 LEADS = 30
 ACTIVITIES = 150
 """Activities per count. The driver counts once and twice this number, so that the difference excludes fixed costs."""
 REFERENCE = 1_000
+BATCH = 25
+"""Records that are processed together. An even number of batches makes `ACTIVITIES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +64,48 @@ def fold(
         states[activity.lead_id] = evaluator.assess(lead, activity).lead
 
 
+def record(number: int, lead_id: str, value: bytes) -> "ConsumerRecord[bytes, bytes]":
+    """An activity as the consumer returns it."""
+    key = lead_id.encode()
+    return ConsumerRecord("lead.activity", 0, number, 0, 0, key, value, None, len(key), len(value), HEADERS)
+
+
+def handle(
+    processor: BatchProcessor,
+    states: Mapping[str, bytes],
+    records: "Sequence[ConsumerRecord[bytes, bytes]]",
+    *,
+    twice: bool = False,
+) -> None:
+    """Parse, assess and stage the records, and encode the changed states. With `twice`, every other batch is processed
+    twice, which is 1.5 times the work."""
+    store = LeadStore()
+    for lead_id, state in states.items():
+        store.restore(lead_id, state)
+    for number in range(0, len(records), BATCH):
+        batch = records[number : number + BATCH]
+        if twice and number // BATCH % 2:
+            processor.process(batch, store)
+            store.discard()
+        processor.process(batch, store)
+        store.commit()
+
+
 def main(library: str) -> None:
-    """Count the reference, `assess` and slowed `assess`, each for a number of steps and for twice that number."""
+    """Count the reference, `assess`, slowed `assess`, the path of a record and that path slowed, each for a number of
+    steps and for twice that number."""
     marks = ctypes.CDLL(library)
     evaluator = Evaluator(load_ruleset(RULES), default_engine("compiled"))
     leads = {lead.id: lead for lead in histories(LEADS, evaluator=evaluator, even=True)}
-    far = 1 << 60
-    activities = [
-        parse_record(value, lead_id.encode(), HEADERS, far)
-        for lead_id, value in traffic(2 * ACTIVITIES, LEADS, even=True)
-    ]
-    half = activities[:ACTIVITIES]
+    later = 1_800_000_000_000_000
+    values = list(traffic(2 * ACTIVITIES, LEADS, even=True))
+    activities = [parse_record(value, lead_id.encode(), HEADERS, later) for lead_id, value in values]
+    records = [record(number, lead_id, value) for number, (lead_id, value) in enumerate(values)]
+    processor = BatchProcessor(Settings(_env_file=None, group="g"), evaluator.assess, lambda: later)
+    states = {lead.id: encode_lead(lead) for lead in leads.values()}
     # Run once first, so that every answer is remembered: the counts are those of normal operation.
     fold(leads, activities, evaluator)
+    handle(processor, states, records)
     gc.collect()
     gc.disable()
     for count in (REFERENCE, 2 * REFERENCE):
@@ -75,9 +113,14 @@ def main(library: str) -> None:
         reference(count)
         marks.stop()
     for twice in (False, True):
-        for batch in (half, activities):
+        for count in (ACTIVITIES, 2 * ACTIVITIES):
             marks.start()
-            fold(leads, batch, evaluator, twice=twice)
+            fold(leads, activities[:count], evaluator, twice=twice)
+            marks.stop()
+    for twice in (False, True):
+        for count in (ACTIVITIES, 2 * ACTIVITIES):
+            marks.start()
+            handle(processor, states, records[:count], twice=twice)
             marks.stop()
 
 

@@ -1,6 +1,7 @@
 """Attacks on the running service, each of which once stopped it or slowed it down for everyone."""
 
 import gzip
+import json
 import random
 import resource
 import tracemalloc
@@ -11,19 +12,22 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scorer.domain.instant import DAY
 from scorer.runtime.settings import Settings
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
 from tests.brokers.marks import embedded_only
-from tests.factory import evaluator
+from tests.factory import SMALL_RULES, evaluator, ruleset_folder
 from tests.faults.group import wait_until_processed
 from tests.fuzz.watch import memory
 from tests.golden.mixed_activities import FakeRecord
 from tests.integration.activities import NOW, START, event, stream, structured
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import Service, service
+from tests.integration.test_record_limits import check, expected, one_partition, processed
 from tests.integration.test_unpacked_records import SHORTENED, write_packed
 from tests.security.test_http_exhaustion import connections
+from tests.unit.test_evidence import NAMES
 
 UNPACKED = 120_000_000
 PACKED = 122_000
@@ -35,6 +39,65 @@ EVENTS = 2_000
 LEADS = 10_000
 BYTES_A_LEAD = 500
 """With the id, after one page view; docs/capacity.md has 670 for an ordinary lead."""
+
+COUNTING = "{activity: page_viewed, points: 1, daily_cap: 100, max_points: 20, window: 730d}"
+TECHNOLOGIES = "".join(
+    f"      - {{id: uses-{number}, when: {{profile.technologies: {{contains: {json.dumps(name)}}}}}, points: 1}}\n"
+    for number, name in enumerate(NAMES)
+)
+GREEDY_RULES = SMALL_RULES.replace("signals:\n", f"signals:\n  seen: {COUNTING}\n  viewed: {COUNTING}\n").replace(
+    "scoring:\n", f"scoring:\n  technologies:\n    hit_policy: sum\n    rules:\n{TECHNOLOGIES}"
+)
+
+
+def facts(events: int, text: str) -> list[Record]:
+    """Changes of a profile, each with 64 custom facts that no rules declare, under names that it alone has."""
+    stated = [{f"fact_{number}_{name}": text for name in range(64)} for number in range(events)]
+    return [
+        structured(event("greedy", number, "lead.profile_updated", {"custom": custom}, START + number * DAY // 100))
+        for number, custom in enumerate(stated)
+    ]
+
+
+def robot() -> list[Record]:
+    """144 page views a day for 30 days."""
+    return [
+        structured(event("greedy", number, "lead.page_viewed", {"url": "/pricing"}, START + number * DAY // 144))
+        for number in range(144 * 30)
+    ]
+
+
+def technologies() -> list[Record]:
+    """One event, whose list is evidence for 64 rules."""
+    return [structured(event("greedy", 1, "lead.profile_updated", {"technologies": NAMES}, START))]
+
+
+@pytest.mark.parametrize(
+    ("records", "largest_state", "largest_decision"),
+    [
+        (facts(9, "x" * 2_000), 1_000, 10_000),
+        (facts(300, "x"), 1_000, 10_000),
+        # 2,000 counts of 8 bytes for each of three signals.
+        (robot(), 3 * 16_000 + 2_000, 10_000),
+        (technologies(), 20_000, 100_000),
+    ],
+    ids=["nine profiles", "many names", "robot", "evidence"],
+)
+def test_activities_that_are_meant_to_be_kept_take_little_room(
+    kafka: Kafka, names: Names, tmp_path: Path, records: list[Record], largest_state: int, largest_decision: int
+) -> None:
+    rules = ruleset_folder(tmp_path / "rules", GREEDY_RULES)
+    one_partition(kafka, names)
+    last = structured(event("other", 1_000_000, "lead.demo_requested", {}, START))
+    with service(kafka, names, tmp_path, rules=str(rules)) as running:
+        processed(kafka, names, [*records, last], running)
+        assert running.terminate() == 0
+    wanted = expected([*records, last], evaluator(GREEDY_RULES), 1_000_000)
+    assert wanted.letters == []
+    assert set(wanted.states) == {"greedy", "other"}
+    check(kafka, names, wanted)
+    assert max(len(record.value or b"") for record in kafka.read(names.state)) < largest_state
+    assert max(len(record.value or b"") for record in kafka.read(names.routing)) < largest_decision
 
 
 def test_a_record_of_122_kb_that_unpacks_to_120_mb_costs_itself_alone(

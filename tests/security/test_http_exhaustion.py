@@ -156,6 +156,18 @@ def test_half_open_requests_are_closed_even_if_they_send_a_byte_now_and_then(run
         assert left == []
 
 
+def test_a_connection_that_is_kept_alive_is_closed_when_it_asks_no_more(running: Running) -> None:
+    port = running.port("http_listening")
+    with connections(port, 8, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n") as made:
+        assert len(made) == 8
+        deadline = time.monotonic() + 9
+        left = made
+        while left and time.monotonic() < deadline:
+            time.sleep(0.5)
+            left = [client for client in left if not closed(client)]
+        assert left == []
+
+
 def test_a_client_that_does_not_read_its_answers_gives_its_place_to_others(running: Running) -> None:
     port = running.port("http_listening")
     with connections(port, SILENT, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 300):

@@ -9,7 +9,7 @@ consumer: the group here calls its `Partitions`, as aiokafka does.
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
 from random import Random
@@ -365,10 +365,12 @@ class Session:
         return await self._request("stable_offsets", effect)
 
     async def log_span(self, partition: TopicPartition) -> Span:
-        async def effect() -> Span:
-            return Span(0, len(self._cluster.logs[partition]))
+        is_input = partition in self._cluster.inputs
 
-        return await self._request("log_span", effect)
+        async def effect() -> Span:
+            return Span(0, len(self._cluster.inputs[partition] if is_input else self._cluster.logs[partition]))
+
+        return await self._request("input_span" if is_input else "log_span", effect)
 
 
 class Reader:
@@ -453,9 +455,6 @@ class Consumer:
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         return {partition.partition for partition in self._cluster.inputs}
-
-    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 0)
 
     def poll(self) -> "list[ConsumerRecord[bytes, bytes]]":
         """Some records of each partition that is not paused."""

@@ -8,6 +8,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import polars
 import pytest
@@ -185,6 +186,31 @@ def test_timestamps_in_any_zone_become_utc(tmp_path: Path) -> None:
     times = polars.Series([moment]).dt.convert_time_zone("Europe/Berlin")
     file = parquet(tmp_path / "a.parquet", time=times)  # type: ignore[arg-type]
     assert json.loads(lines(file)[0])["time"] == "2026-01-01T12:30:00+00:00"
+
+
+def test_the_last_hour_of_the_year_9999_has_a_form_in_every_zone(tmp_path: Path) -> None:
+    moment = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    times = polars.Series([moment]).dt.convert_time_zone("Asia/Tokyo")
+    file = parquet(tmp_path / "a.parquet", time=times)  # type: ignore[arg-type]
+    assert json.loads(lines(file)[0])["time"] == "9999-12-31T23:59:59+00:00"
+
+
+@pytest.mark.parametrize("unit", ["us", "ms"])
+def test_a_time_that_python_cannot_hold_is_an_input_error(tmp_path: Path, unit: Literal["us", "ms"]) -> None:
+    times = polars.Series([0, 1 << 60]).cast(polars.Datetime(unit, "UTC"))
+    for file in (
+        parquet(tmp_path / "a.parquet", time=times),  # type: ignore[arg-type]
+        parquet(tmp_path / "b.parquet", data=polars.DataFrame({"until": times}).to_struct("data")),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InputError, match=r"rows 1 to 2,000 hold .* a time outside the years 1 to 9999"):
+            lines(file)
+
+
+def test_infinity_does_not_withdraw_a_value(tmp_path: Path) -> None:
+    """JSON has no infinity, and null would withdraw."""
+    data = [{"annual_revenue": 5e6, "more": [1.0]}, {"annual_revenue": float("-inf"), "more": [float("inf")]}]
+    _, line = lines(parquet(tmp_path / "a.parquet", data=list(data)))
+    assert b'"data":{"annual_revenue":1e999,"more":[1e999]}' in line
 
 
 def test_data_cannot_change_other_attributes(tmp_path: Path) -> None:

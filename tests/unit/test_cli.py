@@ -88,6 +88,18 @@ def test_wrong_usage_exits_2(args: list[str]) -> None:
     assert scorer(*args).returncode == 2
 
 
+@pytest.mark.parametrize(
+    "args",
+    [["dlq", "purge", "--dry-run", "--lead", "\udcff"], ["explain", "--service", "http://127.0.0.1:1", "\udcff"]],
+)
+def test_the_id_of_a_lead_that_is_not_utf8_is_wrong_usage(args: list[str]) -> None:
+    done = scorer(*args)
+    assert done.returncode == 2
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: ")
+    assert "not UTF-8" in line
+
+
 @pytest.mark.parametrize("option", ["--format", "--level", "--engine"])
 def test_the_message_for_a_wrong_choice_does_not_quote_the_library(option: str) -> None:
     message = scorer("check", "rules/b2b", option, "magic").stderr.decode()

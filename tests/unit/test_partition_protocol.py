@@ -276,7 +276,7 @@ def test_asks_for_the_stable_offset_then_for_the_end_of_the_changelog(play: Call
         await to_the_end(cluster)
 
     cluster = play(scenario)
-    assert cluster.steps[:4] == ["initialise", "stable_offsets", "log_span", "add"]
+    assert cluster.steps[:4] == ["initialise", "stable_offsets", "log_span", "input_span"]
     assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
 
 
