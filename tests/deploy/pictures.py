@@ -22,6 +22,8 @@ COLUMN: Final = 50
 LINE: Final = 32
 """Height of a line of that grid."""
 COLOURS: Final = ("#3b6fb6", "#d97b29", "#4a9a5b", "#b8485a", "#7d62a8", "#8a6d4b", "#c76fa5", "#6b6b6b", "#a3a032")
+NAMED: Final = {"blue": COLOURS[0], "orange": COLOURS[1], "red": COLOURS[3]}
+"""The colours that dashboards fix by name."""
 _MOST: Final = 9
 """Series in a legend; more of them are drawn without a name."""
 
@@ -138,27 +140,39 @@ class Picture:
             y = bottom - (bottom - top) * scale.share(tick)
             parts.append(f'<path d="M{left} {y:.1f}H{right}" stroke="#e4e6ea"/>')
             parts.append(text(left - 6, y + 4, shown(tick, unit), 11, "end"))
-        for number, (_, points) in enumerate(lines):
+        names = [name for name, _ in lines]
+        colours = colours_of(panel, names)
+        for colour, (_, points) in zip(colours, lines, strict=True):
             path = " ".join(
                 f"{left + (right - left) * (at - self._start) / (self._end - self._start):.1f},"
                 f"{bottom - (bottom - top) * scale.share(value):.1f}"
                 for at, value in points
             )
-            colour = COLOURS[number % len(COLOURS)]
             parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        return "".join([*parts, legend([name for name, _ in lines], width, height)])
+        return "".join([*parts, legend(names, colours, width, height)])
 
 
-def legend(names: Sequence[str], width: int, height: int) -> str:
+def colours_of(panel: dict[str, Any], names: Sequence[str]) -> list[str]:
+    """The colour of each line: the one that the panel fixes for its name, or the next of the palette."""
+    fixed = {
+        override["matcher"]["options"]: NAMED[each["value"]["fixedColor"]]
+        for override in panel["fieldConfig"]["overrides"]
+        for each in override["properties"]
+        if each["id"] == "color"
+    }
+    return [fixed.get(name, COLOURS[number % len(COLOURS)]) for number, name in enumerate(names)]
+
+
+def legend(names: Sequence[str], colours: Sequence[str], width: int, height: int) -> str:
     """The names of the first lines, in two rows below the plot."""
     parts, x, y = [], 10.0, height - 24
-    for number, name in enumerate(names[:_MOST]):
+    for name, colour in zip(names[:_MOST], colours, strict=False):
         needed = 18 + 6.3 * len(name)
         if x + needed > width - 60 and y > height - 12:
             break
         if x + needed > width - 8:
             x, y = 10.0, height - 8
-        parts.append(f'<rect x="{x}" y="{y - 8}" width="9" height="9" fill="{COLOURS[number % len(COLOURS)]}"/>')
+        parts.append(f'<rect x="{x}" y="{y - 8}" width="9" height="9" fill="{colour}"/>')
         parts.append(text(x + 12, y, name, 11))
         x += needed
     left = len(names) - len(parts) // 2
