@@ -50,7 +50,7 @@ def count_event(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest:
                 return digest, day, 1
             counts = recent
         if len(counts[0]) >= _FULL:
-            counts = _latest(counts, _FULL - 8)
+            counts = latest(counts, _FULL - 8)
         return (counts[0] + digest, *counts[1:], day, 1)
     hashes = counts[0]
     numbers: tuple[int, ...] = counts[1:]
@@ -68,13 +68,13 @@ def count_event(counts: Counts, day: int, digest: bytes, daily_cap: int, oldest:
     after = forget_until(join_counts(b"".join((hashes[:start], *kept, hashes[end:])), changed), oldest - 1)
     assert after is not None  # `day` itself is not before `oldest`
     if len(after[0]) > _FULL:
-        after = _latest(after, _FULL)
+        after = latest(after, _FULL)
         if after == counts:
             return counts
     return after
 
 
-def _latest(counts: Counts, size: int) -> Counts:
+def latest(counts: Counts, size: int) -> Counts:
     """The counts with the last `size` bytes of hashes: those of the latest days, and of the first of these days the
     smallest ones."""
     hashes = counts[0]

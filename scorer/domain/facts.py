@@ -1,11 +1,12 @@
-"""What is known about a lead. The latest event, by time, then id, then source, writes a fact."""
+"""What is known about a lead. The latest event writes a fact; of several at one time, the one that arrived last."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 
 class Stamp(NamedTuple):
-    """Which event wrote a fact, and when. Later events have greater stamps. `time` in microseconds since the epoch."""
+    """Which event wrote a fact, and when: its effective time, in microseconds since the epoch. A stamp that the service
+    sets itself, for a hand-over, has no id."""
 
     time: int
     id: str
@@ -65,25 +66,42 @@ class Facts(Mapping[str, Fact]):
 NO_FACTS: Final = Facts({})
 
 
-def write_facts(facts: Mapping[str, Fact], stated: Iterable[tuple[str, object]], stamp: Stamp) -> Mapping[str, Fact]:
-    """The facts after the statements; the same object if all statements are outdated."""
+def write_facts(
+    facts: Mapping[str, Fact], stated: Iterable[tuple[str, object]], stamp: Stamp, *, ties: bool = True
+) -> Mapping[str, Fact]:
+    """The facts after the statements; the same object if all statements are outdated. `ties`: of two events with equal
+    times this one, which arrives later, wins."""
     known = facts.known if isinstance(facts, Facts) else facts
     changed: dict[str, Fact] | None = None
+    time = stamp.time
     for name, value in stated:
         before = known.get(name)
-        if before is None or before.stamp < stamp:
+        # The usual case comes first, because the call costs as much as the rest.
+        if before is None or before.stamp.time < time or is_later(stamp, before.stamp, ties=ties):
             if changed is None:
                 changed = dict(known)
             changed[name] = Fact(value, stamp)
     return facts if changed is None else Facts(changed)
 
 
+def is_later(stamp: Stamp, before: Stamp, *, ties: bool) -> bool:
+    """Whether the event of `stamp`, which arrives after that of `before`, replaces it. `ties`: also at an equal time.
+    An event never replaces itself, and always replaces a hand-over of the same instant."""
+    if stamp.time != before.time:
+        return stamp.time > before.time
+    if not before.id:
+        return bool(stamp.id)
+    return ties and stamp != before
+
+
 def drop_contradicted(
     facts: Mapping[str, Fact], stated: Iterable[tuple[str, object]], stamp: Stamp
 ) -> Mapping[str, Fact]:
     """The facts without those to which a later statement gives another value; the same object if there are none. The
-    result does not depend on the order of statements."""
+    result does not depend on the order of statements with different times."""
     wrong = {
-        name for name, value in stated if (known := facts.get(name)) and known.stamp < stamp and known.value != value
+        name
+        for name, value in stated
+        if (known := facts.get(name)) and is_later(stamp, known.stamp, ties=True) and known.value != value
     }
     return Facts({name: fact for name, fact in facts.items() if name not in wrong}) if wrong else facts

@@ -1,28 +1,39 @@
-"""A lead's state: a fold over its activities that does not depend on their order or repetition.
+"""A lead's state: a fold over its activities that does not depend on their repetition, nor on the order of activities
+with different times.
 
-- The latest event, by time, then id, then source, writes a fact (profile, qualification, consent, lifecycle). Custom
-  facts that the rules do not declare are not kept. A value of another type than the declared one is unknown.
+- The latest event writes a fact (profile, qualification, lifecycle). Of several at one time the one that arrived last
+  counts. Custom facts that the rules do not declare are not kept. A value of another type than the declared one is
+  unknown. Consent has a rule of its own (`consent`).
 - A signal is counted per UTC day, up to its daily cap, by the smallest hashes of the day's events (`counts`).
+- An activity with the source and id of a known one changes nothing, also with another time (`identities`).
 - An erasure forgets everything up to its time and keeps only that time.
 
-Three parts do depend on the order, because they record what was published and what sales saw, not the lead itself:
-`published`, the hand-over to sales that follows from it, and `rules_at_return`.
+Some parts do depend on the order, because they record what was published and what sales saw, not the lead itself:
+`published`, the hand-over to sales that follows from it, `rules_at_return`, and `judged_at`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.consent import without_gaps, write_consent
 from scorer.domain.counts import KEEP_DAYS, Counts, Days, Hit, count_event, days_of, event_digest, forget_until
 from scorer.domain.facts import NO_FACTS, Fact, Facts, Stamp, drop_contradicted, write_facts
-from scorer.domain.instant import DAY, day_of
+from scorer.domain.identities import REMEMBERED_DAYS, contains, pushed_out, remember
+from scorer.domain.instant import DAY, MINUTE, day_of
 from scorer.domain.score import Grade, Rating, Route, Score
-from scorer.domain.statements import RETURNED, STATING, statements
+from scorer.domain.statements import CONSENT, RETURNED, STATING, statements
 
-NO_CLOCK = -(1 << 62)
+NO_CLOCK: Final = -(1 << 62)
 """The clock of a lead without events: before every possible event."""
+
+NEVER: Final = 1 << 62
+"""After every possible instant."""
+
+TOLERANCE: Final = 5 * MINUTE
+"""How far ahead the clock of a sender may be, in microseconds, if the rules do not say."""
 
 ValueTests = Mapping[str, Callable[[object], bool]]
 """The custom facts that a lead keeps, by name, each with the test whether a value has its type."""
@@ -50,8 +61,9 @@ def _no_facts() -> Facts:
 class Lead:
     """Everything that is known about one lead. It is never changed in place: `apply` returns a new lead.
 
-    `clock` is the time of the latest activity (microseconds since the epoch); the lead is judged as of this instant.
-    `counted` contains the counts of each signal, in ascending order of name.
+    Instants are in microseconds since the epoch. `clock` is the effective time of the latest activity. `judged_at` is
+    the latest instant as of which the lead was judged, never before `clock`.
+    `counted` contains the counts of each signal, in ascending order of name. `recent` are the remembered activities.
     `rules_at_return` are the ids of the rules that held when sales last returned the lead. Sales knows their evidence.
     """
 
@@ -64,43 +76,108 @@ class Lead:
     rules_at_return: tuple[str, ...] = ()
     notes: object = field(default=None, compare=False, repr=False)
     """What an evaluator keeps with the lead to save work. Opaque, and not part of the state."""
+    judged_at: int = NO_CLOCK
+    recent: Counts | None = None
+    judged_by: bytes = field(default=b"", compare=False)
+    """Which rules judged the lead last; empty if none did. Belongs to `scorer.evaluation`, as does `due`."""
+    due: int = field(default=NO_CLOCK, compare=False)
+    """Before this instant time alone changes nothing that these rules say about the lead."""
 
     @property
     def signals(self) -> Mapping[str, Days]:
         """The events counted for each signal."""
         return {name: days_of(counts) for name, counts in self.counted.items()}
 
-    def apply(self, activity: LeadActivity, hits: Iterable[Hit] = (), custom: ValueTests = _KEEPS_NONE) -> "Lead":
+    def apply(
+        self,
+        activity: LeadActivity,
+        hits: Collection[Hit] = (),
+        custom: ValueTests = _KEEPS_NONE,
+        arrival: int | None = None,
+        tolerance: int = TOLERANCE,
+    ) -> "Lead":
         """The lead after the activity; the same object if nothing changes (a repeated or outdated event).
 
         `custom`: the custom facts that the lead keeps. A value without the type of its fact withdraws the fact. An
         older fact of another name, which earlier rules declared, stays until a later event gives it another value.
+        `arrival`: when the activity arrived; None: at its own time, which is its effective time here. `tolerance`: by
+        how much a grant of consent must be later than a withdrawal.
         """
         time = activity.time
-        if self.erased_at is not None and time <= self.erased_at:
+        erased_at = self.erased_at
+        if erased_at is not None and time <= erased_at:
             return self
         kind = activity.type
         if kind == "lead.erased":
-            return self._erase(time)
-        facts = self._facts_after(activity, custom) if kind in STATING else self.facts
-        counted = self._counted_after(activity, hits) if hits else self.counted
-        clock = self.clock
-        if time > clock:
-            clock = time
-        elif facts is self.facts and counted is self.counted:
-            return self
-        return Lead(self.id, clock, facts, counted, self.erased_at, self.published, self.rules_at_return, self.notes)
+            return self._erase(time, arrival)
+        before = self.clock
+        clock = time if time > before else before
+        facts, counted, recent = self.facts, self.counted, self.recent
+        oldest = clock // DAY - REMEMBERED_DAYS
+        is_stating = kind in STATING
+        if hits or is_stating:
+            digest = event_digest(activity)
+            if recent is not None and contains(recent[0], digest):
+                return self
+            for signal, _ in hits:
+                counts = counted.get(signal)
+                if counts is not None and contains(counts[0], digest):
+                    return self
+            day = time // DAY
+            is_kept = erased_at is None or day > erased_at // DAY
+            is_recent = is_kept and day >= oldest
+            if is_stating:
+                # Of an older event nobody can say whether it is repeated.
+                facts = self._facts_after(activity, custom, tolerance, ties=is_recent)
+            if hits and is_kept and day >= clock // DAY - KEEP_DAYS:
+                counted = self._counted_after(day, digest, hits, clock // DAY - KEEP_DAYS)
+                if is_recent and counted is not self.counted:
+                    recent = self._remembered(counted, hits, day, recent)
+            if is_recent and (is_stating or counted is self.counted):
+                recent = remember(recent, day, digest)
+        if recent is not None and recent[1] < oldest:
+            recent = forget_until(recent, oldest - 1)
+        judged_at, due = self.judged_at, NO_CLOCK
+        if clock == before and facts is self.facts and counted is self.counted:
+            if recent is self.recent:
+                return self
+            due = self.due
+        else:
+            now = time if arrival is None or time > arrival else arrival
+            if now > judged_at:
+                judged_at = now
+        return Lead(
+            self.id,
+            clock,
+            facts,
+            counted,
+            erased_at,
+            self.published,
+            self.rules_at_return,
+            self.notes,
+            judged_at,
+            recent,
+            self.judged_by,
+            due,
+        )
 
-    def publish(self, published: Published) -> "Lead":
-        """The lead after a decision about it was published. A hand-over to sales becomes part of its lifecycle."""
+    def publish(self, published: Published, status_at: int | None = None) -> "Lead":
+        """The lead after a decision about it was published. A hand-over to sales becomes part of its lifecycle.
+
+        `status_at`: the time of the hand-over among the events about the lead; the default is that of the decision.
+        """
         facts = self.facts
         if self.is_handed_over_by(published.route):
-            # The empty id lets an event of the same instant, such as sales accepting the lead, win over the hand-over.
-            stamp = Stamp(published.decided_at, "", "")
-            facts = write_facts(facts, [("lifecycle.status", "handed_over"), ("at.handed_over", True)], stamp)
-        return Lead(
-            self.id, self.clock, facts, self.counted, self.erased_at, published, self.rules_at_return, self.notes
-        )
+            # Without an id, so that an event of the same instant, such as sales accepting the lead, wins.
+            decided_at = published.decided_at
+            stamp = Stamp(decided_at if status_at is None else status_at, "", "")
+            facts = write_facts(facts, [("lifecycle.status", "handed_over")], stamp)
+            facts = write_facts(facts, [("at.handed_over", True)], Stamp(decided_at, "", ""))
+        after = self._copy(facts, self.notes)
+        after.published = published
+        if published.decided_at > after.judged_at:
+            after.judged_at = published.decided_at
+        return after
 
     def is_handed_over_by(self, route: Route) -> bool:
         """Whether a decision with this route hands the lead over to sales. A lead that sales has accepted is not handed
@@ -111,16 +188,7 @@ class Lead:
 
     def with_notes(self, notes: object) -> "Lead":
         """The same lead with other notes."""
-        return Lead(
-            self.id,
-            self.clock,
-            self.facts,
-            self.counted,
-            self.erased_at,
-            self.published,
-            self.rules_at_return,
-            notes,
-        )
+        return self._copy(self.facts, notes)
 
     def with_rules_at_return(self, rule_ids: tuple[str, ...]) -> "Lead":
         """The same lead with the ids of the rules that hold now that sales has returned it."""
@@ -143,24 +211,51 @@ class Lead:
         """Whether the lead was erased and has had no activity since."""
         return self.erased_at is not None and self.clock <= self.erased_at
 
-    def _erase(self, time: int) -> "Lead":
+    def _copy(self, facts: Mapping[str, Fact], notes: object) -> "Lead":
+        return Lead(
+            self.id,
+            self.clock,
+            facts,
+            self.counted,
+            self.erased_at,
+            self.published,
+            self.rules_at_return,
+            notes,
+            self.judged_at,
+            self.recent,
+            self.judged_by,
+            self.due,
+        )
+
+    def _erase(self, time: int, arrival: int | None) -> "Lead":
         # Counts are kept per day, so the whole day of the erasure is forgotten, whichever event arrives first.
         counted = {name: forget_until(counts, day_of(time)) for name, counts in self.counted.items()}
-        facts = {name: fact for name, fact in self.facts.items() if fact.stamp.time > time}
+        facts = without_gaps({name: fact for name, fact in self.facts.items() if fact.stamp.time > time})
+        clock = max(self.clock, time)
         return replace(
             self,
-            clock=max(self.clock, time),
+            clock=clock,
             facts=Facts(facts),
             counted={name: counts for name, counts in counted.items() if counts is not None},
             erased_at=time,
             rules_at_return=self.rules_at_return if RETURNED in facts else (),
+            judged_at=max(self.judged_at, clock, time if arrival is None else arrival),
+            recent=None if self.recent is None else forget_until(self.recent, day_of(time)),
+            due=NO_CLOCK,
         )
 
-    def _facts_after(self, activity: LeadActivity, custom: ValueTests) -> Mapping[str, Fact]:
+    def _facts_after(
+        self, activity: LeadActivity, custom: ValueTests, tolerance: int, *, ties: bool
+    ) -> Mapping[str, Fact]:
         stamp = Stamp(activity.time, activity.id, activity.source)
         stated = statements(activity)
+        if activity.type in CONSENT:
+            facts = self.facts
+            for name, value in stated:
+                facts = write_consent(facts, name, value, stamp, tolerance, ties=ties)
+            return facts
         if not activity.data.get("custom"):
-            return write_facts(self.facts, stated, stamp)
+            return write_facts(self.facts, stated, stamp, ties=ties)
         kept: list[tuple[str, object]] = []
         others: list[tuple[str, object]] = []
         for statement in stated:
@@ -173,16 +268,10 @@ class Lead:
                 # Rules cannot tell a value of another type from none, and the type bounds the size of the state.
                 kept.append(statement if has_type(value) else (name, None))
         # Rules that declare another name again must find it unknown rather than wrong.
-        return drop_contradicted(write_facts(self.facts, kept, stamp), others, stamp)
+        return drop_contradicted(write_facts(self.facts, kept, stamp, ties=ties), others, stamp)
 
-    def _counted_after(self, activity: LeadActivity, hits: Iterable[Hit]) -> Mapping[str, Counts]:
-        time = activity.time
-        day = time // DAY
-        oldest = (time if time > self.clock else self.clock) // DAY - KEEP_DAYS
-        if day < oldest or (self.erased_at is not None and day <= day_of(self.erased_at)):
-            return self.counted
+    def _counted_after(self, day: int, digest: bytes, hits: Iterable[Hit], oldest: int) -> Mapping[str, Counts]:
         before, changed, is_new = self.counted, None, False
-        digest = event_digest(activity)
         for signal, daily_cap in hits:
             counts = before.get(signal)
             after = (digest, day, 1) if counts is None else count_event(counts, day, digest, daily_cap, oldest)
@@ -195,3 +284,17 @@ class Lead:
             return before
         # Ascending order of names, so that equal states give equal bytes.
         return dict(sorted(changed.items())) if is_new else changed
+
+    def _remembered(
+        self, counted: Mapping[str, Counts], hits: Iterable[Hit], day: int, recent: Counts | None
+    ) -> Counts | None:
+        """The remembered activities, with those that no signal counts any more because this one was counted."""
+        for signal, daily_cap in hits:
+            before, after = self.counted.get(signal), counted[signal]
+            if before is None or after is before or before[-2] < day or len(before[0]) < 8 * daily_cap:
+                continue
+            gone = pushed_out(before, after, day)
+            if gone is not None and not any(contains(counts[0], gone) for counts in counted.values()):
+                if recent is None or not contains(recent[0], gone):
+                    recent = remember(recent, day, gone)
+        return recent

@@ -29,13 +29,15 @@ MILESTONES = (
 
 _MILESTONE_TYPES = {f"lead.{name}": f"at.{name}" for name in MILESTONES}
 
+CONSENT = frozenset({"lead.consent_changed", "lead.unsubscribed"})
+"""Activity types that state a consent."""
+
 STATING = frozenset(
     {
         "lead.profile_updated",
         "lead.qualification_updated",
         "lead.assessment_recorded",
-        "lead.consent_changed",
-        "lead.unsubscribed",
+        *CONSENT,
         "lead.stage_changed",
         "lead.merged",
         *_LIFECYCLE,

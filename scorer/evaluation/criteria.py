@@ -7,13 +7,15 @@ codes that also depend on the time (`days_since`) are a second part.
 """
 
 from binascii import hexlify, unhexlify
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from operator import itemgetter
 from typing import Final
 
 from scorer.domain.facts import Fact
-from scorer.domain.instant import DAY, SECOND
+from scorer.domain.instant import DAY
+from scorer.domain.lead import NEVER, NO_CLOCK
 from scorer.domain.statements import RETURNED
 from scorer.engines.cache import BoundedCache
 from scorer.engines.column import Encoder
@@ -32,7 +34,8 @@ leads, and must not be misread. A test contains a sample."""
 
 _MERGED: Final = "lifecycle.merged_into"
 _ROOM: Final = 16_384
-_FOREVER: Final = 1 << 62
+_DAYS_OF_ALL_TIMES: Final = 10_000_000
+"""More days than between any two times."""
 
 
 class CriteriaTables:
@@ -82,8 +85,10 @@ class CriteriaTables:
         self.routing_columns = [c for c in range(len(self.routing_table.columns)) if (last, c) in place]
         """The columns of the routing table whose codes are `CriteriaResult.codes`, in that order."""
         self._pick_routing = picker([place[last, column] for column in self.routing_columns])
-        bounds = _bounds(ruleset)
-        self._bounds = [bounds.get(name, ()) for name in self._milestones]
+        spans = _spans(ruleset)
+        self._spans = [spans.get(name, ()) for name in self._milestones]
+        self._idle_spans = spans.get(None, ())
+        self._fresh_since, self._fresh_until = self.idle(0)
         self._results = BoundedCache[FactVector, CriteriaResult](_ROOM)
         self.mark = _mark(ruleset.revision, tables, [_field(tables, at) for at in (*lasting, *timed)])
         """Identifies these rules and the meaning of the codes."""
@@ -122,7 +127,7 @@ class CriteriaTables:
 
     def vector(self, codes: FactVector, times: Times, clock: int, now: int) -> FactVector:
         """The whole vector as of `now`, for a lead whose latest activity was at `clock`."""
-        if not times and clock == now:
+        if not times and self._fresh_since <= now - clock < self._fresh_until:
             return codes + self._untimed  # type: ignore[operator]
         timed = []
         for which, encoder in self._timed:
@@ -131,18 +136,21 @@ class CriteriaTables:
         return codes + self._packed(timed)  # type: ignore[operator]
 
     def valid_until(self, times: Times, now: int) -> int:
-        """The instant before which the vector of a lead is certain to stay as it is at `now`, if its latest activity is
-        at the instant of evaluation. It is `now` if a change is near. Days are compared as floats, hence the second."""
-        until = _FOREVER
-        if not times:
-            return until
-        for time, bounds in zip(times, self._bounds, strict=False):
-            if time is not None:
-                for bound in bounds:
-                    change = time + int(bound * DAY)
-                    if change > now - SECOND:
-                        until = min(until, change - SECOND)
-        return max(until, now)
+        """The first instant after `now` at which the code of a milestone's `days_since` may change. It stays as it is
+        at `now` until then."""
+        until = NEVER
+        if times:
+            for time, spans in zip(times, self._spans, strict=False):
+                if time is not None and (place := bisect_right(spans, now - time)) < len(spans):
+                    until = min(until, time + spans[place])
+        return until
+
+    def idle(self, idle: int) -> tuple[int, int]:
+        """The range (first, end) of times since the latest activity in which the codes of `days_since.last_activity`
+        are those of `idle`, in microseconds."""
+        spans = self._idle_spans
+        place = bisect_right(spans, idle)
+        return spans[place - 1] if place else NO_CLOCK, spans[place] if place < len(spans) else NEVER
 
     def result(self, vector: FactVector) -> CriteriaResult:
         """The result of the criteria for the vector."""
@@ -210,19 +218,36 @@ def _compiled(criterion: Criterion) -> OrdinalTable:
     return Table(tuple(Rule(rule.id, rule.condition) for rule in criterion.rules), criterion.hit_policy).compile()
 
 
-def _bounds(ruleset: Ruleset) -> Mapping[str, tuple[float, ...]]:
-    """For each milestone, the numbers of days after it at which a comparison can change."""
+def _spans(ruleset: Ruleset) -> Mapping[str | None, tuple[int, ...]]:
+    """For each milestone, and for None the latest activity, how long after it a comparison can change, in microseconds,
+    ascending."""
     conditions = [rule.condition for criterion in ruleset.criteria for rule in criterion.rules]
     conditions += [rule.condition for rule in ruleset.routing]
-    bounds: dict[str, set[float]] = {}
+    spans: dict[str | None, set[int]] = {}
     for condition in conditions:
         for test in () if condition is None else tests(condition):
-            milestone = milestone_of(test.field) if _is_timed(test.field) else None
-            if milestone is not None:
+            if _is_timed(test.field):
                 operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
-                days = [day for day in operands if isinstance(day, (int, float)) and not isinstance(day, bool)]
-                bounds.setdefault(milestone, set()).update(days)
-    return {name: tuple(sorted(days)) for name, days in bounds.items()}
+                for days in operands:
+                    if isinstance(days, (int, float)) and not isinstance(days, bool):
+                        spans.setdefault(milestone_of(test.field), set()).update(_changes_at(days))
+    return {name: tuple(sorted(found)) for name, found in spans.items()}
+
+
+def _changes_at(days: float) -> tuple[int, ...]:
+    """The first time span that is at least so many days, and the first that is more. Days are compared as floats, and
+    the result is exact."""
+    if not -_DAYS_OF_ALL_TIMES < days < _DAYS_OF_ALL_TIMES:
+        return ()
+    first = int(days * DAY)
+    while first / DAY >= days:
+        first -= 1
+    while first / DAY < days:
+        first += 1
+    above = first
+    while above / DAY <= days:
+        above += 1
+    return first, above
 
 
 def _is_timed(field: str) -> bool:

@@ -7,7 +7,11 @@ No clock and no I/O. Deterministic: equal input gives equal results, whatever wa
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from hashlib import blake2b
 from types import MappingProxyType
+from typing import Final
+
+import msgspec
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Hit
@@ -15,19 +19,24 @@ from scorer.domain.decision import Contribution
 from scorer.domain.effects import Decided, Effect, HandedOver
 from scorer.domain.facts import Facts
 from scorer.domain.instant import DAY
-from scorer.domain.lead import Lead, Published
+from scorer.domain.lead import NEVER, Lead, Published
 from scorer.domain.statements import RETURNED, is_kept
 from scorer.engines.engine import RuleEngine
 from scorer.evaluation.contributions import Cause, ContributionTemplates, contributions, decision
 from scorer.evaluation.criteria import CriteriaTables
 from scorer.evaluation.kept_facts import value_tests
-from scorer.evaluation.notes import Notes
+from scorer.evaluation.notes import MARK_SIZE, Notes
 from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
 from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, behaviour_input, criteria_input
+from scorer.evaluation.rule_change import RuleChange, numbered
 from scorer.evaluation.signal_points import SignalHits, SignalPoints, signal_points
+from scorer.evaluation.silence import MOST_STEPS, Due, Silence
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.routing_facts import RoutingInput, routing_facts_of, value_of
 from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
+
+
+_NO_DAY: Final = 1 << 40
 
 
 class Evaluator:
@@ -53,6 +62,12 @@ class Evaluator:
         self._hits = SignalHits([*ruleset.signals.values()])
         self._signals = {signal.id: SignalPoints(signal) for signal in ruleset.signals.values()}
         self._templates = ContributionTemplates(ruleset)
+        self._tolerance = ruleset.tolerance
+        self._silence = Silence(
+            ruleset, self._tables, self._routing, self._signals, self.evaluate, self._is_change
+        )
+        self.mark = blake2b(ruleset.revision.encode(), digest_size=MARK_SIZE).digest()
+        """Identifies these rules in `Lead.judged_by`."""
         self.kept_facts = value_tests(ruleset.own_fields, keeps)
         """The custom facts that leads keep, for `Lead.apply`."""
         self._kept_signals = frozenset(ruleset.signals).union(keeps_signals)
@@ -67,17 +82,41 @@ class Evaluator:
         )
         return other
 
-    def assess(self, lead: Lead, activity: LeadActivity) -> Assessment:
-        """Apply the activity to the lead and judge the lead as of its latest activity."""
-        after = lead.apply(activity, self._hits.of(activity), self.kept_facts)
-        if after is lead:
-            return Assessment(lead)
+    def assess(
+        self, lead: Lead, activity: LeadActivity, arrival: int | None = None, change: RuleChange | None = None
+    ) -> Assessment:
+        """Do the lead's reviews that are due when the activity arrives (`catch_up`), apply the activity, and judge the
+        lead as of its arrival, or as of the latest instant as of which the lead was judged, if that is later.
+
+        `arrival`: microseconds since the epoch; None for a file, where an activity arrives at its own time. The
+        activity counts as of its own time, but at most the ruleset's tolerance after the arrival.
+        """
+        if arrival is None:
+            arrival = activity.time
+        elif activity.time > arrival + self._tolerance:
+            activity = msgspec.structs.replace(activity, time=arrival + self._tolerance)
+        earlier: tuple[Effect, ...] = ()
+        if (
+            lead.due <= arrival
+            or lead.judged_by != self.mark
+            or (change is not None and lead.judged_at < change.since)
+        ):
+            caught_up = self.catch_up(lead, arrival, change)
+            lead, earlier = caught_up.lead, caught_up.effects
+        after = lead.apply(activity, self._hits.of(activity), self.kept_facts, arrival, self._tolerance)
+        if after.facts is lead.facts and after.counted is lead.counted and after.clock == lead.clock:
+            return Assessment(after, None, earlier, len(earlier))
         notes = after.notes
         if not isinstance(notes, Notes) or notes.facts is not after.facts:
             after = self.annotated(after)
         if after.was_returned_by(activity):
             after = after.with_rules_at_return(self._rules_that_hold(after))
-        return self.reassess(after, after.clock, "activity", activity)
+        assessment = self.reassess(after, after.judged_at, "activity", activity)
+        if earlier:
+            return Assessment(
+                assessment.lead, assessment.evaluation, (*earlier, *assessment.effects), len(earlier)
+            )
+        return assessment
 
     def reassess(
         self,
@@ -92,16 +131,83 @@ class Evaluator:
         only a change is published, whatever `publish.on` says."""
         evaluation = self.evaluate(lead, now)
         if not self._is_worth_publishing(lead.published, evaluation, changes_only=changes_only):
+            if activity is not None:
+                # The lead is new, so nobody else has it yet.
+                lead.due, lead.judged_by = evaluation.until, self.mark
             return Assessment(lead, evaluation)
         routing, standing = evaluation.routing, evaluation.standing
         published = Published(standing.rating, standing.grade, routing.route, routing.queue, standing.score, now)
         effects: tuple[Effect, ...] = (Decided(decision(evaluation, self._templates, cause, activity)),)
-        after = lead.publish(published)
+        # Later events about what sales does with the lead have times of their own, which may be before the arrival.
+        after = lead.publish(published, None if activity is None else lead.clock)
+        due = evaluation.until
         if lead.is_handed_over_by(routing.route):
             within = routing.respond_within
             effects = (*effects, HandedOver(routing.queue, None if within is None else now + within))
             after = self.annotated(after)
+            due = self.evaluate(after, now).until
+        after.due, after.judged_by = due, self.mark
         return Assessment(after, evaluation, effects)
+
+    def due(self, lead: Lead, change: RuleChange | None = None) -> int:
+        """The lower bound of the lead's next due instant: time alone changes nothing that is published before it.
+        `NEVER` if it never will. Costs nothing."""
+        if lead.judged_by == self.mark and (change is None or change.since <= lead.judged_at):
+            return lead.due
+        if lead.published is None or (change is None or not self.ruleset.rescoring.wanted):
+            return NEVER
+        return max(lead.judged_at, change.since)
+
+    def refine(
+        self, lead: Lead, until: int = NEVER, change: RuleChange | None = None, steps: int = MOST_STEPS
+    ) -> Due:
+        """The lead's next due instant, if it is at most `until`, or a better lower bound of it. It takes at most about
+        `steps` evaluations. For a lead that these rules have not judged, they are as they would be after `rescore`."""
+        after = self._judged_until(lead, change)
+        return Due(NEVER, certain=True) if after is None else self._silence.first_change(lead, after, until, steps)
+
+    def review(self, lead: Lead, at: int) -> Assessment:
+        """Judge the lead as of its due instant `at`. A decision has the cause `time`. Without one, the lead is the same
+        object: a review that changes nothing leaves no trace."""
+        return self.reassess(lead, at, "time", changes_only=True)
+
+    def catch_up(self, lead: Lead, until: int, change: RuleChange | None = None) -> Assessment:
+        """The lead after all its reviews that are due at `until` or before, in order, and their effects. It is the same
+        object if they change nothing.
+
+        `change`: the change of rules by which these rules took effect; None if they always were. A lead that was last
+        judged before it is re-scored first, and no review is before it. Without `change`, a lead that other rules have
+        judged waits for its next activity.
+        """
+        effects: list[Effect] = []
+        if change is not None and self._is_unscored(lead, change):
+            rescored = self.rescore(lead, change)
+            lead = rescored.lead
+            effects += rescored.effects
+        while (after := self._judged_until(lead, change)) is not None:
+            if lead.judged_by == self.mark and lead.due > until and after == lead.judged_at:
+                break
+            due = self._silence.first_change(lead, after, until)
+            if not due.certain or due.instant > until:
+                break
+            reviewed = self.review(lead, due.instant)
+            lead = reviewed.lead
+            effects += reviewed.effects
+        return Assessment(lead, None, tuple(effects), len(effects))
+
+    def rescore(self, lead: Lead, change: RuleChange) -> Assessment:
+        """Judge the lead by these rules as of the change, or as of the latest instant as of which it was judged, if
+        that is later. There is no evaluation if the lead was erased or merged.
+
+        There is a decision if rating, grade, route or queue differ from the last published ones or if the score moved
+        by `score_step`, whatever `publish.on` says. The number of the change goes into the id of the decision, because
+        rules that are reverted and then restored may decide a second time about the same lead and instant.
+        """
+        if lead.is_erased or lead.value("lifecycle.merged_into") is not None:
+            return Assessment(lead)
+        assessment = self.reassess(lead, max(lead.judged_at, change.since), "rules_changed", changes_only=True)
+        effects = tuple(numbered(effect, change.number) for effect in assessment.effects)
+        return Assessment(assessment.lead, assessment.evaluation, effects)
 
     def evaluate(self, lead: Lead, now: int) -> Evaluation:
         """Score, rate, grade and route the lead as of `now`."""
@@ -112,14 +218,22 @@ class Evaluator:
         if times is None:
             times = notes.times = tables.times(lead.facts)
         result: CriteriaResult
-        if now != lead.clock:
-            result = tables.result(tables.vector(notes.codes, times, lead.clock, now))
-        elif notes.result is not None and notes.since <= now < notes.until:
+        clock = lead.clock
+        if (
+            notes.result is not None
+            and notes.since <= now < notes.until
+            and notes.idle_since <= now - clock < notes.idle_until
+        ):
             result = notes.result
         else:
-            result = notes.result = tables.result(tables.vector(notes.codes, times, now, now))
+            result = notes.result = tables.result(tables.vector(notes.codes, times, clock, now))
             notes.since, notes.until = now, tables.valid_until(times, now)
+            notes.idle_since, notes.idle_until = tables.idle(now - clock)
+        until = notes.until
+        if clock + notes.idle_until < until:
+            until = clock + notes.idle_until
         today = now // DAY
+        changes_on = _NO_DAY
         points_by_signal: dict[str, int] = {}
         engagement = 0
         signals, worth = self._signals, notes.worth
@@ -130,6 +244,8 @@ class Evaluator:
                 if signal is None:  # a signal of other rules
                     continue
                 known = worth[name] = signal.worth(counts, today, known)
+            if known[3] < changes_on:
+                changes_on = known[3]
             points = known[1]
             if points:
                 points_by_signal[name] = points
@@ -139,14 +255,18 @@ class Evaluator:
         since_return = None
         if returned is not None:
             since_return = self._points_since_return(lead, result, points_by_signal, now, returned)
+            if changes_on < _NO_DAY:
+                changes_on = today + 1  # the points since the return may change on another day than all points
+        if changes_on * DAY < until:
+            until = changes_on * DAY
         before = None if published is None else published.rating
         asked = map(points_by_signal.get, self._routing.asked_signals)
         standing, rule = self._routing.result(result, (engagement, before, since_return, *asked))
         if lead.erased_at is not None and lead.is_erased:
-            rule = ERASED
+            rule, until = ERASED, NEVER
         elif result.is_merged:
-            rule = MERGED
-        return Evaluation(lead, self.ruleset, now, result, points_by_signal, standing, rule)
+            rule, until = MERGED, NEVER
+        return Evaluation(lead, self.ruleset, now, result, points_by_signal, standing, rule, until)
 
     def explain(self, evaluation: Evaluation) -> list[Contribution]:
         """Every point and its reason, the strongest first. The points add up to the total score."""
@@ -214,7 +334,7 @@ class Evaluator:
         return Notes(tables.mark, facts, codes, tables.times(after), known.worth)
 
     def _rules_that_hold(self, lead: Lead) -> tuple[str, ...]:
-        criteria = self.evaluate(lead, lead.clock).criteria
+        criteria = self.evaluate(lead, lead.judged_at).criteria
         return tuple(sorted(rule.id for result in criteria for rule in result.rules))
 
     def _points_since_return(
@@ -232,6 +352,23 @@ class Evaluator:
         signals = self.ruleset.signals
         behaviour = (signal_points(signals[name], lead.counted[name], today, day) for name in points_by_signal)
         return sum(rules) + sum(behaviour)
+
+    def _judged_until(self, lead: Lead, change: RuleChange | None) -> int | None:
+        """The instant after which reviews of the lead may be due; None if there are none before its next activity."""
+        if lead.published is None:
+            return None
+        if change is None:
+            return lead.judged_at if lead.judged_by == self.mark else None
+        if not self.ruleset.rescoring.wanted and self._is_unscored(lead, change):
+            return None
+        return max(lead.judged_at, change.since)
+
+    def _is_unscored(self, lead: Lead, change: RuleChange) -> bool:
+        """Whether the lead was last judged before the change of rules, or by other rules."""
+        return lead.judged_by != self.mark or lead.judged_at < change.since
+
+    def _is_change(self, last: Published, evaluation: Evaluation) -> bool:
+        return self._is_worth_publishing(last, evaluation, changes_only=True)
 
     def _is_worth_publishing(self, last: Published | None, evaluation: Evaluation, *, changes_only: bool) -> bool:
         publishing = self.ruleset.publishing

@@ -15,6 +15,7 @@ from scorer.domain.activity import (
     QualificationUpdated,
     Text,
 )
+from scorer.domain.consent import CHANNELS, other
 from scorer.domain.statements import MILESTONES
 from scorer.evaluation.evidence import EVIDENCE_BYTES
 from scorer.rules.catalogue import LEAD_FIELDS, Catalogue
@@ -76,7 +77,8 @@ def built_in_values() -> Mapping[str, LargestValue]:
     """The largest value of each fact that a lead can have without own fields of a ruleset, by the name of the fact."""
     name = _of(TypeAdapter[Any](Name).json_schema())
     values = dict(_values_of_models())
-    values |= {name: _choices(LEAD_FIELDS[name].choices) for name in ("consent.email", "consent.phone")}
+    for channel in CHANNELS:
+        values[channel] = values[other(channel)] = _choices(LEAD_FIELDS[channel].choices)
     values["lifecycle.status"] = _choices(LEAD_FIELDS["lifecycle.status"].choices)
     values |= {"lifecycle.stage": name, "lifecycle.merged_into": name}
     return values | {f"at.{milestone}": _of({"type": "boolean"}) for milestone in MILESTONES}

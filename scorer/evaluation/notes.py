@@ -23,7 +23,7 @@ class Notes:
     """Valid for this `facts` object, because facts are never changed in place. `mark` identifies the rules and the
     meaning of the codes."""
 
-    __slots__ = ("codes", "facts", "mark", "result", "since", "times", "until", "worth")
+    __slots__ = ("codes", "facts", "idle_since", "idle_until", "mark", "result", "since", "times", "until", "worth")
 
     def __init__(
         self,
@@ -39,10 +39,18 @@ class Notes:
         self.times = times
         """None if not computed yet."""
         self.result: CriteriaResult | None = None
-        """The result of the criteria as of the latest activity, if its time is in [since, until)."""
-        self.since = self.until = 0
+        """The result of the criteria as of an instant in [since, until), if the time since the latest activity is in
+        [idle_since, idle_until)."""
+        self.since = self.until = self.idle_since = self.idle_until = 0
         self.worth = {} if worth is None else worth
         """What each signal is worth. An entry contains the counts for which it is valid."""
+
+    def copy(self) -> "Notes":
+        """The same notes. What is then remembered in the copy does not change these."""
+        other = Notes(self.mark, self.facts, self.codes, self.times, dict(self.worth))
+        other.result, other.since, other.until = self.result, self.since, self.until
+        other.idle_since, other.idle_until = self.idle_since, self.idle_until
+        return other
 
 
 def pack_notes(notes: object, facts: Mapping[str, Fact]) -> tuple[bytes, bool] | None:

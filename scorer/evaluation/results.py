@@ -118,7 +118,8 @@ class RoutingResult(NamedTuple):
 class Evaluation(msgspec.Struct, gc=False):
     """The score, rating, grade and routing rule of a lead as of an instant.
 
-    `now` is in microseconds since the epoch. `signal_points` are the points of the signals that give any.
+    `now` is in microseconds since the epoch. `signal_points` are the points of the signals that give any. Before
+    `until` time alone changes none of the results.
     """
 
     lead: Lead
@@ -128,6 +129,7 @@ class Evaluation(msgspec.Struct, gc=False):
     signal_points: Mapping[str, int]
     standing: Standing
     routing: RoutingRule
+    until: int
 
     @property
     def score(self) -> Score:
@@ -209,26 +211,33 @@ class Evaluation(msgspec.Struct, gc=False):
 class Assessment(msgspec.Struct, gc=False):
     """The lead after an activity, and what follows from it.
 
-    If nothing changed, `lead` is the same object as before and there is no `evaluation`. `effects` are in the order in
-    which they take effect.
+    If the activity changed nothing, there is no `evaluation`; without `effects`, `lead` is then the same object as
+    before, or differs only in what it remembers of activities. `effects` are in the order in which they take effect.
+    The first `earlier` of them are not those of the activity: they belong to reviews before it, and to a re-scoring.
     """
 
     lead: Lead
     evaluation: Evaluation | None = None
     effects: tuple[Effect, ...] = ()
+    earlier: int = 0
 
     @property
     def decision(self) -> RoutingDecision | None:
-        """The decision to publish, or None."""
-        for effect in self.effects:
+        """The decision to publish, or None. Not one of those before it."""
+        for effect in self.effects[self.earlier :]:
             if isinstance(effect, Decided):
                 return effect.decision
         return None
 
     @property
+    def decisions(self) -> list[RoutingDecision]:
+        """All decisions to publish, in order."""
+        return [effect.decision for effect in self.effects if isinstance(effect, Decided)]
+
+    @property
     def handed_over(self) -> HandedOver | None:
-        """The hand-over to sales, or None."""
-        for effect in self.effects:
+        """The hand-over to sales, or None. Not one of those before it."""
+        for effect in self.effects[self.earlier :]:
             if isinstance(effect, HandedOver):
                 return effect
         return None

@@ -4,7 +4,9 @@ Results are remembered in two halves, because many leads share each half: one fo
 from its points.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from math import floor
 from typing import Any, Final
 
 from scorer.domain.score import Rating, Route, Score
@@ -13,6 +15,7 @@ from scorer.engines.engine import RuleEngine
 from scorer.engines.table import Codes
 from scorer.evaluation.criteria import CriteriaTables, picker
 from scorer.evaluation.results import CriteriaResult, RoutingMemory, RoutingResult, Standing
+from scorer.rules.condition import tests
 from scorer.rules.routing_facts import (
     SIGNAL,
     BehaviourFact,
@@ -25,6 +28,8 @@ from scorer.rules.ruleset import RoutingRule, Ruleset
 
 ERASED: Final = RoutingRule("erased", None, Route.DISCARD, None, None, "The person asked for their data to be erased")
 MERGED: Final = RoutingRule("merged", None, Route.DISCARD, None, None, "Merged into another lead")
+
+_FAR: Final = 1 << 62
 
 Standpoint = tuple[Any, ...]
 """The input of rating and routing besides the criteria: the points of all signals, the last published rating, the
@@ -53,6 +58,7 @@ class RoutingTable:
         ]
         places = [*tables.routing_columns, *(c for c, _ in self._of_criteria), *(c for c, _ in self._of_behaviour)]
         self._in_order = picker(sorted(range(len(places)), key=places.__getitem__))
+        self._total_edges, self._engagement_edges, self._signal_edges = _edges(ruleset)
         self._standings = BoundedCache[Standpoint, Standing]()
         self._memories = BoundedCache[Codes, RoutingMemory]()
 
@@ -70,6 +76,23 @@ class RoutingTable:
             matched = self._engine.match(self._table, self._in_order(memory.codes + standing.codes))
             rule = memory.keep(standing.codes, self._ruleset.routing[matched[0]])
         return RoutingResult(standing, rule)
+
+    def same_route(self, fit: int, engagement: int) -> tuple[int, int]:
+        """The least and the most engagement with the rating, grade and routing rule of this one, if the points of the
+        signals that routing uses (`signal_moves`), the criteria and the points since a return stay the same."""
+        low, high = -_FAR, _FAR
+        for edges, offset in ((self._total_edges, fit), (self._engagement_edges, 0)):
+            place = bisect_right(edges, engagement + offset)
+            if place:
+                low = max(low, edges[place - 1] - offset)
+            if place < len(edges):
+                high = min(high, edges[place] - 1 - offset)
+        return low, high
+
+    def signal_moves(self, signal: str, before: int, after: int) -> bool:
+        """Whether the routing rules may tell these points of the signal apart, or any between them."""
+        edges = self._signal_edges.get(signal, ())
+        return bisect_right(edges, before) != bisect_right(edges, after)
 
     def _standing(self, fit: int, standpoint: Standpoint) -> Standing:
         engagement, before, since_return, *asked = standpoint
@@ -90,6 +113,26 @@ class RoutingTable:
             memory = self._memories.keep(codes, RoutingMemory(codes))
         result.routing = memory
         return memory
+
+
+def _edges(ruleset: Ruleset) -> tuple[Sequence[int], Sequence[int], Mapping[str, Sequence[int]]]:
+    """The points at which rating, grade or a comparison of a routing rule can change: of the total, of the engagement,
+    and of each signal. Between two edges nothing changes."""
+    edges: dict[str, set[int]] = {}
+    for rule in ruleset.routing:
+        for test in () if rule.condition is None else tests(rule.condition):
+            operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+            for operand in operands:
+                if isinstance(operand, (int, float)) and not isinstance(operand, bool):
+                    edges.setdefault(test.field, set()).update((floor(operand), floor(operand) + 1))
+    ratings = ruleset.ratings
+    bounds = (ratings.warm, ratings.hot)
+    total = edges.get("score.total", set()).union(bounds, [bound - ratings.hysteresis for bound in bounds])
+    engagement = edges.get("score.engagement", set()) | edges.get("criteria.behaviour", set())
+    signals = {
+        name.removeprefix(SIGNAL): sorted(found) for name, found in edges.items() if name.startswith(SIGNAL)
+    }
+    return sorted(total), sorted(engagement.union(ruleset.grades.engagement)), signals
 
 
 def criteria_input(ruleset: Ruleset, fit: int, points: Mapping[str, int]) -> CriteriaInput:

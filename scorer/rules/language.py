@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from scorer.domain.counts import KEEP_DAYS
+from scorer.domain.instant import DAY
 from scorer.domain.score import Route
 from scorer.rules import duration
 from scorer.rules.condition import FieldType
@@ -39,6 +40,15 @@ def _duration(text: str) -> str:
 
 
 Duration = Annotated[str, AfterValidator(_duration), WithJsonSchema({"type": "string", "pattern": duration.PATTERN})]
+
+
+def _tolerance(text: str) -> str:
+    if duration.parse(text) > DAY:
+        raise ValueError("tolerance: an activity may be at most 24 hours ahead; write at most 1d")
+    return text
+
+
+Tolerance = Annotated[Duration, AfterValidator(_tolerance)]
 CONDITION_MARK = "x-condition"
 """Marks the place of a condition in the generated schema, which has one definition of conditions."""
 
@@ -226,6 +236,12 @@ class RulesetFile(Section):
     grades: GradesSection | None = None
     publish: PublishSection | None = None
     rescore: RescoreSection | None = None
+    tolerance: Tolerance = Field(
+        "5m",
+        description="How far the clock of a sender may be ahead; at most 1d. An activity counts as of its own time, but "
+        "at most this long after it arrived. A grant of consent counts if it is later than the withdrawal by more than "
+        "this.",
+    )
     fields: dict[FieldName, FieldSection] = Field(default_factory=dict, description="Custom fields, by name.")
     signals: dict[Id, SignalSection] = Field(default_factory=dict, description="Behaviour, by signal id.")
     scoring: dict[Id, CriterionSection] = Field(default_factory=dict, description="Criteria, by name.")

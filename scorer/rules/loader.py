@@ -159,6 +159,7 @@ class _Checker:
             publishing=Publishing(publish.on == "activity", publish.score_step),
             routing=tuple(routing),
             own_fields=own_fields,
+            tolerance=duration.parse(file.tolerance),
             rescoring=Rescoring(rescore.mode == "changed_only", rescore.per_second),
         )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from scorer.domain.lead import TOLERANCE
 from scorer.domain.score import Grades, Ratings, Route
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.condition import Condition, fields
@@ -107,7 +108,7 @@ class Ruleset:
     """Checked rules.
 
     `revision` is the SHA-256 of the canonical ruleset, hexadecimal. Equal rules have equal revisions, whatever their
-    files, order of sections and comments.
+    files, order of sections and comments. `tolerance`: how far the clock of a sender may be ahead, in microseconds.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Ruleset:
     routing: Sequence[RoutingRule]
     own_fields: Catalogue
     rescoring: Rescoring = Rescoring()
+    tolerance: int = TOLERANCE
 
     @property
     def rule_count(self) -> int:

@@ -173,6 +173,8 @@ def test_caches_never_change_a_result(
                 lead.erased_at,
                 lead.published,
                 lead.rules_at_return,
+                judged_at=lead.judged_at,
+                recent=lead.recent,
             )
             assert shown(evaluation) == shown(rules.evaluate(fresh, now))
             restored = decode_lead("lead-1", encode_lead(lead))
@@ -247,7 +249,7 @@ def test_counts_keep_the_smallest_hashes_of_each_day(events: list[tuple[int, int
     lead, expected = Lead("lead-1"), dict[int, set[int]]()
     clock = -(10**9)
     for day, number in events:
-        event = activity("page_viewed", {"url": "/"}, day=day, id=f"e{number}")
+        event = activity("page_viewed", {"url": "/"}, day=day, id=f"e{day}-{number}")
         lead = lead.apply(event, [Hit("s", cap)])
         clock = max(clock, day)
         if day >= clock - 730:

@@ -7,11 +7,11 @@ import pytest
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Hit
-from scorer.domain.instant import DAY
-from scorer.domain.lead import NO_CLOCK, Lead, Published
+from scorer.domain.instant import DAY, SECOND
+from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.evaluation.notes import Notes
-from scorer.state.codec import CodecError, decode_lead, encode_lead
+from scorer.state.codec import CodecError, decode_lead, due_of, encode_lead
 from tests.factory import evaluator
 
 DAY_0 = 20_000 * DAY
@@ -111,9 +111,53 @@ SAMPLE_2 = (
 """`rich_lead()` in version 2. Never change it."""
 
 
-def test_version_2_is_read_and_written_unchanged() -> None:
-    assert decode_lead("L-1", bytes.fromhex(SAMPLE_2)) == rich_lead()
-    assert encode_lead(rich_lead()).hex() == SAMPLE_2
+SAMPLE_3 = (
+    "03670b0d8061626364659acf000624282b0fa000cf000000141dd76000cf0005dce270fe800095cc80ac6b65792d6163636f"
+    "756e747332fd00c4919d93a42f63726da42f776562a0cf000624140d384000a26536009eae696e7374616c6c65645f626173"
+    "65fd03cb3e7ad7f29abcaf4800b54dc3bc6c6c657220262053c3b6686e6520f09f9a8002cf7fffffffffffffff01c00dc20b"
+    "92a56b61666b61a3736170cf000624282b0fa000a26537019225c3cf0006243c48e70000a0029428c31dab68616e6465645f"
+    "6f76657282a9616e795f76697369749bc4285ba16b0f5721ba757305bf37e1280bc0ef275bc9048917eb744ba1092a248d59"
+    "f1dc65a7980c6ab0cd4e2001cd4e2101cd4e2201cd4e2301cd4e2401ad70726963696e675f76697369749bc4285ba16b0f57"
+    "21ba757305bf37e1280bc0ef275bc9048917eb744ba1092a248d59f1dc65a7980c6ab0cd4e2001cd4e2101cd4e2201cd4e23"
+    "01cd4e240192af6275646765742d617070726f766564ad70726963696e675f766973697495c410cec33c03e62478e04fc01f"
+    "b5b15fa209cd4e2601cd4e2701c0c2"
+)
+"""`rich_lead()` in version 3, judged by the rules with the mark `abcde`. Never change it."""
+
+
+def test_version_3_is_read_and_written_unchanged() -> None:
+    lead = replace(rich_lead(), judged_by=b"abcde", due=DAY_0 + 9 * DAY)
+    read = decode_lead("L-1", bytes.fromhex(SAMPLE_3))
+    assert read == lead
+    assert (read.judged_by, read.due) == (lead.judged_by, lead.due)
+    assert encode_lead(lead).hex() == SAMPLE_3
+
+
+def test_version_2_can_be_read() -> None:
+    read = decode_lead("L-1", bytes.fromhex(SAMPLE_2))
+    assert read == replace(rich_lead(), recent=None)
+    assert (read.judged_by, read.due) == (b"", NO_CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("due", "stored"),
+    [
+        (NEVER, NEVER),
+        (DAY_0 + 1_999_999, DAY_0 + SECOND),
+        (NEVER - 1, 0xFFFF_FFFE * SECOND),
+        (SECOND - 1, NO_CLOCK),
+        (-DAY_0, NO_CLOCK),
+        (NO_CLOCK, NO_CLOCK),
+    ],
+)
+def test_the_stored_bound_is_never_later_than_the_bound(due: int, stored: int) -> None:
+    state = encode_lead(replace(rich_lead(), judged_by=b"abcde", due=due))
+    assert due_of(state) == (stored, b"abcde")
+    assert stored <= due
+
+
+def test_a_state_of_an_older_version_says_at_once_by_no_rules() -> None:
+    assert due_of(bytes.fromhex(SAMPLE_1)) == due_of(bytes.fromhex(SAMPLE_2)) == (NO_CLOCK, b"")
 
 
 NOTES_2 = "a513d47a151110000100"
@@ -134,7 +178,7 @@ def test_the_meaning_of_codes_is_part_of_the_format() -> None:
 
 def test_version_1_can_be_read() -> None:
     lead = decode_lead("L-1", bytes.fromhex(SAMPLE_1))
-    assert lead == rich_lead()
+    assert lead == replace(rich_lead(), recent=None)
     # The event hashes are part of the format: an old state must recognise the events it has counted.
     digest = int.from_bytes(blake2b(b"/crm\ne0", digest_size=8).digest(), "big")
     assert lead.signals["any_visit"][20_000] == (digest,)
@@ -144,7 +188,8 @@ def test_version_1_can_be_read() -> None:
     ("state", "message"),
     [
         (b"", "the state of 'L-1' is empty"),
-        (b"\x03\x90", "has version 3; this software reads 1, 2"),
+        (b"\x04\x90", "has version 4; this software reads 1, 2, 3"),
+        (b"\x03\x90", "is damaged"),
         (b"\x01", "is damaged"),
         (b"\x01\x93\x01\x02\x03", "is damaged"),
         (bytes.fromhex(SAMPLE_1)[:-4], "is damaged"),
@@ -159,5 +204,5 @@ def test_the_error_says_what_is_wrong_with_the_bytes(state: bytes, message: str)
 
 
 def test_an_empty_lead_is_tiny() -> None:
-    assert len(encode_lead(Lead("L-1"))) < 20
+    assert len(encode_lead(Lead("L-1"))) < 30
     assert decode_lead("L-1", encode_lead(Lead("L-1"))).clock == NO_CLOCK

@@ -121,7 +121,7 @@ def test_a_value_of_another_type_is_stored_as_unknown_in_any_order(value: object
     ]
     ends = {encode_lead(replace(judged(RULES, *order), published=None)) for order in permutations(events)}
     null = LeadActivity(events[1].id, events[1].source, events[1].type, events[1].time, "lead-1", NOTHING)
-    withdrawn = judged(RULES, events[0], null, events[3])
+    withdrawn = judged(RULES, events[0], null, events[2], events[3])
     assert ends == {encode_lead(replace(withdrawn, published=None))}
     assert max(map(len, ends)) < 200
     again = RULES.assess(judged(RULES, *events), told({"installed_base": 7}, day=4)).lead

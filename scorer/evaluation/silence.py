@@ -1,0 +1,181 @@
+"""What time alone changes about a lead: the first instant at which a decision has to be published although nothing
+happened.
+
+Time changes a lead at two kinds of instants: at 00:00 UTC, when the points of signals decay or leave their window, and
+when a `days_since` passes a bound of a rule. Between them every answer stays the same. Most of these instants change
+nothing that is published, and a range of days in which the points stay between two bounds is skipped as a whole.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from scorer.domain.instant import DAY
+from scorer.domain.lead import NEVER, Lead, Published
+from scorer.evaluation.criteria import CriteriaTables
+from scorer.evaluation.notes import Notes
+from scorer.evaluation.results import Evaluation
+from scorer.evaluation.routing import RoutingTable
+from scorer.evaluation.signal_points import SignalPoints, SignalWorth
+from scorer.rules.ruleset import Ruleset
+
+MOST_STEPS: Final = 1 << 30
+
+
+class Due(NamedTuple):
+    """`instant`: if `certain`, the first one at which time alone makes a decision necessary, `NEVER` if there is none.
+    Otherwise there is no such instant before it."""
+
+    instant: int
+    certain: bool
+
+
+class Silence:
+    """Looks ahead in the time of one lead after another. Deterministic.
+
+    `evaluate` judges a lead as of an instant; `is_worth_publishing` says whether the evaluation differs enough from the
+    last published decision.
+    """
+
+    def __init__(
+        self,
+        ruleset: Ruleset,
+        tables: CriteriaTables,
+        routing: RoutingTable,
+        signals: Mapping[str, SignalPoints],
+        evaluate: Callable[[Lead, int], Evaluation],
+        is_worth_publishing: Callable[[Published, Evaluation], bool],
+    ) -> None:
+        self._ruleset = ruleset
+        self._tables = tables
+        self._routing = routing
+        self._signals = signals
+        self._evaluate = evaluate
+        self._is_worth_publishing = is_worth_publishing
+
+    def first_change(self, lead: Lead, after: int, until: int, steps: int = MOST_STEPS) -> Due:
+        """The first instant in (`after`, `until`] at which time alone makes a decision necessary; uncertain if there is
+        none, or if more than `steps` evaluations would be needed to find it.
+
+        That is an instant at which score, rating, grade, route or queue change and then differ from the published
+        decision as `publish` says.
+        """
+        published = lead.published
+        if published is None:
+            return Due(NEVER, certain=True)
+        if isinstance(lead.notes, Notes):
+            lead = lead.with_notes(lead.notes.copy())
+        return _Walk(self, lead, published, after, steps).to(until)
+
+
+class _Walk:
+    """One look ahead: the evaluations of one lead, later and later."""
+
+    def __init__(self, silence: Silence, lead: Lead, published: Published, after: int, steps: int) -> None:
+        self._silence = silence
+        self._lead = lead
+        self._published = published
+        self._steps = steps
+        self._signals = [
+            (name, counts, signal)
+            for name, counts in lead.counted.items()
+            if (signal := silence._signals.get(name)) is not None
+        ]
+        self._last_day = max((counts[-2] + len(signal.signal.weights) for _, counts, signal in self._signals), default=0)
+        self._worth: dict[str, SignalWorth] = {}
+        self._points: dict[int, tuple[int, ...]] = {}
+        self._see(silence._evaluate(lead, after))
+
+    def _look(self, now: int) -> bool:
+        """Move on to `now`. True if a decision has to be published."""
+        before, was_pending = self._evaluation, self._pending
+        self._steps -= 1
+        self._see(self._silence._evaluate(self._lead, now))
+        return self._pending and not (was_pending and _outcome(before) == _outcome(self._evaluation))
+
+    def _see(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+        self._pending = self._silence._is_worth_publishing(self._published, evaluation)
+        self._set_bounds()
+
+    def _set_bounds(self) -> None:
+        """The least and the most engagement with which nothing is published as long as the criteria stay."""
+        (fit, engagement), published = self._evaluation.score, self._published
+        if self._pending:
+            self._low = self._high = engagement
+            return
+        low, high = self._silence._routing.same_route(fit, engagement)
+        step = self._silence._ruleset.publishing.score_step
+        last = published.score.total - fit
+        self._low, self._high = max(low, last - step + 1), min(high, last + step - 1)
+
+    def to(self, until: int) -> Due:
+        tables, lead = self._silence._tables, self._lead
+        if self._evaluation.until >= NEVER:
+            return Due(NEVER, certain=True)
+        times = tables.times(lead.facts)
+        while True:
+            now = self._evaluation.now
+            idle_until = tables.idle(now - lead.clock)[1]
+            crossing = min(tables.valid_until(times, now), lead.clock + idle_until)
+            last = min(crossing - 1, until)
+            found = self._within(min(last // DAY, max(self._last_day, now // DAY)))
+            if found is not None:
+                return found
+            if crossing > until:
+                return Due(until + 1, certain=False)
+            if crossing >= NEVER:
+                return Due(NEVER, certain=True)
+            if self._steps <= 0:
+                return Due(crossing, certain=False)
+            if self._look(crossing):
+                return Due(crossing, certain=True)
+
+    def _within(self, last: int) -> Due | None:
+        """The same for the midnights up to that of the day `last`; None if there is no such instant among them."""
+        ranges = [(self._evaluation.now // DAY, last)]
+        while ranges:
+            first, last = ranges.pop()
+            if first >= last or self._is_calm(first, last):
+                continue
+            if last - first > 1:
+                middle = (first + last) // 2
+                ranges += [(middle, last), (first, middle)]
+            elif self._steps <= 0:
+                return Due(last * DAY, certain=False)
+            elif self._look(last * DAY):
+                return Due(last * DAY, certain=True)
+        return None
+
+    def _is_calm(self, first: int, last: int) -> bool:
+        """Whether nothing is published at the midnights after day `first` up to that of `last`. Points only decay, so
+        that those of both ends are bounds of those in between."""
+        silence = self._silence
+        if silence._tables.returned_at(silence._tables.times(self._lead.facts)) is not None:
+            return False
+        before, after = self._points_on(first), self._points_on(last)
+        if before == after:
+            return True
+        low = high = 0
+        for (name, _, _), old, new in zip(self._signals, before, after, strict=True):
+            if old != new and silence._routing.signal_moves(name, old, new):
+                return False
+            low += old if old < 0 else new
+            high += new if old < 0 else old
+        return self._low <= low and high <= self._high
+
+    def _points_on(self, day: int) -> tuple[int, ...]:
+        known = self._points.get(day)
+        if known is None:
+            points = []
+            for name, counts, signal in self._signals:
+                worth = signal.worth(counts, day, self._worth.get(name))
+                if name not in self._worth:
+                    self._worth[name] = worth
+                points.append(worth[1])
+            known = self._points[day] = tuple(points)
+        return known
+
+
+def _outcome(evaluation: Evaluation) -> tuple[object, ...]:
+    (score, rating, grade, _), routing = evaluation.standing, evaluation.routing
+    return score, rating, grade, routing.route, routing.queue
