@@ -1,21 +1,24 @@
 """Replays the activities of a shard's leads under one or two rulesets, and counts the results.
 
-Every lead is evaluated once: at its latest activity or, if the file contains its outcome, just before the outcome.
+Every lead is evaluated once: as of when it was judged last or, if the file contains its outcome, just before it.
 *Before* means the time of the events, not their place in the file. Events at the time of the first outcome or later do
 not count, so that no score depends on the outcome with which it is compared.
 """
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from scorer.backtest.tally import DealOutcome, JudgedLead, Mover, SideTally, Tally, Week, compare, most
 from scorer.domain.activity import LeadActivity
-from scorer.domain.instant import DAY, day_of, to_datetime
+from scorer.domain.effects import Decided
+from scorer.domain.instant import DAY, day_of, from_datetime, to_datetime
 from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
 from scorer.offline.activity_files import Block
 from scorer.offline.decisions import Rejection
 from scorer.offline.place import activity_at
@@ -58,10 +61,12 @@ class _Side:
 class ReplayShard:
     """Replays the leads of one shard. Activities far after `now` (microseconds since the epoch) are rejected."""
 
-    def __init__(self, evaluators: Sequence[Evaluator], now: int) -> None:
-        """`evaluators` holds the one for the new ruleset and, if two are compared, the one for the old ruleset."""
+    def __init__(self, evaluators: Sequence[Evaluator], now: int, until: int | None = None) -> None:
+        """`evaluators` holds the one for the new ruleset and, if two are compared, the one for the old one. `until`:
+        what time alone decides until then about leads without an outcome counts too; None: only until their latest
+        activities."""
         self._sides = [_Side(evaluator) for evaluator in evaluators]
-        self._now = now
+        self._now, self._until = now, until
         self._endings: dict[str, Ending] = {}
         self._tally = Tally([side.tally for side in self._sides])
 
@@ -71,7 +76,7 @@ class ReplayShard:
         take = self._find_outcome if task == FIND_OUTCOMES else self._replay
         for place, line in zip(places, lines, strict=True):
             try:
-                take(activity_at(place, line, self._now))
+                take(*activity_at(place, line, self._now))
             except Rejected as error:
                 rejected.append(Rejection(place, error.reason, error.detail))
         return rejected
@@ -99,14 +104,14 @@ class ReplayShard:
         tally.movers = most(movers)
         return tally
 
-    def _find_outcome(self, activity: LeadActivity) -> None:
+    def _find_outcome(self, activity: LeadActivity, _: int) -> None:
         outcome = OUTCOMES.get(activity.type)
         if outcome is not None:
             ending = Ending(activity.time, activity.id, activity.source, outcome)
             known = self._endings.get(activity.lead_id)
             self._endings[activity.lead_id] = ending if known is None else min(known, ending)
 
-    def _replay(self, activity: LeadActivity) -> None:
+    def _replay(self, activity: LeadActivity, arrival: int) -> None:
         tally = self._tally
         tally.activities[activity.type] += 1
         tally.seen(activity.time)
@@ -114,31 +119,50 @@ class ReplayShard:
             tally.weeks.add(week_of(activity.time))
         ending = self._endings.get(activity.lead_id)
         for side in self._sides:
-            self._apply(side, activity, ending)
+            self._apply(side, activity, arrival, ending)
 
-    def _apply(self, side: _Side, activity: LeadActivity, ending: Ending | None) -> None:
-        lead_id = activity.lead_id
+    def _apply(self, side: _Side, activity: LeadActivity, arrival: int, ending: Ending | None) -> None:
+        lead_id, evaluator = activity.lead_id, side.evaluator
         lead = side.leads.get(lead_id) or Lead(lead_id)
         lead_at_outcome = None if ending is None else side.at_outcome.get(lead_id)
         before_outcome = ending is None or activity.time < ending.time
-        if not before_outcome and lead_at_outcome is None:
+        if ending is not None and not before_outcome and lead_at_outcome is None:
+            # What time alone decides before the outcome was decided before it.
+            reviewed = evaluator.catch_up(lead, ending.time - 1)
+            self._count_effects(side, reviewed, known_before_outcome=True)
+            lead = reviewed.lead
             side.at_outcome.put(lead)
-        after, handed_over = _step(lead, activity, side)
-        if after.published is not lead.published:
-            side.tally.decisions += 1
-            if handed_over and after.published is not None:
-                side.tally.handovers[week_of(after.published.decided_at)] += 1
+        assessment = evaluator.assess(lead, activity, arrival)
+        self._count_effects(side, assessment, known_before_outcome=before_outcome)
         if lead_at_outcome is not None and before_outcome:
             # The activity arrived late, after the lead at its outcome was set aside.
-            lead_at_outcome, handed_over = _step(lead_at_outcome, activity, side)
-            side.at_outcome.put(lead_at_outcome)
-        if handed_over and before_outcome:
-            side.handed_over.add(lead_id)
-        side.leads.put(after)
+            late = evaluator.assess(lead_at_outcome, activity, arrival)
+            if late.handed_over is not None:
+                side.handed_over.add(lead_id)
+            side.at_outcome.put(late.lead)
+        side.leads.put(assessment.lead)
+
+    def _count_effects(self, side: _Side, assessment: Assessment, *, known_before_outcome: bool) -> None:
+        decided_at = ""
+        for effect in assessment.effects:
+            if isinstance(effect, Decided):
+                decided_at = effect.decision.decided_at
+                side.tally.decisions += 1
+            else:
+                side.tally.handovers[week_of(from_datetime(datetime.fromisoformat(decided_at)))] += 1
+                if known_before_outcome:
+                    side.handed_over.add(assessment.lead.id)
 
     def _lead_to_judge(self, side: _Side, lead_id: str) -> Lead:
         lead = side.at_outcome.get(lead_id) if lead_id in self._endings else None
-        return lead or side.leads.get(lead_id) or Lead(lead_id)
+        if lead is not None:
+            return lead
+        lead = side.leads.get(lead_id) or Lead(lead_id)
+        if self._until is not None and side.evaluator.due(lead) <= self._until:
+            reviewed = side.evaluator.catch_up(lead, self._until)
+            self._count_effects(side, reviewed, known_before_outcome=True)
+            lead = reviewed.lead
+        return lead
 
     def _count(self, side: _Side, lead: Lead, outcome: DealOutcome | None) -> JudgedLead:
         judged = judge(lead, side.evaluator)
@@ -186,11 +210,11 @@ def may_be_outcomes(block: Block) -> Block:
 
 
 def judge(lead: Lead, evaluator: Evaluator) -> JudgedLead:
-    """The score of a lead as of its latest activity, and the last published rating, route, grade and queue."""
+    """The score of a lead as of when it was judged last, and the last published rating, route, grade and queue."""
     published = lead.published
     if published is None:
         raise ValueError(f"no decision was ever published about {lead.id!a}")
-    evaluation = evaluator.evaluate(lead, lead.clock)
+    evaluation = evaluator.evaluate(lead, lead.judged_at)
     points = tuple(evaluation.points)
     return JudgedLead(
         evaluation.score.total, published.rating, published.route, str(published.grade), published.queue, points
@@ -208,12 +232,8 @@ def _week(day: int) -> Week:
     return year, week
 
 
-def _step(lead: Lead, activity: LeadActivity, side: _Side) -> tuple[Lead, bool]:
-    """The lead after the activity, and whether the activity handed it over to sales."""
-    assessment = side.evaluator.assess(lead, activity)
-    return assessment.lead, assessment.handed_over is not None
-
-
-def replay_shard(rulesets: tuple[RuleFiles, ...], engine: EngineName | None, now: int) -> ReplayShard:
-    """A shard that replays under one or two rulesets. `now` is in microseconds since the epoch."""
-    return ReplayShard([Evaluator(parse_ruleset(files), default_engine(engine)) for files in rulesets], now)
+def replay_shard(
+    rulesets: tuple[RuleFiles, ...], engine: EngineName | None, now: int, until: int | None = None
+) -> ReplayShard:
+    """A shard that replays under one or two rulesets. `now` and `until` are in microseconds since the epoch."""
+    return ReplayShard([Evaluator(parse_ruleset(files), default_engine(engine)) for files in rulesets], now, until)

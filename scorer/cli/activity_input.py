@@ -2,6 +2,7 @@
 
 import base64
 import sys
+import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from scorer.cli.atomic import atomic_output
 from scorer.cli.common import ExitStatus, say
+from scorer.explain.story import parse_time
 from scorer.offline.activity_files import ActivityFile, Block, InputError, open_activities
 from scorer.offline.decisions import Rejection
 from scorer.offline.place import index_of, line_of, place_text
@@ -36,6 +38,24 @@ MoreInputs = Annotated[
 RejectsOption = Annotated[
     str | None, typer.Option("--rejects", metavar="F", help="Write rejected lines to this file, with place and reason.")
 ]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(
+        "--until",
+        metavar="TIME",
+        help="Also decide what time alone changes until this time, date or now, after a lead's last activity.",
+    ),
+]
+
+
+def until_or_exit(text: str | None) -> int | None:
+    """The instant of --until, in microseconds since the epoch; exit if it is not one."""
+    if text is None or text == "now":
+        return None if text is None else time.time_ns() // 1000
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        usage_error(f"--until: {error}, or now")
 
 
 def usage_error(message: str) -> NoReturn:

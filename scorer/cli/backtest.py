@@ -18,6 +18,7 @@ from scorer.cli.activity_input import (
     MoreInputs,
     Rejects,
     RejectsOption,
+    UntilOption,
     blocks,
     lost_worker,
     no_activity,
@@ -25,6 +26,7 @@ from scorer.cli.activity_input import (
     opened,
     refuse_same_file,
     show_progress,
+    until_or_exit,
     usage_error,
 )
 from scorer.cli.backtest_output import show
@@ -56,6 +58,7 @@ def run_backtest(
         str | None, typer.Option("--report", metavar="F", help="Also write the report as an HTML page.")
     ] = None,
     output_format: Annotated[OutputFormat, typer.Option("--format", help="Output format.")] = OutputFormat.TEXT,
+    until: UntilOption = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", metavar="N", min=1, max=256, help="Processes; default: one per core."),
@@ -70,6 +73,7 @@ def run_backtest(
     the deals that were won. Lines that are not activities are printed on stderr and skipped; the exit status is 3
     if no activity remains.
     """
+    end = until_or_exit(until)
     inputs = [*(input_ or ()), *(more or ())] or ["-"]
     for written in (report, rejects):
         refuse_same_file(inputs, written)
@@ -79,7 +83,7 @@ def run_backtest(
     locations = [rules] if against is None else [rules, against]
     rulesets = [load_or_exit(location, engine).ruleset for location in locations]
     contents = tuple(read_rule_files(location) for location in locations)
-    make = partial(replay_shard, contents, engine, time.time_ns() // 1000)
+    make = partial(replay_shard, contents, engine, time.time_ns() // 1000, end)
     with ExitStack() as stack:
         files = stack.enter_context(opened(inputs, rereadable=True))
         page = None if report is None else open_output(report, stack)

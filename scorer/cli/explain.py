@@ -27,11 +27,12 @@ from scorer.cli.common import (
 )
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
+from scorer.domain.lead import Lead
 from scorer.domain.printable import printable
 from scorer.engines.engine import EngineName
 from scorer.explain.story import NothingToExplain, explain_lead, parse_time
 from scorer.explain.story_model import Story
-from scorer.explain.timeline import history
+from scorer.explain.timeline import History
 from scorer.offline.activity_files import InputError, open_activities
 from scorer.offline.place import activity_at, place_text
 from scorer.runtime.default_rules import default_rules
@@ -98,7 +99,9 @@ def _read(
 ) -> tuple[Story, int]:
     evaluator = load_or_exit(rules, engine)
     reader = _Reader(name, lead_id, moment, now)
-    found = history(lead_id, reader.activities(), evaluator)
+    found = History(evaluator, Lead(lead_id))
+    for activity, arrival in reader.activities():
+        found.add(activity, arrival)
     if reader.rejected:
         say(rejected_of(reader.rejected, reader.read))
     try:
@@ -123,7 +126,7 @@ class _Reader:
         self._moment = moment
         self._now = now
 
-    def activities(self) -> Iterator[LeadActivity]:
+    def activities(self) -> Iterator[tuple[LeadActivity, int]]:
         try:
             with open_activities([self._name]) as (file,):
                 for block in file.blocks():
@@ -134,15 +137,15 @@ class _Reader:
         except InputError as error:
             _fail(str(error), ExitStatus.USAGE)
 
-    def _read(self, file: str, place: int, line: bytes) -> Iterator[LeadActivity]:
+    def _read(self, file: str, place: int, line: bytes) -> Iterator[tuple[LeadActivity, int]]:
         try:
-            activity = activity_at(place, line, self._now)
+            activity, arrival = activity_at(place, line, self._now)
         except Rejected as error:
             self.rejected += 1
             say(f"{file}:{place_text(place)}: {error.reason}: {error.detail}")
             return
-        if activity.lead_id == self._lead_id and (self._moment is None or activity.time <= self._moment):
-            yield activity
+        if activity.lead_id == self._lead_id and (self._moment is None or arrival <= self._moment):
+            yield activity, arrival
 
 
 class _Subject(msgspec.Struct):

@@ -13,6 +13,7 @@ from scorer.cli.activity_input import (
     MoreInputs,
     Rejects,
     RejectsOption,
+    UntilOption,
     blocks,
     lost_worker,
     no_activity,
@@ -20,10 +21,11 @@ from scorer.cli.activity_input import (
     opened,
     refuse_same_file,
     show_progress,
+    until_or_exit,
     usage_error,
 )
 from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, rejected_of, say
-from scorer.offline.decisions import BlockDecisions, decision_shard
+from scorer.offline.decisions import BlockDecisions, decision_shard, in_order_of_time
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards
 from scorer.runtime.default_rules import default_rules
@@ -34,6 +36,7 @@ def score(
     output: Annotated[str, typer.Option("--output", metavar="F|-", help="Decisions, JSON Lines; - is stdout.")] = "-",
     rules: RulesOption = None,
     engine: EngineOption = None,
+    until: UntilOption = None,
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, max=256, help="Number of processes.")] = 1,
     rejects: RejectsOption = None,
     more: MoreInputs = None,
@@ -43,7 +46,11 @@ def score(
     The output is the same, byte for byte, every time and for any number of workers. A bad line is printed on stderr
     (`F:LINE: reason: …`) and skipped, as is a bad event of a batch (`F:LINE#INDEX: …`); the exit status is then 3, as
     it is for an empty input. The output file is replaced only when all of it is written.
+
+    What time alone changes is decided too: before the next activity of a lead, and with --until also after its last
+    one. These last decisions come at the end, in order of time and lead.
     """
+    end = until_or_exit(until)
     rules = rules or default_rules()
     load_or_exit(rules, engine)
     inputs = [*(input_ or ()), *(more or ())] or ["-"]
@@ -51,7 +58,7 @@ def score(
         refuse_same_file(inputs, written)
     if rejects is not None and rejects == output:
         usage_error(f"{output}: decisions and rejected lines need separate files")
-    make = partial(decision_shard, read_rule_files(rules), engine, time.time_ns() // 1000)
+    make = partial(decision_shard, read_rule_files(rules), engine, time.time_ns() // 1000, end)
     read = 0
     with ExitStack() as stack:
         files = stack.enter_context(opened(inputs))
@@ -63,6 +70,8 @@ def score(
             read += len(block.lines)
             sink.writelines(_in_order(answers))
             rejected.add(block, sorted(rejection for answer in answers for rejection in answer.rejected))
+        late = [decision for decisions in shards.finish() for decision in decisions]
+        sink.writelines(decision for _, _, decision in sorted(late, key=in_order_of_time))
         sink.flush()
         if not read:
             no_activity([file.name for file in files])

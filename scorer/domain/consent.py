@@ -22,7 +22,7 @@ def other(channel: str) -> str:
 def write_consent(
     facts: Mapping[str, Fact], channel: str, status: object, stamp: Stamp, tolerance: int, *, ties: bool
 ) -> Mapping[str, Fact]:
-    """The facts after a grant or a withdrawal for the channel (the name of its fact); the same object if it is outdated.
+    """The facts after a grant or a withdrawal for the channel (the name of its fact); the same object if outdated.
     `tolerance` in microseconds; `ties`: as in `write_facts`."""
     latest = {fact.value: fact for name in (channel, other(channel)) if (fact := facts.get(name)) is not None}
     known = latest.get(status)

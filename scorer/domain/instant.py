@@ -6,6 +6,7 @@ Integers compare and hash exactly and take a third of the time of `datetime` obj
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+MILLISECOND = 1_000
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE

@@ -294,7 +294,7 @@ class Lead:
             if before is None or after is before or before[-2] < day or len(before[0]) < 8 * daily_cap:
                 continue
             gone = pushed_out(before, after, day)
-            if gone is not None and not any(contains(counts[0], gone) for counts in counted.values()):
-                if recent is None or not contains(recent[0], gone):
-                    recent = remember(recent, day, gone)
+            held = gone is None or any(contains(counts[0], gone) for counts in counted.values())
+            if gone is not None and not held and (recent is None or not contains(recent[0], gone)):
+                recent = remember(recent, day, gone)
         return recent

@@ -35,7 +35,6 @@ from scorer.rules.catalogue import Catalogue
 from scorer.rules.routing_facts import RoutingInput, routing_facts_of, value_of
 from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
 
-
 _NO_DAY: Final = 1 << 40
 
 
@@ -63,9 +62,7 @@ class Evaluator:
         self._signals = {signal.id: SignalPoints(signal) for signal in ruleset.signals.values()}
         self._templates = ContributionTemplates(ruleset)
         self._tolerance = ruleset.tolerance
-        self._silence = Silence(
-            ruleset, self._tables, self._routing, self._signals, self.evaluate, self._is_change
-        )
+        self._silence = Silence(ruleset, self._tables, self._routing, self._signals, self.evaluate, self._is_change)
         self.mark = blake2b(ruleset.revision.encode(), digest_size=MARK_SIZE).digest()
         """Identifies these rules in `Lead.judged_by`."""
         self.kept_facts = value_tests(ruleset.own_fields, keeps)
@@ -96,11 +93,7 @@ class Evaluator:
         elif activity.time > arrival + self._tolerance:
             activity = msgspec.structs.replace(activity, time=arrival + self._tolerance)
         earlier: tuple[Effect, ...] = ()
-        if (
-            lead.due <= arrival
-            or lead.judged_by != self.mark
-            or (change is not None and lead.judged_at < change.since)
-        ):
+        if lead.due <= arrival or lead.judged_by != self.mark or (change is not None and lead.judged_at < change.since):
             caught_up = self.catch_up(lead, arrival, change)
             lead, earlier = caught_up.lead, caught_up.effects
         after = lead.apply(activity, self._hits.of(activity), self.kept_facts, arrival, self._tolerance)
@@ -113,9 +106,7 @@ class Evaluator:
             after = after.with_rules_at_return(self._rules_that_hold(after))
         assessment = self.reassess(after, after.judged_at, "activity", activity)
         if earlier:
-            return Assessment(
-                assessment.lead, assessment.evaluation, (*earlier, *assessment.effects), len(earlier)
-            )
+            return Assessment(assessment.lead, assessment.evaluation, (*earlier, *assessment.effects), len(earlier))
         return assessment
 
     def reassess(
@@ -158,9 +149,7 @@ class Evaluator:
             return NEVER
         return max(lead.judged_at, change.since)
 
-    def refine(
-        self, lead: Lead, until: int = NEVER, change: RuleChange | None = None, steps: int = MOST_STEPS
-    ) -> Due:
+    def refine(self, lead: Lead, until: int = NEVER, change: RuleChange | None = None, steps: int = MOST_STEPS) -> Due:
         """The lead's next due instant, if it is at most `until`, or a better lower bound of it. It takes at most about
         `steps` evaluations. For a lead that these rules have not judged, they are as they would be after `rescore`."""
         after = self._judged_until(lead, change)

@@ -129,9 +129,7 @@ def _edges(ruleset: Ruleset) -> tuple[Sequence[int], Sequence[int], Mapping[str,
     bounds = (ratings.warm, ratings.hot)
     total = edges.get("score.total", set()).union(bounds, [bound - ratings.hysteresis for bound in bounds])
     engagement = edges.get("score.engagement", set()) | edges.get("criteria.behaviour", set())
-    signals = {
-        name.removeprefix(SIGNAL): sorted(found) for name, found in edges.items() if name.startswith(SIGNAL)
-    }
+    signals = {name.removeprefix(SIGNAL): sorted(found) for name, found in edges.items() if name.startswith(SIGNAL)}
     return sorted(total), sorted(engagement.union(ruleset.grades.engagement)), signals
 
 

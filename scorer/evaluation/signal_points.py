@@ -138,7 +138,7 @@ def _decay(weights: Sequence[float]) -> tuple[Sequence[float], float]:
     """What is left after each number of days, and the days until 1/e is left; empty if there is no constant share."""
     share = weights[1] if len(weights) > 1 else 1.0
     law = [share**age for age in range(len(weights))]
-    if not 0 < share <= 1 or not all(map(partial(isclose, rel_tol=1e-12), weights, law)):
+    if not 0 < share <= 1 or not all(map(partial(isclose, rel_tol=1e-12, abs_tol=1e-300), weights, law)):
         return (), 0.0
     return law, _LONG if share == 1 else min(_LONG, -1 / log(share))
 

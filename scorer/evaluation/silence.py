@@ -19,6 +19,7 @@ from scorer.evaluation.signal_points import SignalPoints, SignalWorth
 from scorer.rules.ruleset import Ruleset
 
 MOST_STEPS: Final = 1 << 30
+_SOON: Final = 60 * DAY
 
 
 class Due(NamedTuple):
@@ -45,12 +46,12 @@ class Silence:
         evaluate: Callable[[Lead, int], Evaluation],
         is_worth_publishing: Callable[[Published, Evaluation], bool],
     ) -> None:
-        self._ruleset = ruleset
-        self._tables = tables
-        self._routing = routing
-        self._signals = signals
-        self._evaluate = evaluate
-        self._is_worth_publishing = is_worth_publishing
+        self.ruleset = ruleset
+        self.tables = tables
+        self.routing = routing
+        self.signals = signals
+        self.evaluate = evaluate
+        self.is_worth_publishing = is_worth_publishing
 
     def first_change(self, lead: Lead, after: int, until: int, steps: int = MOST_STEPS) -> Due:
         """The first instant in (`after`, `until`] at which time alone makes a decision necessary; uncertain if there is
@@ -62,15 +63,62 @@ class Silence:
         published = lead.published
         if published is None:
             return Due(NEVER, certain=True)
+        evaluation = self.evaluate(lead, after)
+        if evaluation.until > until or evaluation.until >= NEVER:
+            return Due(evaluation.until, certain=evaluation.until >= NEVER)
+        if self._is_calm(lead, published, evaluation, until):
+            return Due(until + 1, certain=False)
         if isinstance(lead.notes, Notes):
+            # What is remembered about distant days is of no use to the next activity.
             lead = lead.with_notes(lead.notes.copy())
-        return _Walk(self, lead, published, after, steps).to(until)
+        return _Walk(self, lead, published, evaluation, steps).to(until)
+
+    def _is_calm(self, lead: Lead, published: Published, evaluation: Evaluation, until: int) -> bool:
+        """Whether nothing is published up to `until`, by a look at the points of that day alone. False if unknown.
+
+        Most activities come days after the last one of their lead, so this is what they pay for the silence before
+        them. The points that it finds out are remembered for the activity.
+        """
+        tables, notes = self.tables, lead.notes
+        if not isinstance(notes, Notes) or notes.facts is not lead.facts or notes.mark != tables.mark:
+            return False
+        if until - evaluation.now > _SOON:
+            return False
+        times = tables.times(lead.facts) if notes.times is None else notes.times
+        now, clock = evaluation.now, lead.clock
+        if tables.valid_until(times, now) <= until or clock + tables.idle(now - clock)[1] <= until:
+            return False
+        if tables.returned_at(times) is not None or self.is_worth_publishing(published, evaluation):
+            return False
+        day, worth, points, signals = until // DAY, notes.worth, evaluation.signal_points, self.signals
+        low = high = 0
+        for name, counts in lead.counted.items():
+            signal = signals.get(name)
+            if signal is not None:
+                known = worth[name] = signal.worth(counts, day, worth.get(name))
+                old, new = points.get(name, 0), known[1]
+                if old != new and self.routing.signal_moves(name, old, new):
+                    return False
+                low += old if old < 0 else new
+                high += new if old < 0 else old
+        least, most = self.unpublished_range(published, evaluation)
+        return least <= low and high <= most
+
+    def unpublished_range(self, published: Published, evaluation: Evaluation) -> tuple[int, int]:
+        """The least and the most engagement with which nothing is published as long as the criteria stay."""
+        fit, engagement = evaluation.standing.score
+        low, high = self.routing.same_route(fit, engagement)
+        step = self.ruleset.publishing.score_step
+        last = published.score.total - fit
+        return max(low, last - step + 1), min(high, last + step - 1)
 
 
 class _Walk:
     """One look ahead: the evaluations of one lead, later and later."""
 
-    def __init__(self, silence: Silence, lead: Lead, published: Published, after: int, steps: int) -> None:
+    def __init__(
+        self, silence: Silence, lead: Lead, published: Published, evaluation: Evaluation, steps: int
+    ) -> None:
         self._silence = silence
         self._lead = lead
         self._published = published
@@ -78,40 +126,36 @@ class _Walk:
         self._signals = [
             (name, counts, signal)
             for name, counts in lead.counted.items()
-            if (signal := silence._signals.get(name)) is not None
+            if (signal := silence.signals.get(name)) is not None
         ]
-        self._last_day = max((counts[-2] + len(signal.signal.weights) for _, counts, signal in self._signals), default=0)
+        self._last_day = max(
+            (counts[-2] + len(signal.signal.weights) for _, counts, signal in self._signals), default=0
+        )
         self._worth: dict[str, SignalWorth] = {}
         self._points: dict[int, tuple[int, ...]] = {}
-        self._see(silence._evaluate(lead, after))
+        self._see(evaluation)
 
     def _look(self, now: int) -> bool:
         """Move on to `now`. True if a decision has to be published."""
         before, was_pending = self._evaluation, self._pending
         self._steps -= 1
-        self._see(self._silence._evaluate(self._lead, now))
+        self._see(self._silence.evaluate(self._lead, now))
         return self._pending and not (was_pending and _outcome(before) == _outcome(self._evaluation))
 
     def _see(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
-        self._pending = self._silence._is_worth_publishing(self._published, evaluation)
+        self._pending = self._silence.is_worth_publishing(self._published, evaluation)
         self._set_bounds()
 
     def _set_bounds(self) -> None:
         """The least and the most engagement with which nothing is published as long as the criteria stay."""
-        (fit, engagement), published = self._evaluation.score, self._published
         if self._pending:
-            self._low = self._high = engagement
-            return
-        low, high = self._silence._routing.same_route(fit, engagement)
-        step = self._silence._ruleset.publishing.score_step
-        last = published.score.total - fit
-        self._low, self._high = max(low, last - step + 1), min(high, last + step - 1)
+            self._low = self._high = self._evaluation.score.engagement
+        else:
+            self._low, self._high = self._silence.unpublished_range(self._published, self._evaluation)
 
     def to(self, until: int) -> Due:
-        tables, lead = self._silence._tables, self._lead
-        if self._evaluation.until >= NEVER:
-            return Due(NEVER, certain=True)
+        tables, lead = self._silence.tables, self._lead
         times = tables.times(lead.facts)
         while True:
             now = self._evaluation.now
@@ -150,14 +194,14 @@ class _Walk:
         """Whether nothing is published at the midnights after day `first` up to that of `last`. Points only decay, so
         that those of both ends are bounds of those in between."""
         silence = self._silence
-        if silence._tables.returned_at(silence._tables.times(self._lead.facts)) is not None:
+        if silence.tables.returned_at(silence.tables.times(self._lead.facts)) is not None:
             return False
         before, after = self._points_on(first), self._points_on(last)
         if before == after:
             return True
         low = high = 0
         for (name, _, _), old, new in zip(self._signals, before, after, strict=True):
-            if old != new and silence._routing.signal_moves(name, old, new):
+            if old != new and silence.routing.signal_moves(name, old, new):
                 return False
             low += old if old < 0 else new
             high += new if old < 0 else old

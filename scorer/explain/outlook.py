@@ -18,6 +18,9 @@ def outlook(lead: Lead, evaluator: Evaluator, now: int, days: int = KEEP_DAYS) -
     today = day_of(now)
     changes = [(now, evaluator.evaluate(lead, now))]
     for day in range(today + 1, today + 1 + days):
+        if evaluator.due(lead) <= day * DAY:
+            # What the service will publish by then decides how far a rating may fall.
+            lead = evaluator.catch_up(lead, day * DAY).lead
         evaluation = evaluator.evaluate(lead, day * DAY)
         if _summary(evaluation) != _summary(changes[-1][1]):
             changes.append((day * DAY, evaluation))

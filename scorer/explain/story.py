@@ -50,7 +50,8 @@ def parse_time(text: str) -> int:
 
 
 def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, history: History | None = None) -> Story:
-    """The story of a lead as of `now`, in microseconds since the epoch. The default is its latest activity.
+    """The story of a lead as of `now`, in microseconds since the epoch, after what the service decides until then. The
+    default is when it was judged last.
 
     `history` is the lead's history, if it is known. Raises `NothingToExplain` if nothing is known of the lead, or if it
     was erased.
@@ -61,7 +62,11 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
     if lead.clock == NO_CLOCK:
         raise NothingToExplain("unknown", "nothing is known about this lead")
     ruleset = evaluator.ruleset
-    evaluation = evaluator.evaluate(lead, lead.clock if now is None else now)
+    if now is None:
+        now = lead.judged_at
+    elif now > lead.judged_at:
+        lead = evaluator.catch_up(lead, now).lead
+    evaluation = evaluator.evaluate(lead, now)
     facts, score = evaluation.facts, evaluation.score
     criteria = [criterion_part(rated, lead, facts) for rated in evaluation.criteria]
     signals = signal_parts(lead, ruleset, evaluation, {} if history is None else history.events)
@@ -153,6 +158,8 @@ def _meanings(ruleset: Ruleset, values: Iterable[KnownValue]) -> dict[str, str]:
         entry = LEAD_FIELDS.get(field) or ruleset.own_fields.get(field)
         if entry is not None:
             meanings[field] = entry.description
+        elif field.endswith(".other"):
+            meanings[field] = "The latest statement of the other kind, which does not count now."
         elif field.startswith("at."):
             meanings[field] = f"The latest {field.removeprefix('at.').replace('_', ' ')}; the event says when."
         elif field == "lifecycle.merged_into":
@@ -174,7 +181,7 @@ def _differences(lead: Lead, evaluation: Evaluation) -> list[str]:
     before, after = (" / ".join(map(str, filter(None, values))) for values in (published, now))
     return [
         f"The last published decision, as of {to_text(last.decided_at)}, is {before}. As of "
-        f"{to_text(evaluation.now)}, the lead is {after}. This will be published at the lead's next activity."
+        f"{to_text(evaluation.now)}, the lead is {after}. This will be published when the lead changes next."
     ]
 
 

@@ -33,10 +33,12 @@ class History:
     """Every activity by its hash. Signals look up their events here."""
     _last: _View | None = None
 
-    def add(self, activity: LeadActivity) -> None:
-        """Apply an activity exactly as the service does."""
-        before = self.lead
-        assessment = self.evaluator.assess(before, activity)
+    def add(self, activity: LeadActivity, arrival: int | None = None) -> None:
+        """Apply an activity exactly as the service does. `arrival`: microseconds since the epoch; None: at its own
+        time."""
+        until = activity.time if arrival is None else arrival
+        before = self.evaluator.catch_up(self.lead, until).lead
+        assessment = self.evaluator.assess(before, activity, arrival)
         self.lead = assessment.lead
         event = Event(time=to_text(activity.time), id=activity.id, source=activity.source)
         self.events.setdefault(event_hash(activity), event)
@@ -80,7 +82,7 @@ class History:
 
 
 def history(lead_id: str, activities: Iterable[LeadActivity], evaluator: Evaluator) -> History:
-    """The history of a lead from all its activities, given in the order in which they arrived."""
+    """The history of a lead from all its activities, given in the order in which they arrived, each at its own time."""
     lead_history = History(evaluator, Lead(lead_id))
     for activity in activities:
         lead_history.add(activity)

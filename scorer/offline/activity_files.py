@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
-from scorer.offline.place import line_of, place
+from scorer.offline.place import ARRIVAL, line_of, place
 from scorer.sources.cloudevents import MAX_BYTES
 from scorer.sources.event_batch import is_array, split_batch
 from scorer.sources.rejected import Rejected
@@ -256,7 +256,7 @@ def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Bl
         schema = polars.read_parquet_schema(stream)
         stream.seek(0)
         _check_schema(schema, name, polars)
-        columns = [column for column in (*PARQUET_COLUMNS, "specversion") if column in schema]
+        columns = [column for column in (*PARQUET_COLUMNS, "specversion", ARRIVAL) if column in schema]
         table = polars.scan_parquet(stream).select(columns)
         if isinstance(schema["time"], polars.Datetime):
             # In a zone east of UTC, the last hours of 9999 are already in the year 10000, which Python does not have.
@@ -288,8 +288,9 @@ def _check_schema(schema: Any, name: str, polars: Any) -> None:
 def _line(row: dict[str, Any]) -> bytes:
     """The row as an event in structured mode."""
     event: dict[str, Any] = {"specversion": "1.0", **row}
-    if isinstance(event["time"], datetime):
-        event["time"] = event["time"].astimezone(UTC).isoformat()
+    for name in ("time", ARRIVAL):
+        if isinstance(moment := event.get(name), datetime):
+            event[name] = moment.astimezone(UTC).isoformat()
     data = event.get("data")
     if isinstance(data, (str, bytes)):
         event["data"] = _json(data)

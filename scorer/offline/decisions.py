@@ -1,8 +1,10 @@
 """Activities in, decisions out: what `scorer score` does with the leads of one shard."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
+from scorer.domain.instant import from_datetime
 from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
@@ -29,35 +31,62 @@ class BlockDecisions(NamedTuple):
     rejected: list[Rejection]
 
 
-class DecisionShard:
-    """Scores the activities of its leads. `now` in microseconds since the epoch: much later activities are rejected."""
+class LateDecision(NamedTuple):
+    """A decision by time after the lead's last activity. `decision` is JSON with a line end."""
 
-    def __init__(self, evaluator: Evaluator, now: int) -> None:
-        self._evaluator, self._shelf, self._now = evaluator, LeadShelf(), now
+    decided_at: str
+    lead_id: str
+    decision: bytes
+
+
+def in_order_of_time(late: LateDecision) -> tuple[int, str]:
+    """The key that sorts decisions by time, then by lead."""
+    return from_datetime(datetime.fromisoformat(late.decided_at)), late.lead_id
+
+
+class DecisionShard:
+    """Scores the activities of its leads. Instants in microseconds since the epoch. `now`: much later activities are
+    rejected. `until`: the reviews that are due until then are done at the end; None: none after a lead's last activity.
+    """
+
+    def __init__(self, evaluator: Evaluator, now: int, until: int | None = None) -> None:
+        self._evaluator, self._shelf, self._now, self._until = evaluator, LeadShelf(), now, until
 
     def handle(self, task: str, places: Sequence[int], lines: Sequence[bytes]) -> BlockDecisions:
-        """Score the lines."""
+        """Score the lines. A decision by time has the place of the next activity of its lead."""
         found = BlockDecisions([], [], [])
         evaluator, shelf, now = self._evaluator, self._shelf, self._now
         for place, line in zip(places, lines, strict=True):
             try:
-                activity = activity_at(place, line, now)
+                activity, arrival = activity_at(place, line, now)
             except Rejected as error:
                 found.rejected.append(Rejection(place, error.reason, error.detail))
                 continue
             lead = shelf.get(activity.lead_id) or Lead(activity.lead_id)
-            assessment = evaluator.assess(lead, activity)
+            assessment = evaluator.assess(lead, activity, arrival)
             if assessment.lead is not lead:
                 shelf.put(assessment.lead)
-            if assessment.decision is not None:
-                found.places.append(place)
-                found.decisions.append(assessment.decision.to_json() + b"\n")
+            if assessment.effects:
+                for decision in assessment.decisions:
+                    found.places.append(place)
+                    found.decisions.append(decision.to_json() + b"\n")
         return found
 
-    def finish(self) -> None:
-        """Nothing to return: every decision was returned with its lines."""
+    def finish(self) -> list[LateDecision]:
+        """The decisions by time after the last activities, by lead."""
+        late: list[LateDecision] = []
+        if self._until is None:
+            return late
+        for lead_id in sorted(self._shelf.ids()):
+            lead = self._shelf.get(lead_id)
+            if lead is not None and self._evaluator.due(lead) <= self._until:
+                late += [
+                    LateDecision(decision.decided_at, lead_id, decision.to_json() + b"\n")
+                    for decision in self._evaluator.catch_up(lead, self._until).decisions
+                ]
+        return late
 
 
-def decision_shard(files: RuleFiles, engine: EngineName | None, now: int) -> DecisionShard:
-    """A shard that scores. `now` in microseconds since the epoch."""
-    return DecisionShard(Evaluator(parse_ruleset(files), default_engine(engine)), now)
+def decision_shard(files: RuleFiles, engine: EngineName | None, now: int, until: int | None = None) -> DecisionShard:
+    """A shard that scores. `now` and `until` in microseconds since the epoch."""
+    return DecisionShard(Evaluator(parse_ruleset(files), default_engine(engine)), now, until)

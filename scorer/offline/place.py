@@ -5,12 +5,16 @@ A place is one integer, because places are sent to other processes and sorted by
 
 from typing import Final
 
+import msgspec
+
 from scorer.domain.activity import LeadActivity
-from scorer.sources.cloudevents import parse_event, parse_line
+from scorer.sources.cloudevents import parse_event, parse_instant, parse_line
 
 _BITS: Final = 24
 """A line has at most 16 MiB, and each event of a batch at least a byte and a comma."""
 _MASK: Final = (1 << _BITS) - 1
+ARRIVAL: Final = "arrivedat"
+"""The extension attribute of an event in a file that says when it arrived."""
 
 
 def place(line: int, index: int | None = None) -> int:
@@ -34,7 +38,26 @@ def place_text(place: int) -> str:
     return str(line_of(place)) if index is None else f"{line_of(place)}#{index}"
 
 
-def activity_at(place: int, line: bytes, now: int) -> LeadActivity:
-    """The activity of the line at this place. An event of a batch cannot be a batch itself. `now` in microseconds since
-    the epoch. Raises `Rejected`."""
-    return parse_event(line, now) if place & _MASK else parse_line(line, now)
+def activity_at(place: int, line: bytes, now: int) -> tuple[LeadActivity, int]:
+    """The activity of the line at this place, and when it arrived: as its attribute `arrivedat` says, or else at its
+    own time. An event of a batch cannot be a batch itself. `now`: without `arrivedat`, much later activities are
+    rejected. Instants in microseconds since the epoch. Raises `Rejected`."""
+    arrival = None if ARRIVAL.encode() not in line else _arrival(line)
+    latest = now if arrival is None else arrival
+    activity = parse_event(line, latest) if place & _MASK else parse_line(line, latest)
+    return activity, activity.time if arrival is None else arrival
+
+
+def _arrival(line: bytes) -> int | None:
+    try:
+        arrival = _read(line).arrivedat
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # not an activity either; its own error says more
+    return None if arrival is None else parse_instant(arrival, ARRIVAL)
+
+
+class _Arrived(msgspec.Struct):
+    arrivedat: object = None
+
+
+_read: Final = msgspec.json.Decoder(_Arrived).decode

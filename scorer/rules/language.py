@@ -238,9 +238,9 @@ class RulesetFile(Section):
     rescore: RescoreSection | None = None
     tolerance: Tolerance = Field(
         "5m",
-        description="How far the clock of a sender may be ahead; at most 1d. An activity counts as of its own time, but "
-        "at most this long after it arrived. A grant of consent counts if it is later than the withdrawal by more than "
-        "this.",
+        description="How far the clock of a sender may be ahead; at most 1d. An activity counts as of its own time, "
+        "but at most this long after it arrived. A grant of consent counts if it is later than the withdrawal by more "
+        "than this.",
     )
     fields: dict[FieldName, FieldSection] = Field(default_factory=dict, description="Custom fields, by name.")
     signals: dict[Id, SignalSection] = Field(default_factory=dict, description="Behaviour, by signal id.")

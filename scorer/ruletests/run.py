@@ -167,6 +167,7 @@ class _Run:
         if evaluation is None:
             return None
         if moment is not None and moment > lead.clock:
+            lead = self._evaluator.catch_up(lead, moment).lead
             evaluation = self._evaluator.evaluate(lead, moment)
             self._note(Assessment(lead, evaluation))
         # Where nothing has happened since, what was said of the last activity: a hand-over to sales that followed from

@@ -129,8 +129,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     metrics.service(settings.group, settings.activity_topic)
     metrics.memory_limit(memory_limit())
 
-    def judge(lead: Lead, activity: LeadActivity) -> Assessment:
-        return live.evaluator.assess(lead, activity)
+    def judge(lead: Lead, activity: LeadActivity, arrival: int | None) -> Assessment:
+        return live.evaluator.assess(lead, activity, arrival)
 
     def trim(lead: Lead) -> Lead:
         return live.evaluator.trimmed(lead)

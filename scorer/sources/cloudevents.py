@@ -1,7 +1,7 @@
 """Parses CloudEvents 1.0 from Kafka and JSON Lines into activities.
 
 Structured mode: the value is the whole event as JSON. Binary mode: the attributes are `ce_` headers and the
-value is `data`. Batch: the value is a JSON array of events in structured mode. Pure: the current time is an argument.
+value is `data`. Batch: the value is a JSON array of events in structured mode. Pure: the time of arrival is an argument.
 """
 
 import re
@@ -34,6 +34,7 @@ __all__ = [
     "Rejected",
     "is_attribute_header",
     "parse_event",
+    "parse_instant",
     "parse_line",
     "parse_record",
 ]
@@ -67,7 +68,7 @@ class NullKey(Rejected):
 def parse_record(
     value: bytes | None, key: bytes | None, headers: Iterable[Header], now: int, *, max_bytes: int = MAX_BYTES
 ) -> LeadActivity:
-    """The activity of a Kafka record. `now` in microseconds since the epoch.
+    """The activity of a Kafka record. `now`: its arrival, in microseconds since the epoch.
 
     Raises `Rejected`: as `EventBatch` if the record is a batch, and as `NullKey` if only the key is missing.
     """
@@ -109,7 +110,7 @@ def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes
 
 
 def parse_line(line: bytes, now: int, *, max_bytes: int = MAX_BYTES) -> LeadActivity:
-    """The activity of one line of a JSON Lines file (structured mode). `now` in microseconds since the epoch.
+    """The activity of one line of a JSON Lines file (structured mode). `now`: its arrival, in microseconds since the epoch.
     Raises `Rejected`, as `EventBatch` if the line is a batch."""
     if not line.strip():
         raise Rejected("empty_value", "the line is empty")
@@ -229,22 +230,27 @@ def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:
     return text
 
 
-def _time(text: object, prefix: str, now: int) -> int:
-    if text is None:
-        raise Rejected("missing_attribute", f"{prefix}time is missing; expected RFC 3339, such as 2026-01-31T09:30:00Z")
+def parse_instant(text: object, name: str) -> int:
+    """The microseconds since the epoch of the attribute `name`. Raises `Rejected`."""
     try:
         if not isinstance(text, str):
             raise ValueError
-        instant = _instant(text)
+        return _instant(text)
     except ValueError:
         raise Rejected(
             "invalid_time",
-            f"{prefix}time is not RFC 3339 with a time zone ({described(text)}); expected such as 2026-01-31T09:30:00Z",
+            f"{name} is not RFC 3339 with a time zone ({described(text)}); expected such as 2026-01-31T09:30:00Z",
         ) from None
+
+
+def _time(text: object, prefix: str, now: int) -> int:
+    if text is None:
+        raise Rejected("missing_attribute", f"{prefix}time is missing; expected RFC 3339, such as 2026-01-31T09:30:00Z")
+    instant = parse_instant(text, f"{prefix}time")
     if instant > now + MAX_AHEAD:
         raise Rejected(
             "time_in_future",
-            f"{prefix}time is in the future; expected at most 24 hours after the current time, {to_text(now)}",
+            f"{prefix}time is in the future; expected at most 24 hours after its arrival, {to_text(now)}",
         )
     if instant < EARLIEST:
         raise Rejected("invalid_time", f"{prefix}time is before the year 1; expected the year 1 or later, in UTC")

@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 
 from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.domain.activity import LISTING, LeadActivity
-from scorer.domain.instant import to_text
+from scorer.domain.instant import MILLISECOND, to_text
 from scorer.domain.lead import Lead, ValueTests
 from scorer.evaluation.kept_facts import dropped_facts
 from scorer.evaluation.results import Assessment, CriteriaResult
@@ -32,13 +32,16 @@ from scorer.stream.rekey import rekeyed
 from scorer.stream.shadow import Shadow
 from scorer.stream.too_large import Trim, fitting_state, untrimmed
 
-Assess = Callable[[Lead, LeadActivity], Assessment]
+Assess = Callable[[Lead, LeadActivity, int | None], Assessment]
+"""Of a lead, an activity, and its arrival in microseconds since the epoch (None: at its own time)."""
 Clock = Callable[[], int]
 Judgement = tuple[Lead, LeadActivity, Assessment]
 """The lead before an activity, the activity, and the resulting assessment."""
 Steps = Generator[None, None, tuple[Outbox, BatchFigures]]
 
 _STEP: Final = 100
+_LOG_APPEND_TIME: Final = 1
+"""The timestamp type of a record whose timestamp is the broker's, not the sender's."""
 
 log = structlog.get_logger()
 
@@ -140,7 +143,7 @@ class BatchProcessor:
                 results.append(evaluation.criteria_result)
                 signals += evaluation.signal_points
             if self._shadow is not None:
-                self._shadow.compare(lead, activity, assessment, outbox, figures)
+                self._shadow.compare(activity, assessment, outbox, figures)
         figures.activities.update(types)
         if stating and self._kept_facts is not None:
             figures.dropped_facts = dropped_facts(stating, self._kept_facts())
@@ -197,15 +200,23 @@ class BatchProcessor:
         if record.serialized_value_size > max_bytes and len(value or b"") < record.serialized_value_size:
             # The consumer kept only its beginning, which could look like a small activity.
             raise too_large(record.serialized_value_size, max_bytes)
-        activity = parse_record(value, record.key, record.headers, now, max_bytes=max_bytes)
+        arrival = arrival_of(record)
+        latest = now if arrival is None else arrival
+        activity = parse_record(value, record.key, record.headers, latest, max_bytes=max_bytes)
         lead = store.get(activity.lead_id)
         started = perf_counter()
-        assessment = self._assess(lead, activity)
+        assessment = self._assess(lead, activity, arrival)
         figures.assess_seconds.append(perf_counter() - started)
         if lead.id in suspects and assessment.lead is not lead:
             fitting, _ = fitting_state(assessment.lead, limits.state, self._trim)
-            assessment = Assessment(fitting, assessment.evaluation, assessment.effects)
+            assessment = Assessment(fitting, assessment.evaluation, assessment.effects, assessment.earlier)
         return lead, activity, assessment
+
+
+def arrival_of(record: "ConsumerRecord[bytes, bytes]") -> int | None:
+    """When the record arrived, in microseconds since the epoch. None if only its sender says so, because the topic does
+    not have `message.timestamp.type=LogAppendTime`: then the activity counts as of its own time."""
+    return record.timestamp * MILLISECOND if record.timestamp_type == _LOG_APPEND_TIME else None
 
 
 def _with_elements(

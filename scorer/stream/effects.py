@@ -3,7 +3,7 @@
 `Assessment.lead` already contains what an effect changes in the lead itself.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from scorer.domain.effects import Decided, Effect, HandedOver
 from scorer.kafka.record_limits import Limit
@@ -14,21 +14,25 @@ from scorer.stream.too_large import decision_too_large
 
 
 def stage_effects(
-    effects: Iterable[Effect], outbox: Outbox, figures: BatchFigures, settings: Settings, now: int, limit: Limit
+    effects: Sequence[Effect], outbox: Outbox, figures: BatchFigures, settings: Settings, now: int, limit: Limit
 ) -> None:
     """Add the effects to a transaction. `now`: microseconds since the epoch, used only in headers.
 
-    Raises `Rejected` if the decision is larger than `limit`. Nothing is added then, because an assessment has at most
-    one decision.
+    Raises `Rejected` if a decision is larger than `limit`. Nothing is added then.
     """
+    messages = [
+        decision_message(effect.decision, settings.routing_topic, settings.group, now)
+        for effect in effects
+        if isinstance(effect, Decided)
+    ]
+    for message in messages:
+        size = len(message.value or b"")
+        if size > limit.size:
+            raise decision_too_large(size, limit)
+    outbox.messages += messages
     for effect in effects:
         match effect:
             case Decided(decision):
-                message = decision_message(decision, settings.routing_topic, settings.group, now)
-                size = len(message.value or b"")
-                if size > limit.size:
-                    raise decision_too_large(size, limit)
-                outbox.messages.append(message)
                 figures.decisions[decision.rating.value, decision.route.value] += 1
                 if effect.transition is not None:
                     before, after = effect.transition

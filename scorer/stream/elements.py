@@ -23,6 +23,7 @@ class Element:
     partition: int
     offset: int
     timestamp: int
+    timestamp_type: int
     key: bytes | None
     value: bytes
     headers: Sequence[tuple[str, bytes]]
@@ -52,6 +53,7 @@ def elements(record: "ConsumerRecord[bytes, bytes]", events: Sequence[bytes]) ->
             partition=record.partition,
             offset=record.offset,
             timestamp=record.timestamp,
+            timestamp_type=record.timestamp_type,
             key=record.key,
             value=event,
             headers=headers,

@@ -11,7 +11,6 @@ the live rules.
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -69,16 +68,13 @@ class Shadow:
         self._evaluator = evaluator
         self._notes.clear()
 
-    def compare(
-        self, before: Lead, activity: LeadActivity, assessment: Assessment, outbox: Outbox, figures: BatchFigures
-    ) -> None:
+    def compare(self, activity: LeadActivity, assessment: Assessment, outbox: Outbox, figures: BatchFigures) -> None:
         """Judge what the live rules have judged, count both results, and publish a sample of the differences."""
         if self._evaluator is None or assessment.evaluation is None:
             return
         try:
-            judged = _unpublished(before, activity, assessment, self._evaluator)
-            candidate = self._evaluate(judged, self._evaluator)
             live = assessment.evaluation
+            candidate = self._evaluate(live, self._evaluator)
             differs = list(_differences(live, candidate))
             sample = None
             if differs and differs != ["score"] and self._samples.take(1 / SAMPLES_A_SECOND):
@@ -98,12 +94,13 @@ class Shadow:
                 what = {"size": size, "limit": limit.size, "source": limit.source}
                 log.warning("shadow_sample_too_large", lead=assessment.lead.id, topic=self._topic, **what)
 
-    def _evaluate(self, lead: Lead, evaluator: Evaluator) -> Evaluation:
+    def _evaluate(self, live: Evaluation, evaluator: Evaluator) -> Evaluation:
+        lead = live.lead  # without what the live rules then published about it
         known = self._notes.look_up(lead.id)
         lead = evaluator.annotated(lead.with_notes(known))
         if lead.notes is not known:
             self._notes.keep(lead.id, lead.notes)
-        return evaluator.evaluate(lead, lead.clock)
+        return evaluator.evaluate(lead, live.now)
 
     def _sample(
         self, lead: Lead, activity: LeadActivity, live: Evaluation, candidate: Evaluation, differs: list[str]
@@ -121,7 +118,7 @@ class Shadow:
         ]
         content = {
             "lead_id": lead.id,
-            "at": to_text(lead.clock),
+            "at": to_text(live.now),
             "activity": {"source": activity.source, "id": activity.id, "type": activity.type},
             "differs": differs,
             "live": _shown(live),
@@ -134,18 +131,6 @@ class Shadow:
     def _report(self, error: Exception) -> None:
         if self._reports.take(_LOG_SECONDS):
             log.error("shadow_failed", error=type(error).__qualname__, exception=traceback_of(error))
-
-
-def _unpublished(before: Lead, activity: LeadActivity, assessment: Assessment, candidate: Evaluator) -> Lead:
-    """The lead after the activity, as the live rules judged it: without what they then published about it."""
-    after = assessment.lead
-    if assessment.decision is None:
-        return after
-    if assessment.handed_over is not None:
-        # The facts include the hand-over, which the live rules caused.
-        facts = before.apply(activity, (), candidate.kept_facts).facts
-        return replace(after, published=before.published, facts=facts)
-    return replace(after, published=before.published)
 
 
 def _differences(live: Evaluation, candidate: Evaluation) -> Iterator[str]:

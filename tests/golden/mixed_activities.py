@@ -46,6 +46,7 @@ class FakeRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    timestamp_type: int = 0
 
     @property
     def serialized_key_size(self) -> int:

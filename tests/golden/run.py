@@ -238,14 +238,14 @@ class _Judge:
         self._evaluator = evaluator
         self._failed: set[str] = set()
 
-    def __call__(self, lead: Lead, activity: LeadActivity) -> Assessment:
+    def __call__(self, lead: Lead, activity: LeadActivity, arrival: int | None) -> Assessment:
         if activity.id.startswith(FAILING_ONCE):
             if activity.id not in self._failed:
                 self._failed.add(activity.id)
                 raise ArithmeticError(activity.id)
         elif activity.id.startswith(FAILING):
             raise ArithmeticError(activity.id)
-        assessment = self._evaluator.assess(lead, activity)
+        assessment = self._evaluator.assess(lead, activity, arrival)
         if activity.id.startswith(UNWRITABLE) and assessment.lead is not lead:
             unwritable: Any = (object(),)
             assessment.lead = replace(assessment.lead, rules_at_return=unwritable)
@@ -282,10 +282,10 @@ def _samples(
     """The samples of leads that the candidate judges differently."""
     passed = 0.0
 
-    def assess_later(lead: Lead, activity: LeadActivity) -> Assessment:
+    def assess_later(lead: Lead, activity: LeadActivity, arrival: int | None) -> Assessment:
         nonlocal passed
         passed += 0.03
-        return live.assess(lead, activity)
+        return live.assess(lead, activity, arrival)
 
     shadow = Shadow(settings, lambda: passed)
     shadow.use(candidate)

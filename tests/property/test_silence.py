@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -177,7 +176,7 @@ def test_the_due_instant_is_that_of_judging_at_every_instant(
     assert stored <= expected
     assert mark == judge.mark
     # In small pieces, as the job does it: a bound that is not certain is never too late, and each piece gets further.
-    bound, instant = judge.due(lead), lead.judged_at
+    instant = lead.judged_at
     for _ in range(2000):
         found = judge.refine(lead, NEVER, steps=steps)
         assert found.instant <= expected
@@ -347,7 +346,10 @@ def test_points_are_those_of_the_formula_for_every_half_life(half_life: str) -> 
     for age, weight in enumerate(signal.weights):
         expected = 0.5 ** (24 * age / hours)
         assert weight == pytest.approx(expected, rel=1e-9, abs=0)
-    lead = play([(activity("page_viewed", {"url": "/pricing"}, day=day, id=str(day)), MONDAY + day * DAY) for day in range(5)], judge)
+    lead = play(
+        [(activity("page_viewed", {"url": "/pricing"}, day=day, id=str(day)), MONDAY + day * DAY) for day in range(5)],
+        judge,
+    )
     for day in range(4, 400):
         exact = sum(7 * 0.5 ** (24 * (day - of) / hours) for of in range(5) if day - of < 365)
         points = judge.evaluate(lead, MONDAY + day * DAY).signal_points.get("pricing", 0)

@@ -56,7 +56,7 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(None, rules=tmp_path)
 
 
-def touch(lead: Lead, activity: LeadActivity) -> Assessment:
+def touch(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
     """Records the activity. It fails for the lead `broken`, and the lead `unwritable` cannot be encoded."""
     if lead.id == "broken":
         raise ZeroDivisionError(f"secret of {lead.id}")
@@ -114,11 +114,11 @@ def test_a_record_on_which_our_code_fails_costs_one_record(settings: Settings, b
 def test_a_failure_that_does_not_repeat_costs_nothing(settings: Settings) -> None:
     calls: list[str] = []
 
-    def once(lead: Lead, activity: LeadActivity) -> Assessment:
+    def once(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
         calls.append(activity.id)
         if len(calls) == 1:
             raise RuntimeError
-        return touch(lead, activity)
+        return touch(lead, activity, None)
 
     outbox, figures = BatchProcessor(settings, once, lambda: NOW).process([record(0, "a")], LeadStore())
     assert figures.dead_letters == {}
@@ -164,7 +164,7 @@ def test_a_value_of_which_the_consumer_kept_the_beginning_is_too_large(settings:
 
 
 def test_running_out_of_memory_makes_no_dead_letter(settings: Settings) -> None:
-    def exhausted(lead: Lead, activity: LeadActivity) -> Assessment:
+    def exhausted(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
         raise MemoryError
 
     with pytest.raises(MemoryError):
@@ -198,7 +198,7 @@ def test_the_cache_is_bounded_and_the_states_are_not_lost(settings: Settings) ->
     assert [store.get(f"lead-{number}").value("last") for number in range(10)] == [f"e{number}" for number in range(10)]
 
 
-def grow(lead: Lead, activity: LeadActivity) -> Assessment:
+def grow(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
     """Adds as many letters to the lead as the path of the page says; 0 empties it. A path that ends in `d` leads to a
     decision of that size instead."""
     size = str(activity.data["url"]).removeprefix("/")
@@ -294,7 +294,7 @@ def test_a_lead_that_was_too_large_can_become_smaller(tmp_path: Path) -> None:
     settings = load_settings(None, rules=tmp_path, max_record_bytes=65_536)
     store = LeadStore()
     large = view(0, "a", "/90000")
-    store.restore("a", encode_lead(grow(Lead("a"), parse_record(large.value, large.key, (), NOW)).lead))
+    store.restore("a", encode_lead(grow(Lead("a"), parse_record(large.value, large.key, (), NOW), None).lead))
     processor = BatchProcessor(settings, grow, lambda: NOW)
     _, figures = processor.process([view(1, "a", "/1")], store)
     store.commit()

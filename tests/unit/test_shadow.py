@@ -65,7 +65,7 @@ def records() -> "list[ConsumerRecord[bytes, bytes]]":
     ]
 
 
-def judge(lead: Lead, done: LeadActivity) -> Assessment:
+def judge(lead: Lead, done: LeadActivity, _: int | None) -> Assessment:
     return LIVE.assess(lead, done)
 
 
@@ -88,7 +88,7 @@ def feed(shadow: Shadow, history: Sequence[LeadActivity]) -> tuple[Lead, list[di
     lead, outbox, figures = Lead("lead-1"), Outbox(0), BatchFigures()
     for event in history:
         after = LIVE.assess(lead, event)
-        shadow.compare(lead, event, after, outbox, figures)
+        shadow.compare(event, after, outbox, figures)
         lead = after.lead
     return lead, [json.loads(message.value or b"") for message in outbox.messages], figures
 
@@ -128,7 +128,7 @@ def test_the_matrix_counts_each_judgement_once(settings: Settings) -> None:
         event = activity(kind, data, day=number / 5, lead=lead_id)
         before = leads.get(lead_id, Lead(lead_id))
         after = LIVE.assess(before, event)
-        shadow.compare(before, event, after, outbox, figures)
+        shadow.compare(event, after, outbox, figures)
         leads[lead_id] = after.lead
         # The candidate judges the lead as it was before the live rules published anything.
         unpublished = before.apply(event, LIVE.hits(event))
@@ -207,7 +207,7 @@ def test_samples_are_limited_and_counts_are_not(settings: Settings) -> None:
     for number in range(200):
         event = activity("qualification_updated", {"bant": {"budget_status": "approved"}}, lead=f"lead-{number}")
         before, lead = len(outbox.messages), Lead(event.lead_id)
-        shadow.compare(lead, event, LIVE.assess(lead, event), outbox, figures)
+        shadow.compare(event, LIVE.assess(lead, event), outbox, figures)
         published.append((clock.now, len(outbox.messages) - before))
         clock.now += 0.02
     assert figures.divergences["rating"] == 200
@@ -277,7 +277,7 @@ def test_the_notes_about_leads_are_bounded(settings: Settings) -> None:
     for number in range(10):
         event = activity("trial_started", lead=f"lead-{number}")
         lead = Lead(event.lead_id)
-        shadow.compare(lead, event, LIVE.assess(lead, event), Outbox(0), BatchFigures())
+        shadow.compare(event, LIVE.assess(lead, event), Outbox(0), BatchFigures())
     assert 0 < len(shadow._notes.all_keys()) <= 3
 
 
@@ -294,7 +294,7 @@ def test_the_candidate_sees_the_facts_that_only_it_declares(settings: Settings, 
         activity("qualification_updated", {**hot, "custom": {"plan": "big", "other": 1}}, day=1),
     ):
         after = live.assess(lead, event)
-        shadow.compare(lead, event, after, outbox, figures)
+        shadow.compare(event, after, outbox, figures)
         lead = after.lead
     assert (after.handed_over is not None) is hand_over
     assert figures.divergences["queue"] == 1

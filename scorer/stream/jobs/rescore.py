@@ -7,17 +7,15 @@ changelog how far it has come (`Marker`). The next owner continues there, so eve
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from hashlib import blake2b
 from itertools import islice
 from typing import Final
 
-import msgspec
 import structlog
 
-from scorer.domain.effects import Decided, Effect
-from scorer.domain.lead import Lead
+from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
+from scorer.evaluation.rule_change import RuleChange
 from scorer.kafka.record_limits import Limit, TopicLimits
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
@@ -42,26 +40,11 @@ Rules = Callable[[], Evaluator]
 Clock = Callable[[], int]
 
 
-def rescored(lead: Lead, evaluator: Evaluator, number: int) -> Assessment | None:
-    """The assessment of a lead by new rules as of its latest activity; None if it was erased or merged.
-
-    Pure. There is a decision if rating, grade, route or queue differ from the last published ones or if the score moved
-    by `score_step`, whatever `publish.on` says. `number` (of the sweep) goes into the id of the decision, because rules
-    that are reverted and then restored decide a second time about the same lead and instant.
-    """
-    if lead.is_erased or lead.value("lifecycle.merged_into") is not None:
-        return None
-    assessment = evaluator.reassess(lead, lead.clock, "rules_changed", changes_only=True)
-    effects = tuple(_numbered(effect, number) for effect in assessment.effects)
-    return Assessment(assessment.lead, assessment.evaluation, effects)
-
-
-def _numbered(effect: Effect, number: int) -> Effect:
-    if not isinstance(effect, Decided):
-        return effect
-    text = f"{effect.decision.decision_id} {number}"
-    decision_id = blake2b(text.encode(), digest_size=16).hexdigest()
-    return Decided(msgspec.structs.replace(effect.decision, decision_id=decision_id))
+def rescored(lead: Lead, evaluator: Evaluator, number: int, since: int = NO_CLOCK) -> Assessment | None:
+    """`Evaluator.rescore` after the change of rules `number`, which took effect at `since` (microseconds since the
+    epoch); None if the lead was erased or merged."""
+    assessment = evaluator.rescore(lead, RuleChange(number, since))
+    return None if assessment.evaluation is None else assessment
 
 
 class Rescorer:
