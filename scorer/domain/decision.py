@@ -159,7 +159,7 @@ class RoutingDecision(Contract):
     decided_at: Annotated[
         str,
         Field(
-            description="The time as of which the lead was evaluated: its latest activity. RFC 3339, UTC.",
+            description="The time as of which the lead was evaluated. It never goes back. RFC 3339, UTC.",
             json_schema_extra={"format": "date-time"},
         ),
     ]

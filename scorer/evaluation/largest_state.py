@@ -1,4 +1,4 @@
-"""The largest state that a lead can have under given rules, in bytes of the state codec (version 2).
+"""The largest state that a lead can have under given rules, in bytes of the state codec (version 3).
 
 The bound follows from the rules and from the contract of activities alone: no activity, in any order or number, can
 give a larger state. What *earlier* rules left in a state is not part of it: facts and counts under names that are no
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from scorer.domain.counts import KEEP_DAYS, KEEP_HASHES
+from scorer.domain.identities import REMEMBERED, REMEMBERED_DAYS
 from scorer.evaluation.largest_value import built_in_values, own_values, text_size
 from scorer.evaluation.notes import MARK_SIZE
 from scorer.rules.condition import tests
@@ -62,9 +63,13 @@ def largest_state(rulesets: Iterable[Ruleset]) -> LargestState:
 # the pair of name and value.
 _STAMP: Final = _INTEGER + _ID + _SOURCE + 3 + 1
 
-# The version, the head of the state, the clock, the erasure, the last published decision, and the heads of the facts,
-# of their list, of the list of sources, of the counts and of the rules at the last return.
-_FRAME: Final = 1 + 1 + 2 * _INTEGER + (1 + _SAID + _QUEUE + 3 * _INTEGER) + 5 * _HEAD
+# The remembered activities: their hashes, and for each day its number and the number of its hashes.
+_RECENT: Final = 2 * _HEAD + 8 * REMEMBERED + (REMEMBERED_DAYS + 1) * (_DAY + 3)
+
+# The version, the next due instant and the mark of the rules that judged, the head of the state, the clock, when the
+# lead was judged, the erasure, the last published decision, and the heads of the facts, of their list, of the list of
+# sources, of the counts and of the rules at the last return.
+_FRAME: Final = 1 + 4 + MARK_SIZE + 1 + 3 * _INTEGER + (1 + _SAID + _QUEUE + 3 * _INTEGER) + 5 * _HEAD + _RECENT
 
 
 def _counts(daily_cap: int) -> int:

@@ -91,18 +91,24 @@ class Silence:
         if tables.returned_at(times) is not None or self.is_worth_publishing(published, evaluation):
             return False
         day, worth, points, signals = until // DAY, notes.worth, evaluation.signal_points, self.signals
+        then: dict[str, SignalWorth] = {}
         low = high = 0
         for name, counts in lead.counted.items():
             signal = signals.get(name)
             if signal is not None:
-                known = worth[name] = signal.worth(counts, day, worth.get(name))
+                known = worth.get(name)
+                if known is None or known[0] is not counts or not known[2] <= day < known[3]:
+                    known = then[name] = signal.worth(counts, day, known)
                 old, new = points.get(name, 0), known[1]
                 if old != new and self.routing.signal_moves(name, old, new):
                     return False
                 low += old if old < 0 else new
                 high += new if old < 0 else old
         least, most = self.unpublished_range(published, evaluation)
-        return least <= low and high <= most
+        if not least <= low <= high <= most:
+            return False
+        worth.update(then)
+        return True
 
     def unpublished_range(self, published: Published, evaluation: Evaluation) -> tuple[int, int]:
         """The least and the most engagement with which nothing is published as long as the criteria stay."""
@@ -116,9 +122,7 @@ class Silence:
 class _Walk:
     """One look ahead: the evaluations of one lead, later and later."""
 
-    def __init__(
-        self, silence: Silence, lead: Lead, published: Published, evaluation: Evaluation, steps: int
-    ) -> None:
+    def __init__(self, silence: Silence, lead: Lead, published: Published, evaluation: Evaluation, steps: int) -> None:
         self._silence = silence
         self._lead = lead
         self._published = published
@@ -131,7 +135,9 @@ class _Walk:
         self._last_day = max(
             (counts[-2] + len(signal.signal.weights) for _, counts, signal in self._signals), default=0
         )
-        self._worth: dict[str, SignalWorth] = {}
+        self._times = silence.tables.times(lead.facts)
+        self._returned = silence.tables.returned_at(self._times) is not None
+        self._worth = lead.notes.worth.copy() if isinstance(lead.notes, Notes) else {}
         self._points: dict[int, tuple[int, ...]] = {}
         self._see(evaluation)
 
@@ -156,11 +162,10 @@ class _Walk:
 
     def to(self, until: int) -> Due:
         tables, lead = self._silence.tables, self._lead
-        times = tables.times(lead.facts)
         while True:
             now = self._evaluation.now
             idle_until = tables.idle(now - lead.clock)[1]
-            crossing = min(tables.valid_until(times, now), lead.clock + idle_until)
+            crossing = min(tables.valid_until(self._times, now), lead.clock + idle_until)
             last = min(crossing - 1, until)
             found = self._within(min(last // DAY, max(self._last_day, now // DAY)))
             if found is not None:
@@ -194,7 +199,7 @@ class _Walk:
         """Whether nothing is published at the midnights after day `first` up to that of `last`. Points only decay, so
         that those of both ends are bounds of those in between."""
         silence = self._silence
-        if silence.tables.returned_at(silence.tables.times(self._lead.facts)) is not None:
+        if self._returned:
             return False
         before, after = self._points_on(first), self._points_on(last)
         if before == after:
@@ -212,9 +217,11 @@ class _Walk:
         if known is None:
             points = []
             for name, counts, signal in self._signals:
-                worth = signal.worth(counts, day, self._worth.get(name))
-                if name not in self._worth:
-                    self._worth[name] = worth
+                worth = self._worth.get(name)
+                if worth is None or worth[0] is not counts or not worth[2] <= day < worth[3]:
+                    worth = signal.worth(counts, day, worth)
+                    # Later days follow from the first one.
+                    self._worth.setdefault(name, worth)
                 points.append(worth[1])
             known = self._points[day] = tuple(points)
         return known

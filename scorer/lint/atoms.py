@@ -22,7 +22,7 @@ UNSEEN: Final = object()
 @dataclass(frozen=True, slots=True)
 class Domain:
     """What is known about a field. `choices` are closed (there are no other values) or only declared. `low` and `high`
-    are inclusive limits. Each whole number in `cuts` gets its own atom. `apart` gives each choice its own atom, even if
+    are inclusive limits. Each number in `cuts` gets its own atom. `apart` gives each choice its own atom, even if
     no comparison names it.
     """
 
@@ -39,7 +39,8 @@ class Domain:
 @dataclass(frozen=True, slots=True)
 class Atom:
     """`holds` is the mask of the comparisons that hold. `inner`: the value is named in the rules or lies between two
-    named values. `low` and `high` are the inclusive ends of a class of whole numbers."""
+    named values. `low` and `high` are the inclusive ends of a class of whole numbers, or bounds of a class of numbers.
+    """
 
     holds: int
     value: object
@@ -103,7 +104,7 @@ def _values(of_type: dict[FieldType, list[Test]], domain: Domain) -> Iterator[_C
             case FieldType.INTEGER:
                 yield from _integers({int(cast(int, constant)) for constant in constants} | set(domain.cuts), domain)
             case FieldType.NUMBER:
-                yield from _numbers(sorted(set(cast("tuple[float, ...]", constants))), domain)
+                yield from _numbers(sorted({*cast("tuple[float, ...]", constants), *domain.cuts}), domain)
             case FieldType.STRING:
                 known = domain.choices if domain.choices and domain.closed else (*domain.choices, *constants)
                 for text in dict.fromkeys(known):
@@ -137,9 +138,9 @@ def _numbers(constants: Sequence[int | float], domain: Domain) -> Iterator[_Clas
     for constant in [*constants, inf]:
         example = _between(before, constant, domain)
         if example is not None:
-            yield example, -inf < before and constant < inf, inf, -inf
+            yield example, -inf < before and constant < inf, before, constant
         if constant < inf and domain.low <= constant <= domain.high:
-            yield constant, True, inf, -inf
+            yield constant, True, constant, constant
         before = constant
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import copysign, floor, fsum, inf
+from typing import Final
 
 from scorer.domain.score import Rating, Score
 from scorer.lint.atoms import Domain
 from scorer.rules.catalogue import DAYS_SINCE, LAST_ACTIVITY, LEAD_FIELDS, Catalogue, Field
 from scorer.rules.routing_facts import (
+    SIGNAL,
     BehaviourInput,
     CriteriaInput,
     RoutingFact,
@@ -18,6 +20,9 @@ from scorer.rules.routing_facts import (
     value_of,
 )
 from scorer.rules.ruleset import Ruleset, Signal
+
+_NO_POINT: Final = 0.499
+"""Less than what is rounded to a point."""
 
 Range = tuple[int, int]
 """Lowest and highest points, inclusive."""
@@ -53,6 +58,23 @@ def signal_range(signal: Signal) -> Range:
         most = max(-signal.max_points, min(signal.max_points, most))
     whole = int(copysign(floor(abs(most) + 0.5), most))
     return min(0, whole), max(0, whole)
+
+
+def silent_after(ruleset: Ruleset) -> Mapping[str, float]:
+    """The facts that count points of signals, each with the days after a lead's latest activity from which it is 0."""
+    days = {name: _days_of_points(signal) for name, signal in ruleset.signals.items()}
+    longest = max(days.values(), default=0)
+    return {**{f"{SIGNAL}{name}": last for name, last in days.items()}, "score.engagement": longest}
+
+
+def _days_of_points(signal: Signal) -> int:
+    """Days after the latest count from which even the daily cap on every day before gives no whole point."""
+    most = 0.0
+    for age in range(len(signal.weights) - 1, -1, -1):
+        most += signal.daily_cap * abs(signal.points) * signal.weights[age]
+        if most > _NO_POINT:
+            return age + 1
+    return 0
 
 
 def lead_domain(name: str, own_fields: Catalogue) -> Domain:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
+from types import MappingProxyType
 
 from scorer.domain.score import Grades, Ratings
 from scorer.lint.atoms import UNSEEN, Atom, Domain, atoms
 from scorer.lint.formula import Among, Formula, every, some
+from scorer.rules.catalogue import LAST_ACTIVITY
 from scorer.rules.condition import All, AnyOf, Condition, Not, Test, tests
 
 TOTAL, FIT, ENGAGEMENT = "score.total", "score.fit", "score.engagement"
@@ -55,12 +58,15 @@ class Space:
         conditions: Iterable[Condition | None],
         domain: Callable[[str], Domain],
         scoring: Scoring | None = None,
+        silent_after: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
+        """`silent_after`: fields that count points of signals, each with the days after a lead's latest activity from
+        which it is 0."""
         asked: dict[str, dict[Test, None]] = {}
         for condition in conditions:
             for test in tests(condition) if condition else ():
                 asked.setdefault(_ALIASES.get(test.field, test.field), {})[test] = None
-        if scoring is not None and len(_COUPLED.intersection(asked)) > 1:
+        if scoring is not None and len(_COUPLED.intersection(asked)) + (LAST_ACTIVITY in asked) > 1:
             for name in SCORES:
                 asked.setdefault(name, {})
         self.variables: list[Variable] = []
@@ -70,7 +76,7 @@ class Space:
             self._add(name, tuple(wanted), domain(name))
         self.constraints: list[Formula] = []
         if scoring is not None:
-            self.constraints = list(self._couple(scoring))
+            self.constraints = [*self._couple(scoring), *self._silence(silent_after)]
 
     @property
     def anything(self) -> list[int]:
@@ -144,6 +150,19 @@ class Space:
         ):
             if name in place:
                 yield self._agree(place[name], score, _graded(names, limits))
+
+    def _silence(self, silent_after: Mapping[str, float]) -> Iterable[Formula]:
+        place = {variable.field: i for i, variable in enumerate(self.variables)}
+        idle = place.get(LAST_ACTIVITY)
+        if idle is None:
+            return
+        variable = self.variables[idle]
+        for name, days in silent_after.items():
+            index = place.get(name)
+            late = variable.among(lambda atom, days=days: atom.value is not None and days <= atom.low < inf)
+            if index is not None and late:
+                zero = self.variables[index].among(lambda atom: atom.low <= 0 <= atom.high)
+                yield some((Among(idle, variable.universe & ~late), Among(index, zero)))
 
     def _sum(self, total: int, fit: int, engagement: int) -> Formula:
         totals = self.variables[total]

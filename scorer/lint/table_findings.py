@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scorer.domain.score import Route
 from scorer.lint.atoms import Domain
-from scorer.lint.limits import Range, Reach, computed_domains, lead_domain
+from scorer.lint.limits import Range, Reach, computed_domains, lead_domain, silent_after
 from scorer.lint.reporter import Reporter
 from scorer.lint.solver import Budget
 from scorer.lint.space import Scoring, Space
 from scorer.lint.tables import SAMPLES, Fate, Reachability, TableAnalysis
 from scorer.lint.wording import never, one_of
 from scorer.lint.written import constants, example
+from scorer.rules.catalogue import LAST_ACTIVITY
 from scorer.rules.condition import Condition, Test
 from scorer.rules.language import CriterionSection, RulesetFile
 from scorer.rules.ruleset import Criterion, HitPolicy, Ruleset
@@ -92,11 +93,16 @@ class TableFindings:
             for i, (r, s) in enumerate(zip(self.ruleset.routing, sections, strict=True))
         ]
 
+        silent = silent_after(self.ruleset)
+
         def domain(name: str) -> Domain:
-            return computed[name] if name in computed else lead_domain(name, self.ruleset.own_fields)
+            if name in computed:
+                return computed[name]
+            known = lead_domain(name, self.ruleset.own_fields)
+            return replace(known, cuts=tuple(sorted(set(silent.values())))) if name == LAST_ACTIVITY else known
 
         scoring = Scoring(self.ruleset.ratings, self.ruleset.grades, reach.total)
-        space = Space((line.condition for line in lines), domain, scoring)
+        space = Space((line.condition for line in lines), domain, scoring, silent)
         table = TableAnalysis([line.condition for line in lines], space, self.budget)
         reachabilities = table.reachability()
         self._fates(lines, reachabilities, domain, ("routing",))

@@ -1,7 +1,7 @@
 """Parses CloudEvents 1.0 from Kafka and JSON Lines into activities.
 
 Structured mode: the value is the whole event as JSON. Binary mode: the attributes are `ce_` headers and the
-value is `data`. Batch: the value is a JSON array of events in structured mode. Pure: the time of arrival is an argument.
+value is `data`. Batch: the value is a JSON array of events in structured mode. Pure: the arrival is an argument.
 """
 
 import re
@@ -110,8 +110,8 @@ def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes
 
 
 def parse_line(line: bytes, now: int, *, max_bytes: int = MAX_BYTES) -> LeadActivity:
-    """The activity of one line of a JSON Lines file (structured mode). `now`: its arrival, in microseconds since the epoch.
-    Raises `Rejected`, as `EventBatch` if the line is a batch."""
+    """The activity of one line of a JSON Lines file (structured mode). `now`: its arrival, in microseconds since the
+    epoch. Raises `Rejected`, as `EventBatch` if the line is a batch."""
     if not line.strip():
         raise Rejected("empty_value", "the line is empty")
     return _structured(line, now, max_bytes)

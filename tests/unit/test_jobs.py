@@ -210,7 +210,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kafka: Kafka) -> Run:
 
 
 def judge(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
-    return touch(lead, activity)
+    return touch(lead, activity, None)
 
 
 async def until(condition: Callable[[], bool]) -> None:
