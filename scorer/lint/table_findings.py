@@ -93,13 +93,14 @@ class TableFindings:
             for i, (r, s) in enumerate(zip(self.ruleset.routing, sections, strict=True))
         ]
 
-        silent = silent_after(self.ruleset)
+        timed = any(LAST_ACTIVITY in rule.fields for rule in self.ruleset.routing)
+        silent = silent_after(self.ruleset) if timed else {}
 
         def domain(name: str) -> Domain:
-            if name in computed:
-                return computed[name]
-            known = lead_domain(name, self.ruleset.own_fields)
-            return replace(known, cuts=tuple(sorted(set(silent.values())))) if name == LAST_ACTIVITY else known
+            known = computed[name] if name in computed else lead_domain(name, self.ruleset.own_fields)
+            if name == LAST_ACTIVITY:
+                return replace(known, cuts=tuple(sorted(set(silent.values()))))
+            return replace(known, cuts=(*known.cuts, 0)) if name in silent else known
 
         scoring = Scoring(self.ruleset.ratings, self.ruleset.grades, reach.total)
         space = Space((line.condition for line in lines), domain, scoring, silent)

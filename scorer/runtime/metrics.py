@@ -26,6 +26,9 @@ from scorer.domain.activity import PAYLOADS
 MAX_CUSTOM_TYPES: Final = 100
 """Activity types that no rule names and that get their own label; the rest is `other`."""
 
+MAX_SOURCES: Final = 100
+"""Sources with a clock ahead that get their own label; the rest is `other`."""
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 ASSESS_BUCKETS: Final = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 0.1, 1.0)
@@ -98,6 +101,8 @@ class BatchFigures:
     """Leads that go to sales, by queue."""
     rule_hits: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
+    ahead: Counter[str] = field(default_factory=Counter)
+    """Activities with a time well after their arrival, by source."""
     dropped_facts: Counter[str] = field(default_factory=Counter)
     """Custom facts that leads do not keep, by reason."""
     rekeyed: int = 0
@@ -130,6 +135,9 @@ class Metrics:
             return made
 
         self._activities = counter("scorer_activities", "Activities assessed, by type.", "type")
+        self._ahead = counter(
+            "scorer_activities_ahead", "Activities whose time is over a minute after their arrival.", "source"
+        )
         self._decisions = counter("scorer_decisions", "Decisions published.", "rating", "route")
         self._transitions = counter("scorer_transitions", "Changes of rating since the last decision.", "from", "to")
         self._handovers = counter("scorer_handovers", "Leads handed over to sales, by queue.", "queue")
@@ -242,6 +250,7 @@ class Metrics:
         )
         self._named_types: set[str] = set(PAYLOADS)
         self._custom_types: set[str] = set()
+        self._sources: set[str] = set()
 
     def committed(self, figures: BatchFigures, now: float) -> None:
         """Count a committed batch. `now` in seconds since the epoch."""
@@ -257,6 +266,8 @@ class Metrics:
             self._rule_hits.labels(criterion, rule).inc(count)
         for reason, count in figures.dead_letters.items():
             self._dead_letters.labels(reason).inc(count)
+        for source, count in figures.ahead.items():
+            self._ahead.labels(self._source_label(source)).inc(count)
         for reason, count in figures.dropped_facts.items():
             self._dropped_facts.labels(reason).inc(count)
         self._rekeyed.inc(figures.rekeyed)
@@ -368,6 +379,11 @@ class Metrics:
             self._late.add(gauge)
             self.registry.register(gauge)
         gauge.set(value)
+
+    def _source_label(self, source: str) -> str:
+        if source not in self._sources and len(self._sources) < MAX_SOURCES:
+            self._sources.add(source)
+        return source if source in self._sources else "other"
 
     def _type_label(self, kind: str) -> str:
         if kind in self._named_types or kind in self._custom_types:

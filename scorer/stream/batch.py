@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 
 from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.domain.activity import LISTING, LeadActivity
-from scorer.domain.instant import MILLISECOND, to_text
+from scorer.domain.instant import MILLISECOND, MINUTE, to_text
 from scorer.domain.lead import Lead, ValueTests
 from scorer.evaluation.kept_facts import dropped_facts
 from scorer.evaluation.results import Assessment, CriteriaResult
@@ -40,6 +40,8 @@ Judgement = tuple[Lead, LeadActivity, Assessment]
 Steps = Generator[None, None, tuple[Outbox, BatchFigures]]
 
 _STEP: Final = 100
+_AHEAD: Final = MINUTE
+"""A clock that is ahead by more is worth a look."""
 _LOG_APPEND_TIME: Final = 1
 """The timestamp type of a record whose timestamp is the broker's, not the sender's."""
 
@@ -203,6 +205,8 @@ class BatchProcessor:
         arrival = arrival_of(record)
         latest = now if arrival is None else arrival
         activity = parse_record(value, record.key, record.headers, latest, max_bytes=max_bytes)
+        if arrival is not None and activity.time > arrival + _AHEAD:
+            figures.ahead[activity.source] += 1
         lead = store.get(activity.lead_id)
         started = perf_counter()
         assessment = self._assess(lead, activity, arrival)

@@ -19,6 +19,7 @@ from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.state.store import LeadStore
+from scorer.stream.batch import arrival_of
 from tests.faults.group import positions
 from tests.faults.sizes import DRAIN_SECONDS
 from tests.integration.changelog import read_changelog
@@ -55,7 +56,8 @@ def expected(
     now = time.time_ns() // 1000
     for record in sorted(records, key=lambda record: (record.partition, record.offset)):
         try:
-            activity = parse_record(record.value, record.key, record.headers, now)
+            arrival = arrival_of(record)
+            activity = parse_record(record.value, record.key, record.headers, now if arrival is None else arrival)
             if activity.id in poison:
                 raise Rejected("internal_error", "")
         except Rejected as rejected:
@@ -63,10 +65,10 @@ def expected(
             output.letters[letter] += 1
             continue
         lead = output.states.get(activity.lead_id) or Lead(activity.lead_id)
-        assessment = ruleset.assess(lead, activity)
+        assessment = ruleset.assess(lead, activity, arrival)
         output.states[activity.lead_id] = assessment.lead
-        if assessment.decision is not None:
-            output.decisions[activity.lead_id].append(assessment.decision.to_json())
+        if assessment.decisions:
+            output.decisions[activity.lead_id] += [decision.to_json() for decision in assessment.decisions]
     # An unknown lead has no record in the changelog.
     states = {lead_id: lead for lead_id, lead in output.states.items() if lead != Lead(lead_id)}
     return output._replace(decisions=dict(output.decisions), states=states)

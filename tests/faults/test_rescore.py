@@ -33,8 +33,8 @@ def offline(
         activity = parse_record(record.value, record.key, record.headers, NOW)
         assessment = old.assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity)
         leads[activity.lead_id] = assessment.lead
-        if assessment.decision is not None:
-            decisions[activity.lead_id].append(assessment.decision.to_json())
+        if assessment.decisions:
+            decisions[activity.lead_id] += [decision.to_json() for decision in assessment.decisions]
     for lead_id, lead in leads.items():
         rescored_lead = rescored(lead, new, sweep)
         if rescored_lead is not None:

@@ -68,8 +68,8 @@ def offline(records: Iterable[Record]) -> tuple[dict[str, list[bytes]], dict[str
         activity = parse_record(record.value, record.key, record.headers, NOW)
         result = ruleset.assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity)
         leads[activity.lead_id] = result.lead
-        if result.decision is not None:
-            decisions[activity.lead_id].append(result.decision.to_json())
+        if result.decisions:
+            decisions[activity.lead_id] += [decision.to_json() for decision in result.decisions]
     return dict(decisions), leads
 
 

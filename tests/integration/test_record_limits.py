@@ -55,15 +55,15 @@ def expected(records: Iterable[Record], rules: Evaluator, limit: int = LIMIT) ->
     for offset, record in enumerate(records):
         activity = parse_record(record.value, record.key, record.headers, NOW)
         assessment = rules.assess(result.states.get(activity.lead_id, Lead(activity.lead_id)), activity)
-        decision = None if assessment.decision is None else assessment.decision.to_json()
+        decisions = [decision.to_json() for decision in assessment.decisions]
         if len(encode_lead(assessment.lead)) > limit:
             result.letters.append((offset, "state_too_large"))
-        elif decision is not None and len(decision) > limit:
+        elif max(map(len, decisions), default=0) > limit:
             result.letters.append((offset, "decision_too_large"))
         else:
             result.states[activity.lead_id] = assessment.lead
-            if decision is not None:
-                result.decisions[activity.lead_id].append(decision)
+            if decisions:
+                result.decisions[activity.lead_id] += decisions
     return result
 
 

@@ -505,3 +505,48 @@ def test_the_small_ruleset_of_the_tests_has_two_gaps_and_nothing_else() -> None:
         "19:3 info[gap] a lead with bant.budget_status: none gets 0 points: no rule of `budget` holds for it",
         "24:3 info[gap] a lead with bant.authority: user gets 0 points: no rule of `authority` holds for it",
     ]
+
+
+TIMED = """ruleset: timed
+ratings: {warm: 10, hot: 30, hysteresis: 3}
+signals:
+  visit: {activity: page_viewed, points: 20, half_life: 10d, window: 400d}
+  trial: {activity: trial_started, points: 20, window: 60d}
+scoring: {base: {rules: [{id: b1, points: 12, when: {bant.need: critical}}, {id: b2, points: -5}]}}
+routing:
+  - {id: t0, when: WHEN, route: sales}
+  - {id: hot, when: {rating: hot}, route: sales, queue: q}
+  - {id: rest, route: nurture}
+"""
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "{days_since.last_activity: {gte: 365}}",
+        "{days_since.last_activity: {gt: 30}, rating: hot}",
+        "{days_since.last_activity: {gte: 365}, rating: warm}",
+        "{days_since.last_activity: {gte: 59}, signals.trial: {gt: 0}}",
+        "{days_since.last_activity: {gte: 365}, score.engagement: 0}",
+        "{days_since.last_activity: {gte: 365}, score.total: {gte: 12}}",
+    ],
+)
+def test_a_bound_on_the_time_since_the_last_activity_can_be_reached(condition: str) -> None:
+    assert shown(TIMED.replace("WHEN", condition)) == []
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "{days_since.last_activity: {lt: 0}}",
+        "{days_since.last_activity: {gte: 365}, rating: hot}",
+        "{days_since.last_activity: {gte: 60}, signals.trial: {gt: 0}}",
+        "{days_since.last_activity: {gte: 365}, score.engagement: {gte: 1}}",
+        "{days_since.last_activity: {gte: 365}, score.total: {gt: 12}}",
+        "{days_since.last_activity: {gte: 365}, grade.engagement: {lt: 4}}",
+    ],
+)
+def test_what_a_silent_lead_cannot_have_any_more_is_found(condition: str) -> None:
+    (finding,) = findings(TIMED.replace("WHEN", condition))
+    assert finding.code == "never-fires"
+    assert "`t0` can never apply" in finding.message

@@ -105,8 +105,8 @@ def expected(records: "Iterable[ConsumerRecord[bytes, bytes]]", ticks: int = 0) 
             continue
         assessment = RULES.assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity)
         leads[activity.lead_id] = assessment.lead
-        if assessment.decision is not None:
-            decisions[activity.lead_id].append(assessment.decision.to_json())
+        if assessment.decisions:
+            decisions[activity.lead_id] += [decision.to_json() for decision in assessment.decisions]
     done = {partition: list(range(ticks)) for partition in partitions if ticks}
     states = {**leads, **{f"ticks-{partition}": ticked(partition, ticks) for partition in done}}
     return Published(dict(decisions), sorted(dead_letters), states, done)

@@ -62,7 +62,7 @@ class World:
         for event in batch:
             assessment = self.rules.assess(self.store.get(event.lead_id), event)
             self.store.stage(assessment.lead)
-            decisions += [assessment.decision] if assessment.decision is not None else []
+            decisions += assessment.decisions
         for lead_id, state in self.store.encode_staged().items():
             outbox.messages.append(state_message(lead_id, state, "t", 0, 0))
         self.sweep.stage(outbox, figures, busy=busy)
@@ -136,8 +136,8 @@ def offline(history: Iterable[LeadActivity], number: int = 2) -> tuple[dict[str,
     for event in history:
         assessment = OLD.assess(leads.get(event.lead_id, Lead(event.lead_id)), event)
         leads[event.lead_id] = assessment.lead
-        if assessment.decision is not None:
-            decisions[event.lead_id].append(assessment.decision.to_json())
+        if assessment.decisions:
+            decisions[event.lead_id] += [decision.to_json() for decision in assessment.decisions]
     for lead_id, lead in leads.items():
         changed = rescored(lead, NEW, number)
         if changed is not None:

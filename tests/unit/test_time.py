@@ -21,6 +21,7 @@ from scorer.evaluation.rule_change import RuleChange
 from scorer.offline.decisions import DecisionShard
 from scorer.offline.place import activity_at
 from scorer.ruletests.run import run_tests
+from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
 from scorer.sources.rejected import Rejected
 from scorer.state.store import LeadStore
@@ -253,6 +254,22 @@ def test_an_event_too_far_ahead_of_its_arrival_is_a_dead_letter_whatever_the_clo
         record = ConsumerRecord("in", 0, 0, MONDAY // 1000, 1, b"lead-1", value, None, 6, len(value), ())
         _, figures = processor.process([record], LeadStore())
         assert figures.dead_letters == {"time_in_future": 1}
+
+
+def test_sources_whose_clock_is_ahead_are_counted() -> None:
+    processor = BatchProcessor(Settings(_env_file=None, group="g"), SMALL.assess, lambda: MONDAY)
+    records = []
+    for number, ahead in enumerate([0, MINUTE, MINUTE + 1, HOUR, -HOUR]):
+        value = line("trial_started", {}, MONDAY + ahead, number)
+        records += [
+            ConsumerRecord("in", 0, number, MONDAY // 1000, kind, b"lead-1", value, None, 6, len(value), ())
+            for kind in (0, 1)
+        ]
+    _, figures = processor.process(records, LeadStore())
+    assert figures.ahead == {"/test": 2}
+    metrics = Metrics()
+    metrics.committed(figures, 0.0)
+    assert b'scorer_activities_ahead_total{source="/test"} 2.0' in metrics.render()
 
 
 COLDER = evaluator(COOLING.replace("warm: 10, hot: 20", "warm: 20, hot: 25"))
