@@ -113,26 +113,26 @@ class Lead:
         before = self.clock
         clock = time if time > before else before
         facts, counted, recent = self.facts, self.counted, self.recent
-        oldest = clock // DAY - REMEMBERED_DAYS
+        today = clock // DAY
+        oldest = today - REMEMBERED_DAYS
         is_stating = kind in STATING
         if hits or is_stating:
             digest = event_digest(activity)
-            if recent is not None and contains(recent[0], digest):
+            if recent is not None and digest in recent[0] and contains(recent[0], digest):
                 return self
-            for signal, _ in hits:
-                counts = counted.get(signal)
-                if counts is not None and contains(counts[0], digest):
-                    return self
             day = time // DAY
             is_kept = erased_at is None or day > erased_at // DAY
             is_recent = is_kept and day >= oldest
+            if hits and is_kept and day >= today - KEEP_DAYS:
+                after = self._counted_after(day, digest, hits, today - KEEP_DAYS)
+                if after is None:
+                    return self
+                counted, is_full = after
+                if is_full and is_recent:
+                    recent = self._remembered(counted, hits, day, recent)
             if is_stating:
                 # Of an older event nobody can say whether it is repeated.
                 facts = self._facts_after(activity, custom, tolerance, ties=is_recent)
-            if hits and is_kept and day >= clock // DAY - KEEP_DAYS:
-                counted = self._counted_after(day, digest, hits, clock // DAY - KEEP_DAYS)
-                if is_recent and counted is not self.counted:
-                    recent = self._remembered(counted, hits, day, recent)
             if is_recent and (is_stating or counted is self.counted):
                 recent = remember(recent, day, digest)
         if recent is not None and recent[1] < oldest:
@@ -270,30 +270,40 @@ class Lead:
         # Rules that declare another name again must find it unknown rather than wrong.
         return drop_contradicted(write_facts(self.facts, kept, stamp, ties=ties), others, stamp)
 
-    def _counted_after(self, day: int, digest: bytes, hits: Iterable[Hit], oldest: int) -> Mapping[str, Counts]:
-        before, changed, is_new = self.counted, None, False
+    def _counted_after(
+        self, day: int, digest: bytes, hits: Iterable[Hit], oldest: int
+    ) -> tuple[Mapping[str, Counts], bool] | None:
+        """The counts, and whether the event may have pushed out another one; None if a signal has counted it before."""
+        before, changed, is_new, is_full = self.counted, None, False, False
         for signal, daily_cap in hits:
             counts = before.get(signal)
-            after = (digest, day, 1) if counts is None else count_event(counts, day, digest, daily_cap, oldest)
-            if after is not counts:
-                if changed is None:
-                    changed = dict(before)
-                changed[signal] = after
-                is_new = is_new or counts is None
+            after: Counts
+            if counts is None:
+                after, is_new = (digest, day, 1), True
+            else:
+                hashes = counts[0]
+                if digest in hashes and contains(hashes, digest):
+                    return None
+                after = count_event(counts, day, digest, daily_cap, oldest)
+                if after is counts:
+                    continue
+                if len(after[0]) == len(hashes):
+                    is_full = True
+            if changed is None:
+                changed = dict(before)
+            changed[signal] = after
         if changed is None:
-            return before
+            return before, False
         # Ascending order of names, so that equal states give equal bytes.
-        return dict(sorted(changed.items())) if is_new else changed
+        return dict(sorted(changed.items())) if is_new else changed, is_full
 
     def _remembered(
         self, counted: Mapping[str, Counts], hits: Iterable[Hit], day: int, recent: Counts | None
     ) -> Counts | None:
         """The remembered activities, with those that no signal counts any more because this one was counted."""
-        for signal, daily_cap in hits:
+        for signal, _ in hits:
             before, after = self.counted.get(signal), counted[signal]
-            if before is None or after is before or before[-2] < day or len(before[0]) < 8 * daily_cap:
-                continue
-            gone = pushed_out(before, after, day)
+            gone = None if before is None or after is before else pushed_out(before, after, day)
             held = gone is None or any(contains(counts[0], gone) for counts in counted.values())
             if gone is not None and not held and (recent is None or not contains(recent[0], gone)):
                 recent = remember(recent, day, gone)

@@ -97,7 +97,7 @@ class Evaluator:
             caught_up = self.catch_up(lead, arrival, change)
             lead, earlier = caught_up.lead, caught_up.effects
         after = lead.apply(activity, self._hits.of(activity), self.kept_facts, arrival, self._tolerance)
-        if after.facts is lead.facts and after.counted is lead.counted and after.clock == lead.clock:
+        if after.clock == lead.clock and after.facts is lead.facts and after.counted is lead.counted:
             return Assessment(after, None, earlier, len(earlier))
         notes = after.notes
         if not isinstance(notes, Notes) or notes.facts is not after.facts:

@@ -17,6 +17,8 @@ from scorer.rules.ruleset import Signal
 
 _SURE: Final = 1e-6
 _LARGE: Final = 1e6
+_SMALL: Final = 1e4
+"""Below it, a sum to which one event after the other is added stays within the error."""
 _LONG: Final = 100_000
 """Days; longer than any window."""
 _FOREVER: Final = 1 << 40
@@ -90,9 +92,15 @@ class SignalPoints:
         `known` is an earlier result, for these counts or others. All days decay by the same share per day, so the sum
         as of another day follows from it, whatever the number of days. So does the day on which the points change.
         """
-        if known is not None and known[0] is counts and known[4] and self._shares and known[2] <= today < known[5]:
+        if known is not None and known[4] and self._shares and known[2] <= today < known[5]:
             leaves = known[5]
             total = known[4] * self._shares[today - known[2]]
+            if known[0] is not counts:
+                more = self._more(known[0], counts, today)
+                if more is None or not -_SMALL < total < _SMALL:
+                    total, leaves = self._sum(counts, today)
+                else:
+                    total += more
         else:
             total, leaves = self._sum(counts, today)
         size = total if total >= 0 else -total
@@ -110,6 +118,18 @@ class SignalPoints:
             if until > leaves:
                 until = leaves
         return counts, whole if total >= 0 else -whole, today, until, total, leaves
+
+    def _more(self, before: Counts, counts: Counts, today: int) -> float | None:
+        """What is added to the sum if the counts differ by one more event of today, the usual case; None otherwise."""
+        number: int = counts[-1]  # type: ignore[assignment]
+        if counts[-2] != today or len(counts[0]) != len(before[0]) + 8:
+            return None
+        if before[-2] == today:
+            if counts[1:-1] != before[1:-1]:
+                return None
+            table = self._days.get(number - 1) or self._tabulate(number - 1)
+            return (self._days.get(number) or self._tabulate(number))[0] - table[0]
+        return None if counts[1:-2] != before[1:] else (self._days.get(1) or self._tabulate(1))[0]
 
     def _sum(self, counts: Counts, today: int) -> tuple[float, int]:
         """The sum of all days in the window, and the day on which the oldest of them leaves the window."""

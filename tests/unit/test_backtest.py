@@ -15,6 +15,7 @@ from scorer.backtest.outcomes import auc
 from scorer.backtest.replay import FIND_OUTCOMES, REPLAY, ReplayShard, may_be_outcomes
 from scorer.backtest.run import Backtest, backtest, percent
 from scorer.backtest.tally import JudgedLead, Mover, Tally, most
+from scorer.domain.effects import HandedOver
 from scorer.domain.instant import DAY, to_text
 from scorer.domain.lead import Lead
 from scorer.domain.score import Rating, Route
@@ -188,19 +189,19 @@ def test_figures_agree_with_a_plain_fold(seed: int) -> None:
     by_end, handed = Counter[tuple[str, int]](), Counter[tuple[str, bool]]()
     for lead_id in {activity.lead_id for activity in activities}:
         lead, was_handed = Lead(lead_id), False
-        total = 0
         for activity in activities:
-            if activity.lead_id == lead_id and (lead_id not in ends or activity.time < ends[lead_id][0]):
+            if activity.lead_id != lead_id:
+                continue
+            if lead_id in ends and activity.time >= ends[lead_id][0]:
+                # What time alone decides before the outcome.
+                result = OLD.catch_up(lead, ends[lead_id][0] - 1)
+            else:
                 result = OLD.assess(lead, activity)
-                lead = result.lead
-                decision = result.decision
-                total = total if result.evaluation is None else result.evaluation.score.total
-                if decision is None or decision.route is not Route.SALES:
-                    continue
-                if lead.value("lifecycle.status") != "accepted":
-                    was_handed |= decision.previous is None or decision.previous.route is not Route.SALES
+            was_handed |= any(isinstance(effect, HandedOver) for effect in result.effects)
+            lead = result.lead
         if lead.published is None:
             continue
+        total = OLD.evaluate(lead, lead.judged_at).score.total
         scores_[total] += 1
         ratings[lead.published.rating] += 1
         if lead_id in ends:
