@@ -113,6 +113,10 @@ class BatchFigures:
     """Time to assess each activity."""
     rescored: Counter[str] = field(default_factory=Counter)
     """Re-scored leads by outcome."""
+    reviews: Counter[str] = field(default_factory=Counter)
+    """Leads judged because time alone may have changed them, by outcome."""
+    ticks: int = 0
+    """Ticks that were read."""
     shadow: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     """Decisions of live and shadow rules: (live rating, shadow rating, live route, shadow route)."""
     divergences: Counter[str] = field(default_factory=Counter)

@@ -123,6 +123,12 @@ class Settings(BaseSettings):
         0.1, description="A larger share of dead letters within a minute is logged; 1: never."
     )
 
+    tick_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        60,
+        description="A partition without records gets a tick in the input, at most one in so many seconds, when time "
+        "alone has to change a decision; 0: never.",
+    )
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Form of the log.")
 

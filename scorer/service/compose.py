@@ -14,6 +14,7 @@ from scorer.domain.lead import Lead
 from scorer.engines.engine import MemoEngine, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
+from scorer.evaluation.rule_change import RuleChange
 from scorer.kafka.access import missing
 from scorer.kafka.client_internals import request_rejoin, tolerate_header_names
 from scorer.kafka.record_limits import TopicLimits
@@ -129,8 +130,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     metrics.service(settings.group, settings.activity_topic)
     metrics.memory_limit(memory_limit())
 
-    def judge(lead: Lead, activity: LeadActivity, arrival: int | None) -> Assessment:
-        return live.evaluator.assess(lead, activity, arrival)
+    def judge(lead: Lead, activity: LeadActivity, arrival: int | None, change: RuleChange | None) -> Assessment:
+        return live.evaluator.assess(lead, activity, arrival, change)
 
     def trim(lead: Lead) -> Lead:
         return live.evaluator.trimmed(lead)

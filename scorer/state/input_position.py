@@ -21,7 +21,9 @@ leaves the metadata empty, as do other tools that set offsets."""
 
 # As for the marker of the rules: an earlier release takes the record for the state of a lead that never occurs.
 _FIRST: Final = 0
-_VERSION: Final = 1
+_VERSION: Final = 2
+_WITHOUT_TIME: Final = 1
+"""The version before, which did not keep the time of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +41,29 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class InputPosition:
     """`next_offset`: the offset to continue from. `last`: the last record before it that was processed; None after
-    somebody has chosen the offset."""
+    somebody has chosen the offset. `log_time`: the latest arrival of a record or tick before it, in microseconds since
+    the epoch; None if it is not known."""
 
     next_offset: int
     last: Seen | None
+    log_time: int | None = None
 
 
 def encode_position(position: InputPosition) -> bytes:
     """The position as the value of its record."""
     last = None if position.last is None else (position.last.offset, position.last.timestamp, position.last.digest)
-    return bytes([_FIRST]) + msgspec.msgpack.encode((_VERSION, position.next_offset, last))
+    return bytes([_FIRST]) + msgspec.msgpack.encode((_VERSION, position.next_offset, last, position.log_time))
 
 
 def decode_position(value: bytes) -> InputPosition:
     """The position from a record's value. Raises `CodecError`, which says what is wrong with the bytes."""
     try:
         version, *content = msgspec.msgpack.decode(value[1:], type=list[object])
-        if value[0] != _FIRST or version != _VERSION:
-            raise CodecError(f"the input position has version {version}; this software reads {_VERSION}")
-        next_offset, last = msgspec.convert(content, tuple[int, tuple[int, int, bytes] | None])
+        if version == _WITHOUT_TIME:
+            content.append(None)
+        if value[0] != _FIRST or version not in (_WITHOUT_TIME, _VERSION):
+            raise CodecError(f"the input position has version {version}; this software reads up to {_VERSION}")
+        next_offset, last, log_time = msgspec.convert(content, tuple[int, tuple[int, int, bytes] | None, int | None])
     except (msgspec.DecodeError, ValueError, IndexError) as error:
         raise CodecError(f"the input position is damaged: {error}") from error
-    return InputPosition(next_offset, None if last is None else Seen(*last))
+    return InputPosition(next_offset, None if last is None else Seen(*last), log_time)

@@ -1,10 +1,11 @@
 """The states of the leads of one partition: bytes at rest, a bounded cache of decoded ones, and what a running
 transaction has changed or removed, kept apart until it is committed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from scorer.domain.lead import Lead
 from scorer.engines.cache import BoundedCache
+from scorer.evaluation.rule_change import RuleChange
 from scorer.state.codec import decode_lead, encode_lead
 from scorer.state.input_position import InputPosition
 from scorer.state.marker import Marker
@@ -25,6 +26,12 @@ class LeadStore:
         """As it was restored: how far the leads were judged by which rules."""
         self.position: InputPosition | None = None
         """As it was restored: how far the input was processed."""
+        self.log_time: int | None = None
+        """The latest arrival among the processed records, in microseconds since the epoch; None if it is not known."""
+        self.change: RuleChange | None = None
+        """The change by which the rules in effect took effect in the partition; None while its instant is not known."""
+        self.on_commit: Callable[[Iterable[Lead], Iterable[str]], None] = lambda changed, removed: None
+        """Called with the leads that a transaction has changed, and the ids of those that it has removed."""
 
     def __len__(self) -> int:
         """How many leads there are at rest."""
@@ -89,6 +96,7 @@ class LeadStore:
         if self._cache is not None:
             for lead_id, lead in self._staged.items():
                 self._cache.keep(lead_id, lead)
+        self.on_commit(self._staged.values(), self._removed)
         self.discard()
 
     def discard(self) -> None:
@@ -107,6 +115,10 @@ class LeadStore:
     def ids(self) -> Iterable[str]:
         """The ids of the leads at rest, in no order."""
         return self._states.keys()
+
+    def state(self, lead_id: str) -> bytes | None:
+        """The state of a lead at rest as bytes; None where there is none."""
+        return self._states.get(lead_id)
 
     def committed(self, lead_id: str) -> Lead | None:
         """The state of a lead at rest, whatever a running transaction changes; None where there is none. Raises

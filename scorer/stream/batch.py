@@ -11,10 +11,11 @@ from aiokafka import ConsumerRecord
 
 from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.domain.activity import LISTING, LeadActivity
-from scorer.domain.instant import MILLISECOND, MINUTE, to_text
+from scorer.domain.instant import MINUTE, to_text
 from scorer.domain.lead import Lead, ValueTests
 from scorer.evaluation.kept_facts import dropped_facts
 from scorer.evaluation.results import Assessment, CriteriaResult
+from scorer.evaluation.rule_change import RuleChange
 from scorer.kafka.fault_points import poisoned
 from scorer.kafka.record_limits import RecordLimits, TopicLimits
 from scorer.rules.ruleset import BEHAVIOUR
@@ -24,7 +25,9 @@ from scorer.runtime.tracebacks import traceback_of
 from scorer.sources.cloudevents import EventBatch, NullKey, parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.strict_json import too_large
+from scorer.sources.tick import is_tick
 from scorer.state.store import LeadStore
+from scorer.stream.arrival import arrival_of, is_stamped, log_time_after
 from scorer.stream.effects import stage_effects
 from scorer.stream.elements import elements, index_of
 from scorer.stream.outbox import Outbox, state_messages
@@ -32,8 +35,9 @@ from scorer.stream.rekey import rekeyed
 from scorer.stream.shadow import Shadow
 from scorer.stream.too_large import Trim, fitting_state, untrimmed
 
-Assess = Callable[[Lead, LeadActivity, int | None], Assessment]
-"""Of a lead, an activity, and its arrival in microseconds since the epoch (None: at its own time)."""
+Assess = Callable[[Lead, LeadActivity, int | None, RuleChange | None], Assessment]
+"""Of a lead, an activity, its arrival in microseconds since the epoch (None: at its own time), and the change by which
+the rules took effect."""
 Clock = Callable[[], int]
 Judgement = tuple[Lead, LeadActivity, Assessment]
 """The lead before an activity, the activity, and the resulting assessment."""
@@ -42,8 +46,6 @@ Steps = Generator[None, None, tuple[Outbox, BatchFigures]]
 _STEP: Final = 100
 _AHEAD: Final = MINUTE
 """A clock that is ahead by more is worth a look."""
-_LOG_APPEND_TIME: Final = 1
-"""The timestamp type of a record whose timestamp is the broker's, not the sender's."""
 
 log = structlog.get_logger()
 
@@ -116,6 +118,7 @@ class BatchProcessor:
         now = self._clock()
         last = records[-1]
         outbox = Outbox(last.offset + 1)
+        log_time = store.log_time
         figures = BatchFigures()
         one = partial(self._one, store=store, now=now, figures=figures, limits=limits, suspects=suspects)
         # Counting once at the end costs half a microsecond per record instead of 4.
@@ -128,7 +131,11 @@ class BatchProcessor:
             if number % _STEP == 0:
                 yield
             try:
-                lead, activity, assessment = _attempt(one, record, now)
+                log_time = log_time_after(log_time, record)
+                if is_tick(record.value):
+                    figures.ticks += 1
+                    continue
+                lead, activity, assessment = _attempt(one, record, log_time, now)
                 if assessment.effects:
                     stage_effects(assessment.effects, outbox, figures, settings, now, limits.decision)
                     figures.timestamps.append(record.timestamp)
@@ -161,6 +168,7 @@ class BatchProcessor:
         if max((len(state) for state in states.values() if state is not None), default=0) > limits.state.size:
             raise _UnfitError(store.unfit(limits.state.size))
         outbox.messages += state_messages(states, settings.state_topic, last.partition, last.offset)
+        outbox.log_time = log_time
         return outbox, figures
 
     def _refused(
@@ -192,6 +200,7 @@ class BatchProcessor:
     def _one(
         self,
         record: "ConsumerRecord[bytes, bytes]",
+        log_time: int | None,
         store: LeadStore,
         now: int,
         figures: BatchFigures,
@@ -202,25 +211,20 @@ class BatchProcessor:
         if record.serialized_value_size > max_bytes and len(value or b"") < record.serialized_value_size:
             # The consumer kept only its beginning, which could look like a small activity.
             raise too_large(record.serialized_value_size, max_bytes)
-        arrival = arrival_of(record)
-        latest = now if arrival is None else arrival
+        stamped = log_time is not None and is_stamped(record)
+        latest = log_time if stamped and log_time is not None else now
         activity = parse_record(value, record.key, record.headers, latest, max_bytes=max_bytes)
-        if arrival is not None and activity.time > arrival + _AHEAD:
+        if stamped and activity.time > latest + _AHEAD:
             figures.ahead[activity.source] += 1
+        arrival = arrival_of(record, log_time, activity.time)
         lead = store.get(activity.lead_id)
         started = perf_counter()
-        assessment = self._assess(lead, activity, arrival)
+        assessment = self._assess(lead, activity, arrival, store.change)
         figures.assess_seconds.append(perf_counter() - started)
         if lead.id in suspects and assessment.lead is not lead:
             fitting, _ = fitting_state(assessment.lead, limits.state, self._trim)
             assessment = Assessment(fitting, assessment.evaluation, assessment.effects, assessment.earlier)
         return lead, activity, assessment
-
-
-def arrival_of(record: "ConsumerRecord[bytes, bytes]") -> int | None:
-    """When the record arrived, in microseconds since the epoch. None if only its sender says so, because the topic does
-    not have `message.timestamp.type=LogAppendTime`: then the activity counts as of its own time."""
-    return record.timestamp * MILLISECOND if record.timestamp_type == _LOG_APPEND_TIME else None
 
 
 def _with_elements(
@@ -234,16 +238,19 @@ def _with_elements(
 
 
 def _attempt(
-    one: "Callable[[ConsumerRecord[bytes, bytes]], Judgement]", record: "ConsumerRecord[bytes, bytes]", now: int
+    one: "Callable[[ConsumerRecord[bytes, bytes], int | None], Judgement]",
+    record: "ConsumerRecord[bytes, bytes]",
+    log_time: int | None,
+    now: int,
 ) -> Judgement:
     """The result of `one` for the record. A failure is retried once. Raises `Rejected`."""
     try:
-        return one(record)
+        return one(record, log_time)
     except (Rejected, MemoryError):
         raise
     except Exception:  # noqa: BLE001 (a fault in our code must cost one record, not a partition)
         try:
-            return one(record)
+            return one(record, log_time)
         except (Rejected, MemoryError):
             raise
         except Exception as error:

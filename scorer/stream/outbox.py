@@ -16,10 +16,12 @@ OFFSET_HEADER = "offset"
 
 @dataclass(slots=True)
 class Outbox:
-    """Everything that one batch of a partition publishes, and the offset that it commits."""
+    """Everything that one batch of a partition publishes, and the offset that it commits. `log_time`: the latest
+    arrival of a record before the offset, in microseconds since the epoch; None if it is not known."""
 
     next_offset: int
     messages: list[Message] = field(default_factory=list)
+    log_time: int | None = None
 
 
 def decision_message(decision: RoutingDecision, topic: str, group: str, now: int) -> Message:

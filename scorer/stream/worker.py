@@ -238,6 +238,7 @@ class PartitionWorker:
             return False
         self._step = "the log of the input"
         position = self._store.position
+        self._store.log_time = None if position is None else position.log_time
         self._noted = position is not None
         start = await self._unless_closing(
             starting_offset(self._settings, committer.log_span, self.partition, committed, in_state, position)
@@ -331,13 +332,14 @@ class PartitionWorker:
         """Process a batch and have it committed. With an empty batch, only the jobs work. `reached`: the consumer's
         offset after the batch if nothing else waits, or 0."""
         limits = self._context.processor.limits
-        outbox, figures, accepted = Outbox(self.next_offset), BatchFigures(), limits.current.topics
+        outbox, figures = Outbox(self.next_offset, log_time=self._store.log_time), BatchFigures()
+        accepted = limits.current.topics
         try:
             if batch:
                 self._step = "the assessment of a batch"
                 outbox, figures = await self._process(batch)
                 outbox.next_offset = max(outbox.next_offset, reached)
-                position = InputPosition(outbox.next_offset, seen(batch[-1]))
+                position = InputPosition(outbox.next_offset, seen(batch[-1]), outbox.log_time)
                 outbox.messages.append(position_message(position, self._settings.state_topic, self.partition.partition))
             self._jobs.stage(outbox, figures, busy=len(self._inbox) > 0)
             self._step = "the end of its transaction"
@@ -354,6 +356,7 @@ class PartitionWorker:
         except BaseException:
             self._store.discard()
             raise
+        self._store.log_time = outbox.log_time
         self._store.commit()
         self._noted = noted
         self._jobs.committed()
@@ -383,6 +386,8 @@ class PartitionWorker:
         """Judge a batch. Heartbeats, requests and the transactions of other partitions run between the steps."""
         while True:
             rules = self._context.rules()
+            # The jobs notice other rules now. So the change of rules has its instant before anything is judged by them.
+            self._jobs.ready()
             steps = self._context.processor.steps(batch, self._store)
             try:
                 while True:

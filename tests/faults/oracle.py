@@ -18,8 +18,9 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
+from scorer.sources.tick import is_tick
 from scorer.state.store import LeadStore
-from scorer.stream.batch import arrival_of
+from scorer.stream.arrival import arrival_of, is_stamped, log_time_after
 from tests.faults.group import positions
 from tests.faults.sizes import DRAIN_SECONDS
 from tests.integration.changelog import read_changelog
@@ -54,10 +55,14 @@ def expected(
     ruleset = Evaluator(load_ruleset(rules), default_engine("compiled"))
     output = Output(defaultdict(list), Counter(), {})
     now = time.time_ns() // 1000
+    times: dict[int, int | None] = {}
     for record in sorted(records, key=lambda record: (record.partition, record.offset)):
+        times[record.partition] = log_time = log_time_after(times.get(record.partition), record)
+        if is_tick(record.value):
+            continue
         try:
-            arrival = arrival_of(record)
-            activity = parse_record(record.value, record.key, record.headers, now if arrival is None else arrival)
+            latest = log_time if is_stamped(record) and log_time is not None else now
+            activity = parse_record(record.value, record.key, record.headers, latest)
             if activity.id in poison:
                 raise Rejected("internal_error", "")
         except Rejected as rejected:
@@ -65,7 +70,7 @@ def expected(
             output.letters[letter] += 1
             continue
         lead = output.states.get(activity.lead_id) or Lead(activity.lead_id)
-        assessment = ruleset.assess(lead, activity, arrival)
+        assessment = ruleset.assess(lead, activity, arrival_of(record, log_time, activity.time))
         output.states[activity.lead_id] = assessment.lead
         if assessment.decisions:
             output.decisions[activity.lead_id] += [decision.to_json() for decision in assessment.decisions]

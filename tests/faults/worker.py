@@ -68,10 +68,10 @@ class Armed:
     def poisoned(self, assess: Assess) -> Assess:
         """`assess`, failing on the events of the specification."""
 
-        def judge(lead: Any, activity: LeadActivity, arrival: int | None) -> Any:
+        def judge(lead: Any, activity: LeadActivity, *when: Any) -> Any:
             if activity.id in self._events:
                 raise RuntimeError(f"fault point {_ASSESSING}")
-            return assess(lead, activity, arrival)
+            return assess(lead, activity, *when)
 
         return cast(Assess, judge) if self._events else assess
 

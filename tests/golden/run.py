@@ -238,7 +238,7 @@ class _Judge:
         self._evaluator = evaluator
         self._failed: set[str] = set()
 
-    def __call__(self, lead: Lead, activity: LeadActivity, arrival: int | None) -> Assessment:
+    def __call__(self, lead: Lead, activity: LeadActivity, arrival: int | None, _: object = None) -> Assessment:
         if activity.id.startswith(FAILING_ONCE):
             if activity.id not in self._failed:
                 self._failed.add(activity.id)
@@ -282,7 +282,7 @@ def _samples(
     """The samples of leads that the candidate judges differently."""
     passed = 0.0
 
-    def assess_later(lead: Lead, activity: LeadActivity, arrival: int | None) -> Assessment:
+    def assess_later(lead: Lead, activity: LeadActivity, arrival: int | None, _: object = None) -> Assessment:
         nonlocal passed
         passed += 0.03
         return live.assess(lead, activity, arrival)

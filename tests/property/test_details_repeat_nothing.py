@@ -43,7 +43,7 @@ STRUCTURED: list[Header] = [("content-type", b"application/cloudevents+json")]
 BATCH: list[Header] = [("content-type", b"application/cloudevents-batch+json")]
 
 
-def failing(_lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
+def failing(_lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
     """Code that fails on every activity, with a message that quotes it, and for two reasons."""
     try:
         raise KeyError(activity.lead_id)

@@ -56,7 +56,7 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(None, rules=tmp_path)
 
 
-def touch(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
+def touch(lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
     """Records the activity. It fails for the lead `broken`, and the lead `unwritable` cannot be encoded."""
     if lead.id == "broken":
         raise ZeroDivisionError(f"secret of {lead.id}")
@@ -114,7 +114,7 @@ def test_a_record_on_which_our_code_fails_costs_one_record(settings: Settings, b
 def test_a_failure_that_does_not_repeat_costs_nothing(settings: Settings) -> None:
     calls: list[str] = []
 
-    def once(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
+    def once(lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
         calls.append(activity.id)
         if len(calls) == 1:
             raise RuntimeError
@@ -164,7 +164,7 @@ def test_a_value_of_which_the_consumer_kept_the_beginning_is_too_large(settings:
 
 
 def test_running_out_of_memory_makes_no_dead_letter(settings: Settings) -> None:
-    def exhausted(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
+    def exhausted(lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
         raise MemoryError
 
     with pytest.raises(MemoryError):
@@ -198,7 +198,7 @@ def test_the_cache_is_bounded_and_the_states_are_not_lost(settings: Settings) ->
     assert [store.get(f"lead-{number}").value("last") for number in range(10)] == [f"e{number}" for number in range(10)]
 
 
-def grow(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
+def grow(lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
     """Adds as many letters to the lead as the path of the page says; 0 empties it. A path that ends in `d` leads to a
     decision of that size instead."""
     size = str(activity.data["url"]).removeprefix("/")

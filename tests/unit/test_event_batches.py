@@ -59,7 +59,7 @@ def record(
     return ConsumerRecord("lead.activity", 3, offset, 1000, 0, key, value, None, key_size, len(value), tuple(headers))
 
 
-def touch(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
+def touch(lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
     """Records the activity. It fails for activities from `/broken`."""
     if activity.source == "/broken":
         raise ZeroDivisionError

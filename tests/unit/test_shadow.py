@@ -65,7 +65,7 @@ def records() -> "list[ConsumerRecord[bytes, bytes]]":
     ]
 
 
-def judge(lead: Lead, done: LeadActivity, _: int | None) -> Assessment:
+def judge(lead: Lead, done: LeadActivity, *_: object) -> Assessment:
     return LIVE.assess(lead, done)
 
 

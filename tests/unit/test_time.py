@@ -25,7 +25,8 @@ from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
 from scorer.sources.rejected import Rejected
 from scorer.state.store import LeadStore
-from scorer.stream.batch import BatchProcessor, arrival_of
+from scorer.stream.arrival import arrival_of, log_time_after
+from scorer.stream.batch import BatchProcessor
 from tests.factory import MONDAY, SMALL_RULES, activity, evaluator, ruleset_folder
 
 COOLING = """
@@ -244,7 +245,7 @@ def test_a_file_says_when_an_activity_arrived() -> None:
 @pytest.mark.parametrize(("kind", "arrival"), [(0, None), (1, 1_000_000)])
 def test_only_the_time_of_the_broker_is_an_arrival(kind: int, arrival: int | None) -> None:
     record = ConsumerRecord("in", 0, 0, 1000, kind, b"a", b"", None, 1, 0, ())
-    assert arrival_of(record) == arrival
+    assert arrival_of(record, log_time_after(None, record), 5) == arrival
 
 
 def test_an_event_too_far_ahead_of_its_arrival_is_a_dead_letter_whatever_the_clock_says() -> None:

@@ -140,7 +140,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
 def test_other_tasks_run_within_a_batch(process: Callable[..., list[Outbox]]) -> None:
     judged, seen, rules = 0, [0], evaluator()
 
-    def judge(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
+    def judge(lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
         nonlocal judged
         judged += 1
         return Assessment(lead)
@@ -158,7 +158,7 @@ def test_rules_that_change_within_a_batch_judge_the_whole_batch(process: Callabl
     judged = 0
     current = old
 
-    def judge(lead: Lead, activity: LeadActivity, _: int | None) -> Assessment:
+    def judge(lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
         nonlocal judged
         judged += 1
         fact = Fact(current.ruleset.revision, Stamp(activity.time, activity.id, activity.source))
