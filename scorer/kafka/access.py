@@ -68,9 +68,10 @@ def topic_needs(settings: Settings, name: str, *operations: Operation) -> list[P
 def _run(settings: Settings) -> list[Permission]:
     reading, writing = Operation.READ, Operation.WRITE
     creating = (Operation.CREATE,) if settings.create_topics else ()
-    rekeying = (writing,) if settings.null_keys == "rekey" else ()
+    writes_input = settings.null_keys == "rekey" or settings.tick_seconds > 0
+    into_input = (writing,) if writes_input else ()
     needs = [
-        *topic_needs(settings, settings.activity_topic, reading, *rekeying, *creating),
+        *topic_needs(settings, settings.activity_topic, reading, *into_input, *creating),
         *topic_needs(settings, settings.routing_topic, writing, *creating),
         *topic_needs(settings, settings.dead_letter_topic, writing, *creating),
         *topic_needs(settings, settings.state_topic, reading, writing, *creating),

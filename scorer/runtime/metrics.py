@@ -36,6 +36,7 @@ OUTCOMES: Final = {
     "transactions": ("committed", "aborted", "fenced", "doubtful"),
     "reloads": ("loaded", "unchanged", "refused"),
     "rescore": ("published", "unchanged", "skipped", "failed", "too_large"),
+    "reviews": ("published", "unchanged", "failed", "too_large"),
     "dropped": ("undeclared", "wrong_type"),
     "differences": ("rating", "grade", "route", "queue", "score"),
 }
@@ -177,11 +178,29 @@ class Metrics:
         self._rescored = counter(
             "scorer_rescore_leads", "Leads re-scored after a change of rules.", "outcome", known=OUTCOMES["rescore"]
         )
+        self._reviews = counter(
+            "scorer_reviews",
+            "Looks at leads of which time alone may have changed something.",
+            "outcome",
+            known=OUTCOMES["reviews"],
+        )
+        self._ticks = counter("scorer_ticks", "Ticks read from the input.")
         self._remaining = {
             "rescore": Gauge(
                 "scorer_rescore_remaining", "Leads that this worker still has to re-score.", registry=registry
-            )
+            ),
+            "review": Gauge(
+                "scorer_review_remaining",
+                "Leads of this worker that are due by the time of the log, at most.",
+                registry=registry,
+            ),
         }
+        self._log_time = Gauge(
+            "scorer_log_time_timestamp_seconds",
+            "The time of the log: the latest arrival of a record or tick. Absent until it is known.",
+            ("partition",),
+            registry=registry,
+        )
         self._shadow = counter(
             "scorer_shadow_decisions",
             "Ratings and routes by live and shadow rules for the same lead.",
@@ -277,6 +296,9 @@ class Metrics:
         self._rekeyed.inc(figures.rekeyed)
         for outcome, count in figures.rescored.items():
             self._rescored.labels(outcome).inc(count)
+        for outcome, count in figures.reviews.items():
+            self._reviews.labels(outcome).inc(count)
+        self._ticks.inc(figures.ticks)
         for decisions, count in figures.shadow.items():
             self._shadow.labels(*decisions).inc(count)
         for difference, count in figures.divergences.items():
@@ -355,6 +377,15 @@ class Metrics:
                 self._lag.remove(str(partition))
         else:
             self._lag.labels(str(partition)).set(records)
+
+    def log_time(self, partition: int, seconds: float | None) -> None:
+        """Set the time of the log of a partition, in seconds since the epoch; None if it is not known, or if the
+        partition is no longer assigned to this worker."""
+        if seconds is None:
+            with suppress(KeyError):
+                self._log_time.remove(str(partition))
+        else:
+            self._log_time.labels(str(partition)).set(seconds)
 
     def stalled(self, partition: int, seconds: float | None) -> None:
         """Set how long a partition has not advanced; None if it is no longer assigned to this worker."""

@@ -36,6 +36,8 @@ from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
 from scorer.stream.jobs.job import Job
 from scorer.stream.jobs.rescore import Rescorer, Sweep
+from scorer.stream.jobs.review import Reviews
+from scorer.stream.jobs.ticks import Ticks
 from scorer.stream.partitions import Partitions
 from scorer.stream.shadow import Shadow
 from scorer.stream.subscriber import Subscription
@@ -168,7 +170,10 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits)
 
     def jobs(store: LeadStore, partition: int) -> list[Job]:
-        return [Sweep(rescorer, store, partition)]
+        # The sweep is first, because it knows since when the rules have been in effect.
+        sweep, reviews = Sweep(rescorer, store, partition), Reviews(rescorer, store, partition)
+        ticks = Ticks(settings, reviews, store, partition, _microseconds, time.monotonic)
+        return [sweep, reviews, ticks]
 
     watch = Watch(settings, metrics)
 

@@ -21,6 +21,7 @@ from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
+_NO_TICKS: Final = "off: in a partition without records, time changes no decision (SCORER_TICK_SECONDS)"
 
 log = structlog.get_logger()
 
@@ -221,6 +222,8 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         running = all(state == State.RUNNING for state in states.values())
         trouble = self._context.watch.trouble()
         details |= trouble
+        if self._context.settings.tick_seconds == 0:
+            details["ticks"] = _NO_TICKS
         joined = self._assigned_once and not self._rejoining
         ready = joined and running and not self._draining and not trouble
         details["status"] = "ready" if ready else self._unready(bool(restoring), trouble)

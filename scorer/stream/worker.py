@@ -13,6 +13,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
+from scorer.domain.instant import SECOND
 from scorer.domain.lead import Lead
 from scorer.kafka.client_internals import on_out_of_range, position_of
 from scorer.kafka.topic_admin import raising
@@ -257,6 +258,7 @@ class PartitionWorker:
         self.next_offset = self._handed_over = start
         self._jobs = Turns(self._context.jobs(self._store, self.partition.partition))
         self.state = State.RUNNING
+        self._measure_log_time()
         self._step = "the next batch"
         self.log.info(
             "partition_running",
@@ -366,6 +368,7 @@ class PartitionWorker:
         self._metrics.committed(figures, time.time())
         if batch:
             self._context.watch.committed(batch, figures.dead_letters, broker_time)
+        self._measure_log_time()
         self.measure_lag()
 
     async def _accept_less(self, error: TooLargeError, accepted: Mapping[str, int]) -> None:
@@ -400,6 +403,10 @@ class PartitionWorker:
             if self._context.rules() is rules:
                 return result
             self._store.discard()
+
+    def _measure_log_time(self) -> None:
+        log_time = self._store.log_time
+        self._metrics.log_time(self.partition.partition, None if log_time is None else log_time / SECOND)
 
     def measure_lag(self) -> None:
         """Update the metric of the lag."""
@@ -478,3 +485,4 @@ class PartitionWorker:
         self._store = LeadStore(0)
         self._jobs = Turns()
         self._metrics.lag(self.partition.partition, None)
+        self._metrics.log_time(self.partition.partition, None)

@@ -148,16 +148,22 @@ class Sweep:
             log.info("rescored", partition=self._partition, sweep=self._goal.number)
 
     def _follow(self) -> None:
-        """Start a new sweep if other rules have taken effect."""
+        """Start a new sweep if other rules have taken effect, or if it becomes known when they did."""
         evaluator = self._rescorer.rules()
-        if evaluator is self._evaluator:
+        # An earlier release did not write when.
+        is_dated = self._goal.since is not None or self._store.log_time is None
+        if evaluator is self._evaluator and is_dated:
             return
         self._evaluator, ruleset = evaluator, evaluator.ruleset
         known = self._written
-        if known is not None and known.revision == ruleset.revision:
+        # Rules that are the first in an empty partition have always been in effect.
+        since = self._store.log_time if len(self._store) else NO_CLOCK
+        if known is not None and known.revision == ruleset.revision and (known.since is not None or since is None):
             self._goal = known
         else:
-            self._goal = Marker(ruleset.revision, 1 if known is None else known.number + 1, "")
+            self._goal = Marker(ruleset.revision, 1 if known is None else known.number + 1, "", since)
+        since = self._goal.since
+        self._store.change = None if since is None else RuleChange(self._goal.number, since)
         after = self._goal.after
         if after is not None and not ruleset.rescoring.wanted:
             after = None
@@ -197,13 +203,18 @@ class Sweep:
         for lead_id, state in states.items():
             outbox.messages.append(state_message(lead_id, state, settings.state_topic, self._partition, offset))
 
+    def _rescored(self, lead: Lead) -> Assessment | None:
+        assert self._evaluator is not None
+        since = self._goal.since
+        return rescored(lead, self._evaluator, self._goal.number, NO_CLOCK if since is None else since)
+
     def _attempt(self, lead_id: str, limit: Limit) -> tuple[str, Assessment | None, bytes | None]:
         """The outcome; the assessment and the state if there is a decision. Raises `Rejected` for a state that is too
         large."""
         assert self._evaluator is not None
         for again in (True, False):
             try:
-                assessment = rescored(self._store.get(lead_id), self._evaluator, self._goal.number)
+                assessment = self._rescored(self._store.get(lead_id))
                 if assessment is None:
                     return "skipped", None, None
                 if assessment.decision is None:

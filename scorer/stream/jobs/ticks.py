@@ -1,0 +1,93 @@
+"""The job that writes a tick into the input when a lead is due by the clock and nothing brings time into the log.
+
+The tick is part of a transaction of the partition, so a former owner cannot write one. It changes no answer: the broker
+stamps it, and only what is read from the log counts.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from scorer.domain.instant import SECOND
+from scorer.kafka.message import Message
+from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.settings import Settings
+from scorer.sources.cloudevents import CONTENT_TYPE, STRUCTURED
+from scorer.sources.tick import tick
+from scorer.state.store import LeadStore
+from scorer.stream.jobs.review import Reviews
+from scorer.stream.outbox import Outbox
+
+_LATER: Final = SECOND
+"""The clock of the broker may be a little behind ours. A tick that is too early would be followed by another one."""
+_LONGEST: Final = 3600.0
+
+
+class Ticks:
+    """The job (`Job`) that writes the ticks of one partition. `clock` gives microseconds since the epoch, `monotonic`
+    seconds."""
+
+    name: Final = "tick"
+    remaining: Final = 0
+
+    def __init__(
+        self,
+        settings: Settings,
+        reviews: Reviews,
+        store: LeadStore,
+        partition: int,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._reviews = reviews
+        self._store = store
+        self._partition = partition
+        self._clock = clock
+        self._monotonic = monotonic
+        self._free_at = monotonic()
+        self._staged = False
+
+    def patience(self) -> float | None:
+        """Seconds until a tick may be needed; None if none ever is."""
+        if self._settings.tick_seconds == 0 or not self._reviews.complete:
+            return None
+        if self._needed(self._store.log_time) is not None:
+            return max(0.0, self._free_at - self._monotonic())
+        first = self._reviews.schedule.next()
+        if first is None:
+            return None
+        seconds = first - (self._clock() - _LATER) / SECOND
+        # What is due by the log is the work of the reviews.
+        return min(_LONGEST, max(1.0, seconds))
+
+    def ready(self) -> bool:
+        """Whether a tick is needed now."""
+        return self._ready(self._store.log_time)
+
+    def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> bool:
+        """Add a tick, unless records are waiting, which bring time, too."""
+        self._staged = not busy and self._ready(outbox.log_time)
+        lead_id = self._needed(outbox.log_time) if self._staged else None
+        if lead_id is not None:
+            topic, headers = self._settings.activity_topic, [(CONTENT_TYPE, STRUCTURED.encode())]
+            outbox.messages.append(Message(topic, self._partition, lead_id.encode(), tick(lead_id), headers))
+        return self._staged
+
+    def committed(self) -> None:
+        """Note that the tick is written."""
+        if self._staged:
+            self._free_at = self._monotonic() + self._settings.tick_seconds
+        self._staged = False
+
+    def _ready(self, log_time: int | None) -> bool:
+        if self._settings.tick_seconds == 0 or self._monotonic() < self._free_at or not self._reviews.complete:
+            return False
+        return self._needed(log_time) is not None
+
+    def _needed(self, log_time: int | None) -> str | None:
+        """A lead that is due by the clock and not by the log; any lead while the time of the log is not known."""
+        if log_time is None:
+            return next(iter(self._store.ids()), None)
+        now = self._clock() - _LATER
+        found = self._reviews.schedule.first(now // SECOND) if now > log_time else None
+        return None if found is None or found[0] <= log_time // SECOND else found[1]

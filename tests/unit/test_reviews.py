@@ -1,0 +1,412 @@
+"""Reviews: what is published for a lead follows from the log and the rules, whatever the worker does."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+from aiokafka import ConsumerRecord
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from scorer.domain.decision import read_decision
+from scorer.domain.instant import DAY, HOUR, MINUTE, SECOND, to_text
+from scorer.domain.lead import NO_CLOCK, Lead
+from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.rule_change import RuleChange
+from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.settings import load_settings
+from scorer.runtime.token_bucket import TokenBucket
+from scorer.sources.cloudevents import parse_record
+from scorer.sources.tick import is_tick, tick
+from scorer.state.codec import decode_lead
+from scorer.state.input_position import POSITION_KEY, InputPosition, decode_position, encode_position
+from scorer.state.marker import MARKER_KEY, Marker, decode_marker
+from scorer.state.store import LeadStore
+from scorer.stream.arrival import arrival_of, log_time_after
+from scorer.stream.batch import BatchProcessor
+from scorer.stream.jobs.rescore import Rescorer, Sweep
+from scorer.stream.jobs.review import Reviews
+from scorer.stream.jobs.ticks import Ticks
+from scorer.stream.jobs.turns import Turns
+from scorer.stream.outbox import Outbox, position_message
+from scorer.stream.recovery import _apply
+from tests.factory import evaluator
+from tests.unit.test_rescore import Record
+
+MONDAY = 20_000 * DAY
+SETTINGS = load_settings(None, rules=Path(__file__).parent)
+TEXT = """
+ruleset: cooling
+ratings: {warm: 10, hot: 20}
+publish: {score_step: 5}
+signals: {trial: {activity: trial_started, points: 24, half_life: 30d}}
+scoring: {company: {rules: [{id: large, when: {profile.employees: {gte: 250}}, points: 3}]}}
+routing:
+  - {id: gone, when: {days_since.last_activity: {gte: 365}}, route: discard, reason: Silent for a year}
+  - {id: hot, when: {rating: hot}, route: sales, queue: inside-sales, respond_within: 4h}
+  - {id: rest, route: nurture}
+"""
+COOLING = evaluator(TEXT)
+STRICTER = evaluator(TEXT.replace("warm: 10, hot: 20", "warm: 15, hot: 23"))
+
+Log = list["ConsumerRecord[bytes, bytes]"]
+
+
+def append(log: Log, arrival: int, lead_id: str | None, time: int | None = None, kind: str = "trial_started") -> None:
+    """Add an activity, or a tick (no lead), which arrives then."""
+    number = len(log)
+    if lead_id is None:
+        key, value = b"lead-0", tick("lead-0")
+    else:
+        event = {"specversion": "1.0", "id": f"e{number}", "source": "/web", "type": f"lead.{kind}"}
+        own = to_text(arrival if time is None else time)
+        data = {"url": "/"} if kind == "page_viewed" else {}
+        key, value = lead_id.encode(), json.dumps({**event, "subject": lead_id, "time": own, "data": data}).encode()
+    log.append(ConsumerRecord("in", 0, number, arrival // 1000, 1, key, value, None, len(key), len(value), ()))
+
+
+def decided_offline(log: Log, rules: Evaluator = COOLING) -> dict[str, list[bytes]]:
+    """The decisions of each lead, by nothing but the evaluator."""
+    leads: dict[str, Lead] = {}
+    found: dict[str, list[bytes]] = defaultdict(list)
+    log_time = None
+    change = RuleChange(1, NO_CLOCK)
+    for record in log:
+        log_time = log_time_after(log_time, record)
+        if is_tick(record.value):
+            continue
+        event = parse_record(record.value, record.key, record.headers, 1 << 60)
+        lead = leads.get(event.lead_id) or Lead(event.lead_id)
+        assessment = rules.assess(lead, event, arrival_of(record, log_time, event.time), change)
+        leads[event.lead_id] = assessment.lead
+        found[event.lead_id] += [decision.to_json() for decision in assessment.decisions]
+    for lead_id, lead in leads.items():
+        assert log_time is not None
+        found[lead_id] += [decision.to_json() for decision in rules.catch_up(lead, log_time, change).decisions]
+    return {lead_id: decisions for lead_id, decisions in found.items() if decisions}
+
+
+class Partition:
+    """A partition with its changelog and its output, and a process that may die at any moment."""
+
+    def __init__(self, log: Log, rules: Evaluator = COOLING) -> None:
+        self.log = log
+        self.rules = rules
+        self.wall = MONDAY
+        self.changelog: dict[bytes, bytes | None] = {}
+        self.decisions: dict[str, list[bytes]] = defaultdict(list)
+        self.figures = BatchFigures()
+        self.offset = 0
+        self.now = 0.0
+        self.start()
+
+    def start(self) -> None:
+        """Start a process from the changelog, as a worker does."""
+        self.store = LeadStore(100)
+        for key, value in self.changelog.items():
+            _apply(Record(key, value), self.store)
+        position = self.store.position
+        self.store.log_time = None if position is None else position.log_time
+        pace = TokenBucket(lambda: self.now)
+        self.processor = BatchProcessor(
+            SETTINGS, lambda lead, event, arrival, change: self.rules.assess(lead, event, arrival, change), lambda: 0
+        )
+        rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, pace, lambda: self.now)
+        sweep = Sweep(rescorer, self.store, 0)
+        self.reviews = Reviews(rescorer, self.store, 0)
+        self.ticks = Ticks(SETTINGS, self.reviews, self.store, 0, lambda: self.wall, lambda: self.now)
+        self.jobs = Turns([sweep, self.reviews, self.ticks])
+
+    def transact(self, most: int, *, commit: bool = True, busy: bool = False) -> None:
+        """Process up to so many records in one transaction."""
+        batch = self.log[self.offset : self.offset + most]
+        outbox, figures = Outbox(self.offset, log_time=self.store.log_time), BatchFigures()
+        if batch:
+            self.jobs.ready()
+            outbox, figures = self.processor.process(batch, self.store)
+            position = InputPosition(outbox.next_offset, None, outbox.log_time)
+            outbox.messages.append(position_message(position, SETTINGS.state_topic, 0))
+        elif not self.jobs.ready():
+            return
+        self.jobs.stage(outbox, figures, busy=busy)
+        if not commit:
+            self.store.discard()
+            return
+        for message in outbox.messages:
+            assert message.key is not None
+            if message.topic == SETTINGS.routing_topic:
+                self.decisions[message.key.decode()].append(message.value or b"")
+            elif message.topic == SETTINGS.activity_topic:
+                assert is_tick(message.value)
+                append(self.log, self.wall, None)
+            else:
+                assert message.topic == SETTINGS.state_topic
+                self.changelog[message.key] = message.value
+        self.offset = outbox.next_offset
+        self.store.log_time = outbox.log_time
+        self.store.commit()
+        self.jobs.committed()
+        self.figures.reviews.update(figures.reviews)
+
+    def finish(self) -> None:
+        """Read the rest, and do what is due."""
+        while self.offset < len(self.log):
+            self.transact(1000)
+        while self.reviews.patience() is not None:
+            self.now += 60
+            self.transact(0)
+
+    @property
+    def marker(self) -> Marker:
+        return decode_marker(self.changelog[MARKER_KEY] or b"")
+
+    def lead(self, lead_id: str) -> Lead:
+        return decode_lead(lead_id, self.changelog[lead_id.encode()] or b"")
+
+
+def causes(decisions: Sequence[bytes]) -> list[tuple[str, str, str]]:
+    """Cause, rating and instant of each."""
+    found = [read_decision(decision) for decision in decisions]
+    return [(decision.cause, decision.rating.value, decision.decided_at) for decision in found]
+
+
+def silent(days: int) -> Log:
+    """A lead that started a trial and fell silent; then a tick."""
+    log: Log = []
+    append(log, MONDAY, "a")
+    append(log, MONDAY + days * DAY, None)
+    return log
+
+
+def test_a_silent_lead_cools_at_the_exact_instant() -> None:
+    partition = Partition(silent(400))
+    partition.finish()
+    said = causes(partition.decisions["a"])
+    assert [(cause, rating) for cause, rating, _ in said][:2] == [("activity", "hot"), ("time", "warm")]
+    assert said[-1][2] == to_text(MONDAY + 365 * DAY)
+    assert partition.decisions == decided_offline(partition.log)
+    assert partition.lead("a").published is not None
+    assert partition.figures.reviews["published"] == 1
+
+
+def test_nothing_is_reviewed_before_the_log_says_that_it_is_time() -> None:
+    partition = Partition(silent(0)[:1])
+    partition.wall += 999 * DAY
+    partition.finish()
+    assert len(partition.decisions["a"]) == 1
+
+
+def test_a_review_that_changes_nothing_writes_nothing() -> None:
+    partition = Partition(silent(1))
+    partition.transact(1)
+    before = dict(partition.changelog)
+    partition.finish()
+    after = dict(partition.changelog)
+    assert decode_position(after.pop(POSITION_KEY) or b"").log_time == MONDAY + DAY
+    before.pop(POSITION_KEY)
+    assert after == before
+
+
+def test_a_restart_reads_bounds_and_judges_nobody_who_is_not_due() -> None:
+    log: Log = []
+    for number in range(50):
+        append(log, MONDAY + number, f"lead-{number}")
+    partition = Partition(log)
+    partition.finish()
+    partition.start()
+    assert partition.reviews.complete is False
+    partition.jobs.ready()
+    assert partition.reviews.complete
+    assert len(partition.reviews.schedule) == 50
+    assert partition.reviews.patience() is None
+    assert partition.store._cache is not None
+    assert not partition.store._cache.all_keys()
+
+
+def test_the_rate_is_bounded_and_activities_come_first() -> None:
+    log: Log = []
+    for number in range(300):
+        append(log, MONDAY + number, f"lead-{number}")
+    append(log, MONDAY + 300 * DAY, None)
+    partition = Partition(log)
+    partition.transact(1000)
+    assert partition.reviews.remaining == 300 - partition.figures.reviews.total()
+    rates = []
+    while (patience := partition.reviews.patience()) is not None:
+        before = partition.figures.reviews.total()
+        partition.now += patience
+        partition.transact(0, busy=True)
+        partition.transact(0)
+        rates.append((partition.now, partition.figures.reviews.total() - before))
+    per_second = COOLING.ruleset.rescoring.per_second
+    for start, _ in rates:
+        assert sum(count for at, count in rates if start <= at < start + 1) <= per_second * 1.2
+    assert partition.reviews.remaining == 0
+    assert partition.decisions == decided_offline(log)
+
+
+def test_a_failed_commit_is_done_again_and_nothing_is_decided_twice() -> None:
+    partition = Partition(silent(100))
+    partition.transact(2, commit=False)
+    partition.transact(2, commit=False)
+    partition.finish()
+    assert partition.decisions == decided_offline(partition.log)
+
+
+def test_a_lead_that_cannot_be_reviewed_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: Log = []
+    append(log, MONDAY, "bad")
+    append(log, MONDAY, "good")
+    append(log, MONDAY + 100 * DAY, None)
+    partition = Partition(log)
+    partition.transact(2)
+    whole = Evaluator.catch_up
+
+    def failing(self: Evaluator, lead: Lead, *more: object) -> object:
+        if lead.id == "bad":
+            raise ArithmeticError("secret")
+        return whole(self, lead, *more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(Evaluator, "catch_up", failing)
+        partition.finish()
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["review_failed"]
+    assert partition.figures.reviews["failed"] == 1
+    assert len(partition.decisions["good"]) > 1
+    append(log, MONDAY + 101 * DAY + MINUTE, None)
+    partition.finish()
+    assert partition.decisions == decided_offline(log)
+
+
+def test_a_tick_is_written_when_a_lead_is_due_and_the_log_stands_still() -> None:
+    partition = Partition(silent(0)[:1])
+    partition.finish()
+    due = partition.reviews.schedule.due("a")
+    assert due is not None
+    partition.wall = due * SECOND
+    assert not partition.ticks.ready()
+    partition.wall += 2 * SECOND
+    assert partition.ticks.patience() == 0
+    assert partition.ticks.ready()
+    partition.transact(0, busy=True)
+    assert len(partition.log) == 1
+    partition.transact(0)
+    assert is_tick(partition.log[1].value)
+    # One only, even if nobody reads it, for a minute.
+    partition.transact(0)
+    assert len(partition.log) == 2
+    partition.now += SETTINGS.tick_seconds
+    partition.transact(0)
+    assert len(partition.log) == 3
+    partition.finish()
+    partition.now += SETTINGS.tick_seconds
+    assert not partition.ticks.ready()
+
+
+def test_ticks_alone_make_a_year_of_silence_pass() -> None:
+    partition = Partition(silent(0)[:1])
+    partition.finish()
+    for _ in range(400):
+        partition.wall += DAY
+        partition.now += DAY / SECOND
+        partition.transact(0)
+        partition.finish()
+    assert causes(partition.decisions["a"])[-1][2] == to_text(MONDAY + 365 * DAY)
+    assert partition.decisions == decided_offline(partition.log)
+    # Nothing can happen any more, so nothing is written any more.
+    count = len(partition.log)
+    assert count < 100
+    partition.wall += 9999 * DAY
+    partition.now += 9999 * DAY / SECOND
+    partition.transact(0)
+    assert len(partition.log) == count
+
+
+def test_without_ticks_nothing_is_written_into_the_input() -> None:
+    partition = Partition(silent(0)[:1])
+    off = SETTINGS.model_copy(update={"tick_seconds": 0})
+    ticks = Ticks(off, partition.reviews, partition.store, 0, lambda: partition.wall + 999 * DAY, lambda: 1e9)
+    partition.finish()
+    assert (ticks.patience(), ticks.ready()) == (None, False)
+
+
+def test_rules_that_change_take_effect_at_an_instant_of_the_log() -> None:
+    log = silent(3)
+    partition = Partition(log)
+    partition.finish()
+    assert partition.marker == Marker(COOLING.ruleset.revision, 1, None, NO_CLOCK)
+    partition.rules = STRICTER
+    append(log, MONDAY + 5 * DAY, "b")
+    partition.finish()
+    while partition.jobs.patience() == 0 or partition.marker.after is not None:
+        partition.now += 60
+        partition.transact(0)
+    assert partition.marker == Marker(STRICTER.ruleset.revision, 2, None, MONDAY + 3 * DAY)
+    assert causes(partition.decisions["a"])[-1] == ("rules_changed", "warm", to_text(MONDAY + 3 * DAY))
+    append(log, MONDAY + 400 * DAY, None)
+    partition.finish()
+    said = causes(partition.decisions["a"])
+    assert len(said) == len(set(said))
+    assert [instant for _, _, instant in said] == sorted(instant for _, _, instant in said)
+    assert said[-1][2] == to_text(MONDAY + 365 * DAY)
+
+
+def test_states_of_a_release_without_time_are_reviewed_from_the_first_arrival_on() -> None:
+    log = silent(3)
+    partition = Partition(log)
+    partition.transact(1)
+    # As the release before writes them.
+    before = Marker(COOLING.ruleset.revision, 1, None)
+    partition.changelog[MARKER_KEY] = bytes([0]) + __import__("msgspec").msgpack.encode(
+        (1, before.revision, before.number, before.after)
+    )
+    partition.changelog[POSITION_KEY] = encode_position(InputPosition(1, None))
+    partition.start()
+    assert partition.store.change is None
+    partition.finish()
+    partition.transact(0)
+    assert (partition.marker.number, partition.marker.since) == (2, MONDAY + 3 * DAY)
+    assert partition.store.change == RuleChange(2, MONDAY + 3 * DAY)
+    append(log, MONDAY + 400 * DAY, None)
+    partition.finish()
+    assert causes(partition.decisions["a"])[-1][2] == to_text(MONDAY + 365 * DAY)
+
+
+def random_log(chance: Random) -> Log:
+    log: Log = []
+    arrival = MONDAY
+    for _ in range(chance.randrange(1, 25)):
+        arrival += chance.choice([0, SECOND, MINUTE, HOUR, DAY, 7 * DAY, 40 * DAY, 200 * DAY, -HOUR])
+        lead_id = chance.choice(["lead-0", "lead-1", "lead-2", None])
+        own = arrival - chance.choice([0, 0, 0, MINUTE, DAY, 90 * DAY, -HOUR])
+        append(log, arrival, lead_id, own, chance.choice(["trial_started", "page_viewed", "erased", "trial_started"]))
+    return log
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_no_batch_size_restart_abort_or_pause_changes_what_is_published(seed: int) -> None:
+    chance = Random(seed)
+    log = random_log(chance)
+    expected = decided_offline(log)
+    for _ in range(3):
+        partition = Partition(list(log))
+        partition.wall = NO_CLOCK  # no ticks but those of the log
+        play: Callable[[], bool] = lambda: partition.offset < len(log)  # noqa: E731
+        while play():
+            partition.now += chance.choice([0, 0.05, 60])
+            match chance.randrange(6):
+                case 0:
+                    partition.start()
+                case 1:
+                    partition.transact(chance.randrange(5), commit=False)
+                case 2:
+                    partition.transact(0)
+                case _:
+                    partition.transact(chance.randrange(1, 6), busy=chance.random() < 0.3)
+        partition.finish()
+        assert dict(partition.decisions) == expected
