@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from scorer.backtest.tally import DealOutcome, JudgedLead, Mover, SideTally, Tally, Week, compare, most
 from scorer.domain.activity import LeadActivity
-from scorer.domain.effects import Decided
+from scorer.domain.effects import Decided, HandedOver
 from scorer.domain.instant import DAY, day_of, from_datetime, to_datetime
 from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
@@ -133,11 +133,11 @@ class ReplayShard:
             lead = reviewed.lead
             side.at_outcome.put(lead)
         assessment = evaluator.assess(lead, activity, arrival)
-        self._count_effects(side, assessment, known_before_outcome=before_outcome)
+        self._count_effects(side, assessment, known_before_outcome=before_outcome and lead_at_outcome is None)
         if lead_at_outcome is not None and before_outcome:
             # The activity arrived late, after the lead at its outcome was set aside.
             late = evaluator.assess(lead_at_outcome, activity, arrival)
-            if late.handed_over is not None:
+            if any(isinstance(effect, HandedOver) for effect in late.effects):
                 side.handed_over.add(lead_id)
             side.at_outcome.put(late.lead)
         side.leads.put(assessment.lead)

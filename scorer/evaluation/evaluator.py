@@ -153,7 +153,7 @@ class Evaluator:
         """The lead's next due instant, if it is at most `until`, or a better lower bound of it. It takes at most about
         `steps` evaluations. For a lead that these rules have not judged, they are as they would be after `rescore`."""
         after = self._judged_until(lead, change)
-        return Due(NEVER, certain=True) if after is None else self._silence.first_change(lead, after, until, steps)
+        return Due(NEVER, certain=True) if after is None else self._first_change(lead, after, until, steps)
 
     def review(self, lead: Lead, at: int) -> Assessment:
         """Judge the lead as of its due instant `at`. A decision has the cause `time`. Without one, the lead is the same
@@ -176,7 +176,7 @@ class Evaluator:
         while (after := self._judged_until(lead, change)) is not None:
             if lead.judged_by == self.mark and lead.due > until and after == lead.judged_at:
                 break
-            due = self._silence.first_change(lead, after, until)
+            due = self._first_change(lead, after, until, MOST_STEPS)
             if not due.certain or due.instant > until:
                 break
             reviewed = self.review(lead, due.instant)
@@ -341,6 +341,12 @@ class Evaluator:
         signals = self.ruleset.signals
         behaviour = (signal_points(signals[name], lead.counted[name], today, day) for name in points_by_signal)
         return sum(rules) + sum(behaviour)
+
+    def _first_change(self, lead: Lead, after: int, until: int, steps: int) -> Due:
+        notes = lead.notes
+        if not isinstance(notes, Notes) or notes.facts is not lead.facts or notes.mark != self._tables.mark:
+            lead = self.annotated(lead)  # once, not for each instant
+        return self._silence.first_change(lead, after, until, steps)
 
     def _judged_until(self, lead: Lead, change: RuleChange | None) -> int | None:
         """The instant after which reviews of the lead may be due; None if there are none before its next activity."""

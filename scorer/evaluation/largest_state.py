@@ -1,4 +1,4 @@
-"""The largest state that a lead can have under given rules, in bytes of the state codec (version 3).
+"""The largest state that a lead can have under given rules, in bytes of the state codec (version 2).
 
 The bound follows from the rules and from the contract of activities alone: no activity, in any order or number, can
 give a larger state. What *earlier* rules left in a state is not part of it: facts and counts under names that are no
@@ -8,6 +8,7 @@ longer declared, values of fields that had another type, and ids of rules at the
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
+from scorer.domain.consent import CHANNELS, other
 from scorer.domain.counts import KEEP_DAYS, KEEP_HASHES
 from scorer.domain.identities import REMEMBERED, REMEMBERED_DAYS
 from scorer.evaluation.largest_value import built_in_values, own_values, text_size
@@ -52,11 +53,16 @@ def largest_state(rulesets: Iterable[Ruleset]) -> LargestState:
             caps[name] = max(signal.daily_cap, caps.get(name, 0))
     own = own_values(ruleset.own_fields for ruleset in judging)
     return LargestState(
-        facts=sum(1 + value.state + _STAMP for value in built_in_values().values()),
+        facts=sum(_name_size(name) + value.state + _STAMP for name, value in built_in_values().items()),
         fields={name: text_size(len(name)) + own[name].state + _STAMP for name in sorted(own)},
         signals={name: text_size(len(name)) + _counts(cap) for name, cap in caps.items()},
         rest=_FRAME + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
     )
+
+
+def _name_size(fact: str) -> int:
+    """The codec writes most names as a number."""
+    return text_size(len(fact)) if fact in map(other, CHANNELS) else 1
 
 
 # Every fact can be stated by an event of its own: its time, id, the source itself and the index of it, and the head of
@@ -66,10 +72,10 @@ _STAMP: Final = _INTEGER + _ID + _SOURCE + 3 + 1
 # The remembered activities: their hashes, and for each day its number and the number of its hashes.
 _RECENT: Final = 2 * _HEAD + 8 * REMEMBERED + (REMEMBERED_DAYS + 1) * (_DAY + 3)
 
-# The version, the next due instant and the mark of the rules that judged, the head of the state, the clock, when the
-# lead was judged, the erasure, the last published decision, and the heads of the facts, of their list, of the list of
-# sources, of the counts and of the rules at the last return.
-_FRAME: Final = 1 + 4 + MARK_SIZE + 1 + 3 * _INTEGER + (1 + _SAID + _QUEUE + 3 * _INTEGER) + 5 * _HEAD + _RECENT
+# The version, the head of the state, the clock, when the lead was judged, the erasure, the last published decision, the
+# heads of the facts, of their list, of the list of sources, of the counts and of the rules at the last return, and the
+# next due instant with the mark of the rules.
+_FRAME: Final = 1 + 1 + 2 + 4 + MARK_SIZE + 3 * _INTEGER + (1 + _SAID + _QUEUE + 3 * _INTEGER) + 5 * _HEAD + _RECENT
 
 
 def _counts(daily_cap: int) -> int:

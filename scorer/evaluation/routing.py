@@ -18,6 +18,7 @@ from scorer.evaluation.results import CriteriaResult, RoutingMemory, RoutingResu
 from scorer.rules.condition import tests
 from scorer.rules.routing_facts import (
     SIGNAL,
+    SINCE_RETURN,
     BehaviourFact,
     BehaviourInput,
     CriteriaFact,
@@ -58,7 +59,8 @@ class RoutingTable:
         ]
         places = [*tables.routing_columns, *(c for c, _ in self._of_criteria), *(c for c, _ in self._of_behaviour)]
         self._in_order = picker(sorted(range(len(places)), key=places.__getitem__))
-        self._total_edges, self._engagement_edges, self._signal_edges = _edges(ruleset)
+        edges = _edges(ruleset)
+        self._total_edges, self._engagement_edges, self._signal_edges, self._since_return_edges = edges
         self._standings = BoundedCache[Standpoint, Standing]()
         self._memories = BoundedCache[Codes, RoutingMemory]()
 
@@ -94,6 +96,11 @@ class RoutingTable:
         edges = self._signal_edges.get(signal, ())
         return bisect_right(edges, before) != bisect_right(edges, after)
 
+    def since_return_moves(self, low: int, high: int) -> bool:
+        """Whether the routing rules may tell these points since a return apart, or any between them."""
+        edges = self._since_return_edges
+        return bisect_right(edges, low) != bisect_right(edges, high)
+
     def _standing(self, fit: int, standpoint: Standpoint) -> Standing:
         engagement, before, since_return, *asked = standpoint
         signals = {name: points or 0 for name, points in zip(self.asked_signals, asked, strict=True)}
@@ -115,9 +122,9 @@ class RoutingTable:
         return memory
 
 
-def _edges(ruleset: Ruleset) -> tuple[Sequence[int], Sequence[int], Mapping[str, Sequence[int]]]:
+def _edges(ruleset: Ruleset) -> tuple[Sequence[int], Sequence[int], Mapping[str, Sequence[int]], Sequence[int]]:
     """The points at which rating, grade or a comparison of a routing rule can change: of the total, of the engagement,
-    and of each signal. Between two edges nothing changes."""
+    of each signal, and since a return. Between two edges nothing changes."""
     edges: dict[str, set[int]] = {}
     for rule in ruleset.routing:
         for test in () if rule.condition is None else tests(rule.condition):
@@ -130,7 +137,8 @@ def _edges(ruleset: Ruleset) -> tuple[Sequence[int], Sequence[int], Mapping[str,
     total = edges.get("score.total", set()).union(bounds, [bound - ratings.hysteresis for bound in bounds])
     engagement = edges.get("score.engagement", set()) | edges.get("criteria.behaviour", set())
     signals = {name.removeprefix(SIGNAL): sorted(found) for name, found in edges.items() if name.startswith(SIGNAL)}
-    return sorted(total), sorted(engagement.union(ruleset.grades.engagement)), signals
+    since_return = sorted(edges.get(SINCE_RETURN, ()))
+    return sorted(total), sorted(engagement.union(ruleset.grades.engagement)), signals, since_return
 
 
 def criteria_input(ruleset: Ruleset, fit: int, points: Mapping[str, int]) -> CriteriaInput:

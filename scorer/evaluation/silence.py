@@ -15,7 +15,7 @@ from scorer.evaluation.criteria import CriteriaTables
 from scorer.evaluation.notes import Notes
 from scorer.evaluation.results import Evaluation
 from scorer.evaluation.routing import RoutingTable
-from scorer.evaluation.signal_points import SignalPoints, SignalWorth
+from scorer.evaluation.signal_points import SignalPoints, SignalWorth, signal_points
 from scorer.rules.ruleset import Ruleset
 
 MOST_STEPS: Final = 1 << 30
@@ -136,7 +136,7 @@ class _Walk:
             (counts[-2] + len(signal.signal.weights) for _, counts, signal in self._signals), default=0
         )
         self._times = silence.tables.times(lead.facts)
-        self._returned = silence.tables.returned_at(self._times) is not None
+        self._returned = silence.tables.returned_at(self._times)
         self._worth = lead.notes.worth.copy() if isinstance(lead.notes, Notes) else {}
         self._points: dict[int, tuple[int, ...]] = {}
         self._see(evaluation)
@@ -199,9 +199,9 @@ class _Walk:
         """Whether nothing is published at the midnights after day `first` up to that of `last`. Points only decay, so
         that those of both ends are bounds of those in between."""
         silence = self._silence
-        if self._returned:
-            return False
         before, after = self._points_on(first), self._points_on(last)
+        if self._returned is not None and self._since_return_moves(self._returned // DAY, first, last):
+            return False
         if before == after:
             return True
         low = high = 0
@@ -211,6 +211,21 @@ class _Walk:
             low += old if old < 0 else new
             high += new if old < 0 else old
         return self._low <= low and high <= self._high
+
+    def _since_return_moves(self, returned: int, first: int, last: int) -> bool:
+        """Whether the routing rules may tell the points since the return on `returned` apart on these days."""
+        known = self._lead.rules_at_return
+        low = high = sum(
+            rule.points
+            for result in self._evaluation.criteria_result.criteria
+            for rule in result.rules
+            if rule.id not in known
+        )
+        for _, counts, signal in self._signals:
+            ends = [signal_points(signal.signal, counts, day, returned) for day in (first, last)]
+            low += min(ends)
+            high += max(ends)
+        return self._silence.routing.since_return_moves(low, high)
 
     def _points_on(self, day: int) -> tuple[int, ...]:
         known = self._points.get(day)

@@ -1,9 +1,10 @@
-"""A lead's state as bytes: a version byte, when time alone may change something about the lead and by which rules that
-was said, then msgpack of nested lists. Equal states give equal bytes.
+"""A lead's state as bytes: a version byte, then msgpack of nested lists. Equal states give equal bytes.
 
 Facts of one event share its stamp, and built-in fact names are numbers. Facts are packed separately because most
-activities neither read nor change them; then they are neither unpacked nor packed again. The state ends with the
-evaluator's notes (`Lead.notes`), which are recomputed if other rules are in effect.
+activities neither read nor change them; then they are neither unpacked nor packed again. Then come the notes of the
+evaluator (`Lead.notes`), which are recomputed if other rules are in effect, and what was added later: earlier releases
+ignore it, so that they can share a group with this one. The last bytes say when time alone may change something about
+the lead.
 
 A new version gets a new first byte, and the readers of older versions stay, so that any changelog ever written can be
 read. Tests contain a sample of each version.
@@ -23,7 +24,7 @@ from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.evaluation.notes import MARK_SIZE, pack_notes, unpack_notes
 
-VERSION: Final = 3
+VERSION: Final = 2
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder().decode
@@ -70,11 +71,9 @@ _NAMES: Final = (
     "at.opportunity_won",
     "at.opportunity_lost",
     "at.handed_over",
-    "consent.email.other",
-    "consent.phone.other",
 )
 """Fact names that are written as their index here. Append only, because the numbers in existing states must keep their
-meaning."""
+meaning. A release that does not know a number cannot read the state."""
 
 _NUMBERS: Final = {name: number for number, name in enumerate(_NAMES)}
 
@@ -91,36 +90,27 @@ else:  # msgspec cannot read a tuple whose first items differ from the rest; a c
 
 class _State(msgspec.Struct, array_like=True, gc=False):
     clock: int
-    judged_after: int
-    """`judged_at` less `clock`."""
     erased_at: int | None
     published: tuple[int, str | None, int, int, int] | None
     facts: bytes | None
     counted: Mapping[str, _StoredCounts]
     seen: tuple[str, ...]
+    notes: bytes | None = None
+    timed: bool = False
+    """`notes` and `timed` belong to `scorer.evaluation.notes`."""
+    judged_after: int | None = None
+    """`judged_at` less `clock`. None, like what follows, if an earlier release wrote the state."""
     recent: _StoredCounts | None = None
-    notes: bytes | None = None
-    timed: bool = False
-    """`notes` and `timed` belong to `scorer.evaluation.notes`."""
-
-
-class _State2(msgspec.Struct, array_like=True, gc=False):
-    clock: int
-    erased_at: int | None
-    published: tuple[int, str | None, int, int, int] | None
-    facts: bytes | None
-    counted: Mapping[str, _StoredCounts]
-    seen: tuple[str, ...]
-    notes: bytes | None = None
-    timed: bool = False
-    """`notes` and `timed` belong to `scorer.evaluation.notes`."""
+    due: bytes | None = None
+    """The last bytes: the bound of the due instant and the mark of the rules that it is for (`_DUE`)."""
 
 
 _decode_state: Final = msgspec.msgpack.Decoder(_State).decode
-_decode_state_2: Final = msgspec.msgpack.Decoder(_State2).decode
 
-_HEAD: Final = struct.Struct(f">BI{MARK_SIZE}s")
-"""The version, the bound of the next due instant in seconds since the epoch, and the mark of the rules that judged."""
+_DUE: Final = struct.Struct(f">I{MARK_SIZE}s")
+"""The bound of the next due instant in seconds since the epoch, and the mark of the rules that judged the lead."""
+_ALL_PARTS: Final = bytes([VERSION, 0x90 | len(_State.__struct_fields__)])
+"""The first bytes of a state with all parts."""
 _LATEST: Final = 0xFFFF_FFFE
 """In the year 2106. Later bounds are cut to it, because a bound may be too early."""
 _NEVER: Final = 0xFFFF_FFFF
@@ -136,31 +126,36 @@ def encode_lead(lead: Lead) -> bytes:
         packed = facts.packed = _pack_facts(facts.known)
     else:
         packed = facts.packed
-    published, due = _pack_published(lead.published, lead.judged_at), lead.due
+    due = lead.due
+    seconds = _NEVER if due >= NEVER else max(0, min(_LATEST, due // SECOND))
     state = _State(
         lead.clock,
-        lead.judged_at - lead.clock,
         lead.erased_at,
-        published,
+        _pack_published(lead.published, lead.clock),
         packed or None,
         lead.counted,
         lead.rules_at_return,
-        lead.recent,
+        judged_after=lead.judged_at - lead.clock,
+        recent=lead.recent,
+        due=_DUE.pack(seconds, lead.judged_by),
     )
     packed_notes = pack_notes(lead.notes, facts)
     if packed_notes is not None:
         state.notes, state.timed = packed_notes
-    seconds = _NEVER if due >= NEVER else max(0, min(_LATEST, due // SECOND))
-    return _HEAD.pack(VERSION, seconds, lead.judged_by) + _encode(state)
+    return b"\x02" + _encode(state)
 
 
 def due_of(state: bytes) -> tuple[int, bytes]:
     """When time alone may change something about the lead, at the earliest, in microseconds since the epoch, and the
-    mark of the rules that said so (`Evaluator.mark`), without decoding the rest. A state of an older version says at
-    once, by no rules."""
-    if len(state) < _HEAD.size or state[0] != VERSION:
+    mark of the rules that said so (`Evaluator.mark`), without decoding the rest. A state that an earlier release wrote
+    says at once, by no rules."""
+    if not state.startswith(_ALL_PARTS):
         return NO_CLOCK, b""
-    _, seconds, mark = _HEAD.unpack_from(state)
+    return _read_due(state[-_DUE.size :])
+
+
+def _read_due(packed: bytes) -> tuple[int, bytes]:
+    seconds, mark = _DUE.unpack(packed)
     # Before 1970 seconds cannot say when.
     due = NEVER if seconds == _NEVER else seconds * SECOND if seconds else NO_CLOCK
     return due, mark if mark != _NOBODY else b""
@@ -203,7 +198,7 @@ def _facts(sources: list[str], groups: Iterable[Sequence[Any]]) -> dict[str, Fac
 
 
 _NOBODY: Final = bytes(MARK_SIZE)
-_DAMAGED: Final = (msgspec.DecodeError, ValueError, TypeError, IndexError, AttributeError)
+_DAMAGED: Final = (msgspec.DecodeError, struct.error, ValueError, TypeError, IndexError, AttributeError)
 
 
 def decode_lead(lead_id: str, state: bytes) -> Lead:
@@ -220,16 +215,21 @@ def decode_lead(lead_id: str, state: bytes) -> Lead:
         raise CodecError(f"the state of {lead_id!a} is damaged: {error}") from error
 
 
-def _read_3(lead_id: str, state: bytes) -> Lead:
-    read = _decode_state(memoryview(state)[_HEAD.size :])
+def _read_2(lead_id: str, state: bytes) -> Lead:
+    read = _decode_state(memoryview(state)[1:])
+    clock = read.clock
     facts = Facts(None, read.facts or b"", _unpack_facts)
     notes = unpack_notes(read.notes, read.timed, facts) if read.notes else None
-    judged_at = read.clock + read.judged_after
-    published = _read_published(read.published, judged_at)
-    due, mark = due_of(state)
+    published = None
+    if read.published is not None:
+        said, queue, fit, engagement, before = read.published
+        rating, grade, route = _SAID[said]
+        published = Published(rating, grade, route, queue, Score(fit, engagement), clock - before)
+    judged_at = _judged_at(clock, published) if read.judged_after is None else clock + read.judged_after
+    due, mark = (NO_CLOCK, b"") if read.due is None else _read_due(read.due)
     return Lead(
         lead_id,
-        read.clock,
+        clock,
         facts,
         read.counted,
         read.erased_at,
@@ -243,23 +243,6 @@ def _read_3(lead_id: str, state: bytes) -> Lead:
     )
 
 
-def _read_published(packed: tuple[int, str | None, int, int, int] | None, judged_at: int) -> Published | None:
-    if packed is None:
-        return None
-    said, queue, fit, engagement, before = packed
-    rating, grade, route = _SAID[said]
-    return Published(rating, grade, route, queue, Score(fit, engagement), judged_at - before)
-
-
-def _read_2(lead_id: str, state: bytes) -> Lead:
-    read = _decode_state_2(memoryview(state)[1:])
-    facts = Facts(None, read.facts or b"", _unpack_facts)
-    notes = unpack_notes(read.notes, read.timed, facts) if read.notes else None
-    published = _read_published(read.published, read.clock)
-    judged_at = _judged_at(read.clock, published)
-    return Lead(lead_id, read.clock, facts, read.counted, read.erased_at, published, read.seen, notes, judged_at)
-
-
 def _read_1(lead_id: str, state: bytes) -> Lead:
     clock, erased_at, published, sources, groups, signals, seen = _decode(memoryview(state)[1:])
     facts = Facts(_facts(sources, groups))
@@ -270,11 +253,11 @@ def _read_1(lead_id: str, state: bytes) -> Lead:
 
 
 def _judged_at(clock: int, published: Published | None) -> int:
-    """Until version 2 a lead was judged as of its latest activity."""
+    """Earlier releases judged a lead as of its latest activity."""
     return clock if published is None else max(clock, published.decided_at)
 
 
-_READERS: Final[Mapping[int, Callable[[str, bytes], Lead]]] = {1: _read_1, 2: _read_2, 3: _read_3}
+_READERS: Final[Mapping[int, Callable[[str, bytes], Lead]]] = {1: _read_1, 2: _read_2}
 
 
 def _counts(days: list[Any]) -> Counts:
@@ -293,11 +276,11 @@ _SAID_NUMBERS: Final = {said: number for number, said in enumerate(_SAID)}
 """Rating, grade and route as one number. Never change the order."""
 
 
-def _pack_published(published: Published | None, judged_at: int) -> tuple[int, str | None, int, int, int] | None:
+def _pack_published(published: Published | None, clock: int) -> tuple[int, str | None, int, int, int] | None:
     if published is None:
         return None
     rating, grade, route, queue, score, decided_at = published
-    return (_SAID_NUMBERS[rating, grade, route], queue, score.fit, score.engagement, judged_at - decided_at)
+    return (_SAID_NUMBERS[rating, grade, route], queue, score.fit, score.engagement, clock - decided_at)
 
 
 def _unpack_published(packed: list[Any] | None) -> Published | None:

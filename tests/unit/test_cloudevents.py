@@ -237,7 +237,7 @@ def test_a_wrong_attribute_is_described(name: str, value: object, word: str) -> 
         (
             {"time": to_text(NOW + MAX_AHEAD + SECOND)},
             "time_in_future",
-            "expected at most 24 hours after the current time",
+            "expected at most 24 hours after its arrival",
         ),
         ({"time": "9999-12-31T23:59:59-14:00"}, "time_in_future", "time is in the future"),
         ({"data": [1]}, "invalid_data", "data is a list; expected an object"),

@@ -167,10 +167,10 @@ def test_one_more_event_of_a_decayed_signal_adds_to_the_remaining_points() -> No
     assert shown(result.targets[0]) == [(("trial",), 11)]
 
 
-def test_lead_that_was_hot_needs_fewer_points_to_be_hot_again() -> None:
+def test_lead_that_has_cooled_down_needs_all_points_to_be_hot_again() -> None:
     cooled = story(rules(SIGNAL, warm=2, hot=7, more=", hysteresis: 2"), activity("trial_started"), later=10)
     (hot,) = cooled.targets
-    assert (cooled.rating.rating, cooled.rating.previous, hot.needed) == ("warm", "hot", 5)
+    assert (cooled.rating.rating, cooled.rating.previous, hot.needed) == ("warm", "warm", 7)
     assert {way.rating for way in hot.suggestions} == {"hot"}
 
 
