@@ -169,7 +169,8 @@ class Evaluator:
         judged waits for its next activity.
         """
         effects: list[Effect] = []
-        if change is not None and self.ruleset.rescoring.wanted and self._is_unscored(lead, change):
+        known = lead.published is not None
+        if known and change is not None and self.ruleset.rescoring.wanted and self._is_unscored(lead, change):
             rescored = self.rescore(lead, change)
             lead = rescored.lead
             effects += rescored.effects

@@ -7,8 +7,8 @@ from functools import lru_cache
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.instant import to_text
 from scorer.kafka.message import Headers, Message
-from scorer.state.input_position import POSITION_KEY, InputPosition, encode_position
-from scorer.state.marker import MARKER_KEY, Marker, encode_marker
+from scorer.state.input_position import LOG_TIME_HEADER, POSITION_KEY, InputPosition, encode_position, instant_header
+from scorer.state.marker import MARKER_KEY, SINCE_HEADER, Marker, encode_marker
 
 OFFSET_HEADER = "offset"
 """On changelog records: the input offset that the state includes last, 8 bytes big-endian. Recovery checks it."""
@@ -62,9 +62,10 @@ def state_message(lead_id: str, state: bytes | None, topic: str, partition: int,
 
 def marker_message(marker: Marker, topic: str, partition: int) -> Message:
     """The marker for the changelog."""
-    return Message(topic, partition, MARKER_KEY, encode_marker(marker), [])
+    return Message(topic, partition, MARKER_KEY, encode_marker(marker), instant_header(SINCE_HEADER, marker.since))
 
 
 def position_message(position: InputPosition, topic: str, partition: int) -> Message:
     """The position in the input for the changelog."""
-    return Message(topic, partition, POSITION_KEY, encode_position(position), [])
+    headers = instant_header(LOG_TIME_HEADER, position.log_time)
+    return Message(topic, partition, POSITION_KEY, encode_position(position), headers)

@@ -91,10 +91,10 @@ def _apply(record: Any, store: LeadStore) -> int:
     if record.key is None:
         raise CodecError(f"the changelog record at {where} has no key")
     if record.key == MARKER_KEY:
-        store.marker = None if record.value is None else decode_marker(record.value)
+        store.marker = None if record.value is None else decode_marker(record.value, record.headers)
         return -1
     if record.key == POSITION_KEY:
-        store.position = None if record.value is None else decode_position(record.value)
+        store.position = None if record.value is None else decode_position(record.value, record.headers)
         return -1 if store.position is None else store.position.next_offset - 1
     if record.value is not None and record.value[:1] > bytes([VERSION]):
         raise CodecError(
@@ -116,7 +116,7 @@ async def last_position(reader: TopicReader, changelog: TopicPartition) -> Input
     for first in (max(span.first, span.end - _NEAR_END), span.first):
         async for record in reader.read({changelog: Span(first, span.end)}):
             if record.key == POSITION_KEY and record.value is not None:
-                position = decode_position(record.value)
+                position = decode_position(record.value, record.headers)
         if position is not None or first == span.first:
             break
     return position

@@ -9,10 +9,10 @@ from aiokafka import ConsumerRecord, TopicPartition
 from scorer.dlq.dead_letter import SHORTENED
 from scorer.kafka.topic_reader import Span, TopicReader
 from scorer.state.codec import CodecError
-from scorer.state.input_position import POSITION_KEY, InputPosition, Seen, decode_position, encode_position
+from scorer.state.input_position import LOG_TIME_HEADER, POSITION_KEY, InputPosition, Seen, decode_position, encode_position
 from scorer.state.store import LeadStore
 from scorer.stream.input_log import Change, InputLog, seen
-from scorer.stream.outbox import OFFSET_HEADER
+from scorer.stream.outbox import OFFSET_HEADER, position_message
 from scorer.stream.recovery import _PACE, Progress, _read
 from tests.unit.test_topic_reader import Fetched
 
@@ -21,15 +21,7 @@ INPUT = TopicPartition("in", 0)
 LAST = Seen(49, 1_772_632_800_000, b"12345678")
 
 
-@pytest.mark.parametrize(
-    "position",
-    [
-        InputPosition(50, LAST),
-        InputPosition(0, None),
-        InputPosition(1 << 60, None),
-        InputPosition(50, LAST, 1_772_632_800_000_000),
-    ],
-)
+@pytest.mark.parametrize("position", [InputPosition(50, LAST), InputPosition(0, None), InputPosition(1 << 60, None)])
 def test_bytes_and_back(position: InputPosition) -> None:
     assert decode_position(encode_position(position)) == position
 
@@ -37,10 +29,23 @@ def test_bytes_and_back(position: InputPosition) -> None:
 def test_the_bytes_of_version_1_stay_readable() -> None:
     value = bytes.fromhex("009301329331cf0000019cb925fb00c4083132333435363738")
     assert decode_position(value) == InputPosition(50, LAST)
+    assert encode_position(InputPosition(50, LAST)) == value
+
+
+@pytest.mark.parametrize("log_time", [None, 0, -(1 << 62), 1_772_632_800_000_000])
+def test_the_time_of_the_log_is_a_header_which_earlier_releases_ignore(log_time: int | None) -> None:
+    message = position_message(InputPosition(50, LAST, log_time), "states", 0)
+    assert message.value == encode_position(InputPosition(50, LAST))
+    assert decode_position(message.value or b"", message.headers) == InputPosition(50, LAST, log_time)
+
+
+def test_a_time_of_the_log_that_is_none_is_refused() -> None:
+    with pytest.raises(CodecError, match="log-time is b'x'; expected 8 bytes"):
+        decode_position(encode_position(InputPosition(50, LAST)), [(LOG_TIME_HEADER, b"x")])
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"\x00", b"\x00\x94\x03\x05\xc0\xc0", b"\x00\x93\x01\xa1a\xc0", b"\x01\x93\x01\x05\xc0"]
+    "value", [b"", b"\x00", b"\x00\x93\x02\x05\xc0", b"\x00\x93\x01\xa1a\xc0", b"\x01\x93\x01\x05\xc0"]
 )
 def test_other_bytes_are_refused_and_named(value: bytes) -> None:
     with pytest.raises(CodecError, match="input position"):
