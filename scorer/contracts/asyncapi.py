@@ -9,6 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from scorer.runtime.settings import Settings
+from scorer.sources.cloudevents import STRUCTURED
+from scorer.sources.tick import TICK_TYPE
 
 
 def asyncapi() -> dict[str, Any]:
@@ -27,7 +29,11 @@ def asyncapi() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "channels": {
             "activity": _channel(
-                activity, "Activities of leads as CloudEvents 1.0. The key is the lead id.", "activity", "activityBatch"
+                activity,
+                "Activities of leads as CloudEvents 1.0, and ticks. The key is the lead id.",
+                "activity",
+                "activityBatch",
+                "tick",
             ),
             "routing": _channel(routing, "Routing decisions, each exactly once. The key is the lead id.", "decision"),
             "deadLetters": _channel(
@@ -35,7 +41,8 @@ def asyncapi() -> dict[str, Any]:
             ),
         },
         "operations": {
-            "receiveActivity": _operation("receive", "activity"),
+            "receiveActivity": _operation("receive", "activity", "activity", "activityBatch", "tick"),
+            "sendTick": _operation("send", "activity", "tick"),
             "sendDecision": _operation("send", "routing"),
             "sendDeadLetter": _operation("send", "deadLetters"),
         },
@@ -55,6 +62,26 @@ def asyncapi() -> dict[str, Any]:
                     "contentType": "application/cloudevents-batch+json",
                     "payload": {"type": "array", "minItems": 1, "items": {"$ref": "./activity.json"}},
                     "bindings": _key("The lead id, equal to `subject` of every event."),
+                },
+                "tick": {
+                    "title": "Tick",
+                    "summary": "Brings time into a partition without records, when time alone has to change a decision: "
+                    "at most one in SCORER_TICK_SECONDS, 0 for none. Other consumers ignore it. It says nothing about "
+                    "the lead that it names.",
+                    "contentType": STRUCTURED,
+                    "payload": {
+                        "type": "object",
+                        "properties": {
+                            "specversion": {"const": "1.0"},
+                            "type": {"const": TICK_TYPE},
+                            "source": {"const": "/lead-scorer"},
+                            "id": {"const": "tick"},
+                            "time": {"const": "0001-01-01T00:00:00Z"},
+                            "subject": {"type": "string", "description": "A lead of the partition."},
+                        },
+                        "required": ["specversion", "type", "source", "id", "time", "subject"],
+                    },
+                    "bindings": _key("Equal to `subject`."),
                 },
                 "decision": {
                     "title": "Routing decision",
@@ -94,8 +121,11 @@ def _channel(address: str, description: str, *messages: str) -> dict[str, Any]:
     }
 
 
-def _operation(action: str, channel: str) -> dict[str, Any]:
-    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}}
+def _operation(action: str, channel: str, *messages: str) -> dict[str, Any]:
+    operation: dict[str, Any] = {"action": action, "channel": {"$ref": f"#/channels/{channel}"}}
+    if messages:
+        operation["messages"] = [{"$ref": f"#/channels/{channel}/messages/{message}"} for message in messages]
+    return operation
 
 
 def _key(description: str) -> dict[str, Any]:

@@ -155,6 +155,7 @@ class _Session:
             "ACTIVITY_TOPIC": ACTIVITY,
             "ROUTING_TOPIC": ROUTING,
             "DEAD_LETTER_TOPIC": DEAD_LETTERS,
+            "TICK_SECONDS": "0",  # the demo plays at a time of its own
             "GROUP": GROUP,
             "TOPIC_PARTITIONS": str(PARTITIONS),
             "CREATE_TOPICS": "true",

@@ -16,7 +16,7 @@ Read, Write and Delete include Describe.
 {{- $needs = append $needs "create shadow" }}
 {{- end }}
 {{- end }}
-{{- if eq (default "" $.Values.settings.nullKeys) "rekey" }}
+{{- if or (eq (default "" $.Values.settings.nullKeys) "rekey") (ne (toString $.Values.settings.tickSeconds) "0") }}
 {{- $needs = append $needs "topic activity Write" }}
 {{- end }}
 {{- if $shadow }}
