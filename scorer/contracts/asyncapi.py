@@ -65,7 +65,7 @@ def asyncapi() -> dict[str, Any]:
                 },
                 "tick": {
                     "title": "Tick",
-                    "summary": "Brings time into a partition without records, when time alone has to change a decision: "
+                    "summary": "Brings time into a partition without records, when time alone changes a decision: "
                     "at most one in SCORER_TICK_SECONDS, 0 for none. Other consumers ignore it. It says nothing about "
                     "the lead that it names.",
                     "contentType": STRUCTURED,

@@ -1,7 +1,7 @@
 """When leads are due: about a hundred bytes a lead, and no sorting of all of them. Pure.
 
-Most leads are due at some midnight, many at the same one. So the ids are kept by hour, and only those of the current hour
-that are due at another second are sorted.
+Most leads are due at some midnight, many at the same one. So the ids are kept by hour, and only those of the current
+hour that are due at another second are sorted.
 """
 
 import heapq

@@ -9,7 +9,14 @@ from aiokafka import ConsumerRecord, TopicPartition
 from scorer.dlq.dead_letter import SHORTENED
 from scorer.kafka.topic_reader import Span, TopicReader
 from scorer.state.codec import CodecError
-from scorer.state.input_position import LOG_TIME_HEADER, POSITION_KEY, InputPosition, Seen, decode_position, encode_position
+from scorer.state.input_position import (
+    LOG_TIME_HEADER,
+    POSITION_KEY,
+    InputPosition,
+    Seen,
+    decode_position,
+    encode_position,
+)
 from scorer.state.store import LeadStore
 from scorer.stream.input_log import Change, InputLog, seen
 from scorer.stream.outbox import OFFSET_HEADER, position_message

@@ -91,9 +91,7 @@ class Reviews:
         if ready and not self._slice and not held_back and log_time is not None:
             assert self._evaluator is not None
             per_second = self._evaluator.ruleset.rescoring.per_second
-            self._slice = self.schedule.take(
-                log_time // SECOND, max(1, min(_SLICE, per_second // _SLICES_A_SECOND))
-            )
+            self._slice = self.schedule.take(log_time // SECOND, max(1, min(_SLICE, per_second // _SLICES_A_SECOND)))
             self._rescorer.pace.spend(len(self._slice) / per_second)
             self._last_slice = self._rescorer.monotonic()
         self._bounds = {}
@@ -169,9 +167,7 @@ class Reviews:
                 if assessment is not None and state is not None:
                     stage_effects(assessment.effects, outbox, figures, settings, now, limits.decision)
                     self._store.stage_encoded(assessment.lead, state)
-                    outbox.messages.append(
-                        state_message(lead_id, state, settings.state_topic, self._partition, offset)
-                    )
+                    outbox.messages.append(state_message(lead_id, state, settings.state_topic, self._partition, offset))
             except Rejected as rejected:
                 # The lead keeps its last decision and its state, and the others must not wait for it.
                 outcome = "too_large"
