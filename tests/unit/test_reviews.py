@@ -57,8 +57,16 @@ STRICTER = evaluator(TEXT.replace("warm: 10, hot: 20", "warm: 15, hot: 23"))
 Log = list["ConsumerRecord[bytes, bytes]"]
 
 
-def append(log: Log, arrival: int, lead_id: str | None, time: int | None = None, kind: str = "trial_started") -> None:
-    """Add an activity, or a tick (no lead), which arrives then."""
+def append(
+    log: Log,
+    arrival: int,
+    lead_id: str | None,
+    time: int | None = None,
+    kind: str = "trial_started",
+    *,
+    stamped: bool = True,
+) -> None:
+    """Add an activity, or a tick (no lead), which arrives then. `stamped`: by the broker."""
     number = len(log)
     if lead_id is None:
         key, value = b"lead-0", tick("lead-0")
@@ -67,16 +75,27 @@ def append(log: Log, arrival: int, lead_id: str | None, time: int | None = None,
         own = to_text(arrival if time is None else time)
         data = {"url": "/"} if kind == "page_viewed" else {}
         key, value = lead_id.encode(), json.dumps({**event, "subject": lead_id, "time": own, "data": data}).encode()
-    log.append(ConsumerRecord("in", 0, number, arrival // 1000, 1, key, value, None, len(key), len(value), ()))
+    log.append(
+        ConsumerRecord("in", 0, number, arrival // 1000, int(stamped), key, value, None, len(key), len(value), ())
+    )
 
 
-def decided_offline(log: Log, rules: Evaluator = COOLING) -> dict[str, list[bytes]]:
-    """The decisions of each lead, by nothing but the evaluator."""
+def decided_offline(log: Log, changed_at: int | None = None) -> dict[str, list[bytes]]:
+    """The decisions of each lead, by nothing but the evaluator. `changed_at`: the offset at which other rules take
+    effect, when all that is due by the rules before is done."""
     leads: dict[str, Lead] = {}
     found: dict[str, list[bytes]] = defaultdict(list)
     log_time = None
-    change = RuleChange(1, NO_CLOCK)
+    rules, change = COOLING, RuleChange(1, NO_CLOCK)
     for record in log:
+        if record.offset == changed_at:
+            for lead_id, lead in leads.items():
+                assert log_time is not None
+                done = rules.catch_up(lead, log_time, change)
+                found[lead_id] += [decision.to_json() for decision in done.decisions]
+                leads[lead_id] = done.lead
+            rules = STRICTER
+            change = RuleChange(2, log_time if leads and log_time is not None else NO_CLOCK)
         log_time = log_time_after(log_time, record)
         if is_tick(record.value):
             continue
@@ -86,7 +105,8 @@ def decided_offline(log: Log, rules: Evaluator = COOLING) -> dict[str, list[byte
         leads[event.lead_id] = assessment.lead
         found[event.lead_id] += [decision.to_json() for decision in assessment.decisions]
     for lead_id, lead in leads.items():
-        assert log_time is not None
+        if log_time is None:
+            break
         found[lead_id] += [decision.to_json() for decision in rules.catch_up(lead, log_time, change).decisions]
     return {lead_id: decisions for lead_id, decisions in found.items() if decisions}
 
@@ -116,7 +136,9 @@ class Partition:
         self.store.log_time = None if position is None else position.log_time
         pace = TokenBucket(lambda: self.now)
         self.processor = BatchProcessor(
-            SETTINGS, lambda lead, event, arrival, change: self.rules.assess(lead, event, arrival, change), lambda: 0
+            SETTINGS,
+            lambda lead, event, arrival, change: self.rules.assess(lead, event, arrival, change),
+            lambda: MONDAY + 9_999 * DAY,
         )
         rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, pace, lambda: self.now)
         self.sweep = Sweep(rescorer, self.store, 0)
@@ -380,36 +402,66 @@ def test_states_of_a_release_without_time_are_reviewed_from_the_first_arrival_on
     assert causes(partition.decisions["a"])[-1][2] == to_text(MONDAY + 365 * DAY)
 
 
-def random_log(chance: Random) -> Log:
+def random_log(chance: Random, stamps: Sequence[bool] = (True,)) -> Log:
+    """Activities and ticks of a few leads. `stamps`: of the parts of the log."""
     log: Log = []
     arrival = MONDAY
-    for _ in range(chance.randrange(1, 25)):
+    count = chance.randrange(1, 25)
+    for number in range(count):
         arrival += chance.choice([0, SECOND, MINUTE, HOUR, DAY, 7 * DAY, 40 * DAY, 200 * DAY, -HOUR])
         lead_id = chance.choice(["lead-0", "lead-1", "lead-2", None])
         own = arrival - chance.choice([0, 0, 0, MINUTE, DAY, 90 * DAY, -HOUR])
-        append(log, arrival, lead_id, own, chance.choice(["trial_started", "page_viewed", "erased", "trial_started"]))
+        kind = chance.choice(["trial_started", "page_viewed", "erased", "trial_started"])
+        append(log, arrival, lead_id, own, kind, stamped=stamps[number * len(stamps) // count])
     return log
+
+
+def play(partition: Partition, chance: Random, until: int) -> None:
+    """Process the records before this offset, with whatever may happen to a worker."""
+    while partition.offset < until:
+        partition.now += chance.choice([0, 0.05, 60])
+        most = until - partition.offset
+        match chance.randrange(6):
+            case 0:
+                partition.start()
+            case 1:
+                partition.transact(min(most, chance.randrange(5)), commit=False)
+            case 2:
+                partition.transact(0)
+            case _:
+                partition.transact(min(most, chance.randrange(1, 6)), busy=chance.random() < 0.3)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_no_batch_size_restart_abort_or_pause_changes_what_is_published(seed: int) -> None:
     chance = Random(seed)
-    log = random_log(chance)
+    # LogAppendTime, or CreateTime, or a topic that was changed from one to the other.
+    log = random_log(chance, chance.choice([[True], [False], [True, False], [False, True]]))
     expected = decided_offline(log)
     for _ in range(3):
         partition = Partition(list(log))
         partition.wall = NO_CLOCK  # no ticks but those of the log
-        while partition.offset < len(log):
-            partition.now += chance.choice([0, 0.05, 60])
-            match chance.randrange(6):
-                case 0:
-                    partition.start()
-                case 1:
-                    partition.transact(chance.randrange(5), commit=False)
-                case 2:
-                    partition.transact(0)
-                case _:
-                    partition.transact(chance.randrange(1, 6), busy=chance.random() < 0.3)
+        play(partition, chance, len(log))
+        partition.finish()
+        assert dict(partition.decisions) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_nor_what_is_published_after_a_change_of_rules(seed: int) -> None:
+    chance = Random(seed)
+    log = random_log(chance)
+    changed_at = chance.randrange(len(log) + 1)
+    append(log, max(record.timestamp for record in log) * 1000 + chance.randrange(500) * DAY, None)
+    expected = decided_offline(log, changed_at)
+    for _ in range(3):
+        partition = Partition(log[:changed_at])
+        partition.wall = NO_CLOCK
+        play(partition, chance, changed_at)
+        partition.finish()
+        partition.rules = STRICTER
+        partition.log += log[changed_at:]
+        play(partition, chance, len(log))
         partition.finish()
         assert dict(partition.decisions) == expected
