@@ -1,12 +1,15 @@
 """The tick: it brings time into the log of a partition, and nothing else."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 from aiokafka import ConsumerRecord
 
 from scorer.domain.instant import DAY, HOUR, MINUTE
 from scorer.domain.lead import Lead
+from scorer.kafka.access import NEEDS
+from scorer.kafka.denied import Operation
 from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.tick import TICK_TYPE, is_tick, tick
@@ -107,3 +110,14 @@ def test_activities_arrive_at_the_time_of_the_log_that_the_partition_had() -> No
     outbox, _ = BatchProcessor(SETTINGS, judge, lambda: NOW).process(records, store)  # type: ignore[arg-type]
     assert arrivals == [NOW + HOUR, NOW + DAY]
     assert outbox.log_time == NOW + DAY
+
+
+@pytest.mark.parametrize(
+    ("seconds", "null_keys", "writes"), [(60, "dead_letter", True), (0, "dead_letter", False), (0, "rekey", True)]
+)
+def test_only_a_service_that_writes_into_the_input_needs_the_permission(
+    seconds: int, null_keys: Literal["dead_letter", "rekey"], writes: bool
+) -> None:
+    given = Settings(_env_file=None, group="g", tick_seconds=seconds, null_keys=null_keys)
+    needed = {(need.name, need.operation) for need in NEEDS["run"](given) if need.required}
+    assert ((given.activity_topic, Operation.WRITE) in needed) is writes
