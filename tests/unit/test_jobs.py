@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, UnknownError
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.facts import Fact, Stamp
-from scorer.domain.instant import DAY
+from scorer.domain.instant import DAY, SECOND
 from scorer.domain.lead import Lead
 from scorer.evaluation.results import Assessment
 from scorer.kafka.message import Message
@@ -23,7 +23,7 @@ from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.state.codec import encode_lead
-from scorer.state.input_position import POSITION_KEY
+from scorer.state.input_position import POSITION_KEY, decode_position
 from scorer.state.store import LeadStore
 from scorer.stream import committer as committer_module
 from scorer.stream import worker as worker_module
@@ -411,3 +411,20 @@ def test_remaining_work_is_counted_by_job_and_shown_as_a_metric() -> None:
     assert value(metrics, "scorer_rescore_remaining") == 7
     metrics.remaining({})
     assert value(metrics, "scorer_rescore_remaining") == 0
+
+
+def test_the_position_keeps_the_time_of_the_log(run: Run, kafka: Kafka) -> None:
+    """Jobs that work without records see it, too."""
+    job = Steps("a", 1)
+    job.limit = 60.0
+
+    async def scenario(worker: PartitionWorker) -> None:
+        worker.offer([replace(record(0, "lead-0"), timestamp=7_000, timestamp_type=1)])
+        await until(lambda: len(kafka.committed) == 1)
+        assert job.store is not None
+        await until(lambda: job.store is not None and job.store.log_time == 7 * SECOND)
+
+    _, metrics = run([job], scenario)
+    (position,) = [message for message in kafka.committed[0].messages if message.key == POSITION_KEY]
+    assert decode_position(position.value or b"", position.headers).log_time == 7 * SECOND
+    assert "scorer_log_time_timestamp_seconds{" not in metrics.render().decode()
