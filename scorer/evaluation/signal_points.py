@@ -121,7 +121,7 @@ class SignalPoints:
 
     def _more(self, before: Counts, counts: Counts, today: int) -> float | None:
         """What is added to the sum if the counts differ by one more event of today, the usual case; None otherwise."""
-        number: int = counts[-1]  # type: ignore[assignment]
+        number = cast("tuple[int, ...]", counts)[-1]
         if counts[-2] != today or len(counts[0]) != len(before[0]) + 8:
             return None
         if before[-2] == today:

@@ -6,7 +6,7 @@ This module computes the expected score independently, from the plain list of ev
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +65,13 @@ def play(story: Sequence[LeadActivity]) -> Lead:
     return lead
 
 
+def part_of(event: LeadActivity, name: str) -> Mapping[str, object]:
+    """A section of the payload."""
+    part = event.data.get(name, {})
+    assert isinstance(part, Mapping)
+    return part
+
+
 def facts_of(story: Sequence[LeadActivity]) -> dict[str, object]:
     """The facts that the events state, in the order in which they arrive: the latest counts, and of several at one time
     the last new one, unless it is so old that nobody can say whether it is new."""
@@ -82,9 +89,9 @@ def facts_of(story: Sequence[LeadActivity]) -> dict[str, object]:
         is_recent = day_of(event.time) >= day_of(clock) - REMEMBERED_DAYS and day_of(event.time) > day_of(erased)
         stated: dict[str, object] = {}
         if event.type == "lead.profile_updated":
-            stated = {**event.data, **event.data.get("custom", {})}  # type: ignore[dict-item]
+            stated = {**event.data, **part_of(event, "custom")}
         elif event.type == "lead.qualification_updated":
-            stated = {**event.data.get("bant", {})}  # type: ignore[dict-item]
+            stated = {**part_of(event, "bant")}
         for name, value in stated.items():
             before = facts.get(name)
             ties = is_recent and event.key not in known

@@ -259,13 +259,12 @@ def test_an_event_too_far_ahead_of_its_arrival_is_a_dead_letter_whatever_the_clo
 
 def test_sources_whose_clock_is_ahead_are_counted() -> None:
     processor = BatchProcessor(Settings(_env_file=None, group="g"), SMALL.assess, lambda: MONDAY)
-    records = []
-    for number, ahead in enumerate([0, MINUTE, MINUTE + 1, HOUR, -HOUR]):
-        value = line("trial_started", {}, MONDAY + ahead, number)
-        records += [
-            ConsumerRecord("in", 0, number, MONDAY // 1000, kind, b"lead-1", value, None, 6, len(value), ())
-            for kind in (0, 1)
-        ]
+    values = [line("trial_started", {}, MONDAY + ahead, 1) for ahead in (0, MINUTE, MINUTE + 1, HOUR, -HOUR)]
+    records = [
+        ConsumerRecord("in", 0, number, MONDAY // 1000, kind, b"lead-1", value, None, 6, len(value), ())
+        for number, value in enumerate(values)
+        for kind in (0, 1)
+    ]
     _, figures = processor.process(records, LeadStore())
     assert figures.ahead == {"/test": 2}
     metrics = Metrics()
