@@ -1,6 +1,7 @@
 """A lead cools in the service although nothing happens, and as offline."""
 
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 from scorer.domain.instant import DAY
@@ -29,9 +30,10 @@ def test_a_tick_makes_silent_leads_cool_as_they_do_offline(kafka: Kafka, names: 
     later = [structured(event(lead, 2, "lead.trial_started", {}, START + DAY)) for lead in leads[:10]]
     for records in (first, later):
         with service(kafka, names, tmp_path, rules=rules, tick_seconds="1") as running:
-            before = running.metric("scorer_ticks_total")
             kafka.write(names.activity, records)
-            running.wait(lambda before=before: running.metric("scorer_ticks_total") > before)
+            if records is first:
+                running.wait(partial(running.metric, "scorer_ticks_total"))
+            # The others arrive at the tick, also after the restart.
             expected = decided_offline(kafka.read(names.activity))
             count = sum(map(len, expected.values()))
             assert published(kafka, names, count) == expected
