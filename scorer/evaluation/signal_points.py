@@ -121,15 +121,16 @@ class SignalPoints:
 
     def _more(self, before: Counts, counts: Counts, today: int) -> float | None:
         """What is added to the sum if the counts differ by one more event of today, the usual case; None otherwise."""
-        number = cast("tuple[int, ...]", counts)[-1]
+        numbers, old = cast("tuple[int, ...]", counts), cast("tuple[int, ...]", before)
+        number = numbers[-1]
         if counts[-2] != today or len(counts[0]) != len(before[0]) + 8:
             return None
         if before[-2] == today:
-            if counts[1:-1] != before[1:-1]:
+            if numbers[1:-1] != old[1:-1]:
                 return None
             table = self._days.get(number - 1) or self._tabulate(number - 1)
             return (self._days.get(number) or self._tabulate(number))[0] - table[0]
-        return None if counts[1:-2] != before[1:] else (self._days.get(1) or self._tabulate(1))[0]
+        return None if numbers[1:-2] != old[1:] else (self._days.get(1) or self._tabulate(1))[0]
 
     def _sum(self, counts: Counts, today: int) -> tuple[float, int]:
         """The sum of all days in the window, and the day on which the oldest of them leaves the window."""

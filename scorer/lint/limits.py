@@ -60,7 +60,7 @@ def signal_range(signal: Signal) -> Range:
     return min(0, whole), max(0, whole)
 
 
-def silent_after(ruleset: Ruleset) -> Mapping[str, float]:
+def silent_after(ruleset: Ruleset) -> Mapping[str, int]:
     """The facts that count points of signals, each with the days after a lead's latest activity from which it is 0."""
     days = {name: _days_of_points(signal) for name, signal in ruleset.signals.items()}
     longest = max(days.values(), default=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from types import MappingProxyType
 
@@ -159,7 +160,7 @@ class Space:
         variable = self.variables[idle]
         for name, days in silent_after.items():
             index = place.get(name)
-            late = variable.among(lambda atom, days=days: atom.value is not None and days <= atom.low < inf)
+            late = variable.among(partial(_is_from, days))
             if index is not None and late:
                 zero = self.variables[index].among(lambda atom: atom.low <= 0 <= atom.high)
                 yield some((Among(idle, variable.universe & ~late), Among(index, zero)))
@@ -187,6 +188,10 @@ class Space:
             every((Among(derived, 1 << i), Among(score, fitting(atom))))
             for i, atom in enumerate(self.variables[derived].atoms)
         )
+
+
+def _is_from(days: float, atom: Atom) -> bool:
+    return atom.value is not None and days <= atom.low < inf
 
 
 def _can_be(rating: str, score: Atom, scoring: Scoring) -> bool:

@@ -94,7 +94,7 @@ class TableFindings:
         ]
 
         timed = any(LAST_ACTIVITY in rule.fields for rule in self.ruleset.routing)
-        silent = silent_after(self.ruleset) if timed else {}
+        silent: Mapping[str, int] = silent_after(self.ruleset) if timed else {}
 
         def domain(name: str) -> Domain:
             known = computed[name] if name in computed else lead_domain(name, self.ruleset.own_fields)

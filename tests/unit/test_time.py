@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -193,7 +194,7 @@ def test_every_command_tells_the_same_of_a_year_of_silence(tmp_path: Path) -> No
     given = "[{type: profile_updated, data: {employees: 300}}, {type: trial_started}]"
     text = f"tests:\n  - {{name: silence, activities: {given}, expect: [{', '.join(tests)}]}}\n"
     report = run_tests({"a_test.yaml": text.encode()}, evaluator(COOLING))
-    assert report.passed, [result.messages for result in report.results]
+    assert report.passed, [result.details for result in report.results]
     for day in days:
         shard = ReplayShard([evaluator(COOLING)], start + 9_999 * DAY, start + day * DAY)
         places = [1 << 24, 2 << 24]
@@ -251,7 +252,7 @@ def test_only_the_time_of_the_broker_is_an_arrival(kind: int, arrival: int | Non
 def test_an_event_too_far_ahead_of_its_arrival_is_a_dead_letter_whatever_the_clock_says() -> None:
     value = line("trial_started", {}, MONDAY + DAY + 1, 1)
     for clock in (0, MONDAY + 99 * DAY):
-        processor = BatchProcessor(Settings(_env_file=None, group="g"), SMALL.assess, lambda clock=clock: clock)
+        processor = BatchProcessor(Settings(_env_file=None, group="g"), SMALL.assess, partial(int, clock))
         record = ConsumerRecord("in", 0, 0, MONDAY // 1000, 1, b"lead-1", value, None, 6, len(value), ())
         _, figures = processor.process([record], LeadStore())
         assert figures.dead_letters == {"time_in_future": 1}
