@@ -300,7 +300,7 @@ def test_a_reload_of_the_shadow_starts_no_re_scoring(tmp_path: Path) -> None:
     rules = Rules(tmp_path, SMALL_RULES)
     service, store = rules.service, LeadStore()
     store.restore("lead-1", encode_lead(judged(service.rules.evaluator, activity("trial_started"))))
-    (sweep,) = service.partitions._context.jobs(store, 0)
+    sweep, *_ = service.partitions._context.jobs(store, 0)
     assert isinstance(sweep, Sweep)
     while sweep.patience() is not None:
         if sweep.ready():
