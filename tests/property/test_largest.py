@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.domain.activity import LeadActivity, validate_data
+from scorer.domain.consent import CHANNELS, other
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
@@ -101,7 +102,7 @@ def all_facts(own: Catalogue) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def test_the_bound_names_every_fact_that_a_state_numbers() -> None:
-    assert set(built_in_values()) == set(codec._NAMES)
+    assert set(built_in_values()) == {*codec._NAMES, *map(other, CHANNELS)}
 
 
 def quoted(text: str) -> str:
