@@ -36,12 +36,12 @@ install: .venv/installed
 	@$(BIN)/pip install -q --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-## test: all tests, two at a time; those with a broker file by file, on the embedded one and on Apache Kafka 4.3.1
-# Without Java or Maven those on Apache Kafka are skipped, without Go those of the Helm chart; the summary counts them
-# with the reason.
+## test: all tests; those with a broker file by file, on the embedded one and on Apache Kafka 4.3.1
+# Those with a broker wait a third of their time, so three at a time fill two cores. Without Java or Maven those
+# on Apache Kafka are skipped, without Go those of the Helm chart; the summary counts them with the reason.
 test: install
 	@$(PYTEST) $(FAST) tests/browser
-	@$(PYTEST) -rs --dist loadfile tests/performance $(BROKER)
+	@$(PYTEST) -n 3 -rs --dist loadfile tests/performance $(BROKER)
 
 ## test-fast: the tests that need no broker: unit, property, contract, golden, examples
 test-fast: install
