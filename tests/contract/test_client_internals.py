@@ -358,7 +358,7 @@ def test_broken_header_names_are_read(monkeypatch: pytest.MonkeyPatch, compressi
     ]
 
 
-def test_good_records_are_read_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_good_records_are_read_as_before() -> None:
     data = batch(0, "a", "größe") + batch(0, "c", first=2)
     stock = list(read(MemoryRecords(data)))
     assert list(read(client_internals._Records(data))) == stock
