@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, NamedTuple
@@ -128,7 +128,7 @@ def published(cluster: Cluster) -> Published:
             dead_letters.append((int(headers["dlq-partition"] or b""), int(headers["dlq-offset"] or b"")))
         elif message.topic == "ticks":
             ticks[partition.partition].append(int(value))
-        elif message.key != POSITION_KEY:
+        elif message.topic == settings.state_topic and message.key != POSITION_KEY:
             states[lead_id] = decode_lead(lead_id, value)
     return Published(dict(decisions), sorted(dead_letters), states, dict(ticks))
 
@@ -184,10 +184,8 @@ class Ticks:
 
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Cluster]:
-    """Play a scenario over a cluster without processes. `partitions`: so many of the input's; with jobs if `jobs`."""
-    settings = load_settings(
-        None, rules=tmp_path, max_records=BATCH, linger_ms=0, activity_topic=INPUT, session_timeout_ms=10_000
-    )
+    """Play a scenario over a cluster without processes. `partitions`: so many of the input's; with jobs if `jobs`.
+    `inputs`: other records. `null_keys`: the setting."""
 
     async def unchanged(*_: object) -> None:
         """The input is the same log."""
@@ -199,8 +197,19 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Clust
         *,
         partitions: int = 1,
         jobs: bool = False,
+        inputs: "Mapping[TopicPartition, list[ConsumerRecord[bytes, bytes]]]" = INPUTS,
+        null_keys: str = "dead_letter",
     ) -> Cluster:
-        cluster = Cluster(settings, {partition: INPUTS[partition] for partition in PARTITIONS[:partitions]})
+        settings = load_settings(
+            None,
+            rules=tmp_path,
+            max_records=BATCH,
+            linger_ms=0,
+            activity_topic=INPUT,
+            session_timeout_ms=10_000,
+            null_keys=null_keys,
+        )
+        cluster = Cluster(settings, {partition: inputs[partition] for partition in PARTITIONS[:partitions]})
         monkeypatch.setattr(transaction, "Session", cluster.session)
         monkeypatch.setattr(recovery, "topic_reader", cluster.reader)
 
@@ -328,6 +337,39 @@ def test_everything_is_published_once(play: Callable[..., Cluster], endings: lis
 
     cluster = play(scenario, jobs=jobs)
     assert published(cluster) == expected(INPUTS[PARTITIONS[0]], TICKS * jobs)
+
+
+@pytest.mark.parametrize(
+    "endings",
+    [
+        ["committed"],
+        ["aborted", "aborted when written"],
+        ["committed", "aborted when written", "request lost", "aborted"],
+        ["answer lost", "late"],
+    ],
+    ids=", ".join,
+)
+def test_a_record_without_a_key_is_written_back_once(play: Callable[..., Cluster], endings: list[Ending]) -> None:
+    """Its copy is part of the transaction that commits its offset, so an aborted one leaves no copy behind."""
+    records = [
+        dataclasses.replace(one, key=None, serialized_key_size=-1) if one.offset % 3 == 0 else one
+        for one in INPUTS[PARTITIONS[0]]
+    ]
+    # Those that are no activities become dead letters, with a key or without.
+    without_key = [one for one in records if one.key is None and one.value != b"{broken"]
+    assert len(without_key) > BATCH
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        await process().start()
+        cluster.fault = script(list(endings))
+        await cluster.rebalance()
+        await to_the_end(cluster)
+
+    cluster = play(scenario, inputs={PARTITIONS[0]: records}, null_keys="rekey")
+    copies = [message for _, message in cluster.messages() if message.topic == INPUT]
+    assert [copy.value for copy in copies] == [one.value for one in without_key]
+    assert [(copy.key or b"").decode() for copy in copies] == [f"lead-0-{one.offset % LEADS}" for one in without_key]
+    assert published(cluster) == expected([one for one in records if one not in without_key])
 
 
 def test_a_batch_that_is_too_large_is_judged_again(

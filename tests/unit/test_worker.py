@@ -24,6 +24,7 @@ from scorer.state.codec import decode_lead
 from scorer.state.input_position import POSITION_KEY, decode_position
 from scorer.state.marker import MARKER_KEY, decode_marker
 from scorer.state.store import LeadStore
+from scorer.stream import inbox as inbox_module
 from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.job import Job
@@ -182,3 +183,72 @@ def test_rules_that_change_within_a_batch_judge_the_whole_batch(process: Callabl
         assert state is not None
         assert decode_lead(key.decode(), state).facts["by"].value == new.ruleset.revision
     assert judged > COUNT
+
+
+def test_a_partition_that_hangs_is_not_fetched_until_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Otherwise its records would fill the memory."""
+    monkeypatch.setattr(inbox_module, "_STALLED_SECONDS", 0.01)
+    calls: list[str] = []
+
+    class Noting(Consumer):
+        def pause(self, *partitions: TopicPartition) -> None:
+            assert partitions == (PARTITION,)
+            calls.append("pause")
+
+        def resume(self, *partitions: TopicPartition) -> None:
+            assert partitions == (PARTITION,)
+            calls.append("resume")
+            super().resume(*partitions)
+
+    async def nothing(*_: object) -> int:
+        return 0
+
+    monkeypatch.setattr(worker_module, "restore", nothing)
+    monkeypatch.setattr(worker_module, "starting_offset", nothing)
+
+    async def scenario() -> None:
+        gate = asyncio.Event()
+
+        class Hanging(Committer):
+            async def commit(
+                self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str
+            ) -> int | None:
+                await gate.wait()
+                return await super().commit(partition, messages, next_offset, note)
+
+        consumer = Noting()
+        settings = load_settings(None, rules=tmp_path, max_records=10)
+        metrics = Metrics()
+        committer: Any = Hanging()
+        rules = evaluator()
+        processor = BatchProcessor(settings, rules.assess, lambda: NOW)
+        context = WorkerContext(
+            settings,
+            processor,
+            committer,
+            metrics,
+            lambda *_: (),
+            lambda: rules,
+            Watch(settings, metrics),
+            nothing_denied(settings),
+        )
+        worker = PartitionWorker(PARTITION, consumer, Owner(), context)
+        await consumer.opened.wait()
+        calls.clear()
+        worker.offer([record(offset, f"lead-{offset}") for offset in range(15)])
+        await worker.room()
+        assert calls == []
+        worker.offer([record(offset, f"lead-{offset}") for offset in range(15, 40)])
+        await worker.room()
+        assert calls == ["pause"]
+        gate.set()
+        while not committed or committed[-1].next_offset < 40:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert calls == ["pause", "resume"]
+        worker.close()
+        await worker.task
+
+    committed.clear()
+    asyncio.run(asyncio.wait_for(scenario(), 30))
