@@ -30,6 +30,7 @@ from scorer.state.codec import decode_lead, encode_lead
 from scorer.state.input_position import POSITION_KEY, decode_position
 from scorer.state.store import LeadStore
 from scorer.stream import recovery
+from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.outbox import Outbox
 from tests import virtual_time
@@ -337,6 +338,63 @@ def test_everything_is_published_once(play: Callable[..., Cluster], endings: lis
 
     cluster = play(scenario, jobs=jobs)
     assert published(cluster) == expected(INPUTS[PARTITIONS[0]], TICKS * jobs)
+
+
+class Restores:
+    """Restores of these partitions wait until `free` is set. `begun`: which have begun."""
+
+    def __init__(self, *held: TopicPartition) -> None:
+        self.free = asyncio.Event()
+        self.begun: list[int] = []
+        self._held = {partition.partition for partition in held}
+
+    async def restore(self, settings: object, changelog: TopicPartition, *others: Any) -> int | None:
+        """Takes the place of `restore`."""
+        self.begun.append(changelog.partition)
+        if changelog.partition in self._held:
+            await self.free.wait()
+        return await recovery.restore(settings, changelog, *others)  # type: ignore[arg-type]
+
+
+def test_a_partition_that_restores_does_not_hold_up_the_others(
+    play: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before a rebalance nor after it, even while as many restore as may."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        first, second, third = PARTITIONS
+        restores = Restores(second, third)
+        monkeypatch.setattr(worker_module, "restore", restores.restore)
+        one = process()
+        await one.start()
+        await cluster.rebalance()
+        await cluster.settle(lambda: first in cluster.committed and set(restores.begun) == {0, 1, 2})
+        limit = one.partitions._context.restores
+        while not limit.locked():
+            await limit.acquire()
+        assert cluster.committed[first].next < COUNT
+        await cluster.rebalance()
+        await cluster.settle(lambda: cluster.committed[first].next == COUNT)
+        assert cluster.committed.keys() == {first}
+        limit.release()
+        restores.free.set()
+        await to_the_end(cluster)
+
+    cluster = play(scenario, partitions=3)
+    assert published(cluster) == expected([one for records in INPUTS.values() for one in records])
+
+
+def test_partitions_restore_beside_each_other(play: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        restores = Restores(*PARTITIONS)
+        monkeypatch.setattr(worker_module, "restore", restores.restore)
+        await process().start()
+        await cluster.rebalance()
+        await cluster.settle(lambda: sorted(restores.begun) == [0, 1, 2])
+        restores.free.set()
+        await to_the_end(cluster)
+
+    play(scenario, partitions=3)
 
 
 @pytest.mark.parametrize(
