@@ -36,6 +36,7 @@ from tests.factory import SMALL_RULES, evaluator, nothing_denied
 from tests.unit.test_batch import NOW, record
 
 COUNT = 1_000
+CACHED = 17
 STEP = 100
 """Records: about ten milliseconds of work."""
 PARTITION = TopicPartition("in", 3)
@@ -108,7 +109,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
 
     async def scenario(judge: Any, rules: Callable[[], Evaluator], beside: Callable[[], None]) -> None:
         consumer = Consumer()
-        settings = load_settings(None, rules=tmp_path, max_records=COUNT)
+        settings = load_settings(None, rules=tmp_path, max_records=COUNT, cache_leads=CACHED)
         rescorer = Rescorer(settings, rules, lambda: NOW, TokenBucket(time.monotonic), time.monotonic)
 
         def jobs(store: LeadStore, partition: int) -> list[Job]:
@@ -150,6 +151,23 @@ def test_other_tasks_run_within_a_batch(process: Callable[..., list[Outbox]]) ->
     assert outbox.next_offset == COUNT
     assert judged == COUNT
     assert max(after - before for before, after in zip(seen, [*seen[1:], COUNT], strict=True)) <= STEP
+
+
+def test_a_worker_keeps_as_many_leads_decoded_as_the_settings_say(
+    process: Callable[..., list[Outbox]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zero once it is closed."""
+    sizes: list[int] = []
+
+    def made(cache_size: int) -> LeadStore:
+        sizes.append(cache_size)
+        return LeadStore(cache_size)
+
+    monkeypatch.setattr(worker_module, "LeadStore", made)
+    rules = evaluator()
+    process(rules.assess, lambda: rules, lambda: None)
+    assert set(sizes[:-1]) == {CACHED}
+    assert sizes[-1] == 0
 
 
 def test_rules_that_change_within_a_batch_judge_the_whole_batch(process: Callable[..., list[Outbox]]) -> None:
