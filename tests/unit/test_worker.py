@@ -270,3 +270,70 @@ def test_a_partition_that_hangs_is_not_fetched_until_there_is_room(
 
     committed.clear()
     asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+WAITS = {
+    "joined": "the group, which must assign partitions again",
+    "take_over": "the committed offset, which an open transaction of a former owner may still change",
+    "restore": "its changelog",
+    "starting_offset": "the log of the input",
+    "commit": "the end of its transaction",
+}
+"""What hangs, and what the worker then waits for."""
+
+
+@pytest.mark.parametrize("hanging", WAITS)
+@pytest.mark.parametrize("obstacle", ["", "NotEnoughReplicasError"])
+def test_a_worker_says_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hanging: str, obstacle: str
+) -> None:
+    async def scenario() -> None:
+        reached, gate = asyncio.Event(), asyncio.Event()
+
+        def step(name: str, result: Any) -> Callable[..., Any]:
+            async def work(*_: object) -> Any:
+                if name == hanging:
+                    reached.set()
+                    await gate.wait()
+                return result
+
+            return work
+
+        class Assigned(Consumer):
+            def assignment(self) -> set[TopicPartition]:
+                return {PARTITION}
+
+            def highwater(self, partition: TopicPartition) -> int:
+                return 1
+
+            def last_poll_timestamp(self, partition: TopicPartition) -> None:
+                return None
+
+        committer: Any = Committer()
+        committer.waits_for = obstacle
+        for name, result in (("joined", None), ("take_over", None), ("commit", None)):
+            setattr(committer, name, step(name, result))
+        for name in ("restore", "starting_offset"):
+            monkeypatch.setattr(worker_module, name, step(name, 0))
+        consumer = Assigned()
+        settings = load_settings(None, rules=tmp_path)
+        metrics = Metrics()
+        rules = evaluator()
+        processor = BatchProcessor(settings, rules.assess, lambda: NOW)
+        watch, access = Watch(settings, metrics), nothing_denied(settings)
+        context = WorkerContext(settings, processor, committer, metrics, lambda *_: (), lambda: rules, watch, access)
+        worker = PartitionWorker(PARTITION, consumer, Owner(), context)
+        if hanging == "commit":
+            await consumer.opened.wait()
+            worker.offer([record(0, "lead-0")])
+        await reached.wait()
+        wanted = WAITS[hanging]
+        assert worker.standing().waits_for == (f"{wanted}; the last error: {obstacle}" if obstacle else wanted)
+        worker.suspend()
+        if hanging == "commit":
+            assert worker.standing().waits_for == "the group, which must assign partitions again"
+        gate.set()
+        worker.close()
+        await worker.task
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
