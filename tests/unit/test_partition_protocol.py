@@ -397,6 +397,12 @@ def test_partitions_restore_beside_each_other(play: Callable[..., Cluster], monk
     play(scenario, partitions=3)
 
 
+WITHOUT_KEYS = [
+    dataclasses.replace(one, key=None, serialized_key_size=-1) if one.offset % 3 == 0 else one
+    for one in INPUTS[PARTITIONS[0]]
+]
+
+
 @pytest.mark.parametrize(
     "endings",
     [
@@ -409,13 +415,6 @@ def test_partitions_restore_beside_each_other(play: Callable[..., Cluster], monk
 )
 def test_a_record_without_a_key_is_written_back_once(play: Callable[..., Cluster], endings: list[Ending]) -> None:
     """Its copy is part of the transaction that commits its offset, so an aborted one leaves no copy behind."""
-    records = [
-        dataclasses.replace(one, key=None, serialized_key_size=-1) if one.offset % 3 == 0 else one
-        for one in INPUTS[PARTITIONS[0]]
-    ]
-    # Those that are no activities become dead letters, with a key or without.
-    without_key = [one for one in records if one.key is None and one.value != b"{broken"]
-    assert len(without_key) > BATCH
 
     async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
         await process().start()
@@ -423,11 +422,43 @@ def test_a_record_without_a_key_is_written_back_once(play: Callable[..., Cluster
         await cluster.rebalance()
         await to_the_end(cluster)
 
-    cluster = play(scenario, inputs={PARTITIONS[0]: records}, null_keys="rekey")
+    check_copies(play(scenario, inputs={PARTITIONS[0]: WITHOUT_KEYS}, null_keys="rekey"))
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_a_record_without_a_key_is_written_back_once_although_its_worker_is_killed(
+    play: Callable[..., Cluster], number: int
+) -> None:
+    """In a transaction of its own, the copy would be there before the offset."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        one = process()
+
+        def fault(step: str) -> Fault | None:
+            if step == "produce" and cluster.steps.count(step) == number - 1:
+                one.kill()
+            return None
+
+        await one.start()
+        cluster.fault = fault
+        await cluster.rebalance()
+        await cluster.settle(lambda: not one.alive)
+        cluster.fault = no_fault
+        await process().start()
+        await cluster.rebalance()
+        await to_the_end(cluster)
+
+    check_copies(play(scenario, inputs={PARTITIONS[0]: WITHOUT_KEYS}, null_keys="rekey"))
+
+
+def check_copies(cluster: Cluster) -> None:
+    """Each activity without a key has one copy. Other records without one are dead letters."""
+    without_key = [one for one in WITHOUT_KEYS if one.key is None and one.value != b"{broken"]
+    assert len(without_key) > BATCH
     copies = [message for _, message in cluster.messages() if message.topic == INPUT]
     assert [copy.value for copy in copies] == [one.value for one in without_key]
     assert [(copy.key or b"").decode() for copy in copies] == [f"lead-0-{one.offset % LEADS}" for one in without_key]
-    assert published(cluster) == expected([one for one in records if one not in without_key])
+    assert published(cluster) == expected([one for one in WITHOUT_KEYS if one not in without_key])
 
 
 def test_a_batch_that_is_too_large_is_judged_again(
