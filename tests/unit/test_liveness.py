@@ -1,6 +1,7 @@
 """`/health/live` fails only where a restart helps: a background task of the consumer is dead and stays dead."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,24 @@ from scorer.service.compose import Service, build
 from tests.factory import ruleset_folder
 
 DEAD = "the consumer's fetch task ended"
+
+
+class Flapping:
+    """A subscription with a background task that is dead at every other look."""
+
+    consumer = None
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+        self.fine = asyncio.Event()
+        """Set after all looks."""
+
+    @property
+    def trouble(self) -> str | None:
+        self._looks -= 1
+        if self._looks <= 0:
+            self.fine.set()
+        return DEAD if self._looks % 2 else None
 
 
 class Consumer:
@@ -38,11 +57,13 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
     return build(load_settings(None, rules=ruleset_folder(tmp_path), engine="compiled"))
 
 
-def watched(service: Service, looks: int) -> BaseException | None:
+def watched(
+    service: Service, looks: int, make: Callable[[int], Consumer | Flapping] = Consumer
+) -> BaseException | None:
     """Watch the service until it fails, or until the consumer is fine again; returns the failure."""
 
     async def work() -> BaseException | None:
-        consumer = Consumer(looks)
+        consumer = make(looks)
         setattr(service, "subscription", consumer)  # noqa: B010 (it is not the class that the service expects)
         failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         watch = asyncio.create_task(run._watch(service, failure))
@@ -71,4 +92,11 @@ def test_a_dead_task_of_the_consumer_ends_the_service_and_its_liveness(
 
 def test_a_task_that_is_started_again_is_no_trouble(service: Service) -> None:
     assert watched(service, 20) is None
+    assert service.live() == (True, {"status": "live"})
+
+
+def test_short_troubles_do_not_add_up(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each one ends before the next look, however long they go on together."""
+    monkeypatch.setattr(run, "_TROUBLE_SECONDS", 0.1)
+    assert watched(service, 100, Flapping) is None
     assert service.live() == (True, {"status": "live"})

@@ -73,6 +73,17 @@ def test_a_type_that_the_rules_name_always_has_its_own_label() -> None:
     assert value(metrics, "scorer_activities_total", type="lead.named_later") == 3
 
 
+def test_a_type_that_the_rules_name_later_leaves_its_place_to_another() -> None:
+    metrics = Metrics()
+    made_up = [f"lead.made_up_{number}" for number in range(MAX_CUSTOM_TYPES)]
+    metrics.committed(BatchFigures(activities=Counter(made_up)), now=0.0)
+    metrics.ruleset("b2b", "1", "durable", {made_up[0]})
+    metrics.committed(BatchFigures(activities=Counter([made_up[0], "lead.late", "lead.later"])), now=0.0)
+    assert value(metrics, "scorer_activities_total", type=made_up[0]) == 2
+    assert value(metrics, "scorer_activities_total", type="lead.late") == 1
+    assert value(metrics, "scorer_activities_total", type="other") == 1
+
+
 def test_a_value_equal_to_a_bound_counts_in_its_bucket() -> None:
     metrics = Metrics()
     metrics.assess_seconds.observe([1.1e-5, 1e-5])
