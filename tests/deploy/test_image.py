@@ -260,6 +260,8 @@ def test_the_dockerfile_is_as_its_users_expect() -> None:
     assert not [instruction for instruction in final if instruction.name == "RUN"]
     assert only(final, "USER").text == f"{USER}:{USER}"
     assert only(final, "STOPSIGNAL").text == "SIGTERM"
+    # A worker that restores its partitions is not ready, and it is well.
+    assert json.loads(only(final, "HEALTHCHECK").text.partition("CMD ")[2])[-1] == "live"
     for name in ("ENTRYPOINT", "CMD"):
         assert only(final, name).text.startswith("["), "the shell form needs a shell"
     labels = set(re.findall(r"org\.opencontainers\.image\.([\w.]+)=", only(final, "LABEL").text))
