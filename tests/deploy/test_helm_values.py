@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -230,11 +229,8 @@ def test_the_network_policy_is_for_all_pods_and_both_directions(situations: dict
     policy = only(objects, "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     labels = [each["metadata"]["labels"] for each in of_kind(objects, "Pod")]
-    labels += [
-        each["spec"]["template"]["metadata"]["labels"]
-        for kind in ("Deployment", "Job")
-        for each in of_kind(objects, kind)
-    ]
+    makers = [*of_kind(objects, "Deployment"), *of_kind(objects, "Job")]
+    labels += [each["spec"]["template"]["metadata"]["labels"] for each in makers]
     assert len(labels) >= 4
     for each in labels:
         assert policy["podSelector"]["matchLabels"].items() <= each.items()
