@@ -139,18 +139,18 @@ def test_an_unknown_name_in_an_object_is_found(kind: str) -> None:
         ("minimal", "Pod PodDisruptionBudget Service ServiceAccount StatefulSet"),
         (
             "strimzi-mtls",
-            "ConfigMap KafkaTopic*5 KafkaUser Pod PodDisruptionBudget Service ServiceAccount ServiceMonitor "
+            "ConfigMap KafkaTopic*5 KafkaUser Pod*2 PodDisruptionBudget Service ServiceAccount ServiceMonitor "
             "StatefulSet",
         ),
         (
             "deployment-hpa",
-            "Deployment HorizontalPodAutoscaler Job NetworkPolicy Pod PodDisruptionBudget PodMonitor Service "
+            "Deployment HorizontalPodAutoscaler Job NetworkPolicy Pod*2 PodDisruptionBudget PodMonitor Service "
             "ServiceAccount",
         ),
-        ("keda", "Pod PodDisruptionBudget ScaledObject Service ServiceAccount StatefulSet TriggerAuthentication"),
+        ("keda", "Pod*2 PodDisruptionBudget ScaledObject Service ServiceAccount StatefulSet TriggerAuthentication"),
         (
             "everything",
-            "KafkaTopic*6 KafkaUser NetworkPolicy Pod PodDisruptionBudget PrometheusRule ScaledObject Service "
+            "KafkaTopic*6 KafkaUser NetworkPolicy Pod*2 PodDisruptionBudget PrometheusRule ScaledObject Service "
             "ServiceAccount ServiceMonitor StatefulSet TriggerAuthentication",
         ),
     ],
@@ -180,7 +180,10 @@ def test_every_pod_is_restricted(name: str) -> None:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in [*spec["containers"], *spec.get("initContainers", [])]:
-            assert container["securityContext"] == {
+            given = dict(container["securityContext"])
+            assert given.pop("runAsUser", 1) != 0
+            assert given.pop("runAsGroup", 1) != 0
+            assert given == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
@@ -197,7 +200,8 @@ def test_selectors_find_the_workers_and_nothing_else(name: str) -> None:
     assert selector.items() <= template.items()
     assert only(objects, "Service")["spec"]["selector"] == selector
     assert only(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == selector
-    assert not selector.items() <= only(objects, "Pod")["metadata"]["labels"].items()
+    for pod in of_kind(objects, "Pod"):
+        assert not selector.items() <= pod["metadata"]["labels"].items()
     for job in of_kind(objects, "Job"):
         assert not selector.items() <= job["spec"]["template"]["metadata"]["labels"].items()
 
@@ -243,9 +247,10 @@ def test_probes_fit_what_the_service_answers() -> None:
 
 @pytest.mark.parametrize("seconds", [None, 1, 44.2, 600])
 def test_a_pod_gets_more_time_to_end_than_the_service_takes(seconds: float | None) -> None:
+    """It takes up to its limit for the transactions in flight, and then again for leaving the group."""
     objects = render(values={"settings": {} if seconds is None else {"shutdownTimeoutS": seconds}})
     longest = Settings.model_fields["shutdown_timeout_s"].default if seconds is None else seconds
-    assert worker_pod(objects)["terminationGracePeriodSeconds"] >= longest + 10
+    assert worker_pod(objects)["terminationGracePeriodSeconds"] >= 2 * longest + 10
 
 
 def test_metrics_of_workers_that_are_not_ready_are_scraped() -> None:
@@ -342,6 +347,9 @@ def test_what_is_set_arrives_as_it_was_set(tmp_path: Path) -> None:
         ({"rules": {"path": "x"}}, "/rules/path"),
         ({"rules": {"source": "volume", "volume": {"emptyDir": {}}, "path": "../x"}}, "/rules/path"),
         ({"rules": {"files": {"sub/x.yaml": ""}}}, "invalid propertyName 'sub/x.yaml'"),
+        ({"resources": {"limit": {"memory": "2Gi"}}}, "invalid propertyName 'limit'"),
+        ({"rules": {"git": {"resources": {"limit": {}}}}}, "invalid propertyName 'limit'"),
+        ({"affinity": {"nodeSelectorTerms": []}}, "invalid propertyName 'nodeSelectorTerms'"),
         ({"autoscaling": {"minReplicas": 0}}, "/autoscaling/minReplicas"),
         ({"monitoring": {"job": "other"}}, "/monitoring/job"),
     ],
@@ -382,6 +390,26 @@ def test_addresses_that_the_service_accepts_are_accepted(servers: str, tmp_path:
         ("deployment-hpa", {"autoscaling": {"maxReplicas": 13}}, "up to 13 workers for 12 partitions"),
         ("keda", {"autoscaling": {"minReplicas": 13}}, "larger than autoscaling.maxReplicas"),
         ("minimal", {"rules": {"source": "inline"}}, "there are no files"),
+        ("keda", {"rules": {"git": {"credentials": "none"}}}, "is reached by ssh, but rules.git.credentials is none"),
+        (
+            "keda",
+            {"rules": {"git": {"repository": "git@git.example.net:rules.git", "credentials": "password"}}},
+            "is reached by ssh, but rules.git.credentials is password",
+        ),
+        ("keda", {"networkPolicy": {"enabled": True}}, "set networkPolicy.extraEgress"),
+        *(
+            (
+                "strimzi-mtls",
+                {"strimzi": {"topics": {"config": {role: {"cleanup.policy": policy}}}}},
+                f"strimzi.topics.config.{role} has cleanup.policy {policy}",
+            )
+            for role, policy in [
+                ("activity", "compact"),
+                ("deadLetter", "compact,delete"),
+                ("state", "delete"),
+                ("replayMarks", "delete"),
+            ]
+        ),
     ],
     ids=str,
 )
@@ -427,6 +455,9 @@ def test_rules_of_a_repository_are_there_before_the_service_starts_and_then_foll
     pod = worker_pod(rendered("keda"))
     (first,) = pod["initContainers"]
     _, following = pod["containers"]
+    for container in (first, following):
+        assert container["securityContext"]["runAsUser"] == 65533, "ssh refuses a user that /etc/passwd does not name"
+    assert "runAsUser" not in scorer_container(pod)["securityContext"]
     assert "--one-time" in first["args"]
     assert "--period=60s" in following["args"]
     assert {*first["args"]} - {"--one-time"} == {*following["args"]} - {"--period=60s", "--max-failures=-1"}
@@ -480,8 +511,15 @@ def test_the_topics_are_those_that_the_service_needs(name: str, tmp_path: Path) 
             else:
                 assert config[key] == value
         assert spec["partitions"] == (need.partitions or topics[settings.activity_topic]["partitions"])
+        assert config["min.insync.replicas"] == "2", "an acknowledged record must survive a broker"
     letters = int(topics[settings.dead_letter_topic]["config"]["max.message.bytes"])
     assert letters > int(topics[settings.activity_topic]["config"].get("max.message.bytes", 1_048_588))
+
+
+@pytest.mark.parametrize(("replicas", "expected"), [(1, None), (2, None), (5, 2)])
+def test_few_replicas_are_not_asked_to_be_in_sync(replicas: int, expected: int | None) -> None:
+    topics = of_kind(render("strimzi-mtls", values={"strimzi": {"topics": {"replicas": replicas}}}), "KafkaTopic")
+    assert {topic["spec"]["config"].get("min.insync.replicas") for topic in topics} == {expected}
 
 
 @pytest.mark.parametrize("name", ["strimzi-mtls", "everything"])
@@ -579,6 +617,7 @@ def test_keda_looks_at_the_lag_of_the_service(tmp_path: Path) -> None:
     assert (shown["sasl"], shown["tls"]) == ("scram_sha512", "enable")
     assert trigger["authenticationRef"]["name"] == only(objects, "TriggerAuthentication")["metadata"]["name"]
     assert all(isinstance(value, str) for value in shown.values())
+    assert tuple(map(int, shown["version"].split("."))) >= (2, 1, 0), "Kafka 4 answers nothing older"
 
 
 # Network and monitoring
@@ -655,6 +694,18 @@ def test_pods_run_commands_that_exist(name: str) -> None:
                 assert done.exit_code == 0, (pod, done.output)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_helm_can_show_the_logs_of_its_test(name: str) -> None:
+    """`helm test --logs` reads them at the end, and without the name of a container."""
+    pods = of_kind(rendered(name), "Pod")
+    assert [pod["spec"]["containers"][0]["args"][0] for pod in pods] == ["topics", "check"][: len(pods)]
+    for pod in pods:
+        assert len(pod["spec"]["containers"]) == 1
+        assert pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
+    for pod in pods[1:]:
+        assert "SCORER_SASL_PASSWORD" not in environment(pod["spec"]["containers"][0]), "the rules need no login"
+
+
 def test_the_notes_can_be_read(tmp_path: Path) -> None:
     """A ConfigMap in a copy of the chart shows them: without a cluster Helm prints none."""
     chart = copied(tmp_path)
@@ -722,7 +773,7 @@ def test_the_page_names_objects_that_exist() -> None:
 
 
 def test_the_scorer_commands_of_the_page_exist() -> None:
-    found = [command.partition(" scorer ")[2] for command in commands() if " -- scorer " in command]
+    found = [command.partition(" -- scorer ")[2] for command in commands() if " -- scorer " in command]
     assert found
     for command in found:
         assert CliRunner().invoke(app, [*command.split(), "--help"]).exit_code == 0, command

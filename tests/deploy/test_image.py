@@ -256,10 +256,15 @@ def test_the_dockerfile_is_as_its_users_expect() -> None:
     build, final = stages()
     for stage, argument in ((build, "BUILD_DIGEST"), (final, "BASE_DIGEST")):
         assert f"@${{{argument}}}" in only(stage, "FROM").text
-        assert re.search(rf"^ARG {argument}$", DOCKERFILE.read_text(), re.MULTILINE), "a digest has no default"
+        declared = re.findall(rf"^ARG {argument}\b(.*)$", DOCKERFILE.read_text(), re.MULTILINE)
+        assert declared
+        assert set(declared) == {""}, "a digest has no default"
     assert not [instruction for instruction in final if instruction.name == "RUN"]
     assert only(final, "USER").text == f"{USER}:{USER}"
     assert only(final, "STOPSIGNAL").text == "SIGTERM"
+    # A worker that restores its partitions is not ready, and it is well.
+    assert json.loads(only(final, "HEALTHCHECK").text.partition("CMD ")[2])[-1] == "live"
+    assert environment()["SCORER_HTTP_HOST"] == "0.0.0.0", "the loopback address of a container reaches nobody"
     for name in ("ENTRYPOINT", "CMD"):
         assert only(final, name).text.startswith("["), "the shell form needs a shell"
     labels = set(re.findall(r"org\.opencontainers\.image\.([\w.]+)=", only(final, "LABEL").text))

@@ -8,6 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scorer.runtime.memory_limit import memory_limit
 from scorer.runtime.metrics import MAX_CUSTOM_TYPES, STATUSES, BatchFigures, Metrics
+from scorer.runtime.settings import load_settings
+from scorer.service import compose
+from tests.factory import ruleset_folder
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -168,6 +171,12 @@ def test_one_status_at_a_time_is_shown() -> None:
 
 def test_counters_have_one_series_each() -> None:
     assert not [name for name, _ in samples(Metrics()) if name.endswith("_created")]
+
+
+def test_the_service_says_how_much_memory_it_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "memory_limit", lambda: 1 << 30)
+    service = compose.build(load_settings(None, rules=ruleset_folder(tmp_path), engine="compiled"))
+    assert value(service.metrics, "scorer_memory_limit_bytes") == 1 << 30
 
 
 @pytest.mark.parametrize(

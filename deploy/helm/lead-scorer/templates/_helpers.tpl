@@ -152,6 +152,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and $values.topicsJob.enabled $values.strimzi.enabled $values.strimzi.topics.create }}
 {{- fail "topicsJob.enabled and strimzi.topics.create are both true; the topics can have one creator" }}
 {{- end }}
+{{- range $role, $policy := dict "activity" "delete" "deadLetter" "delete" "state" "compact" "replayMarks" "compact" }}
+{{- $given := get (get $values.strimzi.topics.config $role) "cleanup.policy" }}
+{{- if and $given (ne $given $policy) }}
+{{- fail (printf "strimzi.topics.config.%s has cleanup.policy %s; the service needs %s" $role $given $policy) }}
+{{- end }}
+{{- end }}
+{{- range $name, $rules := dict "rules" $values.rules "shadowRules" $values.shadowRules }}
+{{- if eq $rules.source "git" }}
+{{- if and (regexMatch "^(ssh://|[^/:]+@[^/]+:)" $rules.git.repository) (ne $rules.git.credentials "ssh") }}
+{{- fail (printf "%s.git.repository is reached by ssh, but %s.git.credentials is %s; expected ssh" $name $name $rules.git.credentials) }}
+{{- end }}
+{{- if and $values.networkPolicy.enabled (not $values.networkPolicy.extraEgress) }}
+{{- fail (printf "%s.source is git, and networkPolicy.enabled lets nobody reach the Git server; set networkPolicy.extraEgress" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- range list "activity" "routing" "deadLetter" "state" }}
 {{- $role := . }}
 {{- $topics := include "lead-scorer.topics" $ | fromJson }}

@@ -136,7 +136,8 @@ spec:
   automountServiceAccountToken: false
   # A Service named "scorer" would otherwise set SCORER_* variables, which the service refuses.
   enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ add (ceil (default 20 .Values.settings.shutdownTimeoutS)) 15 }}
+  # The service takes up to this time for its transactions, and again for leaving the group.
+  terminationGracePeriodSeconds: {{ add (ceil (mulf 2 (default 20 .Values.settings.shutdownTimeoutS))) 10 }}
   securityContext:
     {{- include "lead-scorer.podSecurity" . | nindent 4 }}
   {{- with .Values.image.pullSecrets }}
