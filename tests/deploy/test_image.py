@@ -271,6 +271,15 @@ def test_the_dockerfile_is_as_its_users_expect() -> None:
     assert labels == {"title", "description", "version", "revision", "created", "base.name", "base.digest"}
 
 
+def test_nothing_is_fetched_without_a_hash() -> None:
+    commands = re.findall(
+        r'^ +"\$tools/bin/pip" .*$', (ROOT / "deploy/container/build-steps.sh").read_text(), re.MULTILINE
+    )
+    fetching = [each for each in commands if " install " in each or " wheel " in each]
+    assert len(fetching) >= 4
+    assert [each for each in fetching if "--require-hashes" not in each and "--no-index" not in each] == []
+
+
 def test_the_engine_gets_what_is_copied_and_nothing_else() -> None:
     lines = DOCKERFILE.with_name("Dockerfile.dockerignore").read_text().splitlines()
     assert lines[1] == "*"
