@@ -170,6 +170,21 @@ def test_whoever_was_refused_waits_until_it_is_allowed_again() -> None:
     asyncio.run(work())
 
 
+def test_a_refusal_is_looked_into_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_watch, "_SUSPICION_SECONDS", 1_000.0)
+    kafka = Kafka()
+    kafka.denies = [ROUTING]
+
+    async def work() -> None:
+        running = asyncio.create_task(kafka.watch.run())
+        await asyncio.sleep(0)
+        kafka.watch.refused(REFUSED)
+        await asyncio.wait_for(kafka.asked_again(1), 30)
+        running.cancel()
+
+    asyncio.run(work())
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_worker_that_closes_does_not_wait() -> None:
     kafka = Kafka()

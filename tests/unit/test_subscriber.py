@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer
 
 from scorer.runtime.settings import load_settings
 from scorer.service.compose import build
+from scorer.stream import subscriber as subscriber_module
 from tests.factory import ruleset_folder
 
 FETCH_OF_ALL = 52_428_800
@@ -45,6 +46,8 @@ def test_a_fetch_is_bounded_by_the_largest_activity(tmp_path: Path, monkeypatch:
     # Several activities, so that a large one does not make many fetches, and never more than a few.
     assert settings.max_value_bytes <= wishes["max_partition_fetch_bytes"] <= 8 * settings.max_value_bytes
     assert wishes.get("fetch_max_bytes", FETCH_OF_ALL) <= FETCH_OF_ALL
+    # The first fetch waits like those of an idle worker.
+    assert wishes["fetch_max_wait_ms"] == subscriber_module._IDLE.ms
 
 
 def test_a_fetch_of_an_idle_worker_is_answered_with_the_first_record(
