@@ -4,10 +4,12 @@ BIN := .venv/bin
 export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PYTHONDONTWRITEBYTECODE := 1
+# The tests start hundreds of processes; without this each would compile all modules again.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
-BROKER := tests/integration tests/security tests/faults tests/deploy
+# Those that take long come first, so that the processes end at about the same time.
+BROKER := tests/faults tests/deploy tests/integration tests/security
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
 
 .PHONY: help demo install test test-fast test-kafka test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
@@ -41,7 +43,7 @@ install: .venv/installed
 # on Apache Kafka are skipped, without Go those of the Helm chart; the summary counts them with the reason.
 test: install
 	@$(PYTEST) $(FAST) tests/browser
-	@$(PYTEST) -n 3 -rs --dist loadfile tests/performance $(BROKER)
+	@$(PYTEST) -n 3 -rs --dist loadfile --no-loadscope-reorder $(BROKER) tests/performance
 
 ## test-fast: the tests that need no broker: unit, property, contract, golden, examples
 test-fast: install
