@@ -28,7 +28,7 @@ EVENTS: Final = frozenset(
 """The names of all events. docs/operations.md explains them."""
 
 _LONGEST_TEXT: Final = 256
-_MOST_ITEMS: Final = 50
+_MOST_ITEMS: Final = 200
 _DEEPEST: Final = 4
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 

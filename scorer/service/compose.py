@@ -29,7 +29,7 @@ from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
-from scorer.service.reload import Reload, Reloader, SizeLimit, ruleset_fingerprint
+from scorer.service.reload import Reload, Reloader, RulesAudit, SizeLimit, ruleset_fingerprint
 from scorer.state.store import LeadStore
 from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
@@ -119,18 +119,19 @@ class Service:
 
 def build(settings: Settings, context: dict[str, object] | None = None) -> Service:
     """Load the rules and connect everything. `context` gets the `revision`, now and after every reload. Raises
-    `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
+    `RulesetError`, `SettingsError`, `EngineUnavailableError`, or `AuditError` if the audit log cannot be written."""
     tolerate_header_names()
     engine = default_engine(settings.engine)
     known = ruleset_fingerprint(settings.rules)
-    live = LiveRules(Evaluator(_load(settings), engine), time.time())
+    metrics = Metrics()
+    audit = Audit(settings, metrics.audit_failed)
+    live_audit = RulesAudit(audit, "live", settings.rules, settings.rules_source_file)
+    live = LiveRules(Evaluator(_load(settings, live_audit), engine), time.time())
     # The shadow takes effect later. What it declares must be kept from the first activity on, also after a restart.
     live.use(live.evaluator, None if settings.shadow_rules is None else _readable(settings.shadow_rules))
-    metrics = Metrics()
     metrics.rules_loaded(True, live.loaded_at)
     metrics.service(settings.group, settings.activity_topic)
     metrics.memory_limit(memory_limit())
-    audit = Audit(settings, metrics.audit_failed)
 
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
         return live.evaluator.assess(lead, activity)
@@ -190,12 +191,24 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
     reloaders = [
         Reloader(
-            "rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known, size_limit
+            "rules",
+            settings.rules,
+            engine,
+            settings.engine,
+            lambda: live.ruleset,
+            adopt,
+            report,
+            known,
+            size_limit,
+            live_audit,
         )
     ]
     if shadow is not None and settings.shadow_rules is not None:
         size_limit = SizeLimit(settings.max_record_bytes, lambda: live.ruleset)
-        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit))
+        shadow_audit = RulesAudit(audit, "shadow", settings.shadow_rules, settings.rules_source_file)
+        reloaders.append(
+            _shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit, shadow_audit)
+        )
     announce()
     subscription = Subscription(settings, partitions, access.refused)
     return Service(
@@ -203,12 +216,19 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     )
 
 
-def _load(settings: Settings) -> Ruleset:
-    """The rules of the settings. Raises `RulesetError`, also if a state or a decision can become too large."""
-    ruleset, source = parse_with_source(read_rule_files(settings.rules))
-    refusals = too_large(ruleset, source, settings.max_record_bytes)
-    if refusals:
-        raise RulesetError(refusals)
+def _load(settings: Settings, audit: RulesAudit) -> Ruleset:
+    """The rules of the settings, once the audit log names them. Raises `RulesetError`, also if a state or a decision
+    can become too large, and `AuditError`."""
+    try:
+        files = read_rule_files(settings.rules)
+        ruleset, source = parse_with_source(files)
+        refusals = too_large(ruleset, source, settings.max_record_bytes)
+        if refusals:
+            raise RulesetError(refusals)
+    except RulesetError as error:
+        audit.refused(None, [str(finding) for finding in error.findings], "start")
+        raise
+    audit.in_force(None, ruleset, audit.source(files), "start")
     return ruleset
 
 
@@ -228,6 +248,7 @@ def _shadow_reloader(
     live: LiveRules,
     metrics: Metrics,
     size_limit: SizeLimit,
+    audit: RulesAudit,
 ) -> Reloader:
     def adopt(evaluator: Evaluator) -> None:
         shadow.use(evaluator)
@@ -241,7 +262,16 @@ def _shadow_reloader(
 
     known = ruleset_fingerprint(location)
     return Reloader(
-        "shadow_rules", location, engine, settings.engine, lambda: shadow.ruleset, adopt, report, known, size_limit
+        "shadow_rules",
+        location,
+        engine,
+        settings.engine,
+        lambda: shadow.ruleset,
+        adopt,
+        report,
+        known,
+        size_limit,
+        audit,
     )
 
 
