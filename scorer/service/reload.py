@@ -75,7 +75,7 @@ class RulesAudit:
         """Record rules that do not take effect. It may take seconds. Never raises."""
         with contextlib.suppress(AuditError):
             self._audit.write(
-                "rules_refused",
+                "rules_change_refused",
                 rules=self._rules,
                 kept=None if kept is None else kept.revision,
                 why=why,

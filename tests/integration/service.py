@@ -30,7 +30,14 @@ class Service:
         self._address: str | None = None
 
     def log(self) -> list[dict[str, Any]]:
-        """Its log so far."""
+        """Its log so far, without the audit log."""
+        return [line for line in self._lines() if line.get("log") != "audit"]
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Its audit log so far, if it goes to stderr."""
+        return [line for line in self._lines() if line.get("log") == "audit"]
+
+    def _lines(self) -> list[dict[str, Any]]:
         lines = self._log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
