@@ -26,6 +26,7 @@ from scorer.runtime.audit import Audit
 from scorer.runtime.memory_limit import memory_limit
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.runtime.spans import Spans
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
@@ -86,6 +87,7 @@ class Service:
     limits: TopicLimits
     access: AccessWatch
     audit: Audit
+    spans: Spans | None
     trouble: str | None = None
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
@@ -186,7 +188,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     access = AccessWatch(settings, lambda: missing(settings), suspicious, rejoin)
     committer = Committer(settings, limits, metrics, access)
-    workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access)
+    spans = Spans(settings) if settings.tracing == "on" else None
+    workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access, spans)
     partitions = Partitions(workers)
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
     reloaders = [
@@ -212,7 +215,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     announce()
     subscription = Subscription(settings, partitions, access.refused)
     return Service(
-        settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access, audit
+        settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access, audit, spans
     )
 
 
