@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scorer.runtime.settings import Settings, load_settings
+from tests import planted
 from tests.integration.kafka import DEADLINE, Kafka, Names
 
 T = TypeVar("T")
@@ -148,3 +149,5 @@ def service(
         if process.poll() is None:
             process.kill()
         process.wait()
+    # Its folder need not be that of a test, which is searched anyway.
+    assert planted.found_in(path.read_bytes()) == [], "the service shows a personal value"
