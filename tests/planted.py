@@ -1,6 +1,6 @@
 """Personal values that tests send to the service and that no output of it may show: name, e-mail, phone, custom fact.
 
-Whoever asks for a lead gets them. A log, a metric, a trace, an error and the audit log must not show them.
+A request for a lead returns them. A log, a metric, a trace, an error and the audit log must not show them.
 """
 
 import re

@@ -231,7 +231,7 @@ def _load(settings: Settings, audit: RulesAudit) -> Ruleset:
     except RulesetError as error:
         audit.refused(None, [str(finding) for finding in error.findings], "start")
         raise
-    audit.in_force(None, ruleset, audit.source(files), "start")
+    audit.in_effect(None, ruleset, audit.source(files), "start")
     return ruleset
 
 

@@ -54,7 +54,7 @@ class SizeLimit(NamedTuple):
 
 
 class RulesAudit:
-    """Records in the audit log which rules are in force. `rules`: `live` or `shadow`; `location` is their place."""
+    """Records in the audit log which rules are in effect. `rules`: `live` or `shadow`; `location` is their place."""
 
     def __init__(self, audit: Audit, rules: str, location: Path, source_file: Path | None) -> None:
         self._audit = audit
@@ -66,10 +66,10 @@ class RulesAudit:
         """Where these files come from. It may take seconds. Never raises."""
         return rules_source(self._location, files, self._source_file)
 
-    def in_force(self, old: Ruleset | None, new: Ruleset, source: Source, why: str) -> None:
+    def in_effect(self, old: Ruleset | None, new: Ruleset, source: Source, why: str) -> None:
         """Record a change before it takes effect. Raises `AuditError`; then it must not."""
         revisions = {"from": None if old is None else old.revision, "to": new.revision}
-        self._audit.write("rules_in_force", rules=self._rules, ruleset=new.name, **revisions, why=why, source=source)
+        self._audit.write("rules_in_effect", rules=self._rules, ruleset=new.name, **revisions, why=why, source=source)
 
     def refused(self, kept: Ruleset | None, findings: Sequence[str], why: str) -> None:
         """Record rules that do not take effect. It may take seconds. Never raises."""
@@ -202,7 +202,7 @@ class Reloader:
                 return [str(finding) for finding in findings]
         new = evaluator.ruleset
         try:
-            self._audit.in_force(old, new, where, self._why)
+            self._audit.in_effect(old, new, where, self._why)
         except AuditError as error:
             return [f"{self._location}: error: {error}"]
         self._adopt(evaluator)

@@ -122,7 +122,7 @@ def test_changed_rules_take_effect_and_wrong_ones_are_refused(kafka: Kafka, name
 
 
 @embedded_only
-def test_the_audit_log_says_which_rules_are_in_force_and_what_was_refused(
+def test_the_audit_log_says_which_rules_are_in_effect_and_what_was_refused(
     kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
     rules = rules_in(tmp_path / "rules")
@@ -144,8 +144,8 @@ def test_the_audit_log_says_which_rules_are_in_force_and_what_was_refused(
         running.wait(lambda: logged(running, "rules_refused"))
         lines = running.wait(lambda: audit()[2:] and audit())
         assert [(line["event"], line["why"], line["source"]) for line in lines] == [
-            ("rules_in_force", "start", {"said": "change 1 by Ann"}),
-            ("rules_in_force", "files", {"said": "change 2 by Bob"}),
+            ("rules_in_effect", "start", {"said": "change 1 by Ann"}),
+            ("rules_in_effect", "files", {"said": "change 2 by Bob"}),
             ("rules_change_refused", "files", {"said": "change 2 by Bob"}),
         ]
         assert [(line["rules"], line["from"], line["to"]) for line in lines[:2]] == [

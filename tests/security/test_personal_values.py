@@ -59,7 +59,7 @@ def good() -> Iterator[Record]:
 
 
 def bad() -> Iterator[Record]:
-    """What is no activity, for every reason there is, around a personal value."""
+    """Input that is no activity: each reason, around a personal value."""
     page = event("L-1", 1_000, "lead.page_viewed", {"url": f"/{NAME}", **VALUES}, START)
     yield Record(b"L-1", WHO[:-3])
     yield Record(b"L-1", f"{NAME} <{EMAIL}>".encode())
@@ -187,7 +187,7 @@ def test_nothing_that_the_service_and_its_commands_say_shows_a_personal_value(
         said["errors of " + " ".join(arguments)] = command(environment, *arguments)[1]
     said["the audit log"] = audit.read_bytes()
     assert {json.loads(line)["event"] for line in audit.read_text().splitlines()} >= {
-        *("rules_in_force", "replay_started", "replay_ended", "purge_started", "purge_ended")
+        *("rules_in_effect", "replay_started", "replay_ended", "purge_started", "purge_ended")
     }
     # The search finds what it looks for.
     assert planted.found_in(keys)

@@ -167,7 +167,7 @@ def test_the_spans_of_a_batch_and_its_decisions(settings: Settings, exporter: In
     context = first.get_span_context()
     assert context is not None
     assert first.parent is not None
-    # The trace goes on: activity -> decision -> whoever reads the decision.
+    # The trace goes on: activity -> decision -> the reader of the decision.
     assert (f"{context.trace_id:032x}", f"{first.parent.span_id:016x}") == (TRACE, PARENT)
     assert traced(caused) == [
         ("traceparent", f"00-{TRACE}-{context.span_id:016x}-01".encode()),
