@@ -74,6 +74,17 @@ def record(offset: int, content: object, headers: Headers = (), key: bytes = b"L
         ([("traceparent", FIRST.upper().encode())], event(), False, None),
         ([("traceparent", FIRST.encode()), ("tracestate", b"x" * 513)], event(), False, TraceContext(FIRST)),
         ([("traceparent", FIRST.encode()), ("tracestate", b"a=\n")], event(), False, TraceContext(FIRST)),
+        *(
+            ([("traceparent", FIRST.encode()), ("tracestate", text)], event(), False, TraceContext(FIRST))
+            for text in (b"", b"Jane Doe", b"a=1,a=2", b"A=1", b"a=1,,b=2", b"a=1=2", b"a= ", b"a=\xff", b"a=1,b")
+        ),
+        (
+            [("traceparent", FIRST.encode()), ("tracestate", b",".join(b"k%d=1" % n for n in range(33)))],
+            event(),
+            False,
+            TraceContext(FIRST),
+        ),
+        ([], event(traceparent=FIRST, tracestate="a@b=x y, c=2\t"), False, TraceContext(FIRST, "a@b=x y, c=2\t")),
         ([], event(traceparent=17), False, None),
         ([], {"data": {"traceparent": FIRST}}, False, None),
     ],
