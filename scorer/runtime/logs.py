@@ -14,6 +14,12 @@ from scorer.runtime.token_bucket import TokenBucket
 
 _BURST: Final = 10
 _SECONDS_A_LINE: Final = 10.0
+_EXPORTERS: Final = (
+    "opentelemetry.exporter.otlp.common.http",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._shared_internal",
+)
+"""They log each attempt while a collector does not answer."""
 
 
 class Sparse(logging.Filter):
@@ -74,7 +80,7 @@ def configure_logs(level: str, form: str, context: Mapping[str, object] | None =
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("asyncio", "uvicorn.error"):
+    for name in ("asyncio", "uvicorn.error", *_EXPORTERS):
         logging.getLogger(name).filters[:] = [Sparse()]
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, root.level))
