@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from scorer.explain.story_model import Story
 
-TOKEN: Final = "bearer"
+BEARER: Final = "bearer"
 CERTIFICATE: Final = "certificate"
 _SCHEMAS: Final = "#/components/schemas"
 
@@ -149,7 +149,7 @@ def openapi(security: Sequence[Sequence[str]] | None = None) -> dict[str, Any]:
     """The document. `security`: alternatives, each the names of the schemes that it takes together; an empty one takes
     none. Without it, everything that a service may ask for."""
     if security is None:
-        security = [[TOKEN], [CERTIFICATE], [TOKEN, CERTIFICATE], []]
+        security = [[BEARER], [CERTIFICATE], [BEARER, CERTIFICATE], []]
     models = {model for operation in OPERATIONS for _, each in _answers(operation).values() for model in each}
     _, schemas = models_json_schema(
         [(model, "serialization") for model in sorted(models, key=lambda each: each.__name__)],
@@ -169,7 +169,7 @@ def openapi(security: Sequence[Sequence[str]] | None = None) -> dict[str, Any]:
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {
-                TOKEN: {"type": "http", "scheme": "bearer", "description": "A token of SCORER_API_TOKEN_FILE."},
+                BEARER: {"type": "http", "scheme": "bearer", "description": "A token of SCORER_API_TOKEN_FILE."},
                 CERTIFICATE: {
                     "type": "mutualTLS",
                     "description": "A certificate of a CA in SCORER_API_CLIENT_CA_FILE.",

@@ -100,8 +100,8 @@ class Settings(BaseSettings):
     )
     api_allowed_hosts: str = Field(
         "",
-        description="Host names under which clients reach the listener for lead data, comma-separated; `*.` stands for "
-        "any one label; default: those of loopback and SCORER_API_HOST.",
+        description="Names under which clients reach the listener for lead data, besides those of loopback and "
+        "SCORER_API_HOST, comma-separated; `*.` stands for any one label.",
     )
 
     max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(2_000, description="Most activities per transaction.")
@@ -205,14 +205,11 @@ class Settings(BaseSettings):
                     raise _wrong("api_tls_cert_file", f"is not set, but {variable(name)} is; set both")
         for host in self.api_hosts:
             if re.fullmatch(r"(\*\.)?[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+", host) is None:
-                raise _wrong(
-                    "api_allowed_hosts", f"has {host!r}; expected names without scheme and port, as in a.example"
-                )
+                raise _wrong("api_allowed_hosts", f"has {host!r}; expected names without scheme and port")
         if self.api_token_file is None and self.api_client_ca_file is None and not is_loopback(self.api_host):
             login = "SCORER_API_TOKEN_FILE or SCORER_API_CLIENT_CA_FILE"
-            raise _wrong(
-                "api_host", f"is {self.api_host!r}, where everybody could read leads; set {login}, or 127.0.0.1"
-            )
+            what = f"is {self.api_host!r}, where everybody could read leads"
+            raise _wrong("api_host", f"{what}; set {login}, or 127.0.0.1")
 
     def _check_topics(self) -> None:
         names = ["activity_topic", "routing_topic", "dead_letter_topic", "state_topic"]

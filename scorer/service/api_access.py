@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from starlette.types import Scope
 
-from scorer.contracts.openapi import CERTIFICATE, TOKEN
+from scorer.contracts.openapi import BEARER, CERTIFICATE
 from scorer.runtime.settings import Settings, is_loopback
 from scorer.service.api_tokens import Tokens
 from scorer.service.listener import PEER
@@ -45,7 +45,7 @@ class Access:
     @property
     def schemes(self) -> Sequence[str]:
         """The security schemes of the OpenAPI document that a client needs, all together."""
-        return [*([TOKEN] if self._tokens else []), *([CERTIFICATE] if self._certificates else [])]
+        return [*([BEARER] if self._tokens else []), *([CERTIFICATE] if self._certificates else [])]
 
     def admit(self, scope: Scope) -> Client | Refusal:
         """Who sent a request, or why it is refused."""

@@ -103,8 +103,6 @@ def _token(place: str, line: str) -> _Token:
     if match is None or match["scope"] not in (None, "rules"):
         raise TokenFileError(f"{place} is no token; {_EXPECTED}")
     if len(match["token"]) < _LEAST_TOKEN:
-        raise TokenFileError(
-            f"{place} has a token of less than {_LEAST_TOKEN} characters; openssl rand -hex 32 makes one"
-        )
+        raise TokenFileError(f"{place} has a token of less than {_LEAST_TOKEN} characters; `openssl rand -hex 32`")
     scope: Scope = "rules" if match["scope"] else "all"
     return _Token(hashlib.sha256(match["token"].encode()).digest(), Reader(match["name"], scope))

@@ -99,6 +99,7 @@ class _Config(uvicorn.Config):
             ws="none",
             log_config=None,
             access_log=False,
+            server_header=False,
             lifespan="off",
             # asyncio accepts this number of connections in one turn of the loop, before any of them can be closed.
             backlog=limits.backlog,

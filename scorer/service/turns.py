@@ -1,7 +1,7 @@
 """Turns: work for others takes a share of the time at most, one piece after the other.
 
-Everything that answers a request shares the interpreter with the stream, so it must not take more than its share, however
-many ask.
+Everything that answers a request shares the interpreter with the stream. So it must not take more than its share,
+however many ask.
 """
 
 import asyncio
