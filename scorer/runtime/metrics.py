@@ -190,6 +190,7 @@ class Metrics:
             "1: the shadow rules were loaded; 0: they were refused. Absent without shadow rules.",
             registry=None,
         )
+        self._audit_failures = counter("scorer_audit_failures", "Lines of the audit log that could not be written.")
         self._lag = Gauge(
             "scorer_consumer_lag_records", "Activities not yet committed.", ("partition",), registry=registry
         )
@@ -332,6 +333,10 @@ class Metrics:
     def shadow_loaded(self, successful: bool) -> None:
         """Record whether the shadow rules on disk were valid at the last check."""
         self._set(self._shadow_successful, successful)
+
+    def audit_failed(self) -> None:
+        """Count a line of the audit log that could not be written."""
+        self._audit_failures.inc()
 
     def lag(self, partition: int, records: int | None) -> None:
         """Set the lag of a partition; None if the partition is no longer assigned to this worker."""

@@ -145,6 +145,9 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Form of the log.")
+    audit_file: OptionalFile = Field(
+        None, description="File to which the audit log is appended, also a pipe or `/dev/fd/N`; default: stderr."
+    )
 
     @property
     def api_hosts(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
+from scorer.runtime.audit import Audit
 from scorer.runtime.memory_limit import memory_limit
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
@@ -97,6 +98,7 @@ class Service:
     committer: Committer
     limits: TopicLimits
     access: AccessWatch
+    audit: Audit
     trouble: str | None = None
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
@@ -141,6 +143,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     metrics.rules_loaded(True, live.loaded_at)
     metrics.service(settings.group, settings.activity_topic)
     metrics.memory_limit(memory_limit())
+    audit = Audit(settings, metrics.audit_failed)
 
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
         return live.evaluator.assess(lead, activity)
@@ -208,7 +211,9 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit))
     announce()
     subscription = Subscription(settings, partitions, access.refused)
-    return Service(settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access)
+    return Service(
+        settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access, audit
+    )
 
 
 def _load(settings: Settings) -> Ruleset:

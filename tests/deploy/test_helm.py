@@ -315,7 +315,8 @@ def test_what_is_set_arrives_as_it_was_set(tmp_path: Path) -> None:
             values[name] = f"a.{name}"
     objects = render(values={"settings": {camel(name): value for name, value in values.items()}})
     settings = settings_of(worker_pod(objects), tmp_path)
-    assert {name: getattr(settings, name) for name in values} == values
+    # A path comes as a text.
+    assert {name: type(value)(getattr(settings, name)) for name, value in values.items()} == values
 
 
 @pytest.mark.parametrize(
