@@ -28,7 +28,7 @@ from scorer.runtime.memory_limit import memory_limit
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
 from scorer.runtime.token_bucket import TokenBucket
-from scorer.service.api import Api, ReadAudit, Sources
+from scorer.service.api import Api, Sources
 from scorer.service.api_access import Access
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
@@ -264,11 +264,11 @@ def web(service: Service) -> Starlette:
     return build_asgi(service.metrics, service)
 
 
-def lead_data(service: Service, access: Access, audit: ReadAudit) -> Api:
+def lead_data(service: Service, access: Access) -> Api:
     """The application of the listener for lead data."""
     leads = LeadExplanations(service.partitions, lambda: service.ruleset)
     documents = {"asyncapi": asyncapi(service.settings, bundled=True)}
-    return Api(Sources(leads, service.rules.rulesets, documents), access, audit)
+    return Api(Sources(leads, service.rules.rulesets, documents), access, service.audit)
 
 
 def _microseconds() -> int:

@@ -26,7 +26,6 @@ from scorer.service.api_tls import TlsFilesError, tls_files
 from scorer.service.api_tokens import TokenFileError
 from scorer.service.compose import Service, build, lead_data, web
 from scorer.service.listener import HttpError, HttpServer, bind
-from scorer.service.log_audit import LogAudit
 from scorer.service.waiting import KafkaWait
 
 EXIT_OK: Final = 0
@@ -110,7 +109,7 @@ def _lead_data(service: Service, port: int) -> tuple[socket.socket, HttpServer]:
         raise HttpError(f"SCORER_API_HOST is {settings.api_host!r}, which is {address} here; expected 127.0.0.1")
     if tls is None and not is_loopback(address):
         log.warning("api_without_tls", why="tokens and leads cross the network readable; set SCORER_API_TLS_CERT_FILE")
-    app = lead_data(service, access, LogAudit())
+    app = lead_data(service, access)
     server = HttpServer(app, contexts=None if tls is None else tls.current)
     _announce("api_listening", sock, "http" if tls is None else "https", admits=list(access.schemes) or ["loopback"])
     return sock, server
