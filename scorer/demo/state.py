@@ -17,13 +17,14 @@ _NAME = 24
 
 
 class Service(NamedTuple):
-    """The service being watched: its rules, its engine, its URL and its broker. `refused`: why the last reload was
-    refused; empty if it was not."""
+    """The service being watched: its rules, its engine, its URLs and its broker. `leads`: the URL of lead data.
+    `refused`: why the last reload was refused; empty if it was not."""
 
     ruleset: str = "?"
     revision: str = ""
     engine: str = "?"
     url: str = ""
+    leads: str = ""
     broker: str = ""
     refused: str = ""
 
@@ -32,7 +33,8 @@ class Service(NamedTuple):
         """Where it answers, and the setting with which other commands find its broker."""
         web = [f"{self.url}/metrics", "/health/live", "/health/ready"] if self.url else []
         broker = [f"SCORER_BOOTSTRAP_SERVERS={self.broker}"] if self.broker else []
-        return [*web, *broker]
+        leads = [f"{self.leads}/leads/LEAD_ID"] if self.leads else []
+        return [*web, *leads, *broker]
 
     def __str__(self) -> str:
         return f"rules {self.ruleset} {self.revision[:12]}, engine {self.engine}"

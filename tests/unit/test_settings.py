@@ -46,8 +46,8 @@ def test_the_environment_overrides_the_file_and_the_file_the_defaults(
         ({"HTTP_PORT": "70000"}, "SCORER_HTTP_PORT is '70000': input should be less than or equal to 65535"),
         (
             {"HEALTH_PORT": "8081"},
-            "SCORER_HEALTH_PORT is no longer a setting: SCORER_HTTP_PORT has only health and metrics now, and lead data is "
-            "at SCORER_API_PORT; remove it",
+            "SCORER_HEALTH_PORT is no longer a setting: SCORER_HTTP_PORT has only health and metrics now, and lead "
+            "data is at SCORER_API_PORT; remove it",
         ),
         ({"API_PORT": "8080"}, "SCORER_API_PORT is 8080, the same as SCORER_HTTP_PORT; expected another port"),
         (
