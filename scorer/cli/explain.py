@@ -13,8 +13,8 @@ import msgspec
 import typer
 from pydantic import ValidationError
 
-from scorer.cli.atomic import write_atomically
 from scorer.cli.api_login import Login, LoginError
+from scorer.cli.atomic import write_atomically
 from scorer.cli.common import (
     EngineOption,
     ExitStatus,
