@@ -14,6 +14,10 @@ from scorer.explain.story_model import Story
 
 BEARER: Final = "bearer"
 CERTIFICATE: Final = "certificate"
+_YEAR: Final = "(19[7-9][0-9]|[2-8][0-9]{3}|9000)"
+_DAY: Final = "((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
+_MOMENT: Final = f"^{_YEAR}-{_DAY}(T{_TIME}:[0-5][0-9](\\.[0-9]{{1,6}})?(Z|[+-]{_TIME}))?$"
 _SCHEMAS: Final = "#/components/schemas"
 
 
@@ -114,7 +118,7 @@ OPERATIONS: Final = (
                 "in": "query",
                 "description": "Look ahead: judge as of this time, if nothing happens until then. Not before the "
                 "latest activity. RFC 3339, or a date for 00:00 UTC.",
-                "schema": {"type": "string", "examples": ["2100-01-31T09:30:00Z", "2100-01-31"]},
+                "schema": {"type": "string", "pattern": _MOMENT, "examples": ["2100-01-31T09:30:00Z", "2100-01-31"]},
             },
         ),
         leads=True,

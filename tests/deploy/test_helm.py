@@ -702,7 +702,13 @@ def test_the_notes_can_be_read(tmp_path: Path) -> None:
         assert f"rollout status {worker(rendered(name))['kind'].lower()}/{FULL_NAME} --namespace sales" in text
         assert "helm test demo --namespace sales --logs" in text
         assert ("Copy them into sales" in text) == (name == "everything")
-        assert ("without a login" in text) == (name in ("minimal", "strimzi-mtls", "keda"))
+        assert "port-forward" not in text
+        assert "without encryption: api" not in text
+    text = only(render(values={"api": {"enabled": True}}, chart=chart), "Notes")["text"]
+    assert f"kubectl port-forward --namespace sales statefulset/{FULL_NAME} 8090" in text
+    api = {"enabled": True, "host": "0.0.0.0", "tokenSecret": "tokens"}
+    text = only(render(values={"api": api}, chart=chart), "Notes")["text"]
+    assert "Tokens and leads cross the network without encryption" in text
 
 
 def test_the_readme_lists_every_value() -> None:
