@@ -48,7 +48,7 @@ class LastReload(Answer):
     error: str | None = Field(description="The first findings, a line each; null if `ok`.")
 
 
-class RulesInForce(Answer):
+class RulesInEffect(Answer):
     """The rules that decide."""
 
     name: str
@@ -56,7 +56,7 @@ class RulesInForce(Answer):
         description="SHA-256 of the canonical ruleset. Equal rules have equal revisions, whatever their files."
     )
     engine: str
-    loaded_at: str = Field(description="Since when they are in force on this worker. RFC 3339, UTC.")
+    loaded_at: str = Field(description="Since when they are in effect on this worker. RFC 3339, UTC.")
     last_reload: LastReload | None = Field(description="Null if nothing has changed since the start.")
 
 
@@ -71,7 +71,7 @@ class ShadowRules(Answer):
 class Rulesets(Answer):
     """The rules of a worker."""
 
-    rules: RulesInForce
+    rules: RulesInEffect
     shadow: ShadowRules | None = Field(description="Null without a candidate, also if it was refused.")
 
 
@@ -123,7 +123,7 @@ OPERATIONS: Final = (
         ),
         leads=True,
     ),
-    Operation("ruleset", "/ruleset", "The rules in force on this worker.", {200: ("The rules.", [Rulesets])}),
+    Operation("ruleset", "/ruleset", "The rules in effect on this worker.", {200: ("The rules.", [Rulesets])}),
     Operation(
         "asyncapi",
         "/asyncapi",

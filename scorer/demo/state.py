@@ -24,9 +24,9 @@ class Service(NamedTuple):
     revision: str = ""
     engine: str = "?"
     url: str = ""
-    leads: str = ""
     broker: str = ""
     refused: str = ""
+    leads: str = ""
 
     @property
     def places(self) -> Sequence[str]:

@@ -234,7 +234,7 @@ class _Handshake(asyncio.Protocol):
         self._task = self._loop.create_task(self._shake(transport))
 
     def data_received(self, data: bytes) -> None:
-        # A request may come with the end of the handshake, before anybody is told of that.
+        # A request may come with the end of the handshake, before `start_tls` returns.
         self._early += data
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -51,7 +51,8 @@ class Service:
         return self._announced("api_listening")
 
     def _announced(self, event: str) -> str:
-        return self.wait(lambda: next((line["address"] for line in self.log() if line["event"] == event), None))
+        address: str = self.wait(lambda: next((line["address"] for line in self.log() if line["event"] == event), None))
+        return address
 
     def get(self, path: str, address: str | None = None) -> tuple[int, str]:
         """Status and body of an HTTP request to this address, else to the open one; status 0 without an answer."""

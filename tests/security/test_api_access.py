@@ -51,7 +51,7 @@ class Running:
         tls: ssl.SSLContext | None = None,
         listener: str = "api_listening",
         method: str = "GET",
-    ) -> tuple[int, dict[str, Any], Mapping[str, str]]:
+    ) -> tuple[int, dict[str, Any], http.client.HTTPMessage]:
         """Status, content and headers of an answer. Raises `OSError` if the handshake or the connection fails."""
         connection = self.connected(tls, listener)
         with contextlib.closing(connection):
@@ -79,7 +79,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def ask(
     connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
-) -> tuple[int, dict[str, Any], Mapping[str, str]]:
+) -> tuple[int, dict[str, Any], http.client.HTTPMessage]:
     connection.request(method, path, headers=dict(headers or {}))
     answer = connection.getresponse()
     body = answer.read()
@@ -320,7 +320,7 @@ def test_another_address_without_a_login_is_refused_at_the_start(tmp_path: Path)
 
 
 class Mutual:
-    """A service that asks for certificates, and whoever may make them."""
+    """A service that asks for certificates, and the CA that makes them."""
 
     def __init__(self, service: Running, folder: Path, ours: Authority, files: tuple[Path, Path, Path]) -> None:
         self.service = service
@@ -400,7 +400,9 @@ def test_a_renewed_certificate_of_the_service_is_taken_up_without_a_restart(mutu
         connection = mutual.service.connected(mutual.client(mutual.ours))
         connection.connect()
         with contextlib.closing(connection):
-            certificate: Any = connection.sock.getpeercert()
+            assert isinstance(connection.sock, ssl.SSLSocket)
+            certificate = connection.sock.getpeercert()
+            assert certificate is not None
             return certificate["serialNumber"]
 
     first = serial()
