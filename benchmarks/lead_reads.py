@@ -23,16 +23,14 @@ from typing import NamedTuple
 
 import psutil
 
-from benchmarks.kafka import SCRATCH, WorkerError, broker, cores, fill_states, stay_with_broker
+from benchmarks.kafka import SCRATCH, WorkerError, broker, cores, fill_input, fill_states, stay_with_broker
 from benchmarks.measuring import progress, ratio
 from benchmarks.results import Figure, Result, Target
-from benchmarks.steady import write
 from benchmarks.traffic import lead_name, traffic
 from benchmarks.worker import Worker, ours, wait_until_shared
 from scorer.demo.broker import free_port
 
 TARGET = 0.9
-_ALL_AT_ONCE = 1e9
 _READERS = 4
 _STARTS = 120.0
 _CONFIGURATION = """
@@ -116,6 +114,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Window], list[Window]]:
         fill_states(running.bootstrap, options.leads)
         audit = folder / "audit.log"
         settings = {"http_port": str(port), "api_port": str(api_port), "audit_file": str(audit)}
+        settings["session_timeout_ms"] = "60000"  # it is stopped while the input is written
         worker = stack.enter_context(ours(running.bootstrap, {worker_core}, **settings))
         wait_until_shared([port], [worker])
         seen = Running(worker, port, audit)
@@ -127,7 +126,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Window], list[Window]]:
             time.sleep(0.1)
         storm.suspend()
         worker.pause()
-        write(running.bootstrap, list(traffic(options.activities, options.leads)), _ALL_AT_ONCE)
+        fill_input(running.bootstrap, traffic(options.activities, options.leads))
         worker.resume()
         time.sleep(options.seconds / 2)
         for number in range(options.rounds):
