@@ -151,7 +151,12 @@ def _decision_headers() -> dict[str, Any]:
         "ce_time": "The time as of which the lead was evaluated, RFC 3339.",
         "ce_subject": "The lead id.",
         "content-type": "application/json",
-        "published-at": "Wall-clock time of publication, RFC 3339. This is the only part that differs in a replay.",
+        "published-at": "Wall-clock time of publication, RFC 3339. It differs in a replay.",
     }
-    properties = {name: {"type": "string", "description": text} for name, text in texts.items()}
+    traced = {
+        "traceparent": "The trace of the activity that caused it (W3C Trace Context), if it has one. It differs in a "
+        "replay if the service makes spans.",
+        "tracestate": "What belongs to it.",
+    }
+    properties = {name: {"type": "string", "description": text} for name, text in {**texts, **traced}.items()}
     return {"type": "object", "properties": properties, "required": list(texts)}

@@ -20,7 +20,7 @@ from scorer.runtime.settings import Settings, SettingsError, variable
 EVENTS: Final = frozenset(
     {
         "lead_read",
-        *("rules_in_force", "rules_refused"),
+        *("rules_in_effect", "rules_change_refused"),
         *("replay_started", "replay_ended", "purge_started", "purge_ended"),
         *("offsets_reset_started", "offsets_reset_ended"),
     }
@@ -28,7 +28,7 @@ EVENTS: Final = frozenset(
 """The names of all events. docs/operations.md explains them."""
 
 _LONGEST_TEXT: Final = 256
-_MOST_ITEMS: Final = 50
+_MOST_ITEMS: Final = 200
 _DEEPEST: Final = 4
 _FLAGS: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -43,7 +43,7 @@ class Audit:
     """Appends one line for each event to `SCORER_AUDIT_FILE`, or to stderr without that setting.
 
     Each line has the time in UTC, `"log": "audit"`, the service, its instance, group and host, and the fields of the
-    event. The lines of several processes may go into one file. A file that was renamed or removed is created anew.
+    event. The lines of several processes may go into one file. A file that was renamed or removed is created again.
     `failed` is called for each line that could not be written. Raises `SettingsError` if the file cannot be opened.
     """
 

@@ -145,6 +145,14 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Form of the log.")
+    tracing: Literal["off", "on"] = Field(
+        "off", description="Whether OpenTelemetry spans are made; `OTEL_*` variables say where they go."
+    )
+    rules_source_file: OptionalFile = Field(
+        None,
+        description="File whose text says where the rules come from, for the audit log; read at every load; default: "
+        "the git commit if the rules are in a work tree.",
+    )
     audit_file: OptionalFile = Field(
         None, description="File to which the audit log is appended, also a pipe or `/dev/fd/N`; default: stderr."
     )

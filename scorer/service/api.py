@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from scorer.contracts.openapi import OPERATIONS, Operation, openapi
+from scorer.runtime.tracebacks import traceback_of
 from scorer.service.api_access import NO_SCOPE, Access, Client, Refusal
 from scorer.service.turns import BusyError, Turns
 
@@ -92,8 +93,8 @@ class Api:
             return await self._turns.take(lambda: self._worked(scope, client))
         except BusyError:
             return _response(_Answer(503, {"error": "too many ask at once; ask again"}))
-        except Exception as error:
-            log.exception("api_failed", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 (any fault of ours is an answer, not the end of the connection)
+            log.error("api_failed", error=type(error).__qualname__, exception=traceback_of(error))
             return _response(_Answer(500, {"error": "a fault of the service; the log of the worker says more"}))
 
     async def _worked(self, scope: Scope, client: Client) -> Response:

@@ -27,12 +27,13 @@ from scorer.runtime.audit import Audit
 from scorer.runtime.memory_limit import memory_limit
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.runtime.spans import Spans
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.service.api import Api, Sources
 from scorer.service.api_access import Access
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
-from scorer.service.reload import Reload, Reloader, SizeLimit, ruleset_fingerprint
+from scorer.service.reload import Reload, Reloader, RulesAudit, SizeLimit, ruleset_fingerprint
 from scorer.state.store import LeadStore
 from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
@@ -99,6 +100,7 @@ class Service:
     limits: TopicLimits
     access: AccessWatch
     audit: Audit
+    spans: Spans | None
     trouble: str | None = None
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
@@ -132,18 +134,19 @@ class Service:
 
 def build(settings: Settings, context: dict[str, object] | None = None) -> Service:
     """Load the rules and connect everything. `context` gets the `revision`, now and after every reload. Raises
-    `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
+    `RulesetError`, `SettingsError`, `EngineUnavailableError`, or `AuditError` if the audit log cannot be written."""
     tolerate_header_names()
     engine = default_engine(settings.engine)
     known = ruleset_fingerprint(settings.rules)
-    live = LiveRules(Evaluator(_load(settings), engine), time.time())
+    metrics = Metrics()
+    audit = Audit(settings, metrics.audit_failed)
+    live_audit = RulesAudit(audit, "live", settings.rules, settings.rules_source_file)
+    live = LiveRules(Evaluator(_load(settings, live_audit), engine), time.time())
     # The shadow takes effect later. What it declares must be kept from the first activity on, also after a restart.
     live.use(live.evaluator, None if settings.shadow_rules is None else _readable(settings.shadow_rules))
-    metrics = Metrics()
     metrics.rules_loaded(True, live.loaded_at)
     metrics.service(settings.group, settings.activity_topic)
     metrics.memory_limit(memory_limit())
-    audit = Audit(settings, metrics.audit_failed)
 
     def judge(lead: Lead, activity: LeadActivity) -> Assessment:
         return live.evaluator.assess(lead, activity)
@@ -198,30 +201,50 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     access = AccessWatch(settings, lambda: missing(settings), suspicious, rejoin)
     committer = Committer(settings, limits, metrics, access)
-    workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access)
+    spans = Spans(settings) if settings.tracing == "on" else None
+    workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access, spans)
     partitions = Partitions(workers)
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
     reloaders = [
         Reloader(
-            "rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known, size_limit
+            "rules",
+            settings.rules,
+            engine,
+            settings.engine,
+            lambda: live.ruleset,
+            adopt,
+            report,
+            known,
+            size_limit,
+            live_audit,
         )
     ]
     if shadow is not None and settings.shadow_rules is not None:
         size_limit = SizeLimit(settings.max_record_bytes, lambda: live.ruleset)
-        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit))
+        shadow_audit = RulesAudit(audit, "shadow", settings.shadow_rules, settings.rules_source_file)
+        reloaders.append(
+            _shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit, shadow_audit)
+        )
     announce()
     subscription = Subscription(settings, partitions, access.refused)
     return Service(
-        settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access, audit
+        settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access, audit, spans
     )
 
 
-def _load(settings: Settings) -> Ruleset:
-    """The rules of the settings. Raises `RulesetError`, also if a state or a decision can become too large."""
-    ruleset, source = parse_with_source(read_rule_files(settings.rules))
-    refusals = too_large(ruleset, source, settings.max_record_bytes)
-    if refusals:
-        raise RulesetError(refusals)
+def _load(settings: Settings, audit: RulesAudit) -> Ruleset:
+    """The rules of the settings, once the audit log names them. Raises `RulesetError`, also if a state or a decision
+    can become too large, and `AuditError`."""
+    try:
+        files = read_rule_files(settings.rules)
+        ruleset, source = parse_with_source(files)
+        refusals = too_large(ruleset, source, settings.max_record_bytes)
+        if refusals:
+            raise RulesetError(refusals)
+    except RulesetError as error:
+        audit.refused(None, [str(finding) for finding in error.findings], "start")
+        raise
+    audit.in_effect(None, ruleset, audit.source(files), "start")
     return ruleset
 
 
@@ -241,6 +264,7 @@ def _shadow_reloader(
     live: LiveRules,
     metrics: Metrics,
     size_limit: SizeLimit,
+    audit: RulesAudit,
 ) -> Reloader:
     def adopt(evaluator: Evaluator) -> None:
         shadow.use(evaluator)
@@ -255,7 +279,16 @@ def _shadow_reloader(
 
     known = ruleset_fingerprint(location)
     return Reloader(
-        "shadow_rules", location, engine, settings.engine, lambda: shadow.ruleset, adopt, report, known, size_limit
+        "shadow_rules",
+        location,
+        engine,
+        settings.engine,
+        lambda: shadow.ruleset,
+        adopt,
+        report,
+        known,
+        size_limit,
+        audit,
     )
 
 

@@ -73,6 +73,8 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
         try:
             return await _serve(service, stop)
         finally:
+            if service.spans is not None:
+                service.spans.close()
             reloading.cancel()
             await asyncio.wait([reloading], timeout=3.0)
             for server in servers:

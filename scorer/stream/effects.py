@@ -6,17 +6,27 @@
 from collections.abc import Iterable
 
 from scorer.domain.effects import Decided, Effect, HandedOver
+from scorer.domain.trace_context import TraceContext
 from scorer.kafka.record_limits import Limit
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
-from scorer.stream.outbox import Outbox, decision_message
+from scorer.runtime.spans import BatchSpans
+from scorer.stream.outbox import Outbox, decision_message, trace_headers
 from scorer.stream.too_large import decision_too_large
 
 
 def stage_effects(
-    effects: Iterable[Effect], outbox: Outbox, figures: BatchFigures, settings: Settings, now: int, limit: Limit
+    effects: Iterable[Effect],
+    outbox: Outbox,
+    figures: BatchFigures,
+    settings: Settings,
+    now: int,
+    limit: Limit,
+    trace: TraceContext | None = None,
+    spans: BatchSpans | None = None,
 ) -> None:
-    """Add the effects to a transaction. `now`: microseconds since the epoch, used only in headers.
+    """Add the effects to a transaction. `now`: microseconds since the epoch, used only in headers, as is `trace`, to
+    which the cause of the effects belongs. `spans` gives a decision a span of its own.
 
     Raises `Rejected` if the decision is larger than `limit`. Nothing is added then, because an assessment has at most
     one decision.
@@ -28,6 +38,10 @@ def stage_effects(
                 size = len(message.value or b"")
                 if size > limit.size:
                     raise decision_too_large(size, limit)
+                if spans is not None:
+                    trace = spans.decision(trace, decision.decision_id)
+                if trace is not None:
+                    message.headers.extend(trace_headers(trace))
                 outbox.messages.append(message)
                 figures.decisions[decision.rating.value, decision.route.value] += 1
                 if effect.transition is not None:

@@ -16,6 +16,7 @@ OTHER_NAMES = {
     "dotenv": "python-dotenv",
     "durable": "durable-rules",
     "faust": "faust-streaming",
+    "opentelemetry": "opentelemetry-api",
     "re2": "google-re2",
     "ruamel": "ruamel.yaml",
     "zen": "zen-engine",
@@ -57,7 +58,7 @@ def packages(path: Path) -> Iterator[str]:
 
 
 DECLARED = requirements()
-RUNTIME = DECLARED[""] | DECLARED["demo"] | DECLARED["parquet"]
+RUNTIME = DECLARED[""] | DECLARED["demo"] | DECLARED["otel"] | DECLARED["parquet"]
 BENCH = DECLARED["bench"] | DECLARED["bench-streams"]
 
 

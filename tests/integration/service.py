@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scorer.runtime.settings import Settings, load_settings
+from tests import planted
 from tests.integration.kafka import DEADLINE, Kafka, Names
 
 T = TypeVar("T")
@@ -30,7 +31,14 @@ class Service:
         self._address: str | None = None
 
     def log(self) -> list[dict[str, Any]]:
-        """Its log so far."""
+        """Its log so far, without the audit log."""
+        return [line for line in self._lines() if line.get("log") != "audit"]
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Its audit log so far, if it goes to stderr."""
+        return [line for line in self._lines() if line.get("log") == "audit"]
+
+    def _lines(self) -> list[dict[str, Any]]:
         lines = self._log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
@@ -150,3 +158,5 @@ def service(
         if process.poll() is None:
             process.kill()
         process.wait()
+    # Its folder need not be that of a test, which is searched anyway.
+    assert planted.found_in(path.read_bytes()) == [], "the service shows a personal value"
