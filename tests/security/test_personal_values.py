@@ -132,7 +132,7 @@ def test_nothing_that_the_service_and_its_commands_say_shows_a_personal_value(
     said: dict[str, str | bytes] = {}
     sent = list(good())
     broken = list(bad())
-    common = {"max_value_bytes": "2048", "audit_file": str(audit), "api_port": "0"}
+    common = {"max_value_bytes": "2048", "audit_file": str(audit)}
     with collector() as (address, received):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
         with service(
@@ -144,7 +144,9 @@ def test_nothing_that_the_service_and_its_commands_say_shows_a_personal_value(
             fault_point="assessing:fails:fail",
             tracing="on",
             log_level="DEBUG",
-            **common,
+            api_port="0",
+            max_value_bytes=common["max_value_bytes"],
+            audit_file=common["audit_file"],
         ) as running:
             running.wait(lambda: running.metric("scorer_shadow_last_reload_successful") == 1)
             kafka.write(names.activity, [*sent[:-2], *broken, *sent[-2:]])
