@@ -13,6 +13,7 @@ import msgspec
 import typer
 from pydantic import ValidationError
 
+from scorer.cli.api_login import Login, LoginError
 from scorer.cli.atomic import write_atomically
 from scorer.cli.common import (
     EngineOption,
@@ -48,8 +49,19 @@ def explain(
     ] = None,
     service: Annotated[
         str | None,
-        typer.Option("--service", metavar="URL", help="Ask a running service instead, such as http://127.0.0.1:8080."),
+        typer.Option("--service", metavar="URL", help="Ask a running service instead, such as http://127.0.0.1:8090."),
     ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="F", help="With --service: a file with one token.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option("--ca-file", metavar="F", help="With https: its CA (PEM); default: those of the system."),
+    ] = None,
+    cert_file: Annotated[
+        Path | None, typer.Option("--cert-file", metavar="F", help="With https: our certificate (PEM).")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option("--key-file", metavar="F", help="Its key (PEM).")] = None,
     rules: RulesOption = None,
     at: Annotated[
         str | None,
@@ -69,12 +81,15 @@ def explain(
     now = time.time_ns() // 1000
     moment = None if at is None else _moment(at, now)
     rejected = 0
+    login = Login(token_file, ca_file, cert_file, key_file)
+    if service is None and any(login):
+        _fail("--token-file, --ca-file, --cert-file and --key-file are for --service", ExitStatus.USAGE)
     if service is not None:
         if rules is not None or engine is not None:
             _fail("--rules and --engine are for --input; the service uses its own rules", ExitStatus.USAGE)
         if not is_utf8(lead_id):
             _fail("the id of the lead is not UTF-8; the id of a lead always is", ExitStatus.USAGE)
-        story = _ask(service, lead_id, None if moment is None else to_text(moment))
+        story = _ask(service, lead_id, None if moment is None else to_text(moment), login)
     else:
         assert input_ is not None
         _refuse_same_file(input_, output)
@@ -164,17 +179,19 @@ def _quoted(lead_id: str) -> str:
     return f"'{printable(lead_id)}'"
 
 
-def _ask(service: str, lead_id: str, at: str | None) -> Story:
+def _ask(service: str, lead_id: str, at: str | None, login: Login) -> Story:
     parts = urllib.parse.urlsplit(service)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        _fail(f"--service {printable(service)}: expected a URL, as in http://127.0.0.1:8080", ExitStatus.USAGE)
+        _fail(f"--service {printable(service)}: expected a URL, as in http://127.0.0.1:8090", ExitStatus.USAGE)
     url = f"{service.rstrip('/')}/leads/{urllib.parse.quote(lead_id, safe='')}"
     if at is not None:
         url += f"?at={urllib.parse.quote(at, safe='')}"
-    # Not through a proxy: the service runs in the same network.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=_TIMEOUT) as response:
+        opener, request = login.opener(), urllib.request.Request(url, headers=login.headers())
+    except LoginError as error:
+        _fail(str(error), ExitStatus.USAGE)
+    try:
+        with opener.open(request, timeout=_TIMEOUT) as response:
             return Story.model_validate_json(response.read())
     except urllib.error.HTTPError as error:
         _refused(lead_id, error)

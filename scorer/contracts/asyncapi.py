@@ -4,19 +4,59 @@ FastStream can generate a document from handlers, but our handler receives raw r
 """
 
 from io import StringIO
-from typing import Any
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from scorer.contracts.schemas import SCHEMAS, Schema
 from scorer.runtime.settings import Settings
 
+_PAYLOADS: Final = ("activity", "decision", "dead-letter")
 
-def asyncapi() -> dict[str, Any]:
-    """The document. Payloads refer to the JSON Schemas in the same directory."""
-    fields = Settings.model_fields
+
+def asyncapi(settings: Settings | None = None, *, bundled: bool = False) -> dict[str, Any]:
+    """The document, with the topics of these settings or of the default ones. Payloads refer to the JSON Schemas in the
+    same directory, or to copies in the document if it is `bundled`."""
+    names = ("activity_topic", "routing_topic", "dead_letter_topic")
     activity, routing, dead = (
-        fields[name].default for name in ("activity_topic", "routing_topic", "dead_letter_topic")
+        Settings.model_fields[name].default if settings is None else getattr(settings, name) for name in names
     )
+    document = _document(activity, routing, dead)
+    if not bundled:
+        return document
+    schemas = {name: _moved(SCHEMAS[name](), f"#/components/schemas/{name}") for name in _PAYLOADS}
+    document["components"]["schemas"] |= schemas
+    bundle: dict[str, Any] = _redirected(document)
+    return bundle
+
+
+def _moved(schema: Schema, place: str) -> Any:
+    """A schema that is now part of a document."""
+    schema = {key: value for key, value in schema.items() if key != "$schema"}
+    return _replaced(schema, "#/$defs/", f"{place}/$defs/")
+
+
+def _redirected(document: Any) -> Any:
+    for name in _PAYLOADS:
+        document = _replaced(document, f"./{name}.json", f"#/components/schemas/{name}")
+    return document
+
+
+def _replaced(part: Any, start: str, by: str) -> Any:
+    """The part with another start of each reference that starts so."""
+    if isinstance(part, list):
+        return [_replaced(each, start, by) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: by + value.removeprefix(start)
+        if key == "$ref" and isinstance(value, str) and value.startswith(start)
+        else _replaced(value, start, by)
+        for key, value in part.items()
+    }
+
+
+def _document(activity: str, routing: str, dead: str) -> dict[str, Any]:
     return {
         "asyncapi": "3.0.0",
         "info": {

@@ -123,7 +123,9 @@ class _Session:
         watch = await self._stack.enter_async_context(Watch(broker.bootstrap, self._state))
         self._enter("starting the service")
         service = self._stack.enter_context(ServiceProcess(self._folder, self._settings(broker.bootstrap)))
-        self._state.service = self._state.service._replace(url=service.url, broker=broker.bootstrap)
+        self._state.service = self._state.service._replace(
+            url=service.url, leads=service.leads_url, broker=broker.bootstrap
+        )
         await service.ready()
         producer = AIOKafkaProducer(
             bootstrap_servers=broker.bootstrap, enable_idempotence=True, linger_ms=5, max_request_size=1 << 24

@@ -1,6 +1,7 @@
 """Settings of the service: `SCORER_*` environment variables or a `.env` file."""
 
 import difflib
+import ipaddress
 import os
 import re
 import stat
@@ -18,6 +19,9 @@ from scorer.runtime.default_rules import default_rules
 PREFIX = "SCORER_"
 _PEM_BYTES: Final = 1 << 20
 _KAFKA_WORDS: Final = {"BROKER", "BROKERS", "BOOTSTRAP", "KAFKA", "SERVER", "SERVERS"}
+_REMOVED: Final = {
+    "HEALTH_PORT": "SCORER_HTTP_PORT has only health and metrics now, and lead data is at SCORER_API_PORT; remove it",
+}
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 OptionalFile = Path | None
 
@@ -78,10 +82,26 @@ class Settings(BaseSettings):
         "", description="Output: leads on which the candidate differs; default: <routing topic>.shadow."
     )
 
-    http_host: str = Field("127.0.0.1", description="Address of /metrics, /health and /leads.")
+    http_host: str = Field("127.0.0.1", description="Address of /metrics and /health, which are open to everybody.")
     http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Their port; 0: any free port.")
-    health_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
-        None, description="Port of one more listener, for /metrics and /health only; default: none."
+    api_host: str = Field(
+        "127.0.0.1",
+        description="Address of the listener for lead data. Another than loopback needs SCORER_API_TOKEN_FILE or "
+        "SCORER_API_CLIENT_CA_FILE.",
+    )
+    api_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None, description="Port of the listener for lead data (/leads, /ruleset); 0: any free port; default: none."
+    )
+    api_token_file: OptionalFile = Field(None, description="Tokens that may read lead data, a line each: NAME:TOKEN.")
+    api_tls_cert_file: OptionalFile = Field(None, description="Certificate of the listener for lead data (PEM).")
+    api_tls_key_file: OptionalFile = Field(None, description="Key of this certificate (PEM).")
+    api_client_ca_file: OptionalFile = Field(
+        None, description="CA certificates (PEM); a client needs a certificate of one of them."
+    )
+    api_allowed_hosts: str = Field(
+        "",
+        description="Names under which clients reach the listener for lead data, besides those of loopback and "
+        "SCORER_API_HOST, comma-separated; `*.` stands for any one label.",
     )
 
     max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(2_000, description="Most activities per transaction.")
@@ -138,6 +158,11 @@ class Settings(BaseSettings):
     )
 
     @property
+    def api_hosts(self) -> tuple[str, ...]:
+        """The entries of `api_allowed_hosts`."""
+        return tuple(host.strip() for host in self.api_allowed_hosts.split(",") if host.strip())
+
+    @property
     def replay_marks_topic(self) -> str:
         """The topic that records which dead letters were replayed."""
         return f"{self.dead_letter_topic}.replayed"
@@ -150,6 +175,7 @@ class Settings(BaseSettings):
             object.__setattr__(self, "shadow_topic", f"{self.routing_topic}.shadow")
         self._check_bootstrap()
         self._check_ports()
+        self._check_api()
         self._check_topics()
         self._check_sasl()
         self._check_tls()
@@ -169,8 +195,32 @@ class Settings(BaseSettings):
                 raise _wrong("bootstrap_servers", f"has {server.strip()!r}; expected host:port")
 
     def _check_ports(self) -> None:
-        if self.health_port and self.health_port == self.http_port:
-            raise _wrong("health_port", f"is {self.health_port}, the same as SCORER_HTTP_PORT; expected another port")
+        if self.api_port and self.api_port == self.http_port:
+            raise _wrong("api_port", f"is {self.api_port}, the same as SCORER_HTTP_PORT; expected another port")
+
+    def _check_api(self) -> None:
+        files = ("api_token_file", "api_tls_cert_file", "api_tls_key_file", "api_client_ca_file")
+        if self.api_port is None:
+            for name in (*files, "api_allowed_hosts"):
+                if getattr(self, name):
+                    raise _wrong(name, "is set, but SCORER_API_PORT is not; set the port of lead data")
+            return
+        for name in files:
+            path: Path | None = getattr(self, name)
+            problem = None if path is None else _unreadable(path)
+            if problem is not None:
+                raise _wrong(name, f"is {str(path)!r}, which cannot be read: {problem}")
+        if self.api_tls_cert_file is None:
+            for name in ("api_tls_key_file", "api_client_ca_file"):
+                if getattr(self, name) is not None:
+                    raise _wrong("api_tls_cert_file", f"is not set, but {variable(name)} is; set both")
+        for host in self.api_hosts:
+            if re.fullmatch(r"(\*\.)?[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+", host) is None:
+                raise _wrong("api_allowed_hosts", f"has {host!r}; expected names without scheme and port")
+        if self.api_token_file is None and self.api_client_ca_file is None and not is_loopback(self.api_host):
+            login = "SCORER_API_TOKEN_FILE or SCORER_API_CLIENT_CA_FILE"
+            what = f"is {self.api_host!r}, where everybody could read leads"
+            raise _wrong("api_host", f"{what}; set {login}, or 127.0.0.1")
 
     def _check_topics(self) -> None:
         names = ["activity_topic", "routing_topic", "dead_letter_topic", "state_topic"]
@@ -229,6 +279,14 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
     return settings
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address or a name."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
@@ -257,6 +315,9 @@ def _check_names(names: Iterable[str]) -> None:
     known = [name.upper() for name in Settings.model_fields]
     for name in names:
         upper = name.upper()
+        removed = _REMOVED.get(upper.removeprefix(PREFIX)) if upper.startswith(PREFIX) else None
+        if removed is not None:
+            raise SettingsError(f"{name} is no longer a setting: {removed}")
         if upper.startswith(PREFIX) and upper.removeprefix(PREFIX) not in known:
             near = _nearest(upper.removeprefix(PREFIX), known)
             raise SettingsError(f"{name} is not a setting; did you mean {PREFIX}{near}?")

@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 from starlette.applications import Starlette
 
+from scorer.contracts.asyncapi import asyncapi
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
@@ -28,6 +29,8 @@ from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
 from scorer.runtime.spans import Spans
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.service.api import Api, Sources
+from scorer.service.api_access import Access
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
 from scorer.service.reload import Reload, Reloader, RulesAudit, SizeLimit, ruleset_fingerprint
@@ -55,6 +58,7 @@ class LiveRules:
     loaded_at: float
     shadow: Ruleset | None = None
     last_reload: Reload | None = None
+    last_shadow_reload: Reload | None = None
 
     def use(self, evaluator: Evaluator, shadow: Ruleset | None) -> None:
         """Judge by this evaluator, with these rules beside it."""
@@ -71,6 +75,15 @@ class LiveRules:
         last = None if self.last_reload is None else self.last_reload.details()
         loaded_at = to_text(round(self.loaded_at) * 1_000_000)
         return {"revision": self.ruleset.revision, "loaded_at": loaded_at, "last_reload": last}
+
+    def rulesets(self) -> Mapping[str, object]:
+        """Both rulesets, for `GET /ruleset`."""
+        rules = {"name": self.ruleset.name, "engine": self.evaluator.engine_name, **self.details()}
+        if self.shadow is None:
+            return {"rules": rules, "shadow": None}
+        last = None if self.last_shadow_reload is None else self.last_shadow_reload.details()
+        shadow = {"name": self.shadow.name, "revision": self.shadow.revision, "last_reload": last}
+        return {"rules": rules, "shadow": shadow}
 
 
 @dataclass(slots=True)
@@ -261,6 +274,7 @@ def _shadow_reloader(
         live.use(live.evaluator, ruleset)
 
     def report(done: Reload) -> None:
+        live.last_shadow_reload = done
         metrics.shadow_loaded(done.outcome != "refused")
 
     known = ruleset_fingerprint(location)
@@ -279,13 +293,15 @@ def _shadow_reloader(
 
 
 def web(service: Service) -> Starlette:
-    """The HTTP application of the service."""
-    return build_asgi(service.metrics, service, LeadExplanations(service.partitions, lambda: service.ruleset))
+    """The application of the open listener."""
+    return build_asgi(service.metrics, service)
 
 
-def health_web(service: Service) -> Starlette:
-    """The HTTP application of the service without the leads."""
-    return build_asgi(service.metrics, service, None)
+def lead_data(service: Service, access: Access) -> Api:
+    """The application of the listener for lead data."""
+    leads = LeadExplanations(service.partitions, lambda: service.ruleset)
+    documents = {"asyncapi": asyncapi(service.settings, bundled=True)}
+    return Api(Sources(leads, service.rules.rulesets, documents), access, service.audit)
 
 
 def _microseconds() -> int:

@@ -15,7 +15,7 @@ PAGE: Final = (ROOT / "docs" / "logs.md").read_text()
 LEVELS: Final = {"debug", "info", "warning", "error", "critical", "exception"}
 SAID_BY_A_NAME: Final = {
     "INTERNAL_ERROR": ["internal_error"],
-    "event": ["http_listening", "health_listening"],
+    "event": ["http_listening", "api_listening"],
 }
 """Events that the code gives by a variable."""
 LABELS: Final = ("rules", "shadow_rules")
@@ -114,5 +114,4 @@ def test_each_event_of_the_audit_log_is_listed_and_written() -> None:
         for action in re.findall(r"audited\(settings, \"([a-z_]+)\"", text):
             written |= {f"{action}_started", f"{action}_ended"}
     assert set(AUDITED) == set(EVENTS)
-    # The reading of leads belongs to HTTP.
-    assert written | {"lead_read"} == set(EVENTS)
+    assert written == set(EVENTS)

@@ -66,7 +66,13 @@ OWN_VALUES: Final = {
     "shadow_rules": "shadowRules.source",
     "http_host": "ports.host",
     "http_port": "ports.http",
-    "health_port": "ports.health",
+    "api_host": "api.host",
+    "api_port": "api.port",
+    "api_token_file": "api.tokenKey",
+    "api_tls_cert_file": "api.certKey",
+    "api_tls_key_file": "api.keyKey",
+    "api_client_ca_file": "api.clientCaKey",
+    "api_allowed_hosts": "api.allowedHosts",
 }
 """Settings that are not below `settings`, with the value that says them."""
 
@@ -235,14 +241,13 @@ def test_probes_fit_what_the_service_answers() -> None:
     container = scorer_container(pod)
     paths = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
     assert paths == {
-        "startup": {"path": "/health/live", "port": "health"},
-        "liveness": {"path": "/health/live", "port": "health"},
-        "readiness": {"path": "/health/ready", "port": "health"},
+        "startup": {"path": "/health/live", "port": "http"},
+        "liveness": {"path": "/health/live", "port": "http"},
+        "readiness": {"path": "/health/ready", "port": "http"},
     }
     assert container["livenessProbe"]["timeoutSeconds"] >= 2
     ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
-    given = environment(container)
-    assert (ports["health"], ports["http"]) == (given["SCORER_HEALTH_PORT"], given["SCORER_HTTP_PORT"])
+    assert ports == {"http": environment(container)["SCORER_HTTP_PORT"]}
 
 
 @pytest.mark.parametrize("seconds", [None, 1, 44.2, 600])
@@ -273,8 +278,8 @@ def test_an_update_of_a_deployment_can_go_on(surge: int, unavailable: int) -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_the_service_accepts_its_environment(name: str, tmp_path: Path) -> None:
     settings = settings_of(worker_pod(rendered(name)), tmp_path)
-    assert settings.health_port == 8081
-    assert settings.http_host == "0.0.0.0"
+    assert (settings.http_host, settings.http_port) == ("0.0.0.0", 8080)
+    assert (settings.api_port is None) is (name != "everything")
 
 
 def test_every_setting_can_be_set() -> None:
@@ -380,7 +385,11 @@ def test_addresses_that_the_service_accepts_are_accepted(servers: str, tmp_path:
         ),
         ("minimal", {"kafka": {"sasl": {"existingSecret": "x"}}}, "expected SASL_SSL or SASL_PLAINTEXT"),
         ("minimal", {"kafka": {"tls": {"caSecret": "x"}}}, "expected SSL or SASL_SSL"),
-        ("minimal", {"ports": {"http": 8081}}, "ports.http and ports.health are the same"),
+        ("minimal", {"api": {"enabled": True, "port": 8080}}, "ports.http and api.port are the same"),
+        ("minimal", {"api": {"enabled": True, "host": "::"}}, "api.host is ::, where everybody could read leads"),
+        ("minimal", {"api": {"enabled": True, "clientCaSecret": "ca"}}, "api.tlsSecret is not set, but api.clientCa"),
+        ("minimal", {"api": {"enabled": True}, "service": {"leads": True}}, "which nobody reaches; expected 0.0.0.0"),
+        ("minimal", {"service": {"leads": True}}, "service.leads or networkPolicy.leadsFrom is set, but api.enabled"),
         ("minimal", {"settings": {"routingTopic": "lead.activity"}}, "two topics have the name lead.activity"),
         ("minimal", {"settings": {"stateTopic": "lead.activity.dlq"}}, "two topics have the name lead.activity.dlq"),
         ("strimzi-mtls", {"strimzi": {"cluster": ""}}, "strimzi.cluster is not set"),
@@ -627,15 +636,42 @@ def test_keda_looks_at_the_lag_of_the_service(tmp_path: Path) -> None:
 def test_nobody_reads_leads_unless_allowed() -> None:
     policy = only(rendered("deployment-hpa"), "NetworkPolicy")["spec"]
     (incoming,) = policy["ingress"]
-    assert [port["port"] for port in incoming["ports"]] == [8081]
+    assert [port["port"] for port in incoming["ports"]] == [8080]
     assert incoming["from"]
     assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 9096]
     _, leads = only(rendered("everything"), "NetworkPolicy")["spec"]["ingress"]
     assert leads == {
-        "ports": [{"port": 8080, "protocol": "TCP"}],
+        "ports": [{"port": 8090, "protocol": "TCP"}],
         "from": [{"podSelector": {"matchLabels": {"app": "console"}}}],
     }
-    assert [port["name"] for port in only(rendered("minimal"), "Service")["spec"]["ports"]] == ["health"]
+    assert [port["name"] for port in only(rendered("minimal"), "Service")["spec"]["ports"]] == ["http"]
+    assert [port["name"] for port in only(rendered("everything"), "Service")["spec"]["ports"]] == ["http", "api"]
+
+
+def test_lead_data_is_as_secure_as_its_secrets_say(tmp_path: Path) -> None:
+    pod = worker_pod(rendered("everything"))
+    settings = settings_of(pod, tmp_path)
+    assert (settings.api_host, settings.api_port) == ("0.0.0.0", 8090)
+    mounts = {mount["name"]: mount["mountPath"] for mount in scorer_container(pod)["volumeMounts"]}
+    volumes = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    for path, secret in (
+        (settings.api_token_file, "lead-scorer-tokens"),
+        (settings.api_tls_cert_file, "lead-scorer-tls"),
+        (settings.api_tls_key_file, "lead-scorer-tls"),
+        (settings.api_client_ca_file, "lead-scorer-clients"),
+    ):
+        assert path is not None
+        (volume,) = [name for name, place in mounts.items() if str(path).endswith(f"{place}/{path.name}")]
+        assert volumes[volume] == secret
+    name = f"{only(rendered('everything'), 'Service')['metadata']['name']}.sales.svc"
+    assert {"scorer.example.net", name, f"*.{name}"} <= set(settings.api_hosts)
+
+
+def test_lead_data_on_loopback_is_for_who_may_forward_a_port(tmp_path: Path) -> None:
+    objects = render(values={"api": {"enabled": True}})
+    settings = settings_of(worker_pod(objects), tmp_path)
+    assert (settings.api_host, settings.api_port, settings.api_hosts) == ("127.0.0.1", 8090, ())
+    assert [port["name"] for port in scorer_container(worker_pod(objects))["ports"]] == ["http"]
 
 
 @pytest.mark.parametrize(("name", "kind"), [("strimzi-mtls", "ServiceMonitor"), ("deployment-hpa", "PodMonitor")])
@@ -717,7 +753,13 @@ def test_the_notes_can_be_read(tmp_path: Path) -> None:
         assert f"rollout status {worker(rendered(name))['kind'].lower()}/{FULL_NAME} --namespace sales" in text
         assert "helm test demo --namespace sales --logs" in text
         assert ("Copy them into sales" in text) == (name == "everything")
-        assert ("without a login" in text) == (name in ("minimal", "strimzi-mtls", "keda"))
+        assert "port-forward" not in text
+        assert "without encryption: api" not in text
+    text = only(render(values={"api": {"enabled": True}}, chart=chart), "Notes")["text"]
+    assert f"kubectl port-forward --namespace sales statefulset/{FULL_NAME} 8090" in text
+    api = {"enabled": True, "host": "0.0.0.0", "tokenSecret": "tokens"}
+    text = only(render(values={"api": api}, chart=chart), "Notes")["text"]
+    assert "Tokens and leads cross the network without encryption" in text
 
 
 def test_the_readme_lists_every_value() -> None:

@@ -48,17 +48,26 @@ class Service:
 
     @property
     def address(self) -> str:
-        """The address of its HTTP server."""
+        """The address of its open HTTP server."""
         if self._address is None:
-            self._address = self.wait(
-                lambda: next((line["address"] for line in self.log() if line["event"] == "http_listening"), None)
-            )
+            self._address = self._announced("http_listening")
         return self._address
 
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an HTTP request; status 0 without an answer."""
+    @property
+    def api_address(self) -> str:
+        """The address of its HTTP server for lead data; `api_port` must be set."""
+        return self._announced("api_listening")
+
+    def _announced(self, event: str) -> str:
+        address: str = self.wait(lambda: next((line["address"] for line in self.log() if line["event"] == event), None))
+        return address
+
+    def get(self, path: str, address: str | None = None) -> tuple[int, str]:
+        """Status and body of an HTTP request to this address, else to the open one; status 0 without an answer."""
         try:
-            with urllib.request.urlopen(self.address + path, timeout=5) as response:
+            with urllib.request.urlopen(
+                (address or self.address) + path, timeout=5 if address is None else 30
+            ) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -106,6 +106,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toJson $login }}
 {{- end }}
 
+{{/* Not empty if only the pod itself reaches the port for lead data. */}}
+{{- define "lead-scorer.api.loopback" -}}
+{{- if or (hasPrefix "127." .Values.api.host) (has .Values.api.host (list "::1" "localhost")) }}yes{{ end }}
+{{- end }}
+
+{{/* The names under which clients reach the port for lead data. */}}
+{{- define "lead-scorer.api.hosts" -}}
+{{- $hosts := .Values.api.allowedHosts }}
+{{- if not (include "lead-scorer.api.loopback" .) }}
+{{- $name := include "lead-scorer.fullname" . }}
+{{- $place := printf "%s.%s" $name .Release.Namespace }}
+{{- range list $name $place (printf "%s.svc" $place) }}
+{{- $hosts = concat $hosts (list . (printf "*.%s" .)) }}
+{{- end }}
+{{- end }}
+{{- join "," $hosts }}
+{{- end }}
+
 {{/* Refuses what each value alone allows and all together do not. */}}
 {{- define "lead-scorer.check" -}}
 {{- $login := include "lead-scorer.login" . | fromJson }}
@@ -122,8 +140,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and (not $login.tls) (or $values.kafka.tls.caSecret $values.kafka.tls.clientSecret) }}
 {{- fail (printf "kafka.tls is set, but kafka.securityProtocol is %s; expected SSL or SASL_SSL" $values.kafka.securityProtocol) }}
 {{- end }}
-{{- if eq $values.ports.http $values.ports.health }}
-{{- fail "ports.http and ports.health are the same; expected two ports" }}
+{{- if $values.api.enabled }}
+{{- if eq (int $values.ports.http) (int $values.api.port) }}
+{{- fail "ports.http and api.port are the same; expected two ports" }}
+{{- end }}
+{{- if and (not (include "lead-scorer.api.loopback" .)) (not $values.api.tokenSecret) (not $values.api.clientCaSecret) }}
+{{- fail (printf "api.host is %s, where everybody could read leads; set api.tokenSecret or api.clientCaSecret" $values.api.host) }}
+{{- end }}
+{{- if and $values.api.clientCaSecret (not $values.api.tlsSecret) }}
+{{- fail "api.tlsSecret is not set, but api.clientCaSecret is; set both" }}
+{{- end }}
+{{- if and (include "lead-scorer.api.loopback" .) (or $values.service.leads $values.networkPolicy.leadsFrom) }}
+{{- fail (printf "service.leads or networkPolicy.leadsFrom is set, but api.host is %s, which nobody reaches; expected 0.0.0.0" $values.api.host) }}
+{{- end }}
+{{- else if or $values.service.leads $values.networkPolicy.leadsFrom }}
+{{- fail "service.leads or networkPolicy.leadsFrom is set, but api.enabled is false; set it" }}
 {{- end }}
 {{- if $values.strimzi.enabled }}
 {{- if not $values.strimzi.cluster }}

@@ -56,6 +56,60 @@ seccompProfile:
 {{- end }}
 {{- end }}
 
+{{/* The port for lead data. Its Secrets are whole directories, so that what is renewed arrives without a restart. */}}
+{{- define "lead-scorer.apiEnv" -}}
+{{- $api := .Values.api }}
+{{- if $api.enabled }}
+- name: SCORER_API_HOST
+  value: {{ $api.host | quote }}
+- name: SCORER_API_PORT
+  value: {{ include "lead-scorer.text" $api.port | quote }}
+{{- with include "lead-scorer.api.hosts" . }}
+- name: SCORER_API_ALLOWED_HOSTS
+  value: {{ . | quote }}
+{{- end }}
+{{- if $api.tokenSecret }}
+- name: SCORER_API_TOKEN_FILE
+  value: /etc/lead-scorer/api-tokens/{{ $api.tokenKey }}
+{{- end }}
+{{- if $api.tlsSecret }}
+- name: SCORER_API_TLS_CERT_FILE
+  value: /etc/lead-scorer/api-tls/{{ $api.certKey }}
+- name: SCORER_API_TLS_KEY_FILE
+  value: /etc/lead-scorer/api-tls/{{ $api.keyKey }}
+{{- end }}
+{{- if $api.clientCaSecret }}
+- name: SCORER_API_CLIENT_CA_FILE
+  value: /etc/lead-scorer/api-client-ca/{{ $api.clientCaKey }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.apiVolumes" -}}
+{{- $api := .Values.api }}
+{{- if $api.enabled }}
+{{- range $name, $secret := dict "api-tokens" $api.tokenSecret "api-tls" $api.tlsSecret "api-client-ca" $api.clientCaSecret }}
+{{- if $secret }}
+- name: {{ $name }}
+  secret: {secretName: {{ $secret }}, defaultMode: 288}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.apiMounts" -}}
+{{- $api := .Values.api }}
+{{- if $api.enabled }}
+{{- range $name, $secret := dict "api-tokens" $api.tokenSecret "api-tls" $api.tlsSecret "api-client-ca" $api.clientCaSecret }}
+{{- if $secret }}
+- name: {{ $name }}
+  mountPath: /etc/lead-scorer/{{ $name }}
+  readOnly: true
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "lead-scorer.rulesEnv" -}}
 {{- with include "lead-scorer.rules.directory" (dict "root" . "name" "rules" "spec" .Values.rules) }}
 - name: SCORER_RULES
@@ -170,22 +224,25 @@ spec:
           value: {{ .Values.ports.host | quote }}
         - name: SCORER_HTTP_PORT
           value: {{ include "lead-scorer.text" .Values.ports.http | quote }}
-        - name: SCORER_HEALTH_PORT
-          value: {{ include "lead-scorer.text" .Values.ports.health | quote }}
+        {{- with include "lead-scorer.apiEnv" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       ports:
         - {name: http, containerPort: {{ include "lead-scorer.text" .Values.ports.http }}, protocol: TCP}
-        - {name: health, containerPort: {{ include "lead-scorer.text" .Values.ports.health }}, protocol: TCP}
+        {{- if and .Values.api.enabled (not (include "lead-scorer.api.loopback" .)) }}
+        - {name: api, containerPort: {{ include "lead-scorer.text" .Values.api.port }}, protocol: TCP}
+        {{- end }}
       startupProbe:
-        httpGet: {path: /health/live, port: health}
+        httpGet: {path: /health/live, port: http}
         {{- toYaml .Values.probes.startup | nindent 8 }}
       livenessProbe:
-        httpGet: {path: /health/live, port: health}
+        httpGet: {path: /health/live, port: http}
         {{- toYaml .Values.probes.liveness | nindent 8 }}
       readinessProbe:
-        httpGet: {path: /health/ready, port: health}
+        httpGet: {path: /health/ready, port: http}
         {{- toYaml .Values.probes.readiness | nindent 8 }}
       securityContext:
         {{- include "lead-scorer.containerSecurity" . | nindent 8 }}
@@ -193,6 +250,9 @@ spec:
         {{- toYaml .Values.resources | nindent 8 }}
       volumeMounts:
         {{- include "lead-scorer.kafkaMounts" . | trim | nindent 8 }}
+        {{- with include "lead-scorer.apiMounts" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- with include "lead-scorer.rulesMounts" . | trim }}
         {{- . | nindent 8 }}
         {{- end }}
@@ -207,6 +267,9 @@ spec:
     {{- end }}
   volumes:
     {{- include "lead-scorer.kafkaVolumes" . | trim | nindent 4 }}
+    {{- with include "lead-scorer.apiVolumes" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with include "lead-scorer.rulesVolumes" . | trim }}
     {{- . | nindent 4 }}
     {{- end }}
