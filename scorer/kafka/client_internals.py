@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, client, conn
 from aiokafka.consumer import fetcher
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, SaslAuthenticationFailed
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -182,6 +182,66 @@ def record_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[
     the record. The producer computes it and does not expose it.
     """
     return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers))
+
+
+class RenewedText(str):
+    """A user name or a password that is read again for each new connection.
+
+    aiokafka takes a text when a client is created and keeps it; only a token has a provider.
+    """
+
+    __slots__ = ("read",)
+
+    def __new__(cls, read: Callable[[], str]) -> "RenewedText":
+        """`read`: gives the text of now. It must not raise after the first time."""
+        text = super().__new__(cls, read())
+        text.read = read
+        return text
+
+    read: Callable[[], str]
+
+
+def renew_credentials() -> None:
+    """Make all clients of this process make their connections with `connect`."""
+    client.create_conn = connect
+    conn.OAuthAuthenticator = _TokenAuthenticator
+
+
+_connect: Final = conn.create_conn
+
+
+async def connect(host: str, port: int, **arguments: Any) -> Any:
+    """aiokafka's function that makes a connection and logs in, with each `RenewedText` as it is now.
+
+    Raises `KafkaError` or `OSError`. A broker that does not prove to know the password, or that breaks the rules of
+    SASL, is a failed login; the client raises `ValueError` and the like for it, which nobody catches.
+    """
+    for name in ("sasl_plain_username", "sasl_plain_password"):
+        value = arguments.get(name)
+        if isinstance(value, RenewedText):
+            arguments[name] = value.read()
+    try:
+        return await _connect(host, port, **arguments)
+    except OSError:
+        # A certificate that is not trusted is a `ValueError`, too.
+        raise
+    except (ValueError, KeyError, AssertionError) as error:
+        if arguments.get("sasl_mechanism") is None:
+            raise
+        raise SaslAuthenticationFailed(
+            f"the broker does not log in as {arguments['sasl_mechanism']} demands"
+        ) from error
+
+
+class _TokenAuthenticator(conn.OAuthAuthenticator):  # type: ignore[misc]
+    """The client takes every answer to its token for a yes. A broker that refuses it says why, and fails the login when
+    it has an answer to that (RFC 7628)."""
+
+    async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
+        if payload:
+            return b"\x01", True
+        step: tuple[bytes, bool] | None = await super().step(payload)
+        return step
 
 
 def tolerate_header_names() -> None:

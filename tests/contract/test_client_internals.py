@@ -42,6 +42,7 @@ PARTITION = TopicPartition("t", 0)
 
 PUBLIC = {
     "aiokafka",
+    "aiokafka.abc",
     "aiokafka.admin",
     "aiokafka.admin.config_resource",
     "aiokafka.coordinator.assignors.sticky.sticky_assignor",
