@@ -10,7 +10,7 @@ from scorer.kafka.client_internals import RenewedText, renew_credentials
 from scorer.kafka.tls import RenewedContext
 from scorer.kafka.tokens import tokens
 from scorer.runtime.secret_files import secret_in
-from scorer.runtime.settings import Settings, SettingsError
+from scorer.runtime.settings import Settings, SettingsError, variable
 
 CLIENT_ID = "lead-scorer"
 
@@ -91,11 +91,15 @@ def _renewed(name: str, path: Path) -> RenewedText:
     def read() -> str:
         nonlocal latest
         try:
-            latest = secret_in(name, path)
+            now = secret_in(name, path)
         except SettingsError as error:
             if latest is None:
                 raise
             log.warning("secret_file_unusable", error=f"{error}. Connections use what it had before")
-        return latest
+            return latest
+        if latest not in (None, now):
+            log.info("secret_file_renewed", setting=variable(name))
+        latest = now
+        return now
 
     return RenewedText(read)

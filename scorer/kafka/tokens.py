@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote_plus, urlencode
 
+import structlog
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaError
 
@@ -34,6 +35,8 @@ _SHARE: Final = 0.8
 _DEFAULT_LIFETIME: Final = 60.0
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
 """What RFC 6750 allows in a token. Anything else could end it early in the message to the broker."""
+
+log = structlog.get_logger()
 
 
 class TokenError(KafkaError):  # type: ignore[misc]
@@ -81,12 +84,15 @@ class FileTokens(AbstractTokenProvider):  # type: ignore[misc]
     async def token(self) -> str:
         """What the file has now. Raises `TokenError`."""
         try:
-            self.latest = secret_in("sasl_oauth_token_file", self._path).strip()
+            token = secret_in("sasl_oauth_token_file", self._path).strip()
         except SettingsError as error:
             raise TokenError(str(error), final=True) from None
-        if _TOKEN.fullmatch(self.latest) is None:
+        if _TOKEN.fullmatch(token) is None:
             raise TokenError(f"{self.setting} is {str(self._path)!r}, which has no token in it", final=True)
-        return self.latest
+        if self.latest not in (None, token):
+            log.info("secret_file_renewed", setting=self.setting)
+        self.latest = token
+        return token
 
 
 class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]

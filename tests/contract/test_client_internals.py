@@ -12,16 +12,19 @@ from types import CodeType
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition, client, conn
+from aiokafka.abc import AbstractTokenProvider
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, SaslAuthenticationFailed
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
 from faststream.kafka import KafkaBroker
 
 from scorer.kafka import client_internals
 from scorer.kafka.client_internals import (
     FetchWait,
+    RenewedText,
+    connect,
     consumer_of,
     cut_large_records,
     dead_task,
@@ -29,6 +32,7 @@ from scorer.kafka.client_internals import (
     poll_without_pauses,
     position_of,
     record_size,
+    renew_credentials,
     report_errors,
     request_rejoin,
     tolerate_header_names,
@@ -378,6 +382,90 @@ def test_the_fetcher_uses_the_replaced_name() -> None:
         if "MemoryRecords" in names(function.__code__)
     ]
     assert users == ["_proc_fetch_request"]
+
+
+@pytest.fixture
+def unpatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `renew_credentials` replaces is as it was after the test."""
+    for module, name in ((client, "create_conn"), (conn, "OAuthAuthenticator")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+
+
+@pytest.mark.usefixtures("unpatched")
+def test_all_connections_of_a_client_use_the_text_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first one, to a broker of the settings, and of those to the brokers that it tells."""
+    used: list[str] = []
+    texts = iter(["at the start", "first", "second"])
+
+    async def create(host: str, port: int, **arguments: Any) -> Any:
+        assert type(arguments["sasl_plain_password"]) is str
+        assert arguments["sasl_plain_username"] == "u"
+        used.append(arguments["sasl_plain_password"])
+        raise OSError("no broker")
+
+    monkeypatch.setattr(client_internals, "_connect", create)
+    renew_credentials()
+
+    async def work() -> None:
+        ours = AIOKafkaClient(
+            bootstrap_servers="127.0.0.1:1",
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_plain_username="u",
+            sasl_plain_password=RenewedText(lambda: next(texts)),
+        )
+        with pytest.raises(KafkaError):
+            await ours.bootstrap()
+        monkeypatch.setattr(ours.cluster, "broker_metadata", lambda node: Broker())
+        monkeypatch.setattr(ours, "force_metadata_update", lambda: None)
+        assert not await ours.ready(1)
+        await ours.close()
+
+    asyncio.run(work())
+    assert used == ["first", "second"]
+
+
+class Broker:
+    host, port = "127.0.0.1", 1
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong signature"), KeyError("r"), AssertionError()])
+def test_a_broker_that_breaks_the_rules_of_a_login_is_a_failed_login(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def create(host: str, port: int, **arguments: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(client_internals, "_connect", create)
+    with pytest.raises(SaslAuthenticationFailed, match="does not log in as SCRAM-SHA-512 demands"):
+        asyncio.run(connect("h", 1, sasl_mechanism="SCRAM-SHA-512"))
+    # The client itself lets it through.
+    source = inspect.getsource(AIOKafkaClient._get_conn)
+    assert "except (OSError, asyncio.TimeoutError, KafkaError) as err:" in source
+
+
+class Tokens(AbstractTokenProvider):  # type: ignore[misc]
+    async def token(self) -> str:
+        return "t"
+
+
+@pytest.mark.usefixtures("unpatched")
+def test_a_broker_that_refuses_a_token_gets_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def steps(payload: bytes) -> list[Any]:
+        authenticator = conn.AIOKafkaConnection(
+            "h", 1, sasl_mechanism="OAUTHBEARER", sasl_oauth_token_provider=Tokens()
+        ).authenticator_oauth()
+        return [await authenticator.step(None), await authenticator.step(payload)]
+
+    refusal = b'{"status":"invalid_token"}'
+    # The fix is still needed: the client takes this for a login. A test before may have replaced its class.
+    monkeypatch.setattr(conn, "OAuthAuthenticator", client_internals._TokenAuthenticator.__mro__[1])
+    assert asyncio.run(steps(refusal))[1] is None
+    renew_credentials()
+    (first, _), second = asyncio.run(steps(refusal))
+    assert first == b"n,,\x01auth=Bearer t\x01\x01"
+    assert second == (b"\x01", True)
+    assert asyncio.run(steps(b""))[1] is None
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 1_000_000])
