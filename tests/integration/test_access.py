@@ -20,6 +20,7 @@ from scorer.kafka.denied import grant as grant_command
 from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.runtime.settings import Settings, load_settings
 from tests.brokers.secured import Acl, grant, take_away
+from tests.faults.sizes import FULL_CLUSTER
 from tests.integration.kafka import DEADLINE, Names, Record
 from tests.integration.secured import (
     USER,
@@ -138,18 +139,17 @@ COMMANDS: Final = {
 }
 
 
-def without(settings: Settings, command: str, wanted: Permission) -> list[Acl]:
+def without(needs: list[Permission], wanted: Permission) -> list[Acl]:
     """What a command needs, except one operation. What includes it is not granted either, or it is denied."""
-    others = [need for need in NEEDS[command](settings) if need.required and need != wanted]
-    acls = [acl_of(need) for need in others]
+    acls = [acl_of(need) for need in needs if need != wanted]
     # Read and Write include Describe, so it is missing only if it is denied.
     return [*acls, acl_of(wanted)._replace(deny=True)] if wanted.operation == "Describe" else acls
 
 
-def needs_of(command: str) -> list[Permission]:
+def needs_of(command: str, **changed: str) -> list[Permission]:
     """With names that the parameters of a test can have."""
     names = {"activity_topic": "input", "group": "group"}
-    settings = load_settings(None, rules=RULES, bootstrap_servers="b:1", **names)
+    settings = load_settings(None, rules=RULES, bootstrap_servers="b:1", **names, **changed)
     return [need for need in NEEDS[command](settings) if need.required]
 
 
@@ -163,15 +163,44 @@ def cases(*commands: str) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("command", "number"), cases("run"))
+ROWS: Final[dict[str, dict[str, str]]] = {
+    "run": {},
+    "run with SCORER_NULL_KEYS": {"null_keys": "rekey"},
+    "run with SCORER_SHADOW_RULES": {"shadow_rules": str(RULES)},
+    "run with SCORER_CREATE_TOPICS": {"create_topics": "true"},
+}
+"""The rows of `scorer run` in the table, with the settings that make them."""
+
+
+def run_cases() -> list[Any]:
+    """Each permission of each row, once. With SCORER_CREATE_TOPICS the topics do not exist, and each is refused in the
+    same way: one of them stands for the others, except in the full size."""
+    found = []
+    for row, changed in ROWS.items():
+        creating = "create_topics" in changed
+        known = set() if not changed else set(needs_of("run"))
+        added = [(number, need) for number, need in enumerate(needs_of("run", **changed)) if need not in known]
+        for number, need in added:
+            full = creating and (number, need) != added[0]
+            marks = [pytest.mark.skipif(full and not FULL_CLUSTER, reason="SCORER_FAULT_CLUSTER=full runs it")]
+            name = f"{row}-{need.operation.value}-{need.resource.value}-{need.name}"
+            found.append(pytest.param(changed, number, id=name, marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("changed", "number"), run_cases())
 def test_the_service_names_the_permission_that_is_missing_at_its_start(
-    cluster: Cluster, names: Names, tmp_path: Path, command: str, number: int
+    cluster: Cluster, names: Names, tmp_path: Path, changed: dict[str, str], number: int
 ) -> None:
-    settings = settings_of(cluster, names)
-    wanted = [need for need in NEEDS[command](settings) if need.required][number]
-    create_topics(cluster, names)
-    grant(cluster.admin.bootstrap, USER, without(settings, command, wanted))
-    with service(cluster.admin, names, tmp_path, ready=False, **cluster.login()) as running:
+    settings = settings_of(cluster, names, **changed)
+    needs = [need for need in NEEDS["run"](settings) if need.required]
+    wanted = needs[number]
+    if "create_topics" not in changed:
+        create_topics(cluster, names)
+    if "shadow_rules" in changed:
+        cluster.admin.create({settings.shadow_topic: 1})
+    grant(cluster.admin.bootstrap, USER, without(needs, wanted))
+    with service(cluster.admin, names, tmp_path, ready=False, **{**cluster.login(), **changed}) as running:
         assert running.process.wait(DEADLINE) == 1
         lines = [line for line in running.log() if line["level"] in ("warning", "error")]
     assert [line["event"] for line in lines] == ["kafka_denies_access"], running.text()
@@ -183,8 +212,9 @@ def test_a_command_names_the_permission_that_is_missing(
     worked: Names, cluster: Cluster, command: str, number: int
 ) -> None:
     settings = settings_of(cluster, worked)
-    wanted = [need for need in NEEDS[command](settings) if need.required][number]
-    acls = without(settings, command, wanted)
+    needs = [need for need in NEEDS[command](settings) if need.required]
+    wanted = needs[number]
+    acls = without(needs, wanted)
     grant(cluster.admin.bootstrap, USER, acls)
     try:
         done = run_command(COMMANDS[command], worked, cluster.login())

@@ -16,6 +16,7 @@ from scorer.kafka.sign_in import refused_because
 from scorer.runtime.settings import Settings, load_settings
 from tests.brokers.authority import Authority, Issuer
 from tests.brokers.secured import MUTUAL_TLS, SASL, SASL_TLS, SHORT, TLS, Acl, change_password, grant
+from tests.faults.sizes import FULL_CLUSTER
 from tests.integration.kafka import DEADLINE, Names
 from tests.integration.secured import (
     PASSWORD,
@@ -284,16 +285,20 @@ def test_a_broker_that_is_away_does_not_hide_the_refusal_of_another(cluster: Clu
     assert asyncio.run(refused_because(loaded(login))) is None
 
 
+full_size: Final = pytest.mark.skipif(not FULL_CLUSTER, reason="SCORER_FAULT_CLUSTER=full runs it")
+
+
 @pytest.mark.parametrize(
     "case",
     [
         "wrong password in a file",
-        "unknown mechanism",
         "expired token",
-        "wrong secret at the endpoint",
-        "a certificate of another authority",
         "a certificate for another host",
         "expired client certificate",
+        *(
+            pytest.param(case, marks=full_size)
+            for case in ("unknown mechanism", "wrong secret at the endpoint", "a certificate of another authority")
+        ),
     ],
 )
 def test_the_service_ends_at_once_when_its_login_is_refused(
@@ -366,6 +371,7 @@ def test_a_changed_token_takes_effect_without_a_restart(
         running.wait(lambda: [line for line in running.log() if line["event"] == "secret_file_renewed"])
 
 
+@full_size
 def test_changed_certificates_take_effect_without_a_restart(
     cluster: Cluster, names: Names, files: Files, tmp_path: Path
 ) -> None:
