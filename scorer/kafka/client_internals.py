@@ -6,6 +6,7 @@ tests/contract/test_client_internals.py checks the assumptions against the insta
 
 import asyncio
 import math
+import ssl
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, client, conn
 from aiokafka.consumer import fetcher
-from aiokafka.errors import KafkaError, SaslAuthenticationFailed
+from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -208,6 +209,15 @@ def renew_credentials() -> None:
 
 
 _connect: Final = conn.create_conn
+_on_refused_login: list[Callable[[], object]] = []
+
+
+def report_refused_logins(report: Callable[[], object]) -> None:
+    """Call `report` each time a broker does not accept us, or we do not accept it: the login, the certificates.
+
+    The clients log it, try again and say nothing. It replaces the function that was set before.
+    """
+    _on_refused_login[:] = [report]
 
 
 async def connect(host: str, port: int, **arguments: Any) -> Any:
@@ -221,16 +231,26 @@ async def connect(host: str, port: int, **arguments: Any) -> Any:
         if isinstance(value, RenewedText):
             arguments[name] = value.read()
     try:
+        return await _logged_in(host, port, arguments)
+    except (KafkaError, OSError) as error:
+        away = isinstance(error, KafkaConnectionError | OSError)
+        if not away or isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+            for report in _on_refused_login:
+                report()
+        raise
+
+
+async def _logged_in(host: str, port: int, arguments: dict[str, Any]) -> Any:
+    mechanism = arguments.get("sasl_mechanism")
+    try:
         return await _connect(host, port, **arguments)
     except OSError:
         # A certificate that is not trusted is a `ValueError`, too.
         raise
     except (ValueError, KeyError, AssertionError) as error:
-        if arguments.get("sasl_mechanism") is None:
+        if mechanism is None:
             raise
-        raise SaslAuthenticationFailed(
-            f"the broker does not log in as {arguments['sasl_mechanism']} demands"
-        ) from error
+        raise SaslAuthenticationFailed(f"the broker does not log in as {mechanism} demands") from error
 
 
 class _TokenAuthenticator(conn.OAuthAuthenticator):  # type: ignore[misc]

@@ -6,6 +6,7 @@ It also checks that no other module has such assumptions. It needs no broker: on
 import ast
 import asyncio
 import inspect
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
@@ -16,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, client, conn
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, SaslAuthenticationFailed
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
 from faststream.kafka import KafkaBroker
 
@@ -34,6 +35,7 @@ from scorer.kafka.client_internals import (
     record_size,
     renew_credentials,
     report_errors,
+    report_refused_logins,
     request_rejoin,
     tolerate_header_names,
 )
@@ -442,6 +444,31 @@ def test_a_broker_that_breaks_the_rules_of_a_login_is_a_failed_login(
     # The client itself lets it through.
     source = inspect.getsource(AIOKafkaClient._get_conn)
     assert "except (OSError, asyncio.TimeoutError, KafkaError) as err:" in source
+
+
+@pytest.mark.parametrize(
+    ("error", "reported"),
+    [
+        (SaslAuthenticationFailed("no"), True),
+        (ssl.SSLCertVerificationError("no"), True),
+        (ConnectionRefusedError(), False),
+        (TimeoutError(), False),
+        (KafkaConnectionError("closed"), False),
+    ],
+)
+def test_refused_logins_are_reported_and_brokers_that_are_away_are_not(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reported: bool
+) -> None:
+    async def create(host: str, port: int, **arguments: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(client_internals, "_connect", create)
+    monkeypatch.setattr(client_internals, "_on_refused_login", [])
+    reports: list[int] = []
+    report_refused_logins(lambda: reports.append(1))
+    with pytest.raises(type(error)):
+        asyncio.run(connect("h", 1, sasl_mechanism="PLAIN"))
+    assert bool(reports) == reported
 
 
 class Tokens(AbstractTokenProvider):  # type: ignore[misc]

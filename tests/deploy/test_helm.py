@@ -582,7 +582,7 @@ def test_no_secret_is_a_variable(name: str) -> None:
         for container in spec["containers"]:
             if container["image"].partition("@")[0].partition(":")[0].endswith("lead-scorer"):
                 from_secrets = [
-                    each["name"] for each in container["env"] if "secretKeyRef" in each.get("valueFrom", {})
+                    each["name"] for each in container.get("env", []) if "secretKeyRef" in each.get("valueFrom", {})
                 ]
                 assert from_secrets == [], pod
 

@@ -355,6 +355,9 @@ def test_a_changed_password_takes_effect_without_a_restart(
     login = by_password("SCRAM-SHA-512", sasl_username=name)._replace(listener=SHORT).settings(cluster, files)
     with working(cluster, names, tmp_path, name, login) as running:
         change_password(cluster.admin.bootstrap, name, "another")
+        refused = running.wait(lambda: [line for line in running.log() if line["event"] == "kafka_refuses_login"])
+        assert "refuses the user 'rotated' with SCRAM-SHA-512: check SCORER_SASL_USERNAME and" in refused[0]["error"]
+        assert "refuses the user 'rotated'" in running.wait(running.unready)["access"]
         Path(login["sasl_password_file"]).write_text("another\n")
         running.wait(lambda: [line for line in running.log() if line["event"] == "secret_file_renewed"])
     done = run_command("topics check-access", names, {**login, "sasl_password_file": str(files("right password"))})
