@@ -224,7 +224,8 @@ async def connect(host: str, port: int, **arguments: Any) -> Any:
     """aiokafka's function that makes a connection and logs in, with each `RenewedText` as it is now.
 
     Raises `KafkaError` or `OSError`. A broker that does not prove to know the password, or that breaks the rules of
-    SASL, is a failed login; the client raises `ValueError`, `KeyError` or `AssertionError` for it, which nobody catches.
+    SASL, is a failed login. The client raises `ValueError`, `KeyError` or `AssertionError` for it, and nobody catches
+    them.
     """
     for name in ("sasl_plain_username", "sasl_plain_password"):
         value = arguments.get(name)
