@@ -6,6 +6,7 @@ It also checks that no other module has such assumptions. It needs no broker: on
 import ast
 import asyncio
 import inspect
+import logging
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -473,7 +474,48 @@ def test_refused_logins_are_reported_and_brokers_that_are_away_are_not(
 
 class Tokens(AbstractTokenProvider):  # type: ignore[misc]
     async def token(self) -> str:
-        return "t"
+        return "s3cret"
+
+
+@pytest.mark.usefixtures("unpatched")
+@pytest.mark.parametrize("mechanism", ["PLAIN", "OAUTHBEARER"])
+def test_the_log_of_the_client_has_no_secrets(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, mechanism: str
+) -> None:
+    """With SCORER_LOG_LEVEL=DEBUG its lines are shown."""
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # To ApiVersions, SaslHandshake in version 1, and SaslAuthenticate.
+        for body in (
+            b"\0\0" + b"\0\0\0\2" + b"\0\x11\0\0\0\1" + b"\0\x24\0\0\0\0",
+            b"\0\0" + b"\0\0\0\1" + len(mechanism).to_bytes(2, "big") + mechanism.encode(),
+            b"\0\0" + b"\xff\xff" + b"\0\0\0\0",
+        ):
+            request = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+            answer = request[4:8] + body
+            writer.write(len(answer).to_bytes(4, "big") + answer)
+        writer.close()
+
+    async def work() -> None:
+        server = await asyncio.start_server(broker, "127.0.0.1", 0)
+        async with server:
+            login: dict[str, Any] = {"sasl_oauth_token_provider": Tokens()}
+            if mechanism == "PLAIN":
+                login = {"sasl_plain_username": "u", "sasl_plain_password": "s3cret"}
+            ours = await connect(
+                *server.sockets[0].getsockname(),
+                security_protocol="SASL_PLAINTEXT",
+                sasl_mechanism=mechanism,
+                **login,
+            )
+            await ours.close()
+
+    renew_credentials()
+    monkeypatch.setattr(logging.getLogger("aiokafka"), "propagate", True)
+    with caplog.at_level("DEBUG", "aiokafka"):
+        asyncio.run(work())
+    assert "SaslHandShakeRequest" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 @pytest.mark.usefixtures("unpatched")
@@ -490,7 +532,7 @@ def test_a_broker_that_refuses_a_token_gets_an_answer(monkeypatch: pytest.Monkey
     assert asyncio.run(steps(refusal))[1] is None
     renew_credentials()
     (first, _), second = asyncio.run(steps(refusal))
-    assert first == b"n,,\x01auth=Bearer t\x01\x01"
+    assert first == b"n,,\x01auth=Bearer s3cret\x01\x01"
     assert second == (b"\x01", True)
     assert asyncio.run(steps(b""))[1] is None
 
