@@ -62,10 +62,11 @@ test-deploy: install
 	@SCORER_TEST_DEPLOY=full SCORER_FAULT_CLUSTER=full SCORER_TEST_MONITORING_SECONDS=300 $(PYTEST) -rsP --dist loadfile \
 		tests/deploy tests/faults/test_rolling_restart.py
 
-## cluster: nodes of Kafka killed, stopped, restarted; takeovers, upgrade: all cases (half an hour); CLUSTER="-k stop"
+## cluster: nodes of Kafka killed, stopped, restarted; takeovers, upgrade, logins: all cases (40 minutes); CLUSTER="-k stop"
 cluster: install
 	@SCORER_FAULT_CLUSTER=full $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -vv -rP tests/faults/test_cluster.py \
-		tests/faults/test_takeover.py tests/faults/test_upgrade.py $(CLUSTER)
+		tests/faults/test_takeover.py tests/faults/test_upgrade.py \
+		tests/integration/test_access.py tests/integration/test_logins.py $(CLUSTER)
 
 ## kill-loops: 25 times 12,000 activities on three nodes that are bounced; KILL_LOOPS="--first-loop 5 --loops 5"
 kill-loops: install

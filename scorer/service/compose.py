@@ -16,8 +16,9 @@ from scorer.engines.engine import MemoEngine, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.kafka.access import missing
-from scorer.kafka.client_internals import request_rejoin, tolerate_header_names
+from scorer.kafka.client_internals import report_refused_logins, request_rejoin, tolerate_header_names
 from scorer.kafka.record_limits import TopicLimits
+from scorer.kafka.sign_in import refused_because
 from scorer.lint import too_large
 from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import RulesetError
@@ -199,7 +200,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         if subscription.consumer is not None:
             request_rejoin(subscription.consumer)
 
-    access = AccessWatch(settings, lambda: missing(settings), suspicious, rejoin)
+    access = AccessWatch(settings, lambda: missing(settings), suspicious, rejoin, lambda: refused_because(settings))
+    report_refused_logins(access.login_refused)
     committer = Committer(settings, limits, metrics, access)
     spans = Spans(settings) if settings.tracing == "on" else None
     workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access, spans)

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from scorer.runtime.settings import Settings
+from scorer.runtime.settings import Settings, load_settings
 from tests.brokers.jars import VERSION, MissingError, jars
 from tests.deploy.compose import DEPLOY, document, mounted, service_of
 from tests.deploy.dockerfile import ROOT, only, stages
@@ -57,6 +57,31 @@ def test_its_ports_are_not_open_to_the_network(name: str) -> None:
 def test_our_variables_are_settings(name: str) -> None:
     known = {f"SCORER_{field.upper()}" for field in Settings.model_fields}
     assert set(service_of(name)["environment"]) <= known
+
+
+LOGIN = DEPLOY / "compose.login.yaml"
+
+
+def test_the_login_fits_the_schema_of_compose_files() -> None:
+    schema = json.loads((Path(__file__).parent / "schemas" / "compose-spec.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(document(LOGIN))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_login_has_its_secrets_in_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = document(LOGIN)["services"][name]
+    (volume,) = added["volumes"]
+    _, target, mode = volume.rpartition("}")[2].split(":")
+    assert mode == "ro"
+    (tmp_path / "password").write_text("s3cret")
+    (tmp_path / "ca.pem").touch()
+    given = {**service_of(name)["environment"], **added["environment"]}
+    given = {key: value.replace(target, str(tmp_path)) for key, value in given.items() if key != "SCORER_RULES"}
+    given |= {"SCORER_BOOTSTRAP_SERVERS": "kafka:9093", "SCORER_SASL_USERNAME": "scorer"}
+    for key, value in given.items():
+        monkeypatch.setenv(key, value)
+    settings = load_settings(None, rules=ROOT / "rules" / "b2b")
+    assert (settings.sasl_password, settings.sasl_password_file) == (None, tmp_path / "password")
 
 
 def test_workers_have_names_of_their_own_that_last() -> None:

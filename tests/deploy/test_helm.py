@@ -57,10 +57,20 @@ OWN_VALUES: Final = {
     "security_protocol": "kafka.securityProtocol",
     "sasl_mechanism": "kafka.sasl.mechanism",
     "sasl_username": "kafka.sasl.username",
+    "sasl_username_file": "kafka.sasl.usernameKey",
+    # A variable could not change while the pod runs.
     "sasl_password": "kafka.sasl.passwordKey",
+    "sasl_password_file": "kafka.sasl.passwordKey",
+    "sasl_oauth_token_file": "kafka.sasl.oauth.audience",
+    "sasl_oauth_token_url": "kafka.sasl.oauth.tokenUrl",
+    "sasl_oauth_client_id": "kafka.sasl.oauth.clientId",
+    "sasl_oauth_client_secret_file": "kafka.sasl.oauth.clientSecretKey",
+    "sasl_oauth_scope": "kafka.sasl.oauth.scope",
+    "sasl_oauth_ca_file": "kafka.sasl.oauth.caKey",
     "tls_ca_file": "kafka.tls.caKey",
     "tls_cert_file": "kafka.tls.certKey",
     "tls_key_file": "kafka.tls.keyKey",
+    "tls_key_password_file": "kafka.tls.keyPasswordKey",
     "instance": "workload.kind",
     "rules": "rules.source",
     "shadow_rules": "shadowRules.source",
@@ -600,8 +610,91 @@ def test_the_pods_log_in_as_the_user_of_strimzi() -> None:
     secrets = {each["name"]: each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each}
     assert secrets == {"kafka-ca": "events-cluster-ca-cert", "kafka-client": FULL_NAME}
     assert only(rendered("strimzi-mtls"), "KafkaUser")["metadata"]["name"] == FULL_NAME
-    given = environment(scorer_container(worker_pod(rendered("everything"))))
-    assert (given["SCORER_SASL_USERNAME"], given["SCORER_SASL_PASSWORD"]) == (FULL_NAME, "password")
+    pod = worker_pod(rendered("everything"))
+    given = environment(scorer_container(pod))
+    assert given["SCORER_SASL_USERNAME"] == FULL_NAME
+    assert mounted(pod, given["SCORER_SASL_PASSWORD_FILE"]) == {"secretName": FULL_NAME, "defaultMode": 0o440}
+
+
+def mounted(pod: Object, path: str) -> Any:
+    """What the volume is that has this file."""
+    (mount,) = [each for each in scorer_container(pod)["volumeMounts"] if path.startswith(f"{each['mountPath']}/")]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
+    return volume.get("secret") or volume["projected"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_secret_is_a_variable(name: str) -> None:
+    """A variable keeps its value until the pod ends, and is in every crash report."""
+    for pod, spec in pod_specs(rendered(name)):
+        for container in spec["containers"]:
+            if container["image"].partition("@")[0].partition(":")[0].endswith("lead-scorer"):
+                from_secrets = [
+                    each["name"] for each in container.get("env", []) if "secretKeyRef" in each.get("valueFrom", {})
+                ]
+                assert from_secrets == [], pod
+
+
+def with_tokens(existing: str = "", **oauth: Any) -> dict[str, Any]:
+    sasl = {"mechanism": "OAUTHBEARER", "existingSecret": existing, "usernameKey": "", "oauth": oauth}
+    return {"kafka": {"securityProtocol": "SASL_SSL", "sasl": sasl}}
+
+
+def test_the_pods_log_in_with_their_own_token(tmp_path: Path) -> None:
+    pod = worker_pod(render(values=with_tokens(audience="kafka", expirationSeconds=7200)))
+    settings = settings_of(pod, tmp_path)
+    assert settings.sasl_mechanism == "OAUTHBEARER"
+    token = mounted(pod, environment(scorer_container(pod))["SCORER_SASL_OAUTH_TOKEN_FILE"])
+    source = {"path": "token", "audience": "kafka", "expirationSeconds": 7200}
+    assert token["sources"] == [{"serviceAccountToken": source}]
+    # The token of Kubernetes itself stays away.
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_the_pods_log_in_with_tokens_of_an_endpoint(tmp_path: Path) -> None:
+    given = {"tokenUrl": "https://login.example.net/token", "clientId": "scorer", "scope": "kafka", "caKey": "ca.crt"}
+    objects = render("keda", values=with_tokens("kafka-client-secret", **given))
+    pod = worker_pod(objects)
+    settings = settings_of(pod, tmp_path)
+    assert settings.sasl_oauth_token_url == "https://login.example.net/token"
+    assert (settings.sasl_oauth_client_id, settings.sasl_oauth_scope) == ("scorer", "kafka")
+    secret = environment(scorer_container(pod))["SCORER_SASL_OAUTH_CLIENT_SECRET_FILE"]
+    assert mounted(pod, secret)["secretName"] == "kafka-client-secret"
+    for each in objects:
+        check(each)
+    (trigger,) = only(objects, "ScaledObject")["spec"]["triggers"]
+    assert trigger["metadata"]["sasl"] == "oauthbearer"
+    assert {
+        each["parameter"]
+        for each in (
+            *only(objects, "TriggerAuthentication")["spec"]["env"],
+            *only(objects, "TriggerAuthentication")["spec"]["secretTargetRef"],
+        )
+    } == {"username", "password", "oauthTokenEndpointUri", "scopes", "ca"}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("minimal", with_tokens(), "set kafka.sasl.oauth.audience for a token of the pod"),
+        ("minimal", with_tokens("x", audience="kafka"), "kafka.sasl.existingSecret is set, but the login is a token"),
+        (
+            "minimal",
+            with_tokens(tokenUrl="https://a/t", clientId="c"),
+            "set kafka.sasl.oauth.clientId and kafka.sasl.exi",
+        ),
+        ("minimal", with_tokens("x", tokenUrl="https://a/t"), "set kafka.sasl.oauth.clientId and kafka.sasl.existing"),
+        ("minimal", with_tokens("x", tokenUrl="https://a/t", clientId="c", audience="k"), "are both set; set one"),
+        ("minimal", with_tokens("x", tokenUrl="http://a/t"), "/kafka/sasl/oauth/tokenUrl"),
+        ("minimal", {"kafka": {"sasl": {"oauth": {"audience": "k"}}}}, "expected kafka.sasl.mechanism OAUTHBEARER"),
+        ("keda", with_tokens(audience="kafka"), "keda, which cannot log in with a token of the pod"),
+    ],
+    ids=str,
+)
+def test_the_values_of_tokens_belong_together(name: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(HelmError) as refused:
+        render(name, values=values)
+    assert message in str(refused.value)
 
 
 # Load

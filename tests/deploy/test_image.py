@@ -18,6 +18,7 @@ import pytest
 from scorer.demo.broker import EmbeddedBroker
 from scorer.runtime.settings import load_settings
 from tests.brokers.apache import ApacheKafka
+from tests.brokers.authority import Authority, Issuer
 from tests.brokers.jars import MissingError
 from tests.brokers.secured import SASL_TLS, Acl, Secured, grant
 from tests.deploy import container
@@ -165,7 +166,7 @@ def test_the_first_start_on_kafka_with_tls_logins_and_acls(
 ) -> None:
     """Users as docs/operations.md describes them: one makes the topics, the other one is the service. What the chart
     grants is the same, see test_helm.py. The time until the service was ready is printed."""
-    secured = Secured(LOGINS, tmp_path / "tls")
+    secured = Secured(LOGINS, Authority(tmp_path / "tls"), Issuer(tmp_path / "issuer"))
     try:
         kafka = ApacheKafka(tmp_path / "kafka", extra={"group.initial.rebalance.delay.ms": delay_ms}, secured=secured)
     except MissingError as missing:

@@ -92,11 +92,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $user := and $strimzi.enabled $strimzi.user.create }}
 {{- $sasl := hasPrefix "SASL_" $kafka.securityProtocol }}
 {{- $tls := hasSuffix "SSL" $kafka.securityProtocol }}
-{{- $login := dict "sasl" $sasl "tls" $tls "password" "" "username" "" "ca" "" "client" "" }}
+{{- $login := dict "sasl" $sasl "tls" $tls "token" false "endpoint" false "password" "" "username" "" "ca" "" "client" "" }}
 {{- if $sasl }}
+{{- if eq $kafka.sasl.mechanism "OAUTHBEARER" }}
+{{- $_ := set $login "token" (not $kafka.sasl.oauth.tokenUrl) }}
+{{- $_ := set $login "endpoint" (not (not $kafka.sasl.oauth.tokenUrl)) }}
+{{- $_ := set $login "password" (ternary $kafka.sasl.existingSecret "" $login.endpoint) }}
+{{- else }}
 {{- $scram := and $user (eq $strimzi.user.authentication "scram-sha-512") }}
 {{- $_ := set $login "password" (default (ternary (include "lead-scorer.kafkaUser" .) "" (not (not $scram))) $kafka.sasl.existingSecret) }}
 {{- $_ := set $login "username" (default (ternary (include "lead-scorer.kafkaUser" .) "" (not (not $scram))) $kafka.sasl.username) }}
+{{- end }}
 {{- end }}
 {{- if $tls }}
 {{- $_ := set $login "ca" (default (ternary (printf "%s-cluster-ca-cert" $strimzi.cluster) "" $strimzi.enabled) $kafka.tls.caSecret) }}
@@ -128,10 +134,31 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "lead-scorer.check" -}}
 {{- $login := include "lead-scorer.login" . | fromJson }}
 {{- $values := .Values }}
-{{- if and $login.sasl (not $login.password) }}
+{{- $oauth := $values.kafka.sasl.oauth }}
+{{- if $login.token }}
+{{- if not $oauth.audience }}
+{{- fail "kafka.sasl.mechanism is OAUTHBEARER; set kafka.sasl.oauth.audience for a token of the pod, or kafka.sasl.oauth.tokenUrl" }}
+{{- end }}
+{{- if $values.kafka.sasl.existingSecret }}
+{{- fail "kafka.sasl.existingSecret is set, but the login is a token of the pod; expected kafka.sasl.oauth.tokenUrl" }}
+{{- end }}
+{{- if eq $values.autoscaling.kind "keda" }}
+{{- fail "autoscaling.kind is keda, which cannot log in with a token of the pod; set kafka.sasl.oauth.tokenUrl, or scale by CPU" }}
+{{- end }}
+{{- else if and $login.endpoint (not (and $oauth.clientId $login.password)) }}
+{{- fail "kafka.sasl.oauth.tokenUrl is set; set kafka.sasl.oauth.clientId and kafka.sasl.existingSecret too" }}
+{{- end }}
+{{- if and $oauth.audience $oauth.tokenUrl }}
+{{- fail "kafka.sasl.oauth.audience and kafka.sasl.oauth.tokenUrl are both set; set one" }}
+{{- end }}
+{{- if and (or $oauth.audience $oauth.tokenUrl) (not (or $login.token $login.endpoint)) }}
+{{- fail "kafka.sasl.oauth is set; expected kafka.sasl.mechanism OAUTHBEARER, and kafka.securityProtocol SASL_SSL" }}
+{{- end }}
+{{- $password := and $login.sasl (ne $values.kafka.sasl.mechanism "OAUTHBEARER") }}
+{{- if and $password (not $login.password) }}
 {{- fail (printf "kafka.sasl.existingSecret is not set, but kafka.securityProtocol is %s; name the Secret with the password" $values.kafka.securityProtocol) }}
 {{- end }}
-{{- if and $login.sasl (not $login.username) (not $values.kafka.sasl.usernameKey) }}
+{{- if and $password (not $login.username) (not $values.kafka.sasl.usernameKey) }}
 {{- fail (printf "kafka.sasl.username is not set, but kafka.securityProtocol is %s; set it, or kafka.sasl.usernameKey if the Secret has it" $values.kafka.securityProtocol) }}
 {{- end }}
 {{- if and (not $login.sasl) $values.kafka.sasl.existingSecret }}

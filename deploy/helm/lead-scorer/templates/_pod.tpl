@@ -25,16 +25,35 @@ seccompProfile:
 {{- if $login.sasl }}
 - name: SCORER_SASL_MECHANISM
   value: {{ .Values.kafka.sasl.mechanism }}
+{{- if $login.token }}
+- name: SCORER_SASL_OAUTH_TOKEN_FILE
+  value: /etc/lead-scorer/kafka-token/token
+{{- else if $login.endpoint }}
+- name: SCORER_SASL_OAUTH_TOKEN_URL
+  value: {{ .Values.kafka.sasl.oauth.tokenUrl | quote }}
+- name: SCORER_SASL_OAUTH_CLIENT_ID
+  value: {{ .Values.kafka.sasl.oauth.clientId | quote }}
+- name: SCORER_SASL_OAUTH_CLIENT_SECRET_FILE
+  value: /etc/lead-scorer/kafka-login/{{ .Values.kafka.sasl.oauth.clientSecretKey }}
+{{- with .Values.kafka.sasl.oauth.scope }}
+- name: SCORER_SASL_OAUTH_SCOPE
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.kafka.sasl.oauth.caKey }}
+- name: SCORER_SASL_OAUTH_CA_FILE
+  value: /etc/lead-scorer/kafka-login/{{ . }}
+{{- end }}
+{{- else }}
+{{- if .Values.kafka.sasl.usernameKey }}
+- name: SCORER_SASL_USERNAME_FILE
+  value: /etc/lead-scorer/kafka-login/{{ .Values.kafka.sasl.usernameKey }}
+{{- else }}
 - name: SCORER_SASL_USERNAME
-  {{- if .Values.kafka.sasl.usernameKey }}
-  valueFrom:
-    secretKeyRef: {name: {{ $login.password }}, key: {{ .Values.kafka.sasl.usernameKey }}}
-  {{- else }}
   value: {{ $login.username | quote }}
-  {{- end }}
-- name: SCORER_SASL_PASSWORD
-  valueFrom:
-    secretKeyRef: {name: {{ $login.password }}, key: {{ .Values.kafka.sasl.passwordKey }}}
+{{- end }}
+- name: SCORER_SASL_PASSWORD_FILE
+  value: /etc/lead-scorer/kafka-login/{{ .Values.kafka.sasl.passwordKey }}
+{{- end }}
 {{- end }}
 {{- if $login.ca }}
 - name: SCORER_TLS_CA_FILE
@@ -45,6 +64,10 @@ seccompProfile:
   value: /etc/lead-scorer/kafka-client/{{ .Values.kafka.tls.certKey }}
 - name: SCORER_TLS_KEY_FILE
   value: /etc/lead-scorer/kafka-client/{{ .Values.kafka.tls.keyKey }}
+{{- with .Values.kafka.tls.keyPasswordKey }}
+- name: SCORER_TLS_KEY_PASSWORD_FILE
+  value: /etc/lead-scorer/kafka-client/{{ . }}
+{{- end }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}
 - name: SCORER_{{ snakecase $name | upper }}
@@ -123,6 +146,20 @@ seccompProfile:
 - name: tmp
   emptyDir:
     sizeLimit: 64Mi
+{{- with $login.password }}
+- name: kafka-login
+  secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end }}
+{{- if $login.token }}
+- name: kafka-token
+  projected:
+    defaultMode: 288
+    sources:
+      - serviceAccountToken:
+          path: token
+          audience: {{ .Values.kafka.sasl.oauth.audience | quote }}
+          expirationSeconds: {{ include "lead-scorer.text" .Values.kafka.sasl.oauth.expirationSeconds }}
+{{- end }}
 {{- with $login.ca }}
 - name: kafka-ca
   secret: {secretName: {{ . }}, defaultMode: 288}
@@ -137,6 +174,16 @@ seccompProfile:
 {{- $login := include "lead-scorer.login" . | fromJson }}
 - name: tmp
   mountPath: /tmp
+{{- if $login.password }}
+- name: kafka-login
+  mountPath: /etc/lead-scorer/kafka-login
+  readOnly: true
+{{- end }}
+{{- if $login.token }}
+- name: kafka-token
+  mountPath: /etc/lead-scorer/kafka-token
+  readOnly: true
+{{- end }}
 {{- if $login.ca }}
 - name: kafka-ca
   mountPath: /etc/lead-scorer/kafka-ca
