@@ -1,4 +1,4 @@
-"""The error that every source raises for input that is not an activity."""
+"""The error for input that is not an activity, and for an activity that the rules do not accept."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ DETAIL_LENGTH: Final = 300
 
 
 class Rejected(Exception):  # noqa: N818 (an answer with a reason, not an error in the service)
-    """Input that is not an activity. `reason` is a short, stable name for metrics and dead letters. `detail` is a
+    """Input that is not an activity, or that the rules do not accept from its sender. `reason` is a short, stable name for metrics and dead letters. `detail` is a
     sentence with what was found and what was expected. It never repeats a value, a key or a header that was sent, nor a
     name outside the contract: `described` says what is known of them."""
 
