@@ -6,9 +6,10 @@ DETAIL_LENGTH: Final = 300
 
 
 class Rejected(Exception):  # noqa: N818 (an answer with a reason, not an error in the service)
-    """Input that is not an activity, or that the rules do not accept from its sender. `reason` is a short, stable name for metrics and dead letters. `detail` is a
-    sentence with what was found and what was expected. It never repeats a value, a key or a header that was sent, nor a
-    name outside the contract: `described` says what is known of them."""
+    """Input that is not an activity, or that the rules do not accept from its sender. `reason` is a short, stable name
+    for metrics and dead letters. `detail` is a sentence with what was found and what was expected. It never repeats a
+    value, a key or a header that was sent, nor a name that neither the contract nor the rules have: `described` says
+    what is known of them."""
 
     def __init__(self, reason: str, detail: str) -> None:
         if len(detail) > DETAIL_LENGTH:
