@@ -113,8 +113,8 @@ def _read(
 
 class _Reader:
     """The activities of one lead in a file. A line is skipped as soon as its subject names another lead. A line
-    without a readable subject could belong to this lead: it is read in full, and reported if it is not an activity. An activity of this lead that the rules refuse (`admit`) is
-    reported too."""
+    without a readable subject could belong to this lead: it is read in full, and reported if it is not an activity. An
+    activity of this lead that the rules refuse (`admit`) is reported too."""
 
     def __init__(
         self, name: str, lead_id: str, moment: int | None, now: int, admit: Callable[[LeadActivity], None]
