@@ -88,9 +88,16 @@ def parse_record(
 
 def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes: int) -> LeadActivity:
     content_type, attributes = _read_headers(headers)
+    is_structured = content_type is not None and content_type.startswith("application/cloudevents")
+    if attributes and not is_structured:
+        if content_type is not None:
+            _check_json_type("the header content-type", content_type)
+        # `data` is optional, and without it there is no value. The headers tell such an event from a tombstone.
+        data = decode_object(value, max_bytes, "data") if value else {}
+        return _activity(attributes, data, "the header ce_", now)
     if not value:
         raise Rejected("empty_value", f"the record has {'an empty' if value == b'' else 'no'} value")
-    if content_type is not None and content_type.startswith("application/cloudevents"):
+    if is_structured:
         if content_type == _BATCH:
             raise EventBatch(split_batch(value, max_bytes))
         if content_type != STRUCTURED:
@@ -100,10 +107,6 @@ def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes
                 f"{_BATCH}",
             )
         return parse_event(value, now, max_bytes=max_bytes)
-    if attributes:
-        if content_type is not None:
-            _check_json_type("the header content-type", content_type)
-        return _activity(attributes, decode_object(value, max_bytes, "data"), "the header ce_", now)
     # Any other content-type says nothing about several events.
     return _structured(value, now, max_bytes) if content_type is None else parse_event(value, now, max_bytes=max_bytes)
 

@@ -61,7 +61,7 @@ def test_the_service_refuses_what_the_offline_run_refuses(kafka: Kafka, names: N
     together = b"[" + b",".join(json.dumps(each).encode() for each in EVENTS[3:7]) + b"]"
     records = [
         structured(EVENTS[0]), binary(EVENTS[1]), structured(EVENTS[2]), Record(b"a", together, BATCH),
-        structured(EVENTS[7]), structured(EVENTS[8]),
+        structured(EVENTS[7]), binary(EVENTS[8])._replace(value=None),
     ]  # fmt: skip
     sample = 'scorer_dead_letters_total{reason="source_not_allowed"}'
     with service(kafka, names, tmp_path, rules=str(rules), topic_partitions="1") as running:

@@ -89,6 +89,24 @@ def test_missing_data_is_an_empty_object() -> None:
     assert parse_line(json.dumps({**event, "data": None}).encode(), NOW).data == {}
 
 
+@pytest.mark.parametrize("value", [None, b"", b"{}"])
+@pytest.mark.parametrize("kind", ["lead.erased", "lead.demo_requested", "lead.profile_updated", "lead.own"])
+@pytest.mark.parametrize("more", [[], [("content-type", b"application/json")]])
+def test_in_binary_mode_missing_data_is_no_value(kind: str, value: bytes | None, more: list[Header]) -> None:
+    event = {**without("data"), "type": kind}
+    activity = parse_record(value, b"L-1", [*headers_of(event), *more], NOW)
+    assert activity == parse_line(json.dumps(event).encode(), NOW)
+
+
+@pytest.mark.parametrize("value", [None, b""])
+def test_a_type_that_needs_data_says_so_without_a_value_too(value: bytes | None) -> None:
+    assert rejected(value, headers=headers_of(EVENT)) == ("invalid_data", "lead.page_viewed: data.url is missing")
+    for content_type in (b"application/cloudevents+json", b"application/cloudevents-batch+json"):
+        assert rejected(value, headers=[*headers_of(EVENT), ("content-type", content_type)])[0] == "empty_value"
+    # A tombstone has no headers of CloudEvents.
+    assert rejected(value, headers=[("traceparent", b"1"), ("content-type", b"application/json")])[0] == "empty_value"
+
+
 @pytest.mark.parametrize("content_type", [None, "application/json", "text/json; charset=utf-8", "application/x+json"])
 @pytest.mark.parametrize("kind", ["lead.page_viewed", "lead.own"])
 def test_data_as_sdks_write_it_is_the_same_activity(content_type: str | None, kind: str) -> None:
