@@ -118,10 +118,13 @@ async def _lead(request: Request, leads: Leads) -> Response:
     path: bytes = request.scope["raw_path"]
     try:
         lead_id = unquote_to_bytes(path[len(_LEADS) :]).decode()
+    except ValueError:
+        return _lead_answer(400, {"error": "the lead id must be UTF-8, percent-encoded"})
+    try:
         query = request.scope["query_string"].decode()
         parameters = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS)
     except ValueError:
-        return _lead_answer(400, {"error": "the lead id must be UTF-8, percent-encoded"})
+        return _lead_answer(400, {"error": "the part after ? must be at=TIME in UTF-8, percent-encoded"})
     if not lead_id or set(parameters) - {"at"} or len(parameters.get("at", [])) > 1:
         return _lead_answer(400, {"error": "expected /leads/{id} or /leads/{id}?at=TIME"})
     return _lead_answer(*await leads.story(lead_id, parameters["at"][0] if "at" in parameters else None))

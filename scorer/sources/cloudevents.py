@@ -22,6 +22,7 @@ from scorer.sources.rejected import Rejected, described, described_name
 from scorer.sources.rejected import kind as kind_of
 from scorer.sources.strict_json import decode_object
 from scorer.sources.usual_event import usual
+from scorer.sources.whole_numbers import with_whole_numbers
 
 __all__ = [
     "CONTENT_TYPE",
@@ -201,13 +202,24 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
         )
     subject = _attribute(attributes, "subject", prefix)
     time = _time(attributes.get("time"), prefix, now)
-    try:
-        data = validate_data(kind, data)
-    except ValidationError as error:
-        raise Rejected("invalid_data", summary(error, kind, data)) from None
+    data = _valid(kind, data)
     if kind == "lead.merged" and data["into"] == subject:
         raise Rejected("invalid_data", "data.into is the lead itself; expected another lead")
     return LeadActivity(identity, source, kind, time, subject, data)
+
+
+def _valid(kind: str, data: Mapping[str, object]) -> Mapping[str, object]:
+    try:
+        try:
+            return validate_data(kind, data)
+        except ValidationError as error:
+            again = with_whole_numbers(data, error)
+            if again is None:
+                raise
+            data = again
+        return validate_data(kind, data)
+    except ValidationError as error:
+        raise Rejected("invalid_data", summary(error, kind, data)) from None
 
 
 def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from scorer.domain.printable import counted
+
 DETAIL_LENGTH: Final = 300
 
 
@@ -36,11 +38,6 @@ def described(value: object) -> str:
 def described_name(name: str) -> str:
     """A name that the sender made up, for instance an unknown key: only its length, because a name can be personal."""
     return f"<name of {counted(len(name), 'character')}>"
-
-
-def counted(number: int, unit: str) -> str:
-    """`1 item`, `2,000 items`."""
-    return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
 def kind(value: object) -> str:
