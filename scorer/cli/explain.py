@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -112,7 +112,7 @@ def _read(
     name: str, lead_id: str, rules: Path, engine: EngineName | None, moment: int | None, now: int
 ) -> tuple[Story, int]:
     evaluator = load_or_exit(rules, engine)
-    reader = _Reader(name, lead_id, moment, now)
+    reader = _Reader(name, lead_id, moment, now, evaluator.admit)
     found = history(lead_id, reader.activities(), evaluator)
     if reader.rejected:
         say(rejected_of(reader.rejected, reader.read))
@@ -128,15 +128,19 @@ def _read(
 
 class _Reader:
     """The activities of one lead in a file. A line is skipped as soon as its subject names another lead. A line
-    without a readable subject could belong to this lead: it is read in full, and reported if it is not an activity."""
+    without a readable subject could belong to this lead: it is read in full, and reported if it is not an activity. An
+    activity of this lead that the rules refuse (`admit`) is reported too."""
 
-    def __init__(self, name: str, lead_id: str, moment: int | None, now: int) -> None:
+    def __init__(
+        self, name: str, lead_id: str, moment: int | None, now: int, admit: Callable[[LeadActivity], None]
+    ) -> None:
         self.read = 0
         self.rejected = 0
         self._name = name
         self._lead_id = lead_id
         self._moment = moment
         self._now = now
+        self._admit = admit
 
     def activities(self) -> Iterator[LeadActivity]:
         try:
@@ -152,11 +156,14 @@ class _Reader:
     def _read(self, file: str, place: int, line: bytes) -> Iterator[LeadActivity]:
         try:
             activity = activity_at(place, line, self._now)
+            wanted = activity.lead_id == self._lead_id and (self._moment is None or activity.time <= self._moment)
+            if wanted:
+                self._admit(activity)
         except Rejected as error:
             self.rejected += 1
             say(f"{file}:{place_text(place)}: {error.reason}: {error.detail}")
             return
-        if activity.lead_id == self._lead_id and (self._moment is None or activity.time <= self._moment):
+        if wanted:
             yield activity
 
 

@@ -21,6 +21,7 @@ from scorer.demo.screen import Screen
 from scorer.demo.service import ServiceProcess
 from scorer.demo.state import DemoState, with_rules
 from scorer.demo.watching import ACTIVITY, DEAD_LETTERS, GROUP, PARTITIONS, ROUTING, Watch
+from scorer.domain.printable import counted
 
 FOLDER: Final = ".scorer-demo"
 
@@ -208,7 +209,7 @@ class _Session:
             elif loop.time() - moved > _STANDSTILL:
                 left = self._state.sent - self._state.processed
                 raise DemoError(
-                    f"the service has processed nothing for {_STANDSTILL:.0f} s, {left:,} activities are waiting; "
+                    f"the service has processed nothing for {_STANDSTILL:.0f} s, {counted(left, 'activity')} waiting; "
                     f"{service.last_words()}"
                 )
             await asyncio.sleep(0.05)

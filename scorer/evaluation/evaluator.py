@@ -18,6 +18,7 @@ from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead, Published
 from scorer.domain.statements import RETURNED, is_kept
 from scorer.engines.engine import RuleEngine
+from scorer.evaluation.allowed_sources import restrictions
 from scorer.evaluation.contributions import Cause, ContributionTemplates, contributions, decision
 from scorer.evaluation.criteria import CriteriaTables
 from scorer.evaluation.kept_facts import value_tests
@@ -53,6 +54,7 @@ class Evaluator:
         self._hits = SignalHits([*ruleset.signals.values()])
         self._signals = {signal.id: SignalPoints(signal) for signal in ruleset.signals.values()}
         self._templates = ContributionTemplates(ruleset)
+        self._restricted = restrictions(ruleset.allowed_sources)
         self.kept_facts = value_tests(ruleset.own_fields, keeps)
         """The custom facts that leads keep, for `Lead.apply`."""
         self._kept_signals = frozenset(ruleset.signals).union(keeps_signals)
@@ -68,7 +70,10 @@ class Evaluator:
         return other
 
     def assess(self, lead: Lead, activity: LeadActivity) -> Assessment:
-        """Apply the activity to the lead and judge the lead as of its latest activity."""
+        """Apply the activity to the lead and judge the lead as of its latest activity. Raises `Rejected` if the rules
+        do not accept the activity from its source (`admit`)."""
+        if activity.type in self._restricted:
+            self.admit(activity)
         after = lead.apply(activity, self._hits.of(activity), self.kept_facts)
         if after is lead:
             return Assessment(lead)
@@ -78,6 +83,11 @@ class Evaluator:
         if after.was_returned_by(activity):
             after = after.with_rules_at_return(self._rules_that_hold(after))
         return self.reassess(after, after.clock, "activity", activity)
+
+    def admit(self, activity: LeadActivity) -> None:
+        """Raises `Rejected` if the `allowed_sources` of the rules refuse the activity. `assess` does this itself."""
+        for restriction in self._restricted.get(activity.type, ()):
+            restriction.check(activity)
 
     def reassess(
         self,

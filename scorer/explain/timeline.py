@@ -12,6 +12,7 @@ from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.explain.story_model import Event, RuleChange, TimelineEntry
+from scorer.sources.rejected import Rejected
 
 
 class _View(NamedTuple):
@@ -29,12 +30,14 @@ class History:
     lead: Lead
     entries: list[TimelineEntry] = field(default_factory=list)
     without_effect: int = 0
+    refused: int = 0
+    """Activities that the rules do not accept from their source. They are in nothing else."""
     events: dict[int, Event] = field(default_factory=dict)
     """Every activity by its hash. Signals look up their events here."""
     _last: _View | None = None
 
     def add(self, activity: LeadActivity) -> None:
-        """Apply an activity exactly as the service does."""
+        """Apply an activity exactly as the service does. Raises `Rejected` if the rules refuse its source."""
         before = self.lead
         assessment = self.evaluator.assess(before, activity)
         self.lead = assessment.lead
@@ -83,7 +86,10 @@ def history(lead_id: str, activities: Iterable[LeadActivity], evaluator: Evaluat
     """The history of a lead from all its activities, given in the order in which they arrived."""
     lead_history = History(evaluator, Lead(lead_id))
     for activity in activities:
-        lead_history.add(activity)
+        try:
+            lead_history.add(activity)
+        except Rejected:
+            lead_history.refused += 1
     return lead_history
 
 

@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.partitioner import DefaultPartitioner
 
+from scorer.domain.printable import counted
 from scorer.kafka.fault_points import reached
 from scorer.kafka.message import Message
 from scorer.kafka.session import (
@@ -85,7 +86,7 @@ class TooLargeError(MessageSizeTooLargeError):  # type: ignore[misc]
     """Kafka refused a batch as too large for its topic. `messages`: those in the batch."""
 
     def __init__(self, refusal: Refusal, messages: Sequence[Message] = ()) -> None:
-        largest = f"{refusal.records} records, the largest of {refusal.lead!r}"
+        largest = f"{counted(refusal.records, 'record')}, the largest of {refusal.lead!r}"
         super().__init__(f"{refusal.topic} refused a batch of {refusal.size:,} bytes ({largest})")
         self.refusal = refusal
         self.messages = messages

@@ -3,6 +3,7 @@
 Conditions are kept as written; `parse_condition` reads them, because the valid conditions depend on the fields.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -26,6 +27,7 @@ PATTERNS = {
     _FIELD_NAME: "lower-case letters, digits and _, at most 64, and begin with a letter",
 }
 """Each pattern in words."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 Id = Annotated[str, StringConstraints(pattern=_ID)]
 FieldName = Annotated[str, StringConstraints(pattern=_FIELD_NAME)]
@@ -217,6 +219,22 @@ class RoutingRuleSection(Section):
     reason: Reason | None = Field(None, description="The reason, in words for a salesperson.")
 
 
+def _pattern(text: str) -> str:
+    if "*" in text[:-1]:
+        raise ValueError(f"`{text}`: a `*` can only be the last character")
+    if _CONTROL.search(text) is not None:
+        raise ValueError("no source contains a control character, so this never matches")
+    return text
+
+
+SourcePattern = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1024),
+    AfterValidator(_pattern),
+    WithJsonSchema({"type": "string", "pattern": r"^[^*]*\*?$", "minLength": 1, "maxLength": 1024}),
+]
+
+
 class RulesetFile(Section):
     """A rule file. A ruleset is a directory of rule files, which are merged. Every section may be in any of them."""
 
@@ -226,6 +244,11 @@ class RulesetFile(Section):
     grades: GradesSection | None = None
     publish: PublishSection | None = None
     rescore: RescoreSection | None = None
+    allowed_sources: dict[str, Annotated[list[SourcePattern], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Which senders may send activities of a type or state a field, by `erased`, `lead.my_type` or "
+        "`profile.is_competitor`: the `source` of the event, or its beginning and `*`. Others are refused.",
+    )
     fields: dict[FieldName, FieldSection] = Field(default_factory=dict, description="Custom fields, by name.")
     signals: dict[Id, SignalSection] = Field(default_factory=dict, description="Behaviour, by signal id.")
     scoring: dict[Id, CriterionSection] = Field(default_factory=dict, description="Criteria, by name.")

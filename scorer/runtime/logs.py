@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 from structlog.types import EventDict, Processor
 
-from scorer.domain.printable import printable
+from scorer.domain.printable import counted, printable
 from scorer.runtime.token_bucket import TokenBucket
 
 _BURST: Final = 10
@@ -39,7 +39,7 @@ class Sparse(logging.Filter):
             self._left_out += 1
             return False
         if self._left_out:
-            record.msg = f"{record.getMessage()} ({self._left_out} lines of {record.name} left out before)"
+            record.msg = f"{record.getMessage()} ({counted(self._left_out, 'line')} of {record.name} left out before)"
             record.args = ()
             self._left_out = 0
         return True

@@ -40,6 +40,8 @@ OUTCOMES: Final = {
 of a counter that appears with it."""
 ALARMING: Final = ("internal_error", "state_too_large", "decision_too_large")
 """Reasons of dead letters of which a single one deserves an alarm; they start at 0 too."""
+WORTH_A_LOOK: Final = (*ALARMING, "source_not_allowed")
+"""And those of which somebody may want to see the first: a sender tried what it may not do."""
 STATUSES: Final = (
     *("ready", "waiting for an assignment", "restoring", "stalled", "rejoining", "clock off", "access denied"),
     *("stopping", "dead"),
@@ -135,7 +137,7 @@ class Metrics:
         self._handovers = counter("scorer_handovers", "Leads handed over to sales, by queue.", "queue")
         self._rule_hits = counter("scorer_rule_hits", "Rules that gave points.", "criterion", "rule")
         self._dead_letters = counter(
-            "scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=ALARMING
+            "scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=WORTH_A_LOOK
         )
         self._dropped_facts = counter(
             "scorer_facts_dropped", "Custom facts that leads do not keep.", "reason", known=OUTCOMES["dropped"]

@@ -134,7 +134,7 @@ class Api:
             query = scope["query_string"].decode()
             parameters = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS)
         except ValueError:
-            return _Answer(400, {"error": "the query must be UTF-8, percent-encoded"})
+            return _Answer(400, {"error": "the part after ? must be at=TIME in UTF-8, percent-encoded"})
         if set(parameters) - {"at"} or len(parameters.get("at", [])) > 1:
             return _Answer(400, {"error": "expected /leads/{id} or /leads/{id}?at=TIME"})
         return _Answer(*await self._leads.story(lead_id, parameters["at"][0] if "at" in parameters else None))

@@ -181,19 +181,21 @@ def test_at_cannot_be_before_the_latest_activity() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "query"),
+    ("path", "query", "about"),
     [
-        ("/leads/", ""),
-        ("/leads/%FF", ""),
-        ("/leads/lead-1", "as=2026-01-01"),
-        ("/leads/lead-1", "at=2026-02-01&at=2026-03-01"),
-        ("/leads/lead-1", "at=%FF"),
+        ("/leads/", "", "/leads/{id}"),
+        ("/leads/%FF", "", "the lead id"),
+        ("/leads/lead-1", "as=2026-01-01", "/leads/{id}?at=TIME"),
+        ("/leads/lead-1", "at=2026-02-01&at=2026-03-01", "/leads/{id}?at=TIME"),
+        ("/leads/lead-1", "at=%FF", "at=TIME"),
     ],
 )
-def test_a_wrong_request_is_400(path: str, query: str) -> None:
+def test_a_wrong_request_is_400(path: str, query: str, about: str) -> None:
     status, body, _ = get(Worker(known()), path, query)
     assert status == 400
     assert set(body) == {"error"}
+    assert about in body["error"]
+    assert ("lead id" in body["error"]) == (about == "the lead id")
 
 
 def test_only_reading_is_allowed() -> None:
