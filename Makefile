@@ -8,10 +8,10 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 BROKER := tests/integration tests/security tests/faults tests/deploy
-FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
+FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) tests/supply examples
 
 .PHONY: help demo install test test-fast test-kafka test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
-	lint format bench schemas site lock clean
+	lint format bench schemas sbom licences audit site lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list
@@ -43,7 +43,7 @@ test: install
 	@$(PYTEST) $(FAST) tests/browser
 	@$(PYTEST) -rs --dist loadfile tests/performance $(BROKER)
 
-## test-fast: the tests that need no broker: unit, property, contract, golden, examples
+## test-fast: the tests that need no broker: unit, property, contract, golden, supply, examples
 test-fast: install
 	@$(PYTEST) $(FAST)
 
@@ -116,6 +116,18 @@ bench: install .venv/bench .cache/bench-streams/installed
 ## schemas: write schemas/ from the models
 schemas: install
 	@$(BIN)/python -m schemas.generate
+
+## sbom: write deploy/sbom.cdx.json, what the image has beside its base (CycloneDX)
+sbom: install
+	@$(BIN)/python -m tests.supply.sbom
+
+## licences: check the licences of all dependencies and write docs/licences.md
+licences: install
+	@$(BIN)/python -m tests.supply.licences
+
+## audit: known vulnerabilities of all dependencies, if the advisories can be reached
+audit: install
+	@$(BIN)/python -m tests.supply.audit
 
 ## site: the documentation as a website in .cache/site
 site: install
