@@ -25,21 +25,26 @@ def executing(source: str) -> Iterator[str]:
             module = node.module if isinstance(node, ast.ImportFrom) else None
             names = [module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
             yield from (f"{node.lineno}: imports {name}" for name in names if name in MODULES)
-        elif isinstance(node, ast.Attribute):
-            name = ast.unparse(node)
-            if name in ATTRIBUTES:
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if (name := f"{node.value.id}.{node.attr}") in ATTRIBUTES:
                 yield f"{node.lineno}: {name}"
         elif isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            if called in CALLS:
-                yield f"{node.lineno}: {called}"
-            if given.get("shell", "False") != "False":
-                yield f"{node.lineno}: {called} with a shell"
-            if called.endswith("Environment") and given.get("autoescape") != "True":
-                yield f"{node.lineno}: {called} without autoescape"
-            if called == "YAML" and given.get("typ", "'rt'") not in ("'safe'", "'rt'"):
-                yield f"{node.lineno}: YAML that may make objects"
+            yield from calling(node)
+
+
+def calling(node: ast.Call) -> Iterator[str]:
+    """The same for one call."""
+    called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+    # An argument that is no constant is taken for the dangerous value.
+    given = {each.arg: getattr(each.value, "value", None) for each in node.keywords}
+    if isinstance(node.func, ast.Name) and called in CALLS:
+        yield f"{node.lineno}: {called}"
+    if given.get("shell", False) is not False:
+        yield f"{node.lineno}: {called} with a shell"
+    if called == "Environment" and given.get("autoescape") is not True:
+        yield f"{node.lineno}: {called} without autoescape"
+    if called == "YAML" and given.get("typ", "rt") not in ("safe", "rt"):
+        yield f"{node.lineno}: YAML that may make objects"
 
 
 def test_nothing_of_the_service_executes_what_it_is_given() -> None:
@@ -60,6 +65,7 @@ def test_nothing_of_the_service_executes_what_it_is_given() -> None:
         "from marshal import loads",
         "import os\nos.system(text)",
         "subprocess.run(text, shell=True)",
+        "subprocess.run(text, shell=wanted)",
         "asyncio.create_subprocess_shell(text)",
         "jinja2.Environment(loader=loader)",
         "YAML(typ='unsafe')",
