@@ -10,10 +10,10 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 # Those that take long come first, so that the processes end at about the same time.
 BROKER := tests/faults tests/deploy tests/integration tests/security
-FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
+FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) tests/supply examples
 
 .PHONY: help demo install test test-fast test-kafka test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
-	lint format bench schemas site lock clean
+	lint format bench schemas sbom licences audit site lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list
@@ -45,7 +45,7 @@ test: install
 	@$(PYTEST) $(FAST) tests/browser
 	@$(PYTEST) -n 3 -rs --dist loadfile --no-loadscope-reorder $(BROKER) tests/performance
 
-## test-fast: the tests that need no broker: unit, property, contract, golden, examples
+## test-fast: the tests that need no broker: unit, property, contract, golden, supply, examples
 test-fast: install
 	@$(PYTEST) $(FAST)
 
@@ -119,6 +119,18 @@ bench: install .venv/bench .cache/bench-streams/installed
 ## schemas: write schemas/ from the models
 schemas: install
 	@$(BIN)/python -m schemas.generate
+
+## sbom: write deploy/sbom.cdx.json, what the image has beside its base (CycloneDX)
+sbom: install
+	@$(BIN)/python -m tests.supply.sbom
+
+## licences: check the licences of all dependencies and write docs/licences.md
+licences: install
+	@$(BIN)/python -m tests.supply.licences
+
+## audit: known vulnerabilities of all dependencies, if the advisories can be reached
+audit: install
+	@$(BIN)/python -m tests.supply.audit
 
 ## site: the documentation as a website in .cache/site
 site: install

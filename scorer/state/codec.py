@@ -153,7 +153,7 @@ def _facts(sources: list[str], groups: Iterable[Sequence[Any]]) -> dict[str, Fac
     return facts
 
 
-_DAMAGED: Final = (msgspec.DecodeError, ValueError, TypeError, IndexError, AttributeError)
+_DAMAGED: Final = (msgspec.DecodeError, ValueError, TypeError, IndexError, AttributeError, RecursionError)
 
 
 def decode_lead(lead_id: str, state: bytes) -> Lead:

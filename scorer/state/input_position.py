@@ -58,6 +58,6 @@ def decode_position(value: bytes) -> InputPosition:
         if value[0] != _FIRST or version != _VERSION:
             raise CodecError(f"the input position has version {version}; this software reads {_VERSION}")
         next_offset, last = msgspec.convert(content, tuple[int, tuple[int, int, bytes] | None])
-    except (msgspec.DecodeError, ValueError, IndexError) as error:
+    except (msgspec.DecodeError, ValueError, IndexError, RecursionError) as error:
         raise CodecError(f"the input position is damaged: {error}") from error
     return InputPosition(next_offset, None if last is None else Seen(*last))

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 OURS = {"scorer", "tests", "benchmarks", "schemas"}
 OTHER_NAMES = {
     "cel": "common-expression-language",
+    "cyclonedx": "cyclonedx-python-lib",
     "dotenv": "python-dotenv",
     "durable": "durable-rules",
     "faust": "faust-streaming",

@@ -241,6 +241,20 @@ def test_the_image_has_the_pinned_packages_and_no_tools(image: Path) -> None:
     assert list((image / "scorer").rglob("*.pyc")), "without compiled modules each start compiles them again"
 
 
+def test_the_sbom_in_the_image_names_what_is_installed(image: Path) -> None:
+    document = json.loads((image / "scorer" / "share" / "lead-scorer" / "sbom.cdx.json").read_text())
+    assert document == json.loads((ROOT / "deploy" / "sbom.cdx.json").read_text())
+    named = {(each["name"], each["version"]): "properties" in each for each in document["components"]}
+    found = {
+        (re.sub(r"[-_.]+", "-", name).lower(), version)
+        for path in (image / "scorer").glob("lib/python*/site-packages/*.dist-info")
+        for name, version in [path.name.removesuffix(".dist-info").rsplit("-", 1)]
+    }
+    root = document["metadata"]["component"]
+    assert found - {(root["name"], root["version"])} <= named.keys()
+    assert {package for package, is_for_some in named.items() if not is_for_some} <= found
+
+
 def pinned(name: str) -> dict[str, str]:
     """Package -> what the lock says of it: version, markers and hashes."""
     text = (ROOT / name).read_text().replace("\\\n", " ")
