@@ -223,7 +223,7 @@ class Settings(BaseSettings):
             return
         for name in files:
             path: Path | None = getattr(self, name)
-            problem = None if path is None else _unreadable(path)
+            problem = None if path is None else unreadable(path)
             if problem is not None:
                 raise _wrong(name, f"is {str(path)!r}, which cannot be read: {problem}")
         if self.api_tls_cert_file is None:

@@ -12,27 +12,6 @@ TESTS: Final = ROOT / "tests"
 PAGE: Final = (ROOT / "docs" / "security.md").read_text()
 _ROW: Final = re.compile(r"^\| ([A-Z]\d+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 _TEST: Final = re.compile(r"`(\w+(?:/\w+)*/test_\w+\.py)::(test_\w+)`")
-PENDING: Final = {
-    "integration/test_api_schema.py",
-    "integration/test_logins.py",
-    "integration/test_tracing.py",
-    "unit/test_allowed_sources.py",
-    "unit/test_audit.py",
-    "unit/test_rules_source.py",
-    "unit/test_turns.py",
-    "security/test_api_access.py",
-    "security/test_personal_values.py",
-}
-"""Files of tests that are named already and come with their defence."""
-PENDING_TESTS: Final = {
-    "integration/test_dlq.py::test_nothing_is_done_that_the_audit_log_cannot_record",
-    "integration/test_dlq.py::test_the_audit_log_says_who_replayed_what_and_how_many",
-    "integration/test_reload.py::test_the_audit_log_says_which_rules_are_in_effect_and_what_was_refused",
-    "security/test_http_exhaustion.py::test_a_flood_of_the_listener_for_lead_data_reaches_neither_health_nor_the_descriptors",
-    "unit/test_lead_explanations.py::test_the_open_listener_has_no_lead_data",
-    "unit/test_lead_explanations.py::test_what_cannot_be_recorded_is_not_shown",
-}
-"""The same for tests in files that exist."""
 
 
 class Threat(NamedTuple):
@@ -85,8 +64,7 @@ def test_a_threat_has_a_test_or_is_accepted_with_a_reason(threat: Threat) -> Non
 
 def test_every_named_test_exists() -> None:
     missing = {test for threat in THREATS for test in threat.tests if not is_there(test)}
-    assert {test for test in missing if test.partition("::")[0] not in PENDING} == PENDING_TESTS
-    assert {test.partition("::")[0] for test in missing - PENDING_TESTS} == PENDING
+    assert missing == set()
 
 
 def test_every_attack_of_the_security_tests_is_in_the_model() -> None:
