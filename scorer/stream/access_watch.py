@@ -27,8 +27,6 @@ _QUIET_SECONDS: Final = 4 * _CHECK_SECONDS
 # A worker without partitions may be a spare, or one that may not see the input any more.
 _SUSPICION_SECONDS: Final = 15.0
 
-_ACCESS: Final = ("kafka_denies_access", "kafka_allows_access")
-_LOGIN: Final = ("kafka_refuses_login", "kafka_accepts_login")
 
 log = structlog.get_logger()
 
@@ -59,7 +57,7 @@ class AccessWatch:
         self._suspicious = suspicious
         self._on_allowed = on_allowed
         self._refusal_of_us = refusal_of_us
-        self._lines = _ACCESS
+        self._is_login = False
         self._clock = clock
         self._episode = Episode()
         self._text: str | None = None
@@ -75,7 +73,7 @@ class AccessWatch:
             return False
         self._refused_at = self._clock()
         if self._text is None:
-            self._text, self._certain, self._lines = refusal(self._settings, denial), False, _ACCESS
+            self._text, self._certain, self._is_login = refusal(self._settings, denial), False, False
         self._refused.set()
         return True
 
@@ -123,21 +121,20 @@ class AccessWatch:
         except (KafkaError, OSError):
             reason = await self._refusal_of_us()
             if reason is not None:
-                self._text, self._certain, self._lines = reason, True, _LOGIN
+                self._text, self._certain, self._is_login = reason, True, True
                 self._tell(self._clock())
             return
         now = self._clock()
         if missing:
-            self._text, self._certain, self._lines = sentence(self._settings, missing), True, _ACCESS
+            self._text, self._certain, self._is_login = sentence(self._settings, missing), True, False
         elif self._certain or now - self._refused_at >= _QUIET_SECONDS:
             self._text, self._certain = None, False
         self._tell(now)
 
     def _tell(self, now: float) -> None:
         stage = self._episode.see(self._text is not None, now)
-        begins, ends = self._lines
         if stage is Stage.ENDS:
-            log.info(ends)
+            log.info("kafka_accepts_login" if self._is_login else "kafka_allows_access")
             self._on_allowed()
         elif stage is not None:
-            log.error(begins, error=self._text)
+            log.error("kafka_refuses_login" if self._is_login else "kafka_denies_access", error=self._text)
