@@ -26,6 +26,7 @@ from tests.fuzz.run import Plan, run_chunk
 from tests.fuzz.watch import Watch
 from tests.integration.activities import START, event, structured
 from tests.integration.kafka import Kafka, Names
+from tests.integration.service import RULES
 
 KAFKA, NAMES = Kafka("nowhere:1"), Names("fuzz")
 NOW = time.time_ns() // 1000
@@ -139,6 +140,8 @@ def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Se
         damage(output)
         output = output._replace(letters=+output.letters)
         monkeypatch.setattr(check_module, "_scored", scored)
+        # Who may send what makes no difference here.
+        monkeypatch.setattr(check_module, "rules_in", lambda _: RULES)
         monkeypatch.setattr(check_module, "_committed", lambda *_: (output, []))
         return check(KAFKA, NAMES, records, tmp_path, NOW, NOW).problems
 
@@ -189,7 +192,7 @@ def test_the_end_of_a_run_is_checked(
     problem: str | None,
 ) -> None:
     @contextmanager
-    def service(*_: object) -> Iterator[Any]:
+    def service(*_: object, **settings: object) -> Iterator[Any]:
         process = SimpleNamespace(pid=1)
         log = [{"event": logged, "level": "info"}]
         yield SimpleNamespace(process=process, terminate=lambda: status, text=lambda: "", log=lambda: log)
