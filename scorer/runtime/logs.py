@@ -85,7 +85,8 @@ def configure_logs(level: str, form: str, context: Mapping[str, object] | None =
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, root.level))
     # The Kafka client logs every join of the group; the service logs what matters itself.
-    logging.getLogger("aiokafka").setLevel(root.level if level == "DEBUG" else max(logging.WARNING, root.level))
+    # Below INFO its lines contain records, passwords and tokens.
+    logging.getLogger("aiokafka").setLevel(logging.INFO if level == "DEBUG" else max(logging.WARNING, root.level))
 
 
 def _printable_values(_logger: Any, _method: str, event: EventDict) -> EventDict:

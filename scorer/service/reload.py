@@ -168,6 +168,8 @@ class Reloader:
             done = Reload("loaded", time.time())
         else:
             done = Reload("refused", time.time(), "\n".join(findings[:_SHOWN]))
+        self._report(done)
+        if findings:
             kept = self._current()
             log.error(
                 f"{self._label}_refused",
@@ -177,7 +179,6 @@ class Reloader:
                 count=len(findings),
             )
             await asyncio.to_thread(self._audit.refused, kept, findings, self._why)
-        self._report(done)
         return done
 
     async def _reload(self, started: float) -> list[str] | None:

@@ -41,7 +41,17 @@ _COMMON: Final[dict[str, Any]] = {
     "resources": {"limits": {"memory": "7004Mi"}},
     "ports.host": "mark-host",
     "ports.http": 7005,
-    "ports.health": 7006,
+    "api.enabled": True,
+    "api.host": "mark-api-host",
+    "api.port": 7006,
+    "api.tokenSecret": "mark-tokens",
+    "api.tokenKey": "mark-token-key",
+    "api.tlsSecret": "mark-tls",
+    "api.certKey": "mark-api-cert-key",
+    "api.keyKey": "mark-api-key-key",
+    "api.clientCaSecret": "mark-client-ca",
+    "api.clientCaKey": "mark-client-ca-key",
+    "api.allowedHosts": ["mark-allowed.example"],
     "podDisruptionBudget.maxUnavailable": 7007,
     "topologySpread": [{"topologyKey": "mark-zone", "maxSkew": 7008, "whenUnsatisfiable": "DoNotSchedule"}],
     "runAsUser": 7009,
@@ -85,6 +95,7 @@ SITUATIONS: Final[dict[str, dict[str, Any]]] = {
         "kafka.tls.clientSecret": "mark-client",
         "kafka.tls.certKey": "mark-cert-key",
         "kafka.tls.keyKey": "mark-key-key",
+        "kafka.tls.keyPasswordKey": "mark-passphrase-key",
         "rules.source": "git",
         "rules.path": "mark-path",
         **{f"rules.git.{name}": value for name, value in _GIT.items()},
@@ -148,6 +159,10 @@ SITUATIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "the other way round": {
         "kafka.bootstrapServers": "mark-kafka:7003",
+        "kafka.securityProtocol": "SASL_PLAINTEXT",
+        "kafka.sasl.mechanism": "OAUTHBEARER",
+        "kafka.sasl.oauth.audience": "mark-audience",
+        "kafka.sasl.oauth.expirationSeconds": 7060,
         "rules.source": "volume",
         "rules.volume": {"persistentVolumeClaim": {"claimName": "mark-claim"}},
         "shadowRules.source": "oci",
@@ -155,6 +170,14 @@ SITUATIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "a ConfigMap and files": {
         "kafka.bootstrapServers": "mark-kafka:7003",
+        "kafka.securityProtocol": "SASL_PLAINTEXT",
+        "kafka.sasl.mechanism": "OAUTHBEARER",
+        "kafka.sasl.existingSecret": "mark-oauth",
+        "kafka.sasl.oauth.tokenUrl": "https://mark-tokens/token",
+        "kafka.sasl.oauth.clientId": "mark-client-id",
+        "kafka.sasl.oauth.clientSecretKey": "mark-client-secret-key",
+        "kafka.sasl.oauth.scope": "mark-scope",
+        "kafka.sasl.oauth.caKey": "mark-oauth-ca-key",
         "rules.source": "configMap",
         "rules.configMap": "mark-map",
         "shadowRules.source": "inline",
@@ -234,7 +257,7 @@ def test_the_network_policy_is_for_all_pods_and_both_directions(situations: dict
     assert len(labels) >= 4
     for each in labels:
         assert policy["podSelector"]["matchLabels"].items() <= each.items()
-    assert [sorted(str(port["port"]) for port in rule["ports"]) for rule in policy["ingress"]] == [["7006"], ["7005"]]
+    assert [sorted(str(port["port"]) for port in rule["ports"]) for rule in policy["ingress"]] == [["7005"], ["7006"]]
     peers = [json.dumps(rule["from"]) for rule in policy["ingress"]]
     assert [("mark-metrics" in each, "mark-leads" in each) for each in peers] == [(True, False), (False, True)]
     ways = {"mark-dns": ["53", "53"], "mark-brokers": ["7010"]}
@@ -259,7 +282,9 @@ def test_only_the_group_of_the_service_reads_its_secrets(situations: dict[str, l
     pod = worker_pod(situations["git, Strimzi with certificates, KEDA"])
     assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsUser"] == 7009
     secrets = {each["name"]: each["secret"]["defaultMode"] for each in pod["volumes"] if "secret" in each}
-    assert secrets == dict.fromkeys(("kafka-ca", "kafka-client", "rules-git-secret"), 0o440)
+    assert secrets == dict.fromkeys(
+        ("kafka-ca", "kafka-client", "rules-git-secret", "api-tokens", "api-tls", "api-client-ca"), 0o440
+    )
 
 
 def test_keda_logs_in_as_the_service_does(situations: dict[str, list[Object]]) -> None:
