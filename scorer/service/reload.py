@@ -19,6 +19,7 @@ from scorer.offline.ruleset_files import rule_files, rule_test_files
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.audit import Audit, AuditError
+from scorer.runtime.file_state import state_of
 from scorer.service.rules_source import Source, rules_source
 from scorer.service.vetting import vet
 
@@ -89,17 +90,9 @@ def ruleset_fingerprint(location: Path) -> Fingerprint:
     """A value that changes whenever the rule files or their tests change. It reads only the directory. Never raises."""
     try:
         files = [*rule_files(location), *rule_test_files(location)]
-        return (str(location.resolve()), *(_state(path) for path in files))
+        return (str(location.resolve()), *((str(path), *state_of(path)) for path in files))
     except Exception as error:  # noqa: BLE001 (a directory that is gone or unreadable is a state too)
         return (repr(error),)
-
-
-def _state(path: Path) -> Fingerprint:
-    try:
-        status = path.stat()
-    except OSError as error:
-        return (str(path), repr(error))
-    return (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class Reloader:

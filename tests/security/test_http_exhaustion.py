@@ -12,7 +12,7 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -115,6 +115,20 @@ def closed(client: socket.socket) -> bool:
         return True
 
 
+def left_open(clients: Sequence[socket.socket], sent: bytes = b"") -> list[socket.socket]:
+    """The connections that the other side has not closed within nine seconds. Meanwhile `sent` goes to each of them now
+    and then."""
+    deadline = time.monotonic() + 9
+    left = list(clients)
+    while left and time.monotonic() < deadline:
+        time.sleep(0.5)
+        for client in left if sent else ():
+            with contextlib.suppress(OSError):
+                client.sendall(sent)
+        left = [client for client in left if not closed(client)]
+    return left
+
+
 def test_more_silent_connections_than_descriptors_leave_health_and_log_alone(running: Running) -> None:
     port = running.port("http_listening")
     with connections(port, SILENT, b"") as made:
@@ -143,12 +157,7 @@ def test_a_flood_of_the_listener_for_lead_data_reaches_neither_health_nor_the_de
 def test_a_handshake_that_does_not_go_on_is_closed(running: Running) -> None:
     with connections(running.port("api_listening"), 8, b"\x16\x03\x01") as made:
         assert len(made) == 8
-        deadline = time.monotonic() + 9
-        left = made
-        while left and time.monotonic() < deadline:
-            time.sleep(0.5)
-            left = [client for client in left if not closed(client)]
-        assert left == []
+        assert left_open(made) == []
 
 
 @pytest.mark.parametrize(
@@ -164,27 +173,14 @@ def test_half_open_requests_are_closed_even_if_they_send_a_byte_now_and_then(run
     port = running.port("http_listening")
     with connections(port, 8, first) as made:
         assert len(made) == 8
-        deadline = time.monotonic() + 9
-        left = made
-        while left and time.monotonic() < deadline:
-            time.sleep(0.5)
-            for client in left if first else ():
-                with contextlib.suppress(OSError):
-                    client.sendall(b"a")
-            left = [client for client in left if not closed(client)]
-        assert left == []
+        assert left_open(made, b"a" if first else b"") == []
 
 
 def test_a_connection_that_is_kept_alive_is_closed_when_it_asks_no_more(running: Running) -> None:
     port = running.port("http_listening")
     with connections(port, 8, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n") as made:
         assert len(made) == 8
-        deadline = time.monotonic() + 9
-        left = made
-        while left and time.monotonic() < deadline:
-            time.sleep(0.5)
-            left = [client for client in left if not closed(client)]
-        assert left == []
+        assert left_open(made) == []
 
 
 def test_a_client_that_does_not_read_its_answers_gives_its_place_to_others(running: Running) -> None:

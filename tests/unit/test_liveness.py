@@ -1,7 +1,6 @@
 """`/health/live` fails only where a restart helps: a background task of the consumer is dead and stays dead."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +14,25 @@ from tests.factory import ruleset_folder
 DEAD = "the consumer's fetch task ended"
 
 
-class Flapping:
-    """A subscription with a background task that is dead at every other look."""
+class Consumer:
+    """A subscription with a background task that is dead for some looks at it, and fine again after them. If it flaps,
+    it is fine at every other look."""
 
     consumer = None
 
-    def __init__(self, looks: int) -> None:
+    def __init__(self, looks: int, flaps: bool = False) -> None:
         self._looks = looks
+        self._flaps = flaps
         self.fine = asyncio.Event()
         """Set after all looks."""
 
     @property
     def trouble(self) -> str | None:
         self._looks -= 1
-        if self._looks <= 0:
+        if self._looks < 0:
             self.fine.set()
-        return DEAD if self._looks % 2 else None
-
-
-class Consumer:
-    """A subscription with a background task that is dead for some looks at it, and fine again after them."""
-
-    consumer = None
-
-    def __init__(self, looks: int) -> None:
-        self._looks = looks
-        self.fine = asyncio.Event()
-
-    @property
-    def trouble(self) -> str | None:
-        self._looks -= 1
-        if self._looks >= 0:
-            return DEAD
-        self.fine.set()
-        return None
+            return None
+        return None if self._flaps and self._looks % 2 == 0 else DEAD
 
 
 @pytest.fixture
@@ -57,13 +41,11 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Service:
     return build(load_settings(None, rules=ruleset_folder(tmp_path), engine="compiled"))
 
 
-def watched(
-    service: Service, looks: int, make: Callable[[int], Consumer | Flapping] = Consumer
-) -> BaseException | None:
+def watched(service: Service, looks: int, flaps: bool = False) -> BaseException | None:
     """Watch the service until it fails, or until the consumer is fine again; returns the failure."""
 
     async def work() -> BaseException | None:
-        consumer = make(looks)
+        consumer = Consumer(looks, flaps)
         setattr(service, "subscription", consumer)  # noqa: B010 (it is not the class that the service expects)
         failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         watch = asyncio.create_task(run._watch(service, failure))
@@ -98,5 +80,5 @@ def test_a_task_that_is_started_again_is_no_trouble(service: Service) -> None:
 def test_short_troubles_do_not_add_up(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one ends before the next look, however long they go on together."""
     monkeypatch.setattr(run, "_TROUBLE_SECONDS", 0.1)
-    assert watched(service, 100, Flapping) is None
+    assert watched(service, 100, flaps=True) is None
     assert service.live() == (True, {"status": "live"})
