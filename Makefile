@@ -4,14 +4,17 @@ BIN := .venv/bin
 export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PYTHONDONTWRITEBYTECODE := 1
+# The tests start hundreds of processes; without this each would compile all modules again.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
-BROKER := tests/integration tests/security tests/faults tests/deploy
-FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) examples
+# Those that take long come first, so that the processes end at about the same time.
+BROKER := tests/faults tests/deploy tests/integration tests/security
+FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) tests/supply examples
 
 .PHONY: help demo install test test-fast test-kafka test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
-	lint format bench schemas site lock clean
+	lint format bench schemas sbom licences audit site lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list
@@ -36,14 +39,14 @@ install: .venv/installed
 	@$(BIN)/pip install -q --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-## test: all tests, two at a time; those with a broker file by file, on the embedded one and on Apache Kafka 4.3.1
-# Without Java or Maven those on Apache Kafka are skipped, without Go those of the Helm chart; the summary counts them
-# with the reason.
+## test: all tests; those with a broker file by file, on the embedded one and on Apache Kafka 4.3.1
+# Those with a broker wait a third of their time, so three at a time fill two cores. Without Java or Maven those
+# on Apache Kafka are skipped, without Go those of the Helm chart; the summary counts them with the reason.
 test: install
 	@$(PYTEST) $(FAST) tests/browser
-	@$(PYTEST) -rs --dist loadfile tests/performance $(BROKER)
+	@$(PYTEST) -n 3 -rs --dist loadfile --no-loadscope-reorder $(BROKER) tests/performance
 
-## test-fast: the tests that need no broker: unit, property, contract, golden, examples
+## test-fast: the tests that need no broker: unit, property, contract, golden, supply, examples
 test-fast: install
 	@$(PYTEST) $(FAST)
 
@@ -60,10 +63,11 @@ test-deploy: install
 	@SCORER_TEST_DEPLOY=full SCORER_FAULT_CLUSTER=full SCORER_TEST_MONITORING_SECONDS=300 $(PYTEST) -rsP --dist loadfile \
 		tests/deploy tests/faults/test_rolling_restart.py
 
-## cluster: nodes of Kafka killed, stopped, restarted; takeovers, upgrade: all cases (half an hour); CLUSTER="-k stop"
+## cluster: nodes of Kafka killed, stopped, restarted; takeovers, upgrade, logins: all cases (40 minutes); CLUSTER="-k stop"
 cluster: install
 	@SCORER_FAULT_CLUSTER=full $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -vv -rP tests/faults/test_cluster.py \
-		tests/faults/test_takeover.py tests/faults/test_upgrade.py $(CLUSTER)
+		tests/faults/test_takeover.py tests/faults/test_upgrade.py \
+		tests/integration/test_access.py tests/integration/test_logins.py $(CLUSTER)
 
 ## kill-loops: 25 times 12,000 activities on three nodes that are bounced; KILL_LOOPS="--first-loop 5 --loops 5"
 kill-loops: install
@@ -116,6 +120,18 @@ bench: install .venv/bench .cache/bench-streams/installed
 ## schemas: write schemas/ from the models
 schemas: install
 	@$(BIN)/python -m schemas.generate
+
+## sbom: write deploy/sbom.cdx.json, what the image has beside its base (CycloneDX)
+sbom: install
+	@$(BIN)/python -m tests.supply.sbom
+
+## licences: check the licences of all dependencies and write docs/licences.md
+licences: install
+	@$(BIN)/python -m tests.supply.licences
+
+## audit: known vulnerabilities of all dependencies, if the advisories can be reached
+audit: install
+	@$(BIN)/python -m tests.supply.audit
 
 ## site: the documentation as a website in .cache/site
 site: install

@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from scorer.demo.broker import EmbeddedBroker
+from tests import planted
 from tests.brokers.apache import ApacheKafka
 from tests.brokers.jars import VERSION, MissingError
 from tests.brokers.marks import APACHE
@@ -73,6 +74,16 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     else:
         with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as broker:
             yield Kafka(broker.bootstrap)
+
+
+@pytest.fixture(autouse=True)
+def no_log_shows_a_planted_value(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Search what the processes of a test logged for the personal values that tests plant."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        shown = planted.found_below(folder)
+        assert shown == [], "a log shows a personal value"
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ dependencies)
 package)
     "$tools/bin/pip" wheel -q --no-index --no-deps --no-build-isolation --wheel-dir "$work/package" "$source"
     "$tools/bin/pip" --python "$target/bin/python" install -q --no-index --no-deps "$work"/package/*.whl
+    mkdir -p "$target/share/lead-scorer"
+    cp "$source/deploy/sbom.cdx.json" "$target/share/lead-scorer/"
     # What is missing or does not fit together ends the build here and not the service later.
     "$tools/bin/pip" --python "$target/bin/python" check
     "$target/bin/scorer" --version

@@ -7,6 +7,7 @@ not count, so that no score depends on the outcome with which it is compared.
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -71,7 +72,8 @@ class ReplayShard:
         self._tally = Tally([side.tally for side in self._sides])
 
     def handle(self, task: str, places: Sequence[int], lines: Sequence[bytes]) -> list[Rejection]:
-        """Do one of the two tasks. The second returns the lines that are not activities."""
+        """Do one of the two tasks. The second returns the lines that are not activities, or that the new rules refuse
+        (`allowed_sources`)."""
         rejected = []
         take = self._find_outcome if task == FIND_OUTCOMES else self._replay
         for place, line in zip(places, lines, strict=True):
@@ -84,7 +86,7 @@ class ReplayShard:
     def finish(self) -> Tally:
         """Evaluate every lead and count the results."""
         tally = self._tally
-        ids = sorted(self._sides[0].leads.ids())
+        ids = sorted(set().union(*(side.leads.ids() for side in self._sides)))
         movers: list[Mover] = []
         for lead_id in ids:
             ending = self._endings.get(lead_id)
@@ -92,8 +94,12 @@ class ReplayShard:
             tally.leads += 1
             if ending is not None:
                 tally.outcomes[ending.outcome] += 1
-            if leads[0].published is None:
+            known = [lead.published is not None for lead in leads]
+            if not any(known):
                 tally.unjudged += 1
+                continue
+            if not all(known):
+                tally.one_sided += 1
                 continue
             outcome = None if ending is None else ending.outcome
             results = [self._count(side, lead, outcome) for side, lead in zip(self._sides, leads, strict=True)]
@@ -107,22 +113,28 @@ class ReplayShard:
     def _find_outcome(self, activity: LeadActivity, _: int) -> None:
         outcome = OUTCOMES.get(activity.type)
         if outcome is not None:
+            # How a lead ended must be the same for both rulesets; the new one says whom to believe.
+            self._sides[0].evaluator.admit(activity)
             ending = Ending(activity.time, activity.id, activity.source, outcome)
             known = self._endings.get(activity.lead_id)
             self._endings[activity.lead_id] = ending if known is None else min(known, ending)
 
     def _replay(self, activity: LeadActivity, arrival: int) -> None:
+        ending = self._endings.get(activity.lead_id)
+        new, *others = self._sides
+        for side in others:
+            with suppress(Rejected):
+                self._apply(side, activity, arrival, ending)
+        self._apply(new, activity, arrival, ending)
         tally = self._tally
         tally.activities[activity.type] += 1
         tally.seen(activity.time)
         if activity.type not in OUTCOMES:
             tally.weeks.add(week_of(activity.time))
-        ending = self._endings.get(activity.lead_id)
-        for side in self._sides:
-            self._apply(side, activity, arrival, ending)
 
     def _apply(self, side: _Side, activity: LeadActivity, arrival: int, ending: Ending | None) -> None:
         lead_id, evaluator = activity.lead_id, side.evaluator
+        evaluator.admit(activity)
         lead = side.leads.get(lead_id) or Lead(lead_id)
         lead_at_outcome = None if ending is None else side.at_outcome.get(lead_id)
         before_outcome = ending is None or activity.time < ending.time

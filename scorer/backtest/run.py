@@ -83,7 +83,7 @@ def backtest(
     read = Input(files, lines, tally.activities.total(), dict(sorted(rejected.items())), tally.leads, first, last)
     changed = changes(tally, rulesets[1], rulesets[0]) if len(rulesets) > 1 else None
     outcomes = _outcomes(tally, rulesets)
-    return Backtest(_headline(read, new, old, changed, outcomes), read, new, old, changed, outcomes)
+    return Backtest(_headline(read, new, old, changed, outcomes, tally.one_sided), read, new, old, changed, outcomes)
 
 
 def _outcomes(tally: Tally, rulesets: Sequence[Ruleset]) -> Outcomes | None:
@@ -111,7 +111,7 @@ def _deals(tally: Tally, outcome: DealOutcome) -> Deals:
 
 
 def _headline(
-    read: Input, new: Side, old: Side | None, changed: Changes | None, outcomes: Outcomes | None
+    read: Input, new: Side, old: Side | None, changed: Changes | None, outcomes: Outcomes | None, one_sided: int
 ) -> list[str]:
     if not read.leads:
         return ["No lead was found in the input."]
@@ -139,6 +139,11 @@ def _headline(
             f"{changed.otherwise:,} of {plural(leads, 'lead')} ({percent(changed.share)}) would get another rating, "
             f"route, queue or grade: rating {changed.ratings.changed:,}, route {changed.routes.changed:,}, "
             f"queue {changed.queues.changed:,}, grade {changed.grades.changed:,}."
+        )
+    if one_sided:
+        sentences.append(
+            f"{plural(one_sided, 'lead')} left out: only one ruleset accepts the sources of any activity about "
+            f"{'it' if one_sided == 1 else 'them'} (`allowed_sources`)."
         )
     if outcomes is not None:
         sentences += _prediction(outcomes)

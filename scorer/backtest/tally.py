@@ -90,6 +90,9 @@ class Tally:
     outcomes: Counter[DealOutcome] = field(default_factory=Counter)
     unjudged: int = 0
     """Leads of which nothing was known before their outcome. They are counted only here."""
+    one_sided: int = 0
+    """Leads that only one of two rulesets knows, because the other refuses the sources of all their activities. They
+    are in no comparison and no figure of either ruleset."""
     ratings: Counter[tuple[Rating, Rating]] = field(default_factory=Counter)
     routes: Counter[tuple[Route, Route]] = field(default_factory=Counter)
     """By (old, new). Like `differences`, `rules`, `sales` and `movers`, it is empty unless there are two rulesets."""
@@ -128,6 +131,7 @@ class Tally:
         self.weeks |= other.weeks
         self.leads += other.leads
         self.unjudged += other.unjudged
+        self.one_sided += other.one_sided
         self.otherwise += other.otherwise
         self.seen(other.first, other.last)
         self.movers = most(self.movers + other.movers)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from scorer.cli.common import EngineOption, ExitStatus, RulesArgument, say
 from scorer.cli.findings import Format, as_github, as_json, as_text
+from scorer.domain.printable import counted
 from scorer.engines.engine import EngineUnavailableError, default_engine
 from scorer.evaluation.largest_decision import largest_decision
 from scorer.evaluation.largest_state import largest_state
@@ -130,11 +131,12 @@ def _described(ruleset: Ruleset) -> Mapping[str, object]:
 
 
 def _summary(ruleset: Ruleset, shown: Sequence[Finding], max_record_bytes: int) -> str:
-    text = f"ok: {ruleset.rule_count} rules, {len(ruleset.signals)} signals, revision {ruleset.revision[:12]}"
+    rules, signals = counted(ruleset.rule_count, "rule"), counted(len(ruleset.signals), "signal")
+    text = f"ok: {rules}, {signals}, revision {ruleset.revision[:12]}"
     state, decision = largest_state([ruleset]).total, largest_decision(ruleset).total
     text += f"; a state takes at most {_kb(state)}, a decision {_kb(decision)}, of {_kb(max_record_bytes)}"
     warnings = sum(finding.level == "warning" for finding in shown)
-    return f"{text}; {warnings} warning{'s' if warnings > 1 else ''}" if warnings else text
+    return f"{text}; {counted(warnings, 'warning')}" if warnings else text
 
 
 def _kb(size: int) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from scorer.cli.common import ExitStatus, is_utf8, say
 from scorer.dlq.position import Place, Position
-from scorer.domain.instant import from_datetime
+from scorer.domain.instant import from_datetime, to_text
 from scorer.rules.catalogue import suggestion
 from scorer.rules.duration import parse as parse_duration
 
@@ -27,7 +27,8 @@ REASONS: Final = (
     *("empty_value", "not_utf8", "not_json", "not_an_object", "not_a_list", "too_large", "too_deep"),
     *("number_out_of_range", "bad_header", "unsupported_content_type", "unsupported_specversion"),
     *("missing_attribute", "invalid_attribute", "unknown_type", "invalid_time", "time_in_future", "invalid_data"),
-    *("null_key", "key_mismatch", "internal_error", "state_too_large", "decision_too_large", "unknown"),
+    *("null_key", "key_mismatch", "source_not_allowed", "internal_error", "state_too_large", "decision_too_large"),
+    "unknown",
 )
 """The reasons that the service gives, and `unknown` for records that it did not write."""
 
@@ -148,6 +149,7 @@ def replay(
 
     Select them with filters, --offset or --all. Exit status 1 if one of them is not sent; the reason is printed.
     """
+    from scorer.cli.auditing import audited
     from scorer.cli.dlq_output import counted, print_reasons
     from scorer.cli.kafka import run_or_exit, settings_or_exit
     from scorer.dlq.replay import ReplayReport, obstacle
@@ -174,10 +176,13 @@ def replay(
         print_reasons(going)
     asks = sys.stdin.isatty() and not yes
     if going and not dry_run and (not asks or typer.confirm("Send?")):
-        try:
-            run_or_exit(_send(settings, [letter.position for letter in going], report), settings, "dlq replay")
-        finally:
-            typer.echo(f"{counted(report.replayed)} replayed")
+        selection = _selection(wanted, all_, limit)
+        with audited(settings, "replay", topic=settings.dead_letter_topic, selection=selection) as outcome:
+            try:
+                run_or_exit(_send(settings, [letter.position for letter in going], report), settings, "dlq replay")
+            finally:
+                outcome |= {"replayed": report.replayed, "refused": len(report.refused)}
+                typer.echo(f"{counted(report.replayed)} replayed")
     elif not going or not dry_run:
         typer.echo("nothing to replay" if not going else "nothing replayed")
     if report.already:
@@ -203,6 +208,7 @@ def purge(
     of the lead are first copied to the end, with their key, value and headers. They get new positions, and Kafka may
     count their retention again.
     """
+    from scorer.cli.auditing import audited
     from scorer.cli.dlq_output import counted, print_counts_by_reason
     from scorer.cli.kafka import run_or_exit, settings_or_exit
     from scorer.dlq.purge import Chosen, PurgeReport
@@ -235,13 +241,16 @@ def purge(
             typer.echo("nothing removed")
             return
     report = PurgeReport()
-    try:
-        run_or_exit(_purge(settings, chosen, report), settings, "dlq purge")
-    finally:
-        typer.echo(
-            f"{counted(report.removed)} of the lead removed from {settings.dead_letter_topic}; "
-            f"{counted(report.copied)} to keep copied to the end"
-        )
+    selection = {"lead": lead, "containing": containing}
+    with audited(settings, "purge", topic=settings.dead_letter_topic, selection=selection) as outcome:
+        try:
+            run_or_exit(_purge(settings, chosen, report), settings, "dlq purge")
+        finally:
+            outcome |= {"removed": report.removed, "copied": report.copied, "arrived": report.arrived}
+            typer.echo(
+                f"{counted(report.removed)} of the lead removed from {settings.dead_letter_topic}; "
+                f"{counted(report.copied)} to keep copied to the end"
+            )
     if report.arrived:
         say(f"{counted(report.arrived)} of the lead arrived meanwhile; run it again")
         raise typer.Exit(ExitStatus.FINDINGS)
@@ -277,6 +286,21 @@ def _filter(
     # Dead letters can have keys that are not UTF-8, and such an argument keeps its bytes.
     lead = None if key is None else key.encode("utf-8", "surrogateescape")
     return Filter(frozenset(reasons or ()), since, until, lead, positions, places)
+
+
+def _selection(wanted: "Filter", all_: bool, limit: int | None) -> dict[str, object]:
+    """What was selected, for the audit log."""
+    given: dict[str, object] = {
+        "reasons": sorted(wanted.reasons),
+        "since": None if wanted.since is None else to_text(wanted.since),
+        "until": None if wanted.until is None else to_text(wanted.until),
+        "lead": None if wanted.key is None else wanted.key.decode(errors="backslashreplace"),
+        "offsets": sorted(map(str, wanted.positions)),
+        "from": sorted(map(str, wanted.places)),
+        "limit": limit,
+        "all": all_,
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 async def _find(

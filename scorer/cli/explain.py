@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -13,6 +13,7 @@ import msgspec
 import typer
 from pydantic import ValidationError
 
+from scorer.cli.api_login import Login, LoginError
 from scorer.cli.atomic import write_atomically
 from scorer.cli.common import (
     EngineOption,
@@ -49,8 +50,19 @@ def explain(
     ] = None,
     service: Annotated[
         str | None,
-        typer.Option("--service", metavar="URL", help="Ask a running service instead, such as http://127.0.0.1:8080."),
+        typer.Option("--service", metavar="URL", help="Ask a running service instead, such as http://127.0.0.1:8090."),
     ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="F", help="With --service: a file with one token.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option("--ca-file", metavar="F", help="With https: its CA (PEM); default: those of the system."),
+    ] = None,
+    cert_file: Annotated[
+        Path | None, typer.Option("--cert-file", metavar="F", help="With https: our certificate (PEM).")
+    ] = None,
+    key_file: Annotated[Path | None, typer.Option("--key-file", metavar="F", help="Its key (PEM).")] = None,
     rules: RulesOption = None,
     at: Annotated[
         str | None,
@@ -70,12 +82,15 @@ def explain(
     now = time.time_ns() // 1000
     moment = None if at is None else _moment(at, now)
     rejected = 0
+    login = Login(token_file, ca_file, cert_file, key_file)
+    if service is None and any(login):
+        _fail("--token-file, --ca-file, --cert-file and --key-file are for --service", ExitStatus.USAGE)
     if service is not None:
         if rules is not None or engine is not None:
             _fail("--rules and --engine are for --input; the service uses its own rules", ExitStatus.USAGE)
         if not is_utf8(lead_id):
             _fail("the id of the lead is not UTF-8; the id of a lead always is", ExitStatus.USAGE)
-        story = _ask(service, lead_id, None if moment is None else to_text(moment))
+        story = _ask(service, lead_id, None if moment is None else to_text(moment), login)
     else:
         assert input_ is not None
         _refuse_same_file(input_, output)
@@ -98,7 +113,7 @@ def _read(
     name: str, lead_id: str, rules: Path, engine: EngineName | None, moment: int | None, now: int
 ) -> tuple[Story, int]:
     evaluator = load_or_exit(rules, engine)
-    reader = _Reader(name, lead_id, moment, now)
+    reader = _Reader(name, lead_id, moment, now, evaluator.admit)
     found = History(evaluator, Lead(lead_id))
     for activity, arrival in reader.activities():
         found.add(activity, arrival)
@@ -116,15 +131,19 @@ def _read(
 
 class _Reader:
     """The activities of one lead in a file. A line is skipped as soon as its subject names another lead. A line
-    without a readable subject could belong to this lead: it is read in full, and reported if it is not an activity."""
+    without a readable subject could belong to this lead: it is read in full, and reported if it is not an activity. An
+    activity of this lead that the rules refuse (`admit`) is reported too."""
 
-    def __init__(self, name: str, lead_id: str, moment: int | None, now: int) -> None:
+    def __init__(
+        self, name: str, lead_id: str, moment: int | None, now: int, admit: Callable[[LeadActivity], None]
+    ) -> None:
         self.read = 0
         self.rejected = 0
         self._name = name
         self._lead_id = lead_id
         self._moment = moment
         self._now = now
+        self._admit = admit
 
     def activities(self) -> Iterator[tuple[LeadActivity, int]]:
         try:
@@ -140,11 +159,14 @@ class _Reader:
     def _read(self, file: str, place: int, line: bytes) -> Iterator[tuple[LeadActivity, int]]:
         try:
             activity, arrival = activity_at(place, line, self._now)
+            wanted = activity.lead_id == self._lead_id and (self._moment is None or arrival <= self._moment)
+            if wanted:
+                self._admit(activity)
         except Rejected as error:
             self.rejected += 1
             say(f"{file}:{place_text(place)}: {error.reason}: {error.detail}")
             return
-        if activity.lead_id == self._lead_id and (self._moment is None or arrival <= self._moment):
+        if wanted:
             yield activity, arrival
 
 
@@ -167,17 +189,19 @@ def _quoted(lead_id: str) -> str:
     return f"'{printable(lead_id)}'"
 
 
-def _ask(service: str, lead_id: str, at: str | None) -> Story:
+def _ask(service: str, lead_id: str, at: str | None, login: Login) -> Story:
     parts = urllib.parse.urlsplit(service)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        _fail(f"--service {printable(service)}: expected a URL, as in http://127.0.0.1:8080", ExitStatus.USAGE)
+        _fail(f"--service {printable(service)}: expected a URL, as in http://127.0.0.1:8090", ExitStatus.USAGE)
     url = f"{service.rstrip('/')}/leads/{urllib.parse.quote(lead_id, safe='')}"
     if at is not None:
         url += f"?at={urllib.parse.quote(at, safe='')}"
-    # Not through a proxy: the service runs in the same network.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=_TIMEOUT) as response:
+        opener, request = login.opener(), urllib.request.Request(url, headers=login.headers())
+    except LoginError as error:
+        _fail(str(error), ExitStatus.USAGE)
+    try:
+        with opener.open(request, timeout=_TIMEOUT) as response:
             return Story.model_validate_json(response.read())
     except urllib.error.HTTPError as error:
         _refused(lead_id, error)

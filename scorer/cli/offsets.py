@@ -50,6 +50,7 @@ def reset(
 
     The states of leads stay. Without --yes nothing is changed.
     """
+    from scorer.cli.auditing import audited
     from scorer.cli.kafka import run_or_exit, settings_or_exit
     from scorer.stream.offset_reset import ResetError, group_problem, members_problem, plan, survey
     from scorer.stream.offset_reset import reset as reset_offsets
@@ -75,7 +76,11 @@ def reset(
         problem = run_or_exit(members_problem(settings), settings, _RESET)
         typer.echo(f"nothing was changed; --yes {'does it' if problem is None else f'will refuse: {problem}'}")
         return
-    run_or_exit(reset_offsets(settings, moves), settings, _RESET)
+    changes = [
+        {"partition": move.log.partition.partition, "from": move.log.offset, "to": move.target} for move in moves
+    ]
+    with audited(settings, "offsets_reset", topic=settings.activity_topic, selection=to, changes=changes):
+        run_or_exit(reset_offsets(settings, moves), settings, _RESET)
     changed = sum(move.changes for move in moves)
     typer.echo(f"{changed} {'partition' if changed == 1 else 'partitions'} changed")
 

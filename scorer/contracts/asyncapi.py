@@ -4,21 +4,61 @@ FastStream can generate a document from handlers, but our handler receives raw r
 """
 
 from io import StringIO
-from typing import Any
+from typing import Any, Final
 
 from ruamel.yaml import YAML
 
+from scorer.contracts.schemas import SCHEMAS, Schema
 from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import STRUCTURED
 from scorer.sources.tick import TICK_TYPE
 
+_PAYLOADS: Final = ("activity", "decision", "dead-letter")
 
-def asyncapi() -> dict[str, Any]:
-    """The document. Payloads refer to the JSON Schemas in the same directory."""
-    fields = Settings.model_fields
+
+def asyncapi(settings: Settings | None = None, *, bundled: bool = False) -> dict[str, Any]:
+    """The document, with the topics of these settings or of the default ones. Payloads refer to the JSON Schemas in the
+    same directory, or to copies in the document if it is `bundled`."""
+    names = ("activity_topic", "routing_topic", "dead_letter_topic")
     activity, routing, dead = (
-        fields[name].default for name in ("activity_topic", "routing_topic", "dead_letter_topic")
+        Settings.model_fields[name].default if settings is None else getattr(settings, name) for name in names
     )
+    document = _document(activity, routing, dead)
+    if not bundled:
+        return document
+    schemas = {name: _moved(SCHEMAS[name](), f"#/components/schemas/{name}") for name in _PAYLOADS}
+    document["components"]["schemas"] |= schemas
+    bundle: dict[str, Any] = _redirected(document)
+    return bundle
+
+
+def _moved(schema: Schema, place: str) -> Any:
+    """A schema that is now part of a document."""
+    schema = {key: value for key, value in schema.items() if key != "$schema"}
+    return _replaced(schema, "#/$defs/", f"{place}/$defs/")
+
+
+def _redirected(document: Any) -> Any:
+    for name in _PAYLOADS:
+        document = _replaced(document, f"./{name}.json", f"#/components/schemas/{name}")
+    return document
+
+
+def _replaced(part: Any, start: str, by: str) -> Any:
+    """The part with another start of each reference that starts so."""
+    if isinstance(part, list):
+        return [_replaced(each, start, by) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: by + value.removeprefix(start)
+        if key == "$ref" and isinstance(value, str) and value.startswith(start)
+        else _replaced(value, start, by)
+        for key, value in part.items()
+    }
+
+
+def _document(activity: str, routing: str, dead: str) -> dict[str, Any]:
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -141,7 +181,12 @@ def _decision_headers() -> dict[str, Any]:
         "ce_time": "The time as of which the lead was evaluated, RFC 3339.",
         "ce_subject": "The lead id.",
         "content-type": "application/json",
-        "published-at": "Wall-clock time of publication, RFC 3339. This is the only part that differs in a replay.",
+        "published-at": "Wall-clock time of publication, RFC 3339. It differs in a replay.",
     }
-    properties = {name: {"type": "string", "description": text} for name, text in texts.items()}
+    traced = {
+        "traceparent": "The trace of the activity that caused it (W3C Trace Context), if it has one. It differs in a "
+        "replay if the service makes spans.",
+        "tracestate": "What belongs to it.",
+    }
+    properties = {name: {"type": "string", "description": text} for name, text in {**texts, **traced}.items()}
     return {"type": "object", "properties": properties, "required": list(texts)}

@@ -24,22 +24,29 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ServiceProcess:
-    """`python -m scorer run` with these settings, HTTP on a free loopback port, and its log in `folder`.
+    """`python -m scorer run` with these settings, HTTP on free loopback ports, and its log in `folder`.
 
     A context manager: it starts the process, and at the end stops it and waits for its exit.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.port = free_port()
+        self._api_port = free_port()
         self._folder = folder
         self._log = folder / "service.log"
         self._settings = {**settings, "HTTP_HOST": HOST, "HTTP_PORT": str(self.port)}
+        self._settings |= {"API_HOST": HOST, "API_PORT": str(self._api_port)}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Base URL of /metrics, /health/live and /health/ready."""
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def leads_url(self) -> str:
+        """Base URL of /leads, open to everybody on this machine."""
+        return f"http://{HOST}:{self._api_port}"
 
     def __enter__(self) -> Self:
         # The environment and a `.env` in the working folder may configure another service: neither is used.

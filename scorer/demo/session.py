@@ -21,6 +21,7 @@ from scorer.demo.screen import Screen
 from scorer.demo.service import ServiceProcess
 from scorer.demo.state import DemoState, with_rules
 from scorer.demo.watching import ACTIVITY, DEAD_LETTERS, GROUP, PARTITIONS, ROUTING, Watch
+from scorer.domain.printable import counted
 
 FOLDER: Final = ".scorer-demo"
 
@@ -123,7 +124,9 @@ class _Session:
         watch = await self._stack.enter_async_context(Watch(broker.bootstrap, self._state))
         self._enter("starting the service")
         service = self._stack.enter_context(ServiceProcess(self._folder, self._settings(broker.bootstrap)))
-        self._state.service = self._state.service._replace(url=service.url, broker=broker.bootstrap)
+        self._state.service = self._state.service._replace(
+            url=service.url, leads=service.leads_url, broker=broker.bootstrap
+        )
         await service.ready()
         producer = AIOKafkaProducer(
             bootstrap_servers=broker.bootstrap, enable_idempotence=True, linger_ms=5, max_request_size=1 << 24
@@ -207,7 +210,7 @@ class _Session:
             elif loop.time() - moved > _STANDSTILL:
                 left = self._state.sent - self._state.processed
                 raise DemoError(
-                    f"the service has processed nothing for {_STANDSTILL:.0f} s, {left:,} activities are waiting; "
+                    f"the service has processed nothing for {_STANDSTILL:.0f} s, {counted(left, 'activity')} waiting; "
                     f"{service.last_words()}"
                 )
             await asyncio.sleep(0.05)

@@ -17,8 +17,8 @@ _NAME = 24
 
 
 class Service(NamedTuple):
-    """The service being watched: its rules, its engine, its URL and its broker. `refused`: why the last reload was
-    refused; empty if it was not."""
+    """The service being watched: its rules, its engine, its URLs and its broker. `leads`: the URL of lead data.
+    `refused`: why the last reload was refused; empty if it was not."""
 
     ruleset: str = "?"
     revision: str = ""
@@ -26,13 +26,15 @@ class Service(NamedTuple):
     url: str = ""
     broker: str = ""
     refused: str = ""
+    leads: str = ""
 
     @property
     def places(self) -> Sequence[str]:
         """Where it answers, and the setting with which other commands find its broker."""
         web = [f"{self.url}/metrics", "/health/live", "/health/ready"] if self.url else []
         broker = [f"SCORER_BOOTSTRAP_SERVERS={self.broker}"] if self.broker else []
-        return [*web, *broker]
+        leads = [f"{self.leads}/leads/LEAD_ID"] if self.leads else []
+        return [*web, *leads, *broker]
 
     def __str__(self) -> str:
         return f"rules {self.ruleset} {self.revision[:12]}, engine {self.engine}"

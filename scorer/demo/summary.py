@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from scorer.demo.flow import flow
 from scorer.demo.state import DemoState
-from scorer.domain.printable import printable
+from scorer.domain.printable import counted, printable
 from scorer.domain.score import Route
 
 _TOP = 10
@@ -19,7 +19,7 @@ def progress_line(state: DemoState) -> str:
     ratings = ", ".join(f"{count:,} {rating}" for rating, count in state.by_rating().items())
     return printable(
         f"{state.phase}: {state.sent:,} sent, {state.processed:,} processed ({state.rate:,.0f}/s), "
-        f"{len(state.leads):,} leads: {ratings}; {state.dead_letters.total():,} dead letters"
+        f"{counted(len(state.leads), 'lead')}: {ratings}; {counted(state.dead_letters.total(), 'dead letter')}"
     )
 
 
@@ -52,15 +52,17 @@ def _left_out(state: DemoState) -> Iterator[str]:
     count = len(state.left_out)
     if count:
         yield ""
-        yield f"{count:,} line{'' if count == 1 else 's'} too large, not played"
+        yield f"{counted(count, 'line')} too large, not played"
 
 
 def _figures(state: DemoState) -> Iterator[str]:
     rate = state.processed / state.seconds if state.seconds > 0 else 0.0
-    yield f"{state.processed:,} of {state.sent:,} activities processed in {state.seconds:,.1f} s ({rate:,.0f}/s)"
+    sent = counted(state.sent, "activity")
+    yield f"{state.processed:,} of {sent} processed in {state.seconds:,.1f} s ({rate:,.0f}/s)"
     yield str(state.service)
     dead = ", ".join(f"{reason} {count:,}" for reason, count in state.dead_letters.most_common())
-    yield f"{state.decisions:,} decisions, {state.dead_letters.total():,} dead letters{': ' if dead else ''}{dead}"
+    letters = counted(state.dead_letters.total(), "dead letter")
+    yield f"{counted(state.decisions, 'decision')}, {letters}{': ' if dead else ''}{dead}"
 
 
 def _table(state: DemoState, width: int | None) -> Iterator[str]:

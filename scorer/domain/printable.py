@@ -23,3 +23,12 @@ def shortened(text: str, longest: int = NAME_WIDTH) -> str:
     """The printable text, cut to `longest` characters; an ellipsis says that it was cut."""
     text = printable(text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def counted(number: int, unit: str) -> str:
+    """`1 item`, `2,000 items`, `2 activities`, `2 keys`."""
+    if number == 1:
+        return f"1 {unit}"
+    if unit.endswith("y") and unit[-2] not in "aeiou":
+        return f"{number:,} {unit[:-1]}ies"
+    return f"{number:,} {unit}s"

@@ -1,8 +1,8 @@
 """The facts that an activity states about its lead."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
-from scorer.domain.activity import LeadActivity
+from scorer.domain.activity import LISTING, LeadActivity
 
 RETURNED = "at.sales_returned"
 """The fact whose stamp says when sales last returned the lead."""
@@ -78,6 +78,25 @@ def statements(activity: LeadActivity) -> list[tuple[str, object]]:
         case other if other in _LIFECYCLE:
             stated.append(("lifecycle.status", _LIFECYCLE[other]))
     return stated
+
+
+_SECTIONS = {
+    "profile": ("lead.profile_updated", ()),
+    "bant": ("lead.qualification_updated", ("bant",)),
+    "competition": ("lead.qualification_updated", ("competition",)),
+    "project": ("lead.qualification_updated", ("project",)),
+    "assessment": ("lead.assessment_recorded", ()),
+}
+
+
+def stating_keys(field: str) -> Sequence[tuple[str, tuple[str, ...]]]:
+    """The keys that state a field: (activity type, path in its `data`). Empty if the field is not sent under a key of
+    its own but follows from what happened, as `lifecycle.status` does. A name without a dot is a custom field."""
+    section, _, key = field.rpartition(".")
+    if not section:
+        return [(kind, ("custom", field)) for kind in sorted(LISTING)]
+    known = _SECTIONS.get(section)
+    return [] if known is None else [(known[0], (*known[1], key))]
 
 
 def is_kept(fact: str, names: Container[str]) -> bool:

@@ -22,6 +22,7 @@ from scorer.domain.instant import DAY
 from scorer.domain.lead import NEVER, Lead, Published
 from scorer.domain.statements import RETURNED, is_kept
 from scorer.engines.engine import RuleEngine
+from scorer.evaluation.allowed_sources import restrictions
 from scorer.evaluation.contributions import Cause, ContributionTemplates, contributions, decision
 from scorer.evaluation.criteria import CriteriaTables
 from scorer.evaluation.kept_facts import value_tests
@@ -65,6 +66,7 @@ class Evaluator:
         self._silence = Silence(ruleset, self._tables, self._routing, self._signals, self.evaluate, self._is_change)
         self.mark = blake2b(ruleset.revision.encode(), digest_size=MARK_SIZE).digest()
         """Identifies these rules in `Lead.judged_by`."""
+        self._restricted = restrictions(ruleset.allowed_sources)
         self.kept_facts = value_tests(ruleset.own_fields, keeps)
         """The custom facts that leads keep, for `Lead.apply`."""
         self._kept_signals = frozenset(ruleset.signals).union(keeps_signals)
@@ -83,11 +85,14 @@ class Evaluator:
         self, lead: Lead, activity: LeadActivity, arrival: int | None = None, change: RuleChange | None = None
     ) -> Assessment:
         """Do the lead's reviews that are due when the activity arrives (`catch_up`), apply the activity, and judge the
-        lead as of its arrival, or as of the latest instant as of which the lead was judged, if that is later.
+        lead as of its arrival, or as of the latest instant as of which the lead was judged, if that is later. Raises
+        `Rejected` if the rules do not accept the activity from its source (`admit`).
 
         `arrival`: microseconds since the epoch; None for a file, where an activity arrives at its own time. The
         activity counts as of its own time, but at most the ruleset's tolerance after the arrival.
         """
+        if activity.type in self._restricted:
+            self.admit(activity)
         if arrival is None:
             arrival = activity.time
         elif activity.time > arrival + self._tolerance:
@@ -108,6 +113,11 @@ class Evaluator:
         if earlier:
             return Assessment(assessment.lead, assessment.evaluation, (*earlier, *assessment.effects), len(earlier))
         return assessment
+
+    def admit(self, activity: LeadActivity) -> None:
+        """Raises `Rejected` if the `allowed_sources` of the rules refuse the activity. `assess` does this itself."""
+        for restriction in self._restricted.get(activity.type, ()):
+            restriction.check(activity)
 
     def reassess(
         self,

@@ -12,6 +12,7 @@ from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.explain.story_model import Event, RuleChange, TimelineEntry
+from scorer.sources.rejected import Rejected
 
 
 class _View(NamedTuple):
@@ -29,13 +30,15 @@ class History:
     lead: Lead
     entries: list[TimelineEntry] = field(default_factory=list)
     without_effect: int = 0
+    refused: int = 0
+    """Activities that the rules do not accept from their source. They are in nothing else."""
     events: dict[int, Event] = field(default_factory=dict)
     """Every activity by its hash. Signals look up their events here."""
     _last: _View | None = None
 
     def add(self, activity: LeadActivity, arrival: int | None = None) -> None:
         """Apply an activity exactly as the service does. `arrival`: microseconds since the epoch; None: at its own
-        time."""
+        time. Raises `Rejected` if the rules refuse its source."""
         until = activity.time if arrival is None else arrival
         before = self.evaluator.catch_up(self.lead, until).lead
         assessment = self.evaluator.assess(before, activity, arrival)
@@ -85,7 +88,10 @@ def history(lead_id: str, activities: Iterable[LeadActivity], evaluator: Evaluat
     """The history of a lead from all its activities, given in the order in which they arrived, each at its own time."""
     lead_history = History(evaluator, Lead(lead_id))
     for activity in activities:
-        lead_history.add(activity)
+        try:
+            lead_history.add(activity)
+        except Rejected:
+            lead_history.refused += 1
     return lead_history
 
 

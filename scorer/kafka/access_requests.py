@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import create_conn
 from aiokafka.errors import IncompatibleBrokerVersion, TopicAuthorizationFailedError, for_code
 from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest, MetadataRequest_v4
 from aiokafka.protocol.transaction import EndTxnRequest
 from aiokafka.protocol.types import Array, Boolean, Bytes, Int16, Int32, Schema, String
+
+from scorer.kafka.client_internals import connect
 
 TOPIC_DENIED: Final = TopicAuthorizationFailedError.errno
 UNKNOWN_OPERATIONS: Final = -(1 << 31)
@@ -207,16 +208,18 @@ async def one_connection(host: str, port: int, arguments: Mapping[str, Any]) -> 
 
     Unlike a client it raises what failed: `KafkaError`, `OSError` or `ssl.SSLError`.
     """
-    connection = await create_conn(host, port, **arguments)
+    connection = await connect(host, port, **arguments)
     try:
         yield connection
     finally:
         connection.close()
 
 
-async def greet(connection: Any) -> None:
-    """One request that needs no permission but a login. Raises `KafkaError`."""
-    await connection.send(MetadataRequest([]))
+async def greet(connection: Any) -> list[tuple[str, int]]:
+    """One request that needs no permission but a login. Returns host and port of each broker, as the brokers tell them
+    to clients. Raises `KafkaError`."""
+    response = await connection.send(MetadataRequest([]))
+    return [(broker["host"], broker["port"]) for broker in response.to_object()["brokers"]]
 
 
 async def shake_hands(connection: Any, mechanism: str) -> Handshake:

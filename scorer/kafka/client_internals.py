@@ -5,16 +5,18 @@ tests/contract/test_client_internals.py checks the assumptions against the insta
 """
 
 import asyncio
+import logging
 import math
+import ssl
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, client, conn
 from aiokafka.consumer import fetcher
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -182,6 +184,94 @@ def record_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[
     the record. The producer computes it and does not expose it.
     """
     return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers))
+
+
+class RenewedText(str):
+    """A user name or a password that is read again for each new connection.
+
+    aiokafka takes a text when a client is created and keeps it; only a token has a provider.
+    """
+
+    __slots__ = ("read",)
+
+    def __new__(cls, read: Callable[[], str]) -> "RenewedText":
+        """`read`: gives the text of now. It must not raise after the first time."""
+        text = super().__new__(cls, read())
+        text.read = read
+        return text
+
+    read: Callable[[], str]
+
+
+def renew_credentials() -> None:
+    """Make all clients of this process make their connections with `connect`, and keep secrets out of their log."""
+    client.create_conn = connect
+    conn.OAuthAuthenticator = _TokenAuthenticator
+    conn.log.addFilter(_without_secrets)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Whether a line of the client may be logged. At DEBUG it logs all requests, and those of a login have the password
+    or the token in them."""
+    arguments = record.args if isinstance(record.args, tuple) else ()
+    return not any(type(each).__name__.startswith("SaslAuthenticate") for each in arguments)
+
+
+_connect: Final = conn.create_conn
+_on_refused_login: list[Callable[[], object]] = []
+
+
+def report_refused_logins(report: Callable[[], object]) -> None:
+    """Call `report` each time a broker does not accept us, or we do not accept it: the login, the certificates.
+
+    The clients log it, try again and say nothing. It replaces the function that was set before.
+    """
+    _on_refused_login[:] = [report]
+
+
+async def connect(host: str, port: int, **arguments: Any) -> Any:
+    """aiokafka's function that makes a connection and logs in, with each `RenewedText` as it is now.
+
+    Raises `KafkaError` or `OSError`. A broker that does not prove to know the password, or that breaks the rules of
+    SASL, is a failed login. The client raises `ValueError`, `KeyError` or `AssertionError` for it, and nobody catches
+    them.
+    """
+    for name in ("sasl_plain_username", "sasl_plain_password"):
+        value = arguments.get(name)
+        if isinstance(value, RenewedText):
+            arguments[name] = value.read()
+    try:
+        return await _logged_in(host, port, arguments)
+    except (KafkaError, OSError) as error:
+        away = isinstance(error, KafkaConnectionError | OSError)
+        if not away or isinstance(error, ssl.SSLError) or isinstance(error.__cause__, ssl.SSLError):
+            for report in _on_refused_login:
+                report()
+        raise
+
+
+async def _logged_in(host: str, port: int, arguments: dict[str, Any]) -> Any:
+    mechanism = arguments.get("sasl_mechanism")
+    try:
+        return await _connect(host, port, **arguments)
+    except OSError:
+        # A certificate that is not trusted is a `ValueError`, too.
+        raise
+    except (ValueError, KeyError, AssertionError) as error:
+        if mechanism is None:
+            raise
+        raise SaslAuthenticationFailed(f"the broker does not log in as {mechanism} demands") from error
+
+
+class _TokenAuthenticator(conn.OAuthAuthenticator):  # type: ignore[misc]
+    """The client takes every answer to its token for a yes. A broker that refuses it says why, and fails the login when
+    it has an answer to that (RFC 7628)."""
+
+    async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
+        if payload:
+            return b"\x01", True
+        step: tuple[bytes, bool] | None = await super().step(payload)
+        return step
 
 
 def tolerate_header_names() -> None:

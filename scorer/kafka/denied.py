@@ -14,6 +14,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 
+from scorer.kafka.principal import principal
 from scorer.runtime.settings import Settings
 
 
@@ -131,10 +132,3 @@ def grant(settings: Settings, *permissions: Permission) -> str:
     if permissions[0].prefixed:
         words += ["--resource-pattern-type", "prefixed"]
     return shlex.join(words)
-
-
-def principal(settings: Settings) -> str:
-    """What Kafka calls us, as far as the settings say."""
-    if settings.sasl_username is not None:
-        return f"User:{settings.sasl_username}"
-    return "User:ANONYMOUS" if settings.tls_cert_file is None else "User:SUBJECT-OF-THE-CERTIFICATE"

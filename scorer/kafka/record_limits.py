@@ -114,6 +114,7 @@ class TopicLimits:
             "topic_accepts_less",
             topic=refusal.topic,
             lead=refusal.lead,
+            decision=refusal.event_id if refusal.topic == self._settings.routing_topic else None,
             size=refusal.size,
             records=refusal.records,
             limit=self._known.get(refusal.topic),

@@ -10,6 +10,7 @@ import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from scorer.domain.printable import counted
 from scorer.kafka.access_requests import TOPIC_DENIED
 from scorer.kafka.denied import DeniedError, Operation, Permission, Resource, sentence
 from scorer.kafka.sizes import (
@@ -204,7 +205,7 @@ def _differences(
     topic = topics[need.topic]
     source = topics.get(settings.activity_topic)
     if need.topic == settings.activity_topic and partitions not in (None, topic.partitions):
-        yield f"{topic.partitions} partitions, not {partitions}; before changing that see docs/operations.md"
+        yield f"{counted(topic.partitions, 'partition')}, not {partitions}; before changing that see docs/operations.md"
     if need.topic == settings.state_topic and source is not None and source.partitions != topic.partitions:
         yield _unequal(settings, topic.partitions, source.partitions)
     if topic.replicas < replicas:
@@ -249,8 +250,9 @@ def _limit(topic: Topic | None) -> int | None:
 
 def _unequal(settings: Settings, states: int, inputs: int) -> str:
     return (
-        f"the changelog {settings.state_topic} has {states} partitions, its input {settings.activity_topic} has "
-        f"{inputs}; they must be equal. Leads would lose their state: see docs/operations.md, Changing partitions"
+        f"the changelog {settings.state_topic} has {counted(states, 'partition')}, its input "
+        f"{settings.activity_topic} has {inputs}; they must be equal. Leads would lose their state: see "
+        "docs/operations.md, Changing partitions"
     )
 
 

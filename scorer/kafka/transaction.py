@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.partitioner import DefaultPartitioner
 
+from scorer.domain.printable import counted
 from scorer.kafka.fault_points import reached
 from scorer.kafka.message import Message
 from scorer.kafka.session import (
@@ -71,19 +72,21 @@ class DoubtfulError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A batch that was too large for its topic. `size`: of the batch, bytes. `lead`: the key of its largest record."""
+    """A batch that was too large for its topic. `size`: of the batch, bytes. `lead`: the key of its largest record;
+    `event_id`: the id of that record if it is a CloudEvent."""
 
     topic: str
     lead: str | None
     size: int
     records: int
+    event_id: str | None = None
 
 
 class TooLargeError(MessageSizeTooLargeError):  # type: ignore[misc]
     """Kafka refused a batch as too large for its topic. `messages`: those in the batch."""
 
     def __init__(self, refusal: Refusal, messages: Sequence[Message] = ()) -> None:
-        largest = f"{refusal.records} records, the largest of {refusal.lead!r}"
+        largest = f"{counted(refusal.records, 'record')}, the largest of {refusal.lead!r}"
         super().__init__(f"{refusal.topic} refused a batch of {refusal.size:,} bytes ({largest})")
         self.refusal = refusal
         self.messages = messages
@@ -285,4 +288,7 @@ class TransactionalProducer:
 def _too_large(batch: Batch) -> TooLargeError:
     largest = max(batch.messages, key=lambda message: len(message.value or b"") + len(message.key or b""))
     lead = None if largest.key is None else largest.key[:1024].decode("utf-8", "backslashreplace")
-    return TooLargeError(Refusal(largest.topic, lead, batch.size, len(batch.messages)), batch.messages)
+    event_id = next(
+        (value.decode("utf-8", "backslashreplace") for name, value in largest.headers if name == "ce_id"), None
+    )
+    return TooLargeError(Refusal(largest.topic, lead, batch.size, len(batch.messages), event_id), batch.messages)

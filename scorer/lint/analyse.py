@@ -8,6 +8,7 @@ from scorer.lint.limits import Reach, signal_range
 from scorer.lint.reporter import Reporter
 from scorer.lint.signal_findings import unused_signals
 from scorer.lint.solver import Budget
+from scorer.lint.source_findings import doubtful_sources
 from scorer.lint.table_findings import TableFindings
 from scorer.rules.finding import Finding
 from scorer.rules.loader import Source
@@ -29,4 +30,5 @@ def analyse(ruleset: Ruleset, source: Source, budget: Budget | None = None) -> l
     reach = Reach(points, signals)
     bounds_not_reached(ruleset, source.file, reach, reporter)
     tables.routing(reach)
+    doubtful_sources(source.file, reporter)
     return sorted(reporter.findings, key=lambda finding: finding.position)

@@ -16,6 +16,7 @@ def compared(ruleset: Ruleset, source: Source, before: Ruleset) -> list[Finding]
     reporter = Reporter(source)
     _compare_fields(ruleset.own_fields, before.own_fields, reporter)
     _compare_signals(ruleset, before, reporter)
+    _compare_sources(ruleset, before, reporter)
     return sorted(reporter.findings, key=lambda finding: finding.position)
 
 
@@ -61,3 +62,14 @@ def _compare_signals(ruleset: Ruleset, before: Ruleset, reporter: Reporter) -> N
                 "that have it again"
             )
             reporter.report(("signals",), "removed-signal", message, level="info")
+
+
+def _compare_sources(ruleset: Ruleset, before: Ruleset, reporter: Reporter) -> None:
+    now, then = ({each.name: set(each.patterns) for each in rules.allowed_sources} for rules in (ruleset, before))
+    for name in sorted(now.keys() | then.keys()):
+        if now.get(name) != then.get(name):
+            message = (
+                f"the sources allowed for `{name}` change; this counts from now on, and what leads have from earlier "
+                "activities stays"
+            )
+            reporter.report(("allowed_sources", name), "changed-sources", message, level="info")

@@ -36,7 +36,8 @@ def unused_signals(
         certain = _never_counted(signal.activity)
         if certain is not None:
             uncounted.add(name)
-        problem = certain or _mistyped(signal.activity)
+        slip = mistyped(signal.activity)
+        problem = certain or (None if slip is None else f"counts {slip}")
         if problem is not None:
             reporter.report((*path, "activity"), "unused-signal", f"`{name}` {problem}", of_value=True)
         where = file.signals[name].where
@@ -71,10 +72,11 @@ def _never_counted(activity: str) -> str | None:
     return None
 
 
-def _mistyped(activity: str) -> str | None:
+def mistyped(activity: str) -> str | None:
+    """What the type is if it looks like a built-in one with a slip; None if it does not. Completes a sentence."""
     if activity in PAYLOADS:
         return None
     close = get_close_matches(activity, list(PAYLOADS), n=1, cutoff=0.88)
     if close:
-        return f"counts `{activity}`, a custom activity type; did you mean {close[0].removeprefix(TYPE_PREFIX)}?"
+        return f"`{activity}`, a custom activity type; did you mean {close[0].removeprefix(TYPE_PREFIX)}?"
     return None

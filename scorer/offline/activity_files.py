@@ -132,7 +132,8 @@ class ActivityFile:
                     yield block._replace(size=read - before)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             reason = "it ends early" if isinstance(error, EOFError) else str(error)
-            raise InputError(f"{self.name}: damaged gzip file after line {last:,}: {reason}") from None
+            where = f"after line {last:,}" if last else "near its beginning"
+            raise InputError(f"{self.name}: damaged gzip file {where}: {reason}") from None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from scorer.state.shelf import LeadShelf
 
 
 class Rejection(NamedTuple):
-    """A line, or an event of a batch, that is not an activity, by its place."""
+    """A line, or an event of a batch, that is not an activity or that the rules refuse, by its place."""
 
     place: int
     reason: str
@@ -59,11 +59,11 @@ class DecisionShard:
         for place, line in zip(places, lines, strict=True):
             try:
                 activity, arrival = activity_at(place, line, now)
+                lead = shelf.get(activity.lead_id) or Lead(activity.lead_id)
+                assessment = evaluator.assess(lead, activity, arrival)
             except Rejected as error:
                 found.rejected.append(Rejection(place, error.reason, error.detail))
                 continue
-            lead = shelf.get(activity.lead_id) or Lead(activity.lead_id)
-            assessment = evaluator.assess(lead, activity, arrival)
             if assessment.lead is not lead:
                 shelf.put(assessment.lead)
             if assessment.effects:

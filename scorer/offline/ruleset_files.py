@@ -26,7 +26,12 @@ def rule_files(location: Path) -> list[Path]:
         raise _refused(location, "no-files", "there is no such file or directory") from None
     except (OSError, ValueError) as error:
         raise _refused(location, "unreadable", f"cannot be read: {_reason(error)}") from error
-    return [path for path in _listed(location) if _is_yaml(path) and not path.stem.endswith("_test")]
+    return [path for path in _listed(location) if is_rule_file(path)]
+
+
+def is_rule_file(path: Path) -> bool:
+    """Whether a file of this name in a ruleset directory is a rule file."""
+    return _is_yaml(path) and not path.stem.endswith("_test")
 
 
 def rule_test_files(location: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 Conditions are kept as written; `parse_condition` reads them, because the valid conditions depend on the fields.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -27,6 +28,7 @@ PATTERNS = {
     _FIELD_NAME: "lower-case letters, digits and _, at most 64, and begin with a letter",
 }
 """Each pattern in words."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 Id = Annotated[str, StringConstraints(pattern=_ID)]
 FieldName = Annotated[str, StringConstraints(pattern=_FIELD_NAME)]
@@ -227,6 +229,22 @@ class RoutingRuleSection(Section):
     reason: Reason | None = Field(None, description="The reason, in words for a salesperson.")
 
 
+def _pattern(text: str) -> str:
+    if "*" in text[:-1]:
+        raise ValueError(f"`{text}`: a `*` can only be the last character")
+    if _CONTROL.search(text) is not None:
+        raise ValueError("no source contains a control character, so this never matches")
+    return text
+
+
+SourcePattern = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1024),
+    AfterValidator(_pattern),
+    WithJsonSchema({"type": "string", "pattern": r"^[^*]*\*?$", "minLength": 1, "maxLength": 1024}),
+]
+
+
 class RulesetFile(Section):
     """A rule file. A ruleset is a directory of rule files, which are merged. Every section may be in any of them."""
 
@@ -241,6 +259,11 @@ class RulesetFile(Section):
         description="How far the clock of a sender may be ahead; at most 1d. An activity counts as of its own time, "
         "but at most this long after it arrived. A grant of consent counts if it is later than the withdrawal by more "
         "than this.",
+    )
+    allowed_sources: dict[str, Annotated[list[SourcePattern], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Which senders may send activities of a type or state a field, by `erased`, `lead.my_type` or "
+        "`profile.is_competitor`: the `source` of the event, or its beginning and `*`. Others are refused.",
     )
     fields: dict[FieldName, FieldSection] = Field(default_factory=dict, description="Custom fields, by name.")
     signals: dict[Id, SignalSection] = Field(default_factory=dict, description="Behaviour, by signal id.")

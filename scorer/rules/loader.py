@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from re import fullmatch
 from typing import Any
 
-from scorer.domain.activity import PAYLOADS, TYPE_PREFIX
+from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX
 from scorer.domain.instant import DAY
 from scorer.domain.score import Grades, Ratings
+from scorer.domain.statements import stating_keys
 from scorer.rules import duration
 from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field, payload_fields, suggestion
 from scorer.rules.condition import Condition, Test, fields, tests
@@ -29,6 +31,7 @@ from scorer.rules.routing_facts import routing_catalogue, routing_facts
 from scorer.rules.ruleset import (
     BEHAVIOUR,
     CAP,
+    AllowedSources,
     Criterion,
     HitPolicy,
     Publishing,
@@ -138,6 +141,7 @@ class _Checker:
         computed = routing_catalogue(routing_facts(file.scoring, file.signals))
         criteria = [self._criterion(name, c, lead_fields, computed) for name, c in file.scoring.items()]
         routing = self._routing({**lead_fields, **computed})
+        allowed = list(self._allowed_sources(own_fields))
         for section in ("ruleset", "ratings"):
             if getattr(file, section) is None:
                 self._report((), "missing-section", f"the section `{section}` is missing")
@@ -161,6 +165,7 @@ class _Checker:
             own_fields=own_fields,
             tolerance=duration.parse(file.tolerance),
             rescoring=Rescoring(rescore.mode == "changed_only", rescore.per_second),
+            allowed_sources=tuple(allowed),
         )
 
     def _own_fields(self) -> Catalogue:
@@ -201,6 +206,41 @@ class _Checker:
         hint += f"; write a custom activity type in full, as in {TYPE_PREFIX}{name.lower().rpartition('.')[2]}"
         self._report(path, "unknown-activity", f"unknown activity type `{name}`{hint}", of_value=True)
         return None
+
+    def _allowed_sources(self, own_fields: Catalogue) -> Iterator[AllowedSources]:
+        first: dict[tuple[str, tuple[str, ...]], str] = {}
+        for name, patterns in self._file.allowed_sources.items():
+            path: Path = ("allowed_sources", name)
+            for place in self._restricted(name, path, own_fields):
+                known = first.setdefault(place, name)
+                if known != name:
+                    message = f"`{name}` is the same as `{known}`; merge the two lists"
+                    self._report(path, "duplicate-key", message)
+                yield AllowedSources(name, *place, tuple(patterns))
+
+    def _restricted(self, name: str, path: Path, own_fields: Catalogue) -> Sequence[tuple[str, tuple[str, ...]]]:
+        """The activity type and the path in its data for each part of the name; empty after a mistake."""
+        built_in = TYPE_PREFIX + name in PAYLOADS
+        if built_in and name in own_fields:
+            message = f"`{name}` is both an activity type and a field; write {TYPE_PREFIX}{name}, or rename the field"
+            self._report(path, "bad-key", message)
+        elif built_in:
+            return [(TYPE_PREFIX + name, ())]
+        elif name.startswith(TYPE_PREFIX):
+            if fullmatch(TYPE_PATTERN, name) is not None:
+                return [(name, ())]
+            message = f"`{name}` is not an activity type; use lower-case letters, digits, `_` and dots"
+            self._report(path, "unknown-activity", message)
+        elif name in own_fields or (name in LEAD_FIELDS and stating_keys(name)):
+            return stating_keys(name)
+        elif name in LEAD_FIELDS:
+            message = f"`{name}` is not sent as such; name the activity types from which it follows"
+            self._report(path, "bad-key", message)
+        else:
+            types = (known.removeprefix(TYPE_PREFIX) for known in PAYLOADS)
+            hint = suggestion(name, (*types, *LEAD_FIELDS, *own_fields))
+            self._report(path, "unknown-activity", f"unknown activity type or field `{name}`{hint}")
+        return []
 
     def _criterion(self, name: str, section: CriterionSection, catalogue: Catalogue, computed: Catalogue) -> Criterion:
         path: Path = ("scoring", name)

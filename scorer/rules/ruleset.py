@@ -104,6 +104,17 @@ class Rescoring:
 
 
 @dataclass(frozen=True, slots=True)
+class AllowedSources:
+    """Who may send activities of a type, or, if `keys` is not empty, those whose `data` has a value at this path.
+    `name`: the type or field as written. A pattern is a `source`, or its beginning if it ends with `*`."""
+
+    name: str
+    activity: str
+    keys: tuple[str, ...]
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ruleset:
     """Checked rules.
 
@@ -122,6 +133,7 @@ class Ruleset:
     own_fields: Catalogue
     rescoring: Rescoring = Rescoring()
     tolerance: int = TOLERANCE
+    allowed_sources: Sequence[AllowedSources] = ()
 
     @property
     def rule_count(self) -> int:

@@ -169,6 +169,7 @@ _HINTS = (
     ("found character '\\t'", "tabs are not allowed; use spaces"),
     ("expected <block end>", "indent it like the lines it belongs to"),
     ("while scanning a quoted scalar", "the quote is never closed"),
+    ("while scanning an alias", "put quotes around text that begins with *"),
 )
 
 

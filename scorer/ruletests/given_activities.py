@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import DAY
+from scorer.evaluation.allowed_sources import restrictions
 from scorer.rules import duration
 from scorer.rules.catalogue import suggestion
 from scorer.rules.condition import known
@@ -18,6 +19,7 @@ from scorer.rules.ruleset import Ruleset
 from scorer.rules.yaml_source import Path
 from scorer.ruletests.model import GivenActivity
 from scorer.sources.payload_errors import expected, is_about_key
+from scorer.sources.rejected import Rejected
 
 START = 20_454 * DAY + DAY * 9 // 24
 """The start of every test: Thursday 2026-01-01, 09:00 UTC, in microseconds since the epoch."""
@@ -42,8 +44,29 @@ def given_activities(given: Sequence[GivenActivity], ruleset: Ruleset, report: R
         data = None if kind is None else _data(kind, item.data, (*path, "data"), ruleset, report)
         if kind is None or data is None:
             continue
+        source = item.source or _accepted_source(kind, data, ruleset)
+        if source is None:
+            message = "no source may send all of this (`allowed_sources`); write the `source` that tries"
+            report((*path, "type"), "bad-value", message)
+            continue
         for number in range(item.times):
-            yield LeadActivity(f"{index}-{number}", "test", kind, time, "test", data)
+            yield LeadActivity(f"{index}-{number}", source, kind, time, "test", data)
+
+
+def _accepted_source(kind: str, data: Mapping[str, object], ruleset: Ruleset) -> str | None:
+    """A source from which the rules accept an activity with this data, so that tests about other things need none."""
+    allowed = [entry for entry in ruleset.allowed_sources if entry.activity == kind]
+    listed = (pattern.removesuffix("*") for entry in allowed for pattern in entry.patterns)
+    restricted = restrictions(allowed).get(kind, ())
+    for source in ("test", *filter(None, listed)):
+        activity = LeadActivity("test", source, kind, START, "test", data)
+        try:
+            for restriction in restricted:
+                restriction.check(activity)
+        except Rejected:
+            continue
+        return source
+    return None
 
 
 def _kind(name: str, path: Path, ruleset: Ruleset, report: Report) -> str | None:

@@ -58,13 +58,16 @@ class _Part(BaseModel):
 
 
 class GivenActivity(_Part):
-    """An activity of the lead. Its id, source and lead are filled in."""
+    """An activity of the lead. Its id and lead are filled in."""
 
     type: str = Field(description="Activity type: `page_viewed`, or the full name of a custom type: `lead.my_type`.")
     after: Offset | None = Field(
         None, description="Time since the start of the test. The default is that of the previous activity."
     )
     times: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="Number of different activities of this kind.")
+    source: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(
+        None, description="The sender. The default is one that the rules accept (`allowed_sources`)."
+    )
     data: dict[str, Any] = Field(default_factory=dict, description="The payload.")
 
 

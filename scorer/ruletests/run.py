@@ -6,6 +6,7 @@ of the last activity, or with the lead at the time that it names. Pure: files co
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from scorer.domain.activity import LeadActivity
@@ -19,6 +20,7 @@ from scorer.ruletests.file import ReadTest, read_test_file
 from scorer.ruletests.given_activities import START, given_activities
 from scorer.ruletests.given_activities import moment as moment_of
 from scorer.ruletests.model import Expectation, RuleTestFile, TestCase
+from scorer.sources.rejected import Rejected
 
 __all__ = ["START", "Result", "RuleTestFile", "RuleTestReport", "of_file", "rule_ids", "run_file", "run_tests"]
 
@@ -140,11 +142,13 @@ class _Run:
 
     def _failures(self, expected: Expectation, path: Path, activities: Sequence[LeadActivity]) -> list[str]:
         moment = None if expected.after is None else moment_of(expected.after)
-        tested = self._tested_lead(
-            [activity for activity in activities if moment is None or activity.time <= moment], moment
-        )
+        until = [activity for activity in activities if moment is None or activity.time <= moment]
+        tested = self._tested_lead(until, moment)
         if tested is None:
-            if self._all_given:
+            if self._all_given and until:
+                refused = ("activities", int(until[0].id.partition("-")[0]))
+                self._report(refused, "bad-value", "every activity is refused (`allowed_sources`), so there is no lead")
+            elif self._all_given:
                 self._report((*path, "after"), "bad-value", f"at {expected.after} no activity has happened yet")
             return []
         differences = list(self._comparison.differences(expected, path, tested, self._report))
@@ -153,11 +157,29 @@ class _Run:
         when = "" if expected.after is None else f" at {expected.after}"
         placed = sorted((self._test.document.position(where), message) for where, message in differences)
         lines = [f"{file}:{line}:{column}: {message}{when}" for (file, line, column), message in placed]
-        return [*lines, f"points found{when}: {points_found(tested)}"]
+        return [*lines, *self._refusals(until), f"points found{when}: {points_found(tested)}"]
+
+    def _refusals(self, activities: Sequence[LeadActivity]) -> Iterator[str]:
+        """A line for each given activity that the rules refuse."""
+        for index, of_one in groupby(activities, key=lambda activity: int(activity.id.partition("-")[0])):
+            activity = next(of_one)
+            if not self._is_admitted(activity):
+                file, line, column = self._test.document.position(("activities", index))
+                yield f"{file}:{line}:{column}: refused: {activity.source} may not send this (`allowed_sources`)"
+
+    def _is_admitted(self, activity: LeadActivity) -> bool:
+        try:
+            self._evaluator.admit(activity)
+        except Rejected:
+            return False
+        return True
 
     def _tested_lead(self, activities: Sequence[LeadActivity], moment: int | None) -> TestedLead | None:
         lead, evaluation, published = Lead("test"), None, False
         for activity in activities:
+            if not self._is_admitted(activity):
+                published = False
+                continue
             assessment = self._evaluator.assess(lead, activity)
             lead, published = assessment.lead, assessment.decision is not None
             if assessment.evaluation is not None:

@@ -9,11 +9,17 @@ from typing import Any, Final
 import structlog
 from structlog.types import EventDict, Processor
 
-from scorer.domain.printable import printable
+from scorer.domain.printable import counted, printable
 from scorer.runtime.token_bucket import TokenBucket
 
 _BURST: Final = 10
 _SECONDS_A_LINE: Final = 10.0
+_EXPORTERS: Final = (
+    "opentelemetry.exporter.otlp.common.http",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._shared_internal",
+)
+"""They log each attempt while a collector does not answer."""
 
 
 class Sparse(logging.Filter):
@@ -33,7 +39,7 @@ class Sparse(logging.Filter):
             self._left_out += 1
             return False
         if self._left_out:
-            record.msg = f"{record.getMessage()} ({self._left_out} lines of {record.name} left out before)"
+            record.msg = f"{record.getMessage()} ({counted(self._left_out, 'line')} of {record.name} left out before)"
             record.args = ()
             self._left_out = 0
         return True
@@ -74,12 +80,13 @@ def configure_logs(level: str, form: str, context: Mapping[str, object] | None =
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("asyncio", "uvicorn.error"):
+    for name in ("asyncio", "uvicorn.error", *_EXPORTERS):
         logging.getLogger(name).filters[:] = [Sparse()]
     logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, root.level))
     # The Kafka client logs every join of the group; the service logs what matters itself.
-    logging.getLogger("aiokafka").setLevel(root.level if level == "DEBUG" else max(logging.WARNING, root.level))
+    # Below INFO its lines contain records, passwords and tokens.
+    logging.getLogger("aiokafka").setLevel(logging.INFO if level == "DEBUG" else max(logging.WARNING, root.level))
 
 
 def _printable_values(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -44,6 +44,8 @@ OUTCOMES: Final = {
 of a counter that appears with it."""
 ALARMING: Final = ("internal_error", "state_too_large", "decision_too_large")
 """Reasons of dead letters of which a single one deserves an alarm; they start at 0 too."""
+WORTH_A_LOOK: Final = (*ALARMING, "source_not_allowed")
+"""And those of which somebody may want to see the first: a sender tried what it may not do."""
 STATUSES: Final = (
     *("ready", "waiting for an assignment", "restoring", "stalled", "rejoining", "clock off", "access denied"),
     *("stopping", "dead"),
@@ -148,7 +150,7 @@ class Metrics:
         self._handovers = counter("scorer_handovers", "Leads handed over to sales, by queue.", "queue")
         self._rule_hits = counter("scorer_rule_hits", "Rules that gave points.", "criterion", "rule")
         self._dead_letters = counter(
-            "scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=ALARMING
+            "scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=WORTH_A_LOOK
         )
         self._dropped_facts = counter(
             "scorer_facts_dropped", "Custom facts that leads do not keep.", "reason", known=OUTCOMES["dropped"]
@@ -221,6 +223,7 @@ class Metrics:
             "1: the shadow rules were loaded; 0: they were refused. Absent without shadow rules.",
             registry=None,
         )
+        self._audit_failures = counter("scorer_audit_failures", "Lines of the audit log that could not be written.")
         self._lag = Gauge(
             "scorer_consumer_lag_records", "Activities not yet committed.", ("partition",), registry=registry
         )
@@ -369,6 +372,10 @@ class Metrics:
     def shadow_loaded(self, successful: bool) -> None:
         """Record whether the shadow rules on disk were valid at the last check."""
         self._set(self._shadow_successful, successful)
+
+    def audit_failed(self) -> None:
+        """Count a line of the audit log that could not be written."""
+        self._audit_failures.inc()
 
     def lag(self, partition: int, records: int | None) -> None:
         """Set the lag of a partition; None if the partition is no longer assigned to this worker."""

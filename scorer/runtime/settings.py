@@ -1,12 +1,14 @@
 """Settings of the service: `SCORER_*` environment variables or a `.env` file."""
 
 import difflib
+import ipaddress
 import os
 import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, model_validator
@@ -16,8 +18,11 @@ from scorer.runtime import record_bytes
 from scorer.runtime.default_rules import default_rules
 
 PREFIX = "SCORER_"
-_PEM_BYTES: Final = 1 << 20
+_MOST_BYTES: Final = 1 << 20
 _KAFKA_WORDS: Final = {"BROKER", "BROKERS", "BOOTSTRAP", "KAFKA", "SERVER", "SERVERS"}
+_REMOVED: Final = {
+    "HEALTH_PORT": "SCORER_HTTP_PORT has only health and metrics now, and lead data is at SCORER_API_PORT; remove it",
+}
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
 OptionalFile = Path | None
 
@@ -35,14 +40,29 @@ class Settings(BaseSettings):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How to talk to Kafka."
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = Field(
         None, description="How to log in."
     )
     sasl_username: str | None = Field(None, description="User name.")
+    sasl_username_file: OptionalFile = Field(None, description="File with the user name, in place of it.")
     sasl_password: SecretStr | None = Field(None, description="Password.")
+    sasl_password_file: OptionalFile = Field(None, description="File with the password, in place of it.")
+    sasl_oauth_token_file: OptionalFile = Field(None, description="OAUTHBEARER: file with the token.")
+    sasl_oauth_token_url: str | None = Field(
+        None, description="OAUTHBEARER: endpoint that gives tokens for client credentials, https://…"
+    )
+    sasl_oauth_client_id: str | None = Field(None, description="Client id at that endpoint.")
+    sasl_oauth_client_secret_file: OptionalFile = Field(None, description="File with the secret of the client.")
+    sasl_oauth_scope: str | None = Field(None, description="Scope to ask for; default: none.")
+    sasl_oauth_ca_file: OptionalFile = Field(
+        None, description="CA certificates (PEM) of that endpoint; default: those of the system."
+    )
     tls_ca_file: OptionalFile = Field(None, description="CA certificates (PEM); default: those of the system.")
     tls_cert_file: OptionalFile = Field(None, description="Client certificate (PEM).")
     tls_key_file: OptionalFile = Field(None, description="Key of the client certificate (PEM).")
+    tls_key_password_file: OptionalFile = Field(
+        None, description="File with the passphrase of that key, if it has one."
+    )
 
     activity_topic: TopicName = Field("lead.activity", description="Input: what leads do.")
     routing_topic: TopicName = Field("lead.routing", description="Output: decisions.")
@@ -78,10 +98,26 @@ class Settings(BaseSettings):
         "", description="Output: leads on which the candidate differs; default: <routing topic>.shadow."
     )
 
-    http_host: str = Field("127.0.0.1", description="Address of /metrics, /health and /leads.")
+    http_host: str = Field("127.0.0.1", description="Address of /metrics and /health, which are open to everybody.")
     http_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="Their port; 0: any free port.")
-    health_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
-        None, description="Port of one more listener, for /metrics and /health only; default: none."
+    api_host: str = Field(
+        "127.0.0.1",
+        description="Address of the listener for lead data. Another than loopback needs SCORER_API_TOKEN_FILE or "
+        "SCORER_API_CLIENT_CA_FILE.",
+    )
+    api_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None, description="Port of the listener for lead data (/leads, /ruleset); 0: any free port; default: none."
+    )
+    api_token_file: OptionalFile = Field(None, description="Tokens that may read lead data, a line each: NAME:TOKEN.")
+    api_tls_cert_file: OptionalFile = Field(None, description="Certificate of the listener for lead data (PEM).")
+    api_tls_key_file: OptionalFile = Field(None, description="Key of this certificate (PEM).")
+    api_client_ca_file: OptionalFile = Field(
+        None, description="CA certificates (PEM); a client needs a certificate of one of them."
+    )
+    api_allowed_hosts: str = Field(
+        "",
+        description="Names under which clients reach the listener for lead data, besides those of loopback and "
+        "SCORER_API_HOST, comma-separated; `*.` stands for any one label.",
     )
 
     max_records: Annotated[int, Field(ge=1, le=100_000)] = Field(2_000, description="Most activities per transaction.")
@@ -131,6 +167,22 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Form of the log.")
+    tracing: Literal["off", "on"] = Field(
+        "off", description="Whether OpenTelemetry spans are made; `OTEL_*` variables say where they go."
+    )
+    rules_source_file: OptionalFile = Field(
+        None,
+        description="File whose text says where the rules come from, for the audit log; read at every load; default: "
+        "the git commit if the rules are in a work tree.",
+    )
+    audit_file: OptionalFile = Field(
+        None, description="File to which the audit log is appended, also a pipe or `/dev/fd/N`; default: stderr."
+    )
+
+    @property
+    def api_hosts(self) -> tuple[str, ...]:
+        """The entries of `api_allowed_hosts`."""
+        return tuple(host.strip() for host in self.api_allowed_hosts.split(",") if host.strip())
 
     @property
     def replay_marks_topic(self) -> str:
@@ -145,6 +197,7 @@ class Settings(BaseSettings):
             object.__setattr__(self, "shadow_topic", f"{self.routing_topic}.shadow")
         self._check_bootstrap()
         self._check_ports()
+        self._check_api()
         self._check_topics()
         self._check_sasl()
         self._check_tls()
@@ -164,8 +217,32 @@ class Settings(BaseSettings):
                 raise _wrong("bootstrap_servers", f"has {server.strip()!r}; expected host:port")
 
     def _check_ports(self) -> None:
-        if self.health_port and self.health_port == self.http_port:
-            raise _wrong("health_port", f"is {self.health_port}, the same as SCORER_HTTP_PORT; expected another port")
+        if self.api_port and self.api_port == self.http_port:
+            raise _wrong("api_port", f"is {self.api_port}, the same as SCORER_HTTP_PORT; expected another port")
+
+    def _check_api(self) -> None:
+        files = ("api_token_file", "api_tls_cert_file", "api_tls_key_file", "api_client_ca_file")
+        if self.api_port is None:
+            for name in (*files, "api_allowed_hosts"):
+                if getattr(self, name):
+                    raise _wrong(name, "is set, but SCORER_API_PORT is not; set the port of lead data")
+            return
+        for name in files:
+            path: Path | None = getattr(self, name)
+            problem = None if path is None else unreadable(path)
+            if problem is not None:
+                raise _wrong(name, f"is {str(path)!r}, which cannot be read: {problem}")
+        if self.api_tls_cert_file is None:
+            for name in ("api_tls_key_file", "api_client_ca_file"):
+                if getattr(self, name) is not None:
+                    raise _wrong("api_tls_cert_file", f"is not set, but {variable(name)} is; set both")
+        for host in self.api_hosts:
+            if re.fullmatch(r"(\*\.)?[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+", host) is None:
+                raise _wrong("api_allowed_hosts", f"has {host!r}; expected names without scheme and port")
+        if self.api_token_file is None and self.api_client_ca_file is None and not is_loopback(self.api_host):
+            login = "SCORER_API_TOKEN_FILE or SCORER_API_CLIENT_CA_FILE"
+            what = f"is {self.api_host!r}, where everybody could read leads"
+            raise _wrong("api_host", f"{what}; set {login}, or 127.0.0.1")
 
     def _check_topics(self) -> None:
         names = ["activity_topic", "routing_topic", "dead_letter_topic", "state_topic"]
@@ -183,32 +260,85 @@ class Settings(BaseSettings):
             seen[topic] = name
 
     def _check_sasl(self) -> None:
-        if self.security_protocol.startswith("SASL_"):
-            for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
-                if getattr(self, name) is None:
-                    reason = f"SCORER_SECURITY_PROTOCOL is {self.security_protocol}"
-                    raise _wrong(name, f"is not set, but {reason}; set it")
-            return
-        for name in ("sasl_mechanism", "sasl_username", "sasl_password"):
-            if getattr(self, name) is not None:
+        given = [
+            name for name in type(self).model_fields if name.startswith("sasl_") and getattr(self, name) is not None
+        ]
+        if not self.security_protocol.startswith("SASL_"):
+            for name in given:
                 expected = "expected SASL_SSL or SASL_PLAINTEXT"
                 raise _wrong(name, f"is set, but SCORER_SECURITY_PROTOCOL is {self.security_protocol}; {expected}")
+            return
+        if self.sasl_mechanism is None:
+            reason = f"SCORER_SECURITY_PROTOCOL is {self.security_protocol}"
+            raise _wrong("sasl_mechanism", f"is not set, but {reason}; set it")
+        uses_tokens = self.sasl_mechanism == "OAUTHBEARER"
+        for name in given:
+            if name != "sasl_mechanism" and name.startswith("sasl_oauth_") != uses_tokens:
+                expected = "SCORER_SASL_OAUTH_* instead" if uses_tokens else "SCORER_SASL_MECHANISM=OAUTHBEARER"
+                raise _wrong(name, f"is set, but SCORER_SASL_MECHANISM is {self.sasl_mechanism}; expected {expected}")
+        if uses_tokens:
+            self._check_tokens()
+        else:
+            self._check_one_of("sasl_username", "sasl_username_file", "SECURITY_PROTOCOL", self.security_protocol)
+            self._check_one_of("sasl_password", "sasl_password_file", "SECURITY_PROTOCOL", self.security_protocol)
+        for name in given:
+            if name.endswith("_file"):
+                self._check_file(name)
+
+    def _check_tokens(self) -> None:
+        self._check_one_of("sasl_oauth_token_file", "sasl_oauth_token_url", "SASL_MECHANISM", "OAUTHBEARER")
+        if self.sasl_oauth_token_url is None:
+            for name in (
+                "sasl_oauth_client_id",
+                "sasl_oauth_client_secret_file",
+                "sasl_oauth_scope",
+                "sasl_oauth_ca_file",
+            ):
+                if getattr(self, name) is not None:
+                    raise _wrong(name, "is set, but SCORER_SASL_OAUTH_TOKEN_URL is not; set both or none")
+            return
+        for name in ("sasl_oauth_client_id", "sasl_oauth_client_secret_file"):
+            if getattr(self, name) is None:
+                raise _wrong(name, "is not set, but SCORER_SASL_OAUTH_TOKEN_URL is; set both")
+        if "@" in self.sasl_oauth_token_url:
+            # The value is not shown, because it may contain a password.
+            reason = (
+                "SCORER_SASL_OAUTH_CLIENT_ID and SCORER_SASL_OAUTH_CLIENT_SECRET_FILE are for the client and its secret"
+            )
+            raise _wrong("sasl_oauth_token_url", f"has a part with @; {reason}")
+        try:
+            parts = urlsplit(self.sasl_oauth_token_url)
+            usable = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise _wrong("sasl_oauth_token_url", f"is {self.sasl_oauth_token_url!r}; expected https://host/path")
+
+    def _check_one_of(self, name: str, other: str, because: str, value: str) -> None:
+        if getattr(self, name) is not None and getattr(self, other) is not None:
+            raise _wrong(other, f"is set, and so is {variable(name)}; set one of them")
+        if getattr(self, name) is None and getattr(self, other) is None:
+            raise _wrong(name, f"is not set, but {PREFIX}{because} is {value}; set it, or {variable(other)}")
 
     def _check_tls(self) -> None:
-        for name in ("tls_ca_file", "tls_cert_file", "tls_key_file"):
-            path: Path | None = getattr(self, name)
-            if path is None:
+        for name in ("tls_ca_file", "tls_cert_file", "tls_key_file", "tls_key_password_file"):
+            if getattr(self, name) is None:
                 continue
             if not self.security_protocol.endswith("SSL"):
                 raise _wrong(
                     name,
                     f"is set, but SCORER_SECURITY_PROTOCOL is {self.security_protocol}; expected SSL or SASL_SSL",
                 )
-            problem = _unreadable(path)
-            if problem is not None:
-                raise _wrong(name, f"is {str(path)!r}, which cannot be read: {problem}")
-        if self.tls_key_file is not None and self.tls_cert_file is None:
-            raise _wrong("tls_cert_file", "is not set, but SCORER_TLS_KEY_FILE is; set both")
+            self._check_file(name)
+        for name in ("tls_key_file", "tls_key_password_file"):
+            if getattr(self, name) is not None and self.tls_cert_file is None:
+                raise _wrong("tls_cert_file", f"is not set, but {variable(name)} is; set both")
+
+    def _check_file(self, name: str) -> None:
+        path: Path = getattr(self, name)
+        problem = unreadable(path)
+        if problem is not None:
+            raise _wrong(name, f"is {str(path)!r}, which cannot be read: {problem}")
 
 
 def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Settings:
@@ -222,6 +352,14 @@ def load_settings(env_file: Path | None = Path(".env"), **overrides: Any) -> Set
     if not settings.rules.exists():
         raise SettingsError(str(_wrong("rules", f"is {str(settings.rules)!r}; expected an existing directory")))
     return settings
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address or a name."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def variable(name: str) -> str:
@@ -252,6 +390,9 @@ def _check_names(names: Iterable[str]) -> None:
     known = [name.upper() for name in Settings.model_fields]
     for name in names:
         upper = name.upper()
+        removed = _REMOVED.get(upper.removeprefix(PREFIX)) if upper.startswith(PREFIX) else None
+        if removed is not None:
+            raise SettingsError(f"{name} is no longer a setting: {removed}")
         if upper.startswith(PREFIX) and upper.removeprefix(PREFIX) not in known:
             near = _nearest(upper.removeprefix(PREFIX), known)
             raise SettingsError(f"{name} is not a setting; did you mean {PREFIX}{near}?")
@@ -275,14 +416,15 @@ def _nearest(name: str, known: list[str]) -> str:
     return max(known, key=likeness)
 
 
-def _unreadable(path: Path) -> str | None:
-    """Why a PEM file cannot be read; None if it can. A pipe or a device is not opened, because it might never end."""
+def unreadable(path: Path) -> str | None:
+    """Why a PEM file or a file with a secret cannot be read; None if it can. A pipe or a device is not opened, because
+    it might never end."""
     try:
         if not path.is_file():
             path.stat()
             return "it is not a regular file"
         with path.open("rb") as file:
-            return "it is larger than 1 MiB" if len(file.read(_PEM_BYTES + 1)) > _PEM_BYTES else None
+            return "it is larger than 1 MiB" if len(file.read(_MOST_BYTES + 1)) > _MOST_BYTES else None
     except OSError as error:
         return error.strerror or str(error)
 

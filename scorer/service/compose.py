@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 from starlette.applications import Starlette
 
+from scorer.contracts.asyncapi import asyncapi
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
@@ -16,20 +17,25 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.evaluation.rule_change import RuleChange
 from scorer.kafka.access import missing
-from scorer.kafka.client_internals import request_rejoin, tolerate_header_names
+from scorer.kafka.client_internals import report_refused_logins, request_rejoin, tolerate_header_names
 from scorer.kafka.record_limits import TopicLimits
+from scorer.kafka.sign_in import refused_because
 from scorer.lint import too_large
 from scorer.offline.ruleset_files import load_ruleset, read_rule_files
 from scorer.rules.finding import RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
+from scorer.runtime.audit import Audit
 from scorer.runtime.memory_limit import memory_limit
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.runtime.spans import Spans
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.service.api import Api, Sources
+from scorer.service.api_access import Access
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
-from scorer.service.reload import Reload, Reloader, SizeLimit, ruleset_fingerprint
+from scorer.service.reload import Reload, Reloader, RulesAudit, SizeLimit, ruleset_fingerprint
 from scorer.state.store import LeadStore
 from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
@@ -56,6 +62,7 @@ class LiveRules:
     loaded_at: float
     shadow: Ruleset | None = None
     last_reload: Reload | None = None
+    last_shadow_reload: Reload | None = None
 
     def use(self, evaluator: Evaluator, shadow: Ruleset | None) -> None:
         """Judge by this evaluator, with these rules beside it."""
@@ -73,6 +80,15 @@ class LiveRules:
         loaded_at = to_text(round(self.loaded_at) * 1_000_000)
         return {"revision": self.ruleset.revision, "loaded_at": loaded_at, "last_reload": last}
 
+    def rulesets(self) -> Mapping[str, object]:
+        """Both rulesets, for `GET /ruleset`."""
+        rules = {"name": self.ruleset.name, "engine": self.evaluator.engine_name, **self.details()}
+        if self.shadow is None:
+            return {"rules": rules, "shadow": None}
+        last = None if self.last_shadow_reload is None else self.last_shadow_reload.details()
+        shadow = {"name": self.shadow.name, "revision": self.shadow.revision, "last_reload": last}
+        return {"rules": rules, "shadow": shadow}
+
 
 @dataclass(slots=True)
 class Service:
@@ -87,6 +103,8 @@ class Service:
     committer: Committer
     limits: TopicLimits
     access: AccessWatch
+    audit: Audit
+    spans: Spans | None
     trouble: str | None = None
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
@@ -120,14 +138,16 @@ class Service:
 
 def build(settings: Settings, context: dict[str, object] | None = None) -> Service:
     """Load the rules and connect everything. `context` gets the `revision`, now and after every reload. Raises
-    `RulesetError`, `SettingsError` or `EngineUnavailableError`."""
+    `RulesetError`, `SettingsError`, `EngineUnavailableError`, or `AuditError` if the audit log cannot be written."""
     tolerate_header_names()
     engine = default_engine(settings.engine)
     known = ruleset_fingerprint(settings.rules)
-    live = LiveRules(Evaluator(_load(settings), engine), time.time())
+    metrics = Metrics()
+    audit = Audit(settings, metrics.audit_failed)
+    live_audit = RulesAudit(audit, "live", settings.rules, settings.rules_source_file)
+    live = LiveRules(Evaluator(_load(settings, live_audit), engine), time.time())
     # The shadow takes effect later. What it declares must be kept from the first activity on, also after a restart.
     live.use(live.evaluator, None if settings.shadow_rules is None else _readable(settings.shadow_rules))
-    metrics = Metrics()
     metrics.rules_loaded(True, live.loaded_at)
     metrics.service(settings.group, settings.activity_topic)
     metrics.memory_limit(memory_limit())
@@ -186,30 +206,53 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         if subscription.consumer is not None:
             request_rejoin(subscription.consumer)
 
-    access = AccessWatch(settings, lambda: missing(settings), suspicious, rejoin)
+    access = AccessWatch(settings, lambda: missing(settings), suspicious, rejoin, lambda: refused_because(settings))
+    report_refused_logins(access.login_refused)
     committer = Committer(settings, limits, metrics, access)
-    workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access)
+    spans = Spans(settings) if settings.tracing == "on" else None
+    workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access, spans)
     partitions = Partitions(workers)
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
     reloaders = [
         Reloader(
-            "rules", settings.rules, engine, settings.engine, lambda: live.ruleset, adopt, report, known, size_limit
+            "rules",
+            settings.rules,
+            engine,
+            settings.engine,
+            lambda: live.ruleset,
+            adopt,
+            report,
+            known,
+            size_limit,
+            live_audit,
         )
     ]
     if shadow is not None and settings.shadow_rules is not None:
         size_limit = SizeLimit(settings.max_record_bytes, lambda: live.ruleset)
-        reloaders.append(_shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit))
+        shadow_audit = RulesAudit(audit, "shadow", settings.shadow_rules, settings.rules_source_file)
+        reloaders.append(
+            _shadow_reloader(settings, settings.shadow_rules, engine, shadow, live, metrics, size_limit, shadow_audit)
+        )
     announce()
     subscription = Subscription(settings, partitions, access.refused)
-    return Service(settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access)
+    return Service(
+        settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access, audit, spans
+    )
 
 
-def _load(settings: Settings) -> Ruleset:
-    """The rules of the settings. Raises `RulesetError`, also if a state or a decision can become too large."""
-    ruleset, source = parse_with_source(read_rule_files(settings.rules))
-    refusals = too_large(ruleset, source, settings.max_record_bytes)
-    if refusals:
-        raise RulesetError(refusals)
+def _load(settings: Settings, audit: RulesAudit) -> Ruleset:
+    """The rules of the settings, once the audit log names them. Raises `RulesetError`, also if a state or a decision
+    can become too large, and `AuditError`."""
+    try:
+        files = read_rule_files(settings.rules)
+        ruleset, source = parse_with_source(files)
+        refusals = too_large(ruleset, source, settings.max_record_bytes)
+        if refusals:
+            raise RulesetError(refusals)
+    except RulesetError as error:
+        audit.refused(None, [str(finding) for finding in error.findings], "start")
+        raise
+    audit.in_effect(None, ruleset, audit.source(files), "start")
     return ruleset
 
 
@@ -229,6 +272,7 @@ def _shadow_reloader(
     live: LiveRules,
     metrics: Metrics,
     size_limit: SizeLimit,
+    audit: RulesAudit,
 ) -> Reloader:
     def adopt(evaluator: Evaluator) -> None:
         shadow.use(evaluator)
@@ -238,22 +282,34 @@ def _shadow_reloader(
         live.use(live.evaluator, ruleset)
 
     def report(done: Reload) -> None:
+        live.last_shadow_reload = done
         metrics.shadow_loaded(done.outcome != "refused")
 
     known = ruleset_fingerprint(location)
     return Reloader(
-        "shadow_rules", location, engine, settings.engine, lambda: shadow.ruleset, adopt, report, known, size_limit
+        "shadow_rules",
+        location,
+        engine,
+        settings.engine,
+        lambda: shadow.ruleset,
+        adopt,
+        report,
+        known,
+        size_limit,
+        audit,
     )
 
 
 def web(service: Service) -> Starlette:
-    """The HTTP application of the service."""
-    return build_asgi(service.metrics, service, LeadExplanations(service.partitions, lambda: service.ruleset))
+    """The application of the open listener."""
+    return build_asgi(service.metrics, service)
 
 
-def health_web(service: Service) -> Starlette:
-    """The HTTP application of the service without the leads."""
-    return build_asgi(service.metrics, service, None)
+def lead_data(service: Service, access: Access) -> Api:
+    """The application of the listener for lead data."""
+    leads = LeadExplanations(service.partitions, lambda: service.ruleset)
+    documents = {"asyncapi": asyncapi(service.settings, bundled=True)}
+    return Api(Sources(leads, service.rules.rulesets, documents), access, service.audit)
 
 
 def _microseconds() -> int:

@@ -1,12 +1,10 @@
-"""`/metrics`, `/health/live`, `/health/ready` and `/leads/{id}` over HTTP."""
+"""`/metrics`, `/health/live` and `/health/ready` over HTTP, for everybody who reaches the port."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
-from urllib.parse import parse_qs, unquote_to_bytes
 
 from starlette.applications import Starlette
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,9 +14,7 @@ from scorer.runtime.metrics import CONTENT_TYPE, Metrics
 
 Report = tuple[bool, Mapping[str, object]]
 Endpoint = Callable[[Request], Awaitable[Response]]
-_LEADS: Final = b"/leads/"
-_QUERY_FIELDS: Final = 10
-_RETRY_SECONDS: Final = "1"
+_METHODS: Final = "GET, HEAD"
 
 
 class Health(Protocol):
@@ -32,15 +28,8 @@ class Health(Protocol):
         restored, while a partition does not advance, or with a wrong clock."""
 
 
-class Leads(Protocol):
-    """Tells the story of a lead."""
-
-    async def story(self, lead_id: str, at: str | None) -> tuple[int, Mapping[str, object]]:
-        """Status and content of the answer; `at` as in the request."""
-
-
-def build_asgi(metrics: Metrics, health: Health, leads: Leads | None) -> Starlette:
-    """The ASGI application; without `leads`, only metrics and health."""
+def build_asgi(metrics: Metrics, health: Health) -> Starlette:
+    """The ASGI application."""
 
     async def metrics_page(request: Request) -> Response:
         metrics.health(_status(health))
@@ -52,49 +41,29 @@ def build_asgi(metrics: Metrics, health: Health, leads: Leads | None) -> Starlet
     async def ready(request: Request) -> Response:
         return _health(health.ready())
 
-    routes = [Route("/metrics", metrics_page), Route("/health/live", live), Route("/health/ready", ready)]
-    not_found = _nothing_but_health
-    if leads is not None:
-        routes.append(_lead_route(leads))
-        not_found = _not_found
-
     def not_allowed(request: Request, error: Exception) -> Response:
-        # Starlette's patterns also match a path with a line break at its end, and a prefix that is percent-encoded.
-        return _not_allowed(request) if _is_exact(request) else not_found(request)
+        # Starlette's patterns also match a path with a line break at its end.
+        return _not_allowed(request) if _is_exact(request) else _not_found(request)
 
+    routes = [Route("/metrics", metrics_page), Route("/health/live", live), Route("/health/ready", ready)]
     app = Starlette(
-        routes=[Route(route.path, _exactly(route.endpoint, not_found)) for route in routes],
-        exception_handlers={404: not_found, 405: not_allowed},
+        routes=[Route(route.path, _exactly(route.endpoint)) for route in routes],
+        exception_handlers={404: _not_found, 405: not_allowed},
     )
     app.router.redirect_slashes = False
     return app
 
 
-def _exactly(endpoint: Endpoint, not_found: Callable[[Request], Response]) -> Endpoint:
+def _exactly(endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
-        return await endpoint(request) if _is_exact(request) else not_found(request)
+        return await endpoint(request) if _is_exact(request) else _not_found(request)
 
     return answer
 
 
 def _is_exact(request: Request) -> bool:
     path: bytes = request.scope["raw_path"]
-    return path.startswith(_LEADS) or (not request.scope["path"].startswith("/leads/") and not path.endswith(b"%0A"))
-
-
-class _Anything(Convertor[str]):
-    """The rest of a path. Unlike Starlette's own convertor, it accepts line breaks, because an id may contain them."""
-
-    regex = "(?s:.*)"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("anything", _Anything())
+    return not path.endswith(b"%0A")
 
 
 class _Answer(Response):
@@ -104,34 +73,6 @@ class _Answer(Response):
         if scope["method"] == "HEAD":
             self.body = b""
         await super().__call__(scope, receive, send)
-
-
-def _lead_route(leads: Leads) -> Route:
-    async def lead(request: Request) -> Response:
-        return await _lead(request, leads)
-
-    return Route("/leads/{quoted:anything}", lead)
-
-
-async def _lead(request: Request, leads: Leads) -> Response:
-    # The raw path, because in a decoded one a slash of the id would look like one of the path.
-    path: bytes = request.scope["raw_path"]
-    try:
-        lead_id = unquote_to_bytes(path[len(_LEADS) :]).decode()
-        query = request.scope["query_string"].decode()
-        parameters = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=_QUERY_FIELDS)
-    except ValueError:
-        return _lead_answer(400, {"error": "the lead id must be UTF-8, percent-encoded"})
-    if not lead_id or set(parameters) - {"at"} or len(parameters.get("at", [])) > 1:
-        return _lead_answer(400, {"error": "expected /leads/{id} or /leads/{id}?at=TIME"})
-    return _lead_answer(*await leads.story(lead_id, parameters["at"][0] if "at" in parameters else None))
-
-
-def _lead_answer(status: int, content: Mapping[str, object]) -> Response:
-    headers = {"cache-control": "no-store"}
-    if status == 503:
-        headers["retry-after"] = _RETRY_SECONDS
-    return _json(status, content, headers)
 
 
 def _status(health: Health) -> str:
@@ -146,18 +87,11 @@ def _health(report: Report) -> Response:
 
 
 def _not_found(request: Request, error: Exception | None = None) -> Response:
-    message = "not found; there are /metrics, /health/live, /health/ready and /leads/{id}"
-    return _json(404, {"error": message})
-
-
-def _nothing_but_health(request: Request, error: Exception | None = None) -> Response:
     return _json(404, {"error": "not found; there are /metrics, /health/live and /health/ready"})
 
 
 def _not_allowed(request: Request) -> Response:
-    content = {"error": f"{request.method} is not allowed; use GET"}
-    path: bytes = request.scope["raw_path"]
-    return _lead_answer(405, content) if path.startswith(_LEADS) else _json(405, content)
+    return _json(405, {"error": f"{request.method} is not allowed; use GET"}, {"allow": _METHODS})
 
 
 def _json(status: int, content: Mapping[str, object], headers: Mapping[str, str] | None = None) -> Response:

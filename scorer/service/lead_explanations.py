@@ -1,14 +1,13 @@
 """The story of a lead that this worker holds, for `GET /leads/{id}`.
 
-A thread tells one story at a time, with an engine of its own: requests must neither block the stream nor displace its
-results from the cache of its engine. While the thread works, the stream is several times slower, because both need the
-interpreter. So stories take only a share of the time.
+A thread tells a story, with an engine of its own: requests must neither block the stream nor displace its results from
+the cache of its engine. While the thread works, the stream is several times slower, because both need the interpreter.
+So stories take turns.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -17,17 +16,10 @@ from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.explain.story import NothingToExplain, explain_lead, parse_time
 from scorer.rules.ruleset import Ruleset
-from scorer.runtime.token_bucket import TokenBucket
 from scorer.state.codec import CodecError
 
 Answer = tuple[int, Mapping[str, object]]
 log = structlog.get_logger()
-
-_SHARE: Final = 0.25
-_REQUEST_SECONDS: Final = 0.002
-"""What a request costs the event loop in addition to its story."""
-_MOST_WAITING: Final = 4
-_REFUSAL_SECONDS: Final = 1.0
 
 
 class Holder(Protocol):
@@ -45,15 +37,12 @@ class Holder(Protocol):
 
 class LeadExplanations:
     """Answers with HTTP status and content: 200 the story, 400 a wrong time, 404 not here, 410 erased, 500 a bad
-    state, 503 not here yet, or too many questions."""
+    state, 503 not here yet. One at a time."""
 
     def __init__(self, holder: Holder, rules: Callable[[], Ruleset]) -> None:
         self._holder = holder
         self._rules = rules
         self._evaluator: Evaluator | None = None
-        self._lock = asyncio.Lock()
-        self._waiting = 0
-        self._pace = TokenBucket(time.monotonic)
 
     async def story(self, lead_id: str, at: str | None) -> Answer:
         """The answer for a lead as of `at`, or as of its latest activity if `at` is None."""
@@ -61,28 +50,6 @@ class LeadExplanations:
             now = None if at is None else parse_time(at)
         except ValueError as error:
             return 400, {"error": f"at: {error}"}
-        if self._waiting >= _MOST_WAITING:
-            # An answer at once would only make the client ask again at once, and each question costs the event loop.
-            await asyncio.sleep(_REFUSAL_SECONDS)
-            return 503, {"error": "too many questions at once; ask again"}
-        self._waiting += 1
-        try:
-            async with self._lock:
-                return await self._paced(lead_id, now)
-        finally:
-            self._waiting -= 1
-
-    async def _paced(self, lead_id: str, now: int | None) -> Answer:
-        await asyncio.sleep(self._pace.wait())
-        began = time.monotonic()
-        try:
-            return await self._answer(lead_id, now)
-        finally:
-            took = time.monotonic() - began + _REQUEST_SECONDS
-            # The time that it took has passed already.
-            self._pace.spend(took / _SHARE - took)
-
-    async def _answer(self, lead_id: str, now: int | None) -> Answer:
         try:
             lead = self._holder.lead(lead_id)
         except CodecError as error:

@@ -21,15 +21,13 @@ _EVERYWHERE: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 def probe(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """The exit status, 0 only if the service answers that it is well, and a line for people.
 
-    The address is that of SCORER_HTTP_HOST and SCORER_HEALTH_PORT, or SCORER_HTTP_PORT without the former; a `.env`
-    file is not read.
+    The address is that of SCORER_HTTP_HOST and SCORER_HTTP_PORT; a `.env` file is not read.
     """
     if len(arguments) != 1 or arguments[0] not in ("live", "ready"):
         return USAGE, _USAGE
-    name = "SCORER_HEALTH_PORT" if environment.get("SCORER_HEALTH_PORT") else "SCORER_HTTP_PORT"
-    port = environment.get(name) or "8080"
+    port = environment.get("SCORER_HTTP_PORT") or "8080"
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        return USAGE, f"{name} is {port!r}; expected the port on which the service answers, from 1 to 65535"
+        return USAGE, f"SCORER_HTTP_PORT is {port!r}; expected the port on which the service answers, from 1 to 65535"
     host = environment.get("SCORER_HTTP_HOST", "")
     host = _EVERYWHERE.get(host, host)
     connection = http.client.HTTPConnection(host, int(port), timeout=_SECONDS)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,6 +18,9 @@ from scorer.lint import too_large
 from scorer.offline.ruleset_files import rule_files, rule_test_files
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
+from scorer.runtime.audit import Audit, AuditError
+from scorer.runtime.file_state import state_of
+from scorer.service.rules_source import Source, rules_source
 from scorer.service.vetting import vet
 
 _QUIET_MS: Final = 200
@@ -51,21 +54,45 @@ class SizeLimit(NamedTuple):
     beside: Callable[[], Ruleset | None]
 
 
+class RulesAudit:
+    """Records in the audit log which rules are in effect. `rules`: `live` or `shadow`; `location` is their place."""
+
+    def __init__(self, audit: Audit, rules: str, location: Path, source_file: Path | None) -> None:
+        self._audit = audit
+        self._rules = rules
+        self._location = location
+        self._source_file = source_file
+
+    def source(self, files: Mapping[str, bytes] | None) -> Source:
+        """Where these files come from. It may take seconds. Never raises."""
+        return rules_source(self._location, files, self._source_file)
+
+    def in_effect(self, old: Ruleset | None, new: Ruleset, source: Source, why: str) -> None:
+        """Record a change before it takes effect. Raises `AuditError`; then it must not."""
+        revisions = {"from": None if old is None else old.revision, "to": new.revision}
+        self._audit.write("rules_in_effect", rules=self._rules, ruleset=new.name, **revisions, why=why, source=source)
+
+    def refused(self, kept: Ruleset | None, findings: Sequence[str], why: str) -> None:
+        """Record rules that do not take effect. It may take seconds. Never raises."""
+        with contextlib.suppress(AuditError):
+            self._audit.write(
+                "rules_change_refused",
+                rules=self._rules,
+                kept=None if kept is None else kept.revision,
+                why=why,
+                findings=findings[:_SHOWN],
+                count=len(findings),
+                source=self.source(None),
+            )
+
+
 def ruleset_fingerprint(location: Path) -> Fingerprint:
     """A value that changes whenever the rule files or their tests change. It reads only the directory. Never raises."""
     try:
         files = [*rule_files(location), *rule_test_files(location)]
-        return (str(location.resolve()), *(_state(path) for path in files))
+        return (str(location.resolve()), *((str(path), *state_of(path)) for path in files))
     except Exception as error:  # noqa: BLE001 (a directory that is gone or unreadable is a state too)
         return (repr(error),)
-
-
-def _state(path: Path) -> Fingerprint:
-    try:
-        status = path.stat()
-    except OSError as error:
-        return (str(path), repr(error))
-    return (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class Reloader:
@@ -73,8 +100,8 @@ class Reloader:
 
     `current` gives the rules in effect. `adopt` makes others take effect (called on the event loop, between batches).
     `report` gets the end of each reload. `label` names the rules in the log. `known` is the fingerprint of the rules in
-    effect. Rules over `size_limit` are refused. A reload that is requested during another one follows it; several
-    requests become one reload.
+    effect. Rules over `size_limit` are refused, and so are rules that `audit` cannot record. A reload that is requested
+    during another one follows it; several requests become one reload.
     """
 
     def __init__(
@@ -88,6 +115,7 @@ class Reloader:
         report: Callable[[Reload], None],
         known: Fingerprint,
         size_limit: SizeLimit,
+        audit: RulesAudit,
     ) -> None:
         self._label = label
         self._location = location
@@ -98,6 +126,7 @@ class Reloader:
         self._report = report
         self._known = known
         self._size_limit = size_limit
+        self._audit = audit
         self._requested = asyncio.Event()
         self._why = ""
 
@@ -132,6 +161,8 @@ class Reloader:
             done = Reload("loaded", time.time())
         else:
             done = Reload("refused", time.time(), "\n".join(findings[:_SHOWN]))
+        self._report(done)
+        if findings:
             kept = self._current()
             log.error(
                 f"{self._label}_refused",
@@ -140,7 +171,7 @@ class Reloader:
                 findings=findings[:_SHOWN],
                 count=len(findings),
             )
-        self._report(done)
+            await asyncio.to_thread(self._audit.refused, kept, findings, self._why)
         return done
 
     async def _reload(self, started: float) -> list[str] | None:
@@ -158,12 +189,17 @@ class Reloader:
         if findings:
             return [str(finding) for finding in findings]
         evaluator = await self._compile(ruleset)
+        where = await asyncio.to_thread(self._audit.source, vetting.named_files())
         if self._size_limit.beside() is not beside:  # the other rules changed meanwhile
             findings = too_large(ruleset, source, limit, self._size_limit.beside())
             if findings:
                 return [str(finding) for finding in findings]
-        self._adopt(evaluator)
         new = evaluator.ruleset
+        try:
+            self._audit.in_effect(old, new, where, self._why)
+        except AuditError as error:
+            return [f"{self._location}: error: {error}"]
+        self._adopt(evaluator)
         log.info(
             f"{self._label}_reloaded",
             why=self._why,

@@ -20,8 +20,11 @@ from scorer.kafka.sign_in import SignInError, refused_because
 from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.runtime.backoff import Backoff, pause_unless
 from scorer.runtime.logs import configure_logs
-from scorer.runtime.settings import Settings, SettingsError
-from scorer.service.compose import Service, build, health_web, web
+from scorer.runtime.settings import Settings, SettingsError, is_loopback
+from scorer.service.api_access import Access
+from scorer.service.api_tls import TlsFilesError, tls_files
+from scorer.service.api_tokens import TokenFileError
+from scorer.service.compose import Service, build, lead_data, web
 from scorer.service.listener import HttpError, HttpServer, bind
 from scorer.service.waiting import KafkaWait
 
@@ -61,7 +64,7 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
     with _signals(stop, lambda: service.reload("SIGHUP")):
         try:
             listeners = _listeners(service)
-        except HttpError as error:
+        except (HttpError, TokenFileError, TlsFilesError) as error:
             log.error("http_failed", error=str(error))
             return EXIT_CONFIGURATION
         servers = [server for _, server in listeners]
@@ -70,6 +73,8 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
         try:
             return await _serve(service, stop)
         finally:
+            if service.spans is not None:
+                service.spans.close()
             reloading.cancel()
             await asyncio.wait([reloading], timeout=3.0)
             for server in servers:
@@ -80,26 +85,42 @@ async def run_service(settings: Settings, *, stop: asyncio.Event | None = None) 
 
 
 def _listeners(service: Service) -> list[tuple[socket.socket, HttpServer]]:
-    """Sockets and servers: for everything, and one for health and metrics if the settings name its port. Raises
-    `HttpError`."""
+    """Sockets and servers: an open one for health and metrics, and one for lead data if the settings name its port.
+    Raises `HttpError`, `TokenFileError` and `TlsFilesError`."""
     settings = service.settings
     sock = bind(settings.http_host, settings.http_port)
     listeners = [(sock, HttpServer(web(service)))]
     _announce("http_listening", sock)
-    if settings.health_port is not None:
+    if settings.api_port is not None:
         try:
-            sock = bind(settings.http_host, settings.health_port, "SCORER_HTTP_HOST, SCORER_HEALTH_PORT")
-        except HttpError:
+            listeners.append(_lead_data(service, settings.api_port))
+        except Exception:
             sock.close()
             raise
-        listeners.append((sock, HttpServer(health_web(service))))
-        _announce("health_listening", sock)
     return listeners
 
 
-def _announce(event: str, sock: socket.socket) -> None:
+def _lead_data(service: Service, port: int) -> tuple[socket.socket, HttpServer]:
+    settings = service.settings
+    access, tls = Access(settings), tls_files(settings)
+    sock = bind(settings.api_host, port, "SCORER_API_HOST, SCORER_API_PORT")
+    address = sock.getsockname()[0]
+    if not access.schemes and not is_loopback(address):
+        # A name such as localhost may lead anywhere.
+        sock.close()
+        raise HttpError(f"SCORER_API_HOST is {settings.api_host!r}, which is {address} here; expected 127.0.0.1")
+    if tls is None and not is_loopback(address):
+        log.warning("api_without_tls", why="tokens and leads cross the network readable; set SCORER_API_TLS_CERT_FILE")
+    app = lead_data(service, access)
+    server = HttpServer(app, contexts=None if tls is None else tls.current)
+    _announce("api_listening", sock, "http" if tls is None else "https", admits=list(access.schemes) or ["loopback"])
+    return sock, server
+
+
+def _announce(event: str, sock: socket.socket, scheme: str = "http", **more: object) -> None:
     address, port = sock.getsockname()[:2]
-    log.info(event, address=f"http://{address}:{port}", host=address, port=port)
+    shown = f"[{address}]" if ":" in address else address
+    log.info(event, address=f"{scheme}://{shown}:{port}", host=address, port=port, **more)
 
 
 def run(settings: Settings) -> int:

@@ -22,6 +22,7 @@ from scorer.sources.rejected import Rejected, described, described_name
 from scorer.sources.rejected import kind as kind_of
 from scorer.sources.strict_json import decode_object
 from scorer.sources.usual_event import usual
+from scorer.sources.whole_numbers import with_whole_numbers
 
 __all__ = [
     "CONTENT_TYPE",
@@ -89,9 +90,16 @@ def parse_record(
 
 def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes: int) -> LeadActivity:
     content_type, attributes = _read_headers(headers)
+    is_structured = content_type is not None and content_type.startswith("application/cloudevents")
+    if attributes and not is_structured:
+        if content_type is not None:
+            _check_json_type("the header content-type", content_type)
+        # `data` is optional, and without it there is no value. The headers tell such an event from a tombstone.
+        data = decode_object(value, max_bytes, "data") if value else {}
+        return _activity(attributes, data, "the header ce_", now)
     if not value:
         raise Rejected("empty_value", f"the record has {'an empty' if value == b'' else 'no'} value")
-    if content_type is not None and content_type.startswith("application/cloudevents"):
+    if is_structured:
         if content_type == _BATCH:
             raise EventBatch(split_batch(value, max_bytes))
         if content_type != STRUCTURED:
@@ -101,10 +109,6 @@ def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes
                 f"{_BATCH}",
             )
         return parse_event(value, now, max_bytes=max_bytes)
-    if attributes:
-        if content_type is not None:
-            _check_json_type("the header content-type", content_type)
-        return _activity(attributes, decode_object(value, max_bytes, "data"), "the header ce_", now)
     # Any other content-type says nothing about several events.
     return _structured(value, now, max_bytes) if content_type is None else parse_event(value, now, max_bytes=max_bytes)
 
@@ -199,13 +203,24 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
         )
     subject = _attribute(attributes, "subject", prefix)
     time = _time(attributes.get("time"), prefix, now)
-    try:
-        data = validate_data(kind, data)
-    except ValidationError as error:
-        raise Rejected("invalid_data", summary(error, kind, data)) from None
+    data = _valid(kind, data)
     if kind == "lead.merged" and data["into"] == subject:
         raise Rejected("invalid_data", "data.into is the lead itself; expected another lead")
     return LeadActivity(identity, source, kind, time, subject, data)
+
+
+def _valid(kind: str, data: Mapping[str, object]) -> Mapping[str, object]:
+    try:
+        try:
+            return validate_data(kind, data)
+        except ValidationError as error:
+            again = with_whole_numbers(data, error)
+            if again is None:
+                raise
+            data = again
+        return validate_data(kind, data)
+    except ValidationError as error:
+        raise Rejected("invalid_data", summary(error, kind, data)) from None
 
 
 def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:

@@ -6,8 +6,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from scorer.domain.printable import counted
 from scorer.sources.contract_names import CONTRACT_NAMES
-from scorer.sources.rejected import counted, described, described_name
+from scorer.sources.rejected import described, described_name
 
 _KEY: Final = "[key]"
 """The last step of the path of an error about a key, not about its value."""

@@ -1,14 +1,17 @@
-"""The error that every source raises for input that is not an activity."""
+"""The error for input that is not an activity, and for an activity that the rules do not accept."""
 
 from typing import Final
+
+from scorer.domain.printable import counted
 
 DETAIL_LENGTH: Final = 300
 
 
 class Rejected(Exception):  # noqa: N818 (an answer with a reason, not an error in the service)
-    """Input that is not an activity. `reason` is a short, stable name for metrics and dead letters. `detail` is a
-    sentence with what was found and what was expected. It never repeats a value, a key or a header that was sent, nor a
-    name outside the contract: `described` says what is known of them."""
+    """Input that is not an activity, or that the rules do not accept from its sender. `reason` is a short, stable name
+    for metrics and dead letters. `detail` is a sentence with what was found and what was expected. It never repeats a
+    value, a key or a header that was sent, nor a name that neither the contract nor the rules have: `described` says
+    what is known of them."""
 
     def __init__(self, reason: str, detail: str) -> None:
         if len(detail) > DETAIL_LENGTH:
@@ -35,11 +38,6 @@ def described(value: object) -> str:
 def described_name(name: str) -> str:
     """A name that the sender made up, for instance an unknown key: only its length, because a name can be personal."""
     return f"<name of {counted(len(name), 'character')}>"
-
-
-def counted(number: int, unit: str) -> str:
-    """`1 item`, `2,000 items`."""
-    return f"{number:,} {unit}{'' if number == 1 else 's'}"
 
 
 def kind(value: object) -> str:

@@ -198,7 +198,7 @@ def _facts(sources: list[str], groups: Iterable[Sequence[Any]]) -> dict[str, Fac
 
 
 _NOBODY: Final = bytes(MARK_SIZE)
-_DAMAGED: Final = (msgspec.DecodeError, struct.error, ValueError, TypeError, IndexError, AttributeError)
+_DAMAGED: Final = (msgspec.DecodeError, struct.error, ValueError, TypeError, IndexError, AttributeError, RecursionError)
 
 
 def decode_lead(lead_id: str, state: bytes) -> Lead:

@@ -81,7 +81,7 @@ def decode_position(value: bytes, headers: Iterable[tuple[str, bytes | None]] = 
         if value[0] != _FIRST or version != _VERSION:
             raise CodecError(f"the input position has version {version}; this software reads {_VERSION}")
         next_offset, last = msgspec.convert(content, tuple[int, tuple[int, int, bytes] | None])
-    except (msgspec.DecodeError, ValueError, IndexError) as error:
+    except (msgspec.DecodeError, ValueError, IndexError, RecursionError) as error:
         raise CodecError(f"the input position is damaged: {error}") from error
     seen = None if last is None else Seen(*last)
     return InputPosition(next_offset, seen, instant_in(LOG_TIME_HEADER, headers))

@@ -51,6 +51,6 @@ def decode_marker(value: bytes, headers: Iterable[tuple[str, bytes | None]] = ()
         revision, number, after = content
         if not (isinstance(revision, str) and isinstance(number, int) and (after is None or isinstance(after, str))):
             raise TypeError(f"unexpected {content!a}")
-    except (msgspec.DecodeError, ValueError, TypeError, IndexError) as error:
+    except (msgspec.DecodeError, ValueError, TypeError, IndexError, RecursionError) as error:
         raise CodecError(f"the marker of the rules is damaged: {error}") from error
     return Marker(revision, number, after, instant_in(SINCE_HEADER, headers))

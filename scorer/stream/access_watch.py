@@ -1,4 +1,5 @@
-"""Permissions (ACLs) that are taken away while the service runs: it says so, waits, and goes on when they are back.
+"""Permissions (ACLs) that are taken away, and logins that are refused, while the service runs: it says so, waits, and
+goes on when all is well again.
 
 An error says that something is refused, and seldom what. So each refusal wakes a check of all permissions, which
 changes nothing. While something is missing the check runs every few seconds, and the workers that were refused
@@ -26,7 +27,12 @@ _QUIET_SECONDS: Final = 4 * _CHECK_SECONDS
 # A worker without partitions may be a spare, or one that may not see the input any more.
 _SUSPICION_SECONDS: Final = 15.0
 
+
 log = structlog.get_logger()
+
+
+async def _nothing() -> None:
+    """No reason."""
 
 
 class AccessWatch:
@@ -34,7 +40,7 @@ class AccessWatch:
 
     `look`: what the service needs and Kafka denies now; it may raise `KafkaError`. `suspicious`: whether something is
     wrong that a missing permission could explain. `on_allowed`: called when everything is allowed again. `clock` in
-    seconds, monotonic.
+    seconds, monotonic. `refusal_of_us`: why the brokers refuse our login, after `look` has failed; None if they do not.
     """
 
     def __init__(
@@ -43,12 +49,15 @@ class AccessWatch:
         look: Callable[[], Awaitable[Sequence[Permission]]],
         suspicious: Callable[[], bool] = lambda: False,
         on_allowed: Callable[[], None] = lambda: None,
+        refusal_of_us: Callable[[], Awaitable[str | None]] = _nothing,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._look = look
         self._suspicious = suspicious
         self._on_allowed = on_allowed
+        self._refusal_of_us = refusal_of_us
+        self._is_login = False
         self._clock = clock
         self._episode = Episode()
         self._text: str | None = None
@@ -64,9 +73,13 @@ class AccessWatch:
             return False
         self._refused_at = self._clock()
         if self._text is None:
-            self._text, self._certain = refusal(self._settings, denial), False
+            self._text, self._certain, self._is_login = refusal(self._settings, denial), False, False
         self._refused.set()
         return True
+
+    def login_refused(self) -> None:
+        """A broker may have refused our login. Never waits."""
+        self._refused.set()
 
     async def explains(self, error: BaseException) -> bool:
         """`refused`, and otherwise a look at what is denied now: of several messages in a transaction, one may be
@@ -106,15 +119,22 @@ class AccessWatch:
         try:
             missing = [permission for permission in await self._look() if permission.required]
         except (KafkaError, OSError):
+            reason = await self._refusal_of_us()
+            if reason is not None:
+                self._text, self._certain, self._is_login = reason, True, True
+                self._tell(self._clock())
             return
         now = self._clock()
         if missing:
-            self._text, self._certain = sentence(self._settings, missing), True
+            self._text, self._certain, self._is_login = sentence(self._settings, missing), True, False
         elif self._certain or now - self._refused_at >= _QUIET_SECONDS:
             self._text, self._certain = None, False
+        self._tell(now)
+
+    def _tell(self, now: float) -> None:
         stage = self._episode.see(self._text is not None, now)
         if stage is Stage.ENDS:
-            log.info("kafka_allows_access")
+            log.info("kafka_accepts_login" if self._is_login else "kafka_allows_access")
             self._on_allowed()
         elif stage is not None:
-            log.error("kafka_denies_access", error=self._text)
+            log.error("kafka_refuses_login" if self._is_login else "kafka_denies_access", error=self._text)

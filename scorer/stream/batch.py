@@ -21,11 +21,13 @@ from scorer.kafka.record_limits import RecordLimits, TopicLimits
 from scorer.rules.ruleset import BEHAVIOUR
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
+from scorer.runtime.spans import BatchSpans
 from scorer.runtime.tracebacks import traceback_of
 from scorer.sources.cloudevents import EventBatch, NullKey, parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.strict_json import too_large
 from scorer.sources.tick import is_tick
+from scorer.sources.tracing import trace_of_record
 from scorer.state.store import LeadStore
 from scorer.stream.arrival import arrival_of, is_stamped, log_time_after
 from scorer.stream.effects import stage_effects
@@ -91,14 +93,16 @@ class BatchProcessor:
                 result: tuple[Outbox, BatchFigures] = done.value
                 return result
 
-    def steps(self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore) -> Steps:
+    def steps(
+        self, records: "Sequence[ConsumerRecord[bytes, bytes]]", store: LeadStore, spans: BatchSpans | None = None
+    ) -> Steps:
         """`process` in steps of 100 records, about ten milliseconds each. Other tasks can run between the steps. The
-        last step returns the result."""
+        last step returns the result. `spans` are those of the batch; None: nothing is traced."""
         limits = self.limits.current
         suspects: set[str] = set()
         while True:
             try:
-                return (yield from self._process(records, store, limits, suspects))
+                return (yield from self._process(records, store, limits, suspects, spans))
             except _UnfitError as error:
                 store.discard()
                 if error.leads <= suspects:
@@ -113,8 +117,11 @@ class BatchProcessor:
         store: LeadStore,
         limits: RecordLimits,
         suspects: Collection[str],
+        spans: BatchSpans | None,
     ) -> Steps:
         settings = self._settings
+        if spans is not None:
+            spans.restart()
         now = self._clock()
         last = records[-1]
         outbox = Outbox(last.offset + 1)
@@ -137,7 +144,8 @@ class BatchProcessor:
                     continue
                 lead, activity, assessment = _attempt(one, record, log_time, now)
                 if assessment.effects:
-                    stage_effects(assessment.effects, outbox, figures, settings, now, limits.decision)
+                    trace = trace_of_record(record.headers, record.value, element=index_of(record) is not None)
+                    stage_effects(assessment.effects, outbox, figures, settings, now, limits.decision, trace, spans)
                     figures.timestamps.append(record.timestamp)
             except Rejected as rejected:
                 batches.extend(self._refused(record, rejected, outbox, figures, limits))

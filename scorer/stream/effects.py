@@ -6,29 +6,43 @@
 from collections.abc import Sequence
 
 from scorer.domain.effects import Decided, Effect, HandedOver
+from scorer.domain.trace_context import TraceContext
 from scorer.kafka.record_limits import Limit
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
-from scorer.stream.outbox import Outbox, decision_message
+from scorer.runtime.spans import BatchSpans
+from scorer.stream.outbox import Outbox, decision_message, trace_headers
 from scorer.stream.too_large import decision_too_large
 
 
 def stage_effects(
-    effects: Sequence[Effect], outbox: Outbox, figures: BatchFigures, settings: Settings, now: int, limit: Limit
+    effects: Sequence[Effect],
+    outbox: Outbox,
+    figures: BatchFigures,
+    settings: Settings,
+    now: int,
+    limit: Limit,
+    trace: TraceContext | None = None,
+    spans: BatchSpans | None = None,
 ) -> None:
-    """Add the effects to a transaction. `now`: microseconds since the epoch, used only in headers.
+    """Add the effects to a transaction. `now`: microseconds since the epoch, used only in headers, as is `trace`, to
+    which the activity that caused them belongs. `spans` gives a decision a span of its own.
 
     Raises `Rejected` if a decision is larger than `limit`. Nothing is added then.
     """
-    messages = [
-        decision_message(effect.decision, settings.routing_topic, settings.group, now)
-        for effect in effects
-        if isinstance(effect, Decided)
-    ]
+    decisions = [effect.decision for effect in effects if isinstance(effect, Decided)]
+    messages = [decision_message(decision, settings.routing_topic, settings.group, now) for decision in decisions]
     for message in messages:
         size = len(message.value or b"")
         if size > limit.size:
             raise decision_too_large(size, limit)
+    for decision, message in zip(decisions, messages, strict=True):
+        # What time alone decided before an activity arrived does not belong to the trace of that activity.
+        context = None if decision.cause == "time" else trace
+        if spans is not None:
+            context = spans.decision(context, decision.decision_id)
+        if context is not None:
+            message.headers.extend(trace_headers(context))
     outbox.messages += messages
     for effect in effects:
         match effect:

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from scorer.domain.printable import counted
 from scorer.kafka.tool_producer import TOOL_LIMITS, tool_producer
 from scorer.kafka.topic_admin import TopicError, describe, topic_admin
 from scorer.kafka.topic_reader import TOOL_PACE, topic_reader
@@ -90,7 +91,8 @@ async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[Input
         count = topics[source].partitions
         if topics[states].partitions != count:
             raise TopicError(
-                f"the changelog {states} has {topics[states].partitions} partitions, its input {source} has {count}; "
+                f"the changelog {states} has {counted(topics[states].partitions, 'partition')}, its input {source} has "
+                f"{count}; "
                 "they must be equal, see docs/operations.md, Changing partitions"
             )
         for number in chosen:

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.instant import to_text
+from scorer.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from scorer.kafka.message import Headers, Message
 from scorer.state.input_position import LOG_TIME_HEADER, POSITION_KEY, InputPosition, encode_position, instant_header
 from scorer.state.marker import MARKER_KEY, SINCE_HEADER, Marker, encode_marker
@@ -40,6 +41,14 @@ def decision_message(decision: RoutingDecision, topic: str, group: str, now: int
         published_header,
     ]
     return Message(topic, None, key, decision.to_json(), headers)
+
+
+def trace_headers(trace: TraceContext) -> Headers:
+    """The headers of a record that belongs to the trace."""
+    headers: Headers = [(TRACEPARENT, trace.traceparent.encode())]
+    if trace.tracestate is not None:
+        headers.append((TRACESTATE, trace.tracestate.encode()))
+    return headers
 
 
 # Cached because these headers are the same for all decisions of a batch.

@@ -101,7 +101,11 @@ def _apply(record: Any, store: LeadStore) -> int:
             f"the state at {where} has version {record.value[0]}, this software reads up to {VERSION}: "
             "a newer version of it wrote the state"
         )
-    store.restore(record.key.decode(), record.value)
+    try:
+        lead_id = record.key.decode()
+    except UnicodeDecodeError as error:
+        raise CodecError(f"the key of the changelog record at {where} is not UTF-8") from error
+    store.restore(lead_id, record.value)
     for name, value in record.headers:
         if name == OFFSET_HEADER and value is not None:
             return int.from_bytes(value, "big")

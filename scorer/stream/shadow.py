@@ -92,7 +92,10 @@ class Shadow:
                 outbox.messages.append(sample)
             elif self._reports.take(_LOG_SECONDS):
                 what = {"size": size, "limit": limit.size, "source": limit.source}
-                log.warning("shadow_sample_too_large", lead=assessment.lead.id, topic=self._topic, **what)
+                decision = None if assessment.decision is None else assessment.decision.decision_id
+                log.warning(
+                    "shadow_sample_too_large", lead=assessment.lead.id, decision=decision, topic=self._topic, **what
+                )
 
     def _evaluate(self, live: Evaluation, evaluator: Evaluator) -> Evaluation:
         lead = live.lead  # without what the live rules then published about it

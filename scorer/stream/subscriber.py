@@ -16,7 +16,7 @@ from faststream.kafka import KafkaBroker
 from faststream.message import StreamMessage
 
 from scorer.kafka.client_internals import FetchWait, consumer_of, dead_task, poll_without_pauses, report_errors
-from scorer.kafka.connection import CLIENT_ID, security, servers
+from scorer.kafka.connection import faststream_connection
 from scorer.runtime.settings import Settings
 from scorer.stream.partitions import Partitions
 
@@ -51,9 +51,7 @@ class Subscription:
         self._max_records = min(settings.max_records, _POLL_RECORDS)
         self._on_error = on_error
         self.broker = KafkaBroker(
-            servers(settings),
-            client_id=CLIENT_ID,
-            security=security(settings),
+            **faststream_connection(settings),
             consumer_only=True,
             allow_auto_create_topics=False,
             apply_types=False,

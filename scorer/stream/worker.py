@@ -21,6 +21,8 @@ from scorer.kafka.transaction import Offset, TooLargeError
 from scorer.runtime.backoff import Backoff, pause_unless
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
+from scorer.runtime.spans import BatchSpans, Spans
+from scorer.sources.tracing import trace_of_record
 from scorer.state.input_position import NOTED, InputPosition
 from scorer.state.store import LeadStore
 from scorer.stream.access_watch import AccessWatch
@@ -78,6 +80,7 @@ class WorkerContext:
     rules: Callable[[], object]
     watch: Watch
     access: AccessWatch
+    spans: Spans | None = None
     restores: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_PARALLEL_RESTORES))
     """Limits how many partitions restore at a time."""
 
@@ -333,13 +336,24 @@ class PartitionWorker:
     async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]", reached: int) -> None:
         """Process a batch and have it committed. With an empty batch, only the jobs work. `reached`: the consumer's
         offset after the batch if nothing else waits, or 0."""
+        spans = self._spans(batch)
+        try:
+            await self._commit(batch, reached, spans)
+        except BaseException as error:
+            if spans is not None:
+                spans.failed(error)
+            raise
+
+    async def _commit(
+        self, batch: "list[ConsumerRecord[bytes, bytes]]", reached: int, spans: BatchSpans | None
+    ) -> None:
         limits = self._context.processor.limits
         outbox, figures = Outbox(self.next_offset, log_time=self._store.log_time), BatchFigures()
         accepted = limits.current.topics
         try:
             if batch:
                 self._step = "the assessment of a batch"
-                outbox, figures = await self._process(batch)
+                outbox, figures = await self._process(batch, spans)
                 outbox.next_offset = max(outbox.next_offset, reached)
                 position = InputPosition(outbox.next_offset, seen(batch[-1]), outbox.log_time)
                 outbox.messages.append(position_message(position, self._settings.state_topic, self.partition.partition))
@@ -366,6 +380,8 @@ class PartitionWorker:
         self._step, self._last_error = "the next batch", ""
         self.next_offset = outbox.next_offset
         self._metrics.committed(figures, time.time())
+        if spans is not None:
+            spans.committed(figures.dead_letters.total())
         if batch:
             self._context.watch.committed(batch, figures.dead_letters, broker_time)
         self._measure_log_time()
@@ -385,13 +401,23 @@ class PartitionWorker:
         # Each refusal lowers a limit, so this ends.
         self._backoff.reset()
 
-    async def _process(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> tuple[Outbox, BatchFigures]:
+    def _spans(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> BatchSpans | None:
+        """The spans of a batch; None if nothing is traced."""
+        if self._context.spans is None or not batch:
+            return None
+        traces = (trace_of_record(record.headers, record.value) for record in batch)
+        causes = (trace for trace in traces if trace is not None)
+        return self._context.spans.batch(self.partition.partition, batch[0].offset, len(batch), causes)
+
+    async def _process(
+        self, batch: "list[ConsumerRecord[bytes, bytes]]", spans: BatchSpans | None
+    ) -> tuple[Outbox, BatchFigures]:
         """Judge a batch. Heartbeats, requests and the transactions of other partitions run between the steps."""
         while True:
             rules = self._context.rules()
             # The jobs notice other rules now. So the change of rules has its instant before anything is judged by them.
             self._jobs.ready()
-            steps = self._context.processor.steps(batch, self._store)
+            steps = self._context.processor.steps(batch, self._store, spans)
             try:
                 while True:
                     next(steps)

@@ -68,6 +68,9 @@ class ApacheKafka:
         self._extra = dict(extra or {})
         self._secured = secured
         self._nodes = [_Node(number, root / f"node{number}") for number in range(1, nodes + 1)]
+        if secured is not None:
+            for node in self._nodes:
+                node.java = (*_JAVA, *secured.java_options())
 
     @property
     def bootstrap(self) -> str:

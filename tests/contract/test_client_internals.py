@@ -6,22 +6,28 @@ It also checks that no other module has such assumptions. It needs no broker: on
 import ast
 import asyncio
 import inspect
+import logging
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition, client, conn
+from aiokafka.abc import AbstractTokenProvider
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
+from aiokafka.record.memory_records import MemoryRecords
 from faststream.kafka import KafkaBroker
 
 from scorer.kafka import client_internals
 from scorer.kafka.client_internals import (
     FetchWait,
+    RenewedText,
+    connect,
     consumer_of,
     cut_large_records,
     dead_task,
@@ -29,7 +35,9 @@ from scorer.kafka.client_internals import (
     poll_without_pauses,
     position_of,
     record_size,
+    renew_credentials,
     report_errors,
+    report_refused_logins,
     request_rejoin,
     tolerate_header_names,
 )
@@ -42,6 +50,7 @@ PARTITION = TopicPartition("t", 0)
 
 PUBLIC = {
     "aiokafka",
+    "aiokafka.abc",
     "aiokafka.admin",
     "aiokafka.admin.config_resource",
     "aiokafka.coordinator.assignors.sticky.sticky_assignor",
@@ -339,13 +348,13 @@ def read(records: Any) -> Iterator[Any]:
 )
 def test_broken_header_names_are_read(monkeypatch: pytest.MonkeyPatch, compression: int) -> None:
     data = batch(compression, "a", BrokenName("b"), "c") + batch(compression, "d", first=3)
-    stock = fetcher.MemoryRecords
     with pytest.raises(UnicodeDecodeError):
         # The fix is still needed.
-        list(read(stock(data)))
-    monkeypatch.setattr(fetcher, "MemoryRecords", stock)  # so that it is restored
+        list(read(MemoryRecords(data)))
+    # Another test of this process may have made the replacement.
+    monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
     tolerate_header_names()
-    assert fetcher.MemoryRecords is not stock
+    assert fetcher.MemoryRecords is not MemoryRecords
     records = list(read(fetcher.MemoryRecords(data)))
     assert [record.offset for record in records] == [0, 1, 2, 3]
     assert [record.key for record in records] == [b"k0", b"k1", b"k2", b"k0"]
@@ -357,9 +366,9 @@ def test_broken_header_names_are_read(monkeypatch: pytest.MonkeyPatch, compressi
     ]
 
 
-def test_good_records_are_read_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_good_records_are_read_as_before() -> None:
     data = batch(0, "a", "größe") + batch(0, "c", first=2)
-    stock = list(read(fetcher.MemoryRecords(data)))
+    stock = list(read(MemoryRecords(data)))
     assert list(read(client_internals._Records(data))) == stock
     assert len(stock) == 3
 
@@ -377,6 +386,156 @@ def test_the_fetcher_uses_the_replaced_name() -> None:
         if "MemoryRecords" in names(function.__code__)
     ]
     assert users == ["_proc_fetch_request"]
+
+
+@pytest.fixture
+def unpatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `renew_credentials` replaces is as it was after the test."""
+    for module, name in ((client, "create_conn"), (conn, "OAuthAuthenticator")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+
+
+@pytest.mark.usefixtures("unpatched")
+def test_all_connections_of_a_client_use_the_text_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first one, to a broker of the settings, and of those to the brokers that it tells."""
+    used: list[str] = []
+    texts = iter(["at the start", "first", "second"])
+
+    async def create(host: str, port: int, **arguments: Any) -> Any:
+        assert type(arguments["sasl_plain_password"]) is str
+        assert arguments["sasl_plain_username"] == "u"
+        used.append(arguments["sasl_plain_password"])
+        raise OSError("no broker")
+
+    monkeypatch.setattr(client_internals, "_connect", create)
+    renew_credentials()
+
+    async def work() -> None:
+        ours = AIOKafkaClient(
+            bootstrap_servers="127.0.0.1:1",
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-512",
+            sasl_plain_username="u",
+            sasl_plain_password=RenewedText(lambda: next(texts)),
+        )
+        with pytest.raises(KafkaError):
+            await ours.bootstrap()
+        monkeypatch.setattr(ours.cluster, "broker_metadata", lambda node: Broker())
+        monkeypatch.setattr(ours, "force_metadata_update", lambda: None)
+        assert not await ours.ready(1)
+        await ours.close()
+
+    asyncio.run(work())
+    assert used == ["first", "second"]
+
+
+class Broker:
+    host, port = "127.0.0.1", 1
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong signature"), KeyError("r"), AssertionError()])
+def test_a_broker_that_breaks_the_rules_of_a_login_is_a_failed_login(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def create(host: str, port: int, **arguments: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(client_internals, "_connect", create)
+    with pytest.raises(SaslAuthenticationFailed, match="does not log in as SCRAM-SHA-512 demands"):
+        asyncio.run(connect("h", 1, sasl_mechanism="SCRAM-SHA-512"))
+    # The client itself lets it through.
+    source = inspect.getsource(AIOKafkaClient._get_conn)
+    assert "except (OSError, asyncio.TimeoutError, KafkaError) as err:" in source
+
+
+@pytest.mark.parametrize(
+    ("error", "reported"),
+    [
+        (SaslAuthenticationFailed("no"), True),
+        (ssl.SSLCertVerificationError("no"), True),
+        (ConnectionRefusedError(), False),
+        (TimeoutError(), False),
+        (KafkaConnectionError("closed"), False),
+    ],
+)
+def test_refused_logins_are_reported_and_brokers_that_are_away_are_not(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reported: bool
+) -> None:
+    async def create(host: str, port: int, **arguments: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(client_internals, "_connect", create)
+    monkeypatch.setattr(client_internals, "_on_refused_login", [])
+    reports: list[int] = []
+    report_refused_logins(lambda: reports.append(1))
+    with pytest.raises(type(error)):
+        asyncio.run(connect("h", 1, sasl_mechanism="PLAIN"))
+    assert bool(reports) == reported
+
+
+class Tokens(AbstractTokenProvider):  # type: ignore[misc]
+    async def token(self) -> str:
+        return "s3cret"
+
+
+@pytest.mark.usefixtures("unpatched")
+@pytest.mark.parametrize("mechanism", ["PLAIN", "OAUTHBEARER"])
+def test_the_log_of_the_client_has_no_secrets(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, mechanism: str
+) -> None:
+    """With SCORER_LOG_LEVEL=DEBUG its lines are shown."""
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # To ApiVersions, SaslHandshake in version 1, and SaslAuthenticate.
+        for body in (
+            b"\0\0" + b"\0\0\0\2" + b"\0\x11\0\0\0\1" + b"\0\x24\0\0\0\0",
+            b"\0\0" + b"\0\0\0\1" + len(mechanism).to_bytes(2, "big") + mechanism.encode(),
+            b"\0\0" + b"\xff\xff" + b"\0\0\0\0",
+        ):
+            request = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+            answer = request[4:8] + body
+            writer.write(len(answer).to_bytes(4, "big") + answer)
+        writer.close()
+
+    async def work() -> None:
+        server = await asyncio.start_server(broker, "127.0.0.1", 0)
+        async with server:
+            login: dict[str, Any] = {"sasl_oauth_token_provider": Tokens()}
+            if mechanism == "PLAIN":
+                login = {"sasl_plain_username": "u", "sasl_plain_password": "s3cret"}
+            ours = await connect(
+                *server.sockets[0].getsockname(),
+                security_protocol="SASL_PLAINTEXT",
+                sasl_mechanism=mechanism,
+                **login,
+            )
+            await ours.close()
+
+    renew_credentials()
+    monkeypatch.setattr(logging.getLogger("aiokafka"), "propagate", True)
+    with caplog.at_level("DEBUG", "aiokafka"):
+        asyncio.run(work())
+    assert "SaslHandShakeRequest" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.usefixtures("unpatched")
+def test_a_broker_that_refuses_a_token_gets_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def steps(payload: bytes) -> list[Any]:
+        authenticator = conn.AIOKafkaConnection(
+            "h", 1, sasl_mechanism="OAUTHBEARER", sasl_oauth_token_provider=Tokens()
+        ).authenticator_oauth()
+        return [await authenticator.step(None), await authenticator.step(payload)]
+
+    refusal = b'{"status":"invalid_token"}'
+    # The fix is still needed: the client takes this for a login. A test before may have replaced its class.
+    monkeypatch.setattr(conn, "OAuthAuthenticator", client_internals._TokenAuthenticator.__mro__[1])
+    assert asyncio.run(steps(refusal))[1] is None
+    renew_credentials()
+    (first, _), second = asyncio.run(steps(refusal))
+    assert first == b"n,,\x01auth=Bearer s3cret\x01\x01"
+    assert second == (b"\x01", True)
+    assert asyncio.run(steps(b""))[1] is None
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 1_000_000])

@@ -13,9 +13,11 @@ ROOT = Path(__file__).parents[2]
 OURS = {"scorer", "tests", "benchmarks", "schemas"}
 OTHER_NAMES = {
     "cel": "common-expression-language",
+    "cyclonedx": "cyclonedx-python-lib",
     "dotenv": "python-dotenv",
     "durable": "durable-rules",
     "faust": "faust-streaming",
+    "opentelemetry": "opentelemetry-api",
     "re2": "google-re2",
     "ruamel": "ruamel.yaml",
     "zen": "zen-engine",
@@ -57,7 +59,7 @@ def packages(path: Path) -> Iterator[str]:
 
 
 DECLARED = requirements()
-RUNTIME = DECLARED[""] | DECLARED["demo"] | DECLARED["parquet"]
+RUNTIME = DECLARED[""] | DECLARED["demo"] | DECLARED["otel"] | DECLARED["parquet"]
 BENCH = DECLARED["bench"] | DECLARED["bench-streams"]
 
 

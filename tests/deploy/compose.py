@@ -9,9 +9,9 @@ DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 FILE: Final = DEPLOY / "compose.yaml"
 
 
-def document() -> dict[str, Any]:
+def document(file: Path = FILE) -> dict[str, Any]:
     """The file, with its anchors resolved."""
-    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(FILE.read_text())
+    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(file.read_text())
     return loaded
 
 

@@ -52,7 +52,7 @@ def environment(name: str) -> dict[str, str]:
     """The variables of a service of ours, with the paths of this machine and the address of the service."""
     variables = {each: value for each, value in os.environ.items() if not each.startswith("SCORER_")}
     variables |= {each: local_path(name, str(value)) for each, value in service_of(name)["environment"].items()}
-    return variables | ({"SCORER_HTTP_HOST": address(name)} if name in NAMES else {})
+    return variables | (dict.fromkeys(("SCORER_HTTP_HOST", "SCORER_API_HOST"), address(name)) if name in NAMES else {})
 
 
 @contextmanager

@@ -17,7 +17,14 @@ from tests.unit.test_cli import scorer
 
 PAGES = [ROOT / "docs" / "deploy.md", ROOT / "deploy" / "README.md"]
 COMPOSE = ("docker", "compose", "-f", "deploy/compose.yaml")
-ACTIONS = {"up": {"--wait", "--detach"}, "down": {"--volumes"}, "logs": set(), "ps": set(), "run": {"--rm"}}
+ACTIONS = {
+    "up": {"--wait", "--detach"},
+    "down": {"--volumes"},
+    "logs": set(),
+    "ps": set(),
+    "run": {"--rm"},
+    "exec": set(),
+}
 
 
 def commands() -> Iterator[list[str]]:
@@ -60,12 +67,16 @@ def test_the_digests_are_those_of_the_images_that_it_builds_on() -> None:
 def test_compose_gets_services_and_options_that_exist(words: list[str]) -> None:
     action, *rest = words[4:]
     assert action in ACTIONS
+    command: list[str] = []
+    if action in ("run", "exec"):
+        at = next(number for number, word in enumerate(rest) if not word.startswith("--"))
+        rest, command = rest[: at + 1], rest[at + 1 :]
     options = {word for word in rest if word.startswith("--")}
     assert options <= ACTIONS[action]
     names = [word for word in rest if not word.startswith("--")]
-    if action == "run":
-        names, command = names[:1], names[1:]
-        assert scorer(*command, "--help").returncode == 0
+    if command:
+        # The program is that of the image with `run`, and named with `exec`.
+        assert scorer(*command[action == "exec" :], "--help").returncode == 0
     assert set(names) <= set(document()["services"])
 
 

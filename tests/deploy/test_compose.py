@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from ruamel.yaml import YAML
 
-from scorer.runtime.settings import Settings
+from scorer.runtime.settings import Settings, load_settings
 from tests.brokers.jars import VERSION, MissingError, jars
 from tests.deploy.compose import DEPLOY, document, mounted, service_of
 from tests.deploy.dockerfile import ROOT, only, stages
@@ -19,6 +21,10 @@ from tests.deploy.monitoring import program
 
 SERVICES = list(document()["services"])
 OURS = ("topics", "worker-1", "worker-2")
+
+
+def yaml(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path.read_text())
 
 
 def lacking() -> str | None:
@@ -53,6 +59,31 @@ def test_our_variables_are_settings(name: str) -> None:
     assert set(service_of(name)["environment"]) <= known
 
 
+LOGIN = DEPLOY / "compose.login.yaml"
+
+
+def test_the_login_fits_the_schema_of_compose_files() -> None:
+    schema = json.loads((Path(__file__).parent / "schemas" / "compose-spec.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(document(LOGIN))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_login_has_its_secrets_in_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    added = document(LOGIN)["services"][name]
+    (volume,) = added["volumes"]
+    _, target, mode = volume.rpartition("}")[2].split(":")
+    assert mode == "ro"
+    (tmp_path / "password").write_text("s3cret")
+    (tmp_path / "ca.pem").touch()
+    given = {**service_of(name)["environment"], **added["environment"]}
+    given = {key: value.replace(target, str(tmp_path)) for key, value in given.items() if key != "SCORER_RULES"}
+    given |= {"SCORER_BOOTSTRAP_SERVERS": "kafka:9093", "SCORER_SASL_USERNAME": "scorer"}
+    for key, value in given.items():
+        monkeypatch.setenv(key, value)
+    settings = load_settings(None, rules=ROOT / "rules" / "b2b")
+    assert (settings.sasl_password, settings.sasl_password_file) == (None, tmp_path / "password")
+
+
 def test_workers_have_names_of_their_own_that_last() -> None:
     workers = [name for name in SERVICES if name.startswith("worker-")]
     assert [service_of(name)["environment"]["SCORER_INSTANCE"] for name in workers] == workers
@@ -83,6 +114,69 @@ def test_prometheus_scrapes_all_workers() -> None:
     targets = json.loads((DEPLOY / "prometheus" / "targets" / "lead-scorer.json").read_text())
     workers = [name for name in SERVICES if name.startswith("worker-")]
     assert targets[0]["targets"] == [f"{name}:8080" for name in workers]
+
+
+def test_workers_start_after_the_topics_and_the_topics_after_kafka() -> None:
+    for name in OURS[1:]:
+        assert service_of(name)["depends_on"] == {"topics": {"condition": "service_completed_successfully"}}
+    assert service_of("topics")["depends_on"] == {"kafka": {"condition": "service_healthy"}}
+
+
+@pytest.mark.parametrize("name", OURS[1:])
+def test_workers_have_the_limits_that_the_page_names(name: str) -> None:
+    worker = service_of(name)
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    nofile = re.findall(r"^\| `nofile` \| (\d+) \|", page, re.MULTILINE)
+    assert [str(worker["ulimits"]["nofile"][each]) for each in ("soft", "hard")] == nofile * 2
+    assert f"gives a worker {worker['mem_limit'].removesuffix('g')} GB" in page
+    assert worker["init"] is True, "a SIGTERM in the first second is lost without it"
+    assert worker["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", OURS[1:])
+def test_workers_see_the_folder_of_the_rules(name: str) -> None:
+    """A file that is replaced would stay the old one in its mount."""
+    rules = mounted(name)[service_of(name)["environment"]["SCORER_RULES"]]
+    assert rules == ROOT / "rules" / "b2b"
+
+
+def test_kafka_reads_the_file_that_the_tests_start_it_with() -> None:
+    # The image of Apache Kafka takes its configuration from there.
+    assert mounted("kafka") == {"/mnt/shared/config": DEPLOY / "kafka"}
+    assert (DEPLOY / "kafka" / "server.properties").is_file()
+
+
+def test_prometheus_reads_the_files_of_the_mixin_and_all_that_they_name() -> None:
+    files, mixin = mounted("prometheus"), DEPLOY / "mixin"
+    folder = Path("/etc/prometheus")
+    assert files[str(folder / "prometheus.yml")] == mixin / "prometheus.yml"
+    assert f"--config.file={folder}/prometheus.yml" in service_of("prometheus")["command"]
+    config = yaml(mixin / "prometheus.yml")
+    assert {files[str(folder / name)] for name in config["rule_files"]} == {
+        mixin / name for name in ("recording-rules.yaml", "alerts.yaml")
+    }
+    discovered = [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]
+    for path in (Path(name) for each in discovered for sd in each["file_sd_configs"] for name in sd["files"]):
+        assert (files[str(folder / path.parent)] / path.name).is_file()
+    manager = mounted("alertmanager")["/etc/alertmanager/alertmanager.yml"]
+    assert manager == mixin / "alertmanager.yml"
+    assert "--config.file=/etc/alertmanager/alertmanager.yml" in service_of("alertmanager")["command"]
+
+
+def test_grafana_finds_its_data_and_its_dashboards() -> None:
+    files = mounted("grafana")
+    provisioning = files["/etc/grafana/provisioning"]
+    (provider,) = yaml(provisioning / "dashboards" / "lead-scorer.yaml")["providers"]
+    assert list(files[provider["options"]["path"]].glob("*.json"))
+    (source,) = yaml(provisioning / "datasources" / "prometheus.yaml")["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+
+
+def test_what_watches_has_the_versions_that_the_page_says_are_tested() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    for name in ("prometheus", "alertmanager"):
+        version = service_of(name)["image"].removeprefix(f"prom/{name}:v").removesuffix(".0")
+        assert re.search(rf"tests start Debian's .*{name.capitalize()} {re.escape(version)}\b", page)
 
 
 def test_kafka_is_the_version_that_the_tests_run() -> None:

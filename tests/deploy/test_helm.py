@@ -57,16 +57,32 @@ OWN_VALUES: Final = {
     "security_protocol": "kafka.securityProtocol",
     "sasl_mechanism": "kafka.sasl.mechanism",
     "sasl_username": "kafka.sasl.username",
+    "sasl_username_file": "kafka.sasl.usernameKey",
+    # A variable could not change while the pod runs.
     "sasl_password": "kafka.sasl.passwordKey",
+    "sasl_password_file": "kafka.sasl.passwordKey",
+    "sasl_oauth_token_file": "kafka.sasl.oauth.audience",
+    "sasl_oauth_token_url": "kafka.sasl.oauth.tokenUrl",
+    "sasl_oauth_client_id": "kafka.sasl.oauth.clientId",
+    "sasl_oauth_client_secret_file": "kafka.sasl.oauth.clientSecretKey",
+    "sasl_oauth_scope": "kafka.sasl.oauth.scope",
+    "sasl_oauth_ca_file": "kafka.sasl.oauth.caKey",
     "tls_ca_file": "kafka.tls.caKey",
     "tls_cert_file": "kafka.tls.certKey",
     "tls_key_file": "kafka.tls.keyKey",
+    "tls_key_password_file": "kafka.tls.keyPasswordKey",
     "instance": "workload.kind",
     "rules": "rules.source",
     "shadow_rules": "shadowRules.source",
     "http_host": "ports.host",
     "http_port": "ports.http",
-    "health_port": "ports.health",
+    "api_host": "api.host",
+    "api_port": "api.port",
+    "api_token_file": "api.tokenKey",
+    "api_tls_cert_file": "api.certKey",
+    "api_tls_key_file": "api.keyKey",
+    "api_client_ca_file": "api.clientCaKey",
+    "api_allowed_hosts": "api.allowedHosts",
 }
 """Settings that are not below `settings`, with the value that says them."""
 
@@ -139,18 +155,18 @@ def test_an_unknown_name_in_an_object_is_found(kind: str) -> None:
         ("minimal", "Pod PodDisruptionBudget Service ServiceAccount StatefulSet"),
         (
             "strimzi-mtls",
-            "ConfigMap KafkaTopic*5 KafkaUser Pod PodDisruptionBudget Service ServiceAccount ServiceMonitor "
+            "ConfigMap KafkaTopic*5 KafkaUser Pod*2 PodDisruptionBudget Service ServiceAccount ServiceMonitor "
             "StatefulSet",
         ),
         (
             "deployment-hpa",
-            "Deployment HorizontalPodAutoscaler Job NetworkPolicy Pod PodDisruptionBudget PodMonitor Service "
+            "Deployment HorizontalPodAutoscaler Job NetworkPolicy Pod*2 PodDisruptionBudget PodMonitor Service "
             "ServiceAccount",
         ),
-        ("keda", "Pod PodDisruptionBudget ScaledObject Service ServiceAccount StatefulSet TriggerAuthentication"),
+        ("keda", "Pod*2 PodDisruptionBudget ScaledObject Service ServiceAccount StatefulSet TriggerAuthentication"),
         (
             "everything",
-            "KafkaTopic*6 KafkaUser NetworkPolicy Pod PodDisruptionBudget PrometheusRule ScaledObject Service "
+            "KafkaTopic*6 KafkaUser NetworkPolicy Pod*2 PodDisruptionBudget PrometheusRule ScaledObject Service "
             "ServiceAccount ServiceMonitor StatefulSet TriggerAuthentication",
         ),
     ],
@@ -180,7 +196,10 @@ def test_every_pod_is_restricted(name: str) -> None:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         for container in [*spec["containers"], *spec.get("initContainers", [])]:
-            assert container["securityContext"] == {
+            given = dict(container["securityContext"])
+            assert given.pop("runAsUser", 1) != 0
+            assert given.pop("runAsGroup", 1) != 0
+            assert given == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
                 "capabilities": {"drop": ["ALL"]},
@@ -197,7 +216,8 @@ def test_selectors_find_the_workers_and_nothing_else(name: str) -> None:
     assert selector.items() <= template.items()
     assert only(objects, "Service")["spec"]["selector"] == selector
     assert only(objects, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == selector
-    assert not selector.items() <= only(objects, "Pod")["metadata"]["labels"].items()
+    for pod in of_kind(objects, "Pod"):
+        assert not selector.items() <= pod["metadata"]["labels"].items()
     for job in of_kind(objects, "Job"):
         assert not selector.items() <= job["spec"]["template"]["metadata"]["labels"].items()
 
@@ -231,21 +251,21 @@ def test_probes_fit_what_the_service_answers() -> None:
     container = scorer_container(pod)
     paths = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
     assert paths == {
-        "startup": {"path": "/health/live", "port": "health"},
-        "liveness": {"path": "/health/live", "port": "health"},
-        "readiness": {"path": "/health/ready", "port": "health"},
+        "startup": {"path": "/health/live", "port": "http"},
+        "liveness": {"path": "/health/live", "port": "http"},
+        "readiness": {"path": "/health/ready", "port": "http"},
     }
     assert container["livenessProbe"]["timeoutSeconds"] >= 2
     ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
-    given = environment(container)
-    assert (ports["health"], ports["http"]) == (given["SCORER_HEALTH_PORT"], given["SCORER_HTTP_PORT"])
+    assert ports == {"http": environment(container)["SCORER_HTTP_PORT"]}
 
 
 @pytest.mark.parametrize("seconds", [None, 1, 44.2, 600])
 def test_a_pod_gets_more_time_to_end_than_the_service_takes(seconds: float | None) -> None:
+    """It takes up to its limit for the transactions in flight, and then again for leaving the group."""
     objects = render(values={"settings": {} if seconds is None else {"shutdownTimeoutS": seconds}})
     longest = Settings.model_fields["shutdown_timeout_s"].default if seconds is None else seconds
-    assert worker_pod(objects)["terminationGracePeriodSeconds"] >= longest + 10
+    assert worker_pod(objects)["terminationGracePeriodSeconds"] >= 2 * longest + 10
 
 
 def test_metrics_of_workers_that_are_not_ready_are_scraped() -> None:
@@ -268,8 +288,8 @@ def test_an_update_of_a_deployment_can_go_on(surge: int, unavailable: int) -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_the_service_accepts_its_environment(name: str, tmp_path: Path) -> None:
     settings = settings_of(worker_pod(rendered(name)), tmp_path)
-    assert settings.health_port == 8081
-    assert settings.http_host == "0.0.0.0"
+    assert (settings.http_host, settings.http_port) == ("0.0.0.0", 8080)
+    assert (settings.api_port is None) is (name != "everything")
 
 
 def test_every_setting_can_be_set() -> None:
@@ -315,7 +335,8 @@ def test_what_is_set_arrives_as_it_was_set(tmp_path: Path) -> None:
             values[name] = f"a.{name}"
     objects = render(values={"settings": {camel(name): value for name, value in values.items()}})
     settings = settings_of(worker_pod(objects), tmp_path)
-    assert {name: getattr(settings, name) for name in values} == values
+    # A path comes as a text.
+    assert {name: type(value)(getattr(settings, name)) for name, value in values.items()} == values
 
 
 @pytest.mark.parametrize(
@@ -342,6 +363,9 @@ def test_what_is_set_arrives_as_it_was_set(tmp_path: Path) -> None:
         ({"rules": {"path": "x"}}, "/rules/path"),
         ({"rules": {"source": "volume", "volume": {"emptyDir": {}}, "path": "../x"}}, "/rules/path"),
         ({"rules": {"files": {"sub/x.yaml": ""}}}, "invalid propertyName 'sub/x.yaml'"),
+        ({"resources": {"limit": {"memory": "2Gi"}}}, "invalid propertyName 'limit'"),
+        ({"rules": {"git": {"resources": {"limit": {}}}}}, "invalid propertyName 'limit'"),
+        ({"affinity": {"nodeSelectorTerms": []}}, "invalid propertyName 'nodeSelectorTerms'"),
         ({"autoscaling": {"minReplicas": 0}}, "/autoscaling/minReplicas"),
         ({"monitoring": {"job": "other"}}, "/monitoring/job"),
     ],
@@ -371,7 +395,11 @@ def test_addresses_that_the_service_accepts_are_accepted(servers: str, tmp_path:
         ),
         ("minimal", {"kafka": {"sasl": {"existingSecret": "x"}}}, "expected SASL_SSL or SASL_PLAINTEXT"),
         ("minimal", {"kafka": {"tls": {"caSecret": "x"}}}, "expected SSL or SASL_SSL"),
-        ("minimal", {"ports": {"http": 8081}}, "ports.http and ports.health are the same"),
+        ("minimal", {"api": {"enabled": True, "port": 8080}}, "ports.http and api.port are the same"),
+        ("minimal", {"api": {"enabled": True, "host": "::"}}, "api.host is ::, where everybody could read leads"),
+        ("minimal", {"api": {"enabled": True, "clientCaSecret": "ca"}}, "api.tlsSecret is not set, but api.clientCa"),
+        ("minimal", {"api": {"enabled": True}, "service": {"leads": True}}, "which nobody reaches; expected 0.0.0.0"),
+        ("minimal", {"service": {"leads": True}}, "service.leads or networkPolicy.leadsFrom is set, but api.enabled"),
         ("minimal", {"settings": {"routingTopic": "lead.activity"}}, "two topics have the name lead.activity"),
         ("minimal", {"settings": {"stateTopic": "lead.activity.dlq"}}, "two topics have the name lead.activity.dlq"),
         ("strimzi-mtls", {"strimzi": {"cluster": ""}}, "strimzi.cluster is not set"),
@@ -382,6 +410,26 @@ def test_addresses_that_the_service_accepts_are_accepted(servers: str, tmp_path:
         ("deployment-hpa", {"autoscaling": {"maxReplicas": 13}}, "up to 13 workers for 12 partitions"),
         ("keda", {"autoscaling": {"minReplicas": 13}}, "larger than autoscaling.maxReplicas"),
         ("minimal", {"rules": {"source": "inline"}}, "there are no files"),
+        ("keda", {"rules": {"git": {"credentials": "none"}}}, "is reached by ssh, but rules.git.credentials is none"),
+        (
+            "keda",
+            {"rules": {"git": {"repository": "git@git.example.net:rules.git", "credentials": "password"}}},
+            "is reached by ssh, but rules.git.credentials is password",
+        ),
+        ("keda", {"networkPolicy": {"enabled": True}}, "set networkPolicy.extraEgress"),
+        *(
+            (
+                "strimzi-mtls",
+                {"strimzi": {"topics": {"config": {role: {"cleanup.policy": policy}}}}},
+                f"strimzi.topics.config.{role} has cleanup.policy {policy}",
+            )
+            for role, policy in [
+                ("activity", "compact"),
+                ("deadLetter", "compact,delete"),
+                ("state", "delete"),
+                ("replayMarks", "delete"),
+            ]
+        ),
     ],
     ids=str,
 )
@@ -427,6 +475,9 @@ def test_rules_of_a_repository_are_there_before_the_service_starts_and_then_foll
     pod = worker_pod(rendered("keda"))
     (first,) = pod["initContainers"]
     _, following = pod["containers"]
+    for container in (first, following):
+        assert container["securityContext"]["runAsUser"] == 65533, "ssh refuses a user that /etc/passwd does not name"
+    assert "runAsUser" not in scorer_container(pod)["securityContext"]
     assert "--one-time" in first["args"]
     assert "--period=60s" in following["args"]
     assert {*first["args"]} - {"--one-time"} == {*following["args"]} - {"--period=60s", "--max-failures=-1"}
@@ -480,8 +531,15 @@ def test_the_topics_are_those_that_the_service_needs(name: str, tmp_path: Path) 
             else:
                 assert config[key] == value
         assert spec["partitions"] == (need.partitions or topics[settings.activity_topic]["partitions"])
+        assert config["min.insync.replicas"] == "2", "an acknowledged record must survive a broker"
     letters = int(topics[settings.dead_letter_topic]["config"]["max.message.bytes"])
     assert letters > int(topics[settings.activity_topic]["config"].get("max.message.bytes", 1_048_588))
+
+
+@pytest.mark.parametrize(("replicas", "expected"), [(1, None), (2, None), (5, 2)])
+def test_few_replicas_are_not_asked_to_be_in_sync(replicas: int, expected: int | None) -> None:
+    topics = of_kind(render("strimzi-mtls", values={"strimzi": {"topics": {"replicas": replicas}}}), "KafkaTopic")
+    assert {topic["spec"]["config"].get("min.insync.replicas") for topic in topics} == {expected}
 
 
 @pytest.mark.parametrize("name", ["strimzi-mtls", "everything"])
@@ -552,8 +610,91 @@ def test_the_pods_log_in_as_the_user_of_strimzi() -> None:
     secrets = {each["name"]: each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each}
     assert secrets == {"kafka-ca": "events-cluster-ca-cert", "kafka-client": FULL_NAME}
     assert only(rendered("strimzi-mtls"), "KafkaUser")["metadata"]["name"] == FULL_NAME
-    given = environment(scorer_container(worker_pod(rendered("everything"))))
-    assert (given["SCORER_SASL_USERNAME"], given["SCORER_SASL_PASSWORD"]) == (FULL_NAME, "password")
+    pod = worker_pod(rendered("everything"))
+    given = environment(scorer_container(pod))
+    assert given["SCORER_SASL_USERNAME"] == FULL_NAME
+    assert mounted(pod, given["SCORER_SASL_PASSWORD_FILE"]) == {"secretName": FULL_NAME, "defaultMode": 0o440}
+
+
+def mounted(pod: Object, path: str) -> Any:
+    """What the volume is that has this file."""
+    (mount,) = [each for each in scorer_container(pod)["volumeMounts"] if path.startswith(f"{each['mountPath']}/")]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
+    return volume.get("secret") or volume["projected"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_secret_is_a_variable(name: str) -> None:
+    """A variable keeps its value until the pod ends, and is in every crash report."""
+    for pod, spec in pod_specs(rendered(name)):
+        for container in spec["containers"]:
+            if container["image"].partition("@")[0].partition(":")[0].endswith("lead-scorer"):
+                from_secrets = [
+                    each["name"] for each in container.get("env", []) if "secretKeyRef" in each.get("valueFrom", {})
+                ]
+                assert from_secrets == [], pod
+
+
+def with_tokens(existing: str = "", **oauth: Any) -> dict[str, Any]:
+    sasl = {"mechanism": "OAUTHBEARER", "existingSecret": existing, "usernameKey": "", "oauth": oauth}
+    return {"kafka": {"securityProtocol": "SASL_SSL", "sasl": sasl}}
+
+
+def test_the_pods_log_in_with_their_own_token(tmp_path: Path) -> None:
+    pod = worker_pod(render(values=with_tokens(audience="kafka", expirationSeconds=7200)))
+    settings = settings_of(pod, tmp_path)
+    assert settings.sasl_mechanism == "OAUTHBEARER"
+    token = mounted(pod, environment(scorer_container(pod))["SCORER_SASL_OAUTH_TOKEN_FILE"])
+    source = {"path": "token", "audience": "kafka", "expirationSeconds": 7200}
+    assert token["sources"] == [{"serviceAccountToken": source}]
+    # The token of Kubernetes itself stays away.
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_the_pods_log_in_with_tokens_of_an_endpoint(tmp_path: Path) -> None:
+    given = {"tokenUrl": "https://login.example.net/token", "clientId": "scorer", "scope": "kafka", "caKey": "ca.crt"}
+    objects = render("keda", values=with_tokens("kafka-client-secret", **given))
+    pod = worker_pod(objects)
+    settings = settings_of(pod, tmp_path)
+    assert settings.sasl_oauth_token_url == "https://login.example.net/token"
+    assert (settings.sasl_oauth_client_id, settings.sasl_oauth_scope) == ("scorer", "kafka")
+    secret = environment(scorer_container(pod))["SCORER_SASL_OAUTH_CLIENT_SECRET_FILE"]
+    assert mounted(pod, secret)["secretName"] == "kafka-client-secret"
+    for each in objects:
+        check(each)
+    (trigger,) = only(objects, "ScaledObject")["spec"]["triggers"]
+    assert trigger["metadata"]["sasl"] == "oauthbearer"
+    assert {
+        each["parameter"]
+        for each in (
+            *only(objects, "TriggerAuthentication")["spec"]["env"],
+            *only(objects, "TriggerAuthentication")["spec"]["secretTargetRef"],
+        )
+    } == {"username", "password", "oauthTokenEndpointUri", "scopes", "ca"}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("minimal", with_tokens(), "set kafka.sasl.oauth.audience for a token of the pod"),
+        ("minimal", with_tokens("x", audience="kafka"), "kafka.sasl.existingSecret is set, but the login is a token"),
+        (
+            "minimal",
+            with_tokens(tokenUrl="https://a/t", clientId="c"),
+            "set kafka.sasl.oauth.clientId and kafka.sasl.exi",
+        ),
+        ("minimal", with_tokens("x", tokenUrl="https://a/t"), "set kafka.sasl.oauth.clientId and kafka.sasl.existing"),
+        ("minimal", with_tokens("x", tokenUrl="https://a/t", clientId="c", audience="k"), "are both set; set one"),
+        ("minimal", with_tokens("x", tokenUrl="http://a/t"), "/kafka/sasl/oauth/tokenUrl"),
+        ("minimal", {"kafka": {"sasl": {"oauth": {"audience": "k"}}}}, "expected kafka.sasl.mechanism OAUTHBEARER"),
+        ("keda", with_tokens(audience="kafka"), "keda, which cannot log in with a token of the pod"),
+    ],
+    ids=str,
+)
+def test_the_values_of_tokens_belong_together(name: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(HelmError) as refused:
+        render(name, values=values)
+    assert message in str(refused.value)
 
 
 # Load
@@ -579,6 +720,7 @@ def test_keda_looks_at_the_lag_of_the_service(tmp_path: Path) -> None:
     assert (shown["sasl"], shown["tls"]) == ("scram_sha512", "enable")
     assert trigger["authenticationRef"]["name"] == only(objects, "TriggerAuthentication")["metadata"]["name"]
     assert all(isinstance(value, str) for value in shown.values())
+    assert tuple(map(int, shown["version"].split("."))) >= (2, 1, 0), "Kafka 4 answers nothing older"
 
 
 # Network and monitoring
@@ -587,15 +729,42 @@ def test_keda_looks_at_the_lag_of_the_service(tmp_path: Path) -> None:
 def test_nobody_reads_leads_unless_allowed() -> None:
     policy = only(rendered("deployment-hpa"), "NetworkPolicy")["spec"]
     (incoming,) = policy["ingress"]
-    assert [port["port"] for port in incoming["ports"]] == [8081]
+    assert [port["port"] for port in incoming["ports"]] == [8080]
     assert incoming["from"]
     assert [port["port"] for rule in policy["egress"] for port in rule["ports"]] == [53, 53, 9096]
     _, leads = only(rendered("everything"), "NetworkPolicy")["spec"]["ingress"]
     assert leads == {
-        "ports": [{"port": 8080, "protocol": "TCP"}],
+        "ports": [{"port": 8090, "protocol": "TCP"}],
         "from": [{"podSelector": {"matchLabels": {"app": "console"}}}],
     }
-    assert [port["name"] for port in only(rendered("minimal"), "Service")["spec"]["ports"]] == ["health"]
+    assert [port["name"] for port in only(rendered("minimal"), "Service")["spec"]["ports"]] == ["http"]
+    assert [port["name"] for port in only(rendered("everything"), "Service")["spec"]["ports"]] == ["http", "api"]
+
+
+def test_lead_data_is_as_secure_as_its_secrets_say(tmp_path: Path) -> None:
+    pod = worker_pod(rendered("everything"))
+    settings = settings_of(pod, tmp_path)
+    assert (settings.api_host, settings.api_port) == ("0.0.0.0", 8090)
+    mounts = {mount["name"]: mount["mountPath"] for mount in scorer_container(pod)["volumeMounts"]}
+    volumes = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    for path, secret in (
+        (settings.api_token_file, "lead-scorer-tokens"),
+        (settings.api_tls_cert_file, "lead-scorer-tls"),
+        (settings.api_tls_key_file, "lead-scorer-tls"),
+        (settings.api_client_ca_file, "lead-scorer-clients"),
+    ):
+        assert path is not None
+        (volume,) = [name for name, place in mounts.items() if str(path).endswith(f"{place}/{path.name}")]
+        assert volumes[volume] == secret
+    name = f"{only(rendered('everything'), 'Service')['metadata']['name']}.sales.svc"
+    assert {"scorer.example.net", name, f"*.{name}"} <= set(settings.api_hosts)
+
+
+def test_lead_data_on_loopback_is_for_who_may_forward_a_port(tmp_path: Path) -> None:
+    objects = render(values={"api": {"enabled": True}})
+    settings = settings_of(worker_pod(objects), tmp_path)
+    assert (settings.api_host, settings.api_port, settings.api_hosts) == ("127.0.0.1", 8090, ())
+    assert [port["name"] for port in scorer_container(worker_pod(objects))["ports"]] == ["http"]
 
 
 @pytest.mark.parametrize(("name", "kind"), [("strimzi-mtls", "ServiceMonitor"), ("deployment-hpa", "PodMonitor")])
@@ -655,6 +824,18 @@ def test_pods_run_commands_that_exist(name: str) -> None:
                 assert done.exit_code == 0, (pod, done.output)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_helm_can_show_the_logs_of_its_test(name: str) -> None:
+    """`helm test --logs` reads them at the end, and without the name of a container."""
+    pods = of_kind(rendered(name), "Pod")
+    assert [pod["spec"]["containers"][0]["args"][0] for pod in pods] == ["topics", "check"][: len(pods)]
+    for pod in pods:
+        assert len(pod["spec"]["containers"]) == 1
+        assert pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
+    for pod in pods[1:]:
+        assert "SCORER_SASL_PASSWORD" not in environment(pod["spec"]["containers"][0]), "the rules need no login"
+
+
 def test_the_notes_can_be_read(tmp_path: Path) -> None:
     """A ConfigMap in a copy of the chart shows them: without a cluster Helm prints none."""
     chart = copied(tmp_path)
@@ -665,7 +846,13 @@ def test_the_notes_can_be_read(tmp_path: Path) -> None:
         assert f"rollout status {worker(rendered(name))['kind'].lower()}/{FULL_NAME} --namespace sales" in text
         assert "helm test demo --namespace sales --logs" in text
         assert ("Copy them into sales" in text) == (name == "everything")
-        assert ("without a login" in text) == (name in ("minimal", "strimzi-mtls", "keda"))
+        assert "port-forward" not in text
+        assert "without encryption: api" not in text
+    text = only(render(values={"api": {"enabled": True}}, chart=chart), "Notes")["text"]
+    assert f"kubectl port-forward --namespace sales statefulset/{FULL_NAME} 8090" in text
+    api = {"enabled": True, "host": "0.0.0.0", "tokenSecret": "tokens"}
+    text = only(render(values={"api": api}, chart=chart), "Notes")["text"]
+    assert "Tokens and leads cross the network without encryption" in text
 
 
 def test_the_readme_lists_every_value() -> None:
@@ -722,7 +909,7 @@ def test_the_page_names_objects_that_exist() -> None:
 
 
 def test_the_scorer_commands_of_the_page_exist() -> None:
-    found = [command.partition(" scorer ")[2] for command in commands() if " -- scorer " in command]
+    found = [command.partition(" -- scorer ")[2] for command in commands() if " -- scorer " in command]
     assert found
     for command in found:
         assert CliRunner().invoke(app, [*command.split(), "--help"]).exit_code == 0, command

@@ -18,6 +18,7 @@ import pytest
 from scorer.demo.broker import EmbeddedBroker
 from scorer.runtime.settings import load_settings
 from tests.brokers.apache import ApacheKafka
+from tests.brokers.authority import Authority, Issuer
 from tests.brokers.jars import MissingError
 from tests.brokers.secured import SASL_TLS, Acl, Secured, grant
 from tests.deploy import container
@@ -165,7 +166,7 @@ def test_the_first_start_on_kafka_with_tls_logins_and_acls(
 ) -> None:
     """Users as docs/operations.md describes them: one makes the topics, the other one is the service. What the chart
     grants is the same, see test_helm.py. The time until the service was ready is printed."""
-    secured = Secured(LOGINS, tmp_path / "tls")
+    secured = Secured(LOGINS, Authority(tmp_path / "tls"), Issuer(tmp_path / "issuer"))
     try:
         kafka = ApacheKafka(tmp_path / "kafka", extra={"group.initial.rebalance.delay.ms": delay_ms}, secured=secured)
     except MissingError as missing:
@@ -240,6 +241,20 @@ def test_the_image_has_the_pinned_packages_and_no_tools(image: Path) -> None:
     assert list((image / "scorer").rglob("*.pyc")), "without compiled modules each start compiles them again"
 
 
+def test_the_sbom_in_the_image_names_what_is_installed(image: Path) -> None:
+    document = json.loads((image / "scorer" / "share" / "lead-scorer" / "sbom.cdx.json").read_text())
+    assert document == json.loads((ROOT / "deploy" / "sbom.cdx.json").read_text())
+    named = {(each["name"], each["version"]): "properties" in each for each in document["components"]}
+    found = {
+        (re.sub(r"[-_.]+", "-", name).lower(), version)
+        for path in (image / "scorer").glob("lib/python*/site-packages/*.dist-info")
+        for name, version in [path.name.removesuffix(".dist-info").rsplit("-", 1)]
+    }
+    root = document["metadata"]["component"]
+    assert found - {(root["name"], root["version"])} <= named.keys()
+    assert {package for package, is_for_some in named.items() if not is_for_some} <= found
+
+
 def pinned(name: str) -> dict[str, str]:
     """Package -> what the lock says of it: version, markers and hashes."""
     text = (ROOT / name).read_text().replace("\\\n", " ")
@@ -256,14 +271,28 @@ def test_the_dockerfile_is_as_its_users_expect() -> None:
     build, final = stages()
     for stage, argument in ((build, "BUILD_DIGEST"), (final, "BASE_DIGEST")):
         assert f"@${{{argument}}}" in only(stage, "FROM").text
-        assert re.search(rf"^ARG {argument}$", DOCKERFILE.read_text(), re.MULTILINE), "a digest has no default"
+        declared = re.findall(rf"^ARG {argument}\b(.*)$", DOCKERFILE.read_text(), re.MULTILINE)
+        assert declared
+        assert set(declared) == {""}, "a digest has no default"
     assert not [instruction for instruction in final if instruction.name == "RUN"]
     assert only(final, "USER").text == f"{USER}:{USER}"
     assert only(final, "STOPSIGNAL").text == "SIGTERM"
+    # A worker that restores its partitions is not ready, and it is well.
+    assert json.loads(only(final, "HEALTHCHECK").text.partition("CMD ")[2])[-1] == "live"
+    assert environment()["SCORER_HTTP_HOST"] == "0.0.0.0", "the loopback address of a container reaches nobody"
     for name in ("ENTRYPOINT", "CMD"):
         assert only(final, name).text.startswith("["), "the shell form needs a shell"
     labels = set(re.findall(r"org\.opencontainers\.image\.([\w.]+)=", only(final, "LABEL").text))
     assert labels == {"title", "description", "version", "revision", "created", "base.name", "base.digest"}
+
+
+def test_nothing_is_fetched_without_a_hash() -> None:
+    commands = re.findall(
+        r'^ +"\$tools/bin/pip" .*$', (ROOT / "deploy/container/build-steps.sh").read_text(), re.MULTILINE
+    )
+    fetching = [each for each in commands if " install " in each or " wheel " in each]
+    assert len(fetching) >= 4
+    assert [each for each in fetching if "--require-hashes" not in each and "--no-index" not in each] == []
 
 
 def test_the_engine_gets_what_is_copied_and_nothing_else() -> None:

@@ -11,10 +11,11 @@ from aiokafka import ConsumerRecord, TopicPartition
 from scorer.evaluation.results import Assessment
 from scorer.kafka.record_limits import TopicLimits
 from scorer.runtime.metrics import Metrics
-from scorer.runtime.settings import load_settings
+from scorer.runtime.settings import Settings, load_settings
 from scorer.stream import partitions as rebalance
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
+from scorer.stream.partitions import UnfencedError
 from scorer.stream.watch import Watch
 from scorer.stream.worker import State, WorkerContext
 from tests.factory import nothing_denied
@@ -50,6 +51,9 @@ class Consumer:
     def pause(self, *partitions: TopicPartition) -> None:
         """Nothing to pause."""
 
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return {0, 1}
+
 
 workers: list[SlowWorker] = []
 
@@ -59,22 +63,28 @@ def record(partition: int, offset: int) -> "ConsumerRecord[bytes, bytes]":
     return ConsumerRecord("in", partition, offset, 0, 0, b"k", b"v", None, 1, 1, ())
 
 
-def test_every_partition_gets_its_records_before_a_slow_one_blocks(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def made(settings: Settings) -> rebalance.Partitions:
+    """The partitions of a worker that judges nothing."""
+
     def judge(*_: Any) -> Assessment:
         raise NotImplementedError
 
+    processor = BatchProcessor(settings, judge, lambda: 0)
+    metrics = Metrics()
+    access = nothing_denied(settings)
+    committer = Committer(settings, TopicLimits(settings), metrics, access)
+    watch = Watch(settings, metrics)
+    context = WorkerContext(settings, processor, committer, metrics, lambda *_: (), object, watch, access)
+    partitions = rebalance.Partitions(context)
+    partitions.attach(Consumer)
+    return partitions
+
+
+def test_every_partition_gets_its_records_before_a_slow_one_blocks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     async def scenario() -> None:
-        settings = load_settings(None, rules=tmp_path)
-        processor = BatchProcessor(settings, judge, lambda: 0)
-        metrics = Metrics()
-        access = nothing_denied(settings)
-        committer = Committer(settings, TopicLimits(settings), metrics, access)
-        watch = Watch(settings, metrics)
-        context = WorkerContext(settings, processor, committer, metrics, lambda *_: (), object, watch, access)
-        partitions = rebalance.Partitions(context)
-        partitions.attach(Consumer)
+        partitions = made(load_settings(None, rules=tmp_path))
         await partitions.on_partitions_assigned([TopicPartition("in", 0), TopicPartition("in", 1)])
         dispatching = asyncio.create_task(partitions.dispatch([record(0, 5), record(1, 7), record(1, 8)]))
         await asyncio.sleep(0)
@@ -84,6 +94,37 @@ def test_every_partition_gets_its_records_before_a_slow_one_blocks(
         for worker in workers:
             worker.free.set()
         await dispatching
+
+    workers.clear()
+    monkeypatch.setattr(rebalance, "PartitionWorker", SlowWorker)
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fences", "unfenced", "share", "refused"),
+    [
+        (True, "refuse", [0], False),
+        (False, "refuse", [0, 1], False),
+        (False, "refuse", [0], True),
+        (False, "refuse", [], True),
+        (False, "allow", [0], False),
+    ],
+)
+def test_on_a_broker_that_does_not_fence_a_second_member_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fences: bool, unfenced: str, share: list[int], refused: bool
+) -> None:
+    """Each could make the decisions of the other again."""
+
+    async def scenario() -> None:
+        partitions = made(load_settings(None, rules=tmp_path, activity_topic="in", unfenced=unfenced))
+        partitions._committer.fences = fences
+        partitions.failure = asyncio.get_running_loop().create_future()
+        await partitions.on_partitions_assigned([TopicPartition("in", number) for number in share])
+        assert partitions.failure.done() is refused
+        if refused:
+            assert isinstance(partitions.failure.result(), UnfencedError)
+            assert "SCORER_UNFENCED=allow" in str(partitions.failure.result())
+        assert [worker.partition.partition for worker in workers] == ([] if refused else share)
 
     workers.clear()
     monkeypatch.setattr(rebalance, "PartitionWorker", SlowWorker)

@@ -20,8 +20,9 @@ from scorer.sources.rejected import Rejected
 from tests.faults.oracle import Letter, Output, committed_output, decision_differences, state_differences
 from tests.fuzz.feed import Fed
 from tests.fuzz.records import Expected
+from tests.fuzz.rules import rules_in
 from tests.integration.kafka import Kafka, Names
-from tests.integration.service import ROOT, RULES
+from tests.integration.service import ROOT
 
 _SHOWN: Final = 20
 _CUT: Final = 65_536
@@ -41,7 +42,8 @@ def check(kafka: Kafka, names: Names, fed: Sequence[Fed], folder: Path, begin: i
     """Compare decisions, dead letters and states with the offline ones. `begin`, `end`: microseconds since the epoch,
     when the service began and when it had processed everything. No worker may run."""
     in_order = sorted(fed, key=lambda one: (one.partition, one.offset))
-    judged = [judgement for one in in_order for judgement in _judge(one, end)]
+    evaluator = Evaluator(load_ruleset(rules_in(folder)), default_engine("compiled"))
+    judged = [_admitted(judgement, evaluator) for one in in_order for judgement in _judge(one, end)]
     problems = [problem for one in judged if (problem := _construction_problem(one))]
     # Whether an event is in the future depends on when it is processed. Then the dead letters decide here.
     sure = all(isinstance(one.result, Rejected) or one.result.time <= begin + DAY for one in judged)
@@ -67,7 +69,7 @@ def check(kafka: Kafka, names: Names, fed: Sequence[Fed], folder: Path, begin: i
             problems.append(f"{one.where}: an activity, but there is a dead letter: {made[0].reason}")
     problems += [f"{place}: a dead letter of no record: {left}" for place, left in letters.items() if left]
     problems += decision_differences(wanted if sure else _scored(good, folder), got.decisions)
-    problems += state_differences(_folded(good), got.states)
+    problems += state_differences(_folded(good, evaluator), got.states)
     shown = [problem[:1000] for problem in islice(problems, _SHOWN)]
     if len(problems) > _SHOWN:
         shown.append(f"… and {len(problems) - _SHOWN} more")
@@ -110,6 +112,16 @@ def _judge(one: Fed, now: int) -> Iterable[_Judged]:
         yield _Judged(one, rejected)
 
 
+def _admitted(one: _Judged, evaluator: Evaluator) -> _Judged:
+    """Refused if the rules do not allow its source."""
+    try:
+        if isinstance(one.result, LeadActivity):
+            evaluator.admit(one.result)
+    except Rejected as refused:
+        return one._replace(result=refused)
+    return one
+
+
 def _letters_of_element(one: _Judged, left: list[Letter]) -> list[Letter]:
     """The dead letter of the element, taken from those of its batch."""
     for letter in left:
@@ -125,6 +137,8 @@ def _letters_of_element(one: _Judged, left: list[Letter]) -> list[Letter]:
 def _construction_problem(one: _Judged) -> str | None:
     """Where the parser and the generator disagree."""
     expected, value = one.fed.record.expected, (one.fed.record.value or b"")[:200]
+    if isinstance(one.result, Rejected) and one.result.reason == "source_not_allowed":
+        return None
     if expected is Expected.GOOD and isinstance(one.result, Rejected):
         return f"{one.where}: valid by construction, but {one.result}: {value!r}"
     if expected is Expected.BAD and not isinstance(one.result, Rejected):
@@ -168,7 +182,7 @@ def _scored(activities: Iterable[LeadActivity], folder: Path) -> dict[str, list[
                 "data": activity.data,
             }
             file.write(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-    command = ["score", "--rules", str(RULES), "--input", str(given), "--output", str(made)]
+    command = ["score", "--rules", str(rules_in(folder)), "--input", str(given), "--output", str(made)]
     done = subprocess.run([sys.executable, "-m", "scorer", *command], cwd=ROOT, capture_output=True, check=False)
     assert done.returncode == 0, f"scorer score: {done.returncode}: {done.stderr.decode(errors='replace')[:4000]}"
     decisions: dict[str, list[bytes]] = defaultdict(list)
@@ -178,8 +192,7 @@ def _scored(activities: Iterable[LeadActivity], folder: Path) -> dict[str, list[
     return dict(decisions)
 
 
-def _folded(activities: Iterable[LeadActivity]) -> dict[str, Lead]:
-    evaluator = Evaluator(load_ruleset(RULES), default_engine("compiled"))
+def _folded(activities: Iterable[LeadActivity], evaluator: Evaluator) -> dict[str, Lead]:
     leads: dict[str, Lead] = {}
     for activity in activities:
         lead = leads.get(activity.lead_id) or Lead(activity.lead_id)

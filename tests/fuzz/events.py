@@ -33,7 +33,7 @@ _LEVEL = _one_of("student", "employee", "manager", "director", "executive")
 _PROFILE: Final[Mapping[str, Maker]] = {
     "company": v.name,
     "industry": lambda random: v.name(random) if v.flag(random) else random.choice(("manufacturing", "retail")),
-    "employees": v.whole,
+    "employees": lambda random: v.whole(random) if random.random() < 0.9 else float(random.randrange(5_000)),
     "annual_revenue": v.amount,
     "country": _country,
     "language": v.name,

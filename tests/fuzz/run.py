@@ -26,6 +26,7 @@ from tests.fuzz.check import check
 from tests.fuzz.events import UNDECLARED
 from tests.fuzz.feed import Fed, Feeder
 from tests.fuzz.records import LARGEST, records
+from tests.fuzz.rules import rules_in
 from tests.fuzz.watch import Watch, memory
 from tests.integration.kafka import ANY_TIME, Kafka, Names
 from tests.integration.service import Service, service
@@ -84,7 +85,7 @@ def run_chunk(
     config = {**ANY_TIME, "max.message.bytes": str(LARGEST + _ROOM), "retention.ms": "-1"}
     kafka.create({names.activity: PARTITIONS}, config)
     began = time.time_ns() // 1000
-    with service(kafka, names, folder) as running:
+    with service(kafka, names, folder, rules=str(rules_in(folder))) as running:
         started = time.monotonic()
         fed = asyncio.run(_feed(kafka, names, running, plan, (seed, chunk, count), result, tell))
         result.seconds = time.monotonic() - started

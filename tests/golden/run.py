@@ -165,6 +165,10 @@ def decisions(ruleset: RulesetName, count: int, seed: int, engine: EngineName) -
         return digests["decisions"].text()
 
 
+NOT_OF_THE_DECISION: Final = ("published-at", "traceparent", "tracestate")
+"""Headers that say when a record was published and to which trace it belongs."""
+
+
 class _Digest:
     """A hash over byte strings, each with its length, so that it shows bytes that move to another string."""
 
@@ -175,7 +179,7 @@ class _Digest:
         for part in parts:
             self._hash.update(b"-" if part is None else b"%d:%b" % (len(part), part))
 
-    def add_message(self, message: Message, without: Iterable[str] = ("published-at",)) -> None:
+    def add_message(self, message: Message, without: Iterable[str] = NOT_OF_THE_DECISION) -> None:
         self.add(message.key, message.value)
         for name, value in message.headers:
             if name not in without:

@@ -12,6 +12,7 @@ from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
+from tests import planted
 from tests.integration.kafka import Record
 from tests.integration.service import RULES
 
@@ -80,6 +81,7 @@ def _page(random: Random) -> tuple[str, dict[str, Any]]:
 def _profile(random: Random) -> tuple[str, dict[str, Any]]:
     return "lead.profile_updated", {
         "employees": random.randrange(5000),
+        "custom": planted.VALUES,
         "industry": random.choice(("manufacturing", "retail", None)),
         "job_level": random.choice(("student", "manager", "director", "executive")),
     }
@@ -103,7 +105,7 @@ def _other(random: Random) -> tuple[str, dict[str, Any]]:
             ("lead.form_submitted", {"form": "contact"}),
             ("lead.unsubscribed", {}),
             ("lead.sales_returned", {"reason": "too early"}),
-            ("lead.custom_thing", {"x": 1}),
+            ("lead.custom_thing", {"x": 1, **planted.VALUES}),
         )
     )
 

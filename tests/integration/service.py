@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scorer.runtime.settings import Settings, load_settings
+from tests import planted
 from tests.integration.kafka import DEADLINE, Kafka, Names
 
 T = TypeVar("T")
@@ -30,7 +31,14 @@ class Service:
         self._address: str | None = None
 
     def log(self) -> list[dict[str, Any]]:
-        """Its log so far."""
+        """Its log so far, without the audit log."""
+        return [line for line in self._lines() if line.get("log") != "audit"]
+
+    def audit(self) -> list[dict[str, Any]]:
+        """Its audit log so far, if it goes to stderr."""
+        return [line for line in self._lines() if line.get("log") == "audit"]
+
+    def _lines(self) -> list[dict[str, Any]]:
         lines = self._log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
@@ -40,17 +48,26 @@ class Service:
 
     @property
     def address(self) -> str:
-        """The address of its HTTP server."""
+        """The address of its open HTTP server."""
         if self._address is None:
-            self._address = self.wait(
-                lambda: next((line["address"] for line in self.log() if line["event"] == "http_listening"), None)
-            )
+            self._address = self._announced("http_listening")
         return self._address
 
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an HTTP request; status 0 without an answer."""
+    @property
+    def api_address(self) -> str:
+        """The address of its HTTP server for lead data; `api_port` must be set."""
+        return self._announced("api_listening")
+
+    def _announced(self, event: str) -> str:
+        address: str = self.wait(lambda: next((line["address"] for line in self.log() if line["event"] == event), None))
+        return address
+
+    def get(self, path: str, address: str | None = None) -> tuple[int, str]:
+        """Status and body of an HTTP request to this address, else to the open one; status 0 without an answer."""
         try:
-            with urllib.request.urlopen(self.address + path, timeout=5) as response:
+            with urllib.request.urlopen(
+                (address or self.address) + path, timeout=5 if address is None else 30
+            ) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -144,3 +161,5 @@ def service(
         if process.poll() is None:
             process.kill()
         process.wait()
+    # Its folder need not be that of a test, which is searched anyway.
+    assert planted.found_in(path.read_bytes()) == [], "the service shows a personal value"

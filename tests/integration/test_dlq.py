@@ -24,6 +24,7 @@ from scorer.cli import app
 from scorer.dlq import replay
 from scorer.dlq.dead_letter import SHORTENED, dead_letter
 from scorer.domain.instant import DAY, HOUR, SECOND, to_text
+from tests import audit_lines
 from tests.brokers.marks import embedded_only
 from tests.integration.activities import START, event, offline, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
@@ -149,6 +150,7 @@ class Done(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
+    audit: list[dict[str, Any]]
 
 
 def dlq(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
@@ -156,7 +158,8 @@ def dlq(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
     unset = dict.fromkeys(name for name in os.environ if name.startswith("SCORER_"))
     given = {**unset, **environment(kafka, names, **settings)}
     result = CliRunner().invoke(app, ["dlq", *args], env=given, catch_exceptions=False)
-    return Done(result.exit_code, result.stdout, result.stderr)
+    stderr, audit = audit_lines.split(result.stderr)
+    return Done(result.exit_code, result.stdout, stderr, audit)
 
 
 @contextmanager
@@ -602,6 +605,35 @@ def test_a_new_topic_of_the_same_name_is_not_confused_with_the_old(kafka: Kafka,
     write(kafka, names, many(3))
     assert "3 dead letters replayed" in dlq(kafka, names, "replay", "--all").stdout
     assert len(kafka.read(names.activity, at_least=6)) == 6
+
+
+def test_the_audit_log_says_who_replayed_what_and_how_many(kafka: Kafka, names: Names) -> None:
+    topics(kafka, names)
+    write(kafka, names, many(3))
+    started_line, ended = dlq(kafka, names, "replay", "--reason", "not_json", "--key", "lead-1").audit
+    assert started_line["event"] == "replay_started"
+    assert ended["event"] == "replay_ended"
+    for line in (started_line, ended):
+        assert line["who"]
+        assert line["group"] == names.group
+        assert line["topic"] == names.dead_letters
+        assert line["selection"] == {"reasons": ["not_json"], "lead": "lead-1"}
+    assert (ended["completed"], ended["replayed"], ended["refused"]) == (True, 1, 0)
+    assert dlq(kafka, names, "replay", "--all", "--dry-run").audit == []
+
+
+@pytest.mark.parametrize("command", [("replay", "--all"), ("purge", "--lead", "lead-1", "--yes")])
+def test_nothing_is_done_that_the_audit_log_cannot_record(
+    kafka: Kafka, names: Names, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    topics(kafka, names)
+    write(kafka, names, many(3))
+    done = dlq(kafka, names, *command, audit_file=str(tmp_path / "none" / "audit.log"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: SCORER_AUDIT_FILE is ")
+    assert done.stderr.endswith("which cannot be written: No such file or directory; nothing was done\n")
+    assert went_back(kafka, names) == []
+    assert len(kafka.read(names.dead_letters)) == 3
 
 
 def test_a_missing_dead_letter_topic_is_reported(kafka: Kafka, names: Names) -> None:

@@ -153,6 +153,11 @@ def test_removes_the_lead_and_keeps_the_others_as_they_are(kafka: Kafka, names: 
     assert listed(kafka, names) == letters
     done = dlq(kafka, names, "purge", "--lead", LEAD, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
+    assert [(line["event"], line["selection"]["lead"]) for line in done.audit] == [
+        ("purge_started", LEAD),
+        ("purge_ended", LEAD),
+    ]
+    assert (done.audit[1]["completed"], done.audit[1]["removed"], done.audit[1]["copied"]) == (True, 8, 5)
     assert done.stdout.splitlines()[-1] == (
         f"8 dead letters of the lead removed from {names.dead_letters}; 5 dead letters to keep copied to the end"
     )

@@ -21,14 +21,14 @@ def test_the_service_tells_the_same_story_as_the_files(kafka: Kafka, names: Name
     records = stream(300, leads=12, seed=5)
     expected, leads = offline(records)
     rules = Evaluator(load_ruleset(RULES), default_engine("compiled"))
-    with service(kafka, names, tmp_path) as running:
+    with service(kafka, names, tmp_path, api_port="0") as running:
         kafka.write(names.activity, records)
         kafka.read(names.routing, at_least=total(expected))
         running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="0"}') == 0)
         running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="1"}') == 0)
         explained = []
         for lead_id, lead in leads.items():
-            status, body = running.get(f"/leads/{lead_id}")
+            status, body = running.get(f"/leads/{lead_id}", running.api_address)
             try:
                 story = explain_lead(lead, rules)
             except NothingToExplain:
@@ -37,13 +37,13 @@ def test_the_service_tells_the_same_story_as_the_files(kafka: Kafka, names: Name
             assert status == 200
             assert Story.model_validate_json(body) == story
             explained.append(lead_id)
-        done = scorer("explain", explained[0], "--service", running.address)
+        done = scorer("explain", explained[0], "--service", running.api_address)
         assert done.returncode == 0, done.stderr.decode()
         assert b"There is no timeline" in b" ".join(done.stdout.split())
-        status, body = running.get("/leads/nobody")
+        status, body = running.get("/leads/nobody", running.api_address)
         assert status == 404
         assert json.loads(body)["partitions"] == {"0": "running", "1": "running"}
         assert json.loads(body)["partition"] in (0, 1)
-        unknown = scorer("explain", "nobody", "--service", running.address)
+        unknown = scorer("explain", "nobody", "--service", running.api_address)
         assert unknown.returncode == 1
         assert b"'nobody': nothing is known about this lead; its default partition is held by this" in unknown.stderr

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from typer.testing import CliRunner
 
 from scorer.cli import app
+from tests import audit_lines
 from tests.brokers.marks import embedded_only
 from tests.faults.group import evict, positions, wait_until_processed
 from tests.faults.oracle import check_exactly_once
@@ -32,6 +33,7 @@ class Done(NamedTuple):
     rows: list[list[str]]
     output: str
     errors: str
+    audit: list[dict[str, Any]]
 
 
 def offsets(kafka: Kafka, names: Names, *args: str, **others: str) -> Done:
@@ -41,7 +43,8 @@ def offsets(kafka: Kafka, names: Names, *args: str, **others: str) -> Done:
     given |= {"SCORER_BOOTSTRAP_SERVERS": kafka.bootstrap, **names.environment, **others}
     result = CliRunner().invoke(app, ["offsets", *args], env=given, catch_exceptions=False)
     rows = [re.split(" {2,}", line) for line in result.stdout.splitlines()[1:] if line[:1].isdigit()]
-    return Done(result.exit_code, [row for row in rows if len(row) > 1], result.stdout, result.stderr)
+    errors, audit = audit_lines.split(result.stderr)
+    return Done(result.exit_code, [row for row in rows if len(row) > 1], result.stdout, errors, audit)
 
 
 def activities(prefix: str, count: int) -> list[Record]:
@@ -350,6 +353,10 @@ def test_latest_skips_what_waits(kafka: Kafka, names: Names, tmp_path: Path) -> 
     evict(kafka, names)
     done = offsets(kafka, names, "reset", "--to", "latest", "--yes")
     assert done.rows == [["0", "50", "60", "0", "skips 10"]]
+    assert [line["event"] for line in done.audit] == ["offsets_reset_started", "offsets_reset_ended"]
+    assert {line["selection"] for line in done.audit} == {"latest"}
+    assert done.audit[1]["changes"] == [{"partition": 0, "from": 50, "to": 60}]
+    assert done.audit[1]["completed"]
     kafka.write(names.activity, activities("read", 10))
     process(kafka, names, tmp_path)
     keys = {record.key for record in kafka.read(names.routing)}
@@ -364,6 +371,7 @@ def test_a_reset_is_refused_while_a_worker_runs(kafka: Kafka, names: Names, tmp_
         wait_until_processed(kafka, names, [running])
         done = offsets(kafka, names, "reset", "--to", "earliest", "--yes")
         assert done.status == 1
+        assert [line.get("completed") for line in done.audit] == [None, False]
         assert "has 1 member (from" in done.errors
         assert "stop all workers first" in done.errors
         preview = offsets(kafka, names, "reset", "--to", "earliest")

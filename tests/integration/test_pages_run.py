@@ -44,7 +44,7 @@ OTHER_STATUS: Final = {
     # It asks, and without a terminal it refuses.
     ("dlq", "purge", "--lead", "lead-7"): ExitStatus.USAGE,
 }
-SERVICE: Final = ("URL", "http://127.0.0.1:8080")
+SERVICE: Final = ("URL", "http://127.0.0.1:8090")
 
 
 class World(NamedTuple):
@@ -76,6 +76,8 @@ RUN: Final = sorted(
         shown.words[1:]
         for shown in COMMANDS
         if shown.words[0] == "scorer" and shown.words[1] not in WITH_TESTS_OF_THEIR_OWN and is_complete(shown.words[1:])
+        # Tokens and certificates are in tests/security/test_api_access.py.
+        if "--token-file" not in shown.words
     },
     key=lambda words: (needs_an_empty_group(words), words),
 )
@@ -107,7 +109,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ]
         broken = [Record(b"lead-7", b"{"), Record(None, example[0].value)] * 3
         kafka.write(names.activity, [*example, *others, *broken])
-        with service(kafka, names, folder, topic_partitions=str(PARTITIONS)) as running:
+        with service(kafka, names, folder, topic_partitions=str(PARTITIONS), api_port="0") as running:
             running.wait(lambda: running.metric('scorer_dead_letters_total{reason="null_key"}') == 3)
             running.wait(lambda: sum_of_lag(running) == 0)
             yield World(kafka, running, new_rules, folder)
@@ -128,7 +130,7 @@ def test_it_works_as_shown(words: tuple[str, ...], world: World, monkeypatch: py
     stand_for = {
         **STAND_FOR,
         **dict.fromkeys(NEW_RULES, str(world.new_rules)),
-        **dict.fromkeys(SERVICE, world.service.address),
+        **dict.fromkeys(SERVICE, world.service.api_address),
         **{name: str(world.folder / name) for name in WRITTEN},
     }
     result = CliRunner().invoke(app, [stand_for.get(word, word) for word in words])

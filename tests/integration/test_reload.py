@@ -122,6 +122,52 @@ def test_changed_rules_take_effect_and_wrong_ones_are_refused(kafka: Kafka, name
 
 
 @embedded_only
+def test_the_audit_log_says_which_rules_are_in_effect_and_what_was_refused(
+    kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    rules = rules_in(tmp_path / "rules")
+    source, file = tmp_path / "source", tmp_path / "audit.log"
+    source.write_text("change 1 by Ann")
+
+    def audit() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    with service(
+        kafka, names, tmp_path, rules=str(rules), audit_file=str(file), rules_source_file=str(source)
+    ) as running:
+        old = rules_of(running)["revision"]
+        source.write_text("change 2 by Bob")
+        change(rules)
+        running.wait(lambda: logged(running, "rules_reloaded"))
+        new = rules_of(running)["revision"]
+        (rules / "small.yaml").write_text("no rules")
+        running.wait(lambda: logged(running, "rules_refused"))
+        lines = running.wait(lambda: audit()[2:] and audit())
+        assert [(line["event"], line["why"], line["source"]) for line in lines] == [
+            ("rules_in_effect", "start", {"said": "change 1 by Ann"}),
+            ("rules_in_effect", "files", {"said": "change 2 by Bob"}),
+            ("rules_change_refused", "files", {"said": "change 2 by Bob"}),
+        ]
+        assert [(line["rules"], line["from"], line["to"]) for line in lines[:2]] == [
+            ("live", None, old),
+            ("live", old, new),
+        ]
+        assert (lines[2]["kept"], lines[2]["group"]) == (new, names.group)
+        assert str(rules / "small.yaml") in lines[2]["findings"][0]
+        assert running.audit() == []
+
+        # Rules that cannot be recorded do not take effect.
+        file.unlink()
+        file.mkdir()
+        rules_in(rules)
+        change(rules, 7)
+        running.wait(lambda: logged(running, "audit_failed"))
+        running.wait(lambda: "cannot be written" in logged(running, "rules_refused")[-1]["findings"][0])
+        assert rules_of(running)["revision"] == new
+        assert running.metric("scorer_audit_failures_total") >= 1
+
+
+@embedded_only
 def test_a_config_map_is_swapped_as_a_whole(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     """Like kubelet: files are links into `..data`, which is a link that is replaced at once."""
     first = tmp_path / "mount" / "..2026_01_01"

@@ -23,7 +23,8 @@ from scorer.evaluation.results import Assessment
 from scorer.runtime.logs import configure_logs
 from scorer.runtime.settings import load_settings
 from scorer.state.store import LeadStore
-from scorer.stream.batch import BatchProcessor
+from scorer.stream.batch import Assess, BatchProcessor
+from tests.factory import SMALL_RULES, evaluator
 
 NOW = 20_500 * DAY
 MARKER = "zqxjane"
@@ -51,14 +52,19 @@ def failing(_lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
         raise ValueError(f"cannot judge {activity.data} of {activity.lead_id}") from error
 
 
+RESTRICTED = evaluator(
+    SMALL_RULES + "allowed_sources: {erased: [/a], profile.is_competitor: [/a], installed_base: [/a]}\n"
+)
+
+
 def dead_letter_headers(
-    value: bytes | None, key: bytes | None, headers: Sequence[Header]
+    value: bytes | None, key: bytes | None, headers: Sequence[Header], assess: Assess = failing
 ) -> tuple[str, Mapping[str, bytes]]:
     """The reason, and the headers that were added to the dead letter of this record."""
     settings = load_settings(None, rules=Path(), max_value_bytes=2000)
     size = -1 if value is None else len(value)
     record = ConsumerRecord("in", 3, 7, 1000, 0, key, value, None, 1, size, tuple(headers))
-    outbox, _ = BatchProcessor(settings, failing, lambda: NOW).process([record], LeadStore())
+    outbox, _ = BatchProcessor(settings, assess, lambda: NOW).process([record], LeadStore())
     (letter,) = (message for message in outbox.messages if message.topic == settings.dead_letter_topic)
     added = {name: text for name, text in letter.headers if name.startswith("dlq-")}
     return added["dlq-reason"].decode(), added
@@ -132,6 +138,7 @@ CASES: list[tuple[str, bytes | None, bytes | None, list[Header]]] = [
     ("not_an_object", json.dumps([MARKER]).encode(), LEAD.encode(), BATCH),
 ]
 
+SOURCE = "source_not_allowed"
 SIZES_ONLY = {"state_too_large", "decision_too_large"}
 """Reasons that follow from an assessment. Their details have only numbers (tests/unit/test_batch.py)."""
 
@@ -146,8 +153,23 @@ def test_no_reason_repeats_what_was_sent(
     assert b"2999" not in added["dlq-detail"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("lead.erased", {"reason": MARKER}),
+        (PROFILE, {"is_competitor": True, "company": MARKER}),
+        (PROFILE, {"custom": {"installed_base": 1, MARKER: MARKER}}),
+    ],
+)
+def test_the_reason_about_a_source_repeats_nothing_either(kind: str, data: dict[str, object]) -> None:
+    value = structured(type=kind, data=data)
+    reason, added = dead_letter_headers(value, LEAD.encode(), STRUCTURED, RESTRICTED.assess)
+    assert reason == SOURCE
+    assert MARKER.encode() not in repr(added).encode().lower()
+
+
 def test_the_cases_name_every_reason() -> None:
-    assert {reason for reason, *_ in CASES} == {*REASONS} - {UNKNOWN} - SIZES_ONLY
+    assert {reason for reason, *_ in CASES} == {*REASONS} - {UNKNOWN, SOURCE} - SIZES_ONLY
 
 
 _texts = st.sampled_from(

@@ -12,17 +12,14 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from scorer.runtime.metrics import Metrics
-from scorer.service.http import build_asgi
-from scorer.service.lead_explanations import LeadExplanations
 from scorer.service.listener import HttpServer
-from tests.factory import evaluator
-from tests.unit.test_lead_explanations import Worker, known
+from tests.security.certificates import Authority
+from tests.unit.test_lead_explanations import Worker, api, known
 
 ROOT = Path(__file__).parents[2]
 DESCRIPTORS = 256
@@ -58,7 +55,14 @@ class Running:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
-    environment |= {"SCORER_BOOTSTRAP_SERVERS": "127.0.0.1:1", "SCORER_HTTP_PORT": "0", "SCORER_HEALTH_PORT": "0"}
+    certificate, key = Authority(tmp_path, "CA").certificate("service")
+    environment |= {
+        "SCORER_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "SCORER_HTTP_PORT": "0",
+        "SCORER_API_PORT": "0",
+        "SCORER_API_TLS_CERT_FILE": str(certificate),
+        "SCORER_API_TLS_KEY_FILE": str(key),
+    }
     path = tmp_path / "service.log"
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))"
     start = (
@@ -111,6 +115,20 @@ def closed(client: socket.socket) -> bool:
         return True
 
 
+def left_open(clients: Sequence[socket.socket], sent: bytes = b"") -> list[socket.socket]:
+    """The connections that the other side has not closed within nine seconds. Meanwhile `sent` goes to each of them now
+    and then."""
+    deadline = time.monotonic() + 9
+    left = list(clients)
+    while left and time.monotonic() < deadline:
+        time.sleep(0.5)
+        for client in left if sent else ():
+            with contextlib.suppress(OSError):
+                client.sendall(sent)
+        left = [client for client in left if not closed(client)]
+    return left
+
+
 def test_more_silent_connections_than_descriptors_leave_health_and_log_alone(running: Running) -> None:
     port = running.port("http_listening")
     with connections(port, SILENT, b"") as made:
@@ -122,14 +140,24 @@ def test_more_silent_connections_than_descriptors_leave_health_and_log_alone(run
         assert len(running.text()) < 50_000
 
 
-def test_the_listener_for_health_is_not_the_one_that_is_flooded(running: Running) -> None:
-    port, health = running.port("http_listening"), running.port("health_listening")
-    with connections(port, SILENT, b"GET /health/live HTTP/1.1\r\nHost: x\r\n"):
-        assert live(health) == 200
-        request = urllib.request.Request(f"http://127.0.0.1:{health}/leads/x")
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(request, timeout=ANSWER_SECONDS)
-        assert caught.value.code == 404
+@pytest.mark.parametrize("first", [b"", b"\x16\x03\x01"], ids=["silent", "half of a handshake"])
+def test_a_flood_of_the_listener_for_lead_data_reaches_neither_health_nor_the_descriptors(
+    running: Running, first: bytes
+) -> None:
+    port, health = running.port("api_listening"), running.port("http_listening")
+    with connections(port, SILENT, first) as made:
+        assert len(made) > DESCRIPTORS
+        for _ in range(4):
+            assert live(health) == 200
+            time.sleep(0.5)
+        assert "out of system resource" not in running.text()
+        assert len(running.text()) < 50_000
+
+
+def test_a_handshake_that_does_not_go_on_is_closed(running: Running) -> None:
+    with connections(running.port("api_listening"), 8, b"\x16\x03\x01") as made:
+        assert len(made) == 8
+        assert left_open(made) == []
 
 
 @pytest.mark.parametrize(
@@ -145,27 +173,14 @@ def test_half_open_requests_are_closed_even_if_they_send_a_byte_now_and_then(run
     port = running.port("http_listening")
     with connections(port, 8, first) as made:
         assert len(made) == 8
-        deadline = time.monotonic() + 9
-        left = made
-        while left and time.monotonic() < deadline:
-            time.sleep(0.5)
-            for client in left if first else ():
-                with contextlib.suppress(OSError):
-                    client.sendall(b"a")
-            left = [client for client in left if not closed(client)]
-        assert left == []
+        assert left_open(made, b"a" if first else b"") == []
 
 
 def test_a_connection_that_is_kept_alive_is_closed_when_it_asks_no_more(running: Running) -> None:
     port = running.port("http_listening")
     with connections(port, 8, b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n") as made:
         assert len(made) == 8
-        deadline = time.monotonic() + 9
-        left = made
-        while left and time.monotonic() < deadline:
-            time.sleep(0.5)
-            left = [client for client in left if not closed(client)]
-        assert left == []
+        assert left_open(made) == []
 
 
 def test_a_client_that_does_not_read_its_answers_gives_its_place_to_others(running: Running) -> None:
@@ -196,7 +211,7 @@ def test_many_questions_leave_the_event_loop_half_of_its_turns(lead_id: str) -> 
 async def turns_in_a_storm(lead_id: str) -> tuple[float, float]:
     """Turns of a loop that always has work, for each second of the processor: in a storm of questions, and without."""
     holder = Worker(known())
-    app = build_asgi(Metrics(), holder, LeadExplanations(holder, lambda: evaluator().ruleset))
+    app = api(holder)
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = HttpServer(app)
         serving = asyncio.create_task(server.serve(sockets=[sock]))

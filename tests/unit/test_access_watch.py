@@ -42,10 +42,16 @@ class Kafka:
     denies: Sequence[Permission] | Exception = ()
     asked = 0
     suspicious = False
+    refuses_us: str | None = None
+
+    async def refuses(self) -> str | None:
+        return self.refuses_us
 
     def __init__(self) -> None:
         self.rejoined = 0
-        self.watch = AccessWatch(SETTINGS, self.look, lambda: self.suspicious, self.rejoin, lambda: self.now)
+        self.watch = AccessWatch(
+            SETTINGS, self.look, lambda: self.suspicious, self.rejoin, self.refuses, lambda: self.now
+        )
 
     async def look(self) -> Sequence[Permission]:
         self.asked += 1
@@ -64,6 +70,36 @@ class Kafka:
 
     def check(self) -> None:
         asyncio.run(self.watch.check())
+
+
+def test_a_refused_login_is_logged_at_once_and_at_its_end() -> None:
+    kafka = Kafka()
+    kafka.denies, kafka.refuses_us = KafkaConnectionError(), "the broker refuses the user"
+    with capture_logs() as lines:
+        for _ in range(3):
+            kafka.check()
+            kafka.now += 5.0
+        assert kafka.watch.trouble() == {"access": "the broker refuses the user"}
+        kafka.denies, kafka.refuses_us = (), None
+        kafka.check()
+        assert kafka.watch.trouble() == {}
+    assert [line["event"] for line in lines] == ["kafka_refuses_login", "kafka_accepts_login"]
+    assert kafka.rejoined == 1
+
+
+def test_a_report_of_a_refused_login_is_looked_at_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_watch, "_CHECK_SECONDS", 0.0)
+
+    async def work() -> None:
+        kafka = Kafka()
+        running = asyncio.create_task(kafka.watch.run())
+        await asyncio.sleep(0)
+        assert kafka.asked == 0
+        kafka.watch.login_refused()
+        await kafka.asked_again(1)
+        running.cancel()
+
+    asyncio.run(work())
 
 
 def test_a_denial_is_logged_at_once_then_once_a_minute_and_at_its_end() -> None:
@@ -165,6 +201,21 @@ def test_whoever_was_refused_waits_until_it_is_allowed_again() -> None:
         kafka.denies = []
         await asyncio.wait_for(waiting, 10)
         assert kafka.watch.trouble() == {}
+        running.cancel()
+
+    asyncio.run(work())
+
+
+def test_a_refusal_is_looked_into_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_watch, "_SUSPICION_SECONDS", 1_000.0)
+    kafka = Kafka()
+    kafka.denies = [ROUTING]
+
+    async def work() -> None:
+        running = asyncio.create_task(kafka.watch.run())
+        await asyncio.sleep(0)
+        kafka.watch.refused(REFUSED)
+        await asyncio.wait_for(kafka.asked_again(1), 30)
         running.cancel()
 
     asyncio.run(work())

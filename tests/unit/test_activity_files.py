@@ -133,8 +133,8 @@ def test_a_rereadable_pipe_can_be_read_twice(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (gzip.compress(b"\n".join(LINES) * 50)[:-2000], "damaged gzip file after line"),
-        (gzip.compress(b"\n".join(LINES))[:20] + b"\x00" * 50, "damaged gzip file after line 0"),
-        (b"\x1f\x8b", "damaged gzip file after line 0: it ends early"),
+        (gzip.compress(b"\n".join(LINES))[:20] + b"\x00" * 50, "damaged gzip file near its beginning: "),
+        (b"\x1f\x8b", "damaged gzip file near its beginning: it ends early"),
         (b"\x28\xb5\x2f\xfd....", "is compressed with zstd; use: zstd -dc FILE"),
         (b"PAR1 and then nothing of the kind", "cannot be read as Parquet"),
     ],

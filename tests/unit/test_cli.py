@@ -285,12 +285,13 @@ def test_an_empty_input_means_the_same_to_score_and_backtest(rules: Path, tmp_pa
 
 def test_score_into_a_closed_pipe_ends_quietly(rules: Path) -> None:
     text = "\n".join(event(1 + n % 28, url="/pricing", lead=f"lead-{n}") for n in range(3000))
-    command = f"{sys.executable} -m scorer score --rules {rules} | head -1"
+    command = f"{sys.executable} -m scorer score --rules {rules} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", command], input=text.encode(), capture_output=True, cwd=ROOT, timeout=120, check=False
     )
     assert len(done.stdout.splitlines()) == 1
-    assert b"Traceback" not in done.stderr
+    assert done.stderr == b""
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize("name", ["b2b", "education"])

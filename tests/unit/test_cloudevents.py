@@ -13,6 +13,7 @@ from scorer.domain.activity import LISTING, PAYLOADS
 from scorer.domain.instant import DAY, SECOND, to_text
 from scorer.sources.cloudevents import MAX_AHEAD, Header, NullKey, Rejected, parse_event, parse_line, parse_record
 from scorer.sources.event_batch import EventBatch
+from tests.contract.test_schemas import validator
 
 NOW = 20_500 * DAY
 EVENT: dict[str, Any] = {
@@ -87,6 +88,53 @@ def test_missing_data_is_an_empty_object() -> None:
     event = {**without("data"), "type": "lead.demo_requested"}
     assert parse_line(json.dumps(event).encode(), NOW).data == {}
     assert parse_line(json.dumps({**event, "data": None}).encode(), NOW).data == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [("lead.profile_updated", "employees"), ("lead.meeting_held", "participants")]
+)
+@pytest.mark.parametrize("text", ["400.0", "4e2", "4.0E+2", "400.000"])
+def test_a_whole_number_may_be_written_with_a_fraction_of_zero(kind: str, key: str, text: str) -> None:
+    event = json.dumps({**EVENT, "type": kind, "data": {key: 0}}).replace(": 0}", f": {text}}}")
+    assert float(json.loads(event)["data"][key]) == 400
+    validator("activity.json").validate(json.loads(event))
+    value = parse_line(event.encode(), NOW).data[key]
+    assert (value, type(value)) == (400, int)
+    assert parse_record(f'{{"{key}": {text}}}'.encode(), b"L-1", headers_of(json.loads(event)), NOW).data[key] == 400
+
+
+@pytest.mark.parametrize("value", [400.5, "400", "400.0", True, [400.0], {"a": 400.0}, 1e300, -1.0])
+def test_nothing_else_becomes_a_whole_number(value: object) -> None:
+    event = {**EVENT, "type": "lead.profile_updated", "data": {"employees": value}}
+    assert not validator("activity.json").is_valid(event)
+    assert rejected(event)[0] == "invalid_data"
+
+
+def test_a_whole_number_does_not_hide_what_else_is_wrong() -> None:
+    event = {**EVENT, "type": "lead.profile_updated", "data": {"employees": 400.0, "country": "de", "is_customer": 1.0}}
+    assert rejected(event) == (
+        "invalid_data",
+        "lead.profile_updated: data.country is a string of 2 characters; expected two capital letters (ISO 3166-1 "
+        "alpha-2) (and 1 more)",
+    )
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{}"])
+@pytest.mark.parametrize("kind", ["lead.erased", "lead.demo_requested", "lead.profile_updated", "lead.own"])
+@pytest.mark.parametrize("more", [[], [("content-type", b"application/json")]])
+def test_in_binary_mode_missing_data_is_no_value(kind: str, value: bytes | None, more: list[Header]) -> None:
+    event = {**without("data"), "type": kind}
+    activity = parse_record(value, b"L-1", [*headers_of(event), *more], NOW)
+    assert activity == parse_line(json.dumps(event).encode(), NOW)
+
+
+@pytest.mark.parametrize("value", [None, b""])
+def test_a_type_that_needs_data_says_so_without_a_value_too(value: bytes | None) -> None:
+    assert rejected(value, headers=headers_of(EVENT)) == ("invalid_data", "lead.page_viewed: data.url is missing")
+    for content_type in (b"application/cloudevents+json", b"application/cloudevents-batch+json"):
+        assert rejected(value, headers=[*headers_of(EVENT), ("content-type", content_type)])[0] == "empty_value"
+    # A tombstone has no headers of CloudEvents.
+    assert rejected(value, headers=[("traceparent", b"1"), ("content-type", b"application/json")])[0] == "empty_value"
 
 
 @pytest.mark.parametrize("content_type", [None, "application/json", "text/json; charset=utf-8", "application/x+json"])

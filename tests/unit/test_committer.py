@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError, UnknownError
+from structlog.testing import capture_logs
 
 from scorer.kafka.message import Message
 from scorer.kafka.record_limits import TopicLimits
@@ -374,6 +375,20 @@ def test_an_answer_from_before_the_assignment_confirms_nothing(play: Play, kafka
     play(scenario)
 
 
+def test_a_partition_that_is_not_taken_over_yet_does_not_hold_up_the_others(play: Play, kafka: Kafka) -> None:
+    async def scenario(committer: Committer) -> None:
+        await committer.hold()
+        committer.join(MEMBER)
+        await committer.take_over(ONE)
+        work = begin(committer, TWO, ONE)
+        await asyncio.sleep(5)
+        assert [transaction.partitions for transaction in kafka.committed] == [[ONE.partition]]
+        await committer.take_over(TWO)
+        assert await outcomes(work) == [17, 17]
+
+    play(scenario)
+
+
 def test_a_refusal_after_the_next_assignment_does_not_end_it(play: Play, kafka: Kafka) -> None:
     """The transaction outlasted the rebalance."""
     kafka.faults = [aborted(GroupFencedError())]
@@ -587,6 +602,23 @@ def test_on_a_broker_that_does_not_fence_the_next_worker_has_the_same_id(
     assert not start(settings).fences
     assert kafka.ids[1] == kafka.ids[3] == "lead-scorer-worker"
     assert kafka.running == set()
+
+
+@pytest.mark.parametrize("fences", [True, False])
+def test_whether_the_broker_fences_is_shown(
+    play: Play, kafka: Kafka, settings: Settings, metrics: Metrics, fences: bool
+) -> None:
+    kafka.fences = fences
+
+    async def nothing(committer: Committer) -> None:
+        pass
+
+    with capture_logs() as logs:
+        play(nothing)
+    assert value(metrics, "scorer_broker_fences") == fences
+    warned = [line["group"] for line in logs if line["event"] == "broker_does_not_fence"]
+    assert warned == ([] if fences else ["lead-scorer"])
+    assert all(line["log_level"] == "warning" for line in logs if line["event"] == "broker_does_not_fence")
 
 
 def test_with_several_workers_on_such_a_broker_each_has_its_own_id(

@@ -1,5 +1,6 @@
 """The demo view: all essentials fit from 80 columns on, and the text output shows the same."""
 
+from collections import Counter
 from collections.abc import Sequence
 from io import StringIO
 
@@ -167,6 +168,18 @@ def test_the_progress_line_is_one_line(state: DemoState) -> None:
     assert progress_line(state) == (
         "playing: 12,500 sent, 12,340 processed (500/s), 96 leads: 6 hot, 20 warm, 70 cold; 33 dead letters"
     )
+
+
+def test_one_of_a_kind_is_singular(state: DemoState) -> None:
+    state.sent = state.processed = state.decisions = 1
+    state.dead_letters = Counter(not_json=1)
+    for lead in list(state.leads)[1:]:
+        del state.leads[lead]
+    assert "1 lead: " in progress_line(state)
+    assert progress_line(state).endswith("; 1 dead letter")
+    lines = summary(state).splitlines()
+    assert lines[0].startswith("1 of 1 activity processed")
+    assert lines[2] == "1 decision, 1 dead letter: not_json 1"
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -33,6 +33,9 @@ class Done(NamedTuple):
     stderr: bytes
 
 
+TOKEN = "0123456789abcdef" * 4
+
+
 def explain(*args: str, **environment: str) -> Done:
     """Run the command in this process, because starting processes takes longer than everything else."""
     result = CliRunner(env=environment).invoke(app, ["explain", *args], prog_name="scorer")
@@ -128,7 +131,7 @@ def test_gzip_file_and_stdin_give_the_same_story_as_a_plain_file(source: Path, r
     packed.write_bytes(packed.read_bytes()[:-20])
     done = explain("lead-1", "--input", str(packed), "--rules", str(rules))
     assert done.returncode == 2
-    assert b"damaged gzip file after line" in done.stderr
+    assert b"damaged gzip file near its beginning" in done.stderr
     assert b"Traceback" not in done.stderr
 
 
@@ -206,12 +209,18 @@ def test_parquet_file_gives_the_same_story_as_a_plain_file(source: Path, rules: 
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """Run a service that gives this answer to every request, and return its address."""
+def answering(
+    status: int, body: bytes, seen: list[str | None] | None = None, location: str | None = None
+) -> Iterator[str]:
+    """Run a service that gives this answer to every request, and return its address. `seen` gets the logins."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if seen is not None:
+                seen.append(self.headers["Authorization"])
             self.send_response(status)
+            if location is not None:
+                self.send_header("Location", location)
             self.end_headers()
             self.wfile.write(body)
 
@@ -249,6 +258,57 @@ def test_service_errors_exit_1_only_for_a_lead_that_it_does_not_have(
     assert done.returncode == exit_status
     assert says in done.stderr.decode()
     assert len(done.stderr.decode().splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [f"{TOKEN}\n", f"# ours\ncrm:{TOKEN}\n", f"crm:{TOKEN}:rules"])
+def test_the_token_of_a_file_is_sent(tmp_path: Path, content: str) -> None:
+    (tmp_path / "token").write_text(content)
+    headers: list[str | None] = []
+    with answering(401, b'{"error": "this token is not valid"}', headers) as address:
+        done = explain("L-1", "--service", address, "--token-file", str(tmp_path / "token"))
+    assert headers == [f"Bearer {TOKEN}"]
+    assert (done.returncode, done.stderr) == (3, b"error: 'L-1': this token is not valid\n")
+
+
+def test_the_token_goes_to_no_other_address(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    other: list[str | None] = []
+    with (
+        answering(200, b"{}", other) as elsewhere,
+        answering(302, b"", [], location=f"{elsewhere}/leads/L-1") as address,
+    ):
+        done = explain("L-1", "--service", address, "--token-file", str(tmp_path / "token"))
+    assert (done.returncode, other) == (3, [])
+    assert done.stderr == b"error: the service answers 302; is it a lead scorer?\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "says"),
+    [
+        ("--token-file", None, ": No such file or directory"),
+        ("--token-file", "", ": expected one line, TOKEN or NAME:TOKEN"),
+        ("--token-file", f"{TOKEN}\n{TOKEN}\n", ": expected one line, TOKEN or NAME:TOKEN"),
+        ("--ca-file", None, ": No such file or directory"),
+        ("--ca-file", "none", ": not usable (PEM)"),
+        ("--cert-file", "none", ": not usable (PEM)"),
+        ("--key-file", "none", " is for --cert-file; give both"),
+    ],
+)
+def test_a_wrong_file_of_the_login_is_a_wrong_call(tmp_path: Path, option: str, content: str | None, says: str) -> None:
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_text(content)
+    done = explain("L-1", "--service", "https://127.0.0.1:1", option, str(path))
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith(f"error: {option}")
+    assert says in done.stderr.decode()
+    assert TOKEN not in done.stderr.decode()
+
+
+def test_a_login_is_for_a_service(tmp_path: Path) -> None:
+    done = explain("L-1", "--input", str(tmp_path), "--token-file", "t")
+    assert done.returncode == 2
+    assert b"are for --service" in done.stderr
 
 
 def test_service_without_an_answer_exits_3_with_one_line() -> None:

@@ -109,3 +109,8 @@ def test_the_position_is_underlined(line: str, column: int, marked: str) -> None
 def test_a_position_outside_the_file_has_no_excerpt() -> None:
     for position in (Position("f.yaml", 9, 1), Position("f.yaml", 1, 9), Position("g.yaml", 1, 1)):
         assert "\n" not in as_text(Finding(position, "x", "y"), {"f.yaml": b"short"}).plain
+
+
+def test_one_rule_is_singular(tmp_path: Path) -> None:
+    text = "ruleset: r\nratings: {warm: 1, hot: 2}\nrouting: [{id: rest, route: nurture}]\n"
+    assert check(tmp_path, text)[1].splitlines()[-1].startswith("ok: 1 rule, 0 signals, revision ")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice, permutations
@@ -17,7 +18,7 @@ from scorer.domain.facts import Facts
 from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
-from scorer.runtime.metrics import BatchFigures
+from scorer.runtime.metrics import MAX_CUSTOM_TYPES, BatchFigures
 from scorer.runtime.settings import load_settings
 from scorer.service.compose import Service, build
 from scorer.state.codec import decode_lead, encode_lead
@@ -26,6 +27,7 @@ from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.rescore import Sweep
 from scorer.stream.outbox import Outbox
 from tests.factory import MONDAY, SMALL_RULES, activity, evaluator, ruleset_folder
+from tests.unit.test_metrics import value as sample
 
 RULES = evaluator()
 WITH_PLAN = SMALL_RULES.replace("fields: {", "fields: {plan: {type: string}, ")
@@ -315,3 +317,22 @@ def test_a_reload_of_the_shadow_starts_no_re_scoring(tmp_path: Path) -> None:
     assert service.rules.loaded_at == loaded_at
     assert sweep.patience() is None
     assert sweep.remaining == 0
+
+
+def test_the_types_that_the_rules_name_have_their_own_label(tmp_path: Path) -> None:
+    """From the start, and after a reload, whatever types others have made up before."""
+    rules = Rules(tmp_path, PLAN)
+    metrics = rules.service.metrics
+
+    def count(*types: str) -> None:
+        metrics.committed(BatchFigures(activities=Counter(types)), 0.0)
+
+    count(*(f"lead.made_up_{number}" for number in range(MAX_CUSTOM_TYPES)))
+    count("lead.booth_visited", "lead.chat_started")
+    assert sample(metrics, "scorer_activities_total", type="lead.booth_visited") == 1
+    assert sample(metrics, "scorer_activities_total", type="other") == 1
+    ruleset_folder(rules.live, SMALL_RULES.replace("lead.booth_visited", "lead.chat_started"))
+    assert rules.reload(0) == "loaded"
+    count("lead.booth_visited", "lead.chat_started")
+    assert sample(metrics, "scorer_activities_total", type="lead.booth_visited") == 2
+    assert sample(metrics, "scorer_activities_total", type="lead.chat_started") == 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -13,7 +12,9 @@ from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.explain.story_model import Story
 from scorer.runtime.metrics import Metrics
-from scorer.service import lead_explanations
+from scorer.runtime.settings import Settings
+from scorer.service.api import Api, Sources
+from scorer.service.api_access import Access
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
 from scorer.state.codec import CodecError
@@ -49,11 +50,32 @@ class Worker:
         return True, {}
 
 
+class Recorded:
+    """An audit log in memory; it fails with `broken`."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+        self._broken = broken
+
+    def write(self, event: str, **fields: object) -> None:
+        if self._broken:
+            raise OSError("the disk is full")
+        self.lines.append((event, fields))
+
+
+def api(worker: Worker, audit: Recorded | None = None) -> Api:
+    """The application for lead data on loopback, without a login."""
+    sources = Sources(LeadExplanations(worker, lambda: RULES.ruleset), dict, {"asyncapi": {}})
+    return Api(sources, Access(Settings(_env_file=None, api_port=0)), audit or Recorded())
+
+
 def get(
-    worker: Worker | None, path: str, query: str = "", method: str = "GET"
+    worker: Worker, path: str, query: str = "", method: str = "GET", audit: Recorded | None = None
 ) -> tuple[int, dict[str, Any], dict[str, str]]:
-    leads = None if worker is None else LeadExplanations(worker, lambda: RULES.ruleset)
-    app = build_asgi(Metrics(), worker or Worker(), leads)
+    return asked(api(worker, audit), path, query, method)
+
+
+def asked(app: Any, path: str, query: str, method: str) -> tuple[int, dict[str, Any], dict[str, str]]:
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -68,6 +90,8 @@ def get(
         "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": query.encode(),
+        "headers": [(b"host", b"127.0.0.1:8090")],
+        "client": ("127.0.0.1", 50000),
     }
 
     async def answered() -> None:
@@ -115,7 +139,8 @@ def test_a_path_that_only_looks_like_a_lead_is_not_found() -> None:
 @pytest.mark.parametrize("path", ["/metrics%0A", "/health/live%0A", "/health/ready%0A"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 def test_a_path_with_a_line_break_at_its_end_is_not_found(path: str, method: str) -> None:
-    assert get(Worker(known()), path, method=method)[0] == 404
+    assert asked(build_asgi(Metrics(), Worker()), path, "", method)[0] == 404
+    assert asked(api(Worker()), "/ruleset%0A", "", method)[0] == 404
 
 
 def test_a_lead_that_is_not_here_is_404_with_the_partitions_of_the_worker() -> None:
@@ -156,19 +181,21 @@ def test_at_cannot_be_before_the_latest_activity() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "query"),
+    ("path", "query", "about"),
     [
-        ("/leads/", ""),
-        ("/leads/%FF", ""),
-        ("/leads/lead-1", "as=2026-01-01"),
-        ("/leads/lead-1", "at=2026-02-01&at=2026-03-01"),
-        ("/leads/lead-1", "at=%FF"),
+        ("/leads/", "", "/leads/{id}"),
+        ("/leads/%FF", "", "the lead id"),
+        ("/leads/lead-1", "as=2026-01-01", "/leads/{id}?at=TIME"),
+        ("/leads/lead-1", "at=2026-02-01&at=2026-03-01", "/leads/{id}?at=TIME"),
+        ("/leads/lead-1", "at=%FF", "at=TIME"),
     ],
 )
-def test_a_wrong_request_is_400(path: str, query: str) -> None:
+def test_a_wrong_request_is_400(path: str, query: str, about: str) -> None:
     status, body, _ = get(Worker(known()), path, query)
     assert status == 400
     assert set(body) == {"error"}
+    assert about in body["error"]
+    assert ("lead id" in body["error"]) == (about == "the lead id")
 
 
 def test_only_reading_is_allowed() -> None:
@@ -192,32 +219,37 @@ def test_a_worker_explains_the_committed_state_only() -> None:
     assert store.committed("lead-1") == before
 
 
-def test_few_questions_wait_and_the_others_are_503_with_a_time_to_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lead_explanations, "_REFUSAL_SECONDS", 0.01)
-    worker = Worker(known())
-    explanations = LeadExplanations(worker, lambda: RULES.ruleset)
-
-    async def storm() -> list[int]:
-        answers = await asyncio.gather(*(explanations.story("lead-1", None) for _ in range(16)))
-        return sorted(status for status, _ in answers)
-
-    assert asyncio.run(storm()) == [200] * 4 + [503] * 12
+def test_a_client_is_told_when_to_ask_again() -> None:
     assert get(Worker(known(), ready=False), "/leads/lead-2")[2]["retry-after"] == "1"
 
 
-def test_after_a_story_there_is_a_pause_three_times_as_long() -> None:
-    explanations = LeadExplanations(Worker(known()), lambda: RULES.ruleset)
+def test_the_audit_log_has_who_read_which_lead() -> None:
+    audit = Recorded()
+    get(Worker(known(ODD)), "/leads/a%2Fb%3Fc%3Dd%23e%252F%20%C3%A9%E2%80%AE", audit=audit)
+    get(Worker(known()), "/leads/nobody", method="HEAD", audit=audit)
+    get(Worker(known()), "/ruleset", audit=audit)
+    who = {"who": "loopback", "address": "127.0.0.1"}
+    assert audit.lines == [
+        ("lead_read", {**who, "lead": ODD, "path": "/leads/a%2Fb%3Fc%3Dd%23e%252F%20%C3%A9%E2%80%AE", "status": 200}),
+        ("lead_read", {**who, "lead": "nobody", "path": "/leads/nobody", "status": 404}),
+    ]
 
-    async def twice() -> float:
-        began = time.monotonic()
-        await explanations.story("lead-1", None)
-        took = time.monotonic() - began
-        await explanations.story("lead-1", None)
-        return (time.monotonic() - began) / took
 
-    assert asyncio.run(twice()) >= 3
+def test_what_cannot_be_recorded_is_not_shown() -> None:
+    status, body, _ = get(Worker(known()), "/leads/lead-1", audit=Recorded(broken=True))
+    assert status == 503
+    assert set(body) == {"error"}
+    assert "audit log" in body["error"]
 
 
-def test_the_listener_for_health_has_no_leads() -> None:
-    status, body, _ = get(None, "/leads/lead-1")
-    assert (status, body) == (404, {"error": "not found; there are /metrics, /health/live and /health/ready"})
+def test_the_open_listener_has_no_lead_data() -> None:
+    app = build_asgi(Metrics(), Worker(known()))
+    for path in ("/leads/lead-1", "/ruleset", "/asyncapi", "/openapi.json"):
+        status, body, _ = asked(app, path, "", "GET")
+        assert (status, body) == (404, {"error": "not found; there are /metrics, /health/live and /health/ready"})
+
+
+def test_a_method_that_is_not_allowed_is_answered_with_those_that_are() -> None:
+    for app, path in ((build_asgi(Metrics(), Worker()), "/health/live"), (api(Worker()), "/leads/lead-1")):
+        status, _, headers = asked(app, path, "", "POST")
+        assert (status, headers["allow"]) == (405, "GET, HEAD")

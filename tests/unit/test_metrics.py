@@ -8,6 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scorer.runtime.memory_limit import memory_limit
 from scorer.runtime.metrics import MAX_CUSTOM_TYPES, STATUSES, BatchFigures, Metrics
+from scorer.runtime.settings import load_settings
+from scorer.service import compose
+from tests.factory import ruleset_folder
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -71,6 +74,17 @@ def test_a_type_that_the_rules_name_always_has_its_own_label() -> None:
     metrics.committed(BatchFigures(activities=Counter({"lead.named": 2, "lead.named_later": 3})), now=0.0)
     assert value(metrics, "scorer_activities_total", type="lead.named") == 4
     assert value(metrics, "scorer_activities_total", type="lead.named_later") == 3
+
+
+def test_a_type_that_the_rules_name_later_leaves_its_place_to_another() -> None:
+    metrics = Metrics()
+    made_up = [f"lead.made_up_{number}" for number in range(MAX_CUSTOM_TYPES)]
+    metrics.committed(BatchFigures(activities=Counter(made_up)), now=0.0)
+    metrics.ruleset("b2b", "1", "durable", {made_up[0]})
+    metrics.committed(BatchFigures(activities=Counter([made_up[0], "lead.late", "lead.later"])), now=0.0)
+    assert value(metrics, "scorer_activities_total", type=made_up[0]) == 2
+    assert value(metrics, "scorer_activities_total", type="lead.late") == 1
+    assert value(metrics, "scorer_activities_total", type="other") == 1
 
 
 def test_a_value_equal_to_a_bound_counts_in_its_bucket() -> None:
@@ -157,6 +171,12 @@ def test_one_status_at_a_time_is_shown() -> None:
 
 def test_counters_have_one_series_each() -> None:
     assert not [name for name, _ in samples(Metrics()) if name.endswith("_created")]
+
+
+def test_the_service_says_how_much_memory_it_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "memory_limit", lambda: 1 << 30)
+    service = compose.build(load_settings(None, rules=ruleset_folder(tmp_path), engine="compiled"))
+    assert value(service.metrics, "scorer_memory_limit_bytes") == 1 << 30
 
 
 @pytest.mark.parametrize(

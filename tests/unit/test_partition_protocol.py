@@ -8,7 +8,7 @@ import asyncio
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, NamedTuple
@@ -30,6 +30,7 @@ from scorer.state.codec import decode_lead, encode_lead
 from scorer.state.input_position import POSITION_KEY, decode_position
 from scorer.state.store import LeadStore
 from scorer.stream import recovery
+from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.outbox import Outbox
 from tests import virtual_time
@@ -128,7 +129,7 @@ def published(cluster: Cluster) -> Published:
             dead_letters.append((int(headers["dlq-partition"] or b""), int(headers["dlq-offset"] or b"")))
         elif message.topic == "ticks":
             ticks[partition.partition].append(int(value))
-        elif message.key != POSITION_KEY:
+        elif message.topic == settings.state_topic and message.key != POSITION_KEY:
             states[lead_id] = decode_lead(lead_id, value)
     return Published(dict(decisions), sorted(dead_letters), states, dict(ticks))
 
@@ -184,10 +185,8 @@ class Ticks:
 
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Cluster]:
-    """Play a scenario over a cluster without processes. `partitions`: so many of the input's; with jobs if `jobs`."""
-    settings = load_settings(
-        None, rules=tmp_path, max_records=BATCH, linger_ms=0, activity_topic=INPUT, session_timeout_ms=10_000
-    )
+    """Play a scenario over a cluster without processes. `partitions`: so many of the input's; with jobs if `jobs`.
+    `inputs`: other records. `null_keys`: the setting."""
 
     async def unchanged(*_: object) -> None:
         """The input is the same log."""
@@ -199,8 +198,19 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Clust
         *,
         partitions: int = 1,
         jobs: bool = False,
+        inputs: "Mapping[TopicPartition, list[ConsumerRecord[bytes, bytes]]]" = INPUTS,
+        null_keys: str = "dead_letter",
     ) -> Cluster:
-        cluster = Cluster(settings, {partition: INPUTS[partition] for partition in PARTITIONS[:partitions]})
+        settings = load_settings(
+            None,
+            rules=tmp_path,
+            max_records=BATCH,
+            linger_ms=0,
+            activity_topic=INPUT,
+            session_timeout_ms=10_000,
+            null_keys=null_keys,
+        )
+        cluster = Cluster(settings, {partition: inputs[partition] for partition in PARTITIONS[:partitions]})
         monkeypatch.setattr(transaction, "Session", cluster.session)
         monkeypatch.setattr(recovery, "topic_reader", cluster.reader)
 
@@ -328,6 +338,127 @@ def test_everything_is_published_once(play: Callable[..., Cluster], endings: lis
 
     cluster = play(scenario, jobs=jobs)
     assert published(cluster) == expected(INPUTS[PARTITIONS[0]], TICKS * jobs)
+
+
+class Restores:
+    """Restores of these partitions wait until `free` is set. `begun`: which have begun."""
+
+    def __init__(self, *held: TopicPartition) -> None:
+        self.free = asyncio.Event()
+        self.begun: list[int] = []
+        self._held = {partition.partition for partition in held}
+
+    async def restore(self, settings: object, changelog: TopicPartition, *others: Any) -> int | None:
+        """Takes the place of `restore`."""
+        self.begun.append(changelog.partition)
+        if changelog.partition in self._held:
+            await self.free.wait()
+        return await recovery.restore(settings, changelog, *others)  # type: ignore[arg-type]
+
+
+def test_a_partition_that_restores_does_not_hold_up_the_others(
+    play: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before a rebalance nor after it, even while as many restore as may."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        first, second, third = PARTITIONS
+        restores = Restores(second, third)
+        monkeypatch.setattr(worker_module, "restore", restores.restore)
+        one = process()
+        await one.start()
+        await cluster.rebalance()
+        await cluster.settle(lambda: first in cluster.committed and set(restores.begun) == {0, 1, 2})
+        limit = one.partitions._context.restores
+        while not limit.locked():
+            await limit.acquire()
+        assert cluster.committed[first].next < COUNT
+        await cluster.rebalance()
+        await cluster.settle(lambda: cluster.committed[first].next == COUNT)
+        assert cluster.committed.keys() == {first}
+        limit.release()
+        restores.free.set()
+        await to_the_end(cluster)
+
+    cluster = play(scenario, partitions=3)
+    assert published(cluster) == expected([one for records in INPUTS.values() for one in records])
+
+
+def test_partitions_restore_beside_each_other(play: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        restores = Restores(*PARTITIONS)
+        monkeypatch.setattr(worker_module, "restore", restores.restore)
+        await process().start()
+        await cluster.rebalance()
+        await cluster.settle(lambda: sorted(restores.begun) == [0, 1, 2])
+        restores.free.set()
+        await to_the_end(cluster)
+
+    play(scenario, partitions=3)
+
+
+WITHOUT_KEYS = [
+    dataclasses.replace(one, key=None, serialized_key_size=-1) if one.offset % 3 == 0 else one
+    for one in INPUTS[PARTITIONS[0]]
+]
+
+
+@pytest.mark.parametrize(
+    "endings",
+    [
+        ["committed"],
+        ["aborted", "aborted when written"],
+        ["committed", "aborted when written", "request lost", "aborted"],
+        ["answer lost", "late"],
+    ],
+    ids=", ".join,
+)
+def test_a_record_without_a_key_is_written_back_once(play: Callable[..., Cluster], endings: list[Ending]) -> None:
+    """Its copy is part of the transaction that commits its offset, so an aborted one leaves no copy behind."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        await process().start()
+        cluster.fault = script(list(endings))
+        await cluster.rebalance()
+        await to_the_end(cluster)
+
+    check_copies(play(scenario, inputs={PARTITIONS[0]: WITHOUT_KEYS}, null_keys="rekey"))
+
+
+@pytest.mark.parametrize("number", range(1, 5))
+def test_a_record_without_a_key_is_written_back_once_although_its_worker_is_killed(
+    play: Callable[..., Cluster], number: int
+) -> None:
+    """In a transaction of its own, the copy would be there before the offset."""
+
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        one = process()
+
+        def fault(step: str) -> Fault | None:
+            if step == "produce" and cluster.steps.count(step) == number - 1:
+                one.kill()
+            return None
+
+        await one.start()
+        cluster.fault = fault
+        await cluster.rebalance()
+        await cluster.settle(lambda: not one.alive)
+        cluster.fault = no_fault
+        await process().start()
+        await cluster.rebalance()
+        await to_the_end(cluster)
+
+    check_copies(play(scenario, inputs={PARTITIONS[0]: WITHOUT_KEYS}, null_keys="rekey"))
+
+
+def check_copies(cluster: Cluster) -> None:
+    """Each activity without a key has one copy. Other records without one are dead letters."""
+    without_key = [one for one in WITHOUT_KEYS if one.key is None and one.value != b"{broken"]
+    assert len(without_key) > BATCH
+    copies = [message for _, message in cluster.messages() if message.topic == INPUT]
+    assert [copy.value for copy in copies] == [one.value for one in without_key]
+    assert [(copy.key or b"").decode() for copy in copies] == [f"lead-0-{one.offset % LEADS}" for one in without_key]
+    assert published(cluster) == expected([one for one in WITHOUT_KEYS if one not in without_key])
 
 
 def test_a_batch_that_is_too_large_is_judged_again(

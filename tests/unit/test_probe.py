@@ -43,10 +43,6 @@ def test_it_asks_where_the_service_listens(port: str, host: str) -> None:
     assert probe(["live"], {"SCORER_HTTP_PORT": port, "SCORER_HTTP_HOST": host})[0] == OK
 
 
-def test_the_port_for_health_comes_first(port: str) -> None:
-    assert probe(["live"], {"SCORER_HTTP_PORT": "1", "SCORER_HEALTH_PORT": port})[0] == OK
-
-
 def test_no_answer_is_a_failure() -> None:
     status, line = probe(["live"], {"SCORER_HTTP_PORT": "1"})
     assert status == FAILED

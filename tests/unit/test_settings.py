@@ -44,7 +44,37 @@ def test_the_environment_overrides_the_file_and_the_file_the_defaults(
     [
         ({"HTTP_PORT": "http"}, "SCORER_HTTP_PORT is 'http': input should be a valid integer"),
         ({"HTTP_PORT": "70000"}, "SCORER_HTTP_PORT is '70000': input should be less than or equal to 65535"),
-        ({"HEALTH_PORT": "8080"}, "SCORER_HEALTH_PORT is 8080, the same as SCORER_HTTP_PORT; expected another port"),
+        (
+            {"HEALTH_PORT": "8081"},
+            "SCORER_HEALTH_PORT is no longer a setting: SCORER_HTTP_PORT has only health and metrics now, and lead "
+            "data is at SCORER_API_PORT; remove it",
+        ),
+        ({"API_PORT": "8080"}, "SCORER_API_PORT is 8080, the same as SCORER_HTTP_PORT; expected another port"),
+        (
+            {"API_TOKEN_FILE": "t"},
+            "SCORER_API_TOKEN_FILE is set, but SCORER_API_PORT is not; set the port of lead data",
+        ),
+        ({"API_ALLOWED_HOSTS": "a"}, "SCORER_API_ALLOWED_HOSTS is set, but SCORER_API_PORT is not"),
+        (
+            {"API_PORT": "0", "API_TOKEN_FILE": "no-file"},
+            "SCORER_API_TOKEN_FILE is 'no-file', which cannot be read: No such file or directory",
+        ),
+        (
+            {"API_PORT": "0", "API_CLIENT_CA_FILE": "/dev/null"},
+            "SCORER_API_CLIENT_CA_FILE is '/dev/null', which cannot be read: it is not a regular file",
+        ),
+        *(
+            (
+                {"API_PORT": "0", "API_HOST": host},
+                f"SCORER_API_HOST is '{host}', where everybody could read leads; set SCORER_API_TOKEN_FILE or "
+                "SCORER_API_CLIENT_CA_FILE, or 127.0.0.1",
+            )
+            for host in ("0.0.0.0", "::", "10.0.0.1", "scorer.example")
+        ),
+        (
+            {"API_PORT": "0", "API_ALLOWED_HOSTS": "a.example, http://b.example"},
+            "SCORER_API_ALLOWED_HOSTS has 'http://b.example'; expected names without scheme and port",
+        ),
         ({"ENGINE": "fast"}, "SCORER_ENGINE is 'fast': input should be 'durable' or 'compiled'"),
         ({"BOOTSTRAP_SERVERS": "a:1,b"}, "SCORER_BOOTSTRAP_SERVERS has 'b'; expected host:port"),
         (
@@ -175,3 +205,14 @@ def row(name: str, description: str) -> str:
 
 def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost", "LOCALHOST"])
+def test_lead_data_needs_no_login_on_loopback(host: str) -> None:
+    assert load_settings(None, api_port=0, api_host=host).api_host == host
+
+
+def test_a_client_ca_needs_a_certificate_of_the_listener(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    with pytest.raises(SettingsError, match="SCORER_API_TLS_CERT_FILE is not set, but SCORER_API_CLIENT_CA_FILE is"):
+        load_settings(None, api_port=0, api_host="0.0.0.0", api_client_ca_file=tmp_path / "ca.pem")

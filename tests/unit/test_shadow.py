@@ -227,6 +227,7 @@ def test_a_sample_that_is_too_large_is_left_out(settings: Settings) -> None:
     assert value(metrics, "scorer_shadow_divergences_total", what="rating") > 0
     (line,) = [line for line in logs if line["event"] == "shadow_sample_too_large"]
     assert line["size"] > line["limit"]
+    assert line["decision"] in {dict(message.headers).get("ce_id", b"").decode() for message in plain}
 
 
 def test_a_candidate_that_fails_costs_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,3 +67,18 @@ def test_a_removal_is_a_tombstone_in_the_changelog(store: LeadStore) -> None:
     assert values == {b"a": None, b"b": encode_lead(Lead("b", clock=3))}
     assert {message.partition for message in messages} == {3}
     assert {header for message in messages for header in message.headers} == {("offset", (7).to_bytes(8, "big"))}
+
+
+@pytest.mark.parametrize("cache", [0, 100], ids=["without cache", "with cache"])
+def test_a_tombstone_in_the_changelog_removes_what_was_restored(cache: int) -> None:
+    store = LeadStore(cache)
+    store.restore("a", encode_lead(OLD))
+    store.restore("b", encode_lead(Lead("b", clock=1)))
+    store.restore("a", None)
+    store.restore("never seen", None)
+    assert set(store.ids()) == {"b"}
+    assert len(store) == 1
+    assert store.get("a") == Lead("a")
+    assert store.committed("a") is None
+    store.restore("a", encode_lead(NEW))
+    assert store.get("a") == NEW

@@ -92,11 +92,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $user := and $strimzi.enabled $strimzi.user.create }}
 {{- $sasl := hasPrefix "SASL_" $kafka.securityProtocol }}
 {{- $tls := hasSuffix "SSL" $kafka.securityProtocol }}
-{{- $login := dict "sasl" $sasl "tls" $tls "password" "" "username" "" "ca" "" "client" "" }}
+{{- $login := dict "sasl" $sasl "tls" $tls "token" false "endpoint" false "password" "" "username" "" "ca" "" "client" "" }}
 {{- if $sasl }}
+{{- if eq $kafka.sasl.mechanism "OAUTHBEARER" }}
+{{- $_ := set $login "token" (not $kafka.sasl.oauth.tokenUrl) }}
+{{- $_ := set $login "endpoint" (not (not $kafka.sasl.oauth.tokenUrl)) }}
+{{- $_ := set $login "password" (ternary $kafka.sasl.existingSecret "" $login.endpoint) }}
+{{- else }}
 {{- $scram := and $user (eq $strimzi.user.authentication "scram-sha-512") }}
 {{- $_ := set $login "password" (default (ternary (include "lead-scorer.kafkaUser" .) "" (not (not $scram))) $kafka.sasl.existingSecret) }}
 {{- $_ := set $login "username" (default (ternary (include "lead-scorer.kafkaUser" .) "" (not (not $scram))) $kafka.sasl.username) }}
+{{- end }}
 {{- end }}
 {{- if $tls }}
 {{- $_ := set $login "ca" (default (ternary (printf "%s-cluster-ca-cert" $strimzi.cluster) "" $strimzi.enabled) $kafka.tls.caSecret) }}
@@ -106,14 +112,53 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toJson $login }}
 {{- end }}
 
+{{/* Not empty if only the pod itself reaches the port for lead data. */}}
+{{- define "lead-scorer.api.loopback" -}}
+{{- if or (hasPrefix "127." .Values.api.host) (has .Values.api.host (list "::1" "localhost")) }}yes{{ end }}
+{{- end }}
+
+{{/* The names under which clients reach the port for lead data. */}}
+{{- define "lead-scorer.api.hosts" -}}
+{{- $hosts := .Values.api.allowedHosts }}
+{{- if not (include "lead-scorer.api.loopback" .) }}
+{{- $name := include "lead-scorer.fullname" . }}
+{{- $place := printf "%s.%s" $name .Release.Namespace }}
+{{- range list $name $place (printf "%s.svc" $place) }}
+{{- $hosts = concat $hosts (list . (printf "*.%s" .)) }}
+{{- end }}
+{{- end }}
+{{- join "," $hosts }}
+{{- end }}
+
 {{/* Refuses what each value alone allows and all together do not. */}}
 {{- define "lead-scorer.check" -}}
 {{- $login := include "lead-scorer.login" . | fromJson }}
 {{- $values := .Values }}
-{{- if and $login.sasl (not $login.password) }}
+{{- $oauth := $values.kafka.sasl.oauth }}
+{{- if $login.token }}
+{{- if not $oauth.audience }}
+{{- fail "kafka.sasl.mechanism is OAUTHBEARER; set kafka.sasl.oauth.audience for a token of the pod, or kafka.sasl.oauth.tokenUrl" }}
+{{- end }}
+{{- if $values.kafka.sasl.existingSecret }}
+{{- fail "kafka.sasl.existingSecret is set, but the login is a token of the pod; expected kafka.sasl.oauth.tokenUrl" }}
+{{- end }}
+{{- if eq $values.autoscaling.kind "keda" }}
+{{- fail "autoscaling.kind is keda, which cannot log in with a token of the pod; set kafka.sasl.oauth.tokenUrl, or scale by CPU" }}
+{{- end }}
+{{- else if and $login.endpoint (not (and $oauth.clientId $login.password)) }}
+{{- fail "kafka.sasl.oauth.tokenUrl is set; set kafka.sasl.oauth.clientId and kafka.sasl.existingSecret too" }}
+{{- end }}
+{{- if and $oauth.audience $oauth.tokenUrl }}
+{{- fail "kafka.sasl.oauth.audience and kafka.sasl.oauth.tokenUrl are both set; set one" }}
+{{- end }}
+{{- if and (or $oauth.audience $oauth.tokenUrl) (not (or $login.token $login.endpoint)) }}
+{{- fail "kafka.sasl.oauth is set; expected kafka.sasl.mechanism OAUTHBEARER, and kafka.securityProtocol SASL_SSL" }}
+{{- end }}
+{{- $password := and $login.sasl (ne $values.kafka.sasl.mechanism "OAUTHBEARER") }}
+{{- if and $password (not $login.password) }}
 {{- fail (printf "kafka.sasl.existingSecret is not set, but kafka.securityProtocol is %s; name the Secret with the password" $values.kafka.securityProtocol) }}
 {{- end }}
-{{- if and $login.sasl (not $login.username) (not $values.kafka.sasl.usernameKey) }}
+{{- if and $password (not $login.username) (not $values.kafka.sasl.usernameKey) }}
 {{- fail (printf "kafka.sasl.username is not set, but kafka.securityProtocol is %s; set it, or kafka.sasl.usernameKey if the Secret has it" $values.kafka.securityProtocol) }}
 {{- end }}
 {{- if and (not $login.sasl) $values.kafka.sasl.existingSecret }}
@@ -122,8 +167,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and (not $login.tls) (or $values.kafka.tls.caSecret $values.kafka.tls.clientSecret) }}
 {{- fail (printf "kafka.tls is set, but kafka.securityProtocol is %s; expected SSL or SASL_SSL" $values.kafka.securityProtocol) }}
 {{- end }}
-{{- if eq $values.ports.http $values.ports.health }}
-{{- fail "ports.http and ports.health are the same; expected two ports" }}
+{{- if $values.api.enabled }}
+{{- if eq (int $values.ports.http) (int $values.api.port) }}
+{{- fail "ports.http and api.port are the same; expected two ports" }}
+{{- end }}
+{{- if and (not (include "lead-scorer.api.loopback" .)) (not $values.api.tokenSecret) (not $values.api.clientCaSecret) }}
+{{- fail (printf "api.host is %s, where everybody could read leads; set api.tokenSecret or api.clientCaSecret" $values.api.host) }}
+{{- end }}
+{{- if and $values.api.clientCaSecret (not $values.api.tlsSecret) }}
+{{- fail "api.tlsSecret is not set, but api.clientCaSecret is; set both" }}
+{{- end }}
+{{- if and (include "lead-scorer.api.loopback" .) (or $values.service.leads $values.networkPolicy.leadsFrom) }}
+{{- fail (printf "service.leads or networkPolicy.leadsFrom is set, but api.host is %s, which nobody reaches; expected 0.0.0.0" $values.api.host) }}
+{{- end }}
+{{- else if or $values.service.leads $values.networkPolicy.leadsFrom }}
+{{- fail "service.leads or networkPolicy.leadsFrom is set, but api.enabled is false; set it" }}
 {{- end }}
 {{- if $values.strimzi.enabled }}
 {{- if not $values.strimzi.cluster }}
@@ -151,6 +209,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- if and $values.topicsJob.enabled $values.strimzi.enabled $values.strimzi.topics.create }}
 {{- fail "topicsJob.enabled and strimzi.topics.create are both true; the topics can have one creator" }}
+{{- end }}
+{{- range $role, $policy := dict "activity" "delete" "deadLetter" "delete" "state" "compact" "replayMarks" "compact" }}
+{{- $given := get (get $values.strimzi.topics.config $role) "cleanup.policy" }}
+{{- if and $given (ne $given $policy) }}
+{{- fail (printf "strimzi.topics.config.%s has cleanup.policy %s; the service needs %s" $role $given $policy) }}
+{{- end }}
+{{- end }}
+{{- range $name, $rules := dict "rules" $values.rules "shadowRules" $values.shadowRules }}
+{{- if eq $rules.source "git" }}
+{{- if and (regexMatch "^(ssh://|[^/:]+@[^/]+:)" $rules.git.repository) (ne $rules.git.credentials "ssh") }}
+{{- fail (printf "%s.git.repository is reached by ssh, but %s.git.credentials is %s; expected ssh" $name $name $rules.git.credentials) }}
+{{- end }}
+{{- if and $values.networkPolicy.enabled (not $values.networkPolicy.extraEgress) }}
+{{- fail (printf "%s.source is git, and networkPolicy.enabled lets nobody reach the Git server; set networkPolicy.extraEgress" $name) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- range list "activity" "routing" "deadLetter" "state" }}
 {{- $role := . }}

@@ -1,6 +1,6 @@
 {{/* The alerts select by the job, so it has the same name whatever the release is called. */}}
 {{- define "lead-scorer.endpoint" -}}
-- port: health
+- port: http
   path: /metrics
   interval: {{ .Values.monitoring.interval }}
   relabelings:

@@ -25,16 +25,35 @@ seccompProfile:
 {{- if $login.sasl }}
 - name: SCORER_SASL_MECHANISM
   value: {{ .Values.kafka.sasl.mechanism }}
+{{- if $login.token }}
+- name: SCORER_SASL_OAUTH_TOKEN_FILE
+  value: /etc/lead-scorer/kafka-token/token
+{{- else if $login.endpoint }}
+- name: SCORER_SASL_OAUTH_TOKEN_URL
+  value: {{ .Values.kafka.sasl.oauth.tokenUrl | quote }}
+- name: SCORER_SASL_OAUTH_CLIENT_ID
+  value: {{ .Values.kafka.sasl.oauth.clientId | quote }}
+- name: SCORER_SASL_OAUTH_CLIENT_SECRET_FILE
+  value: /etc/lead-scorer/kafka-login/{{ .Values.kafka.sasl.oauth.clientSecretKey }}
+{{- with .Values.kafka.sasl.oauth.scope }}
+- name: SCORER_SASL_OAUTH_SCOPE
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.kafka.sasl.oauth.caKey }}
+- name: SCORER_SASL_OAUTH_CA_FILE
+  value: /etc/lead-scorer/kafka-login/{{ . }}
+{{- end }}
+{{- else }}
+{{- if .Values.kafka.sasl.usernameKey }}
+- name: SCORER_SASL_USERNAME_FILE
+  value: /etc/lead-scorer/kafka-login/{{ .Values.kafka.sasl.usernameKey }}
+{{- else }}
 - name: SCORER_SASL_USERNAME
-  {{- if .Values.kafka.sasl.usernameKey }}
-  valueFrom:
-    secretKeyRef: {name: {{ $login.password }}, key: {{ .Values.kafka.sasl.usernameKey }}}
-  {{- else }}
   value: {{ $login.username | quote }}
-  {{- end }}
-- name: SCORER_SASL_PASSWORD
-  valueFrom:
-    secretKeyRef: {name: {{ $login.password }}, key: {{ .Values.kafka.sasl.passwordKey }}}
+{{- end }}
+- name: SCORER_SASL_PASSWORD_FILE
+  value: /etc/lead-scorer/kafka-login/{{ .Values.kafka.sasl.passwordKey }}
+{{- end }}
 {{- end }}
 {{- if $login.ca }}
 - name: SCORER_TLS_CA_FILE
@@ -45,6 +64,10 @@ seccompProfile:
   value: /etc/lead-scorer/kafka-client/{{ .Values.kafka.tls.certKey }}
 - name: SCORER_TLS_KEY_FILE
   value: /etc/lead-scorer/kafka-client/{{ .Values.kafka.tls.keyKey }}
+{{- with .Values.kafka.tls.keyPasswordKey }}
+- name: SCORER_TLS_KEY_PASSWORD_FILE
+  value: /etc/lead-scorer/kafka-client/{{ . }}
+{{- end }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}
 - name: SCORER_{{ snakecase $name | upper }}
@@ -53,6 +76,60 @@ seccompProfile:
 {{- with include "lead-scorer.rules.directory" (dict "root" . "name" "shadow-rules" "spec" .Values.shadowRules) }}
 - name: SCORER_SHADOW_RULES
   value: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* The port for lead data. Its Secrets are whole directories, so that what is renewed arrives without a restart. */}}
+{{- define "lead-scorer.apiEnv" -}}
+{{- $api := .Values.api }}
+{{- if $api.enabled }}
+- name: SCORER_API_HOST
+  value: {{ $api.host | quote }}
+- name: SCORER_API_PORT
+  value: {{ include "lead-scorer.text" $api.port | quote }}
+{{- with include "lead-scorer.api.hosts" . }}
+- name: SCORER_API_ALLOWED_HOSTS
+  value: {{ . | quote }}
+{{- end }}
+{{- if $api.tokenSecret }}
+- name: SCORER_API_TOKEN_FILE
+  value: /etc/lead-scorer/api-tokens/{{ $api.tokenKey }}
+{{- end }}
+{{- if $api.tlsSecret }}
+- name: SCORER_API_TLS_CERT_FILE
+  value: /etc/lead-scorer/api-tls/{{ $api.certKey }}
+- name: SCORER_API_TLS_KEY_FILE
+  value: /etc/lead-scorer/api-tls/{{ $api.keyKey }}
+{{- end }}
+{{- if $api.clientCaSecret }}
+- name: SCORER_API_CLIENT_CA_FILE
+  value: /etc/lead-scorer/api-client-ca/{{ $api.clientCaKey }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.apiVolumes" -}}
+{{- $api := .Values.api }}
+{{- if $api.enabled }}
+{{- range $name, $secret := dict "api-tokens" $api.tokenSecret "api-tls" $api.tlsSecret "api-client-ca" $api.clientCaSecret }}
+{{- if $secret }}
+- name: {{ $name }}
+  secret: {secretName: {{ $secret }}, defaultMode: 288}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "lead-scorer.apiMounts" -}}
+{{- $api := .Values.api }}
+{{- if $api.enabled }}
+{{- range $name, $secret := dict "api-tokens" $api.tokenSecret "api-tls" $api.tlsSecret "api-client-ca" $api.clientCaSecret }}
+{{- if $secret }}
+- name: {{ $name }}
+  mountPath: /etc/lead-scorer/{{ $name }}
+  readOnly: true
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -69,6 +146,20 @@ seccompProfile:
 - name: tmp
   emptyDir:
     sizeLimit: 64Mi
+{{- with $login.password }}
+- name: kafka-login
+  secret: {secretName: {{ . }}, defaultMode: 288}
+{{- end }}
+{{- if $login.token }}
+- name: kafka-token
+  projected:
+    defaultMode: 288
+    sources:
+      - serviceAccountToken:
+          path: token
+          audience: {{ .Values.kafka.sasl.oauth.audience | quote }}
+          expirationSeconds: {{ include "lead-scorer.text" .Values.kafka.sasl.oauth.expirationSeconds }}
+{{- end }}
 {{- with $login.ca }}
 - name: kafka-ca
   secret: {secretName: {{ . }}, defaultMode: 288}
@@ -83,6 +174,16 @@ seccompProfile:
 {{- $login := include "lead-scorer.login" . | fromJson }}
 - name: tmp
   mountPath: /tmp
+{{- if $login.password }}
+- name: kafka-login
+  mountPath: /etc/lead-scorer/kafka-login
+  readOnly: true
+{{- end }}
+{{- if $login.token }}
+- name: kafka-token
+  mountPath: /etc/lead-scorer/kafka-token
+  readOnly: true
+{{- end }}
 {{- if $login.ca }}
 - name: kafka-ca
   mountPath: /etc/lead-scorer/kafka-ca
@@ -136,7 +237,8 @@ spec:
   automountServiceAccountToken: false
   # A Service named "scorer" would otherwise set SCORER_* variables, which the service refuses.
   enableServiceLinks: false
-  terminationGracePeriodSeconds: {{ add (ceil (default 20 .Values.settings.shutdownTimeoutS)) 15 }}
+  # The service takes up to this time for its transactions, and again for leaving the group.
+  terminationGracePeriodSeconds: {{ add (ceil (mulf 2 (default 20 .Values.settings.shutdownTimeoutS))) 10 }}
   securityContext:
     {{- include "lead-scorer.podSecurity" . | nindent 4 }}
   {{- with .Values.image.pullSecrets }}
@@ -169,22 +271,25 @@ spec:
           value: {{ .Values.ports.host | quote }}
         - name: SCORER_HTTP_PORT
           value: {{ include "lead-scorer.text" .Values.ports.http | quote }}
-        - name: SCORER_HEALTH_PORT
-          value: {{ include "lead-scorer.text" .Values.ports.health | quote }}
+        {{- with include "lead-scorer.apiEnv" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- with .Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       ports:
         - {name: http, containerPort: {{ include "lead-scorer.text" .Values.ports.http }}, protocol: TCP}
-        - {name: health, containerPort: {{ include "lead-scorer.text" .Values.ports.health }}, protocol: TCP}
+        {{- if and .Values.api.enabled (not (include "lead-scorer.api.loopback" .)) }}
+        - {name: api, containerPort: {{ include "lead-scorer.text" .Values.api.port }}, protocol: TCP}
+        {{- end }}
       startupProbe:
-        httpGet: {path: /health/live, port: health}
+        httpGet: {path: /health/live, port: http}
         {{- toYaml .Values.probes.startup | nindent 8 }}
       livenessProbe:
-        httpGet: {path: /health/live, port: health}
+        httpGet: {path: /health/live, port: http}
         {{- toYaml .Values.probes.liveness | nindent 8 }}
       readinessProbe:
-        httpGet: {path: /health/ready, port: health}
+        httpGet: {path: /health/ready, port: http}
         {{- toYaml .Values.probes.readiness | nindent 8 }}
       securityContext:
         {{- include "lead-scorer.containerSecurity" . | nindent 8 }}
@@ -192,6 +297,9 @@ spec:
         {{- toYaml .Values.resources | nindent 8 }}
       volumeMounts:
         {{- include "lead-scorer.kafkaMounts" . | trim | nindent 8 }}
+        {{- with include "lead-scorer.apiMounts" . | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- with include "lead-scorer.rulesMounts" . | trim }}
         {{- . | nindent 8 }}
         {{- end }}
@@ -206,6 +314,9 @@ spec:
     {{- end }}
   volumes:
     {{- include "lead-scorer.kafkaVolumes" . | trim | nindent 4 }}
+    {{- with include "lead-scorer.apiVolumes" . | trim }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- with include "lead-scorer.rulesVolumes" . | trim }}
     {{- . | nindent 4 }}
     {{- end }}

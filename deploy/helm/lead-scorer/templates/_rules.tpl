@@ -83,6 +83,11 @@
         secretKeyRef: {name: {{ $git.existingSecret }}, key: username}
   {{- end }}
   securityContext:
+    {{- if eq $git.credentials "ssh" }}
+    # ssh wants a user with a name, and this is the one that the image of git-sync has.
+    runAsUser: 65533
+    runAsGroup: 65533
+    {{- end }}
     {{- include "lead-scorer.containerSecurity" .root | nindent 4 }}
   resources:
     {{- toYaml $git.resources | nindent 4 }}
