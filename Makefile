@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 BROKER := tests/faults tests/deploy tests/integration tests/security
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) tests/supply examples
 
-.PHONY: help demo install test test-fast test-kafka test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
+.PHONY: help demo install test test-fast test-kafka test-embedded test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
 	lint format bench schemas sbom licences audit site lock clean
 .DEFAULT_GOAL := help
 
@@ -53,6 +53,10 @@ test-fast: install
 ## test-kafka: those on Apache Kafka 4.3.1 alone; SCORER_TEST_KAFKA=3.9.2 for the oldest supported version
 test-kafka: install
 	@$(PYTEST) -rs --dist loadfile -m apache $(BROKER)
+
+## test-embedded: the heavy tests, on the embedded broker too; where Kafka can run, the others leave that out
+test-embedded: install
+	@SCORER_TEST_HEAVY=both $(PYTEST) -rs --dist loadfile -m "heavy and not apache" $(BROKER)
 
 ## test-faults: workers killed, partitions moved, brokers lost; docs/guarantees.md has the full size
 test-faults: install

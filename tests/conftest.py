@@ -9,13 +9,26 @@ import pytest
 from scorer.demo.broker import EmbeddedBroker
 from tests import planted
 from tests.brokers.apache import ApacheKafka
-from tests.brokers.jars import VERSION, MissingError
+from tests.brokers.jars import VERSION, MissingError, jars
 from tests.brokers.marks import APACHE
 from tests.integration.kafka import Kafka, Names
 from tests.variables import given
 
 _numbers = count(1)
 _clusters: list[ApacheKafka] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out heavy tests on the embedded broker if they run on Apache Kafka as well."""
+    twice = [item for item in items if item.get_closest_marker("heavy") and not item.get_closest_marker("apache")]
+    if not twice or given("SCORER_TEST_HEAVY") == "both" or given("SCORER_TEST_BOOTSTRAP"):
+        return
+    try:
+        jars(given("SCORER_TEST_KAFKA", VERSION))
+    except MissingError:
+        return
+    for item in twice:
+        item.add_marker(pytest.mark.skip("it runs on Apache Kafka; SCORER_TEST_HEAVY=both"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,3 +15,7 @@ fencing: Final = pytest.mark.parametrize(
 )
 """Two workers or more in one group: the broker must fence by the generation of the group, as the embedded one does
 not."""
+
+heavy: Final = pytest.mark.heavy
+"""Ten seconds or more on the embedded broker, which shows nothing there that Apache Kafka does not show: where Kafka
+can run, only `make test-embedded` runs it on the embedded broker too."""

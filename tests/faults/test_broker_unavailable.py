@@ -6,6 +6,7 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
+from tests.brokers.marks import heavy
 from tests.faults.group import wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once
@@ -17,6 +18,7 @@ from tests.integration.service import service
 GROWTH_BYTES = 24 << 20
 
 
+@heavy
 @pytest.mark.timeout(180 + 3 * CUT_SECONDS)
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 def test_recovers_when_the_connection_was_cut(kafka: Kafka, names: Names, tmp_path: Path, how: str) -> None:
@@ -46,6 +48,7 @@ def test_recovers_when_the_connection_was_cut(kafka: Kafka, names: Names, tmp_pa
     check_exactly_once(kafka, names)
 
 
+@heavy
 def test_connection_reset_at_every_step_of_a_transaction(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     load = Load(randomness())
     kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})

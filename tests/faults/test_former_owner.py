@@ -114,9 +114,10 @@ def test_the_new_owner_waits_for_the_transaction_of_the_former_one(
         with service(kafka, names, tmp_path, ready=False, max_records="20") as heir:
             heir.wait(lambda: owned(heir))
             (moved,) = owned(heir)
-            assert positions(kafka, names).committed == before
-            assert "partition_running" not in events(heir)
             if commits:
+                # On a busy machine the brokers may have aborted the other one by now.
+                assert positions(kafka, names).committed == before
+                assert "partition_running" not in events(heir)
                 proxy.release()
                 proxy.wait(lambda: positions(kafka, names).committed[moved] > before[moved])
             else:

@@ -6,7 +6,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from tests.brokers.marks import fencing
+from tests.brokers.marks import fencing, heavy
 from tests.faults.deaths import POINTS, death
 from tests.faults.group import evict, wait_until_processed
 from tests.faults.load import Load
@@ -16,6 +16,7 @@ from tests.integration.kafka import DEADLINE, Kafka, Names
 from tests.integration.service import Service, service
 
 
+@heavy
 @pytest.mark.timeout(120 + 15 * ROUNDS)
 def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     random = randomness()

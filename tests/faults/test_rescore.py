@@ -10,7 +10,7 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.sources.cloudevents import parse_record
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.stream.jobs.rescore import rescored
-from tests.brokers.marks import fencing
+from tests.brokers.marks import fencing, heavy
 from tests.factory import SMALL_RULES, evaluator, ruleset_folder
 from tests.faults.group import evict, wait_until_processed
 from tests.faults.oracle import Output, committed_output
@@ -70,6 +70,7 @@ def rules_changed(output: Output) -> int:
     return sum(b'"cause":"rules_changed"' in value for values in output.decisions.values() for value in values)
 
 
+@heavy
 def test_each_lead_is_judged_once_with_kills_at_every_step(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     slow = SLOWLY % 60
     old, new = evaluator(SMALL_RULES + slow), evaluator(CHANGED + slow)

@@ -127,6 +127,7 @@ class Kafka:
         )
         await consumer.start()
         committed: list[ConsumerRecord[bytes, bytes]] = []
+        found = 0
         try:
             partitions = await partitions_of(self.bootstrap, topic)
             consumer.assign(partitions)
@@ -141,13 +142,12 @@ class Kafka:
                         return committed
                     # Read from the start again: the local broker lists an aborted transaction also for a reader that is
                     # behind its marker, and such a reader skips later commits of the same producer.
+                    found = len(committed)
                     committed.clear()
                     await consumer.seek_to_beginning()
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise AssertionError(
-                f"{topic}: {len(committed)} records within {DEADLINE} s, expected {at_least}"
-            ) from None
+            raise AssertionError(f"{topic}: {found} records within {DEADLINE} s, expected {at_least}") from None
         finally:
             await consumer.stop()
 
