@@ -342,6 +342,48 @@ def test_a_tick_is_written_when_a_lead_is_due_and_the_log_stands_still() -> None
     assert not partition.ticks.ready()
 
 
+def test_a_load_of_records_that_bring_no_time_does_not_hold_up_the_ticks() -> None:
+    """Without LogAppendTime."""
+    log: Log = []
+    append(log, MONDAY, "a")
+    append(log, MONDAY, None)
+    partition = Partition(log)
+    partition.finish()
+    partition.wall += 300 * DAY
+    for number in range(4):
+        partition.now += SETTINGS.tick_seconds / 2
+        append(log, MONDAY + number, "b", stamped=False)
+        partition.transact(1, busy=True)
+    ticks = [record.offset for record in log if is_tick(record.value)]
+    # After a minute in which no record brought time; the next one not before another minute.
+    assert len(ticks) == 2
+    partition.finish()
+    assert partition.decisions == decided_offline(log)
+
+
+def test_where_ticks_are_not_allowed_none_are_written_until_they_are() -> None:
+    partition = Partition(silent(0)[:1])
+    allowed = [False]
+    ticks = Ticks(
+        SETTINGS,
+        partition.reviews,
+        partition.store,
+        0,
+        lambda: MONDAY + 300 * DAY,
+        lambda: partition.now,
+        lambda: allowed[0],
+    )
+    partition.finish()
+    assert not ticks.ready()
+    assert ticks.patience() == SETTINGS.tick_seconds
+    outbox = Outbox(1, log_time=partition.store.log_time)
+    assert not ticks.stage(outbox, BatchFigures(), busy=False)
+    assert outbox.messages == []
+    allowed[0] = True
+    assert ticks.ready()
+    assert ticks.patience() == 0
+
+
 def test_ticks_alone_make_a_year_of_silence_pass() -> None:
     partition = Partition(silent(0)[:1])
     partition.finish()
