@@ -187,7 +187,9 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         kept_facts=lambda: live.evaluator.kept_facts,
     )
     pace = TokenBucket(time.monotonic)
-    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits)
+    rescorer = Rescorer(
+        settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits, shadow=shadow
+    )
 
     def jobs(store: LeadStore, partition: int) -> list[Job]:
         # The sweep is first, because it knows since when the rules have been in effect.
