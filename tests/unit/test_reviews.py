@@ -3,10 +3,12 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import ConsumerRecord
@@ -21,6 +23,7 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.evaluation.rule_change import RuleChange
 from scorer.kafka.message import Message
+from scorer.kafka.record_limits import Limit, TopicLimits
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -143,7 +146,7 @@ class Partition:
             lambda lead, event, arrival, change: self.rules.assess(lead, event, arrival, change),
             lambda: MONDAY + 9_999 * DAY,
         )
-        rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, pace, lambda: self.now)
+        self.rescorer = rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, pace, lambda: self.now)
         self.sweep = Sweep(rescorer, self.store, 0)
         self.reviews = Reviews(rescorer, self.store, 0)
         self.ticks = Ticks(SETTINGS, self.reviews, self.store, 0, lambda: self.wall, lambda: self.now)
@@ -168,6 +171,8 @@ class Partition:
             assert message.key is not None
             if message.topic == SETTINGS.routing_topic:
                 self.decisions[message.key.decode()].append(message.value or b"")
+            elif message.topic == SETTINGS.dead_letter_topic:
+                continue
             elif message.topic == SETTINGS.activity_topic:
                 assert is_tick(message.value)
                 append(self.log, self.wall, None)
@@ -179,6 +184,7 @@ class Partition:
         self.store.commit()
         self.jobs.committed()
         self.figures.reviews.update(figures.reviews)
+        self.figures.dead_letters.update(figures.dead_letters)
 
     def finish(self) -> None:
         """Read the rest, and do what is due."""
@@ -335,7 +341,7 @@ def test_a_review_that_fails_on_an_activity_costs_the_activity_and_it_can_come_a
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["internal_error", "review_failed"]
     assert partition.figures.dead_letters == {"internal_error": 1}
     assert (len(partition.decisions["a"]), len(partition.decisions["b"])) == (1, 1)
-    log.append(replaced(log[1], offset=3, timestamp=log[1].timestamp + 1))
+    log.append(replace(log[1], offset=3, timestamp=log[1].timestamp + 1))
     partition.finish()
     assert partition.decisions == decided_offline([log[0], log[2], log[3]])
 
@@ -344,31 +350,67 @@ def failing(self: Evaluator, lead: Lead, instant: int) -> Assessment:
     raise ArithmeticError("secret")
 
 
-def limited(**sizes: int) -> TopicLimits:
-    """Topics that accept less than they did."""
-    limits = TopicLimits(SETTINGS)
-    topics = {SETTINGS.routing_topic: 1_048_588, SETTINGS.state_topic: 1_048_588, SETTINGS.activity_topic: 1_048_588}
-    names = {"decision": SETTINGS.routing_topic, "state": SETTINGS.state_topic}
-    topics |= {names[name]: size for name, size in sizes.items()}
-    limits.know({name: Topic(1, 1, {"max.message.bytes": str(size)}) for name, size in topics.items()})
-    return limits
+def limits_of(decision: int, state: int) -> Any:
+    """Topics that accept values of at most so many bytes."""
+    current = replace(TopicLimits(SETTINGS).current, decision=Limit(decision, "test"), state=Limit(state, "test"))
+    return SimpleNamespace(current=current)
 
 
 @pytest.mark.parametrize("together", [True, False])
-@pytest.mark.parametrize("what", ["decision", "state"])
-def test_reviews_that_are_too_large_hold_up_nobody_and_those_before_them_count(what: str, together: bool) -> None:
+def test_a_review_with_a_decision_that_is_too_large_holds_up_nobody_and_those_before_it_count(together: bool) -> None:
     """It does not matter whether they are done together. When the topic accepts them again, the rest follows."""
-    log = silent(0)[:1]
-    append(log, MONDAY, "b", kind="page_viewed")
-    append(log, MONDAY + 400 * DAY, None)
+    log: Log = []
+    append(log, MONDAY, "large")
+    append(log, MONDAY, "b")
+    append(log, MONDAY + 100 * DAY, None)
     expected = decided_offline(log)
-    # The last decision has the longest reason, or the state is measured before the last review.
-    sizes = [len(decision) for decision in expected["a"]]
+    sizes = [len(decision) for decision in expected["large"]]
+    limit = sizes[2] - 1
+    assert sizes[1] <= limit
+    assert max(len(decision) for decision in expected["b"][1:]) <= limit
     partition = Partition(log[:2])
     partition.finish()
-    whole = partition.rescorer.limits
-    small = limited(**{what: max(sizes[:-1]) if what == "decision" else len(partition.state("a"))})
-    ...
+    whole, partition.rescorer.limits = partition.rescorer.limits, limits_of(limit, 1 << 20)
+    with capture_logs() as logs:
+        for day in [100] if together else range(1, 101):
+            append(partition.log, MONDAY + day * DAY, None)
+            partition.finish()
+    assert partition.decisions["b"] == expected["b"]
+    assert partition.decisions["large"] == expected["large"][:2]
+    assert partition.figures.reviews["too_large"] == sum(entry["event"] == "review_too_large" for entry in logs) > 0
+    assert {entry.get("lead") for entry in logs if entry["log_level"] == "warning"} == {"large"}
+    partition.rescorer.limits = whole
+    append(partition.log, MONDAY + 101 * DAY + MINUTE, None)
+    partition.finish()
+    assert dict(partition.decisions) == decided_offline(partition.log)
+
+
+def test_a_review_with_a_state_that_is_too_large_changes_nothing() -> None:
+    partition = Partition(silent(0)[:1])
+    partition.finish()
+    before = dict(partition.changelog)
+    partition.rescorer.limits = limits_of(1 << 20, len(before[b"a"].value or b""))
+    append(partition.log, MONDAY + 100 * DAY, None)
+    with capture_logs() as logs:
+        partition.finish()
+    assert [(entry["event"], entry["reason"]) for entry in logs] == [("review_too_large", "state_too_large")]
+    assert partition.changelog[b"a"] == before[b"a"]
+    assert len(partition.decisions["a"]) == 1
+    assert partition.lead("a").published == decode_lead("a", before[b"a"].value or b"").published
+
+
+def test_an_activity_after_a_review_that_is_too_large_is_a_dead_letter() -> None:
+    """Like one whose own decision is too large: nothing is lost, and it can come again."""
+    log = silent(0)[:1]
+    append(log, MONDAY + 100 * DAY, "a", kind="page_viewed")
+    partition = Partition(log)
+    partition.transact(1)
+    current = limits_of(600, 1 << 20).current
+    partition.processor.limits = SimpleNamespace(current=current)  # type: ignore[assignment]
+    partition.rescorer.limits = limits_of(600, 1 << 20)
+    partition.finish()
+    assert partition.figures.dead_letters == {"decision_too_large": 1}
+    assert len(partition.decisions["a"]) == 1
 
 
 def test_a_tick_is_written_when_a_lead_is_due_and_the_log_stands_still() -> None:

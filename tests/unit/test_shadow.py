@@ -144,6 +144,8 @@ def test_the_matrix_counts_each_judgement_once(settings: Settings) -> None:
         wanted = STRICT.evaluate(unpublished, unpublished.clock)
         assert after.evaluation is not None
         counts[after.evaluation.rating.value, wanted.rating.value] += 1
+        for review in after.reviewed:
+            counts[review.rating.value, STRICT.evaluate(review.lead, review.now).rating.value] += 1
     matrix: Counter[tuple[str, str]] = Counter()
     for (live, other, _, _), count in figures.shadow.items():
         matrix[live, other] += count
@@ -316,8 +318,9 @@ def test_decisions_by_time_are_compared_in_the_job_and_before_an_activity(settin
     live = evaluator(COOLING)
     shadow = shadow_of(settings, evaluator(COOLING.replace("warm: 10, hot: 20", "warm: 5, hot: 20")))
     outbox, figures = Outbox(0), BatchFigures()
-    lead = live.assess(Lead("lead-1"), activity("lead.trial_started", NOW, id="1")).lead
-    silent = live.catch_up(lead, NOW + 100 * DAY)
+    started = activity("trial_started", {})
+    lead = live.assess(Lead("lead-1"), started).lead
+    silent = live.catch_up(lead, started.time + 100 * DAY)
     assert len(silent.reviewed) == len(silent.decisions) > 1
     shadow.compare(None, silent, outbox, figures)
     assert figures.shadow.total() == len(silent.decisions)
@@ -327,6 +330,6 @@ def test_decisions_by_time_are_compared_in_the_job_and_before_an_activity(settin
     ]
     assert samples[0]["at"] in [decision.decided_at for decision in silent.decisions]
     again = BatchFigures()
-    late = activity("lead.page_viewed", NOW + 100 * DAY, {"url": "/"}, id="2")
+    late = activity("page_viewed", {"url": "/"}, day=100)
     shadow.compare(late, live.assess(lead, late), outbox, again)
     assert again.shadow.total() == figures.shadow.total() + 1
