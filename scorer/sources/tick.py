@@ -25,7 +25,7 @@ def tick(lead_id: str) -> bytes:
 
 
 def is_written_tick(line: bytes) -> bool:
-    """Whether a line of a file is a tick. Other tools may have written it anew, with spaces or another order."""
+    """Whether a line of a file is a tick. Other tools may have written it again, with spaces or another order."""
     try:
         event = _read(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

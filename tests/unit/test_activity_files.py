@@ -262,12 +262,12 @@ def test_without_polars_the_error_says_what_to_install(tmp_path: Path, monkeypat
         lines(file)
 
 
-def written_anew(line: bytes) -> bytes:
+def written_again(line: bytes) -> bytes:
     """As other tools write JSON: with spaces, and in another order."""
     return json.dumps(dict(reversed(json.loads(line).items()))).encode()
 
 
-@pytest.mark.parametrize("line", [tick("nobody"), written_anew(tick("nobody"))])
+@pytest.mark.parametrize("line", [tick("nobody"), written_again(tick("nobody"))])
 @pytest.mark.parametrize("compressed", [False, True])
 def test_ticks_in_a_dump_of_the_topic_are_neither_activities_nor_rejected(
     tmp_path: Path, line: bytes, compressed: bool

@@ -27,7 +27,6 @@ class Ticks:
     seconds. `allowed`: whether ticks may be written now."""
 
     name: Final = "tick"
-    remaining: Final = 0
 
     def __init__(
         self,
@@ -49,6 +48,13 @@ class Ticks:
         self._free_at = self._moved_at = monotonic()
         self._log_time = store.log_time
         self._staged = False
+
+    @property
+    def remaining(self) -> int:
+        """1 if a lead is due by the clock and not by the log; 0 also if no ticks are wanted."""
+        if self._settings.tick_seconds == 0 or not self._reviews.complete:
+            return 0
+        return 0 if self._needed(self._store.log_time) is None else 1
 
     def patience(self) -> float | None:
         """Seconds until a tick may be needed; None if none ever is."""
