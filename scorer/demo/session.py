@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from scorer.demo.broker import BrokerError, EmbeddedBroker
@@ -109,6 +110,17 @@ async def _stop(producer: AIOKafkaProducer) -> None:
             await producer.stop()
 
 
+async def _create_input(bootstrap: str) -> None:
+    """The activities arrive at their own times, because the demo plays years in minutes."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        config = {"message.timestamp.type": "CreateTime"}
+        await admin.create_topics([NewTopic(ACTIVITY, PARTITIONS, 1, topic_configs=config)])
+    finally:
+        await admin.close()
+
+
 class _Session:
     def __init__(self, options: Options, state: DemoState, screen: Screen, stack: AsyncExitStack, folder: Path) -> None:
         self._options = options
@@ -122,6 +134,8 @@ class _Session:
         self._enter("starting the broker")
         broker = self._stack.enter_context(EmbeddedBroker(self._folder))
         watch = await self._stack.enter_async_context(Watch(broker.bootstrap, self._state))
+        with _knowing(broker):
+            await _create_input(broker.bootstrap)
         self._enter("starting the service")
         service = self._stack.enter_context(ServiceProcess(self._folder, self._settings(broker.bootstrap)))
         self._state.service = self._state.service._replace(

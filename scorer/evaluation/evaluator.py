@@ -98,12 +98,13 @@ class Evaluator:
         elif activity.time > arrival + self._tolerance:
             activity = msgspec.structs.replace(activity, time=arrival + self._tolerance)
         earlier: tuple[Effect, ...] = ()
+        reviewed: tuple[Evaluation, ...] = ()
         if lead.due <= arrival or lead.judged_by != self.mark or (change is not None and lead.judged_at < change.since):
             caught_up = self.catch_up(lead, arrival, change)
-            lead, earlier = caught_up.lead, caught_up.effects
+            lead, earlier, reviewed = caught_up.lead, caught_up.effects, caught_up.reviewed
         after = lead.apply(activity, self._hits.of(activity), self.kept_facts, arrival, self._tolerance)
         if after.clock == lead.clock and after.facts is lead.facts and after.counted is lead.counted:
-            return Assessment(after, None, earlier, len(earlier))
+            return Assessment(after, None, earlier, len(earlier), reviewed)
         notes = after.notes
         if not isinstance(notes, Notes) or notes.facts is not after.facts:
             after = self.annotated(after)
@@ -111,7 +112,8 @@ class Evaluator:
             after = after.with_rules_at_return(self._rules_that_hold(after))
         assessment = self.reassess(after, after.judged_at, "activity", activity)
         if earlier:
-            return Assessment(assessment.lead, assessment.evaluation, (*earlier, *assessment.effects), len(earlier))
+            effects = (*earlier, *assessment.effects)
+            return Assessment(assessment.lead, assessment.evaluation, effects, len(earlier), reviewed)
         return assessment
 
     def admit(self, activity: LeadActivity) -> None:
@@ -179,6 +181,7 @@ class Evaluator:
         judged waits for its next activity.
         """
         effects: list[Effect] = []
+        evaluations: list[Evaluation] = []
         known = lead.published is not None
         if known and change is not None and self.ruleset.rescoring.wanted and self._is_unscored(lead, change):
             rescored = self.rescore(lead, change)
@@ -193,7 +196,9 @@ class Evaluator:
             reviewed = self.review(lead, due.instant)
             lead = reviewed.lead
             effects += reviewed.effects
-        return Assessment(lead, None, tuple(effects), len(effects))
+            if reviewed.evaluation is not None:
+                evaluations.append(reviewed.evaluation)
+        return Assessment(lead, None, tuple(effects), len(effects), tuple(evaluations))
 
     def rescore(self, lead: Lead, change: RuleChange) -> Assessment:
         """Judge the lead by these rules as of the change, or as of the latest instant as of which it was judged, if

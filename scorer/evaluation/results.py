@@ -214,12 +214,14 @@ class Assessment(msgspec.Struct, gc=False):
     If the activity changed nothing, there is no `evaluation`; without `effects`, `lead` is then the same object as
     before, or differs only in what it remembers of activities. `effects` are in the order in which they take effect.
     The first `earlier` of them are not those of the activity: they belong to reviews before it, and to a re-scoring.
+    `reviewed` are the evaluations of these reviews.
     """
 
     lead: Lead
     evaluation: Evaluation | None = None
     effects: tuple[Effect, ...] = ()
     earlier: int = 0
+    reviewed: tuple[Evaluation, ...] = ()
 
     @property
     def decision(self) -> RoutingDecision | None:

@@ -65,13 +65,22 @@ def topic_needs(settings: Settings, name: str, *operations: Operation) -> list[P
     return [*needed, Permission(Resource.TOPIC, name, Operation.DESCRIBE_CONFIGS, required=False)]
 
 
+def tick_permission(settings: Settings) -> Permission:
+    """What ticks need. Without it the service works, and nothing cools in a silent partition. Records that get a key
+    (`SCORER_NULL_KEYS=rekey`) cannot wait."""
+    rekeys = settings.null_keys == "rekey"
+    return Permission(Resource.TOPIC, settings.activity_topic, Operation.WRITE, required=rekeys)
+
+
 def _run(settings: Settings) -> list[Permission]:
     reading, writing = Operation.READ, Operation.WRITE
     creating = (Operation.CREATE,) if settings.create_topics else ()
-    writes_input = settings.null_keys == "rekey" or settings.tick_seconds > 0
-    into_input = (writing,) if writes_input else ()
+    into_input = []
+    if settings.null_keys == "rekey" or settings.tick_seconds > 0:
+        into_input.append(tick_permission(settings))
     needs = [
-        *topic_needs(settings, settings.activity_topic, reading, *into_input, *creating),
+        *topic_needs(settings, settings.activity_topic, reading, *creating),
+        *into_input,
         *topic_needs(settings, settings.routing_topic, writing, *creating),
         *topic_needs(settings, settings.dead_letter_topic, writing, *creating),
         *topic_needs(settings, settings.state_topic, reading, writing, *creating),

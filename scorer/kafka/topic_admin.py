@@ -15,6 +15,8 @@ from scorer.kafka.connection import connection
 from scorer.runtime.settings import Settings
 
 MESSAGE_BYTES: Final = "max.message.bytes"
+TIMESTAMP_TYPE: Final = "message.timestamp.type"
+BROKER_CLOCK: Final = "LogAppendTime"
 _SEGMENT_BYTES: Final = "segment.bytes"
 _CONNECT_SECONDS: Final = 15.0
 
@@ -92,9 +94,26 @@ def size_limit(topic: Topic) -> int | None:
 
 def raising(settings: Settings, topic: str, size: int) -> str:
     """The command that makes a topic accept batches of `size` bytes."""
+    return _altering(settings, topic, MESSAGE_BYTES, str(size))
+
+
+def without_broker_clock(settings: Settings, topic: Topic) -> str | None:
+    """What follows if the senders stamp the records of the input topic, and how to change it; None if the broker does,
+    or if Kafka does not say."""
+    kind = (topic.config or {}).get(TIMESTAMP_TYPE, BROKER_CLOCK)
+    if kind == BROKER_CLOCK:
+        return None
+    fix = _altering(settings, settings.activity_topic, TIMESTAMP_TYPE, BROKER_CLOCK)
+    return (
+        f"{TIMESTAMP_TYPE}={kind}, not {BROKER_CLOCK}: activities count as of the time that their senders state, also "
+        f"of senders whose clock is ahead, and only ticks bring time into a partition; `{fix}` changes it"
+    )
+
+
+def _altering(settings: Settings, topic: str, name: str, value: str) -> str:
     return (
         f"kafka-configs --bootstrap-server {settings.bootstrap_servers} --alter --entity-type topics "
-        f"--entity-name {topic} --add-config {MESSAGE_BYTES}={size}"
+        f"--entity-name {topic} --add-config {name}={value}"
     )
 
 

@@ -21,7 +21,9 @@ from scorer.kafka.sizes import (
     record_topic_bytes,
 )
 from scorer.kafka.topic_admin import (
+    BROKER_CLOCK,
     MESSAGE_BYTES,
+    TIMESTAMP_TYPE,
     Topic,
     TopicError,
     cleanup_policy,
@@ -29,6 +31,7 @@ from scorer.kafka.topic_admin import (
     raising,
     size_limit,
     topic_admin,
+    without_broker_clock,
 )
 from scorer.runtime import record_bytes
 from scorer.runtime.settings import Settings, variable
@@ -37,8 +40,9 @@ _REPLICAS: Final = 3
 _SHOWN_ATTEMPTS: Final = 25
 _SHOWN_PAUSE: Final = 0.2
 _POLICY: Final = "cleanup.policy"
-_BROKER_CLOCK: Final = {"message.timestamp.type": "LogAppendTime"}
-"""For the topics that every worker writes: the broker then tells the worker its time, which shows a wrong clock."""
+_BROKER_CLOCK: Final = {TIMESTAMP_TYPE: BROKER_CLOCK}
+"""For the input, because its timestamps are the time of the log. For the topics that every worker writes: the broker then
+tells the worker its time, which shows a wrong clock."""
 
 __all__ = ["Need", "TopicError", "TopicFinding", "TopicStatus", "ensure_and_report", "ensure_topics", "needs"]
 
@@ -61,10 +65,11 @@ class Need:
 
 
 class TopicStatus(StrEnum):
-    """The status of a topic. `differs` and `failed` need a person."""
+    """The status of a topic. `differs` and `failed` need a person; with `advice` the service works, but less well."""
 
     OK = "ok"
     CREATED = "created"
+    ADVICE = "advice"
     DIFFERS = "differs"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -91,7 +96,7 @@ def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
         else (Need(settings.shadow_topic, "shadow_topic", None, "", room, least_bytes=least),)
     )
     return (
-        Need(settings.activity_topic, "activity_topic", False, lost),
+        Need(settings.activity_topic, "activity_topic", False, lost, _BROKER_CLOCK),
         Need(settings.routing_topic, "routing_topic", None, "", room, least_bytes=least),
         Need(
             settings.dead_letter_topic,
@@ -160,6 +165,9 @@ async def ensure_topics(settings: Settings) -> dict[str, Topic]:
     ]
     if small:
         raise TopicError("; ".join(small))
+    advice = without_broker_clock(settings, topics[settings.activity_topic])
+    if advice is not None:
+        log.warning("input_without_broker_time", topic=settings.activity_topic, why=advice)
     return topics
 
 
@@ -193,6 +201,9 @@ async def ensure_and_report(settings: Settings, partitions: int | None, replicas
         elif not differences:
             findings.append(TopicFinding(TopicStatus.OK, need.topic, _shape(topic)))
         findings += [TopicFinding(TopicStatus.DIFFERS, need.topic, text) for text in differences]
+        advice = without_broker_clock(settings, topic) if need.topic == settings.activity_topic else None
+        if advice is not None:
+            findings.append(TopicFinding(TopicStatus.ADVICE, need.topic, advice))
         if topic.config is None:
             text = "Kafka does not show its settings: cleanup.policy and max.message.bytes cannot be checked here"
             findings.append(TopicFinding(TopicStatus.UNKNOWN, need.topic, text))

@@ -2,7 +2,7 @@
 tell its format, not its name.
 
 A line of JSON Lines is passed on unchanged, but a line with a JSON array, which is a batch, becomes one line for each
-of its events. A row of Parquet becomes a line. Nothing is validated here.
+of its events, and a tick is left out. A row of Parquet becomes a line. Nothing is validated here.
 """
 
 import gzip
@@ -26,6 +26,7 @@ from scorer.offline.place import ARRIVAL, line_of, place
 from scorer.sources.cloudevents import MAX_BYTES
 from scorer.sources.event_batch import is_array, split_batch
 from scorer.sources.rejected import Rejected
+from scorer.sources.tick import TICK_TYPE, is_written_tick
 
 BLOCK: Final = 1 << 19
 """Bytes read at a time: about two thousand activities."""
@@ -36,6 +37,8 @@ PARQUET_COLUMNS: Final = ("id", "source", "type", "time", "subject", "data")
 PARQUET_ROWS: Final = 2000
 _BEYOND: Final = msgspec.Raw(b"1e999")
 """A number that is out of range, in JSON."""
+
+_TICK_TYPE: Final = TICK_TYPE.encode()
 
 _GZIP, _PARQUET, _ZSTD = b"\x1f\x8b", b"PAR1", b"\x28\xb5\x2f\xfd"
 
@@ -57,6 +60,10 @@ class Block(NamedTuple):
 def block_of(file: str, first: int, lines: Sequence[bytes], size: int) -> Block:
     """The block of these lines; `first` is the number of the first one, from 1."""
     places: Sequence[int] = range(place(first), place(first + len(lines)), place(1))
+    if any(_TICK_TYPE in line and is_written_tick(line) for line in lines):
+        # A dump of the topic has them. They say nothing about a lead.
+        kept = [pair for pair in zip(places, lines, strict=True) if not is_written_tick(pair[1])]
+        places, lines = [number for number, _ in kept], [line for _, line in kept]
     if any(line[:1] != b"{" and is_array(line) for line in lines):
         places, lines = _split_batches(places, lines)
     return Block(file, places, lines, size)
@@ -128,7 +135,7 @@ class ActivityFile:
             with gzip.GzipFile(fileobj=self._stream) as content:
                 for block in _no_csv(line_blocks(content, self.name)):
                     before, read = read, self._stream.tell() if self._stream.seekable() else 0
-                    last = line_of(block.places[-1])
+                    last = line_of(block.places[-1]) if block.places else last
                     yield block._replace(size=read - before)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             reason = "it ends early" if isinstance(error, EOFError) else str(error)

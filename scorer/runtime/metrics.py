@@ -196,6 +196,11 @@ class Metrics:
                 "Leads of this worker that are due by the time of the log, at most.",
                 registry=registry,
             ),
+            "tick": Gauge(
+                "scorer_partitions_awaiting_time",
+                "Partitions of this worker in which a lead is due by the clock and not by the time of the log.",
+                registry=registry,
+            ),
         }
         self._log_time = Gauge(
             "scorer_log_time_timestamp_seconds",

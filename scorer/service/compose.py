@@ -187,13 +187,20 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         kept_facts=lambda: live.evaluator.kept_facts,
     )
     pace = TokenBucket(time.monotonic)
-    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits)
+    rescorer = Rescorer(
+        settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits, shadow=shadow
+    )
 
     def jobs(store: LeadStore, partition: int) -> list[Job]:
         # The sweep is first, because it knows since when the rules have been in effect.
         sweep, reviews = Sweep(rescorer, store, partition), Reviews(rescorer, store, partition)
-        ticks = Ticks(settings, reviews, store, partition, _microseconds, time.monotonic)
+        ticks = Ticks(settings, reviews, store, partition, _microseconds, time.monotonic, lambda: no_ticks() is None)
         return [sweep, reviews, ticks]
+
+    def no_ticks() -> str | None:
+        if settings.tick_seconds == 0:
+            return "SCORER_TICK_SECONDS is 0"
+        return "the clock of this machine is wrong" if watch.is_clock_off else access.no_ticks
 
     watch = Watch(settings, metrics)
 
@@ -211,7 +218,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     committer = Committer(settings, limits, metrics, access)
     spans = Spans(settings) if settings.tracing == "on" else None
     workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access, spans)
-    partitions = Partitions(workers)
+    partitions = Partitions(workers, no_ticks)
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
     reloaders = [
         Reloader(

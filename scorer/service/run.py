@@ -207,7 +207,7 @@ async def _start(service: Service, stop: asyncio.Event, wait: KafkaWait) -> bool
         try:
             slow = asyncio.get_running_loop().call_later(_SLOW_SECONDS, wait.slow)
             try:
-                await _require_access(service.settings)
+                await _require_access(service)
                 service.limits.know(await ensure_topics(service.settings))
             finally:
                 slow.cancel()
@@ -235,9 +235,11 @@ async def _start(service: Service, stop: asyncio.Event, wait: KafkaWait) -> bool
     return False
 
 
-async def _require_access(settings: Settings) -> None:
+async def _require_access(service: Service) -> None:
     """Raise `DeniedError` if something is denied that the service needs, and `KafkaError`."""
+    settings = service.settings
     wanted = await require(settings)
+    service.access.know(wanted)
     if wanted:
         log.warning("access_incomplete", error=sentence(settings, wanted))
 

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 TICK_TYPE: Final = "lead.tick"
+_SOURCE: Final = "/lead-scorer"
 _BEGIN: Final = (
     b'{"specversion":"1.0","type":"lead.tick","source":"/lead-scorer","id":"tick","time":"0001-01-01T00:00:00Z",'
     b'"subject":'
@@ -23,8 +24,25 @@ def tick(lead_id: str) -> bytes:
     return _BEGIN + msgspec.json.encode(lead_id) + b"}"
 
 
+def is_written_tick(line: bytes) -> bool:
+    """Whether a line of a file is a tick. Other tools may have written it again, with spaces or another order."""
+    try:
+        event = _read(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return (event.type, event.source) == (TICK_TYPE, _SOURCE)
+
+
 def is_tick(value: bytes | None) -> bool:
     """Whether the value of a record is a tick. Costs next to nothing, so that every record can be asked."""
     if value is None or not value.startswith(_BEGIN):
         return False
     return value.endswith(b'"}') and len(value) <= len(_BEGIN) + _LEAD_ID_BYTES
+
+
+class _Written(msgspec.Struct):
+    type: object = None
+    source: object = None
+
+
+_read: Final = msgspec.json.Decoder(_Written).decode

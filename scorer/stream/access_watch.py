@@ -8,12 +8,13 @@ wait for it instead of trying again.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
 
+from scorer.kafka.access import tick_permission
 from scorer.kafka.denied import Permission, denial_behind, refusal, sentence
 from scorer.runtime.backoff import pause_unless
 from scorer.runtime.episode import Episode, Stage
@@ -36,7 +37,8 @@ async def _nothing() -> None:
 
 
 class AccessWatch:
-    """Told of refusals, it finds out what is missing. `run` does the work.
+    """Told of refusals, it finds out what is missing. `run` does the work. Where only ticks are refused, the service
+    goes on without them.
 
     `look`: what the service needs and Kafka denies now; it may raise `KafkaError`. `suspicious`: whether something is
     wrong that a missing permission could explain. `on_allowed`: called when everything is allowed again. `clock` in
@@ -64,6 +66,17 @@ class AccessWatch:
         self._certain = False
         self._refused_at = 0.0
         self._refused = asyncio.Event()
+        self._tick = tick_permission(settings)
+        self._no_ticks: str | None = None
+
+    @property
+    def no_ticks(self) -> str | None:
+        """Why no ticks may be written into the input, for people; None if they may."""
+        return self._no_ticks
+
+    def know(self, denied: Collection[Permission]) -> None:
+        """What Kafka was found to deny at the start of the service."""
+        self._no_ticks = sentence(self._settings, [self._tick]) if self._tick in denied else None
 
     def refused(self, error: BaseException) -> bool:
         """Whether the error, or one that caused it, is a refusal for lack of a permission. It is then reported; wait
@@ -105,7 +118,7 @@ class AccessWatch:
         """Check after each refusal, every few seconds while something is denied, and now and then on suspicion."""
         while True:
             await pause_unless(self._refused, _SUSPICION_SECONDS)
-            if self._refused.is_set() or self._suspicious():
+            if self._refused.is_set() or self._no_ticks is not None or self._suspicious():
                 await self.check()
             while self._text is not None:
                 await asyncio.sleep(_CHECK_SECONDS)
@@ -117,7 +130,7 @@ class AccessWatch:
         """Find out what is denied, and log it. Without an answer of Kafka, everything stays as it is."""
         self._refused.clear()
         try:
-            missing = [permission for permission in await self._look() if permission.required]
+            denied = await self._look()
         except (KafkaError, OSError):
             reason = await self._refusal_of_us()
             if reason is not None:
@@ -125,9 +138,15 @@ class AccessWatch:
                 self._tell(self._clock())
             return
         now = self._clock()
+        missing = [permission for permission in denied if permission.required]
+        ticked = self._no_ticks is None
+        self.know(denied)
+        explained = ticked and self._no_ticks is not None
+        if explained:
+            log.warning("access_incomplete", error=self._no_ticks)
         if missing:
             self._text, self._certain, self._is_login = sentence(self._settings, missing), True, False
-        elif self._certain or now - self._refused_at >= _QUIET_SECONDS:
+        elif self._certain or explained or now - self._refused_at >= _QUIET_SECONDS:
             self._text, self._certain = None, False
         self._tell(now)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from aiokafka import ConsumerRecord
+from msgspec import structs
 
 from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.domain.activity import LISTING, LeadActivity
@@ -231,7 +232,7 @@ class BatchProcessor:
         figures.assess_seconds.append(perf_counter() - started)
         if lead.id in suspects and assessment.lead is not lead:
             fitting, _ = fitting_state(assessment.lead, limits.state, self._trim)
-            assessment = Assessment(fitting, assessment.evaluation, assessment.effects, assessment.earlier)
+            assessment = structs.replace(assessment, lead=fitting)
         return lead, activity, assessment
 
 

@@ -21,7 +21,7 @@ from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
-_NO_TICKS: Final = "off: in a partition without records, time changes no decision (SCORER_TICK_SECONDS)"
+_NO_TICKS: Final = "off: in a partition without records, time changes no decision, because"
 
 log = structlog.get_logger()
 
@@ -38,10 +38,14 @@ class UnfencedError(Exception):
 
 
 class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
-    """The workers of the assigned partitions. `attach` gives access to the consumer, which is created later."""
+    """The workers of the assigned partitions. `attach` gives access to the consumer, which is created later.
 
-    def __init__(self, context: WorkerContext) -> None:
+    `no_ticks`: why no ticks are written now, for people; None if they are.
+    """
+
+    def __init__(self, context: WorkerContext, no_ticks: Callable[[], str | None] = lambda: None) -> None:
         self._context = context
+        self._no_ticks = no_ticks
         self._find_consumer: Callable[[], Any] = lambda: None
         self._workers: dict[TopicPartition, PartitionWorker] = {}
         self._ending: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -222,8 +226,9 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         running = all(state == State.RUNNING for state in states.values())
         trouble = self._context.watch.trouble()
         details |= trouble
-        if self._context.settings.tick_seconds == 0:
-            details["ticks"] = _NO_TICKS
+        why = self._no_ticks()
+        if why is not None:
+            details["ticks"] = f"{_NO_TICKS} {why}"
         joined = self._assigned_once and not self._rejoining
         ready = joined and running and not self._draining and not trouble
         details["status"] = "ready" if ready else self._unready(bool(restoring), trouble)

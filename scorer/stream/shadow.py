@@ -1,8 +1,9 @@
 """A candidate ruleset judges live activities beside the live one, without effect.
 
-It judges the live lead as it was before the live rules published anything about it: with the same counts, the same
-last decision (for the hysteresis) and the same evidence that sales has seen. So the rules cause every difference.
-Errors of the candidate are counted, and cost no decision.
+It judges what the live rules judge because of an activity, and what they publish because of time alone. It judges the
+live lead as it was before the live rules published anything about it: with the same counts, the same last decision (for
+the hysteresis) and the same evidence that sales has seen. So the rules cause every difference. Errors of the candidate
+are counted, and cost no decision.
 
 The live leads keep the custom facts that the candidate declares (`Evaluator.keeping`). They count only the signals of
 the live rules.
@@ -68,17 +69,35 @@ class Shadow:
         self._evaluator = evaluator
         self._notes.clear()
 
-    def compare(self, activity: LeadActivity, assessment: Assessment, outbox: Outbox, figures: BatchFigures) -> None:
-        """Judge what the live rules have judged, count both results, and publish a sample of the differences."""
-        if self._evaluator is None or assessment.evaluation is None:
+    def compare(
+        self, activity: LeadActivity | None, assessment: Assessment, outbox: Outbox, figures: BatchFigures
+    ) -> None:
+        """Judge what the live rules have judged, count both results, and publish a sample of the differences.
+        `activity` None: only reviews have been done. Where the live rules publish nothing, there is no review."""
+        if self._evaluator is None:
             return
+        decision = assessment.decision
+        for review in assessment.reviewed:
+            self._compare(None, review, self._evaluator, None, outbox, figures)
+        if assessment.evaluation is not None:
+            decision_id = None if decision is None else decision.decision_id
+            self._compare(activity, assessment.evaluation, self._evaluator, decision_id, outbox, figures)
+
+    def _compare(
+        self,
+        activity: LeadActivity | None,
+        live: Evaluation,
+        evaluator: Evaluator,
+        decision: str | None,
+        outbox: Outbox,
+        figures: BatchFigures,
+    ) -> None:
         try:
-            live = assessment.evaluation
-            candidate = self._evaluate(live, self._evaluator)
+            candidate = self._evaluate(live, evaluator)
             differs = list(_differences(live, candidate))
             sample = None
             if differs and differs != ["score"] and self._samples.take(1 / SAMPLES_A_SECOND):
-                sample = self._sample(assessment.lead, activity, live, candidate, differs)
+                sample = self._sample(live.lead, activity, live, candidate, differs)
         except Exception as error:  # noqa: BLE001 (an error of the candidate must not cost a decision)
             figures.shadow_failures += 1
             self._report(error)
@@ -92,10 +111,7 @@ class Shadow:
                 outbox.messages.append(sample)
             elif self._reports.take(_LOG_SECONDS):
                 what = {"size": size, "limit": limit.size, "source": limit.source}
-                decision = None if assessment.decision is None else assessment.decision.decision_id
-                log.warning(
-                    "shadow_sample_too_large", lead=assessment.lead.id, decision=decision, topic=self._topic, **what
-                )
+                log.warning("shadow_sample_too_large", lead=live.lead.id, decision=decision, topic=self._topic, **what)
 
     def _evaluate(self, live: Evaluation, evaluator: Evaluator) -> Evaluation:
         lead = live.lead  # without what the live rules then published about it
@@ -106,7 +122,7 @@ class Shadow:
         return evaluator.evaluate(lead, live.now)
 
     def _sample(
-        self, lead: Lead, activity: LeadActivity, live: Evaluation, candidate: Evaluation, differs: list[str]
+        self, lead: Lead, activity: LeadActivity | None, live: Evaluation, candidate: Evaluation, differs: list[str]
     ) -> Message:
         live_points, candidate_points = _points(live), _points(candidate)
         rules = [
@@ -119,10 +135,13 @@ class Shadow:
             for key in sorted(live_points.keys() | candidate_points.keys())
             if live_points.get(key) != candidate_points.get(key)
         ]
+        caused_by = None
+        if activity is not None:
+            caused_by = {"source": activity.source, "id": activity.id, "type": activity.type}
         content = {
             "lead_id": lead.id,
             "at": to_text(live.now),
-            "activity": {"source": activity.source, "id": activity.id, "type": activity.type},
+            "activity": caused_by,
             "differs": differs,
             "live": _shown(live),
             "shadow": _shown(candidate),

@@ -96,6 +96,11 @@ class Watch:
         elif stage is not None and offset is not None:
             log.error("clock_off", advice=_CLOCK_ADVICE, **_clock(offset))
 
+    @property
+    def is_clock_off(self) -> bool:
+        """Whether the clock of this machine is known to be wrong."""
+        return self._clock_off.on
+
     def trouble(self) -> Mapping[str, object]:
         """Details for people: `stalled` by partition, `clock`. Empty if all is well."""
         details: dict[str, object] = {}

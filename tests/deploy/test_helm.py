@@ -44,7 +44,7 @@ from tests.deploy.chart import (
     worker_pod,
 )
 from tests.deploy.values_table import default_of, defaults, leaves, page_with_table, schema
-from tests.integration.test_access import documented
+from tests.integration.test_access import TICKS, documented
 
 # The first test may have to build Helm.
 pytestmark = [pytest.mark.timeout(helm_tool.SECONDS + 300), pytest.mark.usefixtures("program")]
@@ -568,13 +568,14 @@ RUN: Final = "`scorer run`"
 @pytest.mark.parametrize(
     ("values", "rows"),
     [
-        ({}, [RUN]),
-        ({"settings": {"createTopics": True}}, [RUN, "… with `SCORER_CREATE_TOPICS=true`"]),
-        ({"settings": {"nullKeys": "rekey"}}, [RUN, "… with `SCORER_NULL_KEYS=rekey`"]),
-        ({"shadowRules": {"source": "configMap", "configMap": "c"}}, [RUN, "… with `SCORER_SHADOW_RULES`"]),
-        ({"settings": {"group": "emea", "deadLetterTopic": "letters", "stateTopic": "states"}}, [RUN]),
+        ({}, [RUN, TICKS]),
+        ({"settings": {"tickSeconds": 0}}, [RUN]),
+        ({"settings": {"createTopics": True}}, [RUN, TICKS, "… with `SCORER_CREATE_TOPICS=true`"]),
+        ({"settings": {"nullKeys": "rekey", "tickSeconds": 0}}, [RUN, "… with `SCORER_NULL_KEYS=rekey`"]),
+        ({"shadowRules": {"source": "configMap", "configMap": "c"}}, [RUN, TICKS, "… with `SCORER_SHADOW_RULES`"]),
+        ({"settings": {"group": "emea", "deadLetterTopic": "letters", "stateTopic": "states"}}, [RUN, TICKS]),
         *(
-            ({"strimzi": {"user": {"commands": [command]}}}, [RUN, f"`scorer {command}`"])
+            ({"strimzi": {"user": {"commands": [command]}}}, [RUN, TICKS, f"`scorer {command}`"])
             for command in NEEDS
             if command != "run"
         ),

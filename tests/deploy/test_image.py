@@ -27,7 +27,7 @@ from tests.deploy.dockerfile import DOCKERFILE, ROOT, environment, only, stages
 from tests.deploy.sizes import FULL
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import Service
-from tests.integration.test_access import documented
+from tests.integration.test_access import TICKS, documented
 
 PREFIX: Final = Path(sys.base_prefix)
 PYTHON: Final = str(Path(sys.executable).resolve())
@@ -178,8 +178,8 @@ def test_the_first_start_on_kafka_with_tls_logins_and_acls(
         settings = load_settings(
             None, rules=rules, **{name[7:].lower(): value for name, value in names.environment.items()}
         )
-        for user, row in (("operator", "`scorer topics ensure`"), ("scorer", "`scorer run`")):
-            acls = documented(settings, row)
+        for user, rows in (("operator", ["`scorer topics ensure`"]), ("scorer", ["`scorer run`", TICKS])):
+            acls = [acl for row in rows for acl in documented(settings, row)]
             topics = {acl.name for acl in acls if acl.resource == "topic"}
             grant(kafka.bootstrap, user, [*acls, *(Acl("topic", topic, "DescribeConfigs") for topic in topics)])
 

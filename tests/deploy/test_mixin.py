@@ -66,6 +66,7 @@ def every_metric() -> Metrics:
     metrics.memory_limit(1 << 30)
     metrics.lag(0, 0)
     metrics.stalled(0, 0)
+    metrics.log_time(0, 0.0)
     metrics.partitions({"running": 1, "restoring": 0, "rejoining": 0})
     return metrics
 
@@ -307,6 +308,7 @@ def large(rules: int, queues: int = 10) -> Metrics:
     for partition in range(12):
         metrics.lag(partition, 0)
         metrics.stalled(partition, 0)
+        metrics.log_time(partition, 0.0)
     return metrics
 
 

@@ -1,5 +1,6 @@
 """The service as its users start it: a process of its own."""
 
+import asyncio
 import json
 import os
 import signal
@@ -9,9 +10,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 from scorer.runtime.settings import Settings, load_settings
 from tests import planted
@@ -125,11 +129,34 @@ def settings_for(kafka: Kafka, names: Names) -> Settings:
     )
 
 
+def with_times_of_senders(bootstrap: str, topic: str, partitions: int) -> None:
+    """Make the input if it is missing and Kafka can be reached. The broker does not stamp its records, whose times most
+    tests need."""
+
+    async def work() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        await admin.start()
+        try:
+            replicas = min(3, len((await admin.describe_cluster())["brokers"]))
+            config = {"message.timestamp.type": "CreateTime"}
+            await admin.create_topics([NewTopic(topic, partitions, replicas, topic_configs=config)])
+        finally:
+            await admin.close()
+
+    with suppress(KafkaError):
+        asyncio.run(work())
+
+
 @contextmanager
 def service(
     kafka: Kafka, names: Names, folder: Path, *, ready: bool = True, code: str = str(ROOT), **settings: str
 ) -> Iterator[Service]:
-    """The service, ready to process. It is ended on leaving. `code`: the root of the project whose code it runs."""
+    """The service, ready to process. It is ended on leaving. `code`: the root of the project whose code it runs.
+
+    Unless `create_topics` is among the settings, there is an input, and activities arrive at their own times in it.
+    """
+    if "create_topics" not in settings:
+        with_times_of_senders(kafka.bootstrap, names.activity, int(settings.get("topic_partitions", 2)))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SCORER_")}
     environment |= {
         "PYTHONPATH": code,

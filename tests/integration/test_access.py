@@ -19,6 +19,7 @@ from scorer.kafka.denied import DeniedError, Permission, Resource
 from scorer.kafka.denied import grant as grant_command
 from scorer.kafka.topics import TopicError, ensure_topics
 from scorer.runtime.settings import Settings, load_settings
+from scorer.sources.tick import is_tick
 from tests.brokers.secured import Acl, grant, take_away
 from tests.faults.sizes import FULL_CLUSTER
 from tests.integration.kafka import DEADLINE, Names, Record
@@ -36,6 +37,8 @@ from tests.integration.service import ROOT, RULES, Service, service
 pytestmark = pytest.mark.apache
 
 OPERATIONS_PAGE: Final = (ROOT / "docs" / "operations.md").read_text()
+TICKS: Final = "… with `SCORER_TICK_SECONDS` over 0, the default"
+"""The row of what the service wants and does not need."""
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,52 @@ def test_the_documented_permissions_are_those_that_are_checked(
     settings = settings_of(cluster, names, **changed)
     needed = {acl_of(need) for need in NEEDS[command](settings) if need.required}
     assert with_described([acl for text in row for acl in documented(settings, text)]) == needed
+
+
+def test_the_documented_permission_for_ticks_is_wanted_and_not_needed(cluster: Cluster, names: Names) -> None:
+    settings = settings_of(cluster, names)
+    wanted = {acl_of(need) for need in NEEDS["run"](settings) if not need.required}
+    assert {acl for acl in wanted if acl.operation != "DescribeConfigs"} == set(documented(settings, TICKS))
+
+
+def test_without_write_on_the_input_the_service_works_and_says_that_it_writes_no_ticks(
+    cluster: Cluster, names: Names, tmp_path: Path
+) -> None:
+    settings = settings_of(cluster, names)
+    create_topics(cluster, names)
+    grant(cluster.admin.bootstrap, USER, documented(settings, "`scorer run`"))
+    with service(cluster.admin, names, tmp_path, ready=True, tick_seconds="1", **cluster.login()) as running:
+        cluster.admin.write(names.activity, [demo_request("lead-1")])
+        assert cluster.admin.read(names.routing, 1)
+        ready = running.wait(running.ready)
+        text = f"User:{USER} may not Write to the topic {names.activity}: grant it with `kafka-acls"
+        assert f"because {text}" in ready["ticks"]
+        warned = [line["error"] for line in running.log() if line["event"] == "access_incomplete"]
+        assert len(warned) == 1
+        assert f"Write to and DescribeConfigs the topic {names.activity}" in warned[0]
+        assert running.terminate() == 0
+        assert not {"kafka_denies_access", "partition_reopened"} & {line["event"] for line in running.log()}
+    assert len(cluster.admin.read(names.activity)) == 1
+
+
+@pytest.mark.skipif(not FULL_CLUSTER, reason="SCORER_FAULT_CLUSTER=full runs it")
+def test_ticks_stop_and_begin_with_the_permission(cluster: Cluster, names: Names, tmp_path: Path) -> None:
+    settings = settings_of(cluster, names)
+    create_topics(cluster, names)
+    write = documented(settings, TICKS)
+    grant(cluster.admin.bootstrap, USER, [*documented(settings, "`scorer run`"), *write])
+    with service(cluster.admin, names, tmp_path, ready=True, tick_seconds="1", **cluster.login()) as running:
+        take_away(cluster.admin.bootstrap, USER, write)
+        cluster.admin.write(names.activity, [demo_request("lead-1")])
+        cluster.admin.read(names.routing, 1)
+        running.wait(lambda: (running.ready() or {}).get("ticks"))
+        cluster.admin.write(names.activity, [demo_request("lead-2")])
+        cluster.admin.read(names.routing, 2)
+        assert not any(is_tick(record.value) for record in cluster.admin.read(names.activity))
+        grant(cluster.admin.bootstrap, USER, write)
+        running.wait(lambda: any(is_tick(record.value) for record in cluster.admin.read(names.activity)))
+        assert running.terminate() == 0
+    assert len(cluster.admin.read(names.routing, 2)) == 2
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +380,7 @@ def test_topics_that_exist_need_not_be_created(cluster: Cluster, names: Names) -
     creating = documented(settings, "… with `SCORER_CREATE_TOPICS=true`")
     acls = [*documented(settings, "`scorer run`"), *(acl for acl in creating if acl.operation != "Create")]
     grant(cluster.admin.bootstrap, USER, acls)
-    assert {need.operation for need in asyncio.run(require(settings))} == {"DescribeConfigs"}
+    assert {need.operation for need in asyncio.run(require(settings))} == {"DescribeConfigs", "Write"}
     assert set(asyncio.run(ensure_topics(settings))) >= {names.activity, names.routing, names.dead_letters, names.state}
 
 

@@ -13,6 +13,7 @@ from aiokafka.errors import (
 )
 from structlog.testing import capture_logs
 
+from scorer.kafka.access import tick_permission
 from scorer.kafka.denied import DeniedError, Operation, Permission, Resource, denial_behind, refusal, sentence
 from scorer.kafka.transaction import AbortedError, DoubtfulError
 from scorer.runtime.settings import load_settings
@@ -180,6 +181,29 @@ def test_a_refusal_is_found_behind_the_errors_that_it_caused() -> None:
     assert Kafka().watch.refused(doubtful)
 
 
+TICK = tick_permission(SETTINGS)
+
+
+def test_without_write_on_the_input_the_service_goes_on_without_ticks() -> None:
+    """It says so once, and writes ticks again when it may."""
+    kafka = Kafka()
+    kafka.watch.know([WANTED])
+    assert kafka.watch.no_ticks is None
+    with capture_logs() as lines:
+        assert kafka.watch.refused(TopicAuthorizationFailedError({SETTINGS.activity_topic}))
+        kafka.denies = [TICK, WANTED]
+        for _ in range(3):
+            kafka.check()
+        assert kafka.watch.trouble() == {}
+        text = f"User:scorer may not Write to the topic lead.activity: grant it with `{GRANT} --operation Write"
+        assert str(kafka.watch.no_ticks).startswith(text)
+        kafka.denies = [WANTED]
+        kafka.check()
+        assert kafka.watch.no_ticks is None
+    assert [(line["event"], line["log_level"]) for line in lines] == [("access_incomplete", "warning")]
+    assert lines[0]["error"].startswith(text)
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_CHECK_SECONDS", "_LOOK_AGAIN_SECONDS", "_SUSPICION_SECONDS"):
@@ -239,10 +263,12 @@ def test_a_worker_that_closes_does_not_wait() -> None:
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("suspicious", [False, True])
-def test_kafka_is_asked_without_a_refusal_only_on_suspicion(suspicious: bool) -> None:
+@pytest.mark.parametrize(("suspicious", "denied"), [(False, False), (True, False), (False, True)])
+def test_kafka_is_asked_without_a_refusal_only_on_suspicion_and_for_ticks(suspicious: bool, denied: bool) -> None:
     kafka = Kafka()
     kafka.suspicious = suspicious
+    kafka.denies = [TICK] if denied else []
+    kafka.watch.know(kafka.denies)
 
     async def work() -> None:
         running = asyncio.create_task(kafka.watch.run())
@@ -251,7 +277,7 @@ def test_kafka_is_asked_without_a_refusal_only_on_suspicion(suspicious: bool) ->
         running.cancel()
 
     asyncio.run(work())
-    assert bool(kafka.asked) is suspicious
+    assert bool(kafka.asked) is (suspicious or denied)
 
 
 def test_a_sentence_names_operation_resource_name_and_the_command() -> None:

@@ -14,10 +14,19 @@ import polars
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from scorer.cli import app
 from scorer.offline import activity_files
 from scorer.offline.activity_files import Block, InputError, line_blocks, open_activities
 from scorer.offline.place import index_of, line_of, place, place_text
+from scorer.sources.tick import tick
+
+ROOT = Path(__file__).parents[2]
+PAGE = (
+    b'{"specversion":"1.0","type":"lead.page_viewed","source":"/web","id":"1","time":"2026-01-01T00:00:00Z",'
+    b'"subject":"lead-1","data":{"url":"/"}}'
+)
 
 LINES = [json.dumps({"id": str(number), "subject": f"lead-{number}"}).encode() for number in range(5000)]
 
@@ -251,3 +260,27 @@ def test_without_polars_the_error_says_what_to_install(tmp_path: Path, monkeypat
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(InputError, match=r"reading Parquet needs polars: pip install 'lead-scorer\[parquet\]'"):
         lines(file)
+
+
+def written_again(line: bytes) -> bytes:
+    """As other tools write JSON: with spaces, and in another order."""
+    return json.dumps(dict(reversed(json.loads(line).items()))).encode()
+
+
+@pytest.mark.parametrize("line", [tick("nobody"), written_again(tick("nobody"))])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_ticks_in_a_dump_of_the_topic_are_neither_activities_nor_rejected(
+    tmp_path: Path, line: bytes, compressed: bool
+) -> None:
+    file = tmp_path / "dump.jsonl"
+    for content in ([line, line, b""], [line, PAGE, line]):
+        text = b"\n".join(content)
+        file.write_bytes(gzip.compress(text) if compressed else text)
+        read = [pair for block in blocks(file) for pair in zip(block.places, block.lines, strict=True)]
+        assert read == [(place(number), text) for number, text in enumerate(content, 1) if text == PAGE]
+        arguments = ["score", "--input", str(file), "--rules", str(ROOT / "rules" / "b2b")]
+        done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        if PAGE in content:
+            assert (done.exit_code, len(done.stdout.splitlines()), done.stderr) == (0, 1, "")
+        else:
+            assert done.stderr == f"error: no activity in {file}\n"

@@ -3,21 +3,27 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 from aiokafka import ConsumerRecord
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from scorer.domain.decision import read_decision
-from scorer.domain.instant import DAY, HOUR, MINUTE, SECOND, to_text
+from scorer.domain.decision import RoutingDecision, read_decision
+from scorer.domain.instant import DAY, HOUR, MINUTE, SECOND, from_datetime, to_text
 from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
 from scorer.evaluation.rule_change import RuleChange
 from scorer.kafka.message import Message
+from scorer.kafka.record_limits import Limit, TopicLimits
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -140,7 +146,7 @@ class Partition:
             lambda lead, event, arrival, change: self.rules.assess(lead, event, arrival, change),
             lambda: MONDAY + 9_999 * DAY,
         )
-        rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, pace, lambda: self.now)
+        self.rescorer = rescorer = Rescorer(SETTINGS, lambda: self.rules, lambda: 0, pace, lambda: self.now)
         self.sweep = Sweep(rescorer, self.store, 0)
         self.reviews = Reviews(rescorer, self.store, 0)
         self.ticks = Ticks(SETTINGS, self.reviews, self.store, 0, lambda: self.wall, lambda: self.now)
@@ -165,6 +171,8 @@ class Partition:
             assert message.key is not None
             if message.topic == SETTINGS.routing_topic:
                 self.decisions[message.key.decode()].append(message.value or b"")
+            elif message.topic == SETTINGS.dead_letter_topic:
+                continue
             elif message.topic == SETTINGS.activity_topic:
                 assert is_tick(message.value)
                 append(self.log, self.wall, None)
@@ -176,6 +184,7 @@ class Partition:
         self.store.commit()
         self.jobs.committed()
         self.figures.reviews.update(figures.reviews)
+        self.figures.dead_letters.update(figures.dead_letters)
 
     def finish(self) -> None:
         """Read the rest, and do what is due."""
@@ -317,6 +326,93 @@ def test_a_lead_that_cannot_be_reviewed_does_not_hold_up_the_others(monkeypatch:
     assert partition.decisions == decided_offline(log)
 
 
+def test_a_review_that_fails_on_an_activity_costs_the_activity_and_it_can_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The activity becomes a dead letter, and the lead stays as it is."""
+    log = silent(0)[:1]
+    append(log, MONDAY + 100 * DAY, "a")
+    append(log, MONDAY + 100 * DAY, "b")
+    partition = Partition(log)
+    partition.transact(1)
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(Evaluator, "review", failing)
+        partition.finish()
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["internal_error", "review_failed"]
+    assert partition.figures.dead_letters == {"internal_error": 1}
+    assert (len(partition.decisions["a"]), len(partition.decisions["b"])) == (1, 1)
+    log.append(replace(log[1], offset=3, timestamp=log[1].timestamp + 1))
+    partition.finish()
+    assert partition.decisions == decided_offline([log[0], log[2], log[3]])
+
+
+def failing(self: Evaluator, lead: Lead, instant: int) -> Assessment:
+    raise ArithmeticError("secret")
+
+
+def limits_of(decision: int, state: int) -> Any:
+    """Topics that accept values of at most so many bytes."""
+    current = replace(TopicLimits(SETTINGS).current, decision=Limit(decision, "test"), state=Limit(state, "test"))
+    return SimpleNamespace(current=current)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_review_with_a_decision_that_is_too_large_holds_up_nobody_and_those_before_it_count(together: bool) -> None:
+    """It does not matter whether they are done together. When the topic accepts them again, the rest follows."""
+    log: Log = []
+    append(log, MONDAY, "large")
+    append(log, MONDAY, "b")
+    append(log, MONDAY + 100 * DAY, None)
+    expected = decided_offline(log)
+    sizes = [len(decision) for decision in expected["large"]]
+    limit = sizes[2] - 1
+    assert sizes[1] <= limit
+    assert max(len(decision) for decision in expected["b"][1:]) <= limit
+    partition = Partition(log[:2])
+    partition.finish()
+    whole, partition.rescorer.limits = partition.rescorer.limits, limits_of(limit, 1 << 20)
+    with capture_logs() as logs:
+        for day in [100] if together else range(1, 101):
+            append(partition.log, MONDAY + day * DAY, None)
+            partition.finish()
+    assert partition.decisions["b"] == expected["b"]
+    assert partition.decisions["large"] == expected["large"][:2]
+    assert partition.figures.reviews["too_large"] == sum(entry["event"] == "review_too_large" for entry in logs) > 0
+    assert {entry.get("lead") for entry in logs if entry["log_level"] == "warning"} == {"large"}
+    partition.rescorer.limits = whole
+    append(partition.log, MONDAY + 101 * DAY + MINUTE, None)
+    partition.finish()
+    assert dict(partition.decisions) == decided_offline(partition.log)
+
+
+def test_a_review_with_a_state_that_is_too_large_changes_nothing() -> None:
+    partition = Partition(silent(0)[:1])
+    partition.finish()
+    before = dict(partition.changelog)
+    partition.rescorer.limits = limits_of(1 << 20, len(before[b"a"].value or b""))
+    append(partition.log, MONDAY + 100 * DAY, None)
+    with capture_logs() as logs:
+        partition.finish()
+    assert [(entry["event"], entry["reason"]) for entry in logs] == [("review_too_large", "state_too_large")]
+    assert partition.changelog[b"a"] == before[b"a"]
+    assert len(partition.decisions["a"]) == 1
+    assert partition.lead("a").published == decode_lead("a", before[b"a"].value or b"").published
+
+
+def test_an_activity_after_a_review_that_is_too_large_is_a_dead_letter() -> None:
+    """Like one whose own decision is too large: nothing is lost, and it can come again."""
+    log = silent(0)[:1]
+    append(log, MONDAY + 100 * DAY, "a", kind="page_viewed")
+    partition = Partition(log)
+    partition.transact(1)
+    current = limits_of(600, 1 << 20).current
+    partition.processor.limits = SimpleNamespace(current=current)  # type: ignore[assignment]
+    partition.rescorer.limits = limits_of(600, 1 << 20)
+    partition.finish()
+    assert partition.figures.dead_letters == {"decision_too_large": 1}
+    assert len(partition.decisions["a"]) == 1
+
+
 def test_a_tick_is_written_when_a_lead_is_due_and_the_log_stands_still() -> None:
     partition = Partition(silent(0)[:1])
     partition.finish()
@@ -340,6 +436,48 @@ def test_a_tick_is_written_when_a_lead_is_due_and_the_log_stands_still() -> None
     partition.finish()
     partition.now += SETTINGS.tick_seconds
     assert not partition.ticks.ready()
+
+
+def test_a_load_of_records_that_bring_no_time_does_not_hold_up_the_ticks() -> None:
+    """Without LogAppendTime."""
+    log: Log = []
+    append(log, MONDAY, "a")
+    append(log, MONDAY, None)
+    partition = Partition(log)
+    partition.finish()
+    partition.wall += 300 * DAY
+    for number in range(4):
+        partition.now += SETTINGS.tick_seconds / 2
+        append(log, MONDAY + number, "b", stamped=False)
+        partition.transact(1, busy=True)
+    ticks = [record.offset for record in log if is_tick(record.value)]
+    # After a minute in which no record brought time; the next one not before another minute.
+    assert len(ticks) == 2
+    partition.finish()
+    assert partition.decisions == decided_offline(log)
+
+
+def test_where_ticks_are_not_allowed_none_are_written_until_they_are() -> None:
+    partition = Partition(silent(0)[:1])
+    allowed = [False]
+    ticks = Ticks(
+        SETTINGS,
+        partition.reviews,
+        partition.store,
+        0,
+        lambda: MONDAY + 300 * DAY,
+        lambda: partition.now,
+        lambda: allowed[0],
+    )
+    partition.finish()
+    assert not ticks.ready()
+    assert ticks.patience() == SETTINGS.tick_seconds
+    outbox = Outbox(1, log_time=partition.store.log_time)
+    assert not ticks.stage(outbox, BatchFigures(), busy=False)
+    assert outbox.messages == []
+    allowed[0] = True
+    assert ticks.ready()
+    assert ticks.patience() == 0
 
 
 def test_ticks_alone_make_a_year_of_silence_pass() -> None:
@@ -434,6 +572,7 @@ def play(partition: Partition, chance: Random, until: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 32))
+@example(829)
 def test_no_batch_size_restart_abort_or_pause_changes_what_is_published(seed: int) -> None:
     chance = Random(seed)
     # LogAppendTime, or CreateTime, or a topic that was changed from one to the other.
@@ -465,3 +604,90 @@ def test_nor_what_is_published_after_a_change_of_rules(seed: int) -> None:
         play(partition, chance, len(log))
         partition.finish()
         assert dict(partition.decisions) == expected
+
+
+class Change(NamedTuple):
+    """A change of rules: before which offset, to which rules, as what change, and how many decisions each lead had."""
+
+    offset: int
+    rules: Evaluator
+    change: RuleChange | None
+    decisions: dict[str, int]
+
+
+def expected_with(log: Log, changes: Sequence[Change]) -> dict[str, list[bytes]]:
+    """The decisions of each lead, by nothing but the evaluator. The rules that are replaced have decided as many times
+    about each lead as `changes` says."""
+    leads: dict[str, Lead] = {}
+    found: dict[str, list[bytes]] = defaultdict(list)
+    rules, change, log_time = COOLING, RuleChange(1, NO_CLOCK), None
+    waiting = list(changes)
+
+    def catch_up(lead: Lead, most: int) -> None:
+        assert log_time is not None
+        done = rules.catch_up(lead, log_time, change)
+        decisions = done.decisions[:most]
+        if len(decisions) < len(done.decisions):
+            done = rules.catch_up(lead, at(decisions[-1]), change) if decisions else Assessment(lead)
+        leads[lead.id] = done.lead
+        found[lead.id] += [decision.to_json() for decision in decisions]
+
+    for record in [*log, None]:
+        while waiting and (record is None or waiting[0].offset == record.offset):
+            new = waiting.pop(0)
+            for lead_id, count in new.decisions.items():
+                if count > len(found[lead_id]):
+                    catch_up(leads[lead_id], count - len(found[lead_id]))
+            assert {lead_id: len(found[lead_id]) for lead_id in new.decisions} == new.decisions
+            rules, change = new.rules, new.change  # type: ignore[assignment]
+        if record is None:
+            break
+        log_time = log_time_after(log_time, record)
+        if is_tick(record.value):
+            continue
+        event = parse_record(record.value, record.key, record.headers, 1 << 60)
+        lead = leads.get(event.lead_id) or Lead(event.lead_id)
+        assessment = rules.assess(lead, event, arrival_of(record, log_time, event.time), change)
+        leads[event.lead_id] = assessment.lead
+        found[event.lead_id] += [decision.to_json() for decision in assessment.decisions]
+    for lead in list(leads.values()):
+        catch_up(lead, 1 << 30)
+    return {lead_id: decisions for lead_id, decisions in found.items() if decisions}
+
+
+def at(decision: RoutingDecision) -> int:
+    return from_datetime(datetime.fromisoformat(decision.decided_at))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 1 << 32))
+def test_rules_that_are_replaced_decide_nothing_more(seed: int) -> None:
+    """Whatever of their reviews and re-scorings was done when others took effect: the log, the changes, and how many
+    decisions a lead had at each of them say all that is published about it."""
+    chance = Random(seed)
+    log = random_log(chance)
+    last = max(record.timestamp for record in log) * 1000
+    for _ in range(3):
+        last += chance.randrange(200) * DAY
+        append(log, last, None)
+    partition = Partition([])
+    partition.wall = NO_CLOCK
+    changes = []
+    for offset in sorted(chance.randrange(len(log) + 1) for _ in range(3)):
+        partition.log += log[len(partition.log) : offset]
+        play(partition, chance, offset)
+        for _ in range(chance.randrange(3)):
+            partition.now += 0.01
+            partition.transact(0)
+        partition.rules = STRICTER if partition.rules is COOLING else COOLING
+        decisions = {lead_id: len(found) for lead_id, found in partition.decisions.items()}
+        partition.jobs.ready()
+        changes.append(Change(offset, partition.rules, partition.store.change, decisions))
+    partition.log += log[len(partition.log) :]
+    play(partition, chance, len(log))
+    partition.finish()
+    assert dict(partition.decisions) == expected_with(log, changes)
+    for decided in partition.decisions.values():
+        said = [read_decision(decision) for decision in decided]
+        assert len({decision.decision_id for decision in said}) == len(said)
+        assert sorted(said, key=lambda decision: decision.decided_at) == said

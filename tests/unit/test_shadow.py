@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 from structlog.testing import capture_logs
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import DAY
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
@@ -32,6 +33,14 @@ STRICT = evaluator(
     SMALL_RULES.replace("warm: 20, hot: 40", "warm: 30, hot: 60").replace("queue: inside-sales", "queue: b")
 )
 EXPENSIVE = evaluator(SMALL_RULES.replace("points: 20, reason", "points: 45, reason"))
+COOLING = """
+ruleset: cooling
+ratings: {warm: 10, hot: 20}
+publish: {score_step: 5}
+signals: {trial: {activity: trial_started, points: 24, half_life: 30d}}
+scoring: {company: {rules: [{id: large, when: {profile.employees: {gte: 250}}, points: 3}]}}
+routing: [{id: rest, route: nurture}]
+"""
 TOPIC = "lead.routing.shadow"
 
 
@@ -135,6 +144,8 @@ def test_the_matrix_counts_each_judgement_once(settings: Settings) -> None:
         wanted = STRICT.evaluate(unpublished, unpublished.clock)
         assert after.evaluation is not None
         counts[after.evaluation.rating.value, wanted.rating.value] += 1
+        for review in after.reviewed:
+            counts[review.rating.value, STRICT.evaluate(review.lead, review.now).rating.value] += 1
     matrix: Counter[tuple[str, str]] = Counter()
     for (live, other, _, _), count in figures.shadow.items():
         matrix[live, other] += count
@@ -300,3 +311,25 @@ def test_the_candidate_sees_the_facts_that_only_it_declares(settings: Settings, 
     assert (after.handed_over is not None) is hand_over
     assert figures.divergences["queue"] == 1
     assert (lead.value("plan"), lead.value("other")) == ("big", None)
+
+
+def test_decisions_by_time_are_compared_in_the_job_and_before_an_activity(settings: Settings) -> None:
+    """The candidate has another opinion of a lead that cools."""
+    live = evaluator(COOLING)
+    shadow = shadow_of(settings, evaluator(COOLING.replace("warm: 10, hot: 20", "warm: 5, hot: 20")))
+    outbox, figures = Outbox(0), BatchFigures()
+    started = activity("trial_started", {})
+    lead = live.assess(Lead("lead-1"), started).lead
+    silent = live.catch_up(lead, started.time + 100 * DAY)
+    assert len(silent.reviewed) == len(silent.decisions) > 1
+    shadow.compare(None, silent, outbox, figures)
+    assert figures.shadow.total() == len(silent.decisions)
+    samples = [json.loads(message.value or b"") for message in outbox.messages]
+    assert [(sample["activity"], sample["live"]["rating"], sample["shadow"]["rating"]) for sample in samples] == [
+        (None, "cold", "warm")
+    ]
+    assert samples[0]["at"] in [decision.decided_at for decision in silent.decisions]
+    again = BatchFigures()
+    late = activity("page_viewed", {"url": "/"}, day=100)
+    shadow.compare(late, live.assess(lead, late), outbox, again)
+    assert again.shadow.total() == figures.shadow.total() + 1

@@ -26,6 +26,7 @@ from scorer.state.marker import Marker
 from scorer.state.store import LeadStore
 from scorer.stream.effects import stage_effects
 from scorer.stream.outbox import Outbox, marker_message, state_message
+from scorer.stream.shadow import Shadow
 from scorer.stream.too_large import Trim, fitting_state, untrimmed
 
 _SLICE: Final = 100
@@ -51,7 +52,7 @@ class Rescorer:
     """What the sweeps of all partitions share.
 
     `rules` gives the evaluator in effect, `clock` microseconds since the epoch, `monotonic` seconds. All jobs of the
-    process share `pace`. `trim` and `limits`: as in `BatchProcessor`.
+    process share `pace`. `trim`, `limits` and `shadow`: as in `BatchProcessor`.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Rescorer:
         *,
         trim: Trim = untrimmed,
         limits: TopicLimits | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self.settings = settings
         self.rules = rules
@@ -72,6 +74,7 @@ class Rescorer:
         self.monotonic = monotonic
         self.trim = trim
         self.limits = limits or TopicLimits(settings)
+        self.shadow = shadow
 
 
 class Sweep:

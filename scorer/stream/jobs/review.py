@@ -5,17 +5,18 @@ It works by the time of the log, so it decides what every other owner of the par
 has not run yet is reviewed before its next activity, inside `assess`. So it does not matter when the job gets to it.
 """
 
+import contextlib
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 import structlog
 
-from scorer.domain.instant import DAY, SECOND
+from scorer.domain.instant import DAY, SECOND, from_datetime
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.evaluation.rule_change import RuleChange
-from scorer.kafka.record_limits import Limit
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.tracebacks import traceback_of
 from scorer.sources.rejected import Rejected
@@ -54,6 +55,7 @@ class Reviews:
         self._unread: list[str] = []
         self._slice: list[str] = []
         self._bounds: dict[str, int] = {}
+        self._judged = False
         self._last_slice = rescorer.monotonic()
         store.on_commit = self._note
         self._follow()
@@ -75,7 +77,7 @@ class Reviews:
         self._follow()
         if self._unread:
             return 0.0
-        if self._slice or self._is_due(self._store.log_time):
+        if self._is_due(self._store.log_time):
             return self._rescorer.pace.wait()
         return None
 
@@ -95,15 +97,18 @@ class Reviews:
             self._rescorer.pace.spend(len(self._slice) / per_second)
             self._last_slice = self._rescorer.monotonic()
         self._bounds = {}
-        if self._slice and log_time is not None:
+        # A transaction that failed may have had the first time of the log. Its leads wait until that is read again.
+        self._judged = bool(self._slice) and log_time is not None
+        if self._judged and log_time is not None:
             self._judge(outbox, figures, log_time)
-        return bool(self._slice)
+        return self._judged
 
     def committed(self) -> None:
         """Note that the staged work is committed."""
         for lead_id, due in self._bounds.items():
             self._put(lead_id, due)
-        self._slice, self._bounds = [], {}
+        if self._judged:
+            self._slice, self._bounds, self._judged = [], {}, False
 
     def _ready(self, log_time: int | None) -> bool:
         self._follow()
@@ -112,10 +117,12 @@ class Reviews:
             del self._unread[-_READ:]
         if self._unread:
             return False
-        return bool(self._slice) or (self._is_due(log_time) and self._rescorer.pace.wait() == 0)
+        return self._is_due(log_time) and (bool(self._slice) or self._rescorer.pace.wait() == 0)
 
     def _is_due(self, log_time: int | None) -> bool:
-        return log_time is not None and self.schedule.first(log_time // SECOND) is not None
+        if log_time is None:
+            return False
+        return bool(self._slice) or self.schedule.first(log_time // SECOND) is not None
 
     def _follow(self) -> None:
         """Make a new schedule if other rules have taken effect."""
@@ -158,49 +165,59 @@ class Reviews:
             self.schedule.put(lead_id, max(0, -(-due // SECOND)))
 
     def _judge(self, outbox: Outbox, figures: BatchFigures, log_time: int) -> None:
-        settings, now = self._rescorer.settings, self._rescorer.clock()
-        limits = self._rescorer.limits.current
-        offset = max(0, outbox.next_offset - 1)
         for lead_id in self._slice:
-            try:
-                outcome, assessment, state = self._attempt(lead_id, log_time, limits.state)
-                if assessment is not None and state is not None:
-                    stage_effects(assessment.effects, outbox, figures, settings, now, limits.decision)
-                    self._store.stage_encoded(assessment.lead, state)
-                    outbox.messages.append(state_message(lead_id, state, settings.state_topic, self._partition, offset))
-            except Rejected as rejected:
-                # The lead keeps its last decision and its state, and the others must not wait for it.
-                outcome = "too_large"
-                self._bounds[lead_id] = log_time + DAY
-                log.warning(
-                    "review_too_large",
-                    partition=self._partition,
-                    lead=lead_id,
-                    reason=rejected.reason,
-                    detail=rejected.detail,
-                )
-            figures.reviews[outcome] += 1
+            figures.reviews[self._attempt(lead_id, outbox, figures, log_time)] += 1
 
-    def _attempt(self, lead_id: str, log_time: int, limit: Limit) -> tuple[str, Assessment | None, bytes | None]:
-        """The outcome; the assessment and the state if there is a decision. Raises `Rejected` for a state that is too
-        large."""
+    def _attempt(self, lead_id: str, outbox: Outbox, figures: BatchFigures, log_time: int) -> str:
+        """The outcome of one lead. If our code fails twice, the lead keeps its decision, and the others must not wait
+        for it."""
         for again in (True, False):
             try:
-                assessment = self._reviewed(lead_id, log_time)
-                if assessment is None:
-                    return "unchanged", None, None
-                lead, state = fitting_state(assessment.lead, limit, self._rescorer.trim)
-                return "published", Assessment(lead, None, assessment.effects, assessment.earlier), state
-            except (Rejected, MemoryError):
+                return self._staged(self._reviewed(lead_id, log_time), outbox, figures, log_time)
+            except MemoryError:
                 raise
-            except Exception as error:  # noqa: BLE001 (the lead keeps its decision, and the others must not wait for it)
+            except Exception as error:  # noqa: BLE001
                 if not again:
                     log.error("review_failed", partition=self._partition, exception=traceback_of(error))
         self._bounds[lead_id] = log_time + DAY
-        return "failed", None, None
+        return "failed"
 
-    def _reviewed(self, lead_id: str, log_time: int) -> Assessment | None:
-        """The lead after its reviews that are due; None if they publish nothing. Then it has a new bound."""
+    def _staged(self, assessment: Assessment, outbox: Outbox, figures: BatchFigures, log_time: int) -> str:
+        """Stage the reviews of a lead, in order, up to the first one whose decision or state is too large. So it does
+        not matter whether they are done together. The lead then keeps what it has, and the others must not wait."""
+        if not assessment.effects:
+            return "unchanged"
+        lead_id = assessment.lead.id
+        try:
+            self._stage(assessment, outbox, figures)
+        except Rejected as rejected:
+            what = {"lead": lead_id, "reason": rejected.reason, "detail": rejected.detail}
+            log.warning("review_too_large", partition=self._partition, **what)
+        else:
+            return "published"
+        self._bounds[lead_id] = log_time + DAY
+        assert self._evaluator is not None
+        for decision in assessment.decisions[-2::-1]:
+            until = from_datetime(datetime.fromisoformat(decision.decided_at))
+            part = self._evaluator.catch_up(self._store.get(lead_id), until, self._change)
+            with contextlib.suppress(Rejected):
+                self._stage(part, outbox, figures)
+                break
+        return "too_large"
+
+    def _stage(self, assessment: Assessment, outbox: Outbox, figures: BatchFigures) -> None:
+        """Raises `Rejected` if a decision or the state is too large. Nothing is staged then."""
+        settings, limits, shadow = self._rescorer.settings, self._rescorer.limits.current, self._rescorer.shadow
+        lead, state = fitting_state(assessment.lead, limits.state, self._rescorer.trim)
+        stage_effects(assessment.effects, outbox, figures, settings, self._rescorer.clock(), limits.decision)
+        self._store.stage_encoded(lead, state)
+        offset = max(0, outbox.next_offset - 1)
+        outbox.messages.append(state_message(lead.id, state, settings.state_topic, self._partition, offset))
+        if shadow is not None:
+            shadow.compare(None, assessment, outbox, figures)
+
+    def _reviewed(self, lead_id: str, log_time: int) -> Assessment:
+        """The lead after its reviews that are due. If they publish nothing, it has a new bound."""
         assert self._evaluator is not None
         evaluator, change = self._evaluator, self._change
         lead = self._store.get(lead_id)
@@ -212,4 +229,4 @@ class Reviews:
             due = evaluator.refine(lead, log_time, change)
         # A bound in the past would be looked at again at once, for ever.
         self._bounds[lead_id] = max(due.instant, log_time + 1)
-        return None
+        return Assessment(lead)

@@ -24,10 +24,9 @@ _LONGEST: Final = 3600.0
 
 class Ticks:
     """The job (`Job`) that writes the ticks of one partition. `clock` gives microseconds since the epoch, `monotonic`
-    seconds."""
+    seconds. `allowed`: whether ticks may be written now."""
 
     name: Final = "tick"
-    remaining: Final = 0
 
     def __init__(
         self,
@@ -37,6 +36,7 @@ class Ticks:
         partition: int,
         clock: Callable[[], int],
         monotonic: Callable[[], float],
+        allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._reviews = reviews
@@ -44,13 +44,24 @@ class Ticks:
         self._partition = partition
         self._clock = clock
         self._monotonic = monotonic
-        self._free_at = monotonic()
+        self._allowed = allowed
+        self._free_at = self._moved_at = monotonic()
+        self._log_time = store.log_time
         self._staged = False
+
+    @property
+    def remaining(self) -> int:
+        """1 if a lead is due by the clock and not by the log; 0 also if no ticks are wanted."""
+        if self._settings.tick_seconds == 0 or not self._reviews.complete:
+            return 0
+        return 0 if self._needed(self._store.log_time) is None else 1
 
     def patience(self) -> float | None:
         """Seconds until a tick may be needed; None if none ever is."""
         if self._settings.tick_seconds == 0 or not self._reviews.complete:
             return None
+        if not self._allowed():
+            return float(self._settings.tick_seconds)
         if self._needed(self._store.log_time) is not None:
             return max(0.0, self._free_at - self._monotonic())
         first = self._reviews.schedule.next()
@@ -65,8 +76,11 @@ class Ticks:
         return self._ready(self._store.log_time)
 
     def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> bool:
-        """Add a tick, unless records are waiting, which bring time, too."""
-        self._staged = not busy and self._ready(outbox.log_time)
+        """Add a tick, unless records are waiting that bring time, too. Those of a topic without LogAppendTime do not."""
+        if outbox.log_time != self._log_time:
+            self._log_time, self._moved_at = outbox.log_time, self._monotonic()
+        is_moving = busy and self._monotonic() - self._moved_at < self._settings.tick_seconds
+        self._staged = not is_moving and self._ready(outbox.log_time)
         lead_id = self._needed(outbox.log_time) if self._staged else None
         if lead_id is not None:
             topic, headers = self._settings.activity_topic, [(CONTENT_TYPE, STRUCTURED.encode())]
@@ -82,7 +96,7 @@ class Ticks:
     def _ready(self, log_time: int | None) -> bool:
         if self._settings.tick_seconds == 0 or self._monotonic() < self._free_at or not self._reviews.complete:
             return False
-        return self._needed(log_time) is not None
+        return self._needed(log_time) is not None and self._allowed()
 
     def _needed(self, log_time: int | None) -> str | None:
         """A lead that is due by the clock and not by the log; any lead while the time of the log is not known."""
