@@ -21,9 +21,9 @@ from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.offline.activity_files import Block
-from scorer.offline.decisions import Rejection
-from scorer.offline.place import activity_at
+from scorer.offline.place import Rejection, activity_at
 from scorer.rules.loader import RuleFiles, parse_ruleset
+from scorer.sources.cloudevents import MAX_BYTES
 from scorer.sources.rejected import Rejected
 from scorer.state.shelf import LeadShelf
 
@@ -60,14 +60,18 @@ class _Side:
 
 
 class ReplayShard:
-    """Replays the leads of one shard. Activities far after `now` (microseconds since the epoch) are rejected."""
+    """Replays the leads of one shard. Activities far after `now` (microseconds since the epoch) are rejected, and so
+    are those of more than `max_bytes`."""
 
-    def __init__(self, evaluators: Sequence[Evaluator], now: int, until: int | None = None) -> None:
-        """`evaluators` holds the one for the new ruleset and, if two are compared, the one for the old one. `until`:
-        what time alone decides until then about leads without an outcome counts too; None: only until their latest
-        activities."""
-        self._sides = [_Side(evaluator) for evaluator in evaluators]
-        self._now, self._until = now, until
+    def __init__(self, evaluators: Sequence[Evaluator], now: int, max_bytes: int = MAX_BYTES) -> None:
+        """`evaluators` holds the one for the new ruleset and, if two are compared, the one for the old one."""
+        self._evaluators = evaluators
+        self._now, self._max_bytes = now, max_bytes
+        self._begin()
+
+    def _begin(self) -> None:
+        self._until: int | None = None
+        self._sides = [_Side(evaluator) for evaluator in self._evaluators]
         self._endings: dict[str, Ending] = {}
         self._tally = Tally([side.tally for side in self._sides])
 
@@ -78,13 +82,22 @@ class ReplayShard:
         take = self._find_outcome if task == FIND_OUTCOMES else self._replay
         for place, line in zip(places, lines, strict=True):
             try:
-                take(*activity_at(place, line, self._now))
+                take(*activity_at(place, line, self._now, self._max_bytes))
             except Rejected as error:
                 rejected.append(Rejection(place, error.reason, error.detail))
         return rejected
 
-    def finish(self) -> Tally:
-        """Evaluate every lead and count the results."""
+    def finish(self, until: int | None = None) -> Tally:
+        """Evaluate every lead and count the results. Then all leads are forgotten.
+
+        `until`, in microseconds since the epoch: what time alone decides until then about leads without an outcome
+        counts too; None: only until their latest activities."""
+        self._until = until
+        tally = self._judge_all()
+        self._begin()
+        return tally
+
+    def _judge_all(self) -> Tally:
         tally = self._tally
         ids = sorted(set().union(*(side.leads.ids() for side in self._sides)))
         movers: list[Mover] = []
@@ -245,7 +258,7 @@ def _week(day: int) -> Week:
 
 
 def replay_shard(
-    rulesets: tuple[RuleFiles, ...], engine: EngineName | None, now: int, until: int | None = None
+    rulesets: tuple[RuleFiles, ...], engine: EngineName | None, now: int, max_bytes: int = MAX_BYTES
 ) -> ReplayShard:
-    """A shard that replays under one or two rulesets. `now` and `until` are in microseconds since the epoch."""
-    return ReplayShard([Evaluator(parse_ruleset(files), default_engine(engine)) for files in rulesets], now, until)
+    """A shard that replays under one or two rulesets. `now` and `max_bytes`: as in `ReplayShard`."""
+    return ReplayShard([Evaluator(parse_ruleset(files), default_engine(engine)) for files in rulesets], now, max_bytes)

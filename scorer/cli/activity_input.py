@@ -8,20 +8,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NoReturn
+from typing import Annotated, Any, BinaryIO, Final, NoReturn
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from scorer.cli.activities import Activities, Part
 from scorer.cli.atomic import atomic_output
 from scorer.cli.common import ExitStatus, say
 from scorer.explain.story import parse_time
 from scorer.offline.activity_files import ActivityFile, Block, InputError, open_activities
-from scorer.offline.decisions import Rejection
-from scorer.offline.place import index_of, line_of, place_text
+from scorer.offline.place import Rejection, index_of, line_of, place_text
 from scorer.offline.shards import ShardError
+from scorer.sources.cloudevents import MAX_BYTES
 
 InputOption = Annotated[
     list[str] | None,
@@ -34,6 +35,14 @@ InputOption = Annotated[
 MoreInputs = Annotated[
     list[str] | None,
     typer.Argument(metavar="[F]...", help="More input files, so that --input *.jsonl works.", show_default=False),
+]
+TopicOption = Annotated[
+    str | None,
+    typer.Option(
+        "--topic",
+        metavar="NAME",
+        help="Read this input topic of the service instead, up to its end now (SCORER_* as for the service).",
+    ),
 ]
 RejectsOption = Annotated[
     str | None, typer.Option("--rejects", metavar="F", help="Write rejected lines to this file, with place and reason.")
@@ -64,40 +73,91 @@ def usage_error(message: str) -> NoReturn:
     raise typer.Exit(ExitStatus.USAGE)
 
 
-def no_activity(files: Sequence[str]) -> NoReturn:
-    """Print that the files contain no activity, and exit."""
-    say(f"error: no activity in {', '.join(files)}")
+def no_activity(names: Sequence[str]) -> NoReturn:
+    """Print that the files or the topic contain no activity, and exit."""
+    say(f"error: no activity in {', '.join(names)}")
     raise typer.Exit(ExitStatus.REJECTED)
 
 
+class _Files:
+    """All files as one part."""
+
+    log_time: Final = None
+
+    def __init__(self, files: Sequence[ActivityFile]) -> None:
+        self._files = files
+
+    def blocks(self) -> Iterator[Block]:
+        for file in self._files:
+            yield from file.blocks()
+
+
+def inputs_or_exit(
+    input_: Sequence[str] | None, more: Sequence[str] | None, topic: str | None, written: Sequence[str | None]
+) -> list[str]:
+    """The paths of --input, none with --topic; exit if there are both, or if an output is one of the inputs."""
+    inputs = [*(input_ or ()), *(more or ())]
+    if topic is not None:
+        if inputs:
+            usage_error("give either files of activities or --topic, not both")
+        return []
+    inputs = inputs or ["-"]
+    for output in written:
+        refuse_same_file(inputs, output)
+    return inputs
+
+
 @contextmanager
-def opened(paths: Sequence[str], *, rereadable: bool = False) -> Iterator[list[ActivityFile]]:
-    """Open the input files; exit if one cannot be read."""
+def opened(
+    paths: Sequence[str], topic: str | None, now: int, command: str, *, rereadable: bool = False
+) -> Iterator[Activities]:
+    """Open the input: the topic, if there is one, or else the files. Exit if it cannot be read.
+
+    `now`: in microseconds since the epoch. `command`: its name among `access.NEEDS`.
+    """
+    if topic is not None:
+        with opened_topic(topic, now, command) as activities:
+            yield activities
+        return
     try:
         with open_activities(paths, rereadable=rereadable) as files:
-            yield files
+            sizes = [file.size for file in files if file.size is not None]
+            size = sum(sizes) if len(sizes) == len(files) else None
+            yield Activities([file.name for file in files], size, MAX_BYTES, [_Files(files)])
     except InputError as error:
         usage_error(str(error))
 
 
-def blocks(files: Sequence[ActivityFile], progress: Callable[[int], None]) -> Iterator[Block]:
-    """All lines of all files, in order."""
-    for file in files:
-        for block in file.blocks():
-            progress(block.size)
-            yield block
+@contextmanager
+def opened_topic(topic: str | None, now: int, command: str, only: bytes | None = None) -> Iterator[Activities]:
+    """Open an input topic. Exit if it cannot be read.
+
+    `topic`: None for `SCORER_ACTIVITY_TOPIC`. `now` and `command`: as in `opened`. `only`: the key of the records to
+    read.
+    """
+    # Imported here: without a topic, the commands start without the Kafka client.
+    from scorer.cli.topic_input import open_topic
+
+    with open_topic(topic, now, command, only) as activities:
+        yield activities
 
 
-def show_progress(files: Sequence[ActivityFile], task: str, stack: ExitStack, passes: int = 1) -> Callable[[int], None]:
-    """A callback for the number of bytes read. It shows nothing unless stderr is a terminal."""
+def counted_blocks(part: Part, progress: Callable[[int], None]) -> Iterator[Block]:
+    """The blocks of a part; `progress` is told the size of each."""
+    for block in part.blocks():
+        progress(block.size)
+        yield block
+
+
+def show_progress(size: int | None, task: str, stack: ExitStack, passes: int = 1) -> Callable[[int], None]:
+    """A callback for the sizes of blocks, which add up to `size` in each pass. It shows nothing unless stderr is a
+    terminal and the size is known."""
     console = Console(stderr=True)
-    sizes = [file.size for file in files if file.size is not None]
-    if not console.is_terminal or len(sizes) < len(files):
+    if not console.is_terminal or size is None:
         return lambda size: None
-    total = passes * sum(sizes)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     shown = stack.enter_context(Progress(*columns, console=console, transient=True))
-    task_id = shown.add_task(task, total=total)
+    task_id = shown.add_task(task, total=passes * size)
     return lambda size: shown.advance(task_id, size)
 
 
@@ -149,8 +209,10 @@ class Rejects:
         return self.reasons.total()
 
     def add(self, block: Block, rejected: Sequence[Rejection]) -> None:
-        """Record the rejected lines of a block."""
-        for place, reason, detail in rejected:
+        """Record the rejected lines of a block, and the records that are none."""
+        values = {refused.rejection: refused.value for refused in block.refused}
+        for rejection in sorted([*rejected, *values]):
+            place, reason, detail = rejection
             if self._shown is None or self.total < self._shown:
                 say(f"{block.file}:{place_text(place)}: {reason}: {detail}")
             self.reasons[reason] += 1
@@ -160,7 +222,8 @@ class Rejects:
                 if index is not None:
                     entry["index"] = index
                 entry |= {"reason": reason, "detail": detail}
-                value = block.lines[bisect_left(block.places, place)]
+                is_line = rejection not in values
+                value = block.lines[bisect_left(block.places, place)] if is_line else values[rejection]
                 self._sink.write(msgspec.json.encode(entry | _value(value)) + b"\n")
 
     def unnamed(self) -> int:
@@ -168,7 +231,9 @@ class Rejects:
         return 0 if self._shown is None else max(0, self.total - self._shown)
 
 
-def _value(line: bytes) -> dict[str, str]:
+def _value(line: bytes | None) -> dict[str, str | None]:
+    if line is None:
+        return {"value": None}
     try:
         return {"value": line.decode()}
     except UnicodeDecodeError:

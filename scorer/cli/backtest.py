@@ -13,18 +13,20 @@ from rich.console import Console
 
 from scorer.backtest.replay import FIND_OUTCOMES, REPLAY, may_be_outcomes, replay_shard
 from scorer.backtest.run import Backtest, backtest
+from scorer.backtest.tally import Tally
 from scorer.cli.activity_input import (
     InputOption,
     MoreInputs,
     Rejects,
     RejectsOption,
+    TopicOption,
     UntilOption,
-    blocks,
+    counted_blocks,
+    inputs_or_exit,
     lost_worker,
     no_activity,
     open_output,
     opened,
-    refuse_same_file,
     show_progress,
     until_or_exit,
     usage_error,
@@ -49,6 +51,7 @@ class OutputFormat(StrEnum):
 
 def run_backtest(
     input_: InputOption = None,
+    topic: TopicOption = None,
     rules: RulesOption = None,
     against: Annotated[
         Path | None,
@@ -74,34 +77,38 @@ def run_backtest(
     if no activity remains.
     """
     end = until_or_exit(until)
-    inputs = [*(input_ or ()), *(more or ())] or ["-"]
-    for written in (report, rejects):
-        refuse_same_file(inputs, written)
+    inputs = inputs_or_exit(input_, more, topic, [report, rejects])
     if report is not None and report == rejects:
         usage_error(f"{report}: the report and the rejected lines need separate files")
     rules = rules or default_rules()
     locations = [rules] if against is None else [rules, against]
     rulesets = [load_or_exit(location, engine).ruleset for location in locations]
     contents = tuple(read_rule_files(location) for location in locations)
-    make = partial(replay_shard, contents, engine, time.time_ns() // 1000, end)
+    now = time.time_ns() // 1000
     with ExitStack() as stack:
-        files = stack.enter_context(opened(inputs, rereadable=True))
+        activities = stack.enter_context(opened(inputs, topic, now, "backtest", rereadable=True))
         page = None if report is None else open_output(report, stack)
         rejected = Rejects(None if rejects is None else open_output(rejects, stack), shown=_NAMED)
         lines = 0
+        tally: Tally | None = None
         with ExitStack() as working:
             working.enter_context(lost_worker())
+            make = partial(replay_shard, contents, engine, now, activities.max_bytes)
             shards = working.enter_context(open_shards(make, workers or usable_cores()))
-            progress = show_progress(files, "replaying", working, passes=2)
-            for _ in shards.run(FIND_OUTCOMES, map(may_be_outcomes, blocks(files, progress))):
-                pass
-            for block, answers in shards.run(REPLAY, blocks(files, progress)):
-                lines += len(block.lines)
-                rejected.add(block, sorted(rejection for answer in answers for rejection in answer))
-            tally, *others = shards.finish()
-        for other in others:
-            tally.add(other)
-        result = backtest(tally, rulesets, [file.name for file in files], lines, dict(rejected.reasons))
+            progress = show_progress(activities.size, "replaying", working, passes=2)
+            for part in activities.parts:
+                for _ in shards.run(FIND_OUTCOMES, map(may_be_outcomes, counted_blocks(part, progress))):
+                    pass
+                for block, answers in shards.run(REPLAY, counted_blocks(part, progress)):
+                    lines += len(block.lines) + len(block.refused)
+                    rejected.add(block, sorted(rejection for answer in answers for rejection in answer))
+                for other in shards.finish(part.log_time if end is None else end):
+                    if tally is None:
+                        tally = other
+                    else:
+                        tally.add(other)
+        assert tally is not None
+        result = backtest(tally, rulesets, activities.names, lines, dict(rejected.reasons))
         if page is not None:
             page.write(backtest_page(result).encode())
     if rejected.unnamed():

@@ -1,4 +1,4 @@
-"""`scorer explain`: one lead's whole story, from an activity file or from the running service."""
+"""`scorer explain`: one lead's whole story, from an activity file, a topic, or the running service."""
 
 import json
 import time
@@ -6,6 +6,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -13,6 +14,8 @@ import msgspec
 import typer
 from pydantic import ValidationError
 
+from scorer.cli.activities import Activities
+from scorer.cli.activity_input import TopicOption, opened, opened_topic
 from scorer.cli.api_login import Login, LoginError
 from scorer.cli.atomic import write_atomically
 from scorer.cli.common import (
@@ -34,7 +37,6 @@ from scorer.engines.engine import EngineName
 from scorer.explain.story import NothingToExplain, explain_lead, parse_time
 from scorer.explain.story_model import Story
 from scorer.explain.timeline import History
-from scorer.offline.activity_files import InputError, open_activities
 from scorer.offline.place import activity_at, place_text
 from scorer.runtime.default_rules import default_rules
 from scorer.sources.cloudevents import Rejected
@@ -48,6 +50,7 @@ def explain(
         str | None,
         typer.Option("--input", metavar="F|-", help="JSON Lines (plain or gzipped) or Parquet; - is stdin."),
     ] = None,
+    topic: TopicOption = None,
     service: Annotated[
         str | None,
         typer.Option("--service", metavar="URL", help="Ask a running service instead, such as http://127.0.0.1:8090."),
@@ -77,8 +80,12 @@ def explain(
     Exit status 1 if the lead is unknown or was erased. Exit status 3 if a line cannot be read (it is printed on
     stderr), or if the service does not answer.
     """
-    if (input_ is None) == (service is None):
-        _fail("give either --input F (an activity file) or --service URL (a running service)", ExitStatus.USAGE)
+    if sum(source is not None for source in (input_, topic, service)) != 1:
+        _fail(
+            "give one of --input F (an activity file), --topic NAME (an input topic) and --service URL (a running "
+            "service)",
+            ExitStatus.USAGE,
+        )
     now = time.time_ns() // 1000
     moment = None if at is None else _moment(at, now)
     rejected = 0
@@ -87,14 +94,15 @@ def explain(
         _fail("--token-file, --ca-file, --cert-file and --key-file are for --service", ExitStatus.USAGE)
     if service is not None:
         if rules is not None or engine is not None:
-            _fail("--rules and --engine are for --input; the service uses its own rules", ExitStatus.USAGE)
+            _fail("--rules and --engine are for --input and --topic; the service uses its own rules", ExitStatus.USAGE)
         if not is_utf8(lead_id):
             _fail("the id of the lead is not UTF-8; the id of a lead always is", ExitStatus.USAGE)
         story = _ask(service, lead_id, None if moment is None else to_text(moment), login)
     else:
-        assert input_ is not None
-        _refuse_same_file(input_, output)
-        story, rejected = _read(input_, lead_id, rules or default_rules(), engine, moment, now)
+        if input_ is not None:
+            _refuse_same_file(input_, output)
+        with _opened(input_, topic, lead_id, now) as activities:
+            story, rejected = _read(activities, lead_id, rules or default_rules(), engine, moment, now)
     _write(story, format_, output)
     if rejected:
         raise typer.Exit(ExitStatus.REJECTED)
@@ -109,11 +117,22 @@ def _moment(text: str, now: int) -> int:
         _fail(f"--at: {error}, or now", ExitStatus.USAGE)
 
 
+@contextmanager
+def _opened(input_: str | None, topic: str | None, lead_id: str, now: int) -> Iterator[Activities]:
+    if topic is None:
+        with opened([input_ or ""], None, now, "explain") as activities:
+            yield activities
+    else:
+        # Keys that no lead has are not read, so they need not be UTF-8.
+        with opened_topic(topic, now, "explain", lead_id.encode("utf-8", "surrogateescape")) as activities:
+            yield activities
+
+
 def _read(
-    name: str, lead_id: str, rules: Path, engine: EngineName | None, moment: int | None, now: int
+    activities: Activities, lead_id: str, rules: Path, engine: EngineName | None, moment: int | None, now: int
 ) -> tuple[Story, int]:
     evaluator = load_or_exit(rules, engine)
-    reader = _Reader(name, lead_id, moment, now, evaluator.admit)
+    reader = _Reader(activities, lead_id, moment, now, evaluator.admit)
     found = History(evaluator, Lead(lead_id))
     for activity, arrival in reader.activities():
         found.add(activity, arrival)
@@ -124,50 +143,59 @@ def _read(
     except NothingToExplain as error:
         if error.reason == "unknown":
             until = "" if moment is None else f" until {to_text(moment)}"
-            where = "<stdin>" if name == "-" else name
-            _fail(f"{where}: none of {counted(reader.read)} is of {_quoted(lead_id)}{until}")
+            where = ", ".join(activities.names)
+            # Of a topic, only the records with the key of the lead are read.
+            which = f"none of {counted(reader.read)}" if reader.read else "no activity"
+            _fail(f"{where}: {which} is of {_quoted(lead_id)}{until}")
         _fail(f"{_quoted(lead_id)}: {error}")
 
 
 class _Reader:
-    """The activities of one lead in a file. A line is skipped as soon as its subject names another lead. A line
-    without a readable subject could belong to this lead: it is read in full, and reported if it is not an activity. An
+    """The activities of one lead in a file or a topic. A line is skipped as soon as its subject names another lead. A
+    line without a readable subject could belong to this lead: it is read in full, and reported if it is no activity. An
     activity of this lead that the rules refuse (`admit`) is reported too."""
 
     def __init__(
-        self, name: str, lead_id: str, moment: int | None, now: int, admit: Callable[[LeadActivity], None]
+        self,
+        activities: Activities,
+        lead_id: str,
+        moment: int | None,
+        now: int,
+        admit: Callable[[LeadActivity], None],
     ) -> None:
         self.read = 0
         self.rejected = 0
-        self._name = name
+        self._activities = activities
         self._lead_id = lead_id
         self._moment = moment
         self._now = now
         self._admit = admit
 
     def activities(self) -> Iterator[tuple[LeadActivity, int]]:
-        try:
-            with open_activities([self._name]) as (file,):
-                for block in file.blocks():
-                    for place, line in zip(block.places, block.lines, strict=True):
-                        self.read += 1
-                        if not _other_lead(line, self._lead_id):
-                            yield from self._read(block.file, place, line)
-        except InputError as error:
-            _fail(str(error), ExitStatus.USAGE)
+        for part in self._activities.parts:
+            for block in part.blocks():
+                self.read += len(block.lines) + len(block.refused)
+                for rejection, _ in block.refused:
+                    self._reject(block.file, *rejection)
+                for place, line in zip(block.places, block.lines, strict=True):
+                    if not _other_lead(line, self._lead_id):
+                        yield from self._read(block.file, place, line)
 
     def _read(self, file: str, place: int, line: bytes) -> Iterator[tuple[LeadActivity, int]]:
         try:
-            activity, arrival = activity_at(place, line, self._now)
+            activity, arrival = activity_at(place, line, self._now, self._activities.max_bytes)
             wanted = activity.lead_id == self._lead_id and (self._moment is None or arrival <= self._moment)
             if wanted:
                 self._admit(activity)
         except Rejected as error:
-            self.rejected += 1
-            say(f"{file}:{place_text(place)}: {error.reason}: {error.detail}")
+            self._reject(file, place, error.reason, error.detail)
             return
         if wanted:
             yield activity, arrival
+
+    def _reject(self, file: str, place: int, reason: str, detail: str) -> None:
+        self.rejected += 1
+        say(f"{file}:{place_text(place)}: {reason}: {detail}")
 
 
 class _Subject(msgspec.Struct):

@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import typer
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -23,6 +23,9 @@ from scorer.stream.offset_reset import ResetError
 
 T = TypeVar("T")
 
+FAILURES: Final = (SettingsError, ReplayError, PurgeError, ResetError, TopicError, CodecError, KafkaError, OSError)
+"""What work with Kafka raises if Kafka or the settings are the reason."""
+
 
 def settings_or_exit() -> Settings:
     """Load the settings. If they are invalid, print why and exit."""
@@ -39,20 +42,30 @@ def run_or_exit(work: Coroutine[Any, Any, T], settings: Settings, command: str) 
 
     `command`: its name among `access.NEEDS`, to say what it may not do.
     """
-    # The client also logs the errors that it raises.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-    logging.getLogger("aiokafka").propagate = False
+    silence_client()
     try:
         return asyncio.run(work)
-    except SettingsError as error:
+    except FAILURES as error:
+        fail(error, settings, command)
+
+
+def silence_client() -> None:
+    """The client also logs the errors that it raises: keep them from stderr."""
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    logging.getLogger("aiokafka").propagate = False
+
+
+def fail(error: Exception, settings: Settings, command: str) -> NoReturn:
+    """Print one line on stderr about one of `FAILURES`, and exit."""
+    if isinstance(error, SettingsError):
         say(f"error: {error}")
-        raise typer.Exit(ExitStatus.USAGE) from None
-    except (ReplayError, PurgeError, ResetError) as error:
+        raise typer.Exit(ExitStatus.USAGE)
+    if isinstance(error, ReplayError | PurgeError | ResetError):
         denied = asyncio.run(_denied(error, settings, command)) if error.__cause__ else None
         say(f"error: {error}" if denied is None else f"error: {error}. {denied}")
-    except (TopicError, CodecError) as error:
+    elif isinstance(error, TopicError | CodecError):
         say(f"error: {error}")
-    except (KafkaError, OSError) as error:
+    else:
         say(f"error: {asyncio.run(_explanation(error, settings, command))}")
     raise typer.Exit(ExitStatus.FINDINGS)
 

@@ -13,13 +13,14 @@ from scorer.cli.activity_input import (
     MoreInputs,
     Rejects,
     RejectsOption,
+    TopicOption,
     UntilOption,
-    blocks,
+    counted_blocks,
+    inputs_or_exit,
     lost_worker,
     no_activity,
     open_output,
     opened,
-    refuse_same_file,
     show_progress,
     until_or_exit,
     usage_error,
@@ -33,6 +34,7 @@ from scorer.runtime.default_rules import default_rules
 
 def score(
     input_: InputOption = None,
+    topic: TopicOption = None,
     output: Annotated[str, typer.Option("--output", metavar="F|-", help="Decisions, JSON Lines; - is stdout.")] = "-",
     rules: RulesOption = None,
     engine: EngineOption = None,
@@ -41,7 +43,7 @@ def score(
     rejects: RejectsOption = None,
     more: MoreInputs = None,
 ) -> None:
-    """Score activities offline: JSON Lines (CloudEvents) in, decisions as JSON Lines out.
+    """Score activities without the service: JSON Lines (CloudEvents) or a topic in, decisions as JSON Lines out.
 
     The output is the same, byte for byte, every time and for any number of workers. A bad line is printed on stderr
     (`F:LINE: reason: …`) and skipped, as is a bad event of a batch (`F:LINE#INDEX: …`); the exit status is then 3, as
@@ -49,32 +51,38 @@ def score(
 
     What time alone changes is decided too: before the next activity of a lead, and with --until also after its last
     one. These last decisions come at the end, in order of time and lead.
+
+    With --topic, activities arrive when they did in Kafka. The decisions about a lead are those of the service, byte
+    for byte, up to the latest record of its partition, or up to --until. Partitions come one after the other.
     """
     end = until_or_exit(until)
     rules = rules or default_rules()
     load_or_exit(rules, engine)
-    inputs = [*(input_ or ()), *(more or ())] or ["-"]
-    for written in (output, rejects):
-        refuse_same_file(inputs, written)
+    inputs = inputs_or_exit(input_, more, topic, [output, rejects])
     if rejects is not None and rejects == output:
         usage_error(f"{output}: decisions and rejected lines need separate files")
-    make = partial(decision_shard, read_rule_files(rules), engine, time.time_ns() // 1000, end)
+    now = time.time_ns() // 1000
     read = 0
     with ExitStack() as stack:
-        files = stack.enter_context(opened(inputs))
+        activities = stack.enter_context(opened(inputs, topic, now, "score"))
         sink = open_output(output, stack)
         rejected = Rejects(None if rejects is None else open_output(rejects, stack))
         stack.enter_context(lost_worker())
+        make = partial(decision_shard, read_rule_files(rules), engine, now, activities.max_bytes)
         shards = stack.enter_context(open_shards(make, workers))
-        for block, answers in shards.run("score", blocks(files, show_progress(files, "scoring", stack))):
-            read += len(block.lines)
-            sink.writelines(_in_order(answers))
-            rejected.add(block, sorted(rejection for answer in answers for rejection in answer.rejected))
-        late = [decision for decisions in shards.finish() for decision in decisions]
-        sink.writelines(decision for _, _, decision in sorted(late, key=in_order_of_time))
+        progress = show_progress(activities.size, "scoring", stack)
+        for part in activities.parts:
+            for block, answers in shards.run("score", counted_blocks(part, progress)):
+                read += len(block.lines) + len(block.refused)
+                sink.writelines(_in_order(answers))
+                rejected.add(block, sorted(rejection for answer in answers for rejection in answer.rejected))
+            late = [
+                decision for decisions in shards.finish(part.log_time if end is None else end) for decision in decisions
+            ]
+            sink.writelines(decision for _, _, decision in sorted(late, key=in_order_of_time))
         sink.flush()
         if not read:
-            no_activity([file.name for file in files])
+            no_activity(activities.names)
     if rejected.total:
         say(rejected_of(rejected.total, read))
         raise typer.Exit(ExitStatus.REJECTED)

@@ -1,10 +1,23 @@
-"""`scorer topics`: create missing topics, check their settings, and what the brokers allow."""
+"""`scorer topics`: create missing topics, check their settings and what the brokers allow, write one to a file."""
 
+import time
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
-from scorer.cli.common import ExitStatus, print_columns
+from scorer.cli.activity_input import (
+    Rejects,
+    RejectsOption,
+    counted_blocks,
+    no_activity,
+    open_output,
+    opened_topic,
+    show_progress,
+    usage_error,
+)
+from scorer.cli.common import ExitStatus, counted, print_columns, rejected_of, say
+from scorer.domain.instant import to_text
 from scorer.domain.printable import printable
 
 app = typer.Typer(help="The topics of the service.", no_args_is_help=True)
@@ -71,3 +84,40 @@ def check_access(
     print_columns(rows)
     if any(verdict is Verdict.DENIED and permission.required for permission, verdict in findings):
         raise typer.Exit(ExitStatus.FINDINGS)
+
+
+@app.command()
+def dump(
+    topic: Annotated[
+        str | None, typer.Argument(metavar="[TOPIC]", help="Input topic; default: SCORER_ACTIVITY_TOPIC.")
+    ] = None,
+    output: Annotated[str, typer.Option("--output", metavar="F|-", help="Activities, JSON Lines; - is stdout.")] = "-",
+    rejects: RejectsOption = None,
+) -> None:
+    """Write the activities of the input topic to a file, each with its arrival (`arrivedat`), for offline commands.
+
+    It reads what is committed, up to the end of the topic now, one partition after the other. Ticks are left out.
+    Records that are not activities are printed on stderr and left out; the exit status is then 3.
+    """
+    if rejects is not None and rejects == output:
+        usage_error(f"{output}: activities and rejected records need separate files")
+    read, log_times = 0, []
+    with ExitStack() as stack:
+        activities = stack.enter_context(opened_topic(topic, time.time_ns() // 1000, "topics dump"))
+        sink = open_output(output, stack)
+        rejected = Rejects(None if rejects is None else open_output(rejects, stack))
+        progress = show_progress(activities.size, "reading", stack)
+        for part in activities.parts:
+            for block in counted_blocks(part, progress):
+                read += len(block.lines) + len(block.refused)
+                sink.writelines(line + b"\n" for line in block.lines)
+                rejected.add(block, ())
+            log_times += [] if part.log_time is None else [part.log_time]
+        sink.flush()
+        if not read:
+            no_activity(activities.names)
+    reached = f"; the log has reached {to_text(max(log_times))}" if log_times else ""
+    say(f"{counted(read - rejected.total)} of {', '.join(activities.names)}{reached}")
+    if rejected.total:
+        say(rejected_of(rejected.total, read))
+        raise typer.Exit(ExitStatus.REJECTED)

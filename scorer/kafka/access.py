@@ -100,6 +100,10 @@ def _topics_ensure(settings: Settings) -> list[Permission]:
     return [need for name in names for need in topic_needs(settings, name, Operation.CREATE)]
 
 
+def _reading_input(settings: Settings) -> list[Permission]:
+    return topic_needs(settings, settings.activity_topic, Operation.READ)
+
+
 def _dlq_list(settings: Settings) -> list[Permission]:
     return [
         *topic_needs(settings, settings.dead_letter_topic, Operation.READ),
@@ -143,6 +147,10 @@ def _offsets_reset(settings: Settings) -> list[Permission]:
 NEEDS: Final[Mapping[str, Callable[[Settings], list[Permission]]]] = {
     "run": _run,
     "topics ensure": _topics_ensure,
+    "topics dump": _reading_input,
+    "score": _reading_input,
+    "backtest": _reading_input,
+    "explain": _reading_input,
     "dlq list": _dlq_list,
     "dlq replay": _dlq_replay,
     "dlq purge": _dlq_purge,

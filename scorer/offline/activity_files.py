@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
-from scorer.offline.place import ARRIVAL, line_of, place
+from scorer.offline.place import ARRIVAL, Rejection, line_of, place
 from scorer.sources.cloudevents import MAX_BYTES
 from scorer.sources.event_batch import is_array, split_batch
 from scorer.sources.rejected import Rejected
@@ -47,14 +47,23 @@ class InputError(Exception):
     """The input cannot be read to its end; the message names the file and the reason."""
 
 
+class Refused(NamedTuple):
+    """A record that is no line, because it is not an activity. `value`: None if it has none."""
+
+    rejection: Rejection
+    value: bytes | None
+
+
 class Block(NamedTuple):
     """Lines of one file, without line ends. `places` are their places in the file (`scorer.offline.place`), ascending;
-    `size` is the number of bytes read from the file for the block (to show progress)."""
+    `size` is the number of bytes read from the file for the block (to show progress). A partition of a topic is a file,
+    too, and an offset is a line (`scorer.offline.partition_lines`)."""
 
     file: str
     places: Sequence[int]
     lines: Sequence[bytes]
     size: int
+    refused: Sequence[Refused] = ()
 
 
 def block_of(file: str, first: int, lines: Sequence[bytes], size: int) -> Block:

@@ -8,18 +8,11 @@ from scorer.domain.instant import from_datetime
 from scorer.domain.lead import Lead
 from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
-from scorer.offline.place import activity_at
+from scorer.offline.place import Rejection, activity_at
 from scorer.rules.loader import RuleFiles, parse_ruleset
+from scorer.sources.cloudevents import MAX_BYTES
 from scorer.sources.rejected import Rejected
 from scorer.state.shelf import LeadShelf
-
-
-class Rejection(NamedTuple):
-    """A line, or an event of a batch, that is not an activity or that the rules refuse, by its place."""
-
-    place: int
-    reason: str
-    detail: str
 
 
 class BlockDecisions(NamedTuple):
@@ -45,12 +38,11 @@ def in_order_of_time(late: LateDecision) -> tuple[int, str]:
 
 
 class DecisionShard:
-    """Scores the activities of its leads. Instants in microseconds since the epoch. `now`: much later activities are
-    rejected. `until`: the reviews that are due until then are done at the end; None: none after a lead's last activity.
-    """
+    """Scores the activities of its leads. `now`, in microseconds since the epoch: much later activities are rejected.
+    `max_bytes`: so are longer ones."""
 
-    def __init__(self, evaluator: Evaluator, now: int, until: int | None = None) -> None:
-        self._evaluator, self._shelf, self._now, self._until = evaluator, LeadShelf(), now, until
+    def __init__(self, evaluator: Evaluator, now: int, max_bytes: int = MAX_BYTES) -> None:
+        self._evaluator, self._shelf, self._now, self._max_bytes = evaluator, LeadShelf(), now, max_bytes
 
     def handle(self, task: str, places: Sequence[int], lines: Sequence[bytes]) -> BlockDecisions:
         """Score the lines. A decision by time has the place of the next activity of its lead."""
@@ -58,7 +50,7 @@ class DecisionShard:
         evaluator, shelf, now = self._evaluator, self._shelf, self._now
         for place, line in zip(places, lines, strict=True):
             try:
-                activity, arrival = activity_at(place, line, now)
+                activity, arrival = activity_at(place, line, now, self._max_bytes)
                 lead = shelf.get(activity.lead_id) or Lead(activity.lead_id)
                 assessment = evaluator.assess(lead, activity, arrival)
             except Rejected as error:
@@ -72,21 +64,23 @@ class DecisionShard:
                     found.decisions.append(decision.to_json() + b"\n")
         return found
 
-    def finish(self) -> list[LateDecision]:
-        """The decisions by time after the last activities, by lead."""
+    def finish(self, until: int | None = None) -> list[LateDecision]:
+        """The decisions by time after the last activities, by lead, up to `until` (microseconds since the epoch; None:
+        there are none). Then all leads are forgotten."""
         late: list[LateDecision] = []
-        if self._until is None:
+        shelf, self._shelf = self._shelf, LeadShelf()
+        if until is None:
             return late
-        for lead_id in sorted(self._shelf.ids()):
-            lead = self._shelf.get(lead_id)
-            if lead is not None and self._evaluator.due(lead) <= self._until:
+        for lead_id in sorted(shelf.ids()):
+            lead = shelf.get(lead_id)
+            if lead is not None and self._evaluator.due(lead) <= until:
                 late += [
                     LateDecision(decision.decided_at, lead_id, decision.to_json() + b"\n")
-                    for decision in self._evaluator.catch_up(lead, self._until).decisions
+                    for decision in self._evaluator.catch_up(lead, until).decisions
                 ]
         return late
 
 
-def decision_shard(files: RuleFiles, engine: EngineName | None, now: int, until: int | None = None) -> DecisionShard:
-    """A shard that scores. `now` and `until` in microseconds since the epoch."""
-    return DecisionShard(Evaluator(parse_ruleset(files), default_engine(engine)), now, until)
+def decision_shard(files: RuleFiles, engine: EngineName | None, now: int, max_bytes: int = MAX_BYTES) -> DecisionShard:
+    """A shard that scores. `now` and `max_bytes`: as in `DecisionShard`."""
+    return DecisionShard(Evaluator(parse_ruleset(files), default_engine(engine)), now, max_bytes)

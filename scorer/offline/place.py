@@ -3,18 +3,26 @@
 A place is one integer, because places are sent to other processes and sorted by the thousand.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from scorer.domain.activity import LeadActivity
-from scorer.sources.cloudevents import parse_event, parse_instant, parse_line
+from scorer.sources.cloudevents import MAX_BYTES, parse_event, parse_instant, parse_line
 
 _BITS: Final = 24
 """A line has at most 16 MiB, and each event of a batch at least a byte and a comma."""
 _MASK: Final = (1 << _BITS) - 1
 ARRIVAL: Final = "arrivedat"
 """The extension attribute of an event in a file that says when it arrived."""
+
+
+class Rejection(NamedTuple):
+    """A line, or an event of a batch, that is not an activity or that the rules refuse, by its place."""
+
+    place: int
+    reason: str
+    detail: str
 
 
 def place(line: int, index: int | None = None) -> int:
@@ -38,13 +46,14 @@ def place_text(place: int) -> str:
     return str(line_of(place)) if index is None else f"{line_of(place)}#{index}"
 
 
-def activity_at(place: int, line: bytes, now: int) -> tuple[LeadActivity, int]:
+def activity_at(place: int, line: bytes, now: int, max_bytes: int = MAX_BYTES) -> tuple[LeadActivity, int]:
     """The activity of the line at this place, and when it arrived: as its attribute `arrivedat` says, or else at its
     own time. An event of a batch cannot be a batch itself. `now`: without `arrivedat`, much later activities are
-    rejected. Instants in microseconds since the epoch. Raises `Rejected`."""
+    rejected. `max_bytes`: so are longer ones. Instants in microseconds since the epoch. Raises `Rejected`."""
     arrival = None if ARRIVAL.encode() not in line else _arrival(line)
     latest = now if arrival is None else arrival
-    activity = parse_event(line, latest) if place & _MASK else parse_line(line, latest)
+    parse = parse_event if place & _MASK else parse_line
+    activity = parse(line, latest, max_bytes=max_bytes)
     return activity, activity.time if arrival is None else arrival
 
 

@@ -31,8 +31,9 @@ class Shard(Protocol):
     def handle(self, task: str, places: Sequence[int], lines: Sequence[bytes]) -> Any:
         """Do the task with the lines; `places` are their places in the file. The answer must be picklable."""
 
-    def finish(self) -> Any:
-        """The result, after the last line."""
+    def finish(self, until: int | None) -> Any:
+        """The result, after the last line; what time alone changes until this instant (microseconds since the epoch)
+        is part of it. The shard is then as it was at first."""
 
 
 Maker = Callable[[], Shard]
@@ -49,8 +50,8 @@ class Shards(Protocol):
     def run(self, task: str, blocks: Iterable[Block]) -> Iterator[tuple[Block, list[Any]]]:
         """Send the blocks to the shards. Yields each block with its answers, in the order of the blocks."""
 
-    def finish(self) -> list[Any]:
-        """The result of each shard."""
+    def finish(self, until: int | None = None) -> list[Any]:
+        """The result of each shard. Then they can run again, about other leads."""
 
 
 def usable_cores() -> int:
@@ -100,8 +101,8 @@ class _Alone:
         for block in blocks:
             yield block, [self._shard.handle(task, block.places, block.lines)]
 
-    def finish(self) -> list[Any]:
-        return [self._shard.finish()]
+    def finish(self, until: int | None = None) -> list[Any]:
+        return [self._shard.finish(until)]
 
 
 class _Spread:
@@ -124,9 +125,9 @@ class _Spread:
         while waiting:
             yield _answered(*waiting.popleft())
 
-    def finish(self) -> list[Any]:
+    def finish(self, until: int | None = None) -> list[Any]:
         with _losses():
-            return [future.result() for future in [pool.submit(_finish) for pool in self._pools]]
+            return [future.result() for future in [pool.submit(_finish, until) for pool in self._pools]]
 
     def close(self) -> None:
         for pool in self._pools:
@@ -210,5 +211,5 @@ def _handle(task: str, places: bytes, lines: bytes) -> Any:
     return _get().handle(task, array("Q", places), lines.split(b"\n"))
 
 
-def _finish() -> Any:
-    return _get().finish()
+def _finish(until: int | None) -> Any:
+    return _get().finish(until)

@@ -47,6 +47,7 @@ class _Attributes(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     partitionkey: str | None = None
     traceparent: str | None = None
     tracestate: str | None = None
+    arrivedat: str | None = None
 
 
 def _known_event(kind: str, payload: type[msgspec.Struct]) -> type[msgspec.Struct]:

@@ -24,15 +24,15 @@ from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.runtime.spans import BatchSpans
 from scorer.runtime.tracebacks import traceback_of
+from scorer.sources.arrival import arrival_of, is_stamped, log_time_after
 from scorer.sources.cloudevents import EventBatch, NullKey, parse_record
+from scorer.sources.elements import elements, index_of
 from scorer.sources.rejected import Rejected
 from scorer.sources.strict_json import too_large
 from scorer.sources.tick import is_tick
 from scorer.sources.tracing import trace_of_record
 from scorer.state.store import LeadStore
-from scorer.stream.arrival import arrival_of, is_stamped, log_time_after
 from scorer.stream.effects import stage_effects
-from scorer.stream.elements import elements, index_of
 from scorer.stream.outbox import Outbox, state_messages
 from scorer.stream.rekey import rekeyed
 from scorer.stream.shadow import Shadow

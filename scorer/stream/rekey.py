@@ -6,8 +6,8 @@ from aiokafka import ConsumerRecord
 
 from scorer.kafka.client_internals import record_size
 from scorer.kafka.message import Headers, Message
+from scorer.sources.elements import index_of
 from scorer.sources.rejected import Rejected
-from scorer.stream.elements import index_of
 
 REKEYED_FROM: Final = "rekeyed-from"
 

@@ -20,7 +20,7 @@ from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.tick import is_tick
 from scorer.state.store import LeadStore
-from scorer.stream.arrival import arrival_of, is_stamped, log_time_after
+from scorer.sources.arrival import arrival_of, is_stamped, log_time_after
 from tests.faults.group import positions
 from tests.faults.sizes import DRAIN_SECONDS
 from tests.integration.changelog import read_changelog

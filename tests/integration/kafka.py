@@ -15,11 +15,12 @@ ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 
 
 class Record(NamedTuple):
-    """A record to write."""
+    """A record to write. `timestamp`: milliseconds since the epoch; None: now."""
 
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    timestamp: int | None = None
 
 
 class Names(NamedTuple):
@@ -103,7 +104,13 @@ class Kafka:
             await producer.start()
             try:
                 sent = [
-                    await producer.send(topic, record.value, key=record.key, headers=list(record.headers))
+                    await producer.send(
+                        topic,
+                        record.value,
+                        key=record.key,
+                        headers=list(record.headers),
+                        timestamp_ms=record.timestamp,
+                    )
                     for record in records
                 ]
                 await asyncio.gather(*sent)

@@ -173,8 +173,8 @@ def test_unreadable_lines_that_may_belong_to_the_lead_are_reported_with_exit_3(s
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        ([], "give either --input F"),
-        (["--input", "x", "--service", "http://y"], "give either --input F"),
+        ([], "give one of --input F"),
+        (["--input", "x", "--service", "http://y"], "give one of --input F"),
         (["--input", "/nowhere/x"], "/nowhere/x: No such file or directory"),
         (["--input", "/"], "/: Is a directory"),
         (["--input", "docs/example.jsonl", "--at", "soon"], "--at: 'soon' is not a time; write 2026-01-31T09:30:00Z"),

@@ -33,7 +33,7 @@ from scorer.state.codec import decode_lead
 from scorer.state.input_position import POSITION_KEY, InputPosition, decode_position
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.state.store import LeadStore
-from scorer.stream.arrival import arrival_of, log_time_after
+from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.jobs.review import Reviews

@@ -14,7 +14,7 @@ from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.tick import TICK_TYPE, is_tick, tick
 from scorer.state.store import LeadStore
-from scorer.stream.arrival import arrival_of, log_time_after
+from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.stream.batch import BatchProcessor
 from tests.factory import activity, evaluator
 from tests.unit.test_batch import record as of_lead

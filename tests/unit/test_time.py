@@ -26,7 +26,7 @@ from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
 from scorer.sources.rejected import Rejected
 from scorer.state.store import LeadStore
-from scorer.stream.arrival import arrival_of, log_time_after
+from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.stream.batch import BatchProcessor
 from tests.factory import MONDAY, SMALL_RULES, activity, evaluator, ruleset_folder
 
@@ -145,10 +145,10 @@ def test_a_lead_that_falls_silent_cools_down_and_its_next_activity_finds_it_cold
 
 def decisions_of(lines: Sequence[bytes], until: int) -> list[dict[str, object]]:
     """What `scorer score --until` decides."""
-    shard = DecisionShard(evaluator(COOLING), MONDAY + 9_999 * DAY, until)
+    shard = DecisionShard(evaluator(COOLING), MONDAY + 9_999 * DAY)
     found = shard.handle("score", [number << 24 for number in range(1, len(lines) + 1)], lines)
     assert not found.rejected
-    return [json.loads(text) for text in (*found.decisions, *(late.decision for late in shard.finish()))]
+    return [json.loads(text) for text in (*found.decisions, *(late.decision for late in shard.finish(until)))]
 
 
 def test_every_command_tells_the_same_of_a_year_of_silence(tmp_path: Path) -> None:
@@ -196,11 +196,11 @@ def test_every_command_tells_the_same_of_a_year_of_silence(tmp_path: Path) -> No
     report = run_tests({"a_test.yaml": text.encode()}, evaluator(COOLING))
     assert report.passed, [result.details for result in report.results]
     for day in days:
-        shard = ReplayShard([evaluator(COOLING)], start + 9_999 * DAY, start + day * DAY)
+        shard = ReplayShard([evaluator(COOLING)], start + 9_999 * DAY)
         places = [1 << 24, 2 << 24]
         shard.handle(FIND_OUTCOMES, places, lines)
         shard.handle(REPLAY, places, lines)
-        tally = shard.finish()
+        tally = shard.finish(start + day * DAY)
         assert tally.sides[0].decisions == len(decisions_of(lines, start + day * DAY))
         assert list(tally.sides[0].ratings) == [Rating(str(expected[day][0]))]
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiokafka import ConsumerRecord
-
 from scorer.sources.cloudevents import CONTENT_TYPE, STRUCTURED, is_attribute_header
 from scorer.sources.rejected import Rejected
 
@@ -32,9 +30,10 @@ class Element:
     index: int
 
 
-def elements(record: "ConsumerRecord[bytes, bytes]", events: Sequence[bytes]) -> "Iterator[Any]":
-    """The events of a batch as records in structured mode. They have the key of the batch. They also have its other
-    headers if these have at most 512 bytes; without the limit, thousands of events could repeat a megabyte of them.
+def elements(record: Any, events: Sequence[bytes]) -> Iterator[Any]:
+    """The events of a batch (`ConsumerRecord`) as records in structured mode. They have the key of the batch. They also
+    have its other headers if these have at most 512 bytes; without the limit, thousands of events could repeat a
+    megabyte of them.
 
     Raises `Rejected` if the key is too long for any lead, so that the dead letters of the events do not repeat it.
     """
@@ -65,6 +64,6 @@ def elements(record: "ConsumerRecord[bytes, bytes]", events: Sequence[bytes]) ->
     )
 
 
-def index_of(record: "ConsumerRecord[bytes, bytes]") -> int | None:
+def index_of(record: Any) -> int | None:
     """The index of an event in its batch; None for a record that is no event of a batch."""
     return record.index if isinstance(record, Element) else None
