@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from itertools import cycle
@@ -16,12 +17,14 @@ from benchmarks.apache import apache_kafka
 from benchmarks.measuring import progress
 from benchmarks.traffic import HEADERS, PARTITIONS, RULES, histories, lead_name, partition_of
 from scorer.demo.broker import EmbeddedBroker
+from scorer.domain.lead import NO_CLOCK
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.state.codec import encode_lead
+from scorer.state.input_position import InputPosition
 from scorer.state.marker import Marker
-from scorer.stream.outbox import marker_message
+from scorer.stream.outbox import marker_message, position_message
 
 ROOT = Path(__file__).parents[1]
 SCRATCH = ROOT / ".cache" / "bench"
@@ -72,7 +75,8 @@ def _running(kind: str) -> contextlib.AbstractContextManager[Broker]:
 
 def create_topics(bootstrap: str, partitions: int = PARTITIONS) -> None:
     """Create empty topics."""
-    topics = [NewTopic(name, partitions, 1) for name in (INPUT, OUTPUT, DEAD)]
+    topics = [NewTopic(name, partitions, 1) for name in (OUTPUT, DEAD)]
+    topics.append(NewTopic(INPUT, partitions, 1, config={"message.timestamp.type": "LogAppendTime"}))
     topics.append(NewTopic(STATE, partitions, 1, config={"cleanup.policy": "compact"}))
     admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
     for made in admin.create_topics(topics).values():
@@ -86,21 +90,38 @@ def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]], partitions: 
 
 @cache
 def sample_states() -> tuple[str, list[bytes]]:
-    """The revision of the rules, and states of leads with a history that these rules evaluated."""
+    """The revision of the rules, and states of leads with a history that these rules evaluated. They are reviewed until
+    now, so that only activities are measured."""
     evaluator = Evaluator(load_ruleset(RULES), default_engine())
-    return evaluator.ruleset.revision, [encode_lead(lead) for lead in histories(evaluator=evaluator)]
+    now = time.time_ns() // 1_000
+    reviewed = [evaluator.catch_up(lead, now).lead for lead in histories(evaluator=evaluator)]
+    for lead in reviewed:
+        lead.due = evaluator.refine(lead).instant
+    return evaluator.ruleset.revision, [encode_lead(lead) for lead in reviewed]
 
 
 def fill_states(bootstrap: str, leads: int, partitions: int = PARTITIONS) -> None:
-    """Write what a long-running service leaves behind: a state with a history for each lead, and a marker that the
-    current rules evaluated all of them. Without it the service would re-score all leads during the measurement."""
+    """Write what a long-running service leaves behind: a state with a history for each lead."""
     revision, states = sample_states()
-    names = map(lead_name, range(leads))
+    fill_changelog(bootstrap, zip(map(lead_name, range(leads)), cycle(states), strict=False), revision, partitions)
+
+
+def fill_changelog(
+    bootstrap: str,
+    states: Iterable[tuple[str, bytes]],
+    revision: str,
+    partitions: int = PARTITIONS,
+    log_time: int | None = None,
+) -> None:
+    """Write the states by lead id, a marker that the rules have always been in effect, and the time of the log. Without
+    the marker the service would re-score all leads during the measurement."""
     # Without the header for the input offset: these states are older than the topic.
     place = partial(partition_of, partitions=partitions)
-    _fill(bootstrap, ((STATE, place(n), n, s, []) for n, s in zip(names, cycle(states), strict=False)))
-    markers = [marker_message(Marker(revision, 1, None), STATE, number) for number in range(partitions)]
-    _fill(bootstrap, ((STATE, number, marker.key, marker.value, []) for number, marker in enumerate(markers)))
+    _fill(bootstrap, ((STATE, place(lead_id), lead_id, state, []) for lead_id, state in states))
+    marker, position = Marker(revision, 1, None, NO_CLOCK), InputPosition(0, None, log_time)
+    for number in range(partitions):
+        ours = marker_message(marker, STATE, number), position_message(position, STATE, number)
+        _fill(bootstrap, ((STATE, number, one.key, one.value, one.headers) for one in ours))
 
 
 def _fill(bootstrap: str, records: Iterable[tuple[str, int, str | bytes | None, bytes | None, Any]]) -> int:

@@ -32,7 +32,7 @@ HISTORY = 20
 HEADERS = [("content-type", b"application/cloudevents+json")]
 
 _START = from_datetime(datetime(2025, 3, 3, tzinfo=UTC))
-_HISTORY_DAYS = 60
+HISTORY_DAYS = 60
 _TRAFFIC_DAYS = 14
 _SAMPLE = 1_000
 
@@ -49,7 +49,8 @@ def partition_of(lead_id: str, partitions: int = PARTITIONS) -> int:
     return crc32(lead_id.encode()) % partitions
 
 
-def _encoded(name: str, lead_id: str, time: int, kind: str, data: dict[str, Any]) -> bytes:
+def encoded(name: str, lead_id: str, time: int, kind: str, data: dict[str, Any]) -> bytes:
+    """An activity as the value of its record. `time` in microseconds since the epoch."""
     return _encode(
         {
             "specversion": "1.0",
@@ -68,11 +69,11 @@ def traffic(count: int, leads: int, seed: int = 1, *, even: bool = False) -> Ite
     """That many activities over two weeks, in order of time, each as (lead id, value). Random leads act in episodes, or
     with `even` at any time."""
     random = Random(seed)
-    start = _START + _HISTORY_DAYS * DAY
+    start = _START + HISTORY_DAYS * DAY
     made = _singles(random, count, leads) if even else _interleaved(random, count, leads)
     for number, (after, lead, kind, data) in zip(range(count), made, strict=False):
         lead_id = lead_name(lead)
-        yield lead_id, _encoded(f"t{number:09}", lead_id, start + after, kind, data)
+        yield lead_id, encoded(f"t{number:09}", lead_id, start + after, kind, data)
 
 
 _Made = tuple[int, int, str, dict[str, Any]]
@@ -102,9 +103,15 @@ def _interleaved(random: Random, count: int, leads: int) -> Iterator[_Made]:
 
 
 def histories(
-    sample: int = _SAMPLE, seed: int = 2, evaluator: Evaluator | None = None, *, even: bool = False
+    sample: int = _SAMPLE,
+    seed: int = 2,
+    evaluator: Evaluator | None = None,
+    *,
+    even: bool = False,
+    start: int = _START,
 ) -> list[Lead]:
-    """Leads with a history. To get a large number of leads, use these repeatedly."""
+    """Leads with a history of HISTORY_DAYS from `start` (microseconds since the epoch). To get a large number of leads,
+    use these repeatedly."""
     evaluator = evaluator or Evaluator(load_ruleset(RULES), default_engine())
     leads = []
     for number in range(sample):
@@ -113,8 +120,8 @@ def histories(
         lead = Lead(lead_id)
         past = _single_past(random) if even else _past(random)
         for index, (after, kind, data) in enumerate(past):
-            value = _encoded(f"h{number}-{index}", lead_id, _START + after, kind, data)
-            activity = parse_record(value, lead_id.encode(), HEADERS, _START + after)
+            value = encoded(f"h{number}-{index}", lead_id, start + after, kind, data)
+            activity = parse_record(value, lead_id.encode(), HEADERS, start + after)
             lead = evaluator.assess(lead, activity).lead
         leads.append(lead)
     return leads
@@ -126,11 +133,11 @@ def past(leads: int, seed: int = 3) -> Iterator[tuple[str, bytes]]:
         random = Random(f"{seed}-{number}")
         lead_id = lead_name(number)
         for index, (after, kind, data) in enumerate(_past(random)):
-            yield lead_id, _encoded(f"p{number}-{index}", lead_id, _START + after, kind, data)
+            yield lead_id, encoded(f"p{number}-{index}", lead_id, _START + after, kind, data)
 
 
 def _single_past(random: Random) -> Iterator[Step]:
-    times = sorted(random.randrange(_HISTORY_DAYS * 86_400) for _ in range(HISTORY))
+    times = sorted(random.randrange(HISTORY_DAYS * 86_400) for _ in range(HISTORY))
     for seconds in times:
         yield seconds * SECOND, *single(random)
 
@@ -139,6 +146,6 @@ def _past(random: Random) -> list[Step]:
     """HISTORY activities, in as many episodes as needed; the last one may be cut."""
     steps: list[Step] = []
     while len(steps) < HISTORY:
-        begins = random.randrange(_HISTORY_DAYS * 86_400 - 7_200) * SECOND
+        begins = random.randrange(HISTORY_DAYS * 86_400 - 7_200) * SECOND
         steps += [(begins + after, kind, data) for after, kind, data in episode(random)]
     return sorted(steps[:HISTORY], key=lambda step: step[0])

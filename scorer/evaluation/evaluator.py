@@ -9,7 +9,6 @@ from copy import copy
 from dataclasses import replace
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import Final
 
 import msgspec
 
@@ -30,13 +29,11 @@ from scorer.evaluation.notes import MARK_SIZE, Notes
 from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
 from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, behaviour_input, criteria_input
 from scorer.evaluation.rule_change import RuleChange, numbered
-from scorer.evaluation.signal_points import SignalHits, SignalPoints, signal_points
+from scorer.evaluation.signal_points import FOREVER, SignalHits, SignalPoints, signal_points
 from scorer.evaluation.silence import MOST_STEPS, Due, Silence
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.routing_facts import RoutingInput, routing_facts_of, value_of
 from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
-
-_NO_DAY: Final = 1 << 40
 
 
 class Evaluator:
@@ -238,21 +235,24 @@ class Evaluator:
         if clock + notes.idle_until < until:
             until = clock + notes.idle_until
         today = now // DAY
-        changes_on = _NO_DAY
+        if today < notes.day:
+            notes.worth = {}
+        notes.day = today
+        changes_on = FOREVER
         points_by_signal: dict[str, int] = {}
         engagement = 0
         signals, worth = self._signals, notes.worth
         for name, counts in lead.counted.items():
             known = worth.get(name)
-            if known is None or known[0] is not counts or not known[2] <= today < known[3]:
+            if known is None or known[0] is not counts or (until_day := known[3]) <= today:
                 signal = signals.get(name)
                 if signal is None:  # a signal of other rules
                     continue
                 known = worth[name] = signal.worth(counts, today, known)
-            if known[3] < changes_on:
-                changes_on = known[3]
-            points = known[1]
-            if points:
+                until_day = known[3]
+            if until_day < changes_on:
+                changes_on = until_day
+            if points := known[1]:
                 points_by_signal[name] = points
                 engagement += points
         published = lead.published
@@ -260,7 +260,7 @@ class Evaluator:
         since_return = None
         if returned is not None:
             since_return = self._points_since_return(lead, result, points_by_signal, now, returned)
-            if changes_on < _NO_DAY:
+            if changes_on < FOREVER:
                 changes_on = today + 1  # the points since the return may change on another day than all points
         if changes_on * DAY < until:
             until = changes_on * DAY
@@ -336,7 +336,7 @@ class Evaluator:
         after = facts.known if isinstance(facts, Facts) else facts
         is_erased = not before.keys() <= after.keys()
         codes = tables.encode_facts(after) if is_erased else tables.encode_changes(known.codes, before, after)
-        return Notes(tables.mark, facts, codes, tables.times(after), known.worth)
+        return Notes(tables.mark, facts, codes, tables.times(after), known.day, dict(known.worth))
 
     def _rules_that_hold(self, lead: Lead) -> tuple[str, ...]:
         criteria = self.evaluate(lead, lead.judged_at).criteria

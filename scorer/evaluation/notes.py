@@ -9,9 +9,11 @@ from typing import Final
 
 from scorer.domain.facts import Fact
 from scorer.evaluation.results import CriteriaResult
-from scorer.evaluation.signal_points import SignalWorth
+from scorer.evaluation.signal_points import FOREVER, SignalWorth
 
 MARK_SIZE: Final = 5
+NO_DAY: Final = -FOREVER
+"""Before every UTC day."""
 
 FactVector = bytes | tuple[int, ...]
 """Codes in order: two per byte, or a tuple if some column has more than 16 cells."""
@@ -23,7 +25,7 @@ class Notes:
     """Valid for this `facts` object, because facts are never changed in place. `mark` identifies the rules and the
     meaning of the codes."""
 
-    __slots__ = ("codes", "facts", "idle_since", "idle_until", "mark", "result", "since", "times", "until", "worth")
+    __slots__ = ("codes", "day", "facts", "idle_since", "idle_until", "mark", "result", "since", "times", "until", "worth")
 
     def __init__(
         self,
@@ -31,6 +33,7 @@ class Notes:
         facts: Mapping[str, Fact],
         codes: FactVector,
         times: Times | None,
+        day: int = NO_DAY,
         worth: dict[str, SignalWorth] | None = None,
     ) -> None:
         self.mark = mark
@@ -44,10 +47,12 @@ class Notes:
         self.since = self.until = self.idle_since = self.idle_until = 0
         self.worth = {} if worth is None else worth
         """What each signal is worth. An entry contains the counts for which it is valid."""
+        self.day = day
+        """The entries of `worth` are valid from this UTC day on. On an earlier day they may not be."""
 
     def copy(self) -> "Notes":
         """The same notes. What is then remembered in the copy does not change these."""
-        other = Notes(self.mark, self.facts, self.codes, self.times, dict(self.worth))
+        other = Notes(self.mark, self.facts, self.codes, self.times, self.day, dict(self.worth))
         other.result, other.since, other.until = self.result, self.since, self.until
         other.idle_since, other.idle_until = self.idle_since, self.idle_until
         return other

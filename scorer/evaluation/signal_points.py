@@ -21,7 +21,8 @@ _SMALL: Final = 1e4
 """Below it, a sum to which one event after the other is added stays within the error."""
 _LONG: Final = 100_000
 """Days; longer than any window."""
-_FOREVER: Final = 1 << 40
+FOREVER: Final = 1 << 29
+"""A UTC day after all others. It is a short int, because Python compares those faster."""
 
 
 SignalWorth = tuple[Counts, int, int, int, float, int]
@@ -135,14 +136,14 @@ class SignalPoints:
     def _sum(self, counts: Counts, today: int) -> tuple[float, int]:
         """The sum of all days in the window, and the day on which the oldest of them leaves the window."""
         numbers = cast("tuple[int, ...]", counts)
-        tables, total, leaves = self._days, 0.0, _FOREVER
+        tables, total, leaves = self._days, 0.0, FOREVER
         for place in range(1, len(numbers), 2):
             count = numbers[place + 1]
             table = tables.get(count) or self._tabulate(count)
             age = today - numbers[place]
             if 0 <= age < len(table):
                 total += table[age]
-                if leaves == _FOREVER:
+                if leaves == FOREVER:
                     leaves = numbers[place] + len(table)
         if numbers[-2] > today:  # as of a day before the latest count: more will enter the window
             leaves = today + 1

@@ -108,6 +108,7 @@ class Silence:
         if not least <= low <= high <= most:
             return False
         worth.update(then)
+        notes.day = max(notes.day, day)
         return True
 
     def unpublished_range(self, published: Published, evaluation: Evaluation) -> tuple[int, int]:
