@@ -186,6 +186,8 @@ class Metrics:
             "outcome",
             known=OUTCOMES["reviews"],
         )
+        self.refresh: Callable[[], None] = lambda: None
+        """Called before the metrics are shown, to set those that change between two commits."""
         self._ticks = counter("scorer_ticks", "Ticks read from the input.")
         self._remaining = {
             "rescore": Gauge(
@@ -418,6 +420,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """All metrics in the text format of Prometheus."""
+        self.refresh()
         return generate_latest(self.registry)
 
     def _set(self, gauge: Gauge, value: float) -> None:

@@ -56,6 +56,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self._committer = context.committer
         self._committer.on_fenced = self._rejoin
         self._committer.on_failure = self.failed
+        context.metrics.refresh = self._measure
         self.failure: asyncio.Future[BaseException] | None = None
         """Gets the reason when the process must end."""
 

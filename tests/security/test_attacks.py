@@ -76,7 +76,8 @@ def technologies() -> list[Record]:
     ("records", "largest_state", "largest_decision"),
     [
         (facts(9, "x" * 2_000), 1_000, 10_000),
-        (facts(300, "x"), 1_000, 10_000),
+        # The last 256 activities that state something are remembered, with 8 bytes each.
+        (facts(300, "x"), 1_000 + 256 * 8, 10_000),
         # 2,000 counts of 8 bytes for each of three signals.
         (robot(), 3 * 16_000 + 2_000, 10_000),
         (technologies(), 20_000, 100_000),
