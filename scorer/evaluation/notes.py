@@ -25,7 +25,19 @@ class Notes:
     """Valid for this `facts` object, because facts are never changed in place. `mark` identifies the rules and the
     meaning of the codes."""
 
-    __slots__ = ("codes", "day", "facts", "idle_since", "idle_until", "mark", "result", "since", "times", "until", "worth")
+    __slots__ = (
+        "codes",
+        "day",
+        "facts",
+        "idle_since",
+        "idle_until",
+        "mark",
+        "result",
+        "since",
+        "times",
+        "until",
+        "worth",
+    )
 
     def __init__(
         self,
