@@ -32,6 +32,8 @@ from scorer.demo.broker import free_port
 TARGET = 0.9
 _READERS = 8
 """More than the service lets wait at a time, so that some are refused."""
+_STARTS = 60.0
+"""Seconds for the first transaction after the worker was stopped."""
 _RESTS = 6.0
 """Seconds after which no answer of before is on its way any more: a reader waits five at most."""
 
@@ -98,8 +100,17 @@ def window(worker: Worker, port: int, readers: Readers, seconds: float) -> Windo
     time.sleep(seconds)
     spent, passed, assessed = worker.cpu() - cpu, time.perf_counter() - began, activities(port) - done
     if not assessed:
-        raise WorkerError("the backlog ended; give more --activities")
+        raise WorkerError("nothing was assessed: give more --activities, or more --seconds if the machine is busy")
     return Window(assessed, spent, passed, readers.answers - answers)
+
+
+def _wait_for_work(port: int) -> None:
+    """Until a worker assesses. Raises `WorkerError`."""
+    deadline = time.monotonic() + _STARTS
+    while not activities(port):
+        if time.monotonic() > deadline:
+            raise WorkerError(f"nothing was assessed within {_STARTS:.0f} s")
+        time.sleep(0.1)
 
 
 def measure(options: argparse.Namespace) -> tuple[list[Window], list[Window]]:
@@ -120,7 +131,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Window], list[Window]]:
         worker.pause()
         fill_input(running.bootstrap, traffic(options.activities, options.leads))
         worker.resume()
-        time.sleep(options.seconds / 2)
+        _wait_for_work(port)
         for number in range(options.rounds):
             quiet.append(window(worker, port, readers, options.seconds))
             with readers.reading():
