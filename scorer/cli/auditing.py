@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from scorer.cli.common import ExitStatus, say
+from scorer.kafka.principal import known_user
 from scorer.runtime.audit import Audit, AuditError
 from scorer.runtime.settings import Settings, SettingsError
 
@@ -18,7 +19,7 @@ Outcome = dict[str, object]
 def audited(settings: Settings, action: str, **fields: object) -> Iterator[Outcome]:
     """Write `ACTION_started` before the work and `ACTION_ended` after it, also if it fails. The caller puts what came
     of it into the mapping. Without a line before, the command exits and the work does not begin."""
-    common = {**fields, "who": who(), "kafka_user": settings.sasl_username}
+    common = {**fields, "who": who(), "kafka_user": known_user(settings)}
     try:
         audit = Audit(settings)
         audit.write(f"{action}_started", **common)

@@ -1,6 +1,7 @@
 """What a certificate says of itself: its subject, as Kafka names the user, and until when it is valid.
 
-The standard library reads this from the certificate of the other side only, and only after it has accepted it.
+The standard library reads this from the certificate of the other side only, and only after it has accepted it. Only
+messages for people use it, so a library of 16 MB is not worth it (docs/adr/0019).
 """
 
 import re

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from scorer.contracts.asyncapi import asyncapi
 from scorer.domain.activity import LeadActivity
@@ -307,7 +307,7 @@ def _shadow_reloader(
     )
 
 
-def web(service: Service) -> Starlette:
+def web(service: Service) -> ASGIApp:
     """The application of the open listener."""
     return build_asgi(service.metrics, service)
 

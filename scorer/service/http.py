@@ -8,9 +8,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scorer.runtime.metrics import CONTENT_TYPE, Metrics
+from scorer.service.pace import Paced, Shared
 
 Report = tuple[bool, Mapping[str, object]]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -28,12 +29,17 @@ class Health(Protocol):
         restored, while a partition does not advance, or with a wrong clock."""
 
 
-def build_asgi(metrics: Metrics, health: Health) -> Starlette:
+def build_asgi(metrics: Metrics, health: Health) -> ASGIApp:
     """The ASGI application."""
 
-    async def metrics_page(request: Request) -> Response:
+    def rendered() -> bytes:
         metrics.health(_status(health))
-        return _Answer(metrics.render(), media_type=CONTENT_TYPE)
+        return metrics.render()
+
+    page = Shared(rendered)
+
+    async def metrics_page(request: Request) -> Response:
+        return _Answer(await page.get(), media_type=CONTENT_TYPE)
 
     async def live(request: Request) -> Response:
         return _health(health.live())
@@ -51,7 +57,7 @@ def build_asgi(metrics: Metrics, health: Health) -> Starlette:
         exception_handlers={404: _not_found, 405: not_allowed},
     )
     app.router.redirect_slashes = False
-    return app
+    return Paced(app)
 
 
 def _exactly(endpoint: Endpoint) -> Endpoint:

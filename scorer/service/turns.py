@@ -61,8 +61,10 @@ class Turns:
     async def refuse(self) -> None:
         """Wait until one more stranger may be refused: a few at once, then some each second. Strangers have a queue of
         their own, so that they keep nobody else waiting."""
-        wait = self._refusals.wait()
-        self._refusals.spend(1 / _REFUSALS_A_SECOND)
+        wait = min(self._refusals.wait(), _LONGEST_WAIT)
+        if wait < _LONGEST_WAIT:
+            # One that does not wait for its refusal would otherwise make the queue longer and longer.
+            self._refusals.spend(1 / _REFUSALS_A_SECOND)
         await asyncio.sleep(wait)
 
     async def _wait(self) -> None:

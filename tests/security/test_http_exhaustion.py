@@ -12,11 +12,15 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from starlette.types import ASGIApp
 
+from scorer.runtime.metrics import BatchFigures, Metrics
+from scorer.service.http import build_asgi
 from scorer.service.listener import HttpServer
 from tests.security.certificates import Authority
 from tests.unit.test_lead_explanations import Worker, api, known
@@ -204,19 +208,26 @@ STORM = textwrap.dedent("""
 
 @pytest.mark.parametrize("lead_id", ["lead-1", "nobody"])
 def test_many_questions_leave_the_event_loop_half_of_its_turns(lead_id: str) -> None:
-    busy, idle = asyncio.run(turns_in_a_storm(lead_id))
+    busy, idle = asyncio.run(turns_in_a_storm(api(Worker(known())), f"/leads/{lead_id}"))
     assert busy > idle / 2
 
 
-async def turns_in_a_storm(lead_id: str) -> tuple[float, float]:
-    """Turns of a loop that always has work, for each second of the processor: in a storm of questions, and without."""
-    holder = Worker(known())
-    app = api(holder)
+@pytest.mark.parametrize("path", ["/metrics", "/health/ready"])
+def test_many_scrapes_leave_the_event_loop_a_quarter_of_its_turns_at_least(path: str) -> None:
+    metrics = Metrics()
+    types = Counter({f"lead.type_{number}": 1 for number in range(500)})
+    metrics.committed(BatchFigures(activities=types), now=1.0)
+    busy, idle = asyncio.run(turns_in_a_storm(build_asgi(metrics, Worker(known())), path))
+    assert busy > idle / 4
+
+
+async def turns_in_a_storm(app: ASGIApp, path: str) -> tuple[float, float]:
+    """Turns of a loop that always has work, for each second of the processor: in a storm of requests, and without."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         server = HttpServer(app)
         serving = asyncio.create_task(server.serve(sockets=[sock]))
         idle = await turns(1.5)
-        url = f"http://127.0.0.1:{sock.getsockname()[1]}/leads/{lead_id}"
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}{path}"
         storm = await asyncio.create_subprocess_exec(sys.executable, "-c", STORM, url, str(CLIENTS))
         try:
             await turns(1.0)

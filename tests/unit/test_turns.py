@@ -82,6 +82,24 @@ def test_strangers_keep_nobody_waiting() -> None:
     assert asyncio.run(both())
 
 
+def test_strangers_who_do_not_wait_for_their_refusal_leave_no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("scorer.service.turns.asyncio.sleep", sleep)
+    turns = Turns(lambda: 0.0, lambda: 0.0)
+
+    async def flood() -> None:
+        for _ in range(10_000):
+            await turns.refuse()
+
+    asyncio.run(flood())
+    assert slept[0] == 0.0
+    assert max(slept) == 5.0
+
+
 async def _nothing() -> None:
     return None
 
