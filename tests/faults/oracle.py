@@ -4,28 +4,34 @@
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from scorer.domain.decision import read_decision
-from scorer.domain.lead import Lead
+from scorer.domain.lead import NEVER, NO_CLOCK, Lead
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
+from scorer.evaluation.rule_change import RuleChange
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.tick import is_tick
+from scorer.state.codec import decode_lead
+from scorer.state.input_position import POSITION_KEY, decode_position
+from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.state.store import LeadStore
 from scorer.stream.arrival import arrival_of, is_stamped, log_time_after
-from tests.faults.group import positions
+from tests.faults.group import positions, wait_until_processed
 from tests.faults.sizes import DRAIN_SECONDS
 from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names, partitions_of
-from tests.integration.service import RULES, settings_for
+from tests.integration.service import RULES, Service, settings_for
 
 _RESTORE_SECONDS = 30.0
 
@@ -47,36 +53,116 @@ class Output(NamedTuple):
     letters: Counter[Letter]
     states: dict[str, Lead]
 
+    @property
+    def by_time(self) -> int:
+        """How many of the decisions are those of time alone."""
+        values = (value for values in self.decisions.values() for value in values)
+        return sum(b'"cause":"time"' in value for value in values)
+
+
+class Era(NamedTuple):
+    """What comes before other rules take effect in a partition.
+
+    `end`: the offset of the first record of the input that the other rules judge; None for the last era. `judged`: the
+    last state of each lead in it.
+    """
+
+    revision: str
+    change: RuleChange | None
+    end: int | None
+    judged: Mapping[str, Lead]
+
+
+History = Mapping[int, Sequence[Era]]
+"""The eras of each partition, in order."""
+
 
 def expected(
-    records: "Iterable[ConsumerRecord[bytes, bytes]]", poison: Collection[str] = frozenset(), rules: Path = RULES
+    records: "Iterable[ConsumerRecord[bytes, bytes]]",
+    poison: Collection[str] = frozenset(),
+    rules: Path | Sequence[Evaluator] = RULES,
+    history: History | None = None,
+    reached: Mapping[int, int] | None = None,
 ) -> Output:
-    """The output for an input, read once and in partition order. `poison`: ids of events on which our code fails."""
-    ruleset = Evaluator(load_ruleset(rules), default_engine("compiled"))
+    """The output for an input, read once and in partition order. `poison`: ids of events on which our code fails.
+
+    Nobody can compute two things, so they come from the changelog (`history`): when other rules took effect, and as of
+    which instant each lead was judged last before that, and before the workers ended. Reviews that are due after that
+    need not be done, except those up to the time of the log `reached` (by partition; None: all of it).
+    """
+    evaluators = [Evaluator(load_ruleset(rules), default_engine("compiled"))] if isinstance(rules, Path) else rules
+    by_revision = {evaluator.ruleset.revision: evaluator for evaluator in evaluators}
     output = Output(defaultdict(list), Counter(), {})
-    now = time.time_ns() // 1000
-    times: dict[int, int | None] = {}
-    for record in sorted(records, key=lambda record: (record.partition, record.offset)):
-        times[record.partition] = log_time = log_time_after(times.get(record.partition), record)
-        if is_tick(record.value):
-            continue
+    partitions: dict[int, list[ConsumerRecord[bytes, bytes]]] = defaultdict(list)
+    for record in records:
+        partitions[record.partition].append(record)
+    for number in sorted(partitions):
+        records = sorted(partitions[number], key=attrgetter("offset"))
+        eras = (history or {}).get(number) or [Era(evaluators[0].ruleset.revision, None, None, {})]
+        fold = _Fold(output, poison)
+        for era in eras:
+            fold.rules, fold.change = by_revision[era.revision], era.change
+            last = era.end is None
+            mine = [record for record in records if fold.offset <= record.offset and (last or record.offset < era.end)]
+            fold.read(mine)
+            fold.catch_up(era.judged, (reached or {}).get(number, NEVER) if last else NO_CLOCK)
+    # An unknown lead has no record in the changelog.
+    states = {lead_id: lead for lead_id, lead in output.states.items() if lead != Lead(lead_id)}
+    decisions = {lead_id: values for lead_id, values in output.decisions.items() if values}
+    return output._replace(decisions=decisions, states=states)
+
+
+class _Fold:
+    """Reads one partition into the output."""
+
+    def __init__(self, output: Output, poison: Collection[str]) -> None:
+        self.rules: Evaluator
+        self.change: RuleChange | None = None
+        self.offset = 0
+        self._output = output
+        self._poison = poison
+        self._log_time: int | None = None
+        self._now = time.time_ns() // 1000
+        self._leads: dict[str, Lead] = {}
+
+    def read(self, records: "Iterable[ConsumerRecord[bytes, bytes]]") -> None:
+        for record in records:
+            self.offset = record.offset + 1
+            self._log_time = log_time_after(self._log_time, record)
+            if not is_tick(record.value):
+                self._judge(record)
+
+    def _judge(self, record: "ConsumerRecord[bytes, bytes]") -> None:
+        log_time = self._log_time
         try:
-            latest = log_time if is_stamped(record) and log_time is not None else now
+            latest = log_time if is_stamped(record) and log_time is not None else self._now
             activity = parse_record(record.value, record.key, record.headers, latest)
-            if activity.id in poison:
+            if activity.id in self._poison:
                 raise Rejected("internal_error", "")
         except Rejected as rejected:
             letter = Letter(record.partition, record.offset, rejected.reason, record.key, record.value)
-            output.letters[letter] += 1
-            continue
-        lead = output.states.get(activity.lead_id) or Lead(activity.lead_id)
-        assessment = ruleset.assess(lead, activity, arrival_of(record, log_time, activity.time))
-        output.states[activity.lead_id] = assessment.lead
-        if assessment.decisions:
-            output.decisions[activity.lead_id] += [decision.to_json() for decision in assessment.decisions]
-    # An unknown lead has no record in the changelog.
-    states = {lead_id: lead for lead_id, lead in output.states.items() if lead != Lead(lead_id)}
-    return output._replace(decisions=dict(output.decisions), states=states)
+            self._output.letters[letter] += 1
+            return
+        lead = self._leads.get(activity.lead_id) or Lead(activity.lead_id)
+        arrival = arrival_of(record, log_time, activity.time)
+        self._keep(self.rules.assess(lead, activity, arrival, self.change))
+
+    def catch_up(self, judged: Mapping[str, Lead], until: int) -> None:
+        """Do the reviews up to `until`, and those that were done later, of which none may be after the time of the
+        log."""
+        if self._log_time is None:
+            return
+        for lead_id, lead in self._leads.items():
+            last, done = judged.get(lead_id), NO_CLOCK
+            if last is not None and last.judged_by == self.rules.mark:
+                done = last.judged_at
+            until_then = min(max(until, done), self._log_time)
+            self._keep(self.rules.catch_up(lead, until_then, self.change))
+
+    def _keep(self, assessment: Assessment) -> None:
+        lead = assessment.lead
+        self._leads[lead.id] = self._output.states[lead.id] = lead
+        self._output.decisions[lead.id] += [decision.to_json() for decision in assessment.decisions]
 
 
 def committed_output(kafka: Kafka, names: Names, decisions_at_least: int = 0, letters_at_least: int = 0) -> Output:
@@ -95,13 +181,18 @@ def committed_output(kafka: Kafka, names: Names, decisions_at_least: int = 0, le
 
 
 def check_exactly_once(
-    kafka: Kafka, names: Names, poison: Collection[str] = frozenset(), rules: Path = RULES
+    kafka: Kafka,
+    names: Names,
+    poison: Collection[str] = frozenset(),
+    rules: Path | Sequence[Evaluator] = RULES,
+    reached: Mapping[int, int] | None = None,
 ) -> Output:
     """Fail unless every activity counted once, every decision was published once, and no transaction is open.
 
-    Call it when the input is processed and no worker runs. Returns the output, which is as expected.
+    Call it when the input is processed and no worker runs. `reached`: the result of `wait_until_reviewed`; without it,
+    all reviews must be done. Returns the output, which is as expected.
     """
-    wanted, _, problems = differences(kafka, names, poison, rules)
+    wanted, _, problems = differences(kafka, names, poison, rules, reached)
     if problems:
         more = [f"... and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise AssertionError("\n".join([f"{len(problems)} differences", *problems[:20], *more]))
@@ -109,12 +200,16 @@ def check_exactly_once(
 
 
 def differences(
-    kafka: Kafka, names: Names, poison: Collection[str] = frozenset(), rules: Path = RULES
+    kafka: Kafka,
+    names: Names,
+    poison: Collection[str] = frozenset(),
+    rules: Path | Sequence[Evaluator] = RULES,
+    reached: Mapping[int, int] | None = None,
 ) -> tuple[Output, Output, list[str]]:
     """The expected output, the committed one, and one line for each difference, also in the committed offsets."""
-    wanted = expected(kafka.read(names.activity), poison, rules)
-    assert wanted.decisions, "the input leads to no decision: the test shows nothing"
     problems = left_open(kafka, names)
+    wanted = expected(kafka.read(names.activity), poison, rules, history(kafka.read(names.state)), reached)
+    assert wanted.decisions, "the input leads to no decision: the test shows nothing"
     got = committed_output(kafka, names)
     problems += decision_differences(wanted.decisions, got.decisions)
     problems += [f"dead letter missing: {letter}" for letter in (wanted.letters - got.letters).elements()]
@@ -124,6 +219,77 @@ def differences(
     if at.committed != at.ends:
         problems.append(f"committed {at.committed}, the input ends at {at.ends}")
     return wanted, got, problems
+
+
+def wait_until_reviewed(
+    kafka: Kafka,
+    names: Names,
+    workers: Sequence[Service],
+    poison: Collection[str] = frozenset(),
+    rules: Path | Sequence[Evaluator] = RULES,
+    seconds: float = DRAIN_SECONDS,
+) -> dict[int, int]:
+    """Return once the input is processed, and every lead is reviewed that is due by the time of its log. Returns this
+    time by partition; ticks may take it further meanwhile."""
+    wait_until_processed(kafka, names, workers, seconds)
+    records = kafka.read(names.activity)
+    wanted = expected(records, poison, rules, history(kafka.read(names.state)))
+    count = sum(map(len, wanted.decisions.values()))
+    deadline = time.monotonic() + seconds
+    while (got := len(kafka.read(names.routing))) < count:
+        logs = "\n".join(worker.text() for worker in workers)
+        assert all(worker.process.poll() is None for worker in workers), f"a worker ended:\n{logs}"
+        assert time.monotonic() < deadline, f"{got} of {count} decisions within {seconds} s:\n{logs}"
+        time.sleep(0.2)
+    reached: dict[int, int] = {}
+    for record in records:
+        log_time = log_time_after(reached.get(record.partition), record)
+        if log_time is not None:
+            reached[record.partition] = log_time
+    return reached
+
+
+def history(changelog: "Iterable[ConsumerRecord[bytes, bytes]]") -> History:
+    """What a changelog that was never compacted says about each partition. A transaction ends with a record that nobody
+    gets, so the offsets of its records have no gaps."""
+    transactions: dict[int, list[list[ConsumerRecord[bytes, bytes]]]] = defaultdict(list)
+    for record in sorted(changelog, key=attrgetter("partition", "offset")):
+        known = transactions[record.partition]
+        if known and known[-1][-1].offset == record.offset - 1:
+            known[-1].append(record)
+        else:
+            known.append([record])
+    return {number: _eras(known) for number, known in transactions.items()}
+
+
+def _eras(transactions: "Iterable[Sequence[ConsumerRecord[bytes, bytes]]]") -> list[Era]:
+    eras: list[Era] = []
+    marker: Marker | None = None
+    offset = 0
+    states: dict[str, bytes] = {}
+
+    def close(end: int | None) -> None:
+        if marker is not None:
+            change = None if marker.since is None else RuleChange(marker.number, marker.since)
+            judged = {lead_id: decode_lead(lead_id, state) for lead_id, state in states.items()}
+            eras.append(Era(marker.revision, change, end, judged))
+
+    for records in transactions:
+        for record in records:
+            if record.key == MARKER_KEY and record.value is not None:
+                found = decode_marker(record.value, record.headers)
+                if marker is not None and found.number != marker.number:
+                    close(offset)
+                marker = found
+        for record in records:
+            if record.key == POSITION_KEY and record.value is not None:
+                offset = decode_position(record.value, record.headers).next_offset
+            elif record.value is None:
+                states.pop((record.key or b"").decode(), None)
+            elif record.key not in (MARKER_KEY, POSITION_KEY, None):
+                states[record.key.decode()] = record.value
+    close(None)
+    return eras
 
 
 def wait_until_closed(kafka: Kafka, names: Names, seconds: float = DRAIN_SECONDS) -> None:
