@@ -105,7 +105,7 @@ def expected(
             last = era.end is None
             mine = [record for record in records if fold.offset <= record.offset and (last or record.offset < era.end)]
             fold.read(mine)
-            fold.catch_up(era.judged, (reached or {}).get(number, NEVER) if last else NO_CLOCK)
+            fold.catch_up(era.judged, (reached or {}).get(number, NEVER) if last else None)
     # An unknown lead has no record in the changelog.
     states = {lead_id: lead for lead_id, lead in output.states.items() if lead != Lead(lead_id)}
     decisions = {lead_id: values for lead_id, values in output.decisions.items() if values}
@@ -147,17 +147,22 @@ class _Fold:
         arrival = arrival_of(record, log_time, activity.time)
         self._keep(self.rules.assess(lead, activity, arrival, self.change))
 
-    def catch_up(self, judged: Mapping[str, Lead], until: int) -> None:
+    def catch_up(self, judged: Mapping[str, Lead], until: int | None) -> None:
         """Do the reviews up to `until`, and those that were done later, of which none may be after the time of the
-        log."""
+        log. None: only those that were done."""
         if self._log_time is None:
             return
         for lead_id, lead in self._leads.items():
-            last, done = judged.get(lead_id), NO_CLOCK
-            if last is not None and last.judged_by == self.rules.mark:
-                done = last.judged_at
-            until_then = min(max(until, done), self._log_time)
-            self._keep(self.rules.catch_up(lead, until_then, self.change))
+            last, done = judged.get(lead_id), until
+            if last is not None and self._is_judged(last):
+                done = last.judged_at if done is None else max(done, last.judged_at)
+            if done is not None:
+                self._keep(self.rules.catch_up(lead, min(done, self._log_time), self.change))
+
+    def _is_judged(self, lead: Lead) -> bool:
+        """Whether these rules have judged the lead since they took effect."""
+        since = NO_CLOCK if self.change is None else self.change.since
+        return lead.judged_by == self.rules.mark and lead.judged_at >= since
 
     def _keep(self, assessment: Assessment) -> None:
         lead = assessment.lead
