@@ -43,7 +43,9 @@ def finish(
     return reached
 
 
-def check_cooled(kafka: Kafka, names: Names, reached: Mapping[int, int], poison: Collection[str] = frozenset()) -> Output:
+def check_cooled(
+    kafka: Kafka, names: Names, reached: Mapping[int, int], poison: Collection[str] = frozenset()
+) -> Output:
     """`check_exactly_once` of what such workers have committed, where `finish` has returned `reached`. There must be
     reviews."""
     output = check_exactly_once(kafka, names, poison, COOLING_RULES, reached)

@@ -11,7 +11,6 @@ from time import monotonic, sleep, time_ns
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from scorer.evaluation.evaluator import Evaluator
 from scorer.sources.tick import is_tick
 from tests.brokers.marks import fencing
 from tests.factory import evaluator, ruleset_folder
@@ -23,7 +22,7 @@ from tests.faults.sizes import OPEN_SECONDS, randomness
 from tests.faults.test_former_owner import is_stopped
 from tests.integration.activities import event, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
-from tests.integration.service import Service, service
+from tests.integration.service import service
 
 POINTS = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
 SLOWLY = """
@@ -152,8 +151,8 @@ def test_the_heir_of_a_worker_that_stops_over_a_due_instant_publishes_it_once(
 def test_a_transaction_of_others_that_stays_open_in_the_input_changes_no_decision(
     kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
-    """Its records hold up all later ones, ticks too. They arrive when the broker got them, not when they were committed,
-    so the reviews that became due meanwhile are those that everybody computes."""
+    """Its records hold up all later ones, ticks too. They arrive when the broker got them, not when they were
+    committed. So the reviews that became due meanwhile are those that everybody computes."""
     load = Load(randomness(), leads=200, live=True)
     create_topics(kafka, names, 2)
     kafka.write(names.activity, load.take(300))
@@ -185,5 +184,4 @@ def test_a_transaction_of_others_that_stays_open_in_the_input_changes_no_decisio
             wait_until_processed(kafka, names, [worker])
         reached = finish(kafka, names, [worker])
     check_cooled(kafka, names, reached)
-    stamps = [record for record in kafka.read(names.activity) if not is_tick(record.value)]
-    assert stamps
+    assert any(is_tick(record.value) for record in kafka.read(names.activity))
