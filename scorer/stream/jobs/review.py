@@ -54,6 +54,7 @@ class Reviews:
         self._unread: list[str] = []
         self._slice: list[str] = []
         self._bounds: dict[str, int] = {}
+        self._judged = False
         self._last_slice = rescorer.monotonic()
         store.on_commit = self._note
         self._follow()
@@ -95,15 +96,19 @@ class Reviews:
             self._rescorer.pace.spend(len(self._slice) / per_second)
             self._last_slice = self._rescorer.monotonic()
         self._bounds = {}
+        # After a failed transaction the time of the log may not be known any more. Then the slice waits.
+        self._judged = bool(self._slice) and log_time is not None
         if self._slice and log_time is not None:
             self._judge(outbox, figures, log_time)
-        return bool(self._slice)
+        return self._judged
 
     def committed(self) -> None:
         """Note that the staged work is committed."""
         for lead_id, due in self._bounds.items():
             self._put(lead_id, due)
-        self._slice, self._bounds = [], {}
+        if self._judged:
+            self._slice = []
+        self._bounds, self._judged = {}, False
 
     def _ready(self, log_time: int | None) -> bool:
         self._follow()
