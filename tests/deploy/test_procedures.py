@@ -18,6 +18,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from scorer.stream.arrival import log_time_after
 
 from scorer.demo.broker import EmbeddedBroker
 from scorer.domain.lead import Lead
@@ -26,7 +27,6 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.runtime.settings import Settings
 from scorer.state.store import LeadStore
-from scorer.stream.arrival import log_time_after
 from scorer.stream.offset_reset import survey
 from tests.deploy.sizes import FULL
 from tests.faults.oracle import Output, expected, state_differences

@@ -24,6 +24,8 @@ FULL_CLUSTER: Final = given("SCORER_FAULT_CLUSTER") == "full"
 """Whether all cases of a cluster that misbehaves run, or only the most telling ones."""
 OUTAGE_SECONDS: Final = _size("OUTAGE_SECONDS", 30 if FULL_CLUSTER else 10)
 """How long two of three nodes are gone."""
+OPEN_SECONDS: Final = _size("OPEN_SECONDS", 4)
+"""How long a transaction of others stays open in the input."""
 DRAIN_SECONDS: Final = _size("DRAIN_SECONDS", 60)
 """How long a suite waits until the input is processed, before it fails."""
 

@@ -7,9 +7,9 @@ import psutil
 import pytest
 
 from tests.brokers.marks import heavy
+from tests.faults.cooling import COOLING, check_cooled, create_topics, finish
 from tests.faults.group import wait_until_processed
 from tests.faults.load import Load
-from tests.faults.oracle import check_exactly_once
 from tests.faults.proxy import ADD_OFFSETS, ADD_PARTITIONS, END_TRANSACTION, OFFSET_COMMIT, PRODUCE, Proxy
 from tests.faults.sizes import CUT_SECONDS, DRAIN_SECONDS, randomness
 from tests.integration.kafka import Kafka, Names
@@ -22,9 +22,9 @@ GROWTH_BYTES = 24 << 20
 @pytest.mark.timeout(180 + 3 * CUT_SECONDS)
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 def test_recovers_when_the_connection_was_cut(kafka: Kafka, names: Names, tmp_path: Path, how: str) -> None:
-    load = Load(randomness())
-    kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
-    with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path) as worker:
+    load = Load(randomness(), live=True)
+    create_topics(kafka, names, 2)
+    with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, **COOLING) as worker:
         process = psutil.Process(worker.process.pid)
         kafka.write(names.activity, load.take(1500))
         wait_until_processed(kafka, names, [worker])
@@ -41,18 +41,17 @@ def test_recovers_when_the_connection_was_cut(kafka: Kafka, names: Names, tmp_pa
         proxy.heal()
         wait_until_processed(kafka, names, [worker], DRAIN_SECONDS + CUT_SECONDS)
         after = process.memory_info().rss
-        worker.wait(worker.ready)
-        assert worker.terminate() == 0
+        reached = finish(kafka, names, [worker])
     print(f"RSS before {before >> 20} MiB, during {peak >> 20} MiB, after {after >> 20} MiB")  # noqa: T201
     assert max(peak, after) - before < GROWTH_BYTES
-    check_exactly_once(kafka, names)
+    check_cooled(kafka, names, reached)
 
 
 @heavy
 def test_connection_reset_at_every_step_of_a_transaction(kafka: Kafka, names: Names, tmp_path: Path) -> None:
-    load = Load(randomness())
-    kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
-    with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, max_records="20") as worker:
+    load = Load(randomness(), live=True)
+    create_topics(kafka, names, 2)
+    with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, max_records="20", **COOLING) as worker:
         for step in (ADD_PARTITIONS, PRODUCE, ADD_OFFSETS, OFFSET_COMMIT, END_TRANSACTION):
             for direction in ("request", "response"):
                 struck = proxy.resets
@@ -60,5 +59,5 @@ def test_connection_reset_at_every_step_of_a_transaction(kafka: Kafka, names: Na
                 kafka.write(names.activity, load.take(60))
                 proxy.wait(lambda struck=struck: proxy.resets > struck)  # type: ignore[misc]
                 wait_until_processed(kafka, names, [worker])
-        assert worker.terminate() == 0
-    check_exactly_once(kafka, names)
+        reached = finish(kafka, names, [worker])
+    check_cooled(kafka, names, reached)

@@ -14,9 +14,10 @@ from typing import Any, Final
 import pytest
 
 from tests.faults.cluster import NODES, Cluster
+from tests.faults.cooling import TICKING, check_cooled, create_topics, finish
 from tests.faults.crew import Crew
 from tests.faults.load import Load
-from tests.faults.oracle import check_exactly_once, wait_until_closed
+from tests.faults.oracle import wait_until_closed
 from tests.faults.sizes import FULL_CLUSTER, OUTAGE_SECONDS, randomness
 from tests.faults.writer import Writer
 from tests.integration.kafka import Names
@@ -52,17 +53,17 @@ def controller(cluster: Cluster, names: Names) -> int:
 def under_load(cluster: Cluster, names: Names, folder: Path) -> Iterator[Crew]:
     """Two workers that process a steady load. On leaving, the cluster is healed, the input is processed to its end, and
     what is committed is checked."""
-    count = PARTITIONS
-    cluster.create({names.activity: count, names.state: count, names.routing: count, names.dead_letters: 1})
+    create_topics(cluster, names, PARTITIONS)
     settings = {
-        "topic_partitions": str(count),
+        **TICKING,
+        "topic_partitions": str(PARTITIONS),
         "transaction_timeout_ms": "10000",
         "stalled_after_s": "2",
         "max_records": "50",
     }
     with (
         Crew(cluster, names, folder, 2, **settings) as crew,
-        Writer(cluster, names.activity, Load(randomness()), PER_SECOND) as writer,
+        Writer(cluster, names.activity, Load(randomness(), live=True), PER_SECOND) as writer,
     ):
         await_progress(crew)
         writer.await_more(2 * PER_SECOND)
@@ -71,11 +72,10 @@ def under_load(cluster: Cluster, names: Names, folder: Path) -> Iterator[Crew]:
         writer.await_more(2 * PER_SECOND)
         await_progress(crew)
         written = writer.stop()
-        crew.finish(HANG_SECONDS)
+        reached = finish(cluster, names, crew.workers, seconds=HANG_SECONDS)
     wait_until_closed(cluster, names)
-    output = check_exactly_once(cluster, names)
-    decisions = sum(map(len, output.decisions.values()))
-    print(f"{written} records, {decisions} decisions, {output.letters.total()} dead letters")  # noqa: T201
+    print(f"{written} records")  # noqa: T201
+    check_cooled(cluster, names, reached)
 
 
 def await_progress(crew: Crew) -> float:

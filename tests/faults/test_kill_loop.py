@@ -7,10 +7,10 @@ from time import monotonic, sleep
 import pytest
 
 from tests.brokers.marks import fencing, heavy
+from tests.faults.cooling import COOLING, TICKING, check_cooled, create_topics, finish
 from tests.faults.deaths import POINTS, death
-from tests.faults.group import evict, wait_until_processed
+from tests.faults.group import evict
 from tests.faults.load import Load
-from tests.faults.oracle import check_exactly_once
 from tests.faults.sizes import EVENTS, ROUNDS, randomness
 from tests.integration.kafka import DEADLINE, Kafka, Names
 from tests.integration.service import Service, service
@@ -20,23 +20,21 @@ from tests.integration.service import Service, service
 @pytest.mark.timeout(120 + 15 * ROUNDS)
 def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     random = randomness()
-    records = Load(random, EVENTS // 20).take(EVENTS)
-    kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
-    share = -(-len(records) // ROUNDS)
+    load = Load(random, EVENTS // 20, live=True)
+    create_topics(kafka, names, 2)
     for number in range(ROUNDS):
-        kafka.write(names.activity, records[number * share : (number + 1) * share])
+        kafka.write(names.activity, load.take(-(-EVENTS // ROUNDS)))
         settings = death(random, number)
-        with service(kafka, names, tmp_path, ready=False, **settings) as worker:
+        with service(kafka, names, tmp_path, ready=False, **COOLING, **settings) as worker:
             if "fault_point" not in settings:
                 worker.wait(lambda worker=worker: "partition_running" in worker.text())  # type: ignore[misc]
                 sleep(random.uniform(0, 0.4))
                 worker.process.kill()
             assert worker.process.wait(DEADLINE) == -9, worker.text()
         evict(kafka, names)
-    with service(kafka, names, tmp_path) as worker:
-        wait_until_processed(kafka, names, [worker])
-        assert worker.terminate() == 0
-    check_exactly_once(kafka, names)
+    with service(kafka, names, tmp_path, **COOLING) as worker:
+        reached = finish(kafka, names, [worker])
+    check_cooled(kafka, names, reached)
 
 
 @fencing
@@ -44,12 +42,12 @@ def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tm
 def test_workers_of_a_group_that_are_killed_lose_nothing(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     """Two workers and a third one that is always killed. The broker removes it from the group, by its time-out."""
     random = randomness()
-    load = Load(random, EVENTS // 20)
-    kafka.create({names.activity: 6, names.state: 6, names.routing: 2, names.dead_letters: 1})
+    load = Load(random, EVENTS // 20, live=True)
+    create_topics(kafka, names, 6, routing=2)
     with ExitStack() as stack:
 
         def join(**settings: str) -> Service:
-            settings |= {"max_records": str(random.choice((10, 30))), "topic_partitions": "6"}
+            settings |= {"max_records": str(random.choice((10, 30))), "topic_partitions": "6", **TICKING}
             return stack.enter_context(service(kafka, names, tmp_path, ready=False, **settings))
 
         workers = [join(), join()]
@@ -68,10 +66,5 @@ def test_workers_of_a_group_that_are_killed_lose_nothing(kafka: Kafka, names: Na
                 # One of the others dies too, wherever it is, and a new one takes its place.
                 workers.pop(random.randrange(len(workers))).process.kill()
                 workers.append(join())
-        wait_until_processed(kafka, names, workers)
-        for worker in workers:
-            # The others may have done the work while the last one still starts.
-            worker.wait(worker.ready)
-        for worker in workers:
-            assert worker.terminate() == 0, worker.text()
-    check_exactly_once(kafka, names)
+        reached = finish(kafka, names, workers)
+    check_cooled(kafka, names, reached)

@@ -12,9 +12,10 @@ from typing import Final
 import pytest
 
 from tests.brokers.marks import fencing
+from tests.faults.cooling import TICKING, check_cooled, finish
 from tests.faults.crew import Crew
 from tests.faults.load import Load
-from tests.faults.oracle import check_exactly_once, wait_until_closed
+from tests.faults.oracle import wait_until_closed
 from tests.faults.sizes import FULL_CLUSTER, randomness
 from tests.faults.writer import Writer
 from tests.integration.kafka import Kafka, Names
@@ -55,12 +56,14 @@ def longest_pauses(kafka: Kafka, names: Names, since: float) -> dict[int, float]
 def test_a_rolling_restart_moves_no_partition_and_pauses_none_for_longer_than_a_session(
     kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
-    kafka.create(dict.fromkeys((names.activity, names.routing), PARTITIONS) | {names.dead_letters: 1})
-    kafka.create({names.state: PARTITIONS}, {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"})
-    settings = {"topic_partitions": str(PARTITIONS), "session_timeout_ms": str(SESSION_TIMEOUT_MS)}
+    stamped = {"message.timestamp.type": "LogAppendTime"}
+    kafka.create({names.routing: PARTITIONS, names.dead_letters: 1})
+    kafka.create({names.activity: PARTITIONS}, stamped)
+    kafka.create({names.state: PARTITIONS}, {"cleanup.policy": "compact", **stamped})
+    settings = {**TICKING, "topic_partitions": str(PARTITIONS), "session_timeout_ms": str(SESSION_TIMEOUT_MS)}
     with (
         Crew(kafka, names, tmp_path, 0, **settings) as crew,
-        Writer(kafka, names.activity, Load(randomness()), PER_SECOND) as writer,
+        Writer(kafka, names.activity, Load(randomness(), live=True), PER_SECOND) as writer,
     ):
         crew.workers += [crew.start(instance=f"scorer-{number}") for number in range(WORKERS)]
         # Until the last one has joined, the first ones have more partitions.
@@ -79,9 +82,9 @@ def test_a_rolling_restart_moves_no_partition_and_pauses_none_for_longer_than_a_
             writer.await_more(PER_SECOND)
         assert [owned(worker) for worker in crew.workers] == before
         writer.stop()
-        crew.finish()
+        reached = finish(kafka, names, crew.workers)
     wait_until_closed(kafka, names)
-    check_exactly_once(kafka, names)
+    check_cooled(kafka, names, reached)
     pauses = longest_pauses(kafka, names, began)
     assert len(pauses) == PARTITIONS
     shown = ", ".join(f"{partition}: {seconds:.1f} s" for partition, seconds in sorted(pauses.items()))

@@ -15,7 +15,15 @@ from tests.faults.oracle import Output, expected
 def committed() -> Output:
     """The output of a small input."""
     records = [
-        SimpleNamespace(partition=0, offset=offset, key=record.key, value=record.value, headers=record.headers)
+        SimpleNamespace(
+            partition=0,
+            offset=offset,
+            timestamp=offset,
+            timestamp_type=0,
+            key=record.key,
+            value=record.value,
+            headers=record.headers,
+        )
         for offset, record in enumerate(Load(Random(1), leads=20).take(300))
     ]
     return expected(cast(Any, records))

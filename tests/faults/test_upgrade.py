@@ -12,9 +12,11 @@ from typing import Final
 import psutil
 import pytest
 
+from scorer.sources.tick import is_tick
+from tests.faults.cooling import COOLING_RULES, TICKING, create_topics
 from tests.faults.crew import Crew
 from tests.faults.load import Load
-from tests.faults.oracle import check_exactly_once, wait_until_closed
+from tests.faults.oracle import OldRelease, check_exactly_once, history, wait_until_closed, wait_until_reviewed
 from tests.faults.sizes import FULL_CLUSTER, randomness
 from tests.faults.writer import Writer
 from tests.integration.kafka import Kafka, Names
@@ -56,9 +58,10 @@ def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 class Fleet(Crew):
-    """Workers of which each runs the code of one version, all with the rules of the old one."""
+    """Workers of which each runs the code of one version. Leads cool by their rules within seconds, which the old
+    version does not notice."""
 
-    def __init__(self, kafka: Kafka, names: Names, folder: Path, old: str) -> None:
+    def __init__(self, kafka: Kafka, names: Names, folder: Path) -> None:
         super().__init__(
             kafka,
             names,
@@ -67,11 +70,13 @@ class Fleet(Crew):
             topic_partitions=str(PARTITIONS),
             transaction_timeout_ms="10000",
             max_records="50",
-            rules=f"{old}/rules/b2b",
+            rules=str(COOLING_RULES),
         )
 
     def join(self, code: str, **settings: str) -> Service:
-        """A worker with that code, which is ready."""
+        """A worker with that code, which is ready. One of the present version writes ticks."""
+        if code == NEW:
+            settings = {**TICKING, **settings}
         worker = self.start(code=code, **settings)
         assert psutil.Process(worker.process.pid).cwd() == code
         if "fault_point" not in settings:
@@ -91,22 +96,30 @@ class Fleet(Crew):
         assert worker.terminate() == 0, worker.text()
 
 
-def create(kafka: Kafka, names: Names) -> None:
-    count = PARTITIONS
-    kafka.create({names.activity: count, names.state: count, names.routing: count, names.dead_letters: 1})
-
-
-def check(kafka: Kafka, names: Names, old: str) -> None:
-    wait_until_closed(kafka, names)
-    output = check_exactly_once(kafka, names, rules=Path(old) / "rules" / "b2b")
-    print(f"{sum(map(len, output.decisions.values()))} decisions, {output.letters.total()} dead letters")  # noqa: T201
+def check(kafka: Kafka, names: Names, old: str, fleet: Fleet) -> None:
+    """Each record was judged once, by the version whose worker had its partition. A tick is no dead letter for any."""
+    with OldRelease(old, COOLING_RULES) as before:
+        reached = wait_until_reviewed(kafka, names, fleet.workers, (), COOLING_RULES, HANG_SECONDS, before)
+        fleet.finish(HANG_SECONDS)
+        wait_until_closed(kafka, names)
+        output = check_exactly_once(kafka, names, (), COOLING_RULES, reached, before)
+        eras = history(kafka.read(names.state), mixed=True)
+    ticks = sum(is_tick(record.value) for record in kafka.read(names.activity))
+    assert not any(is_tick(letter.value) for letter in output.letters)
+    assert {era.is_old for known in eras.values() for era in known} == {True, False}
+    assert output.by_time > 0
+    assert ticks > 0
+    print(  # noqa: T201
+        f"{sum(map(len, output.decisions.values()))} decisions, {output.by_time} of them by time, {ticks} ticks, "
+        f"{output.letters.total()} dead letters, {sum(map(len, eras.values()))} eras"
+    )
 
 
 def test_worker_by_worker_to_the_present_version(apache_kafka: Kafka, names: Names, tmp_path: Path, old: str) -> None:
-    create(apache_kafka, names)
+    create_topics(apache_kafka, names, PARTITIONS)
     with (
-        Fleet(apache_kafka, names, tmp_path, old) as fleet,
-        Writer(apache_kafka, names.activity, Load(randomness()), PER_SECOND) as writer,
+        Fleet(apache_kafka, names, tmp_path) as fleet,
+        Writer(apache_kafka, names.activity, Load(randomness(), live=True), PER_SECOND) as writer,
     ):
         first, *others = [fleet.join(old) for _ in range(WORKERS)]
         fleet.leave(first)
@@ -119,18 +132,17 @@ def test_worker_by_worker_to_the_present_version(apache_kafka: Kafka, names: Nam
             fleet.join(NEW)
         writer.await_more(2 * PER_SECOND)
         writer.stop()
-        fleet.finish(HANG_SECONDS)
-    check(apache_kafka, names, old)
+        check(apache_kafka, names, old, fleet)
 
 
 @pytest.mark.skipif(not FULL_CLUSTER, reason="only with SCORER_FAULT_CLUSTER=full")
 def test_back_to_the_old_version_after_all_have_stopped(
     apache_kafka: Kafka, names: Names, tmp_path: Path, old: str
 ) -> None:
-    create(apache_kafka, names)
+    create_topics(apache_kafka, names, PARTITIONS)
     with (
-        Fleet(apache_kafka, names, tmp_path, old) as fleet,
-        Writer(apache_kafka, names.activity, Load(randomness()), PER_SECOND) as writer,
+        Fleet(apache_kafka, names, tmp_path) as fleet,
+        Writer(apache_kafka, names.activity, Load(randomness(), live=True), PER_SECOND) as writer,
     ):
         for worker in [fleet.join(NEW) for _ in range(WORKERS)]:
             if worker is fleet.workers[-1]:
@@ -144,5 +156,4 @@ def test_back_to_the_old_version_after_all_have_stopped(
             fleet.join(old)
         writer.await_more(2 * PER_SECOND)
         writer.stop()
-        fleet.finish(HANG_SECONDS)
-    check(apache_kafka, names, old)
+        check(apache_kafka, names, old, fleet)

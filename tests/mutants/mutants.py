@@ -12,6 +12,7 @@ _COMMITTER: Final = "tests/unit/test_committer.py"
 _JOBS: Final = "tests/unit/test_jobs.py"
 _PROTOCOL: Final = "tests/unit/test_partition_protocol.py"
 _RESCORE: Final = "tests/unit/test_rescore.py"
+_REVIEWS: Final = "tests/unit/test_reviews.py"
 _SESSION: Final = "tests/unit/test_session.py"
 
 MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -52,6 +53,17 @@ MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "delivery_not_awaited": (f"{_CLIENT}::test_an_abort_has_its_cause",),
     "marker_not_written": (f"{_RESCORE}::test_aborts_and_crashes_change_nothing",),
     "marker_with_wrong_id": (f"{_RESCORE}::test_aborts_and_crashes_change_nothing",),
+    "review_without_state": (f"{_REVIEWS}::test_no_batch_size_restart_abort_or_pause_changes_what_is_published",),
+    "log_time_not_written": (
+        f"{_JOBS}::test_the_position_keeps_the_time_of_the_log",
+        f"{_REVIEWS}::test_no_batch_size_restart_abort_or_pause_changes_what_is_published",
+    ),
+    "change_without_instant": (f"{_REVIEWS}::test_nor_what_is_published_after_a_change_of_rules",),
+    "overdue_lead_forgotten": (f"{_REVIEWS}::test_a_lead_that_is_overdue_at_a_restart_is_reviewed",),
+    "tick_counts_before_commit": (f"{_REVIEWS}::test_a_tick_that_was_not_committed_is_written_at_once",),
+    "review_by_the_clock": (f"{_REVIEWS}::test_no_batch_size_restart_abort_or_pause_changes_what_is_published",),
+    "log_time_goes_back": (f"{_REVIEWS}::test_no_batch_size_restart_abort_or_pause_changes_what_is_published",),
+    "activity_before_rescoring": (f"{_REVIEWS}::test_nor_what_is_published_after_a_change_of_rules",),
     "dead_letter_dropped_on_retry": (f"{_PROTOCOL}::test_a_batch_that_is_too_large_is_judged_again",),
     "repeated_event_counts": ("tests/unit/test_lead.py::test_a_counted_event_is_known_as_long_as_its_count_is_kept",),
     "restore_stops_at_empty_poll": ("tests/unit/test_recovery.py::test_a_poll_that_brings_nothing_is_not_the_end",),

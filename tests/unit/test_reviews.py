@@ -27,13 +27,13 @@ from scorer.kafka.record_limits import Limit, TopicLimits
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.tick import is_tick, tick
 from scorer.state.codec import decode_lead
 from scorer.state.input_position import POSITION_KEY, InputPosition, decode_position
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.state.store import LeadStore
-from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.jobs.review import Reviews
@@ -301,6 +301,19 @@ def test_a_failed_commit_is_done_again_and_nothing_is_decided_twice() -> None:
     assert partition.decisions == decided_offline(partition.log)
 
 
+def test_leads_of_a_failed_commit_that_brought_the_first_time_are_reviewed_later() -> None:
+    log: Log = []
+    append(log, MONDAY, "a", stamped=False)
+    append(log, MONDAY + 100 * DAY, None)
+    partition = Partition(log)
+    partition.transact(1)
+    partition.transact(1, commit=False)
+    partition.transact(0)
+    partition.finish()
+    assert len(partition.decisions["a"]) > 1
+    assert partition.decisions == decided_offline(log)
+
+
 def test_a_lead_that_cannot_be_reviewed_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     log: Log = []
     append(log, MONDAY, "bad")
@@ -478,6 +491,28 @@ def test_where_ticks_are_not_allowed_none_are_written_until_they_are() -> None:
     allowed[0] = True
     assert ticks.ready()
     assert ticks.patience() == 0
+
+
+def test_a_tick_that_was_not_committed_is_written_at_once() -> None:
+    partition = Partition(silent(0)[:1])
+    partition.finish()
+    partition.wall += 400 * DAY
+    partition.transact(0, commit=False)
+    assert len(partition.log) == 1
+    partition.transact(0)
+    assert [is_tick(record.value) for record in partition.log] == [False, True]
+
+
+def test_a_lead_that_is_overdue_at_a_restart_is_reviewed() -> None:
+    partition = Partition(silent(400))
+    # The tick is committed, and the review that it makes due is not.
+    partition.transact(2, busy=True)
+    partition.reviews.committed()
+    assert len(partition.decisions["a"]) == 1
+    assert partition.log_time == MONDAY + 400 * DAY
+    partition.start()
+    partition.finish()
+    assert partition.decisions == decided_offline(partition.log)
 
 
 def test_ticks_alone_make_a_year_of_silence_pass() -> None:
