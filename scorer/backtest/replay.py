@@ -160,7 +160,7 @@ class ReplayShard:
             if isinstance(effect, Decided):
                 decided_at = effect.decision.decided_at
                 side.tally.decisions += 1
-            else:
+            elif isinstance(effect, HandedOver):
                 side.tally.handovers[week_of(from_datetime(datetime.fromisoformat(decided_at)))] += 1
                 if known_before_outcome:
                     side.handed_over.add(assessment.lead.id)

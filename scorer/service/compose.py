@@ -187,7 +187,14 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         kept_facts=lambda: live.evaluator.kept_facts,
     )
     pace = TokenBucket(time.monotonic)
-    rescorer = Rescorer(settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits)
+
+    def forget(lead_id: str) -> None:
+        if shadow is not None:
+            shadow.forget(lead_id)
+
+    rescorer = Rescorer(
+        settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits, forget=forget
+    )
 
     def jobs(store: LeadStore, partition: int) -> list[Job]:
         # The sweep is first, because it knows since when the rules have been in effect.

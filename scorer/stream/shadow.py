@@ -68,6 +68,10 @@ class Shadow:
         self._evaluator = evaluator
         self._notes.clear()
 
+    def forget(self, lead_id: str) -> None:
+        """Forget what is remembered of a lead that was deleted."""
+        self._notes.forget(lead_id)
+
     def compare(self, activity: LeadActivity, assessment: Assessment, outbox: Outbox, figures: BatchFigures) -> None:
         """Judge what the live rules have judged, count both results, and publish a sample of the differences."""
         if self._evaluator is None or assessment.evaluation is None:

@@ -42,7 +42,7 @@ Clock = Callable[[], int]
 
 def rescored(lead: Lead, evaluator: Evaluator, number: int, since: int = NO_CLOCK) -> Assessment | None:
     """`Evaluator.rescore` after the change of rules `number`, which took effect at `since` (microseconds since the
-    epoch); None if the lead was erased or merged."""
+    epoch); None if the lead was erased or merged, or is deleted."""
     assessment = evaluator.rescore(lead, RuleChange(number, since))
     return None if assessment.evaluation is None else assessment
 
@@ -51,7 +51,8 @@ class Rescorer:
     """What the sweeps of all partitions share.
 
     `rules` gives the evaluator in effect, `clock` microseconds since the epoch, `monotonic` seconds. All jobs of the
-    process share `pace`. `trim` and `limits`: as in `BatchProcessor`.
+    process share `pace`. `trim` and `limits`: as in `BatchProcessor`. `forget` gets the id of each lead that was
+    deleted.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Rescorer:
         *,
         trim: Trim = untrimmed,
         limits: TopicLimits | None = None,
+        forget: Callable[[str], None] = lambda lead_id: None,
     ) -> None:
         self.settings = settings
         self.rules = rules
@@ -72,6 +74,7 @@ class Rescorer:
         self.monotonic = monotonic
         self.trim = trim
         self.limits = limits or TopicLimits(settings)
+        self.forget = forget
 
 
 class Sweep:

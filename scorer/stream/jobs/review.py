@@ -1,5 +1,5 @@
-"""The job that judges leads again when time alone may have changed something about them, a few at a time, in the
-transactions of their partition.
+"""The job that judges leads again when time alone may have changed something about them, and deletes those whose
+retention has ended, a few at a time, in the transactions of their partition.
 
 It works by the time of the log, so it decides what every other owner of the partition would decide. A lead whose review
 has not run yet is reviewed before its next activity, inside `assess`. So it does not matter when the job gets to it.
@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from scorer.domain.effects import Deleted
 from scorer.domain.instant import DAY, SECOND
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead
 from scorer.evaluation.evaluator import Evaluator
@@ -19,7 +20,7 @@ from scorer.kafka.record_limits import Limit
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.tracebacks import traceback_of
 from scorer.sources.rejected import Rejected
-from scorer.state.codec import due_of
+from scorer.state.codec import CodecError, due_of
 from scorer.state.schedule import Schedule
 from scorer.state.store import LeadStore
 from scorer.stream.effects import stage_effects
@@ -54,6 +55,7 @@ class Reviews:
         self._unread: list[str] = []
         self._slice: list[str] = []
         self._bounds: dict[str, int] = {}
+        self._deleted: list[str] = []
         self._last_slice = rescorer.monotonic()
         store.on_commit = self._note
         self._follow()
@@ -94,7 +96,7 @@ class Reviews:
             self._slice = self.schedule.take(log_time // SECOND, max(1, min(_SLICE, per_second // _SLICES_A_SECOND)))
             self._rescorer.pace.spend(len(self._slice) / per_second)
             self._last_slice = self._rescorer.monotonic()
-        self._bounds = {}
+        self._bounds, self._deleted = {}, []
         if self._slice and log_time is not None:
             self._judge(outbox, figures, log_time)
         return bool(self._slice)
@@ -103,7 +105,9 @@ class Reviews:
         """Note that the staged work is committed."""
         for lead_id, due in self._bounds.items():
             self._put(lead_id, due)
-        self._slice, self._bounds = [], {}
+        for lead_id in self._deleted:
+            self._rescorer.forget(lead_id)
+        self._slice, self._bounds, self._deleted = [], {}, []
 
     def _ready(self, log_time: int | None) -> bool:
         self._follow()
@@ -133,7 +137,9 @@ class Reviews:
         assert self._evaluator is not None
         change = self._change
         since = NO_CLOCK if change is None else change.since
-        others = NEVER if change is None or not self._evaluator.ruleset.rescoring.wanted else since
+        ruleset = self._evaluator.ruleset
+        is_due = ruleset.rescoring.wanted or ruleset.retention.shortest is not None
+        others = since if change is not None and is_due else NEVER
         for lead_id in lead_ids:
             # An activity that was committed meanwhile has put the lead there, or has removed it.
             state = self._store.state(lead_id)
@@ -164,14 +170,11 @@ class Reviews:
         for lead_id in self._slice:
             try:
                 outcome, assessment, state = self._attempt(lead_id, log_time, limits.state)
-                if assessment is not None and state is not None:
+                if assessment is not None:
                     stage_effects(assessment.effects, outbox, figures, settings, now, limits.decision)
-                    self._store.stage_encoded(assessment.lead, state)
-                    outbox.messages.append(state_message(lead_id, state, settings.state_topic, self._partition, offset))
+                    self._stage(assessment.lead, state, outbox, offset)
             except Rejected as rejected:
-                # The lead keeps its last decision and its state, and the others must not wait for it.
                 outcome = "too_large"
-                self._bounds[lead_id] = log_time + DAY
                 log.warning(
                     "review_too_large",
                     partition=self._partition,
@@ -179,16 +182,45 @@ class Reviews:
                     reason=rejected.reason,
                     detail=rejected.detail,
                 )
+            if outcome in ("too_large", "failed"):
+                # The lead keeps its last decision and its state, and the others must not wait for it.
+                end = self._ended(lead_id, log_time)
+                if end is None:
+                    self._bounds[lead_id] = log_time + DAY
+                else:
+                    stage_effects([end], outbox, figures, settings, now, limits.decision)
+                    self._stage(Lead(lead_id), None, outbox, offset)
             figures.reviews[outcome] += 1
 
+    def _stage(self, lead: Lead, state: bytes | None, outbox: Outbox, offset: int) -> None:
+        """Change the lead, or remove it if `state` is None."""
+        if state is None:
+            self._store.stage_removal(lead.id)
+            self._deleted.append(lead.id)
+        else:
+            self._store.stage_encoded(lead, state)
+        topic = self._rescorer.settings.state_topic
+        outbox.messages.append(state_message(lead.id, state, topic, self._partition, offset))
+
+    def _ended(self, lead_id: str, log_time: int) -> Deleted | None:
+        """The deletion of a lead that cannot be judged, because nothing is kept for ever; None if it is not due."""
+        assert self._evaluator is not None
+        try:
+            end = self._evaluator.deletion(self._store.get(lead_id), self._change)
+        except CodecError:
+            return None
+        return Deleted(end.reason, end.instant) if end.instant <= log_time else None
+
     def _attempt(self, lead_id: str, log_time: int, limit: Limit) -> tuple[str, Assessment | None, bytes | None]:
-        """The outcome; the assessment and the state if there is a decision. Raises `Rejected` for a state that is too
-        large."""
+        """The outcome; the assessment if it has effects, and the state unless the lead is deleted. Raises `Rejected`
+        for a state that is too large."""
         for again in (True, False):
             try:
                 assessment = self._reviewed(lead_id, log_time)
                 if assessment is None:
                     return "unchanged", None, None
+                if isinstance(assessment.effects[-1], Deleted):
+                    return "deleted", assessment, None
                 lead, state = fitting_state(assessment.lead, limit, self._rescorer.trim)
                 return "published", Assessment(lead, None, assessment.effects, assessment.earlier), state
             except (Rejected, MemoryError):
@@ -196,11 +228,10 @@ class Reviews:
             except Exception as error:  # noqa: BLE001 (the lead keeps its decision, and the others must not wait for it)
                 if not again:
                     log.error("review_failed", partition=self._partition, exception=traceback_of(error))
-        self._bounds[lead_id] = log_time + DAY
         return "failed", None, None
 
     def _reviewed(self, lead_id: str, log_time: int) -> Assessment | None:
-        """The lead after its reviews that are due; None if they publish nothing. Then it has a new bound."""
+        """The lead after its reviews that are due; None if they have no effects. Then it has a new bound."""
         assert self._evaluator is not None
         evaluator, change = self._evaluator, self._change
         lead = self._store.get(lead_id)
