@@ -212,7 +212,7 @@ class ReplayShard:
 
 
 def _kept(evaluator: Evaluator, lead: Lead, until: int) -> Assessment:
-    """The lead after its reviews until then, or until just before it is deleted: what was published last still counts."""
+    """The lead after its reviews until then, or until just before it is deleted: what was published last counts."""
     return evaluator.catch_up(lead, min(until, evaluator.deletion(lead).instant - 1))
 
 

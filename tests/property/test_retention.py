@@ -125,7 +125,9 @@ def test_a_lead_has_lives_and_when_anybody_looks_does_not_matter(
     assert (decisions, deletions, lead) == expected(story, judge, end)
 
 
-KEEPING = [evaluator(f"{TEXT}retention: {text}\n") for text in ("{inactive: 30d, after_erasure: 7d}", "{inactive: 400d}")]
+KEEPING = [
+    evaluator(f"{TEXT}retention: {text}\n") for text in ("{inactive: 30d, after_erasure: 7d}", "{inactive: 400d}")
+]
 
 
 @st.composite

@@ -1,5 +1,6 @@
 """Leads are deleted when nothing has happened for so long: when exactly, and everywhere at once."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -146,9 +147,8 @@ def test_a_state_of_an_earlier_release_is_kept_from_its_last_judgement_on() -> N
     ],
 )
 def test_a_wrong_retention_is_refused(text: str, problem: str) -> None:
-    with pytest.raises(RulesetError, match="retention|inactive|after_erasure|least|mean") as refused:
+    with pytest.raises(RulesetError, match=re.escape(problem)):
         keeping(text)
-    assert problem in str(refused.value)
 
 
 # In the service.
@@ -334,6 +334,7 @@ def test_reviews_before_the_deletion_are_published_and_none_at_its_instant() -> 
     assert times
     assert max(times) < to_text(MONDAY + 365 * DAY)
     assert effects[-1] == Deleted("inactive", MONDAY + 365 * DAY)
-    assert judge.assess(lead, activity("trial_started", {}, day=400), MONDAY + 400 * DAY + MINUTE).effects[
-        : len(effects)
-    ] == effects
+    assert (
+        judge.assess(lead, activity("trial_started", {}, day=400), MONDAY + 400 * DAY + MINUTE).effects[: len(effects)]
+        == effects
+    )
