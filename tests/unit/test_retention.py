@@ -1,5 +1,6 @@
 """Leads are deleted when nothing has happened for so long: when exactly, and everywhere at once."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,13 +8,17 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from scorer.backtest.replay import FIND_OUTCOMES, REPLAY, ReplayShard
 from scorer.domain.activity import LeadActivity
 from scorer.domain.effects import Decided, Deleted
 from scorer.domain.instant import DAY, HOUR, MINUTE, SECOND, to_text
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.rule_change import RuleChange
+from scorer.explain.story import NothingToExplain, explain_lead
+from scorer.explain.timeline import history
 from scorer.rules.finding import RulesetError
+from scorer.ruletests.run import run_tests
 from scorer.state.codec import decode_lead, encode_lead
 from tests.factory import MONDAY, activity, evaluator
 from tests.unit.test_reviews import TEXT, Log, Partition, append, causes
@@ -338,3 +343,59 @@ def test_reviews_before_the_deletion_are_published_and_none_at_its_instant() -> 
         judge.assess(lead, activity("trial_started", {}, day=400), MONDAY + 400 * DAY + MINUTE).effects[: len(effects)]
         == effects
     )
+
+
+# Offline.
+
+
+def test_a_rule_test_that_looks_at_a_deleted_lead_is_wrong() -> None:
+    text = "tests:\n  - name: x\n    activities: [{type: trial_started}]\n    expect: {after: %s, score: 0}\n"
+    outcomes = []
+    for after in ("300d", "366d"):
+        (result,) = run_tests({"a_test.yaml": (text % after).encode()}, FOR_A_YEAR).results
+        outcomes.append(result.outcome)
+    assert outcomes == ["pass", "error"]
+    assert "the lead is deleted at 2027-01-02T00:00:00Z (`retention`), so nothing is known at 366d" in result.details[0]
+
+
+def test_the_explanation_says_when_the_lead_is_deleted_and_ends_there() -> None:
+    lead, end = played(FOR_A_YEAR, TRIAL), MONDAY + 366 * DAY
+    story = explain_lead(lead, FOR_A_YEAR)
+    assert story.deleted_at == to_text(end)
+    assert story.outlook.until == to_text(end - DAY)
+    assert explain_lead(lead, FOR_A_YEAR, end - 1).deleted_at == to_text(end)
+    with pytest.raises(NothingToExplain, match=re.escape(to_text(end))) as error:
+        explain_lead(lead, FOR_A_YEAR, end)
+    assert error.value.reason == "deleted"
+    assert explain_lead(played(FOR_EVER, TRIAL), FOR_EVER).deleted_at is None
+
+
+def test_the_history_begins_anew_after_the_deletion() -> None:
+    events = [activity("trial_started", {}, day=day) for day in (0, 1, 400)]
+    told = history("lead-1", events, FOR_A_YEAR)
+    assert [entry.event.id for entry in told.entries] == [events[2].id]
+    assert told.lead == FOR_A_YEAR.assess(Lead("lead-1"), events[2]).lead
+
+
+def test_a_backtest_counts_the_last_decision_of_a_lead_that_was_deleted_before_its_outcome() -> None:
+    events = [("trial_started", MONDAY), ("opportunity_won", MONDAY + 800 * DAY)]
+    lines = [
+        json.dumps(
+            {
+                "specversion": "1.0",
+                "id": str(number),
+                "source": "/web",
+                "type": f"lead.{kind}",
+                "subject": "lead-1",
+                "time": to_text(time),
+                "data": {},
+            }
+        ).encode()
+        for number, (kind, time) in enumerate(events)
+    ]
+    shard = ReplayShard([FOR_A_YEAR], MONDAY + 900 * DAY)
+    for task in (FIND_OUTCOMES, REPLAY):
+        assert shard.handle(task, [1, 2], lines) == []
+    tally = shard.finish()
+    assert (tally.unjudged, tally.outcomes["won"]) == (0, 1)
+    assert sum(tally.sides[0].outcome_ratings.values()) == 1
