@@ -42,7 +42,7 @@ def played(judge: Evaluator, *events: tuple[str, float, Mapping[str, object]]) -
     return lead
 
 
-TRIAL = ("trial_started", 0.5, {})
+TRIAL: tuple[str, float, Mapping[str, object]] = ("trial_started", 0.5, {})
 
 
 @pytest.mark.parametrize(
