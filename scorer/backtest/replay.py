@@ -153,7 +153,7 @@ class ReplayShard:
         before_outcome = ending is None or activity.time < ending.time
         if ending is not None and not before_outcome and lead_at_outcome is None:
             # What time alone decides before the outcome was decided before it.
-            reviewed = evaluator.catch_up(lead, ending.time - 1)
+            reviewed = _kept(evaluator, lead, ending.time - 1)
             self._count_effects(side, reviewed, known_before_outcome=True)
             lead = reviewed.lead
             side.at_outcome.put(lead)
@@ -173,7 +173,7 @@ class ReplayShard:
             if isinstance(effect, Decided):
                 decided_at = effect.decision.decided_at
                 side.tally.decisions += 1
-            else:
+            elif isinstance(effect, HandedOver):
                 side.tally.handovers[week_of(from_datetime(datetime.fromisoformat(decided_at)))] += 1
                 if known_before_outcome:
                     side.handed_over.add(assessment.lead.id)
@@ -184,7 +184,7 @@ class ReplayShard:
             return lead
         lead = side.leads.get(lead_id) or Lead(lead_id)
         if self._until is not None and side.evaluator.due(lead) <= self._until:
-            reviewed = side.evaluator.catch_up(lead, self._until)
+            reviewed = _kept(side.evaluator, lead, self._until)
             self._count_effects(side, reviewed, known_before_outcome=True)
             lead = reviewed.lead
         return lead
@@ -222,6 +222,11 @@ class ReplayShard:
         if outcome is not None:
             old_side, new_side = (lead_id in side.handed_over for side in reversed(self._sides))
             tally.sales[outcome, old_side, new_side] += 1
+
+
+def _kept(evaluator: Evaluator, lead: Lead, until: int) -> Assessment:
+    """The lead after its reviews until then, or until just before it is deleted: what was published last counts."""
+    return evaluator.catch_up(lead, min(until, evaluator.deletion(lead).instant - 1))
 
 
 def may_be_outcomes(block: Block) -> Block:

@@ -14,6 +14,7 @@ from scorer.cli.backtest import run_backtest
 from scorer.cli.check import check
 from scorer.cli.demo import demo
 from scorer.cli.explain import explain
+from scorer.cli.retention import retention
 from scorer.cli.run import run
 from scorer.cli.schema import schema
 from scorer.cli.score import score
@@ -70,6 +71,7 @@ for name, command in (
     ("explain", explain),
     ("backtest", run_backtest),
     ("schema", schema),
+    ("retention", retention),
 ):
     app.command(name)(command)
 app.add_typer(dlq.app, name="dlq")

@@ -253,6 +253,8 @@ def _outlook(story: Story) -> Iterable[RenderableType]:
     if decayed:
         rest = "" if len(decayed) <= _MOMENTS else f", … {decayed[-1]}"
         yield _plain(f"The score if nothing more happens: {', '.join(decayed[:_MOMENTS])}{rest}.", "dim")
+    if story.deleted_at is not None:
+        yield _plain(f"It is deleted on {story.deleted_at[:10]} unless it is active before.", "dim")
     yield _plain("A new rating is published only when the lead does something.", "dim")
 
 

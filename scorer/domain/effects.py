@@ -1,5 +1,7 @@
 """What follows from an assessment, as values. The caller of the assessment carries them out."""
 
+from typing import Literal
+
 import msgspec
 
 from scorer.domain.decision import RoutingDecision
@@ -25,4 +27,12 @@ class HandedOver(msgspec.Struct, frozen=True, gc=False):
     respond_by: int | None
 
 
-Effect = Decided | HandedOver
+class Deleted(msgspec.Struct, frozen=True, gc=False):
+    """Nothing is kept of the lead any more: its retention has ended. `at`: when, in microseconds since the epoch.
+    `inactive`: it had no activity for that long. `erased`: nor since its erasure."""
+
+    reason: Literal["inactive", "erased"]
+    at: int
+
+
+Effect = Decided | HandedOver | Deleted

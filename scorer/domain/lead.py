@@ -62,7 +62,8 @@ class Lead:
     """Everything that is known about one lead. It is never changed in place: `apply` returns a new lead.
 
     Instants are in microseconds since the epoch. `clock` is the effective time of the latest activity. `judged_at` is
-    the latest instant as of which the lead was judged, never before `clock`.
+    the latest instant as of which the lead was judged, never before `clock`. `seen_at` is the latest arrival of an
+    activity that changed something, or its effective time if that is later; reviews do not move it.
     `counted` contains the counts of each signal, in ascending order of name. `recent` are the remembered activities.
     `rules_at_return` are the ids of the rules that held when sales last returned the lead. Sales knows their evidence.
     """
@@ -81,7 +82,8 @@ class Lead:
     judged_by: bytes = field(default=b"", compare=False)
     """Which rules judged the lead last; empty if none did. Belongs to `scorer.evaluation`, as does `due`."""
     due: int = field(default=NO_CLOCK, compare=False)
-    """Before this instant time alone changes nothing that these rules say about the lead."""
+    """Before this instant time alone changes nothing that these rules say about the lead, and does not delete it."""
+    seen_at: int = NO_CLOCK
 
     @property
     def signals(self) -> Mapping[str, Days]:
@@ -137,15 +139,17 @@ class Lead:
                 recent = remember(recent, day, digest)
         if recent is not None and recent[1] < oldest:
             recent = forget_until(recent, oldest - 1)
-        judged_at, due = self.judged_at, NO_CLOCK
+        judged_at, seen_at, due = self.judged_at, self.seen_at, NO_CLOCK
         if clock == before and facts is self.facts and counted is self.counted:
             if recent is self.recent:
                 return self
             due = self.due
         else:
             now = time if arrival is None or time > arrival else arrival
-            if now > judged_at:
-                judged_at = now
+            if now > seen_at:
+                seen_at = now
+                if now > judged_at:
+                    judged_at = now
         return Lead(
             self.id,
             clock,
@@ -159,6 +163,7 @@ class Lead:
             recent,
             self.judged_by,
             due,
+            seen_at,
         )
 
     def publish(self, published: Published, status_at: int | None = None) -> "Lead":
@@ -225,6 +230,7 @@ class Lead:
             self.recent,
             self.judged_by,
             self.due,
+            self.seen_at,
         )
 
     def _erase(self, time: int, arrival: int | None) -> "Lead":
@@ -232,6 +238,7 @@ class Lead:
         counted = {name: forget_until(counts, day_of(time)) for name, counts in self.counted.items()}
         facts = without_gaps({name: fact for name, fact in self.facts.items() if fact.stamp.time > time})
         clock = max(self.clock, time)
+        arrived = time if arrival is None else max(time, arrival)
         return replace(
             self,
             clock=clock,
@@ -239,7 +246,8 @@ class Lead:
             counted={name: counts for name, counts in counted.items() if counts is not None},
             erased_at=time,
             rules_at_return=self.rules_at_return if RETURNED in facts else (),
-            judged_at=max(self.judged_at, clock, time if arrival is None else arrival),
+            judged_at=max(self.judged_at, clock, arrived),
+            seen_at=max(self.seen_at, arrived),
             recent=None if self.recent is None else forget_until(self.recent, day_of(time)),
             due=NO_CLOCK,
         )

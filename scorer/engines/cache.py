@@ -47,6 +47,11 @@ class BoundedCache(dict[Key, Value]):
         self[key] = value
         return value
 
+    def forget(self, key: Key) -> None:
+        """Drop an answer, without `on_forgotten`."""
+        self.pop(key, None)
+        self._old.pop(key, None)
+
     def all_keys(self) -> set[Key]:
         """The keys of both generations."""
         return self.keys() | self._old.keys()

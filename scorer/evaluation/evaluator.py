@@ -15,10 +15,10 @@ import msgspec
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Hit
 from scorer.domain.decision import Contribution
-from scorer.domain.effects import Decided, Effect, HandedOver
+from scorer.domain.effects import Decided, Deleted, Effect, HandedOver
 from scorer.domain.facts import Facts
 from scorer.domain.instant import DAY
-from scorer.domain.lead import NEVER, Lead, Published
+from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
 from scorer.domain.statements import RETURNED, is_kept
 from scorer.engines.engine import RuleEngine
 from scorer.evaluation.allowed_sources import restrictions
@@ -27,6 +27,7 @@ from scorer.evaluation.criteria import CriteriaTables
 from scorer.evaluation.kept_facts import value_tests
 from scorer.evaluation.notes import MARK_SIZE, Notes
 from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
+from scorer.evaluation.retention import Deletion, deletion
 from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, behaviour_input, criteria_input
 from scorer.evaluation.rule_change import RuleChange, numbered
 from scorer.evaluation.signal_points import FOREVER, SignalHits, SignalPoints, signal_points
@@ -60,6 +61,8 @@ class Evaluator:
         self._signals = {signal.id: SignalPoints(signal) for signal in ruleset.signals.values()}
         self._templates = ContributionTemplates(ruleset)
         self._tolerance = ruleset.tolerance
+        self._retention = ruleset.retention
+        self._shortest_retention = NEVER if ruleset.retention.shortest is None else ruleset.retention.shortest
         self._silence = Silence(ruleset, self._tables, self._routing, self._signals, self.evaluate, self._is_change)
         self.mark = blake2b(ruleset.revision.encode(), digest_size=MARK_SIZE).digest()
         """Identifies these rules in `Lead.judged_by`."""
@@ -82,8 +85,9 @@ class Evaluator:
         self, lead: Lead, activity: LeadActivity, arrival: int | None = None, change: RuleChange | None = None
     ) -> Assessment:
         """Do the lead's reviews that are due when the activity arrives (`catch_up`), apply the activity, and judge the
-        lead as of its arrival, or as of the latest instant as of which the lead was judged, if that is later. Raises
-        `Rejected` if the rules do not accept the activity from its source (`admit`).
+        lead as of its arrival, or as of the latest instant as of which the lead was judged, if that is later. If the
+        lead is due to be deleted by then, the activity is the first one of a new lead. Raises `Rejected` if the rules
+        do not accept the activity from its source (`admit`).
 
         `arrival`: microseconds since the epoch; None for a file, where an activity arrives at its own time. The
         activity counts as of its own time, but at most the ruleset's tolerance after the arrival.
@@ -133,7 +137,10 @@ class Evaluator:
         if not self._is_worth_publishing(lead.published, evaluation, changes_only=changes_only):
             if activity is not None:
                 # The lead is new, so nobody else has it yet.
-                lead.due, lead.judged_by = evaluation.until, self.mark
+                due = evaluation.until
+                if due > lead.seen_at + self._shortest_retention:
+                    due = min(due, deletion(lead, self._retention).instant)
+                lead.due, lead.judged_by = due, self.mark
             return Assessment(lead, evaluation)
         routing, standing = evaluation.routing, evaluation.standing
         published = Published(standing.rating, standing.grade, routing.route, routing.queue, standing.score, now)
@@ -146,32 +153,48 @@ class Evaluator:
             effects = (*effects, HandedOver(routing.queue, None if within is None else now + within))
             after = self.annotated(after)
             due = self.evaluate(after, now).until
+        if due > after.seen_at + self._shortest_retention:
+            due = min(due, deletion(after, self._retention).instant)
         after.due, after.judged_by = due, self.mark
         return Assessment(after, evaluation, effects)
 
     def due(self, lead: Lead, change: RuleChange | None = None) -> int:
-        """The lower bound of the lead's next due instant: time alone changes nothing that is published before it.
-        `NEVER` if it never will. Costs nothing."""
+        """The lower bound of the lead's next due instant: time alone changes nothing that is published before it, and
+        does not delete the lead. `NEVER` if it never will. Costs nothing."""
         if lead.judged_by == self.mark and (change is None or change.since <= lead.judged_at):
             return lead.due
         if lead.published is None or (change is None or not self.ruleset.rescoring.wanted):
-            return NEVER
-        return max(lead.judged_at, change.since)
+            return self.deletion(lead, change).instant
+        return min(max(lead.judged_at, change.since), self.deletion(lead, change).instant)
+
+    def deletion(self, lead: Lead, change: RuleChange | None = None) -> Deletion:
+        """When the lead is deleted unless it has an activity before, and why (`retention` of the rules). Not before the
+        change of rules. Without `change`, a lead that other rules have judged waits for its next activity."""
+        if change is None:
+            return deletion(lead, self._retention) if lead.judged_by == self.mark else Deletion(NEVER)
+        instant, reason = deletion(lead, self._retention)
+        return Deletion(max(instant, change.since), reason)
 
     def refine(self, lead: Lead, until: int = NEVER, change: RuleChange | None = None, steps: int = MOST_STEPS) -> Due:
         """The lead's next due instant, if it is at most `until`, or a better lower bound of it. It takes at most about
-        `steps` evaluations. For a lead that these rules have not judged, they are as they would be after `rescore`."""
+        `steps` evaluations. For a lead that these rules have not judged, they are as they would be after `rescore`.
+        The instant at which the lead is deleted is a due instant, too."""
+        end = self.deletion(lead, change).instant
         after = self._judged_until(lead, change)
-        return Due(NEVER, certain=True) if after is None else self._first_change(lead, after, until, steps)
+        if after is None or after >= end:
+            return Due(end, certain=True)
+        found = self._first_change(lead, after, min(until, end - 1), steps)
+        return found if found.instant < end else Due(end, certain=True)
 
     def review(self, lead: Lead, at: int) -> Assessment:
         """Judge the lead as of its due instant `at`. A decision has the cause `time`. Without one, the lead is the same
-        object: a review that changes nothing leaves no trace."""
+        object: a review that changes nothing leaves no trace. Deletions are up to `catch_up`."""
         return self.reassess(lead, at, "time", changes_only=True)
 
     def catch_up(self, lead: Lead, until: int, change: RuleChange | None = None) -> Assessment:
         """The lead after all its reviews that are due at `until` or before, in order, and their effects. It is the same
-        object if they change nothing.
+        object if they change nothing. If the lead is deleted by then, it is one of which nothing is known, and the last
+        effect says so.
 
         `change`: the change of rules by which these rules took effect; None if they always were. A lead that was last
         judged before it is re-scored first, and no review is before it. Without `change`, a lead that other rules have
@@ -180,32 +203,42 @@ class Evaluator:
         effects: list[Effect] = []
         evaluations: list[Evaluation] = []
         known = lead.published is not None
+        end = Deletion(NEVER)
+        if until >= lead.seen_at + self._shortest_retention:
+            end = self.deletion(lead, change)
+        last = min(until, end.instant - 1)
         if known and change is not None and self.ruleset.rescoring.wanted and self._is_unscored(lead, change):
             rescored = self.rescore(lead, change)
             lead = rescored.lead
             effects += rescored.effects
         while (after := self._judged_until(lead, change)) is not None:
-            if lead.judged_by == self.mark and lead.due > until and after == lead.judged_at:
+            if after >= last or (lead.judged_by == self.mark and lead.due > last and after == lead.judged_at):
                 break
-            due = self._first_change(lead, after, until, MOST_STEPS)
-            if not due.certain or due.instant > until:
+            due = self._first_change(lead, after, last, MOST_STEPS)
+            if not due.certain or due.instant > last:
                 break
             reviewed = self.review(lead, due.instant)
             lead = reviewed.lead
             effects += reviewed.effects
             if reviewed.evaluation is not None:
                 evaluations.append(reviewed.evaluation)
+        if end.instant <= until:
+            lead = Lead(lead.id)
+            effects.append(Deleted(end.reason, end.instant))
         return Assessment(lead, None, tuple(effects), len(effects), tuple(evaluations))
 
     def rescore(self, lead: Lead, change: RuleChange) -> Assessment:
         """Judge the lead by these rules as of the change, or as of the latest instant as of which it was judged, if
-        that is later. There is no evaluation if the lead was erased or merged.
+        that is later. There is no evaluation if the lead was erased or merged, is due to be deleted, or if nothing is
+        known about it.
 
         There is a decision if rating, grade, route or queue differ from the last published ones or if the score moved
         by `score_step`, whatever `publish.on` says. The number of the change goes into the id of the decision, because
         rules that are reverted and then restored may decide a second time about the same lead and instant.
         """
-        if lead.is_erased or lead.value("lifecycle.merged_into") is not None:
+        if lead.clock == NO_CLOCK or lead.is_erased or lead.value("lifecycle.merged_into") is not None:
+            return Assessment(lead)
+        if self.deletion(lead, change).instant <= change.since:
             return Assessment(lead)
         assessment = self.reassess(lead, max(lead.judged_at, change.since), "rules_changed", changes_only=True)
         effects = tuple(numbered(effect, change.number) for effect in assessment.effects)

@@ -72,10 +72,10 @@ _STAMP: Final = _INTEGER + _ID + _SOURCE + 3 + 1
 # The remembered activities: their hashes, and for each day its number and the number of its hashes.
 _RECENT: Final = 2 * _HEAD + 8 * REMEMBERED + (REMEMBERED_DAYS + 1) * (_DAY + 3)
 
-# The version, the head of the state, the clock, when the lead was judged, the erasure, the last published decision, the
-# heads of the facts, of their list, of the list of sources, of the counts and of the rules at the last return, and the
-# next due instant with the mark of the rules.
-_FRAME: Final = 1 + 1 + 2 + 4 + MARK_SIZE + 3 * _INTEGER + (1 + _SAID + _QUEUE + 3 * _INTEGER) + 5 * _HEAD + _RECENT
+# The version, the head of the state, the clock, when the lead was judged and seen, the erasure, the last published
+# decision, the heads of the facts, of their list, of the list of sources, of the counts and of the rules at the last
+# return, and the next due instant with the mark of the rules.
+_FRAME: Final = 1 + 1 + 2 + 4 + MARK_SIZE + 4 * _INTEGER + (1 + _SAID + _QUEUE + 3 * _INTEGER) + 5 * _HEAD + _RECENT
 
 
 def _counts(daily_cap: int) -> int:

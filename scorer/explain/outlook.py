@@ -7,15 +7,17 @@ from scorer.domain.instant import DAY, day_of, to_text
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
+from scorer.evaluation.retention import deletion
 from scorer.explain.story_model import Moment, Outlook
 
 
 def outlook(lead: Lead, evaluator: Evaluator, now: int, days: int = KEEP_DAYS) -> Outlook:
     """The days on which score, rating or route change if nothing happens, evaluated at 00:00 UTC of each day.
 
-    By default the days for which counts are kept, because no count is left after them.
+    By default the days for which counts are kept, because no count is left after them, or until the lead is deleted.
     """
     today = day_of(now)
+    days = min(days, deletion(lead, evaluator.ruleset.retention).instant // DAY - today - 1)
     changes = [(now, evaluator.evaluate(lead, now))]
     for day in range(today + 1, today + 1 + days):
         if evaluator.due(lead) <= day * DAY:

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from scorer.domain.decision import RulesetReference, ScoreView
 from scorer.domain.instant import from_datetime, to_text
-from scorer.domain.lead import NO_CLOCK, Lead
+from scorer.domain.lead import NEVER, NO_CLOCK, Lead
 from scorer.domain.score import Grades, Rating
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
+from scorer.evaluation.retention import deletion
 from scorer.explain.outlook import outlook
 from scorer.explain.routing_part import routing_part
 from scorer.explain.story_model import GradePart, KnownValue, PublishedPart, RatingPart, Story
@@ -25,7 +26,7 @@ _CONSENT = ("consent.email", "consent.phone")
 
 
 class NothingToExplain(Exception):  # noqa: N818 (an expected result, not a failure)
-    """There is nothing to explain. `reason` is `unknown` or `erased`, and the message is a sentence."""
+    """There is nothing to explain. `reason` is `unknown`, `erased` or `deleted`, and the message is a sentence."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -54,14 +55,17 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
     default is when it was judged last.
 
     `history` is the lead's history, if it is known. Raises `NothingToExplain` if nothing is known of the lead, or if it
-    was erased.
+    was erased or deleted.
     """
+    ruleset = evaluator.ruleset
+    end = deletion(lead, ruleset.retention).instant
+    if now is not None and now >= end:
+        raise NothingToExplain("deleted", f"everything about this lead is deleted as of {to_text(end)} (`retention`)")
     if lead.is_erased and lead.erased_at is not None:
         message = f"all data about this lead was erased at the person's request as of {to_text(lead.erased_at)}"
         raise NothingToExplain("erased", f"{message}; only the time of the erasure is kept")
     if lead.clock == NO_CLOCK:
         raise NothingToExplain("unknown", "nothing is known about this lead")
-    ruleset = evaluator.ruleset
     if now is None:
         now = lead.judged_at
     elif now > lead.judged_at:
@@ -87,6 +91,7 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
         uncounted_signals=sorted(set(lead.signals) - set(ruleset.signals)),
         consent=[known_value(lead, field, facts) for field in _CONSENT],
         erased_at=None if lead.erased_at is None else to_text(lead.erased_at),
+        deleted_at=None if end >= NEVER else to_text(end),
         merged_into=None if merged is None else str(merged),
         known=known,
         meanings=_meanings(ruleset, [*known, *(e for part in criteria for rule in part.rules for e in rule.evidence)]),

@@ -274,6 +274,9 @@ class Story(Model):
     uncounted_signals: list[str] = Field(description="Counted signals that the ruleset no longer contains.")
     consent: list[KnownValue]
     erased_at: str | None = Field(description="All data up to this time was erased.")
+    deleted_at: str | None = Field(
+        None, description="When the lead is deleted (`retention`) unless it is active before; null: never."
+    )
     merged_into: str | None
     known: list[KnownValue] = Field(description="All values that the state of the lead holds.")
     meanings: dict[str, str] = Field(description="The meaning of each field; empty if it has no description.")

@@ -8,7 +8,7 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import event_hash
 from scorer.domain.decision import Contribution
 from scorer.domain.instant import to_text
-from scorer.domain.lead import Lead
+from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.explain.story_model import Event, RuleChange, TimelineEntry
@@ -41,6 +41,9 @@ class History:
         time. Raises `Rejected` if the rules refuse its source."""
         until = activity.time if arrival is None else arrival
         before = self.evaluator.catch_up(self.lead, until).lead
+        if before.clock == NO_CLOCK:
+            # A lead whose retention has ended meanwhile has no history either.
+            self.entries, self.events, self.without_effect, self._last = [], {}, 0, None
         assessment = self.evaluator.assess(before, activity, arrival)
         self.lead = assessment.lead
         event = Event(time=to_text(activity.time), id=activity.id, source=activity.source)

@@ -144,6 +144,10 @@ def _offsets_reset(settings: Settings) -> list[Permission]:
     ]
 
 
+def _retention(settings: Settings) -> list[Permission]:
+    return topic_needs(settings, settings.state_topic, Operation.READ)
+
+
 NEEDS: Final[Mapping[str, Callable[[Settings], list[Permission]]]] = {
     "run": _run,
     "topics ensure": _topics_ensure,
@@ -156,6 +160,7 @@ NEEDS: Final[Mapping[str, Callable[[Settings], list[Permission]]]] = {
     "dlq purge": _dlq_purge,
     "offsets show": _offsets_show,
     "offsets reset": _offsets_reset,
+    "retention": _retention,
 }
 """The permissions that each command needs with these settings. docs/operations.md has the same table."""
 

@@ -6,6 +6,7 @@ from scorer.lint.bound_findings import bounds_not_reached
 from scorer.lint.constant_findings import suspicious_constants
 from scorer.lint.limits import Reach, signal_range
 from scorer.lint.reporter import Reporter
+from scorer.lint.retention_findings import kept_for_ever
 from scorer.lint.signal_findings import unused_signals
 from scorer.lint.solver import Budget
 from scorer.lint.source_findings import doubtful_sources
@@ -31,4 +32,5 @@ def analyse(ruleset: Ruleset, source: Source, budget: Budget | None = None) -> l
     bounds_not_reached(ruleset, source.file, reach, reporter)
     tables.routing(reach)
     doubtful_sources(source.file, reporter)
+    kept_for_ever(source.file, reporter)
     return sorted(reporter.findings, key=lambda finding: finding.position)

@@ -17,6 +17,7 @@ def compared(ruleset: Ruleset, source: Source, before: Ruleset) -> list[Finding]
     _compare_fields(ruleset.own_fields, before.own_fields, reporter)
     _compare_signals(ruleset, before, reporter)
     _compare_sources(ruleset, before, reporter)
+    _compare_retention(ruleset, before, reporter)
     return sorted(reporter.findings, key=lambda finding: finding.position)
 
 
@@ -62,6 +63,22 @@ def _compare_signals(ruleset: Ruleset, before: Ruleset, reporter: Reporter) -> N
                 "that have it again"
             )
             reporter.report(("signals",), "removed-signal", message, level="info")
+
+
+def _compare_retention(ruleset: Ruleset, before: Ruleset, reporter: Reporter) -> None:
+    """What leads lose cannot be brought back, so a shorter retention deserves a look."""
+    now, then = ruleset.retention, before.retention
+    spans = (
+        ("inactive", now.inactive, then.inactive),
+        ("after_erasure", now.after_erasure or now.inactive, then.after_erasure or then.inactive),
+    )
+    for name, span, was in spans:
+        if span is not None and (was is None or span < was):
+            message = (
+                f"`{name}` is shorter than before; when this takes effect, leads that have reached it are deleted, a "
+                "few at a time; `scorer retention` counts them"
+            )
+            reporter.report(("retention",), "shorter-retention", message, level="info")
 
 
 def _compare_sources(ruleset: Ruleset, before: Ruleset, reporter: Reporter) -> None:

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from scorer.domain.counts import KEEP_DAYS
+from scorer.domain.identities import REMEMBERED_DAYS
 from scorer.domain.instant import DAY
 from scorer.domain.score import Route
 from scorer.rules import duration
@@ -51,10 +52,24 @@ def _tolerance(text: str) -> str:
 
 
 Tolerance = Annotated[Duration, AfterValidator(_tolerance)]
+
+
+def _retention(text: str) -> str:
+    if duration.parse(text) < LEAST_RETENTION:
+        days = LEAST_RETENTION // DAY
+        raise ValueError(f"repeated activities are recognised for {days} days; write at least {days}d")
+    return text
+
+
+Retained = Annotated[Duration, AfterValidator(_retention)]
 CONDITION_MARK = "x-condition"
 """Marks the place of a condition in the generated schema, which has one definition of conditions."""
 
 RawCondition = Annotated[dict[str, Any], WithJsonSchema({CONDITION_MARK: True})]
+
+
+LEAST_RETENTION = REMEMBERED_DAYS * DAY
+"""In microseconds. With less, a repeated activity would be new although its identity is remembered."""
 
 
 class MisplacedKeyError(ValueError):
@@ -142,6 +157,21 @@ class RescoreSection(Section):
     )
     per_second: Annotated[int, Field(ge=1, le=100_000)] = Field(
         500, description="The most leads that each worker re-scores in a second."
+    )
+
+
+class RetentionSection(Section):
+    """When leads are deleted, at the first 00:00 UTC that is at least so long after. A year has 365 days."""
+
+    inactive: Retained | None = Field(
+        None,
+        description="The time after the arrival of a lead's latest activity; at least 7d. By default leads are kept "
+        "for ever.",
+    )
+    after_erasure: Retained | None = Field(
+        None,
+        description="The time after the arrival of an erasure, for a lead without activity since; at least 7d. Until "
+        "then late activities from before the erasure stay forgotten. The default is `inactive`.",
     )
 
 
@@ -260,6 +290,7 @@ class RulesetFile(Section):
         "but at most this long after it arrived. A grant of consent counts if it is later than the withdrawal by more "
         "than this.",
     )
+    retention: RetentionSection | None = None
     allowed_sources: dict[str, Annotated[list[SourcePattern], Field(min_length=1)]] = Field(
         default_factory=dict,
         description="Which senders may send activities of a type or state a field, by `erased`, `lead.my_type` or "

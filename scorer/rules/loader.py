@@ -21,6 +21,7 @@ from scorer.rules.language import (
     GradesSection,
     PublishSection,
     RescoreSection,
+    RetentionSection,
     RoutingRuleSection,
     RuleSection,
     RulesetFile,
@@ -36,6 +37,7 @@ from scorer.rules.ruleset import (
     HitPolicy,
     Publishing,
     Rescoring,
+    Retention,
     RoutingRule,
     Ruleset,
     ScoringRule,
@@ -164,6 +166,7 @@ class _Checker:
             routing=tuple(routing),
             own_fields=own_fields,
             tolerance=duration.parse(file.tolerance),
+            retention=_retention(file.retention),
             rescoring=Rescoring(rescore.mode == "changed_only", rescore.per_second),
             allowed_sources=tuple(allowed),
         )
@@ -340,6 +343,15 @@ def revision(file: RulesetFile) -> str:
     content = file.model_dump(mode="json", exclude_defaults=True)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _retention(section: RetentionSection | None) -> Retention:
+    if section is None:
+        return Retention()
+    inactive, after_erasure = (
+        None if text is None else duration.parse(text) for text in (section.inactive, section.after_erasure)
+    )
+    return Retention(inactive, after_erasure)
 
 
 def _operands(test: Test) -> tuple[object, ...]:

@@ -104,6 +104,20 @@ class Rescoring:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """How long after the arrival of its latest activity a lead is deleted, and one that was erased then, in
+    microseconds. `inactive` None: never. `after_erasure` None: as others."""
+
+    inactive: int | None = None
+    after_erasure: int | None = None
+
+    @property
+    def shortest(self) -> int | None:
+        """The shorter of both; None if no lead is ever deleted."""
+        return min((span for span in (self.inactive, self.after_erasure) if span is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
 class AllowedSources:
     """Who may send activities of a type, or, if `keys` is not empty, those whose `data` has a value at this path.
     `name`: the type or field as written. A pattern is a `source`, or its beginning if it ends with `*`."""
@@ -133,6 +147,7 @@ class Ruleset:
     own_fields: Catalogue
     rescoring: Rescoring = Rescoring()
     tolerance: int = TOLERANCE
+    retention: Retention = Retention()
     allowed_sources: Sequence[AllowedSources] = ()
 
     @property

@@ -18,6 +18,7 @@ from scorer.rules.language import (
     PublishSection,
     RatingsSection,
     RescoreSection,
+    RetentionSection,
     RoutingRuleSection,
     RuleSection,
     RulesetFile,
@@ -32,12 +33,14 @@ _SECTIONS: Mapping[Path, type[BaseModel]] = {
     ("grades", "fit"): FitGrades,
     ("publish",): PublishSection,
     ("rescore",): RescoreSection,
+    ("retention",): RetentionSection,
     ("fields", "*"): FieldSection,
     ("signals", "*"): SignalSection,
     ("scoring", "*"): CriterionSection,
     ("scoring", "*", "rules", "*"): RuleSection,
     ("routing", "*"): RoutingRuleSection,
 }
+_DURATIONS = ("half_life", "window", "respond_within", "tolerance", "inactive", "after_erasure")
 
 
 def rule_file(document: Document) -> RulesetFile:
@@ -78,8 +81,8 @@ def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, ty
                 return Finding(document.position((*path, mistake.key)), "bad-value", str(mistake))
             return Finding(document.position(path, of_value=True), "bad-value", str(mistake))
     name = next((part for part in reversed(path) if isinstance(part, str)), "file")
-    if name in ("half_life", "window", "respond_within") and error["type"] == "string_type":
-        message = f"`{name}` must be a duration: a number and one of s, m, h, d, w, as in 14d"
+    if name in _DURATIONS and error["type"] == "string_type":
+        message = f"`{name}` must be a duration: a number and one of s, m, h, d, w, y, as in 14d"
         return Finding(document.position(path, of_value=error["input"] is not None), "wrong-type", message)
     if error["type"] == "too_short":
         return Finding(document.position(path, of_value=True), "wrong-type", f"`{name}` must not be empty")

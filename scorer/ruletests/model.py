@@ -30,7 +30,7 @@ def _offset(value: object) -> str:
     if value == 0 and not isinstance(value, bool):
         return "0"
     if not isinstance(value, str):
-        raise ValueError("a time is a number and one of s, m, h, d, w, as in 14d, or 0")
+        raise ValueError("a time is a number and one of s, m, h, d, w, y, as in 14d, or 0")
     duration.parse(value)
     return value
 

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Literal
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
@@ -122,6 +123,7 @@ class _Run:
         self._findings: list[Finding] = []
         self._all_given = True
         self._fired: set[str] = set()
+        self._deleted_at: int | None = None
 
     def result(self) -> Result:
         test = self._test
@@ -145,7 +147,11 @@ class _Run:
         until = [activity for activity in activities if moment is None or activity.time <= moment]
         tested = self._tested_lead(until, moment)
         if tested is None:
-            if self._all_given and until:
+            if self._deleted_at is not None:
+                when = to_text(self._deleted_at)
+                message = f"the lead is deleted at {when} (`retention`), so nothing is known at {expected.after}"
+                self._report((*path, "after"), "bad-value", message)
+            elif self._all_given and until:
                 refused = ("activities", int(until[0].id.partition("-")[0]))
                 self._report(refused, "bad-value", "every activity is refused (`allowed_sources`), so there is no lead")
             elif self._all_given:
@@ -176,6 +182,7 @@ class _Run:
 
     def _tested_lead(self, activities: Sequence[LeadActivity], moment: int | None) -> TestedLead | None:
         lead, evaluation, published = Lead("test"), None, False
+        self._deleted_at = None
         for activity in activities:
             if not self._is_admitted(activity):
                 published = False
@@ -189,6 +196,10 @@ class _Run:
         if evaluation is None:
             return None
         if moment is not None and moment > lead.clock:
+            end = self._evaluator.deletion(lead).instant
+            if end <= moment:
+                self._deleted_at = end
+                return None
             lead = self._evaluator.catch_up(lead, moment).lead
             evaluation = self._evaluator.evaluate(lead, moment)
             self._note(Assessment(lead, evaluation))

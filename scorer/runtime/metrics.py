@@ -36,7 +36,8 @@ OUTCOMES: Final = {
     "transactions": ("committed", "aborted", "fenced", "doubtful"),
     "reloads": ("loaded", "unchanged", "refused"),
     "rescore": ("published", "unchanged", "skipped", "failed", "too_large"),
-    "reviews": ("published", "unchanged", "failed", "too_large"),
+    "reviews": ("published", "unchanged", "deleted", "failed", "too_large"),
+    "deleted": ("inactive", "erased"),
     "dropped": ("undeclared", "wrong_type"),
     "differences": ("rating", "grade", "route", "queue", "score"),
 }
@@ -118,6 +119,8 @@ class BatchFigures:
     """Re-scored leads by outcome."""
     reviews: Counter[str] = field(default_factory=Counter)
     """Leads judged because time alone may have changed them, by outcome."""
+    deleted: Counter[str] = field(default_factory=Counter)
+    """Leads whose retention has ended, by reason."""
     ticks: int = 0
     """Ticks that were read."""
     shadow: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
@@ -185,6 +188,9 @@ class Metrics:
             "Looks at leads of which time alone may have changed something.",
             "outcome",
             known=OUTCOMES["reviews"],
+        )
+        self._deleted = counter(
+            "scorer_leads_deleted", "Leads whose retention has ended.", "reason", known=OUTCOMES["deleted"]
         )
         self.refresh: Callable[[], None] = lambda: None
         """Called before the metrics are shown, to set those that change between two commits."""
@@ -308,6 +314,8 @@ class Metrics:
             self._rescored.labels(outcome).inc(count)
         for outcome, count in figures.reviews.items():
             self._reviews.labels(outcome).inc(count)
+        for reason, count in figures.deleted.items():
+            self._deleted.labels(reason).inc(count)
         self._ticks.inc(figures.ticks)
         for decisions, count in figures.shadow.items():
             self._shadow.labels(*decisions).inc(count)

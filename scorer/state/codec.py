@@ -101,6 +101,8 @@ class _State(msgspec.Struct, array_like=True, gc=False):
     judged_after: int | None = None
     """`judged_at` less `clock`. None, like what follows, if an earlier release wrote the state."""
     recent: _StoredCounts | None = None
+    seen_before: int | None = None
+    """`judged_at` less `seen_at`."""
     due: bytes | None = None
     """The last bytes: the bound of the due instant and the mark of the rules that it is for (`_DUE`)."""
 
@@ -137,6 +139,7 @@ def encode_lead(lead: Lead) -> bytes:
         lead.rules_at_return,
         judged_after=lead.judged_at - lead.clock,
         recent=lead.recent,
+        seen_before=lead.judged_at - lead.seen_at,
         due=_DUE.pack(seconds, lead.judged_by),
     )
     packed_notes = pack_notes(lead.notes, facts)
@@ -240,6 +243,7 @@ def _read_2(lead_id: str, state: bytes) -> Lead:
         read.recent,
         mark,
         due,
+        judged_at if read.seen_before is None else judged_at - read.seen_before,
     )
 
 
@@ -249,7 +253,10 @@ def _read_1(lead_id: str, state: bytes) -> Lead:
     counted = {intern(name): _counts(days) for name, days in signals}
     said = _unpack_published(published)
     judged_at = _judged_at(clock, said)
-    return Lead(lead_id, clock, facts, counted, erased_at, said, tuple(map(intern, seen)), judged_at=judged_at)
+    rules_at_return = tuple(map(intern, seen))
+    return Lead(
+        lead_id, clock, facts, counted, erased_at, said, rules_at_return, judged_at=judged_at, seen_at=judged_at
+    )
 
 
 def _judged_at(clock: int, published: Published | None) -> int:

@@ -71,6 +71,7 @@ class LeadStore:
         """`stage` of a lead whose state is encoded already."""
         self._staged[lead.id] = lead
         self._encoded[lead.id] = state
+        self._removed.pop(lead.id, None)
 
     def unfit(self, limit: int) -> set[str]:
         """The changed leads whose state cannot be encoded or has more than `limit` bytes."""
@@ -96,6 +97,8 @@ class LeadStore:
         if self._cache is not None:
             for lead_id, lead in self._staged.items():
                 self._cache.keep(lead_id, lead)
+            for lead_id in self._removed:
+                self._cache.forget(lead_id)
         self.on_commit(self._staged.values(), self._removed)
         self.discard()
 

@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 
-from scorer.domain.effects import Decided, Effect, HandedOver
+from scorer.domain.effects import Decided, Deleted, Effect, HandedOver
 from scorer.domain.trace_context import TraceContext
 from scorer.kafka.record_limits import Limit
 from scorer.runtime.metrics import BatchFigures
@@ -54,3 +54,5 @@ def stage_effects(
             case HandedOver(queue):
                 # The CRM reads it from the decision, and later rules read it from the lead's facts.
                 figures.handovers[queue or ""] += 1
+            case Deleted(reason):
+                figures.deleted[reason] += 1

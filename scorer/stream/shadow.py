@@ -69,6 +69,10 @@ class Shadow:
         self._evaluator = evaluator
         self._notes.clear()
 
+    def forget(self, lead_id: str) -> None:
+        """Forget what is remembered of a lead that was deleted."""
+        self._notes.forget(lead_id)
+
     def compare(
         self, activity: LeadActivity | None, assessment: Assessment, outbox: Outbox, figures: BatchFigures
     ) -> None:

@@ -18,7 +18,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from scorer.stream.arrival import log_time_after
 
 from scorer.demo.broker import EmbeddedBroker
 from scorer.domain.lead import Lead
@@ -26,6 +25,7 @@ from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.runtime.settings import Settings
+from scorer.sources.arrival import log_time_after
 from scorer.state.store import LeadStore
 from scorer.stream.offset_reset import survey
 from tests.deploy.sizes import FULL

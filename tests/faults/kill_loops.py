@@ -27,9 +27,8 @@ from pathlib import Path
 from random import Random
 from typing import Final, TypeVar
 
-from scorer.stream.arrival import log_time_after
-
 from scorer.domain.instant import to_text
+from scorer.sources.arrival import log_time_after
 from scorer.sources.tick import is_tick
 from tests.brokers.apache import ApacheKafka
 from tests.brokers.jars import VERSION, MissingError

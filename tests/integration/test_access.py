@@ -185,6 +185,7 @@ COMMANDS: Final = {
     "dlq purge": "dlq purge --lead lead-1 --yes",
     "offsets show": "offsets show",
     "offsets reset": "offsets reset --to earliest --yes",
+    "retention": "retention",
 }
 
 

@@ -16,8 +16,11 @@ ROUTING = "routing:\n  - {id: to-sales, when: {rating: hot}, route: sales}\n  - 
 SOUND = HEAD + SCORING + ROUTING
 
 
+RETENTION = "retention: {inactive: 2y}\n"
+
+
 def findings(text: str, budget: Budget | None = None) -> list[Finding]:
-    ruleset, source = parse_with_source({"r.yaml": text.encode()})
+    ruleset, source = parse_with_source({"r.yaml": f"{text}{RETENTION}".encode()})
     return analyse(ruleset, source, budget)
 
 
@@ -550,3 +553,16 @@ def test_what_a_silent_lead_cannot_have_any_more_is_found(condition: str) -> Non
     (finding,) = findings(TIMED.replace("WHEN", condition))
     assert finding.code == "never-fires"
     assert "`t0` can never apply" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("retention", "place"),
+    [("", "2:1"), ("retention: {after_erasure: 90d}\n", "LAST:1"), ("retention: {inactive: 7d}\n", None)],
+)
+def test_leads_that_are_kept_for_ever(retention: str, place: str | None) -> None:
+    text = f"{SMALL_RULES}{retention}"
+    found = [each for each in analyse(*parse_with_source({"r.yaml": text.encode()})) if each.code == "no-retention"]
+    assert len(found) == (place is not None)
+    for each in found:
+        assert f"{each.position.line}:{each.position.column}" == str(place).replace("LAST", str(text.count("\n")))
+        assert each.level == "warning"

@@ -98,3 +98,21 @@ def test_a_removed_signal_gives_no_points_and_keeps_its_counts() -> None:
     assert points(after, lead) == (5, 0)
     judged = evaluator(after).assess(lead, LeadActivity("9", "/s", "lead.trial_started", 20_001 * DAY, "lead-1", {}))
     assert points(SMALL_RULES, judged.lead) == (5, 15)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("", "{inactive: 2y}", ["inactive", "after_erasure"]),
+        ("{inactive: 2y}", "{inactive: 1y}", ["inactive", "after_erasure"]),
+        ("{inactive: 2y}", "{inactive: 2y, after_erasure: 90d}", ["after_erasure"]),
+        ("{inactive: 1y, after_erasure: 30d}", "{inactive: 2y, after_erasure: 90d}", []),
+        ("{inactive: 1y}", "", []),
+    ],
+)
+def test_a_shorter_retention(before: str, after: str, named: list[str]) -> None:
+    def text(retention: str) -> str:
+        return f"{SMALL_RULES}retention: {retention}\n" if retention else SMALL_RULES
+
+    found = changes(text(after), text(before))
+    assert [each.split("`")[1] for each in found] == named

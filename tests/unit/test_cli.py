@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factory import ruleset_folder
+from tests.factory import SMALL_RULES, ruleset_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ def scorer(*args: str, stdin: str | bytes = b"", cwd: Path = ROOT) -> subprocess
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    return ruleset_folder(tmp_path / "rules", file="small.yaml")
+    return ruleset_folder(tmp_path / "rules", f"{SMALL_RULES}retention: {{inactive: 2y}}\n", file="small.yaml")
 
 
 def event(number: int, kind: str = "lead.page_viewed", lead: str = "lead-1", **data: object) -> str:

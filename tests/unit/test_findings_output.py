@@ -14,7 +14,8 @@ from scorer.cli.findings import as_github, as_text
 from scorer.rules.finding import Finding, Position
 from tests.factory import SMALL_RULES
 
-WARNS = SMALL_RULES.replace("profile.country: {in: [AT, CH, DE]}", "profile.country: {in: [AT, CH, Germany]}")
+SOUND = f"{SMALL_RULES}retention: {{inactive: 2y}}\n"
+WARNS = SOUND.replace("profile.country: {in: [AT, CH, DE]}", "profile.country: {in: [AT, CH, Germany]}")
 
 
 def check(tmp_path: Path, text: str, *options: str) -> tuple[int, str]:
@@ -36,12 +37,12 @@ def test_a_warning_is_shown_and_fails_the_check_only_with_strict(tmp_path: Path)
     assert last.endswith("; 1 warning")
     assert check(tmp_path, WARNS, "--strict") == (1, text)
     assert check(tmp_path, WARNS, "--strict", "--level", "error")[0] == 1
-    assert check(tmp_path, SMALL_RULES, "--strict")[0] == 0
+    assert check(tmp_path, SOUND, "--strict")[0] == 0
 
 
 def test_the_level_selects_the_findings_shown(tmp_path: Path) -> None:
-    assert "info[gap]" not in check(tmp_path, SMALL_RULES)[1]
-    assert "info[gap]" in check(tmp_path, SMALL_RULES, "--level", "info")[1]
+    assert "info[gap]" not in check(tmp_path, SOUND)[1]
+    assert "info[gap]" in check(tmp_path, SOUND, "--level", "info")[1]
     assert "warning" not in check(tmp_path, WARNS, "--level", "error")[1]
 
 

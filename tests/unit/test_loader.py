@@ -41,7 +41,7 @@ def scoring(condition: str) -> str:
         ),
         (
             HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1, half_life: soon}\n",
-            "1.yaml:6:52: error: `soon` is not a duration; write a number and one of s, m, h, d, w, as in 14d",
+            "1.yaml:6:52: error: `soon` is not a duration; write a number and one of s, m, h, d, w, y, as in 14d",
         ),
         ("ruleset: r\n" + ROUTE, "1.yaml:1:1: error: the section `ratings` is missing"),
         (HEAD, "1.yaml:1:1: error: the section `routing` is missing; it says where leads go"),
@@ -101,7 +101,7 @@ def scoring(condition: str) -> str:
         ),
         (
             HEAD + ROUTE + "signals:\n  a: {activity: page_viewed, points: 1, half_life: 30}\n",
-            "1.yaml:6:52: error: `half_life` must be a duration: a number and one of s, m, h, d, w, as in 14d",
+            "1.yaml:6:52: error: `half_life` must be a duration: a number and one of s, m, h, d, w, y, as in 14d",
         ),
         (
             HEAD + ROUTE + "signals:\n  a: {activity: chat_started, points: 1}\n",

@@ -92,7 +92,7 @@ def test_check_refuses_signals_that_can_fill_a_state(tmp_path: Path) -> None:
     done = check(rules)
     assert done.returncode == 1
     assert (
-        f"{rules / 'rules.yaml'}:5:3: error[state-too-large]: a lead's state can take 1,082,972 bytes; the limit is "
+        f"{rules / 'rules.yaml'}:5:3: error[state-too-large]: a lead's state can take 1,082,981 bytes; the limit is "
         "1,000,000 (SCORER_MAX_RECORD_BYTES): counts of `s0`, `s1`, `s2`, `s3`, `s4` "
         "and 35 more take 815,990 and the facts that every lead can have take 264,687, so lower "
         "`daily_cap`, write fewer signals, or raise SCORER_MAX_RECORD_BYTES and run `scorer topics ensure`, "
@@ -105,9 +105,9 @@ def test_check_refuses_signals_that_can_fill_a_state(tmp_path: Path) -> None:
 
 def test_the_limit_is_an_option_or_the_setting_of_the_service(tmp_path: Path) -> None:
     rules = ruleset_folder(tmp_path / "many", MANY_SIGNALS)
-    assert check(rules, "--max-record-bytes", "1082972").returncode == 0
-    assert check(rules, SCORER_MAX_RECORD_BYTES="1082971").returncode == 1
-    assert check(rules, SCORER_MAX_RECORD_BYTES="1082972").returncode == 0
+    assert check(rules, "--max-record-bytes", "1082981").returncode == 0
+    assert check(rules, SCORER_MAX_RECORD_BYTES="1082980").returncode == 1
+    assert check(rules, SCORER_MAX_RECORD_BYTES="1082981").returncode == 0
     assert check(rules, "--max-record-bytes", "1").returncode == 2
 
 

@@ -43,7 +43,7 @@ Clock = Callable[[], int]
 
 def rescored(lead: Lead, evaluator: Evaluator, number: int, since: int = NO_CLOCK) -> Assessment | None:
     """`Evaluator.rescore` after the change of rules `number`, which took effect at `since` (microseconds since the
-    epoch); None if the lead was erased or merged."""
+    epoch); None if the lead was erased or merged, or is deleted."""
     assessment = evaluator.rescore(lead, RuleChange(number, since))
     return None if assessment.evaluation is None else assessment
 

@@ -1,5 +1,5 @@
-"""The job that judges leads again when time alone may have changed something about them, a few at a time, in the
-transactions of their partition.
+"""The job that judges leads again when time alone may have changed something about them, and deletes those whose
+retention has ended, a few at a time, in the transactions of their partition.
 
 It works by the time of the log, so it decides what every other owner of the partition would decide. A lead whose review
 has not run yet is reviewed before its next activity, inside `assess`. So it does not matter when the job gets to it.
@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from scorer.domain.effects import Deleted
 from scorer.domain.instant import DAY, SECOND, from_datetime
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead
 from scorer.evaluation.evaluator import Evaluator
@@ -20,7 +21,7 @@ from scorer.evaluation.rule_change import RuleChange
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.tracebacks import traceback_of
 from scorer.sources.rejected import Rejected
-from scorer.state.codec import due_of
+from scorer.state.codec import CodecError, due_of
 from scorer.state.schedule import Schedule
 from scorer.state.store import LeadStore
 from scorer.stream.effects import stage_effects
@@ -56,6 +57,7 @@ class Reviews:
         self._slice: list[str] = []
         self._bounds: dict[str, int] = {}
         self._judged = False
+        self._deleted: list[str] = []
         self._last_slice = rescorer.monotonic()
         store.on_commit = self._note
         self._follow()
@@ -96,7 +98,7 @@ class Reviews:
             self._slice = self.schedule.take(log_time // SECOND, max(1, min(_SLICE, per_second // _SLICES_A_SECOND)))
             self._rescorer.pace.spend(len(self._slice) / per_second)
             self._last_slice = self._rescorer.monotonic()
-        self._bounds = {}
+        self._bounds, self._deleted = {}, []
         # A transaction that failed may have had the first time of the log. Its leads wait until that is read again.
         self._judged = bool(self._slice) and log_time is not None
         if self._judged and log_time is not None:
@@ -107,6 +109,10 @@ class Reviews:
         """Note that the staged work is committed."""
         for lead_id, due in self._bounds.items():
             self._put(lead_id, due)
+        if self._rescorer.shadow is not None:
+            for lead_id in self._deleted:
+                self._rescorer.shadow.forget(lead_id)
+        self._deleted = []
         if self._judged:
             self._slice, self._bounds, self._judged = [], {}, False
 
@@ -140,7 +146,9 @@ class Reviews:
         assert self._evaluator is not None
         change = self._change
         since = NO_CLOCK if change is None else change.since
-        others = NEVER if change is None or not self._evaluator.ruleset.rescoring.wanted else since
+        ruleset = self._evaluator.ruleset
+        is_due = ruleset.rescoring.wanted or ruleset.retention.shortest is not None
+        others = since if change is not None and is_due else NEVER
         for lead_id in lead_ids:
             # An activity that was committed meanwhile has put the lead there, or has removed it.
             state = self._store.state(lead_id)
@@ -179,8 +187,19 @@ class Reviews:
             except Exception as error:  # noqa: BLE001
                 if not again:
                     log.error("review_failed", partition=self._partition, exception=traceback_of(error))
-        self._bounds[lead_id] = log_time + DAY
+        self._keep(lead_id, outbox, figures, log_time)
         return "failed"
+
+    def _keep(self, lead_id: str, outbox: Outbox, figures: BatchFigures, log_time: int) -> None:
+        """Leave a lead that cannot be judged as it is, and look again tomorrow. But nothing is kept for ever."""
+        assert self._evaluator is not None
+        with contextlib.suppress(CodecError):
+            end = self._evaluator.deletion(self._store.get(lead_id), self._change)
+            if end.instant <= log_time:
+                deleted = Assessment(Lead(lead_id), None, (Deleted(end.reason, end.instant),), 1)
+                self._stage(deleted, outbox, figures)
+                return
+        self._bounds[lead_id] = log_time + DAY
 
     def _staged(self, assessment: Assessment, outbox: Outbox, figures: BatchFigures, log_time: int) -> str:
         """Stage the reviews of a lead, in order, up to the first one whose decision or state is too large. So it does
@@ -194,8 +213,7 @@ class Reviews:
             what = {"lead": lead_id, "reason": rejected.reason, "detail": rejected.detail}
             log.warning("review_too_large", partition=self._partition, **what)
         else:
-            return "published"
-        self._bounds[lead_id] = log_time + DAY
+            return "deleted" if _is_deletion(assessment) else "published"
         assert self._evaluator is not None
         for decision in assessment.decisions[-2::-1]:
             until = from_datetime(datetime.fromisoformat(decision.decided_at))
@@ -203,14 +221,21 @@ class Reviews:
             with contextlib.suppress(Rejected):
                 self._stage(part, outbox, figures)
                 break
+        self._keep(lead_id, outbox, figures, log_time)
         return "too_large"
 
     def _stage(self, assessment: Assessment, outbox: Outbox, figures: BatchFigures) -> None:
         """Raises `Rejected` if a decision or the state is too large. Nothing is staged then."""
         settings, limits, shadow = self._rescorer.settings, self._rescorer.limits.current, self._rescorer.shadow
-        lead, state = fitting_state(assessment.lead, limits.state, self._rescorer.trim)
+        lead, state = assessment.lead, None
+        if not _is_deletion(assessment):
+            lead, state = fitting_state(lead, limits.state, self._rescorer.trim)
         stage_effects(assessment.effects, outbox, figures, settings, self._rescorer.clock(), limits.decision)
-        self._store.stage_encoded(lead, state)
+        if state is None:
+            self._store.stage_removal(lead.id)
+            self._deleted.append(lead.id)
+        else:
+            self._store.stage_encoded(lead, state)
         offset = max(0, outbox.next_offset - 1)
         outbox.messages.append(state_message(lead.id, state, settings.state_topic, self._partition, offset))
         if shadow is not None:
@@ -230,3 +255,7 @@ class Reviews:
         # A bound in the past would be looked at again at once, for ever.
         self._bounds[lead_id] = max(due.instant, log_time + 1)
         return Assessment(lead)
+
+
+def _is_deletion(assessment: Assessment) -> bool:
+    return isinstance(assessment.effects[-1], Deleted)

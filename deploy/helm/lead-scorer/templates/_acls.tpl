@@ -37,6 +37,8 @@ Read, Write and Delete include Describe.
 {{- $needs = concat $needs (list "topic activity Read" "topic state Read" "group Describe") }}
 {{- else if eq . "offsets reset" }}
 {{- $needs = concat $needs (list "topic activity Read" "topic state Read" "topic state Write" "group Read" "workers Write") }}
+{{- else if eq . "retention" }}
+{{- $needs = append $needs "topic state Read" }}
 {{- end }}
 {{- end }}
 {{- $acls := dict }}
