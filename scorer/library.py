@@ -5,7 +5,7 @@ docs/library.md says how stable these names are.
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import Contribution, RoutingDecision, read_decision
-from scorer.domain.effects import Decided, Effect, HandedOver
+from scorer.domain.effects import Decided, Deleted, Effect, HandedOver
 from scorer.domain.lead import Lead
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.engines.engine import EngineUnavailableError, default_engine
@@ -30,6 +30,7 @@ __all__ = [
     "CodecError",
     "Contribution",
     "Decided",
+    "Deleted",
     "Effect",
     "EngineUnavailableError",
     "Evaluation",
