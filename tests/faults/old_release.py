@@ -28,7 +28,8 @@ def main(rules: str) -> None:
         except EOFError:
             return
         leads = {lead_id: decode_lead(lead_id, state) for lead_id, state in states.items()}
-        changed, results = set(), []
+        changed: set[str] = set()
+        results: list[str | tuple[str, bytes] | None] = []
         for key, value, headers in records:
             try:
                 activity = parse_record(value, key, headers, time.time_ns() // 1000)

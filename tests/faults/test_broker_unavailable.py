@@ -24,7 +24,7 @@ GROWTH_BYTES = 24 << 20
 def test_recovers_when_the_connection_was_cut(kafka: Kafka, names: Names, tmp_path: Path, how: str) -> None:
     load = Load(randomness(), live=True)
     create_topics(kafka, names, 2)
-    with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, **COOLING) as worker:
+    with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, ready=True, **COOLING) as worker:
         process = psutil.Process(worker.process.pid)
         kafka.write(names.activity, load.take(1500))
         wait_until_processed(kafka, names, [worker])
@@ -51,7 +51,10 @@ def test_recovers_when_the_connection_was_cut(kafka: Kafka, names: Names, tmp_pa
 def test_connection_reset_at_every_step_of_a_transaction(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     load = Load(randomness(), live=True)
     create_topics(kafka, names, 2)
-    with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, max_records="20", **COOLING) as worker:
+    with (
+        Proxy(kafka) as proxy,
+        service(proxy.kafka, names, tmp_path, ready=True, max_records="20", **COOLING) as worker,
+    ):
         for step in (ADD_PARTITIONS, PRODUCE, ADD_OFFSETS, OFFSET_COMMIT, END_TRANSACTION):
             for direction in ("request", "response"):
                 struck = proxy.resets

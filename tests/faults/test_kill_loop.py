@@ -32,7 +32,7 @@ def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tm
                 worker.process.kill()
             assert worker.process.wait(DEADLINE) == -9, worker.text()
         evict(kafka, names)
-    with service(kafka, names, tmp_path, **COOLING) as worker:
+    with service(kafka, names, tmp_path, ready=True, **COOLING) as worker:
         reached = finish(kafka, names, [worker])
     check_cooled(kafka, names, reached)
 

@@ -1,47 +1,35 @@
 """Re-scoring after a change of rules: every known lead once, even if workers are killed and partitions move."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
 from pathlib import Path
+from time import sleep
 
 from scorer.domain.decision import read_decision
-from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
-from scorer.sources.cloudevents import parse_record
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.stream.jobs.rescore import rescored
 from tests.brokers.marks import fencing, heavy
 from tests.factory import SMALL_RULES, evaluator, ruleset_folder
+from tests.faults.cooling import create_topics
 from tests.faults.group import evict, wait_until_processed
-from tests.faults.oracle import Output, committed_output
-from tests.integration.activities import NOW, stream
-from tests.integration.kafka import DEADLINE, Kafka, Names, Record
+from tests.faults.load import Load
+from tests.faults.oracle import Output, check_exactly_once, committed_output, history, wait_until_reviewed
+from tests.faults.sizes import randomness
+from tests.integration.activities import stream
+from tests.integration.kafka import DEADLINE, Kafka, Names
 from tests.integration.service import Service, service
 
 SLOWLY = "rescore: {per_second: %d}\n"
 CHANGED = SMALL_RULES.replace("warm: 20, hot: 40", "warm: 15, hot: 30").replace("points: 10}", "points: 4}")
+RECENCY = """  recency:
+    rules:
+      - {id: now, when: {days_since.last_activity: {lt: 0.000004}}, points: 24}
+      - {id: just, when: {days_since.last_activity: {lt: 0.00001}}, points: 12}
+routing:
+"""
+"""A lead cools twice within a second of silence."""
+COOLED = 1.0
 POINTS = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
-
-
-def offline(
-    records: Iterable[Record], old: Evaluator, new: Evaluator, sweep: int
-) -> tuple[dict[str, list[bytes]], dict[str, Lead]]:
-    """The old rules judge all activities, then the new ones every lead."""
-    leads: dict[str, Lead] = {}
-    decisions: dict[str, list[bytes]] = defaultdict(list)
-    for record in records:
-        activity = parse_record(record.value, record.key, record.headers, NOW)
-        assessment = old.assess(leads.get(activity.lead_id, Lead(activity.lead_id)), activity)
-        leads[activity.lead_id] = assessment.lead
-        if assessment.decisions:
-            decisions[activity.lead_id] += [decision.to_json() for decision in assessment.decisions]
-    for lead_id, lead in leads.items():
-        rescored_lead = rescored(lead, new, sweep)
-        if rescored_lead is not None:
-            leads[lead_id] = rescored_lead.lead
-            if rescored_lead.decision is not None:
-                decisions[lead_id].append(rescored_lead.decision.to_json())
-    return dict(decisions), leads
 
 
 def markers(kafka: Kafka, names: Names) -> dict[int, Marker]:
@@ -70,21 +58,34 @@ def rules_changed(output: Output) -> int:
     return sum(b'"cause":"rules_changed"' in value for values in output.decisions.values() for value in values)
 
 
+def by_time(kafka: Kafka, names: Names) -> int:
+    """How many decisions of time alone are published."""
+    return sum(b'"cause":"time"' in (record.value or b"") for record in kafka.read(names.routing))
+
+
 @heavy
 def test_each_lead_is_judged_once_with_kills_at_every_step(kafka: Kafka, names: Names, tmp_path: Path) -> None:
-    slow = SLOWLY % 60
-    old, new = evaluator(SMALL_RULES + slow), evaluator(CHANGED + slow)
-    rules = ruleset_folder(tmp_path / "rules", SMALL_RULES + slow)
-    records = stream(700, leads=120, seed=8)
-    expected, states = offline(records, old, new, sweep=2)
-    kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})
-    kafka.write(names.activity, records)
+    """The rules change while many leads are due. Those that the old rules have not reviewed yet are re-scored by the
+    new ones, as of the change."""
+    before, after = (text.replace("routing:\n", RECENCY) + SLOWLY % 60 for text in (SMALL_RULES, CHANGED))
+    old, new = evaluator(before), evaluator(after)
+    rules = ruleset_folder(tmp_path / "rules", before)
+    load = Load(randomness(), leads=120, live=True)
+    create_topics(kafka, names, 2)
+    kafka.write(names.activity, load.take(600))
+    sleep(COOLED)
+    kafka.write(names.activity, load.take(10))
     with service(kafka, names, tmp_path, rules=str(rules)) as worker:
-        wait_until_processed(kafka, names, [worker])
-        assert worker.terminate() == 0
-    assert rules_changed(committed_output(kafka, names)) == 0
-    ruleset_folder(rules, CHANGED + slow)
+        worker.wait(lambda: by_time(kafka, names) > 10)
+        ruleset_folder(rules, after)
+        worker.wait(lambda: rules_changed(committed_output(kafka, names)) > 0)
+        worker.process.kill()
+        worker.process.wait()
+    evict(kafka, names)
     for point in POINTS:
+        kafka.write(names.activity, load.take(10))
+        # Once the rules are those of before again.
+        ruleset_folder(rules, before if point == "committed" else after)
         times = 1 if point in ("restoring", "fenced") else 3
         with service(
             kafka, names, tmp_path, ready=False, rules=str(rules), fault_point=f"{point}:{times}:kill"
@@ -94,11 +95,12 @@ def test_each_lead_is_judged_once_with_kills_at_every_step(kafka: Kafka, names: 
     assert any(marker.after is not None for marker in markers(kafka, names).values()), "no worker died in its sweep"
     with service(kafka, names, tmp_path, rules=str(rules)) as worker:
         swept(kafka, names, new, worker)
+        reached = wait_until_reviewed(kafka, names, [worker], rules=[old, new])
         assert worker.terminate() == 0
-    got = committed_output(kafka, names)
-    assert rules_changed(got) > 20
-    assert got.decisions == expected
-    assert got.states == states
+    output = check_exactly_once(kafka, names, rules=[old, new], reached=reached)
+    assert max(map(len, history(kafka.read(names.state)).values())) > 2, "the rules changed only once"
+    assert rules_changed(output) > 20
+    assert output.by_time > 20
 
 
 @fencing

@@ -61,7 +61,7 @@ MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "change_without_instant": (f"{_REVIEWS}::test_nor_what_is_published_after_a_change_of_rules",),
     "overdue_lead_forgotten": (f"{_REVIEWS}::test_a_lead_that_is_overdue_at_a_restart_is_reviewed",),
     "tick_counts_before_commit": (f"{_REVIEWS}::test_a_tick_that_was_not_committed_is_written_at_once",),
-    "review_by_the_clock": (f"{_REVIEWS}::test_no_batch_size_restart_abort_or_pause_changes_what_is_published",),
+    "review_before_its_time": (f"{_REVIEWS}::test_no_batch_size_restart_abort_or_pause_changes_what_is_published",),
     "log_time_goes_back": (f"{_REVIEWS}::test_no_batch_size_restart_abort_or_pause_changes_what_is_published",),
     "activity_before_rescoring": (f"{_REVIEWS}::test_nor_what_is_published_after_a_change_of_rules",),
     "dead_letter_dropped_on_retry": (f"{_PROTOCOL}::test_a_batch_that_is_too_large_is_judged_again",),

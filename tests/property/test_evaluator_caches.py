@@ -175,6 +175,7 @@ def test_caches_never_change_a_result(
                 lead.rules_at_return,
                 judged_at=lead.judged_at,
                 recent=lead.recent,
+                seen_at=lead.seen_at,
             )
             assert shown(evaluation) == shown(rules.evaluate(fresh, now))
             restored = decode_lead("lead-1", encode_lead(lead))

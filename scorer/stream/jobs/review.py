@@ -210,8 +210,13 @@ class Reviews:
         try:
             self._stage(assessment, outbox, figures)
         except Rejected as rejected:
-            what = {"lead": lead_id, "reason": rejected.reason, "detail": rejected.detail}
-            log.warning("review_too_large", partition=self._partition, **what)
+            log.warning(
+                "review_too_large",
+                partition=self._partition,
+                lead=lead_id,
+                reason=rejected.reason,
+                detail=rejected.detail,
+            )
         else:
             return "deleted" if _is_deletion(assessment) else "published"
         assert self._evaluator is not None
