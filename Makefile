@@ -14,7 +14,7 @@ BROKER := tests/faults tests/deploy tests/integration tests/security
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) tests/supply examples
 
 .PHONY: help demo install test test-fast test-kafka test-embedded test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
-	lint format bench schemas sbom licences audit site lock clean
+	lint format bench bench-reviews schemas sbom licences audit site lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list
@@ -109,6 +109,10 @@ format: install
 ## bench: the benchmarks (an hour at most; see benchmarks/README.md); BENCH="--broker kafka": on Apache Kafka (Java, Maven)
 bench: install .venv/bench .cache/bench-streams/installed
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+## bench-reviews: 1,000,000 leads at midnight, also on Apache Kafka (45 minutes); BENCH="--leads 20000 --seconds 20"
+bench-reviews: install .venv/bench
+	@$(BIN)/python -m benchmarks.reviews --leads 1000000 --broker kafka $(BENCH)
 
 .venv/bench: requirements-bench.lock .venv/installed
 	@$(BIN)/pip install -q --require-hashes -r requirements-bench.lock

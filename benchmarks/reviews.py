@@ -16,89 +16,52 @@ Three parts, each in its own process:
 import argparse
 import asyncio
 import contextlib
-import gc
 import json
 import math
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
-from itertools import count, islice
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from itertools import islice
 from pathlib import Path
-from random import Random
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import psutil
-from aiokafka import ConsumerRecord, TopicPartition
-from prometheus_client import generate_latest
 
-from benchmarks.episodes import single
-from benchmarks.kafka import (
-    BROKERS,
-    KAFKA,
-    ROOT,
-    SCRATCH,
-    broker,
-    cores,
-    fill_changelog,
-    stay_with_broker,
-)
+from benchmarks.kafka import BROKERS, KAFKA, ROOT, SCRATCH, broker, cores, fill_changelog, stay_with_broker
 from benchmarks.measuring import progress
+from benchmarks.midnight import (
+    CACHED,
+    RATE,
+    Load,
+    evaluator,
+    live,
+    of_delays,
+    of_memory,
+    of_reviews,
+    pool,
+    read,
+    rest,
+    states,
+    wave,
+)
 from benchmarks.results import Figure, Result, Target
 from benchmarks.steady import Feeder, Observer, places
-from benchmarks.traffic import HEADERS, HISTORY_DAYS, PARTITIONS, RULES, encoded, histories, lead_name, partition_of
+from benchmarks.traffic import PARTITIONS, RULES
 from benchmarks.worker import ours, wait_until_shared
 from scorer.demo.broker import free_port
-from scorer.domain.instant import DAY, MILLISECOND, SECOND
-from scorer.domain.lead import NO_CLOCK, Lead
-from scorer.engines.engine import default_engine
-from scorer.evaluation.evaluator import Evaluator
-from scorer.evaluation.results import Evaluation
-from scorer.evaluation.rule_change import RuleChange
-from scorer.kafka.message import Message
-from scorer.kafka.topic_reader import Span
-from scorer.kafka.transaction import Offset
-from scorer.offline.ruleset_files import load_ruleset
-from scorer.runtime.metrics import Metrics
-from scorer.runtime.settings import Settings
-from scorer.runtime.token_bucket import TokenBucket
+from scorer.domain.instant import DAY, SECOND
 from scorer.state.codec import decode_lead, encode_lead
-from scorer.state.input_position import InputPosition
-from scorer.state.marker import Marker
-from scorer.state.store import LeadStore
-from scorer.stream.access_watch import AccessWatch
-from scorer.stream.batch import BatchProcessor
-from scorer.stream.jobs.job import Job
-from scorer.stream.jobs.rescore import Rescorer, Sweep
-from scorer.stream.jobs.review import Reviews
-from scorer.stream.jobs.ticks import Ticks
-from scorer.stream.watch import Watch
-from scorer.stream.worker import PartitionWorker, State, WorkerContext
 
-CACHED: Final = 1_000
-"""Decoded leads that a partition keeps. With more, the memory would grow for longer than the wave is measured."""
-RATE: Final = 200.0
-"""Activities a second: 17 million a day, which is many for a million leads."""
-REALLY_DUE: Final = 100
-"""One in so many leads is really due at midnight."""
-COMMIT: Final = 0.01
-"""Seconds until the broker has committed, where there is none."""
 LONGEST_WAIT: Final = 2.0
 _LOOK_AT_OFFSETS: Final = 0.02
-_SETTLED: Final = 5.0
 _START: Final = 10.0
 _FILLED: Final = 10_000
 """Leads a second that are written and restored, at least."""
-_POOL: Final = 1_000
-_SAMPLE: Final = 2_000
 
 
 @contextlib.contextmanager
@@ -113,367 +76,35 @@ def rules_at(per_second: int | None) -> Iterator[Path]:
         yield copied
 
 
-def evaluator(folder: Path) -> Evaluator:
-    """As in the service."""
-    return Evaluator(load_ruleset(folder), default_engine())
-
-
-def pool(rules: Evaluator, midnight: int, until: int) -> list[bytes]:
-    """States of leads with a history of two months, as they are just before midnight. All may be due at midnight. The
-    first of each REALLY_DUE leads is; the others are not due before `until`."""
-    due: list[bytes] = []
-    calm: list[bytes] = []
-    for lead in histories(_SAMPLE, evaluator=rules, start=midnight - HISTORY_DAYS * DAY):
-        before = rules.catch_up(lead, midnight - 1).lead
-        found = rules.refine(before, until)
-        is_due = found.certain and found.instant == midnight
-        if is_due or not (found.certain and found.instant <= until):
-            asleep = replace(before, due=midnight, judged_by=rules.mark)
-            (due if is_due else calm).append(encode_lead(asleep))
-    if not due or not calm:
-        raise SystemExit(f"of {_SAMPLE} leads {len(due)} are due at midnight and {len(calm)} are not")
-    return [due[n // REALLY_DUE % len(due)] if n % REALLY_DUE == 0 else calm[n % len(calm)] for n in range(_POOL)]
-
-
-def read(path: Path) -> list[bytes]:
-    """The states of the pool."""
-    return msgspec.msgpack.decode(path.read_bytes(), type=list[bytes])
-
-
-def states(samples: Sequence[bytes], leads: int) -> Iterator[tuple[str, bytes]]:
-    """Each lead with a state of its own."""
-    for number in range(leads):
-        yield lead_name(number), bytes(bytearray(samples[number % len(samples)]))
-
-
-def resident() -> int:
-    """The resident memory of this process, after a garbage collection."""
-    gc.collect()
-    return int(psutil.Process().memory_info().rss)
-
-
-class Judgements:
-    """Counts the judgements of this process."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        evaluate = Evaluator.evaluate
-
-        def counted(rules: Evaluator, lead: Lead, now: int) -> Evaluation:
-            self.count += 1
-            return evaluate(rules, lead, now)
-
-        setattr(Evaluator, "evaluate", counted)  # noqa: B010 (mypy refuses the assignment)
-
-
-def rest(options: argparse.Namespace) -> dict[str, float]:
-    """Memory at rest, and what building the schedule takes."""
-    judgements = Judgements()
-    rules, samples, midnight = evaluator(options.rules), read(options.samples), options.midnight
-    store = LeadStore()
-    before = resident()
-    for lead_id, state in states(samples, options.leads):
-        store.restore(lead_id, state)
-    loaded = resident()
-    store.change, store.log_time = RuleChange(1, NO_CLOCK), midnight - SECOND
-    rescorer = Rescorer(settings(), lambda: rules, lambda: midnight, TokenBucket(time.monotonic), time.monotonic)
-    judgements.count = 0
-    began = time.thread_time()
-    reviews = Reviews(rescorer, store, 0)
-    steps = [time.thread_time() - began]
-    while not reviews.complete:
-        step = time.thread_time()
-        reviews.ready()
-        steps.append(time.thread_time() - step)
-    seconds, judged = sum(steps), judgements.count
-    scheduled = resident()
-    return {
-        "state": statistics.mean(map(len, samples)),
-        "key": len(lead_name(0)),
-        "leads": (loaded - before) / options.leads,
-        "schedule": (scheduled - loaded) / options.leads,
-        "seconds": seconds,
-        "longest": max(steps),
-        "judged": judged,
-        "scheduled": len(reviews.schedule),
-    }
-
-
-def settings(**changed: Any) -> Settings:
-    """The defaults of the service."""
-    return Settings(_env_file=None, group="bench", **changed)
-
-
-class _Consumer:
-    """The methods of the consumer that a worker uses, without a broker."""
-
-    def __init__(self, partitions: set[TopicPartition]) -> None:
-        self._partitions = partitions
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        pass
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        pass
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        pass
-
-    def assignment(self) -> set[TopicPartition]:
-        return self._partitions
-
-    def highwater(self, partition: TopicPartition) -> None:
-        return None
-
-
-class _Committer:
-    """Commits after a moment, and notes when which offset was committed."""
-
-    waits_for = ""
-    generation = 1
-
-    def __init__(self, partitions: int) -> None:
-        self.moments: list[list[float]] = [[] for _ in range(partitions)]
-        self.offsets: list[list[int]] = [[] for _ in range(partitions)]
-        self.written = 0
-
-    async def joined(self) -> None:
-        pass
-
-    def is_current(self, generation: int) -> bool:
-        return generation == self.generation
-
-    async def take_over(self, partition: TopicPartition) -> Offset | None:
-        return None
-
-    async def log_span(self, partition: TopicPartition) -> Span:
-        return Span(0, 0)
-
-    async def commit(
-        self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str = ""
-    ) -> int | None:
-        await asyncio.sleep(COMMIT)
-        self.written += len(messages)
-        self.moments[partition.partition].append(time.perf_counter())
-        self.offsets[partition.partition].append(next_offset)
-        return None
-
-    def committed_at(self, partition: int, offset: int) -> float:
-        """When a record was committed. Raises `IndexError` if it never was."""
-        return self.moments[partition][bisect_right(self.offsets[partition], offset)]
-
-
-class _Worker(PartitionWorker):
-    """A worker that finds its leads in memory."""
-
-    given: dict[int, LeadStore]
-
-    async def _restore(self) -> int | None:
-        self._store = self.given.pop(self.partition.partition)
-        return None
-
-
-class _Owner:
-    def failed(self, error: BaseException) -> None:
-        raise error
-
-
-class Pause:
-    """The most CPU time that passed before something else could run in this event loop, and the memory meanwhile. CPU
-    time, because others use the machine too."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-        self.memory: list[int] = []
-        self._process = psutil.Process()
-
-    async def watch(self) -> None:
-        """Look, until cancelled."""
-        looked, noted = time.thread_time(), 0.0
-        while True:
-            await asyncio.sleep(0)
-            now = time.thread_time()
-            self.longest = max(self.longest, now - looked)
-            await asyncio.sleep(0.002)
-            if time.perf_counter() - noted > 1:
-                self.memory.append(self._process.memory_info().rss)
-                noted = time.perf_counter()
-            looked = time.thread_time()
-
-
-async def wave(options: argparse.Namespace) -> dict[str, float]:
-    """Midnight passes, and activities arrive."""
-    rules, metrics = evaluator(options.rules), Metrics()
-    samples, midnight = read(options.samples), options.midnight
-    count = options.partitions
-    stores = {number: LeadStore(CACHED) for number in range(count)}
-    for lead_id, state in states(samples, options.leads):
-        stores[partition_of(lead_id, count)].restore(lead_id, state)
-    for store in stores.values():
-        store.marker = Marker(rules.ruleset.revision, 1, None, NO_CLOCK)
-        store.position = InputPosition(0, None, midnight - DAY // 24)
-    began = time.perf_counter()
-    passes = began + float(options.before)
-
-    def clock() -> int:
-        return midnight + round((time.perf_counter() - passes) * SECOND)
-
-    configured = settings()
-    processor = BatchProcessor(configured, rules.assess, clock)
-    rescorer = Rescorer(configured, lambda: rules, clock, TokenBucket(time.monotonic), time.monotonic)
-
-    def jobs(store: LeadStore, partition: int) -> list[Job]:
-        reviews = Reviews(rescorer, store, partition)
-        ticks = Ticks(configured, reviews, store, partition, clock, time.monotonic)
-        return [Sweep(rescorer, store, partition), reviews, ticks]
-
-    async def nothing() -> tuple[()]:
-        return ()
-
-    committer: Any = _Committer(count)
-    access = AccessWatch(configured, nothing)
-    watch = Watch(configured, metrics)
-    context = WorkerContext(configured, processor, committer, metrics, jobs, lambda: rules, watch, access)
-    partitions = [TopicPartition(configured.activity_topic, number) for number in range(count)]
-    _Worker.given = stores
-    workers = [_Worker(partition, _Consumer({*partitions}), _Owner(), context) for partition in partitions]
-    while any(worker.state is not State.RUNNING for worker in workers):  # noqa: ASYNC110 (it has no event for that)
-        await asyncio.sleep(0.01)
-    pause = Pause()
-    watching, spent = asyncio.create_task(pause.watch()), time.process_time()
-    try:
-        due = await feed(workers, options, clock)
-        await asyncio.sleep(1.0)
-    finally:
-        watching.cancel()
-        for worker in workers:
-            worker.close()
-        await asyncio.wait([worker.task for worker in workers])
-    seconds = time.perf_counter() - passes
-    delays = [(moment, committer.committed_at(*place) - moment) for place, moment in due]
-    done = generate_latest(metrics.registry).decode()
-    return {
-        "seconds": seconds,
-        "cpu": (time.process_time() - spent) / (time.perf_counter() - began),
-        "longest": pause.longest,
-        **of_delays(delays, passes),
-        **of_memory(pause.memory[round(options.before) :]),
-        **of_reviews(done, seconds),
-        "left": sum(worker.remaining()["review"] for worker in workers),
-    }
-
-
-Place = tuple[int, int]
-
-
-async def feed(
-    workers: Sequence[PartitionWorker], options: argparse.Namespace, clock: Callable[[], int]
-) -> list[tuple[Place, float]]:
-    """Give the workers activities at a fixed rate, until all leads are reviewed or the time is over. Returns partition,
-    offset, and when it was due of each."""
-    due: list[tuple[Place, float]] = []
-    offsets = [0] * len(workers)
-    began = time.perf_counter()
-    for number, (lead_id, make) in enumerate(live(options)):
-        moment = began + number / options.rate
-        await asyncio.sleep(max(0.0, moment - time.perf_counter()))
-        seconds = moment - began - options.before
-        if seconds > options.seconds or (seconds > _SETTLED and not any(w.remaining()["review"] for w in workers)):
-            break
-        now = clock()
-        partition = partition_of(lead_id, len(workers))
-        workers[partition].offer([_record(partition, offsets[partition], lead_id, make(now), now // MILLISECOND)])
-        due.append(((partition, offsets[partition]), moment))
-        offsets[partition] += 1
-    return due
-
-
-def live(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[int], bytes]]]:
-    """Endless activities of random leads: the lead, and the value as of an instant."""
-    random = Random(3)
-    for number in count():
-        lead_id = lead_name(random.randrange(options.leads))
-        kind, data = single(random)
-        yield lead_id, partial(_value, f"w{number:09}", lead_id, kind, data)
-
-
-def _value(name: str, lead_id: str, kind: str, data: dict[str, Any], now: int) -> bytes:
-    return encoded(name, lead_id, now, kind, data)
-
-
-def _record(partition: int, offset: int, lead_id: str, value: bytes, timestamp: int) -> "ConsumerRecord[bytes, bytes]":
-    key = lead_id.encode()
-    stamped = 1
-    return ConsumerRecord(
-        "lead.activity", partition, offset, timestamp, stamped, key, value, None, len(key), len(value), HEADERS
-    )
-
-
-def of_delays(delays: Sequence[tuple[float, float]], midnight: float) -> dict[str, float]:
-    """Of when activities were due and how many seconds later they were committed: those after midnight, and those
-    before it, which meet no reviews."""
-    after = sorted(delay for moment, delay in delays if moment >= midnight)
-    before = sorted(delay for moment, delay in delays if moment < midnight) or [math.nan]
-    return {
-        "activities": len(after),
-        "p50": statistics.median(after),
-        "p99": after[int(len(after) * 0.99)],
-        "most": after[-1],
-        "p50 before": statistics.median(before),
-        "p99 before": before[int(len(before) * 0.99)],
-    }
-
-
-def of_memory(memory: Sequence[int]) -> dict[str, float]:
-    """Of the resident bytes during the wave, second by second: those after its first tenth, and how much they grow."""
-    settled = memory[len(memory) // 10 :]
-    return {"rss": settled[0], "grown": max(settled) - settled[0]}
-
-
-def of_reviews(metrics: str, seconds: float) -> dict[str, float]:
-    """The reviews so far, from the text of the metrics."""
-    outcomes = {
-        line.partition('outcome="')[2].partition('"')[0]: float(line.rpartition(" ")[2])
-        for line in metrics.splitlines()
-        if line.startswith("scorer_reviews_total{")
-    }
-    return {
-        "published": outcomes.get("published", 0.0),
-        "unchanged": outcomes.get("unchanged", 0.0),
-        "others": sum(number for name, number in outcomes.items() if name not in ("published", "unchanged")),
-        "a second": sum(outcomes.values()) / seconds,
-    }
-
-
-def on_kafka(options: argparse.Namespace) -> dict[str, float]:
+def on_kafka(load: Load) -> dict[str, float]:
     """The service on Apache Kafka. The leads of last midnight are in its changelog."""
     worker_core, broker_core = cores()
-    rules = evaluator(options.rules)
+    rules = evaluator(load.rules)
     now = int(time.time()) * SECOND
-    passes = now + round((_START + options.leads / _FILLED + options.before) * SECOND)
+    passes = now + round((_START + load.leads / _FILLED + load.before) * SECOND)
     # The true midnight is hours away or hours ago. This bound is right for the leads that are not due at that one.
-    samples = [due_at(state, passes) for state in read(options.samples)]
+    samples = [due_at(state, passes) for state in read(load.samples)]
     stay_with_broker()
     with contextlib.ExitStack() as stack:
-        running = stack.enter_context(broker(broker_core, KAFKA, options.partitions))
+        running = stack.enter_context(broker(broker_core, KAFKA, load.partitions))
         bootstrap, port = running.bootstrap, free_port()
-        given = states(samples, options.leads)
-        fill_changelog(bootstrap, given, rules.ruleset.revision, options.partitions, now - DAY // 24)
+        given = states(samples, load.leads)
+        fill_changelog(bootstrap, given, rules.ruleset.revision, load.partitions, now - DAY // 24)
         progress("  the changelog is full")
         began = time.perf_counter()
         worker = stack.enter_context(
-            ours(bootstrap, {worker_core}, http_port=str(port), rules=str(options.rules), cache_leads=str(CACHED))
+            ours(bootstrap, {worker_core}, http_port=str(port), rules=str(load.rules), cache_leads=str(CACHED))
         )
-        wait_until_shared([port], [worker], options.partitions)
+        wait_until_shared([port], [worker], load.partitions)
         restored = time.perf_counter() - began
         progress(f"  restored after {restored:.0f} s")
         before = of_reviews(scraped(port), 1.0)
-        observer = Observer(bootstrap, options.partitions, _LOOK_AT_OFFSETS)
+        observer = Observer(bootstrap, load.partitions, _LOOK_AT_OFFSETS)
         memory: list[int] = []
-        total = max(options.before, passes / SECOND - time.time()) + options.seconds
-        events = [(lead_id, make(now)) for lead_id, make in islice(live(options), int(options.rate * total))]
+        total = max(load.before, passes / SECOND - time.time()) + load.seconds
+        events = [(lead_id, make(now)) for lead_id, make in islice(live(load), int(load.rate * total))]
         began, spent = time.perf_counter(), worker.cpu()
-        feeder = Feeder(bootstrap, events, options.rate, options.partitions)
+        feeder = Feeder(bootstrap, events, load.rate, load.partitions)
         midnight = began + passes / SECOND - time.time()
         if midnight < began:
             progress(f"  the leads were due {began - midnight:.0f} s before they were restored")
@@ -491,7 +122,7 @@ def on_kafka(options: argparse.Namespace) -> dict[str, float]:
             observer.stop()
         metrics = of_reviews(after, seconds)
         left = remaining(after)
-    written = zip(places(events, options.partitions), due, strict=True)
+    written = zip(places(events, load.partitions), due, strict=True)
     delays = [(moment, observer.committed_at(*place) - moment) for place, moment in written]
     return {
         "restored": restored,
@@ -524,19 +155,19 @@ def remaining(metrics: str) -> float:
     return math.nan
 
 
-PARTS: Final[dict[str, Callable[[argparse.Namespace], dict[str, float]]]] = {
+PARTS: Final[dict[str, Callable[[Load], dict[str, float]]]] = {
     "rest": rest,
-    "wave": lambda options: asyncio.run(wave(options)),
+    "wave": lambda load: asyncio.run(wave(load)),
     "kafka": on_kafka,
 }
 
 
-def measured(part: str, options: argparse.Namespace) -> dict[str, float]:
+def measured(part: str, load: Load) -> dict[str, float]:
     """Run a part in its own process, so that the memory of one does not affect the next."""
     command = [sys.executable, "-m", "benchmarks.reviews", "--part", part]
-    for name in ("leads", "rate", "seconds", "before", "partitions", "rules", "samples", "midnight"):
-        command += [f"--{name}", str(getattr(options, name))]
-    progress(f"{part}, {options.leads:,} leads")
+    for field in fields(Load):
+        command += [f"--{field.name}", str(getattr(load, field.name))]
+    progress(f"{part}, {load.leads:,} leads")
     ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE)
     if ran.returncode:
         raise SystemExit(f"{part} failed")
@@ -561,18 +192,20 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--midnight", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    given = {field.name: getattr(options, field.name) for field in fields(Load)}
     if options.part:
-        sys.stdout.write(json.dumps(PARTS[options.part](options)))
+        sys.stdout.write(json.dumps(PARTS[options.part](Load(**given))))
         return
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    with rules_at(options.per_second) as options.rules, tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
-        rules = evaluator(options.rules)
+    with rules_at(options.per_second) as folder, tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
+        rules = evaluator(folder)
         bound = rules.ruleset.rescoring.per_second
-        options.midnight = int(time.time()) * SECOND // DAY * DAY
-        options.samples = Path(folder) / "states"
-        samples = pool(rules, options.midnight, options.midnight + 2 * DAY - 1)
-        options.samples.write_bytes(msgspec.msgpack.encode(samples))
-        found = {part: measured(part, options) for part in options.only or PARTS if part != KAFKA or options.broker}
+        midnight, samples = int(time.time()) * SECOND // DAY * DAY, Path(scratch) / "states"
+        # The service meets these leads at another time of the day, at most a day later.
+        samples.write_bytes(msgspec.msgpack.encode(pool(rules, midnight, midnight + 2 * DAY - 1)))
+        load = Load(**{**given, "rules": folder, "samples": samples, "midnight": midnight})
+        asked = options.only or [part for part in PARTS if part != KAFKA or options.broker]
+        found = {part: measured(part, load) for part in asked}
     shown = {
         "leads": options.leads,
         "partitions": options.partitions,

@@ -107,8 +107,7 @@ class Silence:
         least, most = self.unpublished_range(published, evaluation)
         if not least <= low <= high <= most:
             return False
-        worth.update(then)
-        notes.day = max(notes.day, day)
+        notes.add_worth(then, day)
         return True
 
     def unpublished_range(self, published: Published, evaluation: Evaluation) -> tuple[int, int]:

@@ -129,7 +129,9 @@ def encode_lead(lead: Lead) -> bytes:
     else:
         packed = facts.packed
     due = lead.due
-    seconds = _NEVER if due >= NEVER else max(0, min(_LATEST, due // SECOND))
+    seconds = due // SECOND
+    if not 0 <= seconds <= _LATEST:
+        seconds = _NEVER if due >= NEVER else 0 if due < 0 else _LATEST
     state = _State(
         lead.clock,
         lead.erased_at,

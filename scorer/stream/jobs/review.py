@@ -159,9 +159,12 @@ class Reviews:
     def _note(self, changed: Iterable[Lead], removed: Iterable[str]) -> None:
         if self._evaluator is None:
             return
-        due_at, change = self._evaluator.due, self._change
+        due_at, put, mark, change = self._evaluator.due, self._put, self._mark, self._change
+        since = NO_CLOCK if change is None else change.since
         for lead in changed:
-            self._put(lead.id, due_at(lead, change))
+            # The usual case without a call.
+            known = lead.judged_by == mark and lead.judged_at >= since
+            put(lead.id, lead.due if known else due_at(lead, change))
         for lead_id in removed:
             self.schedule.remove(lead_id)
 
@@ -170,7 +173,7 @@ class Reviews:
             self.schedule.remove(lead_id)
         else:
             # Rounded up, so that a look at a lead that is due within the second finds it due.
-            self.schedule.put(lead_id, max(0, -(-due // SECOND)))
+            self.schedule.put(lead_id, -(-due // SECOND) if due > 0 else 0)
 
     def _judge(self, outbox: Outbox, figures: BatchFigures, log_time: int) -> None:
         for lead_id in self._slice:
