@@ -172,3 +172,35 @@ def test_batches_failures_and_restarts_change_no_decision_and_no_state(log: Log,
             judge.deletion(lead, partition.store.change).instant <= partition.log_time
             for lead in partition.store.leads()
         )
+
+
+CHANGED = [evaluator(f"{TEXT}retention: {text}\n") for text in ("{inactive: 9d}", "{inactive: 90d, after_erasure: 7d}")]
+CHANGED += [evaluator(TEXT), evaluator(f"{TEXT}retention: {{inactive: 60d}}\nrescore: {{mode: off}}\n")]
+
+
+@given(logs(), st.sampled_from(CHANGED), st.integers(0, 25), st.integers(0, 1 << 32))
+@settings(max_examples=60, deadline=None)
+def test_after_a_change_of_the_retention_batches_and_restarts_change_nothing(
+    log: Log, changed: Evaluator, at: int, seed: int
+) -> None:
+    def worked(chance: random.Random | None) -> Partition:
+        """The partition in the end. Without `chance`, in one go before the change and one after it."""
+        partition = Partition(list(log), KEEPING[0])
+        for end, rules in ((min(at, len(log)), KEEPING[0]), (len(log), changed)):
+            partition.rules = rules
+            while partition.offset < end:
+                left = end - partition.offset
+                most = left if chance is None else min(left, chance.choice([1, 1, 2, 5]))
+                partition.transact(most, commit=chance is None or chance.random() < 0.8)
+                if chance is not None and chance.random() < 0.2:
+                    partition.start()
+            while partition.sweep.patience() is not None or partition.reviews.patience() is not None:
+                partition.now += 60
+                partition.transact(0)
+        return partition
+
+    once, other = worked(None), worked(random.Random(seed))
+    assert other.decisions == once.decisions
+    kept = [{lead.id: lead for lead in partition.store.leads()} for partition in (once, other)]
+    assert kept[0] == kept[1]
+    assert once.store.change == other.store.change
