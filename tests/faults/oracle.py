@@ -16,11 +16,11 @@ from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import load_ruleset
+from scorer.sources.arrival import arrival_of, is_stamped, log_time_after
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.tick import is_tick
 from scorer.state.store import LeadStore
-from scorer.sources.arrival import arrival_of, is_stamped, log_time_after
 from tests.faults.group import positions
 from tests.faults.sizes import DRAIN_SECONDS
 from tests.integration.changelog import read_changelog

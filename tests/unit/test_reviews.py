@@ -21,13 +21,13 @@ from scorer.kafka.message import Message
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.tick import is_tick, tick
 from scorer.state.codec import decode_lead
 from scorer.state.input_position import POSITION_KEY, InputPosition, decode_position
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.state.store import LeadStore
-from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.jobs.review import Reviews

@@ -11,10 +11,10 @@ from scorer.domain.lead import Lead
 from scorer.kafka.access import NEEDS
 from scorer.kafka.denied import Operation
 from scorer.runtime.settings import Settings
+from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.tick import TICK_TYPE, is_tick, tick
 from scorer.state.store import LeadStore
-from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.stream.batch import BatchProcessor
 from tests.factory import activity, evaluator
 from tests.unit.test_batch import record as of_lead

@@ -24,9 +24,9 @@ from scorer.offline.place import activity_at
 from scorer.ruletests.run import run_tests
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.sources.rejected import Rejected
 from scorer.state.store import LeadStore
-from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.stream.batch import BatchProcessor
 from tests.factory import MONDAY, SMALL_RULES, activity, evaluator, ruleset_folder
 
