@@ -19,7 +19,8 @@ from scorer.evaluation.signal_points import SignalPoints, SignalWorth, signal_po
 from scorer.rules.ruleset import Ruleset
 
 MOST_STEPS: Final = 1 << 30
-_SOON: Final = 60 * DAY
+_SOON: Final = 400 * DAY
+"""Further ahead nobody has an activity in hand, and the points of then would push out those of now."""
 
 
 class Due(NamedTuple):

@@ -289,6 +289,34 @@ def test_a_command_works_with_exactly_the_documented_permissions(worked: Names, 
     assert " denied\n" not in checked.output
 
 
+READERS: Final = {
+    "topics dump": "topics dump",
+    "score": "score --topic {}",
+    "backtest": "backtest --workers 1 --topic {}",
+    "explain": "explain lead-1 --topic {}",
+}
+"""They report the records that are no activities, so their exit status says more than success."""
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_a_command_that_reads_the_input_works_with_exactly_the_documented_permissions(
+    worked: Names, cluster: Cluster, command: str
+) -> None:
+    acls = documented(settings_of(cluster, worked), f"`scorer {command}`")
+    line = READERS[command].format(worked.activity)
+    grant(cluster.admin.bootstrap, USER, acls)
+    try:
+        done = run_command(line, worked, cluster.login())
+    finally:
+        take_away(cluster.admin.bootstrap, USER, acls)
+    assert done.status == (0 if command in ("backtest", "explain") else 3), done
+    assert "lead-1" in done.output or "activities" in done.output
+    denied = run_command(line, worked, cluster.login())
+    assert denied.status == 1, denied
+    assert f"User:{USER} may not" in denied.errors
+    assert f"--topic {worked.activity}" in denied.errors
+
+
 def assert_names(text: str, wanted: Permission) -> None:
     """The text says what is missing, of which resource, and how to grant it."""
     kind = "transactional ids" if wanted.prefixed else wanted.resource.value

@@ -35,12 +35,15 @@ STAND_FOR: Final = {
     "P": "0",
 }
 NEW_RULES: Final = ("NEW", "/tmp/next", "/tmp/new", "/etc/scorer/shadow", ".cache/new", ".cache/mine")
-WRITTEN: Final = ("report.html", "rule-tests.xml", "decisions.jsonl")
+WRITTEN: Final = ("report.html", "rule-tests.xml", "decisions.jsonl", "dump.jsonl")
 COMPLETE_ALONE: Final = (("dlq", "list"), ("offsets", "show"), ("topics", "ensure"))
 OTHER_STATUS: Final = {
     # They are for topics that are not there yet; here they report that the topics are others.
     ("topics", "ensure", "--partitions", "12"): ExitStatus.FINDINGS,
     ("topics", "ensure", "--partitions", "12", "--replication-factor", "3"): ExitStatus.FINDINGS,
+    # The topic has records that are no activities.
+    ("score", "--topic", "lead.activity", "--output", "decisions.jsonl"): ExitStatus.REJECTED,
+    ("topics", "dump", "--output", "dump.jsonl"): ExitStatus.REJECTED,
     # It asks, and without a terminal it refuses.
     ("dlq", "purge", "--lead", "lead-7"): ExitStatus.USAGE,
 }
