@@ -95,7 +95,12 @@ class Reviews:
             self._rescorer.pace.spend(len(self._slice) / per_second)
             self._last_slice = self._rescorer.monotonic()
         self._bounds = {}
-        if self._slice and log_time is not None:
+        if log_time is None:
+            # They were taken for a transaction that did not happen, and which would have made the time known.
+            for lead_id in self._slice:
+                self.schedule.put(lead_id, 0)
+            self._slice = []
+        elif self._slice:
             self._judge(outbox, figures, log_time)
         return bool(self._slice)
 
