@@ -336,7 +336,9 @@ async def feed(workers: Sequence[PartitionWorker], load: Load, clock: Callable[[
     began = time.perf_counter()
     for number, (lead_id, make) in enumerate(live(load)):
         moment = began + number / load.rate
-        await asyncio.sleep(max(0.0, moment - time.perf_counter()))
+        # What is late comes at once, because a sender does not wait for us.
+        if (ahead := moment - time.perf_counter()) > 0:
+            await asyncio.sleep(ahead)
         seconds = moment - began - load.before
         if seconds > load.seconds or (seconds > _SETTLED and not any(w.remaining()["review"] for w in workers)):
             break

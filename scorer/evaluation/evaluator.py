@@ -269,31 +269,25 @@ class Evaluator:
             until = clock + notes.idle_until
         today = now // DAY
         if today < notes.day:
-            notes.worth, notes.ends = {}, {}
+            notes.worth = {}
         notes.day = today
+        changes_on = FOREVER
         points_by_signal: dict[str, int] = {}
         engagement = 0
-        counted, signals, worth, ends, is_over = (
-            lead.counted,
-            self._signals,
-            notes.worth,
-            notes.ends,
-            notes.end <= today,
-        )
-        for name, counts in counted.items():
+        signals, worth = self._signals, notes.worth
+        for name, counts in lead.counted.items():
             known = worth.get(name)
-            if known is None or known[0] is not counts or (is_over and known[3] <= today):
+            if known is None or known[0] is not counts or (until_day := known[3]) <= today:
                 signal = signals.get(name)
                 if signal is None:  # a signal of other rules
                     continue
                 known = worth[name] = signal.worth(counts, today, known)
-                ends[name] = known[3]
+                until_day = known[3]
+            if until_day < changes_on:
+                changes_on = until_day
             if points := known[1]:
                 points_by_signal[name] = points
                 engagement += points
-        changes_on = notes.end = min(ends.values()) if ends else FOREVER
-        if len(ends) != len(counted):
-            changes_on = min((ends[name] for name in counted if name in ends), default=FOREVER)
         published = lead.published
         returned = tables.returned_at(times) if times else None
         since_return = None
@@ -375,11 +369,7 @@ class Evaluator:
         after = facts.known if isinstance(facts, Facts) else facts
         is_erased = not before.keys() <= after.keys()
         codes = tables.encode_facts(after) if is_erased else tables.encode_changes(known.codes, before, after)
-        other = Notes(tables.mark, facts, codes, tables.times(after))
-        # An erasure also forgets counts.
-        if known.worth.keys() <= lead.counted.keys():
-            other.keep_worth(known)
-        return other
+        return Notes(tables.mark, facts, codes, tables.times(after), known.day, dict(known.worth))
 
     def _rules_that_hold(self, lead: Lead) -> tuple[str, ...]:
         criteria = self.evaluate(lead, lead.judged_at).criteria

@@ -12,6 +12,8 @@ from scorer.evaluation.results import CriteriaResult
 from scorer.evaluation.signal_points import FOREVER, SignalWorth
 
 MARK_SIZE: Final = 5
+NO_DAY: Final = -FOREVER
+"""Before every UTC day."""
 
 FactVector = bytes | tuple[int, ...]
 """Codes in order: two per byte, or a tuple if some column has more than 16 cells."""
@@ -26,8 +28,6 @@ class Notes:
     __slots__ = (
         "codes",
         "day",
-        "end",
-        "ends",
         "facts",
         "idle_since",
         "idle_until",
@@ -45,6 +45,8 @@ class Notes:
         facts: Mapping[str, Fact],
         codes: FactVector,
         times: Times | None,
+        day: int = NO_DAY,
+        worth: dict[str, SignalWorth] | None = None,
     ) -> None:
         self.mark = mark
         self.facts = facts
@@ -55,33 +57,17 @@ class Notes:
         """The result of the criteria as of an instant in [since, until), if the time since the latest activity is in
         [idle_since, idle_until)."""
         self.since = self.until = self.idle_since = self.idle_until = 0
-        self.worth: dict[str, SignalWorth] = {}
+        self.worth = {} if worth is None else worth
         """What each signal is worth. An entry contains the counts for which it is valid."""
-        self.ends: dict[str, int] = {}
-        """The UTC day on which each entry of `worth` ends."""
-        self.end = FOREVER
-        """The first of them."""
-        self.day = -FOREVER
+        self.day = day
         """The entries of `worth` are valid from this UTC day on. On an earlier day they may not be."""
 
     def copy(self) -> "Notes":
         """The same notes. What is then remembered in the copy does not change these."""
-        other = Notes(self.mark, self.facts, self.codes, self.times)
-        other.keep_worth(self)
+        other = Notes(self.mark, self.facts, self.codes, self.times, self.day, dict(self.worth))
         other.result, other.since, other.until = self.result, self.since, self.until
         other.idle_since, other.idle_until = self.idle_since, self.idle_until
         return other
-
-    def keep_worth(self, other: "Notes") -> None:
-        """Take over what the signals are worth."""
-        self.worth, self.ends, self.end, self.day = dict(other.worth), dict(other.ends), other.end, other.day
-
-    def add_worth(self, found: Mapping[str, SignalWorth], day: int) -> None:
-        """What these signals are worth from UTC day `day` on, which is not before that of any other entry."""
-        self.worth.update(found)
-        self.ends.update((name, worth[3]) for name, worth in found.items())
-        self.end = min(self.ends.values(), default=FOREVER)
-        self.day = max(self.day, day)
 
 
 def pack_notes(notes: object, facts: Mapping[str, Fact]) -> tuple[bytes, bool] | None:

@@ -108,7 +108,8 @@ class Silence:
         least, most = self.unpublished_range(published, evaluation)
         if not least <= low <= high <= most:
             return False
-        notes.add_worth(then, day)
+        worth.update(then)
+        notes.day = max(notes.day, day)
         return True
 
     def unpublished_range(self, published: Published, evaluation: Evaluation) -> tuple[int, int]:

@@ -608,6 +608,7 @@ def play(partition: Partition, chance: Random, until: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 32))
 @example(829)
+@example(6764)  # a transaction that would have made the time of the log known is aborted
 def test_no_batch_size_restart_abort_or_pause_changes_what_is_published(seed: int) -> None:
     chance = Random(seed)
     # LogAppendTime, or CreateTime, or a topic that was changed from one to the other.

@@ -32,7 +32,7 @@ from scorer.stream.too_large import fitting_state
 _SLICE: Final = 100
 _SLICES_A_SECOND: Final = 10
 _LONGEST_WAIT: Final = 1.0
-_READ: Final = 5_000
+_READ: Final = 2_500
 """States whose bound is read at a time, in about ten milliseconds."""
 _STEPS: Final = 8
 """Evaluations for a look ahead. A lead for which they are not enough gets a bound, and another look then."""
