@@ -21,6 +21,7 @@ QUICK: Parts = (
     ("latency", "--seconds 8 --rounds 1 --rate 500"),
     ("scale", "--activities 8000 --leads 1000 --rounds 1"),
     ("restore", "--leads 10000 --rounds 1"),
+    ("lead_reads", "--activities 20000 --leads 1000 --seconds 1 --rounds 1"),
     ("offline", "--activities 10000 --rounds 1"),
 )
 USUAL: Parts = (
@@ -30,6 +31,7 @@ USUAL: Parts = (
     ("latency", ""),
     ("scale", ""),
     ("restore", ""),
+    ("lead_reads", ""),
     ("offline", ""),
 )
 FULL: Parts = (

@@ -149,10 +149,10 @@ def measure(options: argparse.Namespace) -> tuple[list[Window], list[Window]]:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--activities", type=int, default=800_000, help="of the backlog")
+    parser.add_argument("--activities", type=int, default=1_200_000, help="of the backlog")
     parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--seconds", type=float, default=4, help="of a window")
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     cores()
     stay_with_broker()

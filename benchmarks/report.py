@@ -26,6 +26,7 @@ ORDER = (
     "latency",
     "scale",
     "restore",
+    "lead_reads",
     "offline",
     "usual_load",
     "service_kafka",
