@@ -41,8 +41,8 @@ _SHOWN_ATTEMPTS: Final = 25
 _SHOWN_PAUSE: Final = 0.2
 _POLICY: Final = "cleanup.policy"
 _BROKER_CLOCK: Final = {TIMESTAMP_TYPE: BROKER_CLOCK}
-"""For the input, because its timestamps are the time of the log. For the topics that every worker writes: the broker then
-tells the worker its time, which shows a wrong clock."""
+"""For the input, because its timestamps are the time of the log. For the topics that every worker writes, because the
+broker then tells the worker its time, which shows a wrong clock."""
 
 __all__ = ["Need", "TopicError", "TopicFinding", "TopicStatus", "ensure_and_report", "ensure_topics", "needs"]
 

@@ -16,8 +16,6 @@ from typing import Final
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from scorer.demo.broker import EmbeddedBroker
 from scorer.domain.lead import Lead
@@ -47,22 +45,6 @@ def plain_environment() -> dict[str, str]:
     return {**variables, "PYTHONPATH": str(ROOT)}
 
 
-def configure(bootstrap: str, topic: str, setting: str) -> None:
-    """What `kafka-configs.sh --alter --add-config` does."""
-    name, _, value = setting.partition("=")
-
-    async def work() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        await admin.start()
-        try:
-            (answer,) = await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})])
-            assert answer.to_object()["resources"][0]["error_code"] == 0
-        finally:
-            await admin.close()
-
-    asyncio.run(work())
-
-
 class Operator:
     """Follows a section of the page: `step` runs its next block of commands, in a shell whose variables last."""
 
@@ -88,7 +70,8 @@ class Operator:
                 self.variables[name] = self._new if name == "SCORER_BOOTSTRAP_SERVERS" else value
             elif first == "kafka-configs.sh":
                 topic, setting = (rest[rest.index(option) + 1] for option in ("--entity-name", "--add-config"))
-                configure(self.variables["SCORER_BOOTSTRAP_SERVERS"], topic, setting)
+                name, _, value = setting.partition("=")
+                Kafka(self.variables["SCORER_BOOTSTRAP_SERVERS"]).configure(topic, name, value)
             elif first == "unset":
                 for name in rest:
                     del self.variables[name]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 T = TypeVar("T")
 DEADLINE = 90.0
@@ -91,6 +92,21 @@ class Kafka:
                 await admin.create_topics(
                     [NewTopic(name, count, 1, topic_configs=settings) for name, count in topics.items()]
                 )
+            finally:
+                await admin.close()
+
+        asyncio.run(work())
+
+    def configure(self, topic: str, name: str, value: str) -> None:
+        """Give a topic this setting and no others, as `kafka-configs.sh --alter` does."""
+
+        async def work() -> None:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+            await admin.start()
+            try:
+                change = ConfigResource(ConfigResourceType.TOPIC, topic, {name: value})
+                (answer,) = await admin.alter_configs([change])
+                assert answer.to_object()["resources"][0]["error_code"] == 0
             finally:
                 await admin.close()
 

@@ -115,7 +115,12 @@ def rule_tested(folder: Path, activities: list[dict[str, Any]], decisions: dict[
         until = datetime.fromisoformat(expected["decided_at"])
         # Signals are counted by the UTC day and a test starts at nine, so keep the hours of the story.
         shift = timedelta(hours=(first.hour - 9) % 24, minutes=first.minute)
-        until_decision = [activity for activity in of_lead if moment(activity) <= until]
+        if expected["cause"] == "time":
+            until_decision = [activity for activity in of_lead if moment(activity) < until]
+        else:
+            # A later activity of the same second may have changed something that was not worth a decision.
+            decided_by = [activity["id"] for activity in of_lead].index(expected["reference"]["id"])
+            until_decision = of_lead[: decided_by + 1]
         tests.append(
             {
                 "name": lead,
@@ -128,6 +133,8 @@ def rule_tested(folder: Path, activities: list[dict[str, Any]], decisions: dict[
                     for activity in until_decision
                 ],
                 "expect": {
+                    # The last decision may be one of time alone.
+                    "after": after(until - first + shift),
                     "rating": expected["rating"],
                     "route": expected["route"],
                     "routing": expected["routing"]["rule"],

@@ -53,3 +53,23 @@ def test_without_ticks_the_input_stays_as_it_is_and_ready_says_so(kafka: Kafka, 
         assert ready is not None
         assert ready["ticks"].startswith("off: ")
         assert len(kafka.read(names.activity)) == 1
+
+
+def test_from_the_change_of_the_topic_on_records_arrive_at_the_time_of_the_broker(
+    kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    rules = str(ruleset_folder(tmp_path / "rules", TEXT))
+    kafka.create({names.activity: 1}, {"message.timestamp.type": "CreateTime"})
+    with service(kafka, names, tmp_path, rules=rules) as running:
+        for number, kind in enumerate(("CreateTime", "LogAppendTime")):
+            kafka.configure(names.activity, "message.timestamp.type", kind)
+            leads = [f"lead-{lead}" for lead in range(number, 10)]
+            records = [structured(event(lead, number, "lead.trial_started", {}, START + DAY)) for lead in leads]
+            kafka.write(names.activity, records)
+        log = kafka.read(names.activity)
+        assert {record.timestamp_type for record in log} == {0, 1}
+        # All leads are due by now, also the one that only sent something before.
+        expected = decided_offline(log)
+        assert len(expected["lead-0"]) > 3
+        assert published(kafka, names, sum(map(len, expected.values()))) == expected
+        assert running.terminate() == 0

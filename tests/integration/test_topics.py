@@ -26,8 +26,17 @@ class Done(NamedTuple):
     errors: str
 
     def of(self, topic: str) -> list[tuple[str, str]]:
-        """Status and text of the lines about a topic."""
-        return [(topic_status, text) for topic_status, name, text in self.lines if name == topic]
+        """Status and text of the lines about a topic, without advice."""
+        return [
+            (topic_status, text)
+            for topic_status, name, text in self.lines
+            if name == topic and topic_status != "advice"
+        ]
+
+    @property
+    def advice(self) -> list[tuple[str, str]]:
+        """Topic and text of the lines with advice."""
+        return [(name, text) for topic_status, name, text in self.lines if topic_status == "advice"]
 
 
 def ensure(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
@@ -210,3 +219,25 @@ def test_the_service_starts_on_the_created_topics(kafka: Kafka, names: Names, tm
     assert ensure(kafka, names, "--partitions", "2").status == 0
     with service(kafka, names, tmp_path, create_topics="false") as running:
         assert running.terminate() == 0
+
+
+def test_the_broker_stamps_the_records_of_a_new_input(kafka: Kafka, names: Names) -> None:
+    assert ensure(kafka, names).advice == []
+    assert config(kafka, names.activity)["message.timestamp.type"] == "LogAppendTime"
+
+
+def test_an_input_that_senders_stamp_is_advice_and_a_warning_and_can_be_changed(
+    kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    kafka.create({names.activity: 1}, {"message.timestamp.type": "CreateTime"})
+    done = ensure(kafka, names)
+    assert done.status == 0
+    ((topic, text),) = done.advice
+    assert topic == names.activity
+    assert text.startswith("message.timestamp.type=CreateTime, not LogAppendTime: activities count as of the time that")
+    assert f"--entity-name {names.activity} --add-config message.timestamp.type=LogAppendTime`" in text
+    for kind, warned in (("CreateTime", [text]), ("LogAppendTime", [])):
+        kafka.configure(names.activity, "message.timestamp.type", kind)
+        with service(kafka, names, tmp_path, create_topics="false") as running:
+            assert running.terminate() == 0
+            assert [line["why"] for line in running.log() if line["event"] == "input_without_broker_time"] == warned

@@ -76,7 +76,7 @@ class Ticks:
         return self._ready(self._store.log_time)
 
     def stage(self, outbox: Outbox, figures: BatchFigures, *, busy: bool) -> bool:
-        """Add a tick, unless records are waiting that bring time, too. Those of a topic without LogAppendTime do not."""
+        """Add a tick, unless records are waiting that bring time, too. Without LogAppendTime, they bring none."""
         if outbox.log_time != self._log_time:
             self._log_time, self._moved_at = outbox.log_time, self._monotonic()
         is_moving = busy and self._monotonic() - self._moved_at < self._settings.tick_seconds
