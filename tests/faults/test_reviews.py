@@ -1,5 +1,5 @@
 """Reviews and ticks when workers die or stop, and while the input itself is held up: each due review is published once,
-by whoever owns the partition, and what is published is what the log and the rules say."""
+by the present owner of its partition, and what is published is what the log and the rules say."""
 
 import asyncio
 import signal

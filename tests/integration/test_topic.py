@@ -9,7 +9,7 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any, Final
 
-from click.testing import Result
+from typer.testing import Result
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
