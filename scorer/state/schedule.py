@@ -85,9 +85,9 @@ class Schedule:
 
     def next(self) -> int | None:
         """No lead is due before this; None if none ever is."""
-        if self._opened:
-            return min(self._hour * _HOUR, self._near[0][0] if self._near else self._hour * _HOUR)
         bounds = [self._order[0] * _HOUR] if self._order else []
+        if self._opened:
+            bounds.append(self._hour * _HOUR)
         if self._near:
             bounds.append(self._near[0][0])
         return min(bounds, default=None)

@@ -9,9 +9,8 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any, Final
 
-from typer.testing import Result
 from ruamel.yaml import YAML
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from scorer.cli import app
 from scorer.domain.instant import DAY, HOUR, MILLISECOND, SECOND, from_datetime, to_text
