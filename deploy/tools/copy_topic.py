@@ -3,9 +3,9 @@
     python deploy/tools/copy_topic.py lead.activity lead.activity.v2
 
 Key, value and headers stay, and the timestamp unless the target has LogAppendTime. The partition is that of the key in
-the new topic. Records of one partition keep their order, so those of a lead do. What was copied is remembered as the offsets of the group `<target>.copy`: a second
-run continues where the first one ended. A run that was killed may have copied some records twice. The service knows
-activities that it has seen, so that changes nothing.
+the new topic. Records of one partition keep their order, so those of a lead do. What was copied is remembered as the
+offsets of the group `<target>.copy`: a second run continues where the first one ended. A run that was killed may have
+copied some records twice. The service knows activities that it has seen, so that changes nothing.
 
 The connection is that of the service (SCORER_BOOTSTRAP_SERVERS and the settings of the login). With ACLs it needs Read
 on the source and on the group, and Write on the target.
