@@ -100,8 +100,9 @@ class AccessWatch:
         process would end."""
         if self.refused(error):
             return True
+        ticked = self._no_ticks is None
         await self.check()
-        return self._certain
+        return self._certain or (ticked and self._no_ticks is not None)
 
     async def allowed(self, closing: asyncio.Event) -> None:
         """Wait until nothing that we need is denied, or until the event is set; some seconds at least, so that no

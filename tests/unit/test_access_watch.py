@@ -172,6 +172,16 @@ def test_a_denial_explains_an_error_that_does_not_name_it() -> None:
     assert "Write to the topic lead.routing" in str(kafka.watch.trouble()["access"])
 
 
+def test_a_denied_tick_explains_an_error_once() -> None:
+    """The next transaction has no tick, so something else is wrong if it fails in the same way."""
+    kafka = Kafka()
+    kafka.denies = [tick_permission(SETTINGS)]
+    error = AbortedError("InvalidTxnState()")
+    assert asyncio.run(kafka.watch.explains(error))
+    assert not asyncio.run(kafka.watch.explains(error))
+    assert kafka.watch.trouble() == {}
+
+
 def test_a_refusal_is_found_behind_the_errors_that_it_caused() -> None:
     aborted = AbortedError("x")
     aborted.__cause__ = REFUSED

@@ -433,7 +433,9 @@ def test_a_tick_is_written_when_a_lead_is_due_and_the_log_stands_still() -> None
     assert due is not None
     partition.wall = due * SECOND
     assert not partition.ticks.ready()
+    assert partition.ticks.remaining == 0
     partition.wall += 2 * SECOND
+    assert partition.ticks.remaining == 1
     assert partition.ticks.patience() == 0
     assert partition.ticks.ready()
     partition.transact(0, busy=True)
@@ -449,6 +451,7 @@ def test_a_tick_is_written_when_a_lead_is_due_and_the_log_stands_still() -> None
     partition.finish()
     partition.now += SETTINGS.tick_seconds
     assert not partition.ticks.ready()
+    assert partition.ticks.remaining == 0
 
 
 def test_a_load_of_records_that_bring_no_time_does_not_hold_up_the_ticks() -> None:
@@ -539,7 +542,22 @@ def test_without_ticks_nothing_is_written_into_the_input() -> None:
     off = SETTINGS.model_copy(update={"tick_seconds": 0})
     ticks = Ticks(off, partition.reviews, partition.store, 0, lambda: partition.wall + 999 * DAY, lambda: 1e9)
     partition.finish()
-    assert (ticks.patience(), ticks.ready()) == (None, False)
+    assert (ticks.patience(), ticks.ready(), ticks.remaining) == (None, False, 0)
+
+
+@pytest.mark.parametrize("kinds", [[], ["trial_started", "erased"], ["page_viewed"]])
+def test_a_partition_in_which_time_can_change_nothing_gets_no_tick(kinds: Sequence[str]) -> None:
+    """It has no lead, or none that can change by time alone any more."""
+    log: Log = []
+    for number, kind in enumerate(kinds):
+        append(log, MONDAY + number, "a", kind=kind)
+    append(log, MONDAY + 400 * DAY, None)
+    partition = Partition(log)
+    partition.finish()
+    partition.wall += 9999 * DAY
+    partition.now += 1e6
+    assert partition.ticks.patience() is None
+    assert not partition.ticks.ready()
 
 
 def test_rules_that_change_take_effect_at_an_instant_of_the_log() -> None:

@@ -125,11 +125,13 @@ def test_a_wrong_clock_is_reported_until_it_is_set(
     assert watch.trouble() == {
         "clock": {"offset_seconds": 172_800, "evidence": "the time that the broker gave our own records"}
     }
+    assert watch.is_clock_off
     assert look({}, 120) == ["clock_off"] * 2
     clock.off = 0.0
     assert look({}, 5) == ["clock_off_ended"]
     assert value(metrics, "scorer_clock_offset_seconds") == 0
     assert watch.trouble() == {}
+    assert not watch.is_clock_off
 
 
 def test_the_worker_is_unready_while_a_partition_stalls_and_while_it_rejoins(
