@@ -21,6 +21,8 @@ from scorer.state.codec import decode_lead, encode_lead
 
 def main(rules: str) -> None:
     """Answer until the input ends."""
+    # What the release itself prints must not get between the answers.
+    answers, sys.stdout = sys.stdout.buffer, sys.stderr
     evaluator = Evaluator(load_ruleset(Path(rules)), default_engine("compiled"))
     while True:
         try:
@@ -43,8 +45,8 @@ def main(rules: str) -> None:
                 changed.add(lead.id)
             decision = assessment.decision
             results.append(None if decision is None else (lead.id, decision.to_json()))
-        pickle.dump(({lead_id: encode_lead(leads[lead_id]) for lead_id in changed}, results), sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        pickle.dump(({lead_id: encode_lead(leads[lead_id]) for lead_id in changed}, results), answers)
+        answers.flush()
 
 
 if __name__ == "__main__":

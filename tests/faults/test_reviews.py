@@ -75,9 +75,8 @@ def test_each_review_is_published_once_with_kills_at_every_step(kafka: Kafka, na
 
 
 @fencing
-@pytest.mark.parametrize("point", ["begun", "offsets_sent"])
 def test_the_heir_of_a_worker_that_stops_over_a_due_instant_publishes_it_once(
-    kafka: Kafka, names: Names, tmp_path: Path, point: str
+    kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:
     """The former owner has decided already, but not committed. When it continues, nobody takes its decision."""
     rules = ruleset_folder(tmp_path / "rules", SLOWLY)
@@ -87,7 +86,7 @@ def test_the_heir_of_a_worker_that_stops_over_a_due_instant_publishes_it_once(
     kafka.write(names.activity, trials(numbers))
     sleep(COOLED)
     # The first transactions have the activities, all later ones only reviews and ticks.
-    with service(kafka, names, tmp_path, ready=False, fault_point=f"{point}:8:stop", **settings) as zombie:
+    with service(kafka, names, tmp_path, ready=False, fault_point="offsets_sent:8:stop", **settings) as zombie:
         zombie.wait(lambda: is_stopped(zombie))
         decided = len(kafka.read(names.routing))
         assert LEADS < decided < 3 * LEADS
