@@ -92,3 +92,12 @@ def test_the_same_lead_at_the_same_time_is_evaluated_once(work: Counter[str]) ->
     work.clear()
     assert RULES.evaluate(lead, lead.clock).score == first.score
     assert work == {}
+
+
+@pytest.mark.parametrize("days", [20, 100, 390])
+def test_a_silence_in_which_nothing_is_published_costs_one_look_at_its_end(work: Counter[str], days: int) -> None:
+    lead = RULES.assess(Lead("lead-1"), activity("page_viewed", {"url": "/pricing"})).lead
+    work.clear()
+    RULES.assess(lead, activity("page_viewed", {"url": "/pricing"}, day=days))
+    # Before the activity, and with it.
+    assert work == {WORTH: 2}
