@@ -62,7 +62,8 @@ def test_a_topic_gives_what_the_service_publishes(kafka: Kafka, names: Names, tm
     ]
     kafka.write(names.activity, records)
     rejects, dump, page = (str(tmp_path / name) for name in ("rejects.jsonl", "dump.jsonl", "page.html"))
-    scored = run(kafka, names, "score", "--topic", names.activity, "--rejects", rejects)
+    topic, quick = ["--topic", names.activity], ["--engine", "compiled"]
+    scored = run(kafka, names, "score", *topic, *quick, "--rejects", rejects)
     assert scored.exit_code == 3
     expected = by_lead(scored.stdout.splitlines())
     with service(kafka, names, tmp_path) as running:
@@ -85,21 +86,22 @@ def test_a_topic_gives_what_the_service_publishes(kafka: Kafka, names: Names, tm
     assert places == {f"{names.activity}-{int(h['dlq-partition'])}:{int(h['dlq-offset'])}" for h in sources}
 
     # The same bytes with several processes, and from the file that `dump` writes.
-    spread = run(kafka, names, "score", "--topic", names.activity, "--workers", "2")
+    spread = run(kafka, names, "score", *topic, *quick, "--workers", "2")
     assert spread.stdout == scored.stdout
     dumped = run(kafka, names, "topics", "dump", "--output", dump)
     assert dumped.exit_code == 3
     count = len(Path(dump).read_bytes().splitlines())
-    assert f"{count:,} activities of {names.activity}; the log has reached 20" in dumped.stderr
-    again = run(kafka, names, "score", "--input", dump)
+    told, _, reached = dumped.stderr.splitlines()[-2].partition("; the log has reached ")
+    assert told == f"{count:,} activities of {names.activity}"
+    again = run(kafka, names, "score", "--input", dump, "--until", reached, *quick)
     assert (again.exit_code, again.stdout) == (0, scored.stdout)
-    reported = run(kafka, names, "backtest", "--topic", names.activity, "--format", "json", "--report", page)
+    reported = run(kafka, names, "backtest", *topic, *quick, "--workers", "1", "--format", "json", "--report", page)
     report = json.loads(reported.stdout)
     assert report["new"]["decisions"] == len(scored.stdout.splitlines())
     assert (report["input"]["activities"], report["input"]["lines"]) == (count, count + 4)
     assert names.activity in Path(page).read_text()
     # A record without a key that the service writes back with one is no mistake.
-    rekeyed = run(kafka, names, "score", "--topic", names.activity, null_keys="rekey")
+    rekeyed = run(kafka, names, "score", *topic, *quick, null_keys="rekey")
     assert "null_key" not in rekeyed.stderr
     assert rekeyed.stdout == scored.stdout
 
@@ -130,7 +132,7 @@ def test_a_year_of_silence_is_the_same_everywhere(kafka: Kafka, names: Names, tm
     source = tmp_path / "activities.jsonl"
     source.write_text("".join(f"{json.dumps(activity)}\n" for activity in activities))
     given, until = ["--input", str(source)], ["--until", to_text(end)]
-    rules, topic = ["--rules", str(RULES)], ["--topic", names.activity]
+    rules, topic = ["--rules", str(RULES), "--engine", "compiled"], ["--topic", names.activity]
     scored = run(kafka, names, "score", *given, *until, *rules)
     expected = by_lead(scored.stdout.splitlines())
     for lead in ("buyer", "visitor", "tester"):
@@ -167,7 +169,7 @@ def test_a_year_of_silence_is_the_same_everywhere(kafka: Kafka, names: Names, tm
     for lead, lines in expected.items():
         at: list[str] = []
         explained = ""
-        for decision in last_of_each_instant(lines):
+        for decision in last_of_each_instant(lines)[-4:]:
             at = ["--at", decision["decided_at"], "--format", "json"]
             explained = run(kafka, names, "explain", lead, *given, *rules, *at).stdout
             story = json.loads(explained)

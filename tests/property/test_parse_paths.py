@@ -91,7 +91,7 @@ def events(draw: st.DrawFn) -> bytes:
     if draw(st.booleans()):
         event["datacontenttype"] = draw(st.sampled_from(["application/json", "text/xml", None, 1, "text/json"]))
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
-        name = draw(st.sampled_from([*event, "traceparent", "data_base64", "other"]))
+        name = draw(st.sampled_from([*event, "traceparent", "arrivedat", "data_base64", "other"]))
         if draw(st.booleans()):
             event.pop(name, None)
         else:

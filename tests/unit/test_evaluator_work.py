@@ -10,11 +10,12 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.lead import Lead
 from scorer.evaluation.criteria import CriteriaTables
 from scorer.evaluation.signal_points import SignalPoints
+from scorer.evaluation.silence import _Walk
 from scorer.state.codec import decode_lead, encode_lead
 from tests.factory import activity, evaluator
 
 RULES = evaluator()
-ENCODES, CHANGES, RESULT, WORTH = "encode_facts", "encode_changes", "result", "worth"
+ENCODES, CHANGES, RESULT, WORTH, WALK = "encode_facts", "encode_changes", "result", "worth", "to"
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     for name in (ENCODES, CHANGES, RESULT):
         count(CriteriaTables, name)
     count(SignalPoints, WORTH)
+    count(_Walk, WALK)
     return done
 
 
@@ -92,3 +94,12 @@ def test_the_same_lead_at_the_same_time_is_evaluated_once(work: Counter[str]) ->
     work.clear()
     assert RULES.evaluate(lead, lead.clock).score == first.score
     assert work == {}
+
+
+@pytest.mark.parametrize("days", [20, 100, 390])
+def test_a_silence_in_which_nothing_is_published_costs_one_look_at_its_end(work: Counter[str], days: int) -> None:
+    lead = RULES.assess(Lead("lead-1"), activity("page_viewed", {"url": "/pricing"})).lead
+    work.clear()
+    RULES.assess(lead, activity("page_viewed", {"url": "/pricing"}, day=days))
+    # Before the activity and with it, and no walk from day to day.
+    assert work == {WORTH: 2}
