@@ -61,8 +61,10 @@ MUTANTS: Final[Mapping[str, tuple[str, ...]]] = {
     "change_without_instant": (f"{_REVIEWS}::test_nor_what_is_published_after_a_change_of_rules",),
     "overdue_lead_forgotten": (f"{_REVIEWS}::test_a_lead_that_is_overdue_at_a_restart_is_reviewed",),
     "tick_counts_before_commit": (f"{_REVIEWS}::test_a_tick_that_was_not_committed_is_written_at_once",),
-    "review_before_its_time": (f"{_REVIEWS}::test_no_batch_size_restart_abort_or_pause_changes_what_is_published",),
-    "log_time_goes_back": (f"{_REVIEWS}::test_no_batch_size_restart_abort_or_pause_changes_what_is_published",),
+    "review_before_its_time": (
+        f"{_REVIEWS}::test_an_activity_that_arrives_before_a_due_instant_comes_before_its_review",
+    ),
+    "log_time_goes_back": (f"{_REVIEWS}::test_a_late_clock_of_a_broker_takes_no_time_back",),
     "activity_before_rescoring": (f"{_REVIEWS}::test_nor_what_is_published_after_a_change_of_rules",),
     "dead_letter_dropped_on_retry": (f"{_PROTOCOL}::test_a_batch_that_is_too_large_is_judged_again",),
     "repeated_event_counts": ("tests/unit/test_lead.py::test_a_counted_event_is_known_as_long_as_its_count_is_kept",),

@@ -245,6 +245,29 @@ def test_nothing_is_reviewed_before_the_log_says_that_it_is_time() -> None:
     assert len(partition.decisions["a"]) == 1
 
 
+def test_an_activity_that_arrives_before_a_due_instant_comes_before_its_review() -> None:
+    log = silent(1)
+    partition = Partition(log)
+    partition.finish()
+    append(log, MONDAY + 2 * DAY, "a")
+    append(log, MONDAY + 60 * DAY, None)
+    partition.finish()
+    assert len(partition.decisions["a"]) > 2
+    assert partition.decisions == decided_offline(log)
+
+
+def test_a_late_clock_of_a_broker_takes_no_time_back() -> None:
+    log: Log = []
+    append(log, MONDAY, "a")
+    append(log, MONDAY + 60 * DAY, None)
+    append(log, MONDAY + 2 * DAY, "a")
+    partition = Partition(log)
+    partition.transact(2)
+    partition.finish()
+    assert partition.log_time == MONDAY + 60 * DAY
+    assert causes(partition.decisions["a"])[-1][2] == to_text(MONDAY + 60 * DAY)
+
+
 def test_a_review_that_changes_nothing_writes_nothing() -> None:
     partition = Partition(silent(1))
     partition.transact(1)
