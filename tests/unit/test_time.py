@@ -333,3 +333,17 @@ def test_nothing_is_due_where_time_changes_nothing() -> None:
     lead = steady.assess(Lead("lead-1"), activity("profile_updated", {"employees": 300})).lead
     assert steady.due(lead) == NEVER
     assert steady.refine(lead) == (NEVER, True)
+
+
+def test_the_delivered_rules_give_up_a_lead_that_is_silent_for_a_year(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(line("page_viewed", {"url": "/pricing"}, MONDAY + 9 * HOUR, 1))
+    command = ["score", "--rules", "rules/b2b", "--engine", "compiled", "--input", str(file), "--until"]
+    year = MONDAY + 365 * DAY + 9 * HOUR
+    before = CliRunner().invoke(app, [*command, to_text(year - 1)]).stdout.splitlines()
+    after = CliRunner().invoke(app, [*command, to_text(year)]).stdout.splitlines()
+    assert after[:-1] == before
+    decision = read_decision(after[-1].encode())
+    assert (decision.cause, decision.decided_at) == ("time", to_text(year))
+    assert (decision.routing.rule, decision.route) == ("hopeless", Route.DISCARD)
+    assert not any('"hopeless"' in text for text in before)
