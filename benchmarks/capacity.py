@@ -24,6 +24,8 @@ OVERHEAD = 60
 """Bytes of a record besides its value: key, headers, its share of the batch header. Those of decisions are counted."""
 PROCESS = 120_000_000
 """Bytes of memory of a worker without leads."""
+SCHEDULED = 102
+"""Bytes of a lead's place in the schedule of reviews (`benchmarks.reviews`, a million leads)."""
 DECODED = 7_100
 """Bytes of a decoded lead with its cached table results (tracemalloc, leads with 20 activities)."""
 CORE_PRICE = 30
@@ -129,7 +131,7 @@ def modelled(parts: Parts, rate: float, leads: int) -> dict[str, str]:
     kept = leads * parts.state * REPLICAS
     batch = Settings().max_records
     cached = min(Settings().cache_leads, leads / divided) * divided * DECODED
-    memory = leads * parts.memory + cached
+    memory = leads * (parts.memory + SCHEDULED) + cached
     return {
         "cores at full load": f"{rate * parts.cpu:.1f}",
         f"workers, a core each, {BUSY:.0%} busy": f"{count:,}",

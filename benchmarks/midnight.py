@@ -306,6 +306,7 @@ async def wave(load: Load) -> dict[str, float]:
     try:
         due = await feed(workers, load, clock)
         await asyncio.sleep(1.0)
+        left = sum(worker.remaining()["review"] for worker in workers)
     finally:
         watching.cancel()
         for worker in workers:
@@ -319,9 +320,9 @@ async def wave(load: Load) -> dict[str, float]:
         "cpu": (time.process_time() - spent) / (time.perf_counter() - began),
         "longest": pause.longest,
         **of_delays(delays, passes),
-        **of_memory(pause.memory[round(load.before) :]),
+        **of_memory(pause.memory[min(round(load.before), len(pause.memory) - 1) :]),
         **of_reviews(done, seconds),
-        "left": sum(worker.remaining()["review"] for worker in workers),
+        "left": left,
     }
 
 

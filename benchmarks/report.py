@@ -34,10 +34,12 @@ ORDER = (
     "rebalance",
     "latency_kafka",
     "restore_kafka",
+    "reviews",
+    "reviews_kafka",
 )
 COMMANDS = {
     "service_large": "service --large",
-    **{f"{part}_kafka": f"{part} --broker kafka" for part in ("service", "latency", "restore")},
+    **{f"{part}_kafka": f"{part} --broker kafka" for part in ("service", "latency", "restore", "reviews")},
 }
 """The commands of results with another name than their module."""
 
