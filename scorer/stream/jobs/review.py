@@ -191,8 +191,8 @@ class Reviews:
         try:
             self._stage(assessment, outbox, figures)
         except Rejected as rejected:
-            what = {"lead": lead_id, "reason": rejected.reason, "detail": rejected.detail}
-            log.warning("review_too_large", partition=self._partition, **what)
+            why, detail = rejected.reason, rejected.detail
+            log.warning("review_too_large", partition=self._partition, lead=lead_id, reason=why, detail=detail)
         else:
             return "published"
         self._bounds[lead_id] = log_time + DAY
