@@ -14,6 +14,7 @@ from aiokafka import ConsumerRecord
 
 from benchmarks.traffic import HEADERS, RULES, histories, traffic
 from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import MILLISECOND
 from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
@@ -58,12 +59,18 @@ def reviewed(
     the next due instant is known."""
     states, pairs = dict(leads), []
     for activity in activities:
-        lead = evaluator.catch_up(states[activity.lead_id], activity.time).lead
-        if evaluator.due(lead) <= activity.time:
-            lead.due = evaluator.refine(lead, activity.time).instant
+        lead = at_rest(states[activity.lead_id], activity.time, evaluator)
         pairs.append((lead, activity))
         states[lead.id] = evaluator.assess(lead, activity).lead
     return pairs
+
+
+def at_rest(lead: Lead, now: int, evaluator: Evaluator) -> Lead:
+    """The lead after its reviews that are due, with a bound after `now`."""
+    lead = evaluator.catch_up(lead, now).lead
+    if evaluator.due(lead) <= now:
+        lead.due = evaluator.refine(lead, now).instant
+    return lead
 
 
 def fold(pairs: Sequence[tuple[Lead, LeadActivity]], evaluator: Evaluator, *, twice: bool = False) -> None:
@@ -74,10 +81,10 @@ def fold(pairs: Sequence[tuple[Lead, LeadActivity]], evaluator: Evaluator, *, tw
         evaluator.assess(lead, activity)
 
 
-def record(number: int, lead_id: str, value: bytes) -> "ConsumerRecord[bytes, bytes]":
-    """An activity as the consumer returns it."""
-    key = lead_id.encode()
-    return ConsumerRecord("lead.activity", 0, number, 0, 0, key, value, None, len(key), len(value), HEADERS)
+def record(number: int, lead_id: str, value: bytes, arrival: int) -> "ConsumerRecord[bytes, bytes]":
+    """An activity as the consumer returns it from a topic with LogAppendTime. `arrival`: microseconds."""
+    key, stamp = lead_id.encode(), arrival // MILLISECOND
+    return ConsumerRecord("lead.activity", 0, number, stamp, 1, key, value, None, len(key), len(value), HEADERS)
 
 
 def handle(
@@ -110,9 +117,10 @@ def main(library: str) -> None:
     later = 1_800_000_000_000_000
     values = list(traffic(2 * ACTIVITIES, LEADS, even=True))
     activities = [parse_record(value, lead_id.encode(), HEADERS, later) for lead_id, value in values]
-    records = [record(number, lead_id, value) for number, (lead_id, value) in enumerate(values)]
+    arrival = max(activity.time for activity in activities)
+    records = [record(number, lead_id, value, arrival) for number, (lead_id, value) in enumerate(values)]
     processor = BatchProcessor(Settings(_env_file=None, group="g"), evaluator.assess, lambda: later)
-    states = {lead.id: encode_lead(lead) for lead in leads.values()}
+    states = {lead.id: encode_lead(at_rest(lead, arrival, evaluator)) for lead in leads.values()}
     pairs = reviewed(leads, activities, evaluator)
     # Run once first, so that every answer is remembered: the counts are those of normal operation.
     fold(pairs, evaluator)

@@ -213,13 +213,8 @@ class Reviews:
         try:
             self._stage(assessment, outbox, figures)
         except Rejected as rejected:
-            log.warning(
-                "review_too_large",
-                partition=self._partition,
-                lead=lead_id,
-                reason=rejected.reason,
-                detail=rejected.detail,
-            )
+            why, detail = rejected.reason, rejected.detail
+            log.warning("review_too_large", partition=self._partition, lead=lead_id, reason=why, detail=detail)
         else:
             return "deleted" if _is_deletion(assessment) else "published"
         assert self._evaluator is not None
