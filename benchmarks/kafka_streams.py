@@ -7,7 +7,6 @@ import argparse
 import io
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -16,10 +15,17 @@ from typing import Any
 import msgspec
 
 from benchmarks.traffic import RULES, past, traffic
+from scorer.domain.lead import NEVER, Lead
+from scorer.engines.engine import default_engine
+from scorer.evaluation.evaluator import Evaluator
+from scorer.offline.ruleset_files import load_ruleset
+from scorer.sources.cloudevents import parse_line
 from tests.brokers.jars import VERSION, MissingError, jars
 
 _SOURCES = Path(__file__).parent / "peers" / "kafka_streams"
 _CACHE = Path(__file__).parents[1] / ".cache" / "kafka-streams"
+_LATER = 4_000_000_000_000_000
+"""After all activities, in microseconds since the epoch."""
 
 Verdict = tuple[object, ...]
 """Lead, activity, rating, grade, route, queue, routing rule, and the score: total, fit and engagement."""
@@ -50,15 +56,19 @@ def of_tables(events: bytes) -> set[Verdict]:
 
 
 def of_ours(events: bytes) -> set[Verdict]:
-    """The decisions of `scorer score` about them."""
-    with tempfile.TemporaryDirectory() as folder:
-        given = Path(folder, "activities.jsonl")
-        given.write_bytes(events)
-        command = [sys.executable, "-m", "scorer", "score", "--rules", str(RULES), "--input", str(given)]
-        done = subprocess.run(command, capture_output=True, check=True)
-    return {
-        _verdict(decision, decision["reference"]["id"], decision["routing"]["rule"]) for decision in _lines(done.stdout)
-    }
+    """The decisions of our evaluator about them, without those of time alone, because the tables have no reviews."""
+    evaluator = Evaluator(load_ruleset(RULES), default_engine())
+    leads: dict[str, Lead] = {}
+    verdicts = set()
+    for line in events.splitlines():
+        activity = parse_line(line, _LATER)
+        assessment = evaluator.assess(leads.get(activity.lead_id) or Lead(activity.lead_id), activity)
+        lead = leads[activity.lead_id] = assessment.lead
+        lead.due = NEVER
+        if assessment.decision is not None:
+            decision: dict[str, Any] = msgspec.json.decode(assessment.decision.to_json())
+            verdicts.add(_verdict(decision, activity.id, decision["routing"]["rule"]))
+    return verdicts
 
 
 def _lines(output: bytes) -> Iterable[dict[str, Any]]:

@@ -43,6 +43,7 @@ def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Nam
     live, shadow = rules_without_tests(tmp_path / "live"), rules_without_tests(tmp_path / "shadow")
     replace(shadow / "b2b.yaml", "hot: 70", "hot: 80")
     settings = {"rules": str(live), "shadow_rules": str(shadow), "topic_partitions": "6"}
+    kafka.create({names.activity: 6}, {"message.timestamp.type": "LogAppendTime"})
     with ExitStack() as stack:
         workers = [
             stack.enter_context(service(kafka, names, tmp_path, ready=True, instance=f"scorer-{number}", **settings))

@@ -67,6 +67,6 @@ KNOWN_LEAD = """
 [[operations]]
 include-path = "/leads/{id}"
 parameters = { id = "lead-3" }
-# The lead has been active since: only the service can know that.
-checks.positive_data_acceptance.expected-statuses = [200, 400]
+# The lead has been active since, or is deleted by then: only the service can know that.
+checks.positive_data_acceptance.expected-statuses = [200, 400, 404]
 """

@@ -27,6 +27,8 @@ Read, Write and Delete include Describe.
 {{- if $shadow }}
 {{- $needs = append $needs "create shadow" }}
 {{- end }}
+{{- else if has . (list "topics dump" "score" "backtest" "explain") }}
+{{- $needs = append $needs "topic activity Read" }}
 {{- else if eq . "dlq list" }}
 {{- $needs = concat $needs (list "topic deadLetter Read" "topic replayMarks Read") }}
 {{- else if eq . "dlq replay" }}
