@@ -122,7 +122,7 @@ def test_without_write_on_the_input_the_service_works_and_says_that_it_writes_no
         assert f"because {text}" in ready["ticks"]
         warned = [line["error"] for line in running.log() if line["event"] == "access_incomplete"]
         assert len(warned) == 1
-        assert f"Write to and DescribeConfigs the topic {names.activity}" in warned[0]
+        assert f"DescribeConfigs and Write to the topic {names.activity}" in warned[0]
         assert running.terminate() == 0
         assert not {"kafka_denies_access", "partition_reopened"} & {line["event"] for line in running.log()}
     assert len(cluster.admin.read(names.activity)) == 1
