@@ -35,6 +35,7 @@ from scorer.kafka.transaction import (
 from scorer.runtime.backoff import Backoff
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.sources.tick import is_tick
 from scorer.stream.access_watch import AccessWatch
 
 BATCH_BYTES: Final = 512 * 1024
@@ -298,6 +299,9 @@ class Committer:
         name = f"{self._token}-{self._count}"
         offsets = {one.partition: Offset(one.next_offset, f"{name} {one.note}".rstrip()) for one in group}
         messages = [message for one in group for message in one.messages]
+        if self._access.no_ticks is not None:
+            # A tick that may not be written must not hold up what it was to be sent with.
+            messages = [message for message in messages if not is_tick(message.value)]
         batch_bytes = min(BATCH_BYTES, self._limits.current.batch)
         try:
             await producer.commit(messages, offsets, member, batch_bytes=batch_bytes)
