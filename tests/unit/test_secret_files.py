@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from faststream.kafka.security import parse_security
+from structlog.testing import capture_logs
 
 from scorer.kafka.connection import connection, faststream_connection
 from scorer.kafka.principal import principal
@@ -75,6 +76,22 @@ def test_user_and_password_come_from_their_files(tmp_path: Path) -> None:
     assert arguments["sasl_plain_password"] == "s3cret"
     assert principal(settings) == "User:somebody"
     assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["sasl_username", "sasl_password"])
+def test_a_changed_file_is_read_for_the_next_connection(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "secret"
+    path.write_text("first\n")
+    arguments = connection(login(**{name: None, f"{name}_file": path}))
+    text = arguments[name.replace("sasl_", "sasl_plain_")]
+    assert text.read() == "first"
+    path.write_text("second\n")
+    with capture_logs() as lines:
+        assert [text.read(), text.read()] == ["second", "second"]
+        # In the middle of an exchange there may be no file.
+        path.unlink()
+        assert text.read() == "second"
+    assert [line["event"] for line in lines] == ["secret_file_renewed", "secret_file_unusable"]
 
 
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
