@@ -117,7 +117,7 @@ class BatchSpans:
             start_time=self._began,
         )
         self._decisions.append(span)
-        return _trace_context(span.get_span_context()) or cause
+        return _trace_context(span.get_span_context(), cause) or cause
 
     def committed(self, dead_letters: int) -> None:
         """The batch is committed, and this many of its records were rejected."""
@@ -160,18 +160,20 @@ def _provider(settings: Settings) -> "TracerProvider":
 
 
 def _span_context(cause: TraceContext) -> "SpanContext":
-    from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+    from opentelemetry.trace import SpanContext, TraceFlags
 
     _, trace_id, span_id, flags = cause.traceparent.split("-")
-    state = TraceState.from_header([cause.tracestate]) if cause.tracestate else None
-    return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)), state)
+    # Without the state, which is text of the sender: spans are exported, and the text may name a lead.
+    return SpanContext(int(trace_id, 16), int(span_id, 16), True, TraceFlags(int(flags, 16)))
 
 
-def _trace_context(context: "SpanContext") -> TraceContext | None:
+def _trace_context(context: "SpanContext", cause: TraceContext | None) -> TraceContext | None:
+    """The context of a span, with the state of its cause."""
     if not context.is_valid:
         return None
     parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-    return TraceContext(parent, context.trace_state.to_header() or None)
+    given = cause.tracestate if cause is not None else None
+    return TraceContext(parent, given or context.trace_state.to_header() or None)
 
 
 def _not_installed() -> SettingsError:

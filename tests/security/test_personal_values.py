@@ -40,8 +40,8 @@ def good() -> Iterator[Record]:
     def made(kind: str, data: dict[str, Any], lead: str = "L-1") -> dict[str, Any]:
         nonlocal number
         number += 1
-        # No state of a trace, which OpenTelemetry would log.
-        trace = {"traceparent": TRACEPARENT, "tracestate": EMAIL}
+        # A state of a trace that is valid, and one that is not, which OpenTelemetry would log.
+        trace = {"traceparent": TRACEPARENT, "tracestate": f"crm={EMAIL}" if number % 2 else EMAIL}
         return {**event(lead, number, f"lead.{kind}", data, START), **trace}
 
     profile = {"company": NAME, "job_title": EMAIL, "department": PHONE, "lead_source": FACT, "custom": VALUES}

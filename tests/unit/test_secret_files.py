@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from faststream.kafka.security import parse_security
+from structlog.testing import capture_logs
 
-from scorer.kafka.connection import connection
+from scorer.kafka.connection import connection, faststream_connection
 from scorer.kafka.principal import principal
 from scorer.runtime.secret_files import secret_in
 from scorer.runtime.settings import Settings, SettingsError, load_settings
@@ -74,6 +76,38 @@ def test_user_and_password_come_from_their_files(tmp_path: Path) -> None:
     assert arguments["sasl_plain_password"] == "s3cret"
     assert principal(settings) == "User:somebody"
     assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["sasl_username", "sasl_password"])
+def test_a_changed_file_is_read_for_the_next_connection(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "secret"
+    path.write_text("first\n")
+    arguments = connection(login(**{name: None, f"{name}_file": path}))
+    text = arguments[name.replace("sasl_", "sasl_plain_")]
+    assert text.read() == "first"
+    path.write_text("second\n")
+    with capture_logs() as lines:
+        assert [text.read(), text.read()] == ["second", "second"]
+        # In the middle of an exchange there may be no file.
+        path.unlink()
+        assert text.read() == "second"
+    assert [line["event"] for line in lines] == ["secret_file_renewed", "secret_file_unusable"]
+
+
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])
+def test_the_consumer_logs_in_as_all_other_clients_do(tmp_path: Path, mechanism: str, protocol: str) -> None:
+    """A consumer that took PLAIN for SCRAM would send the password itself."""
+    changed: dict[str, object] = {"sasl_mechanism": mechanism, "security_protocol": protocol}
+    if mechanism == "OAUTHBEARER":
+        (tmp_path / "token").write_text("abc")
+        changed |= {"sasl_username": None, "sasl_password": None, "sasl_oauth_token_file": tmp_path / "token"}
+    settings = login(**changed)
+    given, asked = faststream_connection(settings), connection(settings)
+    security = parse_security(given.pop("security"))
+    context = security.pop("ssl_context")
+    assert type(context) is type(asked.pop("ssl_context", None))
+    assert {**given, **security} == asked
 
 
 @pytest.mark.parametrize("name", ["sasl_username", "sasl_password"])

@@ -21,7 +21,7 @@ from scorer.runtime.spans import BatchSpans, Spans
 from scorer.sources.tracing import trace_of_record
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
-from tests.factory import evaluator
+from tests.factory import SMALL_RULES, evaluator
 
 NOW = 21_000 * DAY
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -99,10 +99,13 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def decisions(
-    settings: Settings, records: "Sequence[ConsumerRecord[bytes, bytes]]", spans: BatchSpans | None = None
+    settings: Settings,
+    records: "Sequence[ConsumerRecord[bytes, bytes]]",
+    spans: BatchSpans | None = None,
+    rules: str = SMALL_RULES,
 ) -> list[Message]:
     """The decisions about these records."""
-    processor = BatchProcessor(settings, evaluator().assess, lambda: NOW)
+    processor = BatchProcessor(settings, evaluator(rules).assess, lambda: NOW)
     steps = processor.steps(records, LeadStore(), spans)
     while True:
         try:
@@ -134,6 +137,38 @@ def test_each_event_of_a_batch_has_its_own_trace(settings: Settings) -> None:
     first, *others = decisions(settings, [record(0, batch, headers)])
     assert traced(first) == [("traceparent", SECOND.encode())]
     assert all(traced(other) == [("traceparent", FIRST.encode())] for other in others)
+
+
+COOLING = """
+ruleset: cooling
+ratings: {warm: 10, hot: 20}
+publish: {score_step: 5}
+signals: {demo: {activity: demo_requested, points: 24, half_life: 30d}}
+routing:
+  - {id: hot, when: {rating: hot}, route: sales, queue: inside-sales}
+  - {id: rest, route: nurture}
+"""
+
+
+@pytest.mark.parametrize("with_spans", [False, True])
+def test_what_time_decides_before_an_activity_is_not_in_the_trace_of_that_activity(
+    settings: Settings, exporter: InMemorySpanExporter, with_spans: bool
+) -> None:
+    later = {**event(traceparent=SECOND), "id": "later", "time": "2026-08-01T10:00:00Z"}
+    spans = Spans(settings).batch(3, 0, 2, []) if with_spans else None
+    found = decisions(settings, [record(0, event(traceparent=FIRST)), record(1, later)], spans, COOLING)
+    causes = [json.loads(message.value or b"")["cause"] for message in found]
+    assert causes[0] == causes[-1] == "activity"
+    assert causes[1:-1]
+    assert set(causes[1:-1]) == {"time"}
+    traces = [dict(message.headers).get("traceparent", b"").decode().split("-")[1:2] for message in found]
+    assert (traces[0], traces[-1]) == ([TRACE], ["1" * 32])
+    if spans is None:
+        assert traces[1:-1] == [[]] * len(causes[1:-1])
+        return
+    spans.committed(0)
+    (batch,) = by_name(exporter)[f"process {settings.activity_topic}"]
+    assert traces[1:-1] == [[f"{batch.context.trace_id:032x}"]] * len(causes[1:-1])
 
 
 @pytest.fixture
@@ -213,6 +248,21 @@ def test_a_batch_that_fails_says_which_class_of_error_and_not_what_it_says(
     for span in finished:
         assert span.status.status_code is StatusCode.ERROR
         assert dict(span.attributes or {})["error.type"] == "ValueError"
+        assert "jane" not in span.to_json()
+
+
+def test_the_state_of_a_trace_goes_on_and_is_not_exported(settings: Settings, exporter: InMemorySpanExporter) -> None:
+    state = "crm=jane@example.com,a=1"
+    headers = [("traceparent", FIRST.encode()), ("tracestate", state.encode())]
+    spans = Spans(settings).batch(3, 0, 1, [TraceContext(FIRST, state)])
+    (decision,) = decisions(settings, [record(0, event(), headers)], spans)
+    spans.committed(0)
+    assert dict(decision.headers)["tracestate"] == state.encode()
+    finished = exporter.get_finished_spans()
+    assert len(finished) == 2
+    for span in finished:
+        states = [span.context.trace_state, *(link.context.trace_state for link in span.links)]
+        assert [each.to_header() for each in states if each] == []
         assert "jane" not in span.to_json()
 
 
