@@ -19,9 +19,10 @@ from tests.performance.assess_driver import ACTIVITIES, REFERENCE
 ROOT = Path(__file__).parents[2]
 
 MEASURED = 5.8
-"""Instructions of one activity divided by those of one reference step, as last measured (the test prints it). It was 4.4
-before leads cooled on the calendar; the driver measures another work since then: leads as the reviews leave them. For
-the same work the rules of time cost 7 to 12 % (benchmarks/README.md)."""
+"""Instructions of one activity divided by those of one reference step, as last measured (the test prints it).
+
+It was 4.4 before leads cooled on the calendar. Since then the driver measures other work: leads as the reviews leave
+them. For the same work the rules of time cost 7 to 12 % (benchmarks/README.md)."""
 RECORD_MEASURED = 10.1
 """The same for a record: parsed, assessed and staged, and its state encoded. It was 9.0."""
 ROOM = 1.25
