@@ -19,7 +19,7 @@ def retention(
     engine: EngineOption = None,
     list_until: Annotated[
         str | None,
-        typer.Option("--list", metavar="TIME", help="Also list the leads that are deleted until then (RFC 3339; now)."),
+        typer.Option("--list", metavar="TIME", help="Also list the leads deleted until then (time, date or now)."),
     ] = None,
 ) -> None:
     """Count the leads that the retention of the rules would delete until now, and in the next days. Changes nothing.
