@@ -255,7 +255,10 @@ def _outlook(story: Story) -> Iterable[RenderableType]:
         yield _plain(f"The score if nothing more happens: {', '.join(decayed[:_MOMENTS])}{rest}.", "dim")
     if story.deleted_at is not None:
         yield _plain(f"It is deleted on {story.deleted_at[:10]} unless it is active before.", "dim")
-    yield _plain("These are the points at 00:00 UTC; a change is published when it is due.", "dim")
+    if story.merged_into is None:
+        yield _plain("What changes by time is published when it changes, although the lead does nothing.", "dim")
+    else:
+        yield _plain("None of it is published before the lead does something, because it was merged.", "dim")
 
 
 def _timeline(story: Story) -> Iterable[RenderableType]:

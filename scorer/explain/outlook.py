@@ -19,10 +19,12 @@ def outlook(lead: Lead, evaluator: Evaluator, now: int, days: int = KEEP_DAYS) -
     today = day_of(now)
     days = min(days, deletion(lead, evaluator.ruleset.retention).instant // DAY - today - 1)
     changes = [(now, evaluator.evaluate(lead, now))]
+    due = evaluator.refine(lead).instant
     for day in range(today + 1, today + 1 + days):
-        if evaluator.due(lead) <= day * DAY:
+        if due <= day * DAY:
             # What the service will publish by then decides how far a rating may fall.
             lead = evaluator.catch_up(lead, day * DAY).lead
+            due = evaluator.refine(lead).instant
         evaluation = evaluator.evaluate(lead, day * DAY)
         if _summary(evaluation) != _summary(changes[-1][1]):
             changes.append((day * DAY, evaluation))

@@ -7,7 +7,7 @@ from scorer.sources.tick import is_tick
 
 _LOG_APPEND_TIME: Final = 1
 """The timestamp type of a record whose timestamp is the broker's, not the sender's."""
-_YEAR_10000: Final = 253_402_300_800_000
+_YEAR_9000: Final = 221_845_392_000_000
 """In milliseconds since the epoch. Kafka accepts any number as the timestamp of a sender."""
 
 
@@ -23,7 +23,7 @@ def log_time_after(log_time: int | None, record: Any) -> int | None:
     It is the latest timestamp of a broker. Where the topic does not have LogAppendTime, it is that of the latest tick.
     A record with a timestamp of the broker arrives at this time, so a leader whose clock is slow takes no time back.
     """
-    if (is_stamped(record) or is_tick(record.value)) and 0 <= record.timestamp < _YEAR_10000:
+    if (is_stamped(record) or is_tick(record.value)) and 0 <= record.timestamp < _YEAR_9000:
         arrived: int = record.timestamp * MILLISECOND
         return arrived if log_time is None or arrived > log_time else log_time
     return log_time

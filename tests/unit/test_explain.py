@@ -387,6 +387,16 @@ def test_merged_lead_is_shown_as_merged_and_has_no_suggestions() -> None:
     assert story.merged_into == EVIL
     assert (story.routing.rule, story.targets) == ("merged", [])
     assert story.routing.because == "this is decided before all routing rules"
+    for told in (story_text(story), explain_page(story)):
+        assert "None of it is published before the lead does something, because it was merged." in told
+
+
+def test_what_time_alone_will_change_is_said_to_be_published() -> None:
+    rules = evaluator()
+    known = history("a", [activity("trial_started", lead="a")], rules)
+    story = explain_lead(known.lead, rules, None, known)
+    for told in (story_text(story), explain_page(story)):
+        assert "What changes by time is published when it changes, although the lead does nothing." in told
 
 
 def facts_of(story: Story) -> dict[str, Any]:

@@ -243,6 +243,17 @@ def test_a_file_says_when_an_activity_arrived() -> None:
         activity_at(1 << 24, line("trial_started", {}, own, 1, arrivedat=5), now)
 
 
+@pytest.mark.parametrize(
+    "arrived",
+    ["0001-01-01T00:00:00+10:00", "9001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59-10:00"],
+)
+def test_an_arrival_too_far_away_is_refused_because_no_time_near_it_can_be_written(arrived: str) -> None:
+    with pytest.raises(Rejected, match="arrivedat is too far away; expected a time in the years 1 to 9000, in UTC"):
+        activity_at(1 << 24, line("trial_started", {}, MONDAY, 1, arrivedat=arrived), MONDAY)
+    last = line("trial_started", {}, MONDAY, 1, arrivedat="9000-12-31T23:59:59Z")
+    assert to_text(activity_at(1 << 24, last, MONDAY)[1]) == "9000-12-31T23:59:59Z"
+
+
 @pytest.mark.parametrize(("kind", "arrival"), [(0, None), (1, 1_000_000)])
 def test_only_the_time_of_the_broker_is_an_arrival(kind: int, arrival: int | None) -> None:
     record = ConsumerRecord("in", 0, 0, 1000, kind, b"a", b"", None, 1, 0, ())

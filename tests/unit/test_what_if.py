@@ -7,9 +7,12 @@ import pytest
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY
+from scorer.domain.lead import Lead
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
+from scorer.evaluation.results import Assessment
 from scorer.explain import single_changes
+from scorer.explain.outlook import outlook
 from scorer.explain.story import explain_lead
 from scorer.explain.story_model import Story, Target
 from scorer.explain.timeline import history
@@ -265,3 +268,26 @@ def test_shipped_rules(b2b: Evaluator, activities: Sequence[LeadActivity], size:
     assert len(target.suggestions) == min(10, target.found)
     if first is not None:
         assert first in dict(shown(target))
+
+
+def test_the_outlook_reviews_a_lead_only_when_a_decision_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = evaluator(
+        """
+ruleset: slow
+ratings: {warm: 10, hot: 20}
+signals: {trial: {activity: trial_started, points: 24, half_life: 300d, window: 730d}}
+routing: [{id: rest, route: nurture}]
+"""
+    )
+    lead = history("lead-1", [activity("trial_started")], rules).lead
+    reviewed: list[int] = []
+    catch_up = rules.catch_up
+
+    def counted(lead: Lead, until: int) -> Assessment:
+        reviewed.append(until)
+        return catch_up(lead, until)
+
+    monkeypatch.setattr(rules, "catch_up", counted)
+    ahead = outlook(lead, rules, lead.judged_at)
+    assert [moment.rating for moment in ahead.ratings] == ["warm", "cold"]
+    assert len(reviewed) <= 4
