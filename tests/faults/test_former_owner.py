@@ -10,7 +10,7 @@ import pytest
 from tests.brokers.marks import fencing
 from tests.faults.group import members, positions, wait_until_processed
 from tests.faults.load import Load
-from tests.faults.oracle import check_exactly_once
+from tests.faults.oracle import check_exactly_once, open_transactions
 from tests.faults.proxy import END_TRANSACTION, Proxy
 from tests.faults.sizes import randomness
 from tests.integration.kafka import DEADLINE, Kafka, Names
@@ -111,13 +111,15 @@ def test_the_new_owner_waits_for_the_transaction_of_the_former_one(
         kafka.write(names.activity, records[300:])
         proxy.wait(lambda: proxy.held[END_TRANSACTION] == 1)
         before = positions(kafka, names).committed
+        held = {each.partition for each in open_transactions(kafka, names) if each.topic == names.state}
         with service(kafka, names, tmp_path, ready=False, max_records="20") as heir:
             heir.wait(lambda: owned(heir))
             (moved,) = owned(heir)
             if commits:
-                # On a busy machine the brokers may have aborted the other one by now.
+                # On a busy machine the brokers may have aborted the other one by now, and the batch of a partition may
+                # have come too late for the transaction.
                 assert positions(kafka, names).committed == before
-                assert "partition_running" not in events(heir)
+                assert moved not in held or "partition_running" not in events(heir)
                 proxy.release()
                 proxy.wait(lambda: positions(kafka, names).committed[moved] > before[moved])
             else:

@@ -137,6 +137,8 @@ def with_times_of_senders(bootstrap: str, topic: str, partitions: int) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
         await admin.start()
         try:
+            if topic in await admin.list_topics():
+                return
             replicas = min(3, len((await admin.describe_cluster())["brokers"]))
             config = {"message.timestamp.type": "CreateTime"}
             await admin.create_topics([NewTopic(topic, partitions, replicas, topic_configs=config)])

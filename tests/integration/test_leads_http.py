@@ -11,9 +11,19 @@ from scorer.offline.ruleset_files import load_ruleset
 from tests.brokers.marks import embedded_only
 from tests.integration.activities import offline, stream
 from tests.integration.kafka import Kafka, Names
-from tests.integration.service import RULES, service
+from tests.integration.service import RULES, Service, service
 from tests.integration.test_service import total
 from tests.unit.test_cli import scorer
+
+
+def asked(running: Service, path: str) -> tuple[int, str]:
+    """The answer, also if the worker has too little time for it at first (503)."""
+
+    def answer() -> tuple[int, str] | None:
+        found = running.get(path, running.api_address)
+        return None if found[0] == 503 else found
+
+    return running.wait(answer)
 
 
 @embedded_only
@@ -28,7 +38,7 @@ def test_the_service_tells_the_same_story_as_the_files(kafka: Kafka, names: Name
         running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="1"}') == 0)
         explained = []
         for lead_id, lead in leads.items():
-            status, body = running.get(f"/leads/{lead_id}", running.api_address)
+            status, body = asked(running, f"/leads/{lead_id}")
             try:
                 story = explain_lead(lead, rules)
             except NothingToExplain:
