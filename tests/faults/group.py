@@ -3,14 +3,18 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Final
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from tests.faults.sizes import DRAIN_SECONDS
 from tests.integration.kafka import Kafka, Names, partitions_of
 from tests.integration.service import Service
+
+_MARKER_SECONDS: Final = 5.0
+_ENOUGH: Final = 100
 
 
 class Positions:
@@ -42,6 +46,40 @@ def positions(kafka: Kafka, names: Names) -> Positions:
             await consumer.stop()
 
     return asyncio.run(ask())
+
+
+def left_over(kafka: Kafka, names: Names) -> "list[ConsumerRecord[bytes, bytes]] | None":
+    """The first records of the input that the group has not committed; None if an open transaction hides some there.
+    Markers of transactions have offsets too, and a worker need not commit the last one."""
+
+    async def read(at: Positions) -> "list[ConsumerRecord[bytes, bytes]] | None":
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=kafka.bootstrap, isolation_level="read_committed", enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            partitions = [
+                partition
+                for partition in await partitions_of(kafka.bootstrap, names.activity)
+                if at.committed[partition.partition] < at.ends[partition.partition]
+            ]
+            if not partitions:
+                return []
+            consumer.assign(partitions)
+            for partition in partitions:
+                consumer.seek(partition, at.committed[partition.partition])
+            found: list[ConsumerRecord[bytes, bytes]] = []
+            deadline = time.monotonic() + _MARKER_SECONDS
+            while time.monotonic() < deadline and len(found) < _ENOUGH:
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    found += records
+                if all([await consumer.position(each) >= at.ends[each.partition] for each in partitions]):
+                    return found
+            return found or None
+        finally:
+            await consumer.stop()
+
+    return asyncio.run(read(positions(kafka, names)))
 
 
 def members(kafka: Kafka, names: Names) -> list[str]:
@@ -87,7 +125,7 @@ def wait_until_processed(
     deadline = time.monotonic() + seconds
     while True:
         current = positions(kafka, names)
-        if current.behind == 0:
+        if current.behind == 0 or (current.behind < _ENOUGH and left_over(kafka, names) == []):
             return
         for worker in workers:
             if worker.process.poll() is not None:

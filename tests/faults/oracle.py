@@ -34,7 +34,7 @@ from scorer.state.codec import decode_lead, encode_lead
 from scorer.state.input_position import POSITION_KEY, decode_position
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.state.store import LeadStore
-from tests.faults.group import positions, wait_until_processed
+from tests.faults.group import left_over, positions, wait_until_processed
 from tests.faults.sizes import DRAIN_SECONDS
 from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names, partitions_of
@@ -290,10 +290,10 @@ def differences(
     else:
         # Of an activity that changes nothing, the changelog does not say which release has remembered it.
         problems += state_differences(*(without_memory(each.states) for each in (wanted, got)))
-    at = positions(kafka, names)
+    left = left_over(kafka, names)
     # A worker that ends may leave the tick that it has written to the next one.
-    left = [record for record in kafka.read(names.activity) if record.offset >= at.committed[record.partition]]
-    if not all(is_tick(record.value) for record in left) or (not left and at.committed != at.ends):
+    if left is None or not all(is_tick(record.value) for record in left):
+        at = positions(kafka, names)
         problems.append(f"committed {at.committed}, the input ends at {at.ends}")
     return wanted, got, problems
 
