@@ -2,7 +2,6 @@
 
 import base64
 import sys
-import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from scorer.cli.activities import Activities, Part
 from scorer.cli.atomic import atomic_output
-from scorer.cli.common import ExitStatus, say
-from scorer.explain.story import parse_time
+from scorer.cli.common import ExitStatus, say, usage_error
 from scorer.offline.activity_files import ActivityFile, Block, InputError, open_activities
 from scorer.offline.place import Rejection, index_of, line_of, place_text
 from scorer.offline.shards import ShardError
@@ -55,22 +53,6 @@ UntilOption = Annotated[
         help="Also decide what time alone changes until this time, date or now, after a lead's last activity.",
     ),
 ]
-
-
-def until_or_exit(text: str | None) -> int | None:
-    """The instant of --until, in microseconds since the epoch; exit if it is not one."""
-    if text is None or text == "now":
-        return None if text is None else time.time_ns() // 1000
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        usage_error(f"--until: {error}, or now")
-
-
-def usage_error(message: str) -> NoReturn:
-    """Print why the usage is wrong, and exit."""
-    say(f"error: {message}")
-    raise typer.Exit(ExitStatus.USAGE)
 
 
 def no_activity(names: Sequence[str]) -> NoReturn:

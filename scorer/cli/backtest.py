@@ -28,11 +28,9 @@ from scorer.cli.activity_input import (
     open_output,
     opened,
     show_progress,
-    until_or_exit,
-    usage_error,
 )
 from scorer.cli.backtest_output import show
-from scorer.cli.common import EngineOption, RulesOption, load_or_exit, print_document, say
+from scorer.cli.common import EngineOption, RulesOption, load_or_exit, moment_or_exit, print_document, say, usage_error
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards, usable_cores
 from scorer.report.backtest_page import backtest_page
@@ -76,7 +74,7 @@ def run_backtest(
     the deals that were won. Lines that are not activities are printed on stderr and skipped; the exit status is 3
     if no activity remains.
     """
-    end = until_or_exit(until)
+    end = moment_or_exit("--until", until, time.time_ns() // 1000)
     inputs = inputs_or_exit(input_, more, topic, [report, rejects])
     if report is not None and report == rejects:
         usage_error(f"{report}: the report and the rejected lines need separate files")

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from enum import IntEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from scorer.domain.printable import printable, printable_lines
 from scorer.engines.engine import EngineName, EngineUnavailableError, default_engine
 from scorer.evaluation.evaluator import Evaluator
+from scorer.explain.story import parse_time
 from scorer.offline.ruleset_files import load_ruleset
 from scorer.rules.finding import RulesetError
 
@@ -45,6 +46,23 @@ def say(message: str) -> None:
 def say_lines(message: str) -> None:
     """Print a message of several lines on stderr; its newlines are ours."""
     typer.echo(printable_lines(message), err=True)
+
+
+def usage_error(message: str) -> NoReturn:
+    """Print why the usage is wrong, and exit."""
+    say(f"error: {message}")
+    raise typer.Exit(ExitStatus.USAGE)
+
+
+def moment_or_exit(option: str, text: str | None, now: int) -> int | None:
+    """The instant that the option names: a time, a date or `now`, in microseconds since the epoch, as is `now`; None
+    without the option. Exit if the text is not one."""
+    if text is None or text == "now":
+        return None if text is None else now
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        usage_error(f"{option}: {error}, or now")
 
 
 def is_utf8(argument: str) -> bool:

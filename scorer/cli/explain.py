@@ -25,6 +25,7 @@ from scorer.cli.common import (
     counted,
     is_utf8,
     load_or_exit,
+    moment_or_exit,
     print_document,
     rejected_of,
     say,
@@ -34,7 +35,7 @@ from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.domain.printable import printable
 from scorer.engines.engine import EngineName
-from scorer.explain.story import NothingToExplain, explain_lead, parse_time
+from scorer.explain.story import NothingToExplain, explain_lead
 from scorer.explain.story_model import Story
 from scorer.explain.timeline import History
 from scorer.offline.place import activity_at, place_text
@@ -87,7 +88,7 @@ def explain(
             ExitStatus.USAGE,
         )
     now = time.time_ns() // 1000
-    moment = None if at is None else _moment(at, now)
+    moment = moment_or_exit("--at", at, now)
     rejected = 0
     login = Login(token_file, ca_file, cert_file, key_file)
     if service is None and any(login):
@@ -106,15 +107,6 @@ def explain(
     _write(story, format_, output)
     if rejected:
         raise typer.Exit(ExitStatus.REJECTED)
-
-
-def _moment(text: str, now: int) -> int:
-    if text == "now":
-        return now
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        _fail(f"--at: {error}, or now", ExitStatus.USAGE)
 
 
 @contextmanager

@@ -6,9 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, print_columns, say
+from scorer.cli.common import EngineOption, RulesOption, load_or_exit, moment_or_exit, print_columns
 from scorer.domain.instant import DAY, SECOND, to_text
-from scorer.explain.story import parse_time
 from scorer.runtime.default_rules import default_rules
 
 _DAYS: Final = (0, 7, 30, 90, 365)
@@ -31,7 +30,7 @@ def retention(
     from scorer.stream.retention_survey import survey_retention
 
     now = int(time.time()) * SECOND
-    listed = None if list_until is None else _moment(list_until, now)
+    listed = moment_or_exit("--list", list_until, now)
     kept = load_or_exit(rules or default_rules(), engine).ruleset.retention
     settings = settings_or_exit()
     found = run_or_exit(survey_retention(settings, kept, now), settings, "retention")
@@ -48,13 +47,3 @@ def retention(
             [("deleted", "reason", "lead")]
             + [(to_text(lead.instant), lead.reason, lead.lead_id) for lead in found.until(listed)]
         )
-
-
-def _moment(text: str, now: int) -> int:
-    if text == "now":
-        return now
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        say(f"error: --list: {error}, or now")
-        raise typer.Exit(ExitStatus.USAGE) from None

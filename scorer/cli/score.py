@@ -22,10 +22,17 @@ from scorer.cli.activity_input import (
     open_output,
     opened,
     show_progress,
-    until_or_exit,
+)
+from scorer.cli.common import (
+    EngineOption,
+    ExitStatus,
+    RulesOption,
+    load_or_exit,
+    moment_or_exit,
+    rejected_of,
+    say,
     usage_error,
 )
-from scorer.cli.common import EngineOption, ExitStatus, RulesOption, load_or_exit, rejected_of, say
 from scorer.offline.decisions import BlockDecisions, decision_shard, in_order_of_time
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards
@@ -55,7 +62,7 @@ def score(
     With --topic, activities arrive when they did in Kafka. The decisions about a lead are those of the service, byte
     for byte, up to the latest record of its partition, or up to --until. Partitions come one after the other.
     """
-    end = until_or_exit(until)
+    end = moment_or_exit("--until", until, time.time_ns() // 1000)
     rules = rules or default_rules()
     load_or_exit(rules, engine)
     inputs = inputs_or_exit(input_, more, topic, [output, rejects])

@@ -14,9 +14,8 @@ from scorer.cli.activity_input import (
     open_output,
     opened_topic,
     show_progress,
-    usage_error,
 )
-from scorer.cli.common import ExitStatus, counted, print_columns, rejected_of, say
+from scorer.cli.common import ExitStatus, counted, print_columns, rejected_of, say, usage_error
 from scorer.domain.instant import to_text
 from scorer.domain.printable import printable
 

@@ -137,10 +137,7 @@ class Evaluator:
         if not self._is_worth_publishing(lead.published, evaluation, changes_only=changes_only):
             if activity is not None:
                 # The lead is new, so nobody else has it yet.
-                due = evaluation.until
-                if due > lead.seen_at + self._shortest_retention:
-                    due = min(due, deletion(lead, self._retention).instant)
-                lead.due, lead.judged_by = due, self.mark
+                lead.due, lead.judged_by = self._bound(lead, evaluation.until), self.mark
             return Assessment(lead, evaluation)
         routing, standing = evaluation.routing, evaluation.standing
         published = Published(standing.rating, standing.grade, routing.route, routing.queue, standing.score, now)
@@ -153,10 +150,14 @@ class Evaluator:
             effects = (*effects, HandedOver(routing.queue, None if within is None else now + within))
             after = self.annotated(after)
             due = self.evaluate(after, now).until
-        if due > after.seen_at + self._shortest_retention:
-            due = min(due, deletion(after, self._retention).instant)
-        after.due, after.judged_by = due, self.mark
+        after.due, after.judged_by = self._bound(after, due), self.mark
         return Assessment(after, evaluation, effects)
+
+    def _bound(self, lead: Lead, until: int) -> int:
+        """Before this instant nothing changes: points and rules until `until`, and the lead is not deleted."""
+        if until > lead.seen_at + self._shortest_retention:
+            return min(until, deletion(lead, self._retention).instant)
+        return until
 
     def due(self, lead: Lead, change: RuleChange | None = None) -> int:
         """The lower bound of the lead's next due instant: time alone changes nothing that is published before it, and

@@ -3,13 +3,12 @@
 A place is one integer, because places are sent to other processes and sorted by the thousand.
 """
 
-from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 import msgspec
 
 from scorer.domain.activity import LeadActivity
-from scorer.domain.instant import from_datetime
+from scorer.sources.arrival import TOO_LATE
 from scorer.sources.attributes import EARLIEST
 from scorer.sources.cloudevents import MAX_BYTES, parse_event, parse_instant, parse_line
 from scorer.sources.rejected import Rejected
@@ -19,10 +18,6 @@ _BITS: Final = 24
 _MASK: Final = (1 << _BITS) - 1
 ARRIVAL: Final = "arrivedat"
 """The extension attribute of an event in a file that says when it arrived."""
-
-_YEAR_9001: Final = from_datetime(datetime(9001, 1, 1, tzinfo=UTC))
-"""No time can be written after the year 9999, and what follows from an arrival can be 100 years later. The last year of
-`--until` is 9000 too."""
 
 
 class Rejection(NamedTuple):
@@ -73,7 +68,7 @@ def _arrival(line: bytes) -> int | None:
     if arrival is None:
         return None
     instant = parse_instant(arrival, ARRIVAL)
-    if not EARLIEST <= instant < _YEAR_9001:
+    if not EARLIEST <= instant < TOO_LATE:
         raise Rejected("invalid_time", f"{ARRIVAL} is too far away; expected a time in the years 1 to 9000, in UTC")
     return instant
 

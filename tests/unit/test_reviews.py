@@ -86,6 +86,22 @@ def append(
     )
 
 
+def assess(
+    record: Any,
+    log_time: int | None,
+    rules: Evaluator,
+    change: RuleChange,
+    leads: dict[str, Lead],
+    found: dict[str, list[bytes]],
+) -> None:
+    """Have the activity of a record judged. Its lead and its decisions go into `leads` and `found`."""
+    event = parse_record(record.value, record.key, record.headers, 1 << 60)
+    lead = leads.get(event.lead_id) or Lead(event.lead_id)
+    assessment = rules.assess(lead, event, arrival_of(record, log_time, event.time), change)
+    leads[event.lead_id] = assessment.lead
+    found[event.lead_id] += [decision.to_json() for decision in assessment.decisions]
+
+
 def decided_offline(log: Log, changed_at: int | None = None) -> dict[str, list[bytes]]:
     """The decisions of each lead, by nothing but the evaluator. `changed_at`: the offset at which other rules take
     effect, when all that is due by the rules before is done."""
@@ -105,11 +121,7 @@ def decided_offline(log: Log, changed_at: int | None = None) -> dict[str, list[b
         log_time = log_time_after(log_time, record)
         if is_tick(record.value):
             continue
-        event = parse_record(record.value, record.key, record.headers, 1 << 60)
-        lead = leads.get(event.lead_id) or Lead(event.lead_id)
-        assessment = rules.assess(lead, event, arrival_of(record, log_time, event.time), change)
-        leads[event.lead_id] = assessment.lead
-        found[event.lead_id] += [decision.to_json() for decision in assessment.decisions]
+        assess(record, log_time, rules, change, leads, found)
     for lead_id, lead in leads.items():
         if log_time is None:
             break
@@ -722,11 +734,7 @@ def expected_with(log: Log, changes: Sequence[Change]) -> dict[str, list[bytes]]
         log_time = log_time_after(log_time, record)
         if is_tick(record.value):
             continue
-        event = parse_record(record.value, record.key, record.headers, 1 << 60)
-        lead = leads.get(event.lead_id) or Lead(event.lead_id)
-        assessment = rules.assess(lead, event, arrival_of(record, log_time, event.time), change)
-        leads[event.lead_id] = assessment.lead
-        found[event.lead_id] += [decision.to_json() for decision in assessment.decisions]
+        assess(record, log_time, rules, change, leads, found)
     for lead in list(leads.values()):
         catch_up(lead, 1 << 30)
     return {lead_id: decisions for lead_id, decisions in found.items() if decisions}

@@ -100,8 +100,9 @@ class Reviews:
             self._last_slice = self._rescorer.monotonic()
         self._bounds, self._deleted = {}, []
         # A transaction that failed may have had the first time of the log. Its leads wait until that is read again.
-        self._judged = bool(self._slice) and log_time is not None
-        if self._judged and log_time is not None:
+        self._judged = False
+        if self._slice and log_time is not None:
+            self._judged = True
             self._judge(outbox, figures, log_time)
         return self._judged
 
