@@ -437,6 +437,8 @@ def test_missing_topics_are_told_from_those_that_may_not_be_described(cluster: C
     lines = {line.split()[1]: line for line in ensured.output.splitlines()}
     assert f"User:{USER} may not Describe the topic {hidden}: grant it with `kafka-acls" in lines[hidden]
     assert f"could not be created: User:{USER} may not Create the topic {missing}: grant it" in lines[missing]
+    # It could have another number of partitions than an input that nobody sees.
+    assert f"was not created: it needs as many partitions as the input {hidden}" in lines[names.state]
     assert f"Read the topic {hidden}" in reset.errors
     assert "does not exist" not in reset.errors
     assert f"may not Describe the topic {hidden}" in str(denied.value)
