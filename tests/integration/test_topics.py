@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 from scorer.cli import app
 from scorer.kafka import topic_admin
 from scorer.kafka import topics as ensuring
-from tests.brokers.marks import embedded_only
+from tests.brokers.marks import both, embedded_only
 from tests.integration.kafka import Kafka, Names, create_and_see
 from tests.integration.service import service, settings_for
+
+pytestmark = both
 
 
 class Done(NamedTuple):
