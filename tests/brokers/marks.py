@@ -5,6 +5,8 @@ from typing import Final
 
 import pytest
 
+from tests.variables import given
+
 EMBEDDED: Final = pytest.param("embedded", marks=pytest.mark.embedded)
 """The parameter for the embedded broker, where Apache Kafka is the other one."""
 APACHE: Final = pytest.param("apache", marks=pytest.mark.apache)
@@ -22,3 +24,6 @@ not."""
 both: Final = pytest.mark.both
 """On the embedded broker too where Apache Kafka can run, to show that it is fit for the demo and for machines without
 Java. `make test-embedded` runs all others there."""
+
+full: Final = pytest.mark.skipif(given("SCORER_TEST_FULL") != "yes", reason="only with SCORER_TEST_FULL=yes")
+"""It takes long, and `make test` has another case that shows most of it. `make test-full` runs it."""

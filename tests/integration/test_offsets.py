@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from scorer.cli import app
 from tests import audit_lines
-from tests.brokers.marks import embedded_only
+from tests.brokers.marks import embedded_only, full
 from tests.faults.group import evict, positions, wait_until_processed
 from tests.faults.oracle import check_exactly_once
 from tests.integration.activities import START, event, structured
@@ -306,7 +306,7 @@ def test_a_misspelt_group_is_told_from_a_missing_topic(kafka: Kafka, names: Name
     assert "note" not in offsets(kafka, names, "show").errors
 
 
-@pytest.mark.parametrize("count", [30, 80])
+@pytest.mark.parametrize("count", [pytest.param(30, marks=full), 80])
 def test_an_input_that_is_recreated_while_the_service_runs_is_noticed(
     kafka: Kafka, names: Names, tmp_path: Path, count: int
 ) -> None:
