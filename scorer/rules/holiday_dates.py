@@ -5,6 +5,7 @@ The package is imported only if a ruleset names holidays, because this takes a g
 
 import warnings
 from datetime import date
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from typing import Final
 
@@ -22,19 +23,20 @@ def version() -> str:
 
 def check_code(code: str) -> str:
     """The code itself. Raises `ValueError` in words if it is neither a country nor one of its subdivisions."""
-    country, _, subdivision = code.partition("-")
+    country, dash, subdivision = code.partition("-")
     if country not in _countries():
-        hint = suggestion(country, tuple(sorted(_countries())))
+        meant = _country_meant(country)
+        hint = f"; did you mean {meant}?" if meant else ""
         raise ValueError(
-            f"`{country}` is not a country whose holidays are known{hint}; write the two letters of ISO 3166-1, as in "
-            "DE, or with a subdivision, as in DE-BY"
+            f"`{country}` is not a country whose holidays are known (two letters of ISO 3166-1, as in DE, or with a "
+            f"subdivision, as in DE-BY){hint}"
         )
     known = _subdivisions(country)
-    if (subdivision or "-" in code) and subdivision not in known:
+    if dash and subdivision not in known:
         if not known:
             raise ValueError(f"`{code}`: the holidays of {country} are known as a whole only; write {country}")
-        hint = suggestion(subdivision, tuple(known))
-        raise ValueError(f"`{code}`: {country} has no subdivision `{subdivision}`{hint}; known are {', '.join(known)}")
+        hint = suggestion(subdivision, known) or suggestion(subdivision.upper(), known)
+        raise ValueError(f"`{code}` is not a subdivision of {country} ({', '.join(known)}){hint}")
     return code
 
 
@@ -59,6 +61,18 @@ def _countries() -> frozenset[str]:
     from holidays.registry import EntityLoader
 
     return frozenset(EntityLoader.get_country_codes(include_aliases=False))
+
+
+def _country_meant(text: str) -> str | None:
+    """The code of a country whose name, code of three letters or lower-case code this is, or nearly its name."""
+    from holidays.registry import COUNTRIES
+
+    codes = {name.lower(): entry[1] for entry in COUNTRIES.values() for name in entry}
+    known = codes.get(text.lower())
+    if known is not None or len(text) < 4:
+        return known
+    close = get_close_matches(text.lower(), [name for name in codes if len(name) > 3], n=1)
+    return codes[close[0]] if close else None
 
 
 @cache
