@@ -24,6 +24,7 @@ from scorer.engines.cache import BoundedCache
 from scorer.evaluation.evidence import within_bound
 from scorer.evaluation.results import Evaluation, Reason
 from scorer.evaluation.signal_points import days_counted
+from scorer.rules.promise import respond_by
 from scorer.rules.ruleset import BEHAVIOUR, CAP, Ruleset
 
 Cause = Literal["activity", "time", "rules_changed"]
@@ -62,7 +63,7 @@ def decision(
     """The decision that follows from the evaluation."""
     lead, ruleset, routing, now = evaluation.lead, evaluation.ruleset, evaluation.routing, evaluation.now
     (fit, engagement), rating, grade, _ = evaluation.standing
-    last, within = lead.published, routing.respond_within
+    last, promised = lead.published, respond_by(routing, ruleset.calendar, now)
     return RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, now, activity),
         lead_id=lead.id,
@@ -73,7 +74,7 @@ def decision(
         grade=str(grade),
         route=routing.route,
         queue=routing.queue,
-        respond_by=None if within is None else to_text(now + within),
+        respond_by=None if promised is None else to_text(promised),
         routing=Routing(routing.id, routing.reason),
         score=ScoreView(fit + engagement, fit, engagement),
         criteria={**evaluation.criteria_result.by_criterion, BEHAVIOUR: engagement},

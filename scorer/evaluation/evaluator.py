@@ -33,6 +33,7 @@ from scorer.evaluation.rule_change import RuleChange, numbered
 from scorer.evaluation.signal_points import FOREVER, SignalHits, SignalPoints, signal_points
 from scorer.evaluation.silence import MOST_STEPS, Due, Silence
 from scorer.rules.catalogue import Catalogue
+from scorer.rules.promise import respond_by
 from scorer.rules.routing_facts import RoutingInput, routing_facts_of, value_of
 from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
 
@@ -146,8 +147,7 @@ class Evaluator:
         after = lead.publish(published, None if activity is None else lead.clock)
         due = evaluation.until
         if lead.is_handed_over_by(routing.route):
-            within = routing.respond_within
-            effects = (*effects, HandedOver(routing.queue, None if within is None else now + within))
+            effects = (*effects, HandedOver(routing.queue, respond_by(routing, self.ruleset.calendar, now)))
             after = self.annotated(after)
             due = self.evaluate(after, now).until
         after.due, after.judged_by = self._bound(after, due), self.mark

@@ -7,6 +7,7 @@ from typing import Final
 
 from scorer.domain.lead import TOLERANCE
 from scorer.domain.score import Grades, Ratings, Route
+from scorer.rules.calendar import BusinessCalendar
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.condition import Condition, fields
 
@@ -72,7 +73,11 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class RoutingRule:
-    """A routing rule. `respond_within` is in microseconds."""
+    """A routing rule. `respond_within` is in microseconds: of business time if the ruleset has a calendar.
+
+    `escalate`: what follows when this promise is broken, as pairs of the time since then (in the same measure,
+    ascending) and the queue (None: the rule's own). Empty: the break itself is published. None: nothing is.
+    """
 
     id: str
     condition: Condition | None
@@ -80,6 +85,7 @@ class RoutingRule:
     queue: str | None
     respond_within: int | None
     reason: str
+    escalate: tuple[tuple[int, str | None], ...] | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -134,6 +140,7 @@ class Ruleset:
 
     `revision` is the SHA-256 of the canonical ruleset, hexadecimal. Equal rules have equal revisions, whatever their
     files, order of sections and comments. `tolerance`: how far the clock of a sender may be ahead, in microseconds.
+    `calendar`: how the times of promises count; None: as elapsed time.
     """
 
     name: str
@@ -149,6 +156,7 @@ class Ruleset:
     tolerance: int = TOLERANCE
     retention: Retention = Retention()
     allowed_sources: Sequence[AllowedSources] = ()
+    calendar: BusinessCalendar | None = None
 
     @property
     def rule_count(self) -> int:
