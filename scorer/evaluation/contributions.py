@@ -20,10 +20,12 @@ from scorer.domain.decision import (
     ScoreView,
 )
 from scorer.domain.instant import DAY, day_to_text, to_text
+from scorer.domain.lifecycle import Promise
 from scorer.engines.cache import BoundedCache
 from scorer.evaluation.evidence import within_bound
 from scorer.evaluation.results import Evaluation, Reason
 from scorer.evaluation.signal_points import days_counted
+from scorer.rules.catalogue import is_timed
 from scorer.rules.ruleset import BEHAVIOUR, CAP, Ruleset
 
 Cause = Literal["activity", "time", "rules_changed"]
@@ -57,12 +59,21 @@ def _strongest_first(contribution: Contribution) -> tuple[int, str, str]:
 
 
 def decision(
-    evaluation: Evaluation, templates: "ContributionTemplates", cause: Cause, activity: LeadActivity | None
+    evaluation: Evaluation,
+    templates: "ContributionTemplates",
+    cause: Cause,
+    activity: LeadActivity | None,
+    promise: Promise | None = None,
+    status: str | None = None,
 ) -> RoutingDecision:
-    """The decision that follows from the evaluation."""
+    """The decision that follows from the evaluation. `promise`: the one that is open after it. `status`: that of the
+    lead after it, if the decision tells it."""
     lead, ruleset, routing, now = evaluation.lead, evaluation.ruleset, evaluation.routing, evaluation.now
     (fit, engagement), rating, grade, _ = evaluation.standing
     last, within = lead.published, routing.respond_within
+    respond_by = None if within is None else now + within
+    if promise is not None:
+        respond_by = promise.respond_by
     return RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, now, activity),
         lead_id=lead.id,
@@ -73,7 +84,7 @@ def decision(
         grade=str(grade),
         route=routing.route,
         queue=routing.queue,
-        respond_by=None if within is None else to_text(now + within),
+        respond_by=None if respond_by is None else to_text(respond_by),
         routing=Routing(routing.id, routing.reason),
         score=ScoreView(fit + engagement, fit, engagement),
         criteria={**evaluation.criteria_result.by_criterion, BEHAVIOUR: engagement},
@@ -105,7 +116,7 @@ def _evidence(names: tuple[str, ...], evaluation: Evaluation) -> dict[str, Evide
         if isinstance(value, (bool, int)):
             values[name] = value
         elif isinstance(value, float):
-            values[name] = round(value, 2) if name.startswith("days_since.") else value
+            values[name] = round(value, 2) if is_timed(name) else value
         elif isinstance(value, str):
             values[name] = within_bound(value)
         elif isinstance(value, list):

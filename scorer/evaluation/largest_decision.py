@@ -23,7 +23,7 @@ from scorer.domain.score import Rating, Route
 from scorer.evaluation.criteria import limit_text
 from scorer.evaluation.largest_value import NUMBER, LargestValue, built_in_values, own_values
 from scorer.evaluation.routing import ERASED, MERGED
-from scorer.rules.catalogue import DAYS_SINCE
+from scorer.rules.catalogue import is_timed
 from scorer.rules.ruleset import BEHAVIOUR, CAP, Criterion, HitPolicy, RoutingRule, Ruleset, ScoringRule, Signal
 
 _WIDEST: Final = "\U0010ffff"
@@ -83,7 +83,7 @@ def _rule(criterion: Criterion, rule: ScoringRule, own: Mapping[str, LargestValu
 def _evidence(field: str, own: Mapping[str, LargestValue]) -> int:
     if field in own:
         return own[field].evidence
-    return (NUMBER if field.startswith(DAYS_SINCE) else built_in_values()[field]).evidence
+    return (NUMBER if is_timed(field) else built_in_values()[field]).evidence
 
 
 def _signal(signal: Signal) -> int:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from scorer.domain.consent import CHANNELS, other
 from scorer.domain.counts import KEEP_DAYS, KEEP_HASHES
 from scorer.domain.identities import REMEMBERED, REMEMBERED_DAYS
+from scorer.domain.lifecycle import MOST_DECISIONS, MOST_LEVELS, MOST_STEPS
 from scorer.evaluation.largest_value import built_in_values, own_values, text_size
 from scorer.evaluation.notes import MARK_SIZE
 from scorer.rules.condition import tests
@@ -49,14 +50,14 @@ def largest_state(rulesets: Iterable[Ruleset]) -> LargestState:
     judging = list(rulesets)
     caps: dict[str, int] = {}
     for ruleset in judging:
-        for name, signal in ruleset.signals.items():
+        for name, signal in [*ruleset.signals.items(), *ruleset.lifecycle.actions.items()]:
             caps[name] = max(signal.daily_cap, caps.get(name, 0))
     own = own_values(ruleset.own_fields for ruleset in judging)
     return LargestState(
         facts=sum(_name_size(name) + value.state + _STAMP for name, value in built_in_values().items()),
         fields={name: text_size(len(name)) + own[name].state + _STAMP for name in sorted(own)},
         signals={name: text_size(len(name)) + _counts(cap) for name, cap in caps.items()},
-        rest=_FRAME + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
+        rest=_FRAME + _LIFECYCLE + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
     )
 
 
@@ -76,6 +77,12 @@ _RECENT: Final = 2 * _HEAD + 8 * REMEMBERED + (REMEMBERED_DAYS + 1) * (_DAY + 3)
 # decision, the heads of the facts, of their list, of the list of sources, of the counts and of the rules at the last
 # return, and the next due instant with the mark of the rules.
 _FRAME: Final = 1 + 1 + 2 + 4 + MARK_SIZE + 4 * _INTEGER + (1 + _SAID + _QUEUE + 3 * _INTEGER) + 5 * _HEAD + _RECENT
+
+# The steps of sales with their stages, our decisions, the promise with its levels, the category, and `due` again.
+_NAME: Final = text_size(4 * 256)
+_STEPS: Final = MOST_STEPS * (1 + _INTEGER + 1 + 2 * _NAME) + MOST_DECISIONS * (1 + 2 * _INTEGER + 3 + _QUEUE)
+_PROMISE: Final = 1 + 3 * _INTEGER + _QUEUE + 1 + MOST_LEVELS * (1 + _INTEGER + _QUEUE) + 1
+_LIFECYCLE: Final = 1 + 2 * _HEAD + _STEPS + _PROMISE + _QUEUE + 2 + 4 + MARK_SIZE
 
 
 def _counts(daily_cap: int) -> int:

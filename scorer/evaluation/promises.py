@@ -1,0 +1,65 @@
+"""The promise of a hand-over: the rule makes it, activities keep it, and time escalates it. Pure.
+
+Instants and spans are in microseconds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.effects import Answered, Effect, StageChanged, StatusChanged
+from scorer.domain.lead import Lead
+from scorer.domain.lifecycle import ANSWERS, STAGE_NAME, STATUS, STATUSES, Promise, Status, is_usual
+from scorer.domain.score import Route
+from scorer.rules.ruleset import RoutingRule
+
+
+def promise_of(rule: RoutingRule, since: int, now: int) -> Promise | None:
+    """The promise of a hand-over by the rule; None if the rule sets no time. `since`: its place among the activities;
+    `now`: when it is decided."""
+    if rule.respond_within is None:
+        return None
+    respond_by = now + rule.respond_within
+    levels: tuple[tuple[int, str | None], ...] = ()
+    if rule.escalate is not None:
+        queue = rule.queue
+        levels = ((respond_by, queue),)
+        for after, to in rule.escalate:
+            queue = queue if to is None else to
+            levels = (*levels, (respond_by + after, queue))
+    return Promise(since, now, respond_by, rule.queue, levels)
+
+
+def promised(rule: RoutingRule, promise: Promise, now: int) -> RoutingRule:
+    """The rule with the queue to which the promise was escalated by then."""
+    level = promise.level_at(now)
+    if not level or rule.route is not Route.SALES or (queue := promise.queue_at(level)) == rule.queue:
+        return rule
+    return replace(rule, queue=queue)
+
+
+def passed(before: Lead, after: Lead, activity: LeadActivity) -> tuple[Effect, ...]:
+    """What an activity changed in the lifecycle of a lead."""
+    effects: list[Effect] = []
+    promise = None if before.lifecycle is None else before.lifecycle.promise
+    is_open = after.lifecycle is not None and after.lifecycle.promise is not None
+    if promise is not None and not is_open and activity.type in ANSWERS:
+        waited = activity.time - promise.made_at
+        effects.append(Answered(promise.queue, waited if waited >= 0 else None))
+    effects += status_changes(before, after)
+    old, new = before.value(STAGE_NAME), after.value(STAGE_NAME)
+    if new is not None and old != new:
+        effects.append(StageChanged(str(old or ""), str(new)))
+    return tuple(effects)
+
+
+def status_changes(before: Lead, after: Lead) -> Iterator[StatusChanged]:
+    """The change of the status, if it changed."""
+    old, new = _status(before), _status(after)
+    if new != old:
+        yield StatusChanged(old, new, is_usual(old, new))
+
+
+def _status(lead: Lead) -> Status:
+    value = lead.value(STATUS)
+    return next((status for status in STATUSES if status == value), "new")
