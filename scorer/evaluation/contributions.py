@@ -23,6 +23,7 @@ from scorer.domain.instant import DAY, day_to_text, to_text
 from scorer.domain.lifecycle import Promise
 from scorer.engines.cache import BoundedCache
 from scorer.evaluation.evidence import within_bound
+from scorer.evaluation.promises import answer_until
 from scorer.evaluation.results import Evaluation, Reason
 from scorer.evaluation.signal_points import days_counted
 from scorer.rules.catalogue import is_timed
@@ -70,10 +71,7 @@ def decision(
     lead after it, if the decision tells it."""
     lead, ruleset, routing, now = evaluation.lead, evaluation.ruleset, evaluation.routing, evaluation.now
     (fit, engagement), rating, grade, _ = evaluation.standing
-    last, within = lead.published, routing.respond_within
-    respond_by = None if within is None else now + within
-    if promise is not None:
-        respond_by = promise.respond_by
+    last, respond_by = lead.published, answer_until(routing, promise, now)
     return RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, now, activity),
         lead_id=lead.id,

@@ -180,7 +180,7 @@ class Evaluator:
         if after.facts is not lead.facts:
             effects = (*effects, *status_changes(lead, after))
             after = self.annotated(after)
-            if not _same_codes(lead, after):
+            if not _is_judged_alike(lead.notes, after.notes):
                 due = self.evaluate(after, now).until
         after.due, after.judged_by = self._bound(after, due), self.mark
         assessment = Assessment(after, evaluation, effects)
@@ -489,7 +489,12 @@ def _counted(ruleset: Ruleset) -> Iterator[str]:
     yield from ruleset.lifecycle.actions
 
 
-def _same_codes(before: Lead, after: Lead) -> bool:
-    """Whether the rules see the same in both leads, whose notes belong to the same evaluator."""
-    old, new = before.notes, after.notes
-    return isinstance(old, Notes) and isinstance(new, Notes) and old.codes == new.codes and old.times == new.times
+def _is_judged_alike(before: object, after: object) -> bool:
+    """Whether the rules see the same in a lead with the notes `after` as in one with `before`, which the same evaluator
+    made. Then the notes remember the same result."""
+    if not isinstance(before, Notes) or not isinstance(after, Notes):
+        return False
+    if before.codes != after.codes or before.times != after.times:
+        return False
+    after.remember(before)
+    return True

@@ -30,6 +30,13 @@ def promise_of(rule: RoutingRule, since: int, now: int) -> Promise | None:
     return Promise(since, now, respond_by, rule.queue, levels)
 
 
+def answer_until(rule: RoutingRule, promise: Promise | None, now: int) -> int | None:
+    """`respond_by` of a decision at `now`: a promise that can be escalated does not move while it is open."""
+    if promise is not None and promise.levels:
+        return promise.respond_by
+    return None if rule.respond_within is None else now + rule.respond_within
+
+
 def promised(rule: RoutingRule, promise: Promise, now: int) -> RoutingRule:
     """The rule with the queue to which the promise was escalated by then."""
     level = promise.level_at(now)
@@ -49,7 +56,8 @@ def passed(before: Lead, after: Lead, activity: LeadActivity) -> tuple[Effect, .
     effects += status_changes(before, after)
     old, new = before.value(STAGE_NAME), after.value(STAGE_NAME)
     if new is not None and old != new:
-        effects.append(StageChanged(str(old or ""), str(new)))
+        known = activity.data.get("previous") if old is None else old
+        effects.append(StageChanged(str(known or ""), str(new)))
     return tuple(effects)
 
 
