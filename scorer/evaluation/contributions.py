@@ -9,6 +9,7 @@ import msgspec
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Counts
 from scorer.domain.decision import (
+    LATEST_VERSION,
     Contribution,
     EvidenceValue,
     Explained,
@@ -57,13 +58,20 @@ def _strongest_first(contribution: Contribution) -> tuple[int, str, str]:
 
 
 def decision(
-    evaluation: Evaluation, templates: "ContributionTemplates", cause: Cause, activity: LeadActivity | None
+    evaluation: Evaluation,
+    templates: "ContributionTemplates",
+    cause: Cause,
+    activity: LeadActivity | None,
+    *,
+    status: str | None = None,
+    escalated: int = 0,
 ) -> RoutingDecision:
-    """The decision that follows from the evaluation."""
+    """The decision that follows from the evaluation. `status`: where the lead is in its life, if the ruleset follows
+    it. `escalated`: how often it was escalated."""
     lead, ruleset, routing, now = evaluation.lead, evaluation.ruleset, evaluation.routing, evaluation.now
     (fit, engagement), rating, grade, _ = evaluation.standing
     last, within = lead.published, routing.respond_within
-    return RoutingDecision(
+    made = RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, now, activity),
         lead_id=lead.id,
         decided_at=to_text(now),
@@ -81,6 +89,10 @@ def decision(
         previous=None if last is None else Previous(last.rating, last.route, last.score.total),
         ruleset=RulesetReference(ruleset.name, ruleset.revision),
     )
+    # Set afterwards, so that decisions without them cost nothing.
+    if status is not None or escalated:
+        made.status, made.escalated, made.schema_version = status, escalated, LATEST_VERSION
+    return made
 
 
 def _decision_id(lead_id: str, revision: str, cause: Cause, now: int, activity: LeadActivity | None) -> str:
