@@ -9,6 +9,7 @@ import msgspec
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Counts
 from scorer.domain.decision import (
+    LATEST_VERSION,
     Contribution,
     EvidenceValue,
     Explained,
@@ -72,7 +73,8 @@ def decision(
     lead, ruleset, routing, now = evaluation.lead, evaluation.ruleset, evaluation.routing, evaluation.now
     (fit, engagement), rating, grade, _ = evaluation.standing
     last, respond_by = lead.published, answer_until(routing, promise, now)
-    return RoutingDecision(
+    escalated = 0 if promise is None else promise.level
+    made = RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, now, activity),
         lead_id=lead.id,
         decided_at=to_text(now),
@@ -90,6 +92,10 @@ def decision(
         previous=None if last is None else Previous(last.rating, last.route, last.score.total),
         ruleset=RulesetReference(ruleset.name, ruleset.revision),
     )
+    # Set afterwards, so that decisions without them cost nothing.
+    if status is not None or escalated:
+        made.status, made.escalated, made.schema_version = status, escalated, LATEST_VERSION
+    return made
 
 
 def _decision_id(lead_id: str, revision: str, cause: Cause, now: int, activity: LeadActivity | None) -> str:
