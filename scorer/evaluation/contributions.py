@@ -72,7 +72,7 @@ def decision(
     lead after it, if the decision tells it."""
     lead, ruleset, routing, now = evaluation.lead, evaluation.ruleset, evaluation.routing, evaluation.now
     (fit, engagement), rating, grade, _ = evaluation.standing
-    last, respond_by = lead.published, answer_until(routing, promise, now)
+    last, respond_by = lead.published, answer_until(routing, ruleset.calendar, promise, now)
     escalated = 0 if promise is None else promise.level
     made = RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, now, activity),

@@ -165,7 +165,7 @@ class Evaluator:
         since = now if activity is None else lead.clock
         is_handed_over = lead.is_handed_over_by(routing.route)
         if is_handed_over:
-            promise = promise_of(routing, since, now)
+            promise = promise_of(routing, self.ruleset.calendar, since, now)
         elif is_escalated and promise is not None:
             promise = msgspec.structs.replace(promise, level=level)
         after = lead.publish(published, since, promise)

@@ -10,7 +10,9 @@ from scorer.rules.catalogue import suggestion
 from scorer.rules.finding import Finding, RulesetError
 from scorer.rules.language import (
     PATTERNS,
+    CalendarSection,
     CriterionSection,
+    EscalationSection,
     FieldSection,
     FitGrades,
     GradesSection,
@@ -34,13 +36,15 @@ _SECTIONS: Mapping[Path, type[BaseModel]] = {
     ("publish",): PublishSection,
     ("rescore",): RescoreSection,
     ("retention",): RetentionSection,
+    ("calendar",): CalendarSection,
     ("fields", "*"): FieldSection,
     ("signals", "*"): SignalSection,
     ("scoring", "*"): CriterionSection,
     ("scoring", "*", "rules", "*"): RuleSection,
     ("routing", "*"): RoutingRuleSection,
+    ("routing", "*", "escalate", "*"): EscalationSection,
 }
-_DURATIONS = ("half_life", "window", "respond_within", "tolerance", "inactive", "after_erasure")
+_DURATIONS = ("half_life", "window", "respond_within", "tolerance", "inactive", "after_erasure", "after")
 
 
 def rule_file(document: Document) -> RulesetFile:
@@ -86,6 +90,9 @@ def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, ty
         return Finding(document.position(path, of_value=error["input"] is not None), "wrong-type", message)
     if error["type"] == "too_short":
         return Finding(document.position(path, of_value=True), "wrong-type", f"`{name}` must not be empty")
+    if error["type"] == "too_long" and isinstance(error["input"], list):
+        message = f"`{name}` can have at most {error['ctx']['max_length']} entries, not {len(error['input'])}"
+        return Finding(document.position(path), "bad-value", message)
     value = error["input"]
     shown = f", not {_shown(value)}" if isinstance(value, (str, int, float)) else ""
     # YAML places an empty value at the start of the next line, so the finding points to the key.
