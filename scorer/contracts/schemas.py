@@ -103,7 +103,7 @@ def _model(model: type, title: str) -> Schema:
     return {"$schema": _DIALECT, **TypeAdapter(model).json_schema(), "title": title}
 
 
-_CLOSING: Final = frozenset({"enum", "const", "pattern", "minimum", "maximum"})
+_CLOSING: Final = frozenset({"enum", "const", "pattern", "maximum"})
 """Keywords that a later version may have to break."""
 _OPEN: Final = "Other values may come."
 
