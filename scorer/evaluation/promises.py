@@ -24,10 +24,8 @@ def promise_of(rule: RoutingRule, calendar: BusinessCalendar | None, since: int,
         return None
     levels: tuple[tuple[int, str | None], ...] = ()
     if rule.escalate is not None:
-        steps = (
-            (after(calendar, broken, span), rule.queue if queue is None else queue) for span, queue in rule.escalate
-        )
-        levels = ((broken, rule.queue), *steps)
+        steps = [(0, None), *rule.escalate]
+        levels = tuple((after(calendar, broken, span), rule.queue if to is None else to) for span, to in steps)
     return Promise(since, now, broken, rule.queue, levels)
 
 

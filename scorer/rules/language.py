@@ -444,7 +444,7 @@ class TargetsSection(Section):
     average_deal: Amount = Field(description="Average value of a deal, in the currency of `revenue`.")
     closing_rate: ClosingRate = Field(description="The share of opportunities that are won: a number or a fraction.")
     period: Annotated[Period, Field(strict=False)] = Field(Period.MONTH, description="The period of the target.")
-    zone: str | None = Field(
+    zone: ZoneName | None = Field(
         None, description="Time zone in which days and periods begin. The default is that of `calendar`, else UTC."
     )
 

@@ -20,7 +20,6 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from scorer.domain.decision import LATEST_VERSION, read_decision
@@ -128,9 +127,7 @@ def places(part: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         inner = [(each, (*path, index)) for index, each in enumerate(part)]
     else:
         return []
-    return [
-        place for each, at in inner for place in (at, *([] if at[-1] == "evidence" else places(each, at)))
-    ]
+    return [place for each, at in inner for place in (at, *([] if at[-1] == "evidence" else places(each, at)))]
 
 
 @pytest.mark.parametrize("schema", ["", *(name for name in PROMISED if name)])
