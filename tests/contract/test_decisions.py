@@ -128,9 +128,7 @@ def places(part: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         inner = [(each, (*path, index)) for index, each in enumerate(part)]
     else:
         return []
-    return [
-        place for each, at in inner for place in (at, *([] if at[-1] == "evidence" else places(each, at)))
-    ]
+    return [place for each, at in inner for place in (at, *([] if at[-1] == "evidence" else places(each, at)))]
 
 
 @pytest.mark.parametrize("schema", ["", *(name for name in PROMISED if name)])
