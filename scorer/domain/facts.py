@@ -84,6 +84,15 @@ def write_facts(
     return facts if changed is None else Facts(changed)
 
 
+def write_earliest(facts: Mapping[str, Fact], name: str, value: object, stamp: Stamp) -> Mapping[str, Fact]:
+    """The facts after a statement of which the earliest counts; the same object if there is an earlier one."""
+    before = facts.get(name)
+    if before is not None and before.stamp <= stamp:
+        return facts
+    known = facts.known if isinstance(facts, Facts) else facts
+    return Facts({**known, name: Fact(value, stamp)})
+
+
 def is_later(stamp: Stamp, before: Stamp, *, ties: bool) -> bool:
     """Whether the event of `stamp`, which arrives after that of `before`, replaces it. `ties`: also at an equal time.
     An event never replaces itself, and always replaces a hand-over of the same instant."""

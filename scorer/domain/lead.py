@@ -6,10 +6,12 @@ with different times.
   unknown. Consent has a rule of its own (`consent`).
 - A signal is counted per UTC day, up to its daily cap, by the smallest hashes of the day's events (`counts`).
 - An activity with the source and id of a known one changes nothing, also with another time (`identities`).
-- An erasure forgets everything up to its time and keeps only that time.
+- Status and stage follow from the set of the steps of sales (`lifecycle`).
+- An erasure forgets everything up to its time and keeps only that time. `profile.first_lead_source` is then the latest
+  one that remains.
 
 Some parts do depend on the order, because they record what was published and what sales saw, not the lead itself:
-`published`, the hand-over to sales that follows from it, `rules_at_return`, and `judged_at`.
+`published`, the decisions and the promise in `lifecycle`, `rules_at_return`, and `judged_at`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -20,11 +22,29 @@ from typing import Final, NamedTuple
 from scorer.domain.activity import LeadActivity
 from scorer.domain.consent import without_gaps, write_consent
 from scorer.domain.counts import KEEP_DAYS, Counts, Days, Hit, count_event, days_of, event_digest, forget_until
-from scorer.domain.facts import NO_FACTS, Fact, Facts, Stamp, drop_contradicted, write_facts
+from scorer.domain.facts import NO_FACTS, Fact, Facts, Stamp, drop_contradicted, write_earliest, write_facts
 from scorer.domain.identities import REMEMBERED_DAYS, contains, pushed_out, remember
 from scorer.domain.instant import DAY, MINUTE, day_of
+from scorer.domain.lifecycle import (
+    ANSWERS,
+    FOLLOWING,
+    NOTHING,
+    RATINGS,
+    ROUTES,
+    STEPS,
+    Decided,
+    Lifecycle,
+    Promise,
+    facts_of,
+    of_facts,
+    replaced,
+    step_of,
+    with_decision,
+    with_step,
+    without_until,
+)
 from scorer.domain.score import Grade, Rating, Route, Score
-from scorer.domain.statements import CONSENT, RETURNED, STATING, statements
+from scorer.domain.statements import CONSENT, FIRST_LEAD_SOURCE, LEAD_SOURCE, RETURNED, STATING, statements
 
 NO_CLOCK: Final = -(1 << 62)
 """The clock of a lead without events: before every possible event."""
@@ -84,6 +104,8 @@ class Lead:
     due: int = field(default=NO_CLOCK, compare=False)
     """Before this instant time alone changes nothing that these rules say about the lead, and does not delete it."""
     seen_at: int = NO_CLOCK
+    lifecycle: Lifecycle | None = None
+    """None before the first decision and the first step of sales, and in states of releases before 0.3."""
 
     @property
     def signals(self) -> Mapping[str, Days]:
@@ -114,7 +136,7 @@ class Lead:
             return self._erase(time, arrival)
         before = self.clock
         clock = time if time > before else before
-        facts, counted, recent = self.facts, self.counted, self.recent
+        facts, counted, recent, lifecycle = self.facts, self.counted, self.recent, self.lifecycle
         today = clock // DAY
         oldest = today - REMEMBERED_DAYS
         is_stating = kind in STATING
@@ -135,12 +157,16 @@ class Lead:
             if is_stating:
                 # Of an older event nobody can say whether it is repeated.
                 facts = self._facts_after(activity, custom, tolerance, ties=is_recent)
+                if kind in STEPS:
+                    lifecycle, facts = self._after_step(activity, facts)
+                elif kind in ANSWERS:
+                    lifecycle = self._after_answer(activity)
             if is_recent and (is_stating or counted is self.counted):
                 recent = remember(recent, day, digest)
         if recent is not None and recent[1] < oldest:
             recent = forget_until(recent, oldest - 1)
         judged_at, seen_at, due = self.judged_at, self.seen_at, NO_CLOCK
-        if clock == before and facts is self.facts and counted is self.counted:
+        if clock == before and facts is self.facts and counted is self.counted and lifecycle is self.lifecycle:
             if recent is self.recent:
                 return self
             due = self.due
@@ -164,24 +190,33 @@ class Lead:
             self.judged_by,
             due,
             seen_at,
+            lifecycle,
         )
 
-    def publish(self, published: Published, status_at: int | None = None) -> "Lead":
+    def publish(self, published: Published, status_at: int | None = None, promise: Promise | None = None) -> "Lead":
         """The lead after a decision about it was published. A hand-over to sales becomes part of its lifecycle.
 
-        `status_at`: the time of the hand-over among the events about the lead; the default is that of the decision.
+        `status_at`: the time of the decision among the events about the lead; the default is that of the decision.
+        `promise`: the one that is open from now on.
         """
-        facts = self.facts
-        if self.is_handed_over_by(published.route):
-            # Without an id, so that an event of the same instant, such as sales accepting the lead, wins.
-            decided_at = published.decided_at
-            stamp = Stamp(decided_at if status_at is None else status_at, "", "")
-            facts = write_facts(facts, [("lifecycle.status", "handed_over")], stamp)
-            facts = write_facts(facts, [("at.handed_over", True)], Stamp(decided_at, "", ""))
+        facts, before, last = self.facts, self.lifecycle, self.published
+        lifecycle, decided_at = before, published.decided_at
+        is_handed_over = self.is_handed_over_by(published.route)
+        if last is None or is_handed_over or published.rating is not last.rating or published.route is not last.route:
+            time = decided_at if status_at is None else status_at
+            rating, route = RATINGS.index(published.rating), ROUTES.index(published.route)
+            decided = Decided(time, decided_at - time, rating, route, is_handed_over, published.queue)
+            known = self._known_lifecycle()
+            lifecycle = with_decision(known, decided, promise)
+            facts = _with_lifecycle(facts, lifecycle)
+            if is_handed_over:
+                facts = write_facts(facts, [("at.handed_over", True)], Stamp(decided_at, "", ""))
+        elif before is not None and promise is not before.promise:
+            lifecycle = replaced(before, promise=promise)
         after = self._copy(facts, self.notes)
-        after.published = published
-        if published.decided_at > after.judged_at:
-            after.judged_at = published.decided_at
+        after.published, after.lifecycle = published, lifecycle
+        if decided_at > after.judged_at:
+            after.judged_at = decided_at
         return after
 
     def is_handed_over_by(self, route: Route) -> bool:
@@ -231,6 +266,7 @@ class Lead:
             self.judged_by,
             self.due,
             self.seen_at,
+            self.lifecycle,
         )
 
     def _erase(self, time: int, arrival: int | None) -> "Lead":
@@ -239,10 +275,15 @@ class Lead:
         facts = without_gaps({name: fact for name, fact in self.facts.items() if fact.stamp.time > time})
         clock = max(self.clock, time)
         arrived = time if arrival is None else max(time, arrival)
+        source = facts.get(LEAD_SOURCE)
+        if FIRST_LEAD_SOURCE not in facts and source is not None and source.value is not None:
+            facts[FIRST_LEAD_SOURCE] = source
+        lifecycle = without_until(self.lifecycle, time)
         return replace(
             self,
             clock=clock,
-            facts=Facts(facts),
+            facts=_with_lifecycle(Facts(facts), lifecycle or NOTHING) if self.lifecycle is not None else Facts(facts),
+            lifecycle=lifecycle,
             counted={name: counts for name, counts in counted.items() if counts is not None},
             erased_at=time,
             rules_at_return=self.rules_at_return if RETURNED in facts else (),
@@ -251,6 +292,27 @@ class Lead:
             recent=None if self.recent is None else forget_until(self.recent, day_of(time)),
             due=NO_CLOCK,
         )
+
+    def _known_lifecycle(self) -> Lifecycle:
+        return of_facts(self.facts) if self.lifecycle is None else self.lifecycle
+
+    def _after_step(self, activity: LeadActivity, facts: Mapping[str, Fact]) -> tuple[Lifecycle, Mapping[str, Fact]]:
+        step = step_of(activity)
+        assert step is not None
+        before = self._known_lifecycle()
+        after = with_step(before, step)
+        if after is not before or self.lifecycle is None:
+            facts = _with_lifecycle(facts, after)
+        promise = after.promise
+        if promise is not None and activity.time >= promise.since:
+            after = replaced(after, promise=None)
+        return after, facts
+
+    def _after_answer(self, activity: LeadActivity) -> Lifecycle | None:
+        lifecycle = self.lifecycle
+        if lifecycle is None or lifecycle.promise is None or activity.time < lifecycle.promise.since:
+            return lifecycle
+        return replaced(lifecycle, promise=None)
 
     def _facts_after(
         self, activity: LeadActivity, custom: ValueTests, tolerance: int, *, ties: bool
@@ -262,8 +324,10 @@ class Lead:
             for name, value in stated:
                 facts = write_consent(facts, name, value, stamp, tolerance, ties=ties)
             return facts
+        source = activity.data.get("lead_source") if activity.type == "lead.profile_updated" else None
+        known = self.facts if source is None else write_earliest(self.facts, FIRST_LEAD_SOURCE, source, stamp)
         if not activity.data.get("custom"):
-            return write_facts(self.facts, stated, stamp, ties=ties)
+            return write_facts(known, stated, stamp, ties=ties)
         kept: list[tuple[str, object]] = []
         others: list[tuple[str, object]] = []
         for statement in stated:
@@ -276,7 +340,7 @@ class Lead:
                 # Rules cannot tell a value of another type from none, and the type bounds the size of the state.
                 kept.append(statement if has_type(value) else (name, None))
         # Rules that declare another name again must find it unknown rather than wrong.
-        return drop_contradicted(write_facts(self.facts, kept, stamp, ties=ties), others, stamp)
+        return drop_contradicted(write_facts(known, kept, stamp, ties=ties), others, stamp)
 
     def _counted_after(
         self, day: int, digest: bytes, hits: Iterable[Hit], oldest: int
@@ -316,3 +380,12 @@ class Lead:
             if gone is not None and not held and (recent is None or not contains(recent[0], gone)):
                 recent = remember(recent, day, gone)
         return recent
+
+
+def _with_lifecycle(facts: Mapping[str, Fact], lifecycle: Lifecycle) -> Mapping[str, Fact]:
+    """The facts with those that follow from the lifecycle; the same object if none changes."""
+    following = facts_of(lifecycle)
+    known = facts.known if isinstance(facts, Facts) else facts
+    if all(known.get(name) == following.get(name) for name in FOLLOWING):
+        return facts
+    return Facts({name: fact for name, fact in known.items() if name not in FOLLOWING} | following)

@@ -3,16 +3,15 @@
 from collections.abc import Container, Mapping, Sequence
 
 from scorer.domain.activity import LISTING, LeadActivity
+from scorer.domain.lifecycle import STATES, STEPS
 
 RETURNED = "at.sales_returned"
 """The fact whose stamp says when sales last returned the lead."""
 
-_LIFECYCLE = {
-    "lead.sales_accepted": "accepted",
-    "lead.sales_returned": "returned",
-    "lead.opportunity_won": "won",
-    "lead.opportunity_lost": "lost",
-}
+VALUE = "lifecycle.value"
+RETURN_REASON = "lifecycle.return_reason"
+LEAD_SOURCE = "profile.lead_source"
+FIRST_LEAD_SOURCE = "profile.first_lead_source"
 
 MILESTONES = (
     "demo_requested",
@@ -38,9 +37,8 @@ STATING = frozenset(
         "lead.qualification_updated",
         "lead.assessment_recorded",
         *CONSENT,
-        "lead.stage_changed",
         "lead.merged",
-        *_LIFECYCLE,
+        *STEPS,
         *_MILESTONE_TYPES,
     }
 )
@@ -48,7 +46,8 @@ STATING = frozenset(
 
 
 def statements(activity: LeadActivity) -> list[tuple[str, object]]:
-    """The facts that an activity states: (field name, value). The value None withdraws a fact."""
+    """The facts that an activity states: (field name, value). The value None withdraws a fact. Status and stage are not
+    among them: they follow from all steps of the lead (`lifecycle`)."""
     data = activity.data
     stated: list[tuple[str, object]] = []
     milestone = _MILESTONE_TYPES.get(activity.type)
@@ -71,12 +70,13 @@ def statements(activity: LeadActivity) -> list[tuple[str, object]]:
             stated += [(f"consent.{name}", data["status"]) for name in channels]
         case "lead.unsubscribed":
             stated.append(("consent.email", "withdrawn"))
-        case "lead.stage_changed":
-            stated.append(("lifecycle.stage", data["stage"]))
         case "lead.merged":
             stated.append(("lifecycle.merged_into", data["into"]))
-        case other if other in _LIFECYCLE:
-            stated.append(("lifecycle.status", _LIFECYCLE[other]))
+        case kind if kind in STATES:
+            if data.get("value") is not None:
+                stated.append((VALUE, data["value"]))
+            if kind == "lead.sales_returned":
+                stated.append((RETURN_REASON, data.get("reason")))
     return stated
 
 

@@ -9,6 +9,7 @@ import msgspec
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Counts
 from scorer.domain.decision import (
+    LATEST_VERSION,
     Contribution,
     EvidenceValue,
     Explained,
@@ -20,11 +21,13 @@ from scorer.domain.decision import (
     ScoreView,
 )
 from scorer.domain.instant import DAY, day_to_text, to_text
+from scorer.domain.lifecycle import Promise
 from scorer.engines.cache import BoundedCache
 from scorer.evaluation.evidence import within_bound
+from scorer.evaluation.promises import answer_until
 from scorer.evaluation.results import Evaluation, Reason
 from scorer.evaluation.signal_points import days_counted
-from scorer.rules.promise import respond_by
+from scorer.rules.catalogue import is_timed
 from scorer.rules.ruleset import BEHAVIOUR, CAP, Ruleset
 
 Cause = Literal["activity", "time", "rules_changed"]
@@ -58,13 +61,20 @@ def _strongest_first(contribution: Contribution) -> tuple[int, str, str]:
 
 
 def decision(
-    evaluation: Evaluation, templates: "ContributionTemplates", cause: Cause, activity: LeadActivity | None
+    evaluation: Evaluation,
+    templates: "ContributionTemplates",
+    cause: Cause,
+    activity: LeadActivity | None,
+    promise: Promise | None = None,
+    status: str | None = None,
 ) -> RoutingDecision:
-    """The decision that follows from the evaluation."""
+    """The decision that follows from the evaluation. `promise`: the one that is open after it. `status`: that of the
+    lead after it, if the decision tells it."""
     lead, ruleset, routing, now = evaluation.lead, evaluation.ruleset, evaluation.routing, evaluation.now
     (fit, engagement), rating, grade, _ = evaluation.standing
-    last, promised = lead.published, respond_by(routing, ruleset.calendar, now)
-    return RoutingDecision(
+    last, respond_by = lead.published, answer_until(routing, ruleset.calendar, promise, now)
+    escalated = 0 if promise is None else promise.level
+    made = RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, now, activity),
         lead_id=lead.id,
         decided_at=to_text(now),
@@ -74,7 +84,7 @@ def decision(
         grade=str(grade),
         route=routing.route,
         queue=routing.queue,
-        respond_by=None if promised is None else to_text(promised),
+        respond_by=None if respond_by is None else to_text(respond_by),
         routing=Routing(routing.id, routing.reason),
         score=ScoreView(fit + engagement, fit, engagement),
         criteria={**evaluation.criteria_result.by_criterion, BEHAVIOUR: engagement},
@@ -82,6 +92,10 @@ def decision(
         previous=None if last is None else Previous(last.rating, last.route, last.score.total),
         ruleset=RulesetReference(ruleset.name, ruleset.revision),
     )
+    # Set afterwards, so that decisions without them cost nothing.
+    if status is not None or escalated:
+        made.status, made.escalated, made.schema_version = status, escalated, LATEST_VERSION
+    return made
 
 
 def _decision_id(lead_id: str, revision: str, cause: Cause, now: int, activity: LeadActivity | None) -> str:
@@ -106,7 +120,7 @@ def _evidence(names: tuple[str, ...], evaluation: Evaluation) -> dict[str, Evide
         if isinstance(value, (bool, int)):
             values[name] = value
         elif isinstance(value, float):
-            values[name] = round(value, 2) if name.startswith("days_since.") else value
+            values[name] = round(value, 2) if is_timed(name) else value
         elif isinstance(value, str):
             values[name] = within_bound(value)
         elif isinstance(value, list):

@@ -16,6 +16,7 @@ from typing import Final
 from scorer.domain.facts import Fact
 from scorer.domain.instant import DAY
 from scorer.domain.lead import NEVER, NO_CLOCK
+from scorer.domain.lifecycle import STATUS
 from scorer.domain.statements import RETURNED
 from scorer.engines.cache import BoundedCache
 from scorer.engines.column import Encoder
@@ -23,12 +24,12 @@ from scorer.engines.engine import RuleEngine
 from scorer.engines.table import Codes, OrdinalTable, Rule, Table
 from scorer.evaluation.notes import MARK_SIZE, FactVector, Times
 from scorer.evaluation.results import CriteriaResult, CriterionResult, CriterionShare, Reason
-from scorer.rules.catalogue import DAYS_SINCE, milestone_of
+from scorer.rules.catalogue import is_timed, milestone_of
 from scorer.rules.condition import tests
 from scorer.rules.routing_facts import SINCE_RETURN, routing_facts_of
 from scorer.rules.ruleset import CAP, Criterion, HitPolicy, Ruleset
 
-MEANING: Final = 1
+MEANING: Final = 2
 """Increase it whenever the same rules would give other codes for the same facts: codes are stored with the states of
 leads, and must not be misread. A test contains a sample."""
 
@@ -43,7 +44,7 @@ class CriteriaTables:
 
     def __init__(self, ruleset: Ruleset, engine: RuleEngine) -> None:
         self._engine = engine
-        timed_last = sorted(ruleset.criteria, key=lambda criterion: any(map(_is_timed, criterion.fields)))
+        timed_last = sorted(ruleset.criteria, key=lambda criterion: any(map(is_timed, criterion.fields)))
         self.tables = {criterion.name: _compiled(criterion) for criterion in timed_last}
         self.routing_table = Table(
             tuple(Rule(rule.id, rule.condition) for rule in ruleset.routing), HitPolicy.FIRST
@@ -51,9 +52,9 @@ class CriteriaTables:
         tables = [*self.tables.values(), self.routing_table]
         computed = {fact.name for fact in routing_facts_of(ruleset)}
         columns = [(t, c) for t, table in enumerate(tables) for c in range(len(table.columns))]
-        timed = [at for at in columns if _is_timed(_field(tables, at))]
-        lasting = [at for at in columns if not _is_timed(name := _field(tables, at)) and name not in computed]
-        self._encoders = [(_field(tables, at), tables[at[0]].encoders[at[1]]) for at in lasting]
+        timed = [at for at in columns if is_timed(_field(tables, at))]
+        lasting = [at for at in columns if not is_timed(name := _field(tables, at)) and name not in computed]
+        self._encoders = [(name := _field(tables, at), _known(name, tables[at[0]].encoders[at[1]])) for at in lasting]
         self._merged = len(lasting)
         self._encoders.append((_MERGED, lambda value: int(value is not None)))
         cardinalities = [column.cardinality for table in tables for column in table.columns]
@@ -226,7 +227,7 @@ def _spans(ruleset: Ruleset) -> Mapping[str | None, tuple[int, ...]]:
     spans: dict[str | None, set[int]] = {}
     for condition in conditions:
         for test in () if condition is None else tests(condition):
-            if _is_timed(test.field):
+            if is_timed(test.field):
                 operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
                 for days in operands:
                     if isinstance(days, (int, float)) and not isinstance(days, bool):
@@ -250,8 +251,9 @@ def _changes_at(days: float) -> tuple[int, ...]:
     return first, above
 
 
-def _is_timed(field: str) -> bool:
-    return field.startswith(DAYS_SINCE)
+def _known(field: str, encoder: Encoder) -> Encoder:
+    """The encoder of a field of which the lead may have no fact: without a status it is new."""
+    return (lambda value: encoder("new" if value is None else value)) if field == STATUS else encoder
 
 
 def _field(tables: Sequence[OrdinalTable], at: tuple[int, int]) -> str:

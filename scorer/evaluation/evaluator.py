@@ -15,17 +15,21 @@ import msgspec
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Hit
 from scorer.domain.decision import Contribution
-from scorer.domain.effects import Decided, Deleted, Effect, HandedOver
+from scorer.domain.effects import Decided, Deleted, Effect, Escalated, HandedOver
 from scorer.domain.facts import Facts
 from scorer.domain.instant import DAY
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
+from scorer.domain.lifecycle import NOTHING, STATUS
+from scorer.domain.score import Route
 from scorer.domain.statements import RETURNED, is_kept
 from scorer.engines.engine import RuleEngine
 from scorer.evaluation.allowed_sources import restrictions
+from scorer.evaluation.categories import Categories
 from scorer.evaluation.contributions import Cause, ContributionTemplates, contributions, decision
 from scorer.evaluation.criteria import CriteriaTables
 from scorer.evaluation.kept_facts import value_tests
 from scorer.evaluation.notes import MARK_SIZE, Notes
+from scorer.evaluation.promises import passed, promise_of, promised, status_changes
 from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
 from scorer.evaluation.retention import Deletion, deletion
 from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, behaviour_input, criteria_input
@@ -33,7 +37,6 @@ from scorer.evaluation.rule_change import RuleChange, numbered
 from scorer.evaluation.signal_points import FOREVER, SignalHits, SignalPoints, signal_points
 from scorer.evaluation.silence import MOST_STEPS, Due, Silence
 from scorer.rules.catalogue import Catalogue
-from scorer.rules.promise import respond_by
 from scorer.rules.routing_facts import RoutingInput, routing_facts_of, value_of
 from scorer.rules.ruleset import Criterion, Ruleset, ScoringRule
 
@@ -58,7 +61,9 @@ class Evaluator:
         self._engine = engine
         self._tables = CriteriaTables(ruleset, engine)
         self._routing = RoutingTable(ruleset, self._tables, engine)
-        self._hits = SignalHits([*ruleset.signals.values()])
+        self._hits = SignalHits([*ruleset.signals.values(), *ruleset.lifecycle.actions.values()])
+        self._categories = Categories(ruleset.lifecycle.categories, self.routing_facts)
+        self._has_categories = bool(ruleset.lifecycle.categories)
         self._signals = {signal.id: SignalPoints(signal) for signal in ruleset.signals.values()}
         self._templates = ContributionTemplates(ruleset)
         self._tolerance = ruleset.tolerance
@@ -70,7 +75,7 @@ class Evaluator:
         self._restricted = restrictions(ruleset.allowed_sources)
         self.kept_facts = value_tests(ruleset.own_fields, keeps)
         """The custom facts that leads keep, for `Lead.apply`."""
-        self._kept_signals = frozenset(ruleset.signals).union(keeps_signals)
+        self._kept_signals = frozenset(_counted(ruleset)).union(keeps_signals)
 
     def keeping(self, keeps: Catalogue, keeps_signals: Collection[str]) -> "Evaluator":
         """An evaluator of the same ruleset with other `keeps`. Both share everything compiled and remembered."""
@@ -78,7 +83,7 @@ class Evaluator:
         ruleset = self.ruleset
         vars(other).update(
             kept_facts=value_tests(ruleset.own_fields, keeps),
-            _kept_signals=frozenset(ruleset.signals).union(keeps_signals),
+            _kept_signals=frozenset(_counted(ruleset)).union(keeps_signals),
         )
         return other
 
@@ -105,7 +110,11 @@ class Evaluator:
             caught_up = self.catch_up(lead, arrival, change)
             lead, earlier, reviewed = caught_up.lead, caught_up.effects, caught_up.reviewed
         after = lead.apply(activity, self._hits.of(activity), self.kept_facts, arrival, self._tolerance)
-        if after.clock == lead.clock and after.facts is lead.facts and after.counted is lead.counted:
+        has_same_facts = after.facts is lead.facts
+        steps: tuple[Effect, ...] = ()
+        if after.lifecycle is not lead.lifecycle:
+            steps = passed(lead, after, activity)
+        elif has_same_facts and after.clock == lead.clock and after.counted is lead.counted:
             return Assessment(after, None, earlier, len(earlier), reviewed)
         notes = after.notes
         if not isinstance(notes, Notes) or notes.facts is not after.facts:
@@ -113,8 +122,10 @@ class Evaluator:
         if after.was_returned_by(activity):
             after = after.with_rules_at_return(self._rules_that_hold(after))
         assessment = self.reassess(after, after.judged_at, "activity", activity)
-        if earlier:
-            effects = (*earlier, *assessment.effects)
+        if self._has_categories and not has_same_facts and not assessment.effects:
+            self._categorise(assessment)
+        if earlier or steps:
+            effects = (*earlier, *steps, *assessment.effects)
             return Assessment(assessment.lead, assessment.evaluation, effects, len(earlier), reviewed)
         return assessment
 
@@ -135,26 +146,62 @@ class Evaluator:
         """Judge the lead as of `now`, and publish a decision if the ruleset's `publish` says so. With `changes_only`
         only a change is published, whatever `publish.on` says."""
         evaluation = self.evaluate(lead, now)
-        if not self._is_worth_publishing(lead.published, evaluation, changes_only=changes_only):
+        promise = None if lead.lifecycle is None else lead.lifecycle.promise
+        level = 0
+        if promise is not None:
+            if evaluation.routing.route is Route.SALES:
+                level = promise.level_at(now)
+            else:
+                promise = None
+        is_escalated = promise is not None and level > promise.level
+        if not is_escalated and not self._is_worth_publishing(lead.published, evaluation, changes_only=changes_only):
             if activity is not None:
                 # The lead is new, so nobody else has it yet.
                 lead.due, lead.judged_by = self._bound(lead, evaluation.until), self.mark
             return Assessment(lead, evaluation)
         routing, standing = evaluation.routing, evaluation.standing
         published = Published(standing.rating, standing.grade, routing.route, routing.queue, standing.score, now)
-        effects: tuple[Effect, ...] = (Decided(decision(evaluation, self._templates, cause, activity)),)
         # Later events about what sales does with the lead have times of their own, which may be before the arrival.
-        after = lead.publish(published, None if activity is None else lead.clock)
+        since = now if activity is None else lead.clock
+        is_handed_over = lead.is_handed_over_by(routing.route)
+        if is_handed_over:
+            promise = promise_of(routing, self.ruleset.calendar, since, now)
+        elif is_escalated and promise is not None:
+            promise = msgspec.structs.replace(promise, level=level)
+        after = lead.publish(published, since, promise)
+        status = str(after.value(STATUS)) if self.ruleset.lifecycle.is_written else None
+        decided = decision(evaluation, self._templates, cause, activity, promise, status)
+        effects: tuple[Effect, ...] = (Decided(decided),)
+        if is_handed_over:
+            effects = (*effects, HandedOver(routing.queue, None if promise is None else promise.respond_by))
+        if is_escalated:
+            effects = (*effects, Escalated(routing.queue, level))
         due = evaluation.until
-        if lead.is_handed_over_by(routing.route):
-            effects = (*effects, HandedOver(routing.queue, respond_by(routing, self.ruleset.calendar, now)))
+        if after.facts is not lead.facts:
+            effects = (*effects, *status_changes(lead, after))
             after = self.annotated(after)
-            due = self.evaluate(after, now).until
+            if not _is_judged_alike(lead.notes, after.notes):
+                due = self.evaluate(after, now).until
         after.due, after.judged_by = self._bound(after, due), self.mark
-        return Assessment(after, evaluation, effects)
+        assessment = Assessment(after, evaluation, effects)
+        if self._has_categories:
+            self._categorise(assessment)
+        return assessment
+
+    def _categorise(self, assessment: Assessment) -> None:
+        """Write down the category of a lead that nobody else has yet."""
+        lead, evaluation = assessment.lead, assessment.evaluation
+        assert evaluation is not None
+        lifecycle = lead.lifecycle or NOTHING
+        category = self._categories.of(lead, evaluation)
+        if category != lifecycle.category:
+            lead.lifecycle = msgspec.structs.replace(lifecycle, category=category)
 
     def _bound(self, lead: Lead, until: int) -> int:
-        """Before this instant nothing changes: points and rules until `until`, and the lead is not deleted."""
+        """Before this instant nothing changes: points and rules until `until`, no promise is escalated, and the lead is
+        not deleted."""
+        if lead.lifecycle is not None and lead.lifecycle.promise is not None:
+            until = min(until, lead.lifecycle.promise.due)
         if until > lead.seen_at + self._shortest_retention:
             return min(until, deletion(lead, self._retention).instant)
         return until
@@ -305,6 +352,8 @@ class Evaluator:
             rule, until = ERASED, NEVER
         elif result.is_merged:
             rule, until = MERGED, NEVER
+        elif lead.lifecycle is not None and (promise := lead.lifecycle.promise) is not None:
+            rule = promised(rule, promise, now)
         return Evaluation(lead, self.ruleset, now, result, points_by_signal, standing, rule, until)
 
     def explain(self, evaluation: Evaluation) -> list[Contribution]:
@@ -396,7 +445,12 @@ class Evaluator:
         notes = lead.notes
         if not isinstance(notes, Notes) or notes.facts is not lead.facts or notes.mark != self._tables.mark:
             lead = self.annotated(lead)  # once, not for each instant
-        return self._silence.first_change(lead, after, until, steps)
+        promise = None if lead.lifecycle is None else lead.lifecycle.promise
+        if promise is None or promise.due > until:
+            return self._silence.first_change(lead, after, until, steps)
+        due = max(promise.due, after + 1)
+        found = self._silence.first_change(lead, after, due - 1, steps)
+        return found if found.instant < due else Due(due, certain=True)
 
     def _judged_until(self, lead: Lead, change: RuleChange | None) -> int | None:
         """The instant after which reviews of the lead may be due; None if there are none before its next activity."""
@@ -427,3 +481,20 @@ class Evaluator:
             return True
         (fit, engagement), before = score, last.score
         return abs(fit + engagement - before.fit - before.engagement) >= publishing.score_step
+
+
+def _counted(ruleset: Ruleset) -> Iterator[str]:
+    """The names under which leads count activities by these rules."""
+    yield from ruleset.signals
+    yield from ruleset.lifecycle.actions
+
+
+def _is_judged_alike(before: object, after: object) -> bool:
+    """Whether the rules see the same in a lead with the notes `after` as in one with `before`, which the same evaluator
+    made. Then the notes remember the same result."""
+    if not isinstance(before, Notes) or not isinstance(after, Notes):
+        return False
+    if before.codes != after.codes or before.times != after.times:
+        return False
+    after.remember(before)
+    return True

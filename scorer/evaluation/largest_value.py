@@ -16,7 +16,8 @@ from scorer.domain.activity import (
     Text,
 )
 from scorer.domain.consent import CHANNELS, other
-from scorer.domain.statements import MILESTONES
+from scorer.domain.lifecycle import TIMES_RETURNED
+from scorer.domain.statements import FIRST_LEAD_SOURCE, MILESTONES, RETURN_REASON, VALUE
 from scorer.evaluation.evidence import EVIDENCE_BYTES
 from scorer.rules.catalogue import LEAD_FIELDS, Catalogue
 from scorer.rules.field_type import FieldType
@@ -80,7 +81,9 @@ def built_in_values() -> Mapping[str, LargestValue]:
     for channel in CHANNELS:
         values[channel] = values[other(channel)] = _choices(LEAD_FIELDS[channel].choices)
     values["lifecycle.status"] = _choices(LEAD_FIELDS["lifecycle.status"].choices)
-    values |= {"lifecycle.stage": name, "lifecycle.merged_into": name}
+    values |= {"lifecycle.stage": name, "lifecycle.merged_into": name, FIRST_LEAD_SOURCE: values["profile.lead_source"]}
+    values[RETURN_REASON] = _of(TypeAdapter[Any](Text).json_schema())
+    values |= {VALUE: NUMBER, TIMES_RETURNED: _of({"type": "integer"})}
     return values | {f"at.{milestone}": _of({"type": "boolean"}) for milestone in MILESTONES}
 
 

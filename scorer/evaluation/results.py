@@ -10,10 +10,11 @@ from scorer.domain.effects import Decided, Effect, HandedOver
 from scorer.domain.facts import Fact, Facts
 from scorer.domain.instant import days_between
 from scorer.domain.lead import Lead
+from scorer.domain.lifecycle import STATUS
 from scorer.domain.score import Grade, Rating, Score
 from scorer.engines.cache import BoundedCache
 from scorer.engines.table import Codes
-from scorer.rules.catalogue import DAYS_SINCE, LAST_ACTIVITY, milestone_of
+from scorer.rules.catalogue import LAST_ACTIVITY, is_timed, milestone_of
 from scorer.rules.ruleset import BEHAVIOUR, Criterion, RoutingRule, Ruleset, ScoringRule, Signal
 
 
@@ -194,14 +195,15 @@ class Evaluation(msgspec.Struct, gc=False):
         asked = {field for criterion in self.ruleset.criteria for field in criterion.fields}
         asked |= {field for rule in self.ruleset.routing for field in rule.fields}
         for field in sorted(asked):
-            if field.startswith(DAYS_SINCE) and (value := self.value(field)) is not None:
+            if (is_timed(field) or field == STATUS) and (value := self.value(field)) is not None:
                 values[field] = value
         return values
 
     def value(self, field: str) -> object:
         """The value of one field as the rules saw it; None if it is unknown."""
-        if not field.startswith(DAYS_SINCE):
-            return self.lead.value(field)
+        if not is_timed(field):
+            value = self.lead.value(field)
+            return "new" if value is None and field == STATUS else value
         if field == LAST_ACTIVITY:
             return days_between(self.lead.clock, self.now)
         milestone = self.lead.facts.get(milestone_of(field) or "")

@@ -8,21 +8,25 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from scorer.domain.statements import MILESTONES
+from scorer.domain.lifecycle import STATUS, TIMES_RETURNED
+from scorer.domain.statements import FIRST_LEAD_SOURCE, MILESTONES
 from scorer.evaluation.evaluator import Evaluator
-from scorer.rules.catalogue import LEAD_FIELDS, Catalogue
+from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, is_timed
 from scorer.rules.condition import FieldType, FieldValues, Op, Test
 from scorer.rules.ruleset import Criterion
 
 _DAYS_SINCE = "days_since."
-_OURS = "handed_over"
+_OURS = frozenset({"new", "nurturing", "handed_over", "discarded"})
+"""What only our own decisions say."""
 _META = re.compile(r"[\\.+*?()\[\]{}|^$]")
 
 
 def settable(field: str) -> bool:
     """Whether an activity could change the value of the field."""
-    name = field.removeprefix(_DAYS_SINCE)
-    return name == field or (name in MILESTONES and name != _OURS)
+    if field.startswith(_DAYS_SINCE):
+        name = field.removeprefix(_DAYS_SINCE)
+        return name in MILESTONES and name not in _OURS
+    return not is_timed(field) and field not in (TIMES_RETURNED, FIRST_LEAD_SOURCE)
 
 
 def choices(
@@ -50,7 +54,7 @@ def _candidates(field: str, tests: Sequence[Test], present: object, own: Catalog
         return
     known = LEAD_FIELDS.get(field) or own.get(field)
     if known is not None and known.choices:
-        yield from (choice for choice in known.choices if choice != _OURS)
+        yield from (choice for choice in known.choices if field != STATUS or choice not in _OURS)
         return
     match tests[0].type:
         case FieldType.BOOLEAN:

@@ -18,9 +18,8 @@ from scorer.evaluation.results import CriterionResult, Evaluation
 from scorer.evaluation.signal_points import signal_points
 from scorer.explain.story_model import CriterionPart, DayPart, Event, KnownValue, RulePart, SignalPart, Step
 from scorer.explain.wording import condition_text, evidence
+from scorer.rules.catalogue import LAST_ACTIVITY, is_timed, milestone_of
 from scorer.rules.ruleset import BEHAVIOUR, HitPolicy, Ruleset, Signal
-
-_DAYS_SINCE = "days_since."
 
 Events = Mapping[int, Event]
 """The known activities, by `event_hash`."""
@@ -33,9 +32,9 @@ def event_of(stamp: Stamp) -> Event:
 
 def known_value(lead: Lead, field: str, facts: Mapping[str, object]) -> KnownValue:
     """The value of a field, and the event that stated it."""
-    if field == f"{_DAYS_SINCE}last_activity":
+    if field == LAST_ACTIVITY:
         return KnownValue(field=field, value=evidence(facts.get(field)), event=Event(time=to_text(lead.clock)))
-    fact = lead.facts.get(f"at.{field.removeprefix(_DAYS_SINCE)}" if field.startswith(_DAYS_SINCE) else field)
+    fact = lead.facts.get((milestone_of(field) if is_timed(field) else field) or "")
     return KnownValue(
         field=field, value=evidence(facts.get(field)), event=None if fact is None else event_of(fact.stamp)
     )

@@ -67,6 +67,7 @@ def changed(lead: Lead, chosen: Sequence[Option], now: int) -> Lead:
         erased_at=lead.erased_at,
         published=lead.published,
         rules_at_return=lead.rules_at_return,
+        lifecycle=lead.lifecycle,
     )
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from math import copysign, floor, fsum, inf
 from typing import Final
 
+from scorer.domain.lifecycle import STATUS
 from scorer.domain.score import Rating, Score
 from scorer.lint.atoms import Domain
-from scorer.rules.catalogue import DAYS_SINCE, LAST_ACTIVITY, LEAD_FIELDS, Catalogue, Field
+from scorer.rules.catalogue import LAST_ACTIVITY, LEAD_FIELDS, Catalogue, Field, is_timed
 from scorer.rules.routing_facts import (
     SIGNAL,
     BehaviourInput,
@@ -84,8 +85,10 @@ def lead_domain(name: str, own_fields: Catalogue) -> Domain:
         # Nothing checks the values that are sent, so others than the declared ones can arrive.
         return replace(field_domain(own), closed=False)
     domain = field_domain(LEAD_FIELDS[name])
-    if name.startswith(DAYS_SINCE):
+    if is_timed(name):
         return replace(domain, low=0, always_known=name == LAST_ACTIVITY)
+    if name == STATUS:
+        return replace(domain, always_known=True)
     return domain
 
 

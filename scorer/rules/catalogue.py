@@ -10,7 +10,8 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from scorer.domain.activity import PAYLOADS, AssessmentRecorded, ProfileUpdated, QualificationUpdated
-from scorer.domain.statements import MILESTONES
+from scorer.domain.lifecycle import MOST_STEPS, STATUSES, TIMES_RETURNED
+from scorer.domain.statements import FIRST_LEAD_SOURCE, MILESTONES, RETURN_REASON, VALUE
 from scorer.rules.condition import FieldType
 
 
@@ -31,11 +32,21 @@ Catalogue = Mapping[str, Field]
 
 
 DAYS_SINCE: Final = "days_since."
+DAYS_IN: Final = "days_in."
+TIMED: Final = (DAYS_SINCE, DAYS_IN)
+"""How the names of the fields begin that count days up to the instant as of which a lead is judged."""
 LAST_ACTIVITY: Final = f"{DAYS_SINCE}last_activity"
 
 
+def is_timed(field: str) -> bool:
+    """Whether the field counts days up to the instant as of which a lead is judged."""
+    return field.startswith(TIMED)
+
+
 def milestone_of(field: str) -> str | None:
-    """The fact from whose time a `days_since` field counts; None for `days_since.last_activity`."""
+    """The fact from whose time a timed field counts; None for `days_since.last_activity`."""
+    if field.startswith(DAYS_IN):
+        return f"lifecycle.{field.removeprefix(DAYS_IN)}"
     return None if field == LAST_ACTIVITY else f"at.{field.removeprefix(DAYS_SINCE)}"
 
 
@@ -94,10 +105,16 @@ LEAD_FIELDS: Catalogue = {
         Field(
             "lifecycle.status",
             FieldType.STRING,
-            "Status of the lead with sales.",
-            ("handed_over", "accepted", "returned", "won", "lost"),
+            "Status of the lead: `new` before the first decision.",
+            STATUSES,
         ),
         Field("lifecycle.stage", FieldType.STRING, "Stage of the opportunity."),
+        Field(f"{DAYS_IN}status", FieldType.NUMBER, "Days in the status, without interruption."),
+        Field(f"{DAYS_IN}stage", FieldType.NUMBER, "Days in the stage, without interruption."),
+        Field(TIMES_RETURNED, FieldType.INTEGER, "How often sales returned the lead.", (), 1, MOST_STEPS),
+        Field(RETURN_REASON, FieldType.STRING, "Why sales returned the lead the last time."),
+        Field(VALUE, FieldType.NUMBER, "Value of the opportunity.", (), 0),
+        Field(FIRST_LEAD_SOURCE, FieldType.STRING, "The first `lead_source` of the lead."),
         Field(LAST_ACTIVITY, FieldType.NUMBER, "Days since the lead's latest activity."),
     ),
     **_named(

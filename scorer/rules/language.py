@@ -4,6 +4,7 @@ Conditions are kept as written; `parse_condition` reads them, because the valid 
 """
 
 import re
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -25,6 +26,7 @@ from scorer.rules import calendar_text, duration
 from scorer.rules.catalogue import suggestion
 from scorer.rules.condition import FieldType
 from scorer.rules.holiday_dates import check_code
+from scorer.rules.ruleset import Period
 from scorer.rules.zones import zone_names
 
 _ID, _FIELD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", r"^[a-z][a-z0-9_]{0,63}$"
@@ -33,6 +35,7 @@ PATTERNS = {
     _FIELD_NAME: "lower-case letters, digits and _, at most 64, and begin with a letter",
 }
 """Each pattern in words."""
+_FRACTION = r"^[0-9]+(\.[0-9]+)?( ?/ ?[0-9]+)?$"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 Id = Annotated[str, StringConstraints(pattern=_ID)]
@@ -363,6 +366,89 @@ class RoutingRuleSection(Section):
         return self
 
 
+StageName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class PhasesSection(Section):
+    """The phases of the funnel in order, each with the names of its stages as the CRM sends them."""
+
+    acquisition: list[StageName] = Field(default_factory=list, description="Finding the contact.")
+    contact: list[StageName] = Field(default_factory=list, description="Talking with the contact.")
+    offer: list[StageName] = Field(default_factory=list, description="Making an offer.")
+    negotiation: list[StageName] = Field(default_factory=list, description="Negotiating the offer.")
+    close: list[StageName] = Field(default_factory=list, description="Signing.")
+
+
+class CategorySection(Section):
+    """A category of the base."""
+
+    id: Id = Field(description="Name of the category.")
+    when: RawCondition | None = Field(
+        None, description="Which leads belong to it, as in routing but without days. The last one has no condition."
+    )
+
+
+class ActionSection(Section):
+    """An action that leads to a sale."""
+
+    activity: str = Field(
+        description="Activity type: `meeting_held`, or the full name of a custom type: `lead.my_type`."
+    )
+    where: RawCondition | None = Field(
+        None, description="Which of these activities count, as a condition on their `data`."
+    )
+
+
+class LifecycleSection(Section):
+    """How the figures name stages, leads and activities. Decisions then tell the status of the lead."""
+
+    phases: PhasesSection | None = Field(None, description="The stages of the CRM by phase of the funnel.")
+    categories: Annotated[list[CategorySection], Field(max_length=32)] = Field(
+        default_factory=list, description="The categories of the base. A lead belongs to the first one that holds."
+    )
+    actions: Annotated[dict[Id, ActionSection], Field(max_length=32)] = Field(
+        default_factory=dict, description="Actions that lead to a sale, by name. They are counted by day."
+    )
+
+
+def fraction(value: object) -> Fraction:
+    """A number as it is written, or a fraction such as `1/3`. Raises `ValueError` in words."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError("write a number, or a fraction such as 1/3")
+    try:
+        return Fraction(str(value).replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"`{value}` is neither a number nor a fraction such as 1/3") from None
+
+
+def _closing_rate(value: object) -> object:
+    if not 0 < fraction(value) <= 1:
+        raise ValueError("a closing rate is above 0 and at most 1: write a third as 1/3 or 0.333")
+    return value
+
+
+Amount = Annotated[float, Field(gt=0, le=1e15)]
+ClosingRate = Annotated[
+    str | float,
+    AfterValidator(_closing_rate),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, {"type": "string", "pattern": _FRACTION}]}
+    ),
+]
+
+
+class TargetsSection(Section):
+    """What sales must bring in a period. It gives the number of opportunities that are needed."""
+
+    revenue: Amount = Field(description="Revenue of a period.")
+    average_deal: Amount = Field(description="Average value of a deal, in the currency of `revenue`.")
+    closing_rate: ClosingRate = Field(description="The share of opportunities that are won: a number or a fraction.")
+    period: Annotated[Period, Field(strict=False)] = Field(Period.MONTH, description="The period of the target.")
+    zone: ZoneName | None = Field(
+        None, description="Time zone in which days and periods begin. The default is that of `calendar`, else UTC."
+    )
+
+
 def _pattern(text: str) -> str:
     if "*" in text[:-1]:
         raise ValueError(f"`{text}`: a `*` can only be the last character")
@@ -401,6 +487,8 @@ class RulesetFile(Section):
         description="Which senders may send activities of a type or state a field, by `erased`, `lead.my_type` or "
         "`profile.is_competitor`: the `source` of the event, or its beginning and `*`. Others are refused.",
     )
+    lifecycle: LifecycleSection | None = None
+    targets: TargetsSection | None = None
     fields: dict[FieldName, FieldSection] = Field(default_factory=dict, description="Custom fields, by name.")
     signals: dict[Id, SignalSection] = Field(default_factory=dict, description="Behaviour, by signal id.")
     scoring: dict[Id, CriterionSection] = Field(default_factory=dict, description="Criteria, by name.")

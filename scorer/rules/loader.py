@@ -13,11 +13,13 @@ from scorer.domain.score import Grades, Ratings
 from scorer.domain.statements import stating_keys
 from scorer.rules import calendar_text, duration, holiday_dates, zones
 from scorer.rules.calendar import BusinessCalendar
-from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field, payload_fields, suggestion
+from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field, is_timed, payload_fields, suggestion
 from scorer.rules.condition import Condition, Test, fields, tests
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.language import (
+    ActionSection,
     CalendarSection,
+    CategorySection,
     CriterionSection,
     FitGrades,
     GradesSection,
@@ -28,15 +30,23 @@ from scorer.rules.language import (
     RuleSection,
     RulesetFile,
     SignalSection,
+    fraction,
 )
 from scorer.rules.parse_condition import parse_condition
 from scorer.rules.routing_facts import routing_catalogue, routing_facts
 from scorer.rules.ruleset import (
+    ACTION,
+    ACTION_DAYS,
+    ACTIONS_A_DAY,
     BEHAVIOUR,
     CAP,
+    NO_LIFECYCLE,
     AllowedSources,
+    Category,
     Criterion,
     HitPolicy,
+    LifecycleRules,
+    Phase,
     Publishing,
     Rescoring,
     Retention,
@@ -44,6 +54,7 @@ from scorer.rules.ruleset import (
     Ruleset,
     ScoringRule,
     Signal,
+    Targets,
 )
 from scorer.rules.validation import rule_file
 from scorer.rules.yaml_source import Document, Path, read
@@ -147,6 +158,8 @@ class _Checker:
         calendar = self._calendar()
         routing = self._routing({**lead_fields, **computed}, calendar)
         allowed = list(self._allowed_sources(own_fields))
+        lifecycle = self._lifecycle({**lead_fields, **computed})
+        targets = self._targets(calendar)
         for section in ("ruleset", "ratings"):
             if getattr(file, section) is None:
                 self._report((), "missing-section", f"the section `{section}` is missing")
@@ -172,6 +185,8 @@ class _Checker:
             retention=_retention(file.retention),
             rescoring=Rescoring(rescore.mode == "changed_only", rescore.per_second),
             allowed_sources=tuple(allowed),
+            lifecycle=lifecycle,
+            targets=targets,
             calendar=calendar,
         )
 
@@ -247,6 +262,65 @@ class _Checker:
             weights=tuple(1.0 if half_life is None else 0.5 ** (age / half_life) for age in range(window)),
             reason=section.reason or _words(name),
         )
+
+    def _lifecycle(self, catalogue: Catalogue) -> LifecycleRules:
+        section = self._file.lifecycle
+        if section is None:
+            return NO_LIFECYCLE
+        phases: dict[str, Phase] = {}
+        for phase in Phase:
+            stages = [] if section.phases is None else getattr(section.phases, phase.value)
+            for index, stage in enumerate(stages):
+                if phases.setdefault(stage, phase) is not phase or stages.index(stage) != index:
+                    message = f"the stage `{stage}` is already in the phase {phases[stage].value}"
+                    path: Path = ("lifecycle", "phases", phase.value, index)
+                    self._report(path, "duplicate-key", message, of_value=True)
+        return LifecycleRules(
+            phases=phases,
+            categories=tuple(self._categories(section.categories, catalogue)),
+            actions={f"{ACTION}{name}": self._action(name, action) for name, action in section.actions.items()},
+            is_written=True,
+        )
+
+    def _categories(self, sections: Sequence[CategorySection], catalogue: Catalogue) -> Iterator[Category]:
+        known: set[str] = set()
+        for index, section in enumerate(sections):
+            path: Path = ("lifecycle", "categories", index)
+            if section.id in known:
+                self._report((*path, "id"), "duplicate-id", f"the id `{section.id}` is already used", of_value=True)
+            known.add(section.id)
+            condition = self._when(section, path, catalogue, {})
+            is_last = index == len(sections) - 1
+            if is_last and condition is not None:
+                message = "the last category must have no `when`, so that every lead belongs to one"
+                self._report((*path, "when"), "no-final-category", message)
+            if not is_last and section.when is None:
+                message = f"`{section.id}` has no `when`, so no lead ever belongs to the categories after it"
+                self._report(path, "unreachable-rule", message)
+            for name in () if condition is None else fields(condition):
+                if is_timed(name):
+                    message = f"`{name}` changes with time alone; a category follows from decisions and activities"
+                    self._report((*path, "when"), "timed-category", message)
+            yield Category(section.id, condition)
+
+    def _action(self, name: str, section: ActionSection) -> Signal:
+        path: Path = ("lifecycle", "actions", name)
+        activity = self._activity_type(section.activity, (*path, "activity"))
+        condition = None
+        if section.where is not None and activity is not None:
+            condition = parse_condition(section.where, (*path, "where"), payload_fields(activity), self._report)
+        weights = (1.0,) * ACTION_DAYS
+        return Signal(
+            f"{ACTION}{name}", activity or section.activity, condition, 0, ACTIONS_A_DAY, None, weights, _words(name)
+        )
+
+    def _targets(self, calendar: BusinessCalendar | None) -> Targets | None:
+        section = self._file.targets
+        if section is None:
+            return None
+        zone = section.zone or ("UTC" if calendar is None else calendar.zone)
+        revenue, deal, rate = map(fraction, (section.revenue, section.average_deal, section.closing_rate))
+        return Targets(revenue, deal, rate, section.period, zone)
 
     def _activity_type(self, name: str, path: Path) -> str | None:
         if name.startswith(TYPE_PREFIX):
@@ -362,7 +436,11 @@ class _Checker:
                 return
 
     def _when(
-        self, section: RuleSection | RoutingRuleSection, path: Path, catalogue: Catalogue, later: Catalogue
+        self,
+        section: RuleSection | RoutingRuleSection | CategorySection,
+        path: Path,
+        catalogue: Catalogue,
+        later: Catalogue,
     ) -> Condition | None:
         if section.when is None:
             return None

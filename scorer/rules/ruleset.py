@@ -1,8 +1,10 @@
 """A ruleset as plain data: the checked content of the rule files. `scorer.evaluation` judges leads by it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from fractions import Fraction
+from types import MappingProxyType
 from typing import Final
 
 from scorer.domain.lead import TOLERANCE
@@ -16,6 +18,16 @@ BEHAVIOUR: Final = "behaviour"
 
 CAP: Final = "cap"
 """The rule under which decisions list the points that the limits of a criterion take or add."""
+
+
+ACTION: Final = "action:"
+"""How the names begin under which leads count sales actions. No id of a signal contains a colon."""
+
+ACTION_DAYS: Final = 400
+"""For how many days sales actions are counted."""
+
+ACTIONS_A_DAY: Final = 100
+"""The most sales actions of a kind that count per lead and day."""
 
 
 class HitPolicy(StrEnum):
@@ -134,6 +146,65 @@ class AllowedSources:
     patterns: tuple[str, ...]
 
 
+class Phase(StrEnum):
+    """The phases of the funnel."""
+
+    ACQUISITION = "acquisition"
+    CONTACT = "contact"
+    OFFER = "offer"
+    NEGOTIATION = "negotiation"
+    CLOSE = "close"
+
+
+class Period(StrEnum):
+    """The period for which a target is set."""
+
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What sales must bring in a period. `revenue` and `average_deal` in the same currency; `closing_rate` is the share
+    of opportunities that are won. `zone`: the time zone in which periods and days begin."""
+
+    revenue: Fraction
+    average_deal: Fraction
+    closing_rate: Fraction
+    period: Period
+    zone: str
+
+    @property
+    def needed(self) -> Fraction:
+        """The opportunities needed in a period: revenue / average deal / closing rate."""
+        return self.revenue / self.average_deal / self.closing_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A category of the base. A lead belongs to the first one whose condition holds."""
+
+    id: str
+    condition: Condition | None
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleRules:
+    """How stages, leads and activities are named for the figures. `phases`: the phase of a stage, by its name.
+    `actions` are signals without points, by the names under which leads count them: `action:` and the id.
+    `is_written`: whether the rules have a section `lifecycle`; decisions then tell the status."""
+
+    phases: Mapping[str, Phase] = field(default_factory=lambda: MappingProxyType({}))
+    categories: Sequence[Category] = ()
+    actions: Mapping[str, Signal] = field(default_factory=lambda: MappingProxyType({}))
+    is_written: bool = False
+
+
+NO_LIFECYCLE: Final = LifecycleRules()
+
+
 @dataclass(frozen=True, slots=True)
 class Ruleset:
     """Checked rules.
@@ -156,6 +227,8 @@ class Ruleset:
     tolerance: int = TOLERANCE
     retention: Retention = Retention()
     allowed_sources: Sequence[AllowedSources] = ()
+    lifecycle: LifecycleRules = NO_LIFECYCLE
+    targets: Targets | None = None
     calendar: BusinessCalendar | None = None
 
     @property

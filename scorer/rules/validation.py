@@ -10,13 +10,17 @@ from scorer.rules.catalogue import suggestion
 from scorer.rules.finding import Finding, RulesetError
 from scorer.rules.language import (
     PATTERNS,
+    ActionSection,
     CalendarSection,
+    CategorySection,
     CriterionSection,
     EscalationSection,
     FieldSection,
     FitGrades,
     GradesSection,
+    LifecycleSection,
     MisplacedKeyError,
+    PhasesSection,
     PublishSection,
     RatingsSection,
     RescoreSection,
@@ -25,6 +29,7 @@ from scorer.rules.language import (
     RuleSection,
     RulesetFile,
     SignalSection,
+    TargetsSection,
 )
 from scorer.rules.yaml_source import Document, Path
 
@@ -42,6 +47,11 @@ _SECTIONS: Mapping[Path, type[BaseModel]] = {
     ("scoring", "*"): CriterionSection,
     ("scoring", "*", "rules", "*"): RuleSection,
     ("routing", "*"): RoutingRuleSection,
+    ("lifecycle",): LifecycleSection,
+    ("lifecycle", "phases"): PhasesSection,
+    ("lifecycle", "categories", "*"): CategorySection,
+    ("lifecycle", "actions", "*"): ActionSection,
+    ("targets",): TargetsSection,
     ("routing", "*", "escalate", "*"): EscalationSection,
 }
 _DURATIONS = ("half_life", "window", "respond_within", "tolerance", "inactive", "after_erasure", "after")
@@ -129,7 +139,10 @@ def _generic(path: Path) -> Path:
     # Authors choose the names on the second level of these sections; lists have numbers.
     named = ("fields", "signals", "scoring")
     return tuple(
-        "*" if isinstance(part, int) or (depth == 1 and path[0] in named) else part for depth, part in enumerate(path)
+        "*"
+        if isinstance(part, int) or (depth == 1 and path[0] in named) or path[:depth] == ("lifecycle", "actions")
+        else part
+        for depth, part in enumerate(path)
     )
 
 

@@ -3,8 +3,8 @@
 Facts of one event share its stamp, and built-in fact names are numbers. Facts are packed separately because most
 activities neither read nor change them; then they are neither unpacked nor packed again. Then come the notes of the
 evaluator (`Lead.notes`), which are recomputed if other rules are in effect, and what was added later: earlier releases
-ignore it, so that they can share a group with this one. The last bytes say when time alone may change something about
-the lead.
+ignore it, so that they can share a group with this one: such a release loses the lifecycle of a lead that it writes,
+and this one then starts again from the facts. The last bytes say when time alone may change something about the lead.
 
 A new version gets a new first byte, and the readers of older versions stay, so that any changelog ever written can be
 read. Tests contain a sample of each version.
@@ -21,6 +21,7 @@ from scorer.domain.counts import Counts, join_counts
 from scorer.domain.facts import Fact, Facts, Stamp
 from scorer.domain.instant import SECOND
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
+from scorer.domain.lifecycle import Lifecycle
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.evaluation.notes import MARK_SIZE, pack_notes, unpack_notes
 
@@ -107,12 +108,18 @@ class _State(msgspec.Struct, array_like=True, gc=False):
     """The last bytes: the bound of the due instant and the mark of the rules that it is for (`_DUE`)."""
 
 
-_decode_state: Final = msgspec.msgpack.Decoder(_State).decode
+class _StateWithLifecycle(_State, array_like=True, gc=False):
+    lifecycle: Lifecycle | None = None
+    again: bytes | None = None
+    """`due` again, as the last bytes."""
+
+
+_decode_state: Final = msgspec.msgpack.Decoder(_StateWithLifecycle).decode
 
 _DUE: Final = struct.Struct(f">I{MARK_SIZE}s")
 """The bound of the next due instant in seconds since the epoch, and the mark of the rules that judged the lead."""
-_ALL_PARTS: Final = bytes([VERSION, 0x90 | len(_State.__struct_fields__)])
-"""The first bytes of a state with all parts."""
+_WITH_DUE: Final = tuple(bytes([VERSION, 0x90 | len(kind.__struct_fields__)]) for kind in (_State, _StateWithLifecycle))
+"""The first bytes of a state that ends with `due`."""
 _LATEST: Final = 0xFFFF_FFFE
 """In the year 2106. Later bounds are cut to it, because a bound may be too early."""
 _NEVER: Final = 0xFFFF_FFFF
@@ -132,7 +139,8 @@ def encode_lead(lead: Lead) -> bytes:
     seconds = due // SECOND
     if not 0 <= seconds <= _LATEST:
         seconds = _NEVER if due >= NEVER else 0 if due < 0 else _LATEST
-    state = _State(
+    lifecycle = lead.lifecycle
+    state = (_State if lifecycle is None else _StateWithLifecycle)(
         lead.clock,
         lead.erased_at,
         _pack_published(lead.published, lead.clock),
@@ -144,6 +152,9 @@ def encode_lead(lead: Lead) -> bytes:
         seen_before=lead.judged_at - lead.seen_at,
         due=_DUE.pack(seconds, lead.judged_by),
     )
+    if lifecycle is not None:
+        assert isinstance(state, _StateWithLifecycle)
+        state.lifecycle, state.again = lifecycle, state.due
     packed_notes = pack_notes(lead.notes, facts)
     if packed_notes is not None:
         state.notes, state.timed = packed_notes
@@ -154,7 +165,7 @@ def due_of(state: bytes) -> tuple[int, bytes]:
     """When time alone may change something about the lead, at the earliest, in microseconds since the epoch, and the
     mark of the rules that said so (`Evaluator.mark`), without decoding the rest. A state that an earlier release wrote
     says at once, by no rules."""
-    if not state.startswith(_ALL_PARTS):
+    if not state.startswith(_WITH_DUE):
         return NO_CLOCK, b""
     return _read_due(state[-_DUE.size :])
 
@@ -246,6 +257,7 @@ def _read_2(lead_id: str, state: bytes) -> Lead:
         mark,
         due,
         judged_at if read.seen_before is None else judged_at - read.seen_before,
+        read.lifecycle,
     )
 
 

@@ -1,0 +1,324 @@
+"""The life of a lead between marketing and sales: its status, its stage, and the promise of an answer.
+
+The steps that activities state are a set, so the status depends neither on their order of arrival nor on repetition.
+The steps of our own decisions, and the promise, record what was published.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import pairwise
+from typing import Final, Literal, NamedTuple, get_args
+
+import msgspec
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.facts import Fact, Stamp
+from scorer.domain.score import Rating, Route
+
+Status = Literal["new", "nurturing", "handed_over", "accepted", "returned", "won", "lost", "discarded"]
+
+STATUSES: Final[tuple[Status, ...]] = get_args(Status)
+
+STATES: Final[Mapping[str, Status]] = {
+    "lead.sales_accepted": "accepted",
+    "lead.sales_returned": "returned",
+    "lead.opportunity_won": "won",
+    "lead.opportunity_lost": "lost",
+}
+"""The status that an activity of this type states."""
+
+STAGE: Final = "lead.stage_changed"
+STEPS: Final = frozenset({*STATES, STAGE})
+"""The activity types that are steps of sales."""
+ANSWERS: Final = frozenset({"lead.sales_accepted", "lead.call_logged", "lead.meeting_held", STAGE})
+"""The activity types that keep a promise."""
+ENDINGS: Final = frozenset({"lead.sales_returned", "lead.opportunity_won", "lead.opportunity_lost"})
+"""The activity types that end a promise without an answer to the lead."""
+
+MOST_STEPS: Final = 24
+"""The steps of sales that a lead keeps: the latest ones."""
+MOST_DECISIONS: Final = 16
+"""The changes of rating or route that a lead keeps: the latest ones."""
+
+MOST_LEVELS: Final = 6
+"""The levels to which a broken promise can be escalated."""
+
+_NEVER: Final = 1 << 62
+
+_USUAL: Final[Mapping[Status, frozenset[Status]]] = {
+    "new": frozenset({"nurturing", "discarded", "handed_over"}),
+    "nurturing": frozenset({"discarded", "handed_over"}),
+    "discarded": frozenset({"nurturing", "handed_over"}),
+    "handed_over": frozenset({"accepted", "returned", "nurturing", "discarded"}),
+    "accepted": frozenset({"won", "lost", "returned"}),
+    "returned": frozenset({"handed_over"}),
+    "won": frozenset({"handed_over"}),
+    "lost": frozenset({"handed_over"}),
+}
+
+
+def is_usual(before: Status, after: Status) -> bool:
+    """Whether the status usually follows the other one. `won` before `handed_over`, for example, does not."""
+    return after in _USUAL[before]
+
+
+class Step(NamedTuple):
+    """What an activity stated. `time`: its effective time, in microseconds since the epoch. `status`: the number of the
+    status in `STATUSES`; `STAGED` for a change to the stage `stage`."""
+
+    time: int
+    status: int
+    stage: str = ""
+
+
+STAGED: Final = len(STATUSES)
+
+
+class Decided(NamedTuple):
+    """A published decision that changed rating or route, or handed the lead over.
+
+    `time`: its place among the activities, in microseconds since the epoch; `delay`: how much later it was decided.
+    `rating` and `route` are numbers: the places of the values in `Rating` and `Route`.
+    """
+
+    time: int
+    delay: int
+    rating: int
+    route: int
+    is_hand_over: bool
+    queue: str | None
+
+    @property
+    def decided_at(self) -> int:
+        """When it was decided, in microseconds since the epoch."""
+        return self.time + self.delay
+
+
+RATINGS: Final = tuple(Rating)
+ROUTES: Final = tuple(Route)
+
+
+class Promise(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A hand-over whose lead waits for an answer. The rules of the hand-over made it; later rules do not change it.
+
+    Instants in microseconds since the epoch. `since`: the place of the hand-over among the activities; activities from
+    then on keep the promise. `made_at`: when it was decided. `respond_by`: when the promise breaks. `levels`: when it
+    is escalated, ascending, each with the queue from then on. `level`: how many of them were published.
+    """
+
+    since: int
+    made_at: int
+    respond_by: int
+    queue: str | None
+    levels: tuple[tuple[int, str | None], ...] = ()
+    level: int = 0
+
+    @property
+    def due(self) -> int:
+        """When the next level is due; after every possible instant if there is none."""
+        return self.levels[self.level][0] if self.level < len(self.levels) else _NEVER
+
+    def level_at(self, now: int) -> int:
+        """How many levels are reached at `now`, at least those that were published."""
+        level = self.level
+        while level < len(self.levels) and self.levels[level][0] <= now:
+            level += 1
+        return level
+
+    def queue_at(self, level: int) -> str | None:
+        """The queue of the lead at the level."""
+        return self.levels[level - 1][1] if level else self.queue
+
+
+class Lifecycle(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """`steps` and `decisions` in ascending order. `category`: the one of the base to which the lead belongs; None if
+    the rules have none."""
+
+    steps: tuple[Step, ...] = ()
+    decisions: tuple[Decided, ...] = ()
+    promise: Promise | None = None
+    category: str | None = None
+
+
+NOTHING: Final = Lifecycle()
+
+
+class Standing(NamedTuple):
+    """The status or stage of a lead, and since when without interruption, in microseconds since the epoch."""
+
+    value: str
+    since: int
+
+
+class Passage(NamedTuple):
+    """A change of the status or the stage. `time` in microseconds since the epoch, for our decisions `decided_at`.
+    `before` of a stage is empty if there was none."""
+
+    time: int
+    before: str
+    after: str
+
+
+def of_facts(facts: Mapping[str, Fact]) -> Lifecycle:
+    """The lifecycle of a lead whose state a release before 0.3 wrote: what its facts say."""
+    status, stage = facts.get("lifecycle.status"), facts.get("lifecycle.stage")
+    steps = [
+        Step(fact.stamp.time, STATUSES.index(state))
+        for kind, state in STATES.items()
+        if (fact := facts.get(f"at.{kind.removeprefix('lead.')}")) is not None
+    ]
+    if stage is not None and isinstance(stage.value, str):
+        steps.append(Step(stage.stamp.time, STAGED, stage.value))
+    handed = facts.get("at.handed_over")
+    if handed is None:
+        return Lifecycle(tuple(sorted(steps)))
+    decided_at = handed.stamp.time
+    time = status.stamp.time if status is not None and status.value == "handed_over" else decided_at
+    # The release before did not write down how the lead was rated.
+    hot, sales = RATINGS.index(Rating.HOT), ROUTES.index(Route.SALES)
+    return Lifecycle(tuple(sorted(steps)), (Decided(time, decided_at - time, hot, sales, True, None),))
+
+
+def step_of(activity: LeadActivity) -> Step | None:
+    """The step that the activity states, or None."""
+    kind = activity.type
+    if kind == STAGE:
+        return Step(activity.time, STAGED, str(activity.data["stage"]))
+    status = STATES.get(kind)
+    return None if status is None else Step(activity.time, STATUSES.index(status))
+
+
+def with_step(lifecycle: Lifecycle, step: Step) -> Lifecycle:
+    """The lifecycle with the step; the same object if it is known, or older than all that are kept."""
+    steps = lifecycle.steps
+    if step in steps:
+        return lifecycle
+    after = tuple(sorted([*steps, step])[-MOST_STEPS:])
+    return lifecycle if after == steps else replaced(lifecycle, steps=after)
+
+
+def with_decision(lifecycle: Lifecycle, decided: Decided, promise: Promise | None) -> Lifecycle:
+    """The lifecycle after the decision. `promise`: the one that is open now."""
+    last = lifecycle.decisions[-1] if lifecycle.decisions else None
+    if last is not None and not decided.is_hand_over and decided[2:4] == last[2:4]:
+        return lifecycle if promise is lifecycle.promise else replaced(lifecycle, promise=promise)
+    decisions = (*lifecycle.decisions, decided)[-MOST_DECISIONS:]
+    return Lifecycle(lifecycle.steps, decisions, promise, lifecycle.category)
+
+
+def without_until(lifecycle: Lifecycle | None, time: int) -> Lifecycle | None:
+    """What remains of the lifecycle after an erasure at `time`."""
+    if lifecycle is None:
+        return None
+    steps = tuple(step for step in lifecycle.steps if step.time > time)
+    decisions = tuple(decided for decided in lifecycle.decisions if decided.time > time)
+    promise = lifecycle.promise
+    if promise is not None and promise.since <= time:
+        promise = None
+    return Lifecycle(steps, decisions, promise) if steps or decisions or promise else None
+
+
+def replaced(lifecycle: Lifecycle, **changes: object) -> Lifecycle:
+    """The lifecycle with other values."""
+    return msgspec.structs.replace(lifecycle, **changes)
+
+
+def passages(lifecycle: Lifecycle) -> Iterator[Passage]:
+    """The changes of the status, in order. The first one starts at `new`."""
+    status: Status = "new"
+    for time, after in _statuses(lifecycle):
+        moved = after(status)
+        if moved != status:
+            yield Passage(time, status, moved)
+            status = moved
+
+
+def stage_passages(lifecycle: Lifecycle) -> Iterator[Passage]:
+    """The changes of the stage, in order."""
+    stage = ""
+    for step in lifecycle.steps:
+        if step.status == STAGED and step.stage != stage:
+            yield Passage(step.time, stage, step.stage)
+            stage = step.stage
+
+
+def rating_passages(lifecycle: Lifecycle) -> Iterator[Passage]:
+    """The changes of the published rating among the decisions that are kept, in order."""
+    for before, decided in pairwise(lifecycle.decisions):
+        if decided.rating != before.rating:
+            yield Passage(decided.decided_at, RATINGS[before.rating].value, RATINGS[decided.rating].value)
+
+
+def status_of(lifecycle: Lifecycle) -> Standing | None:
+    """The status and since when; None for a new lead."""
+    return _last(passages(lifecycle))
+
+
+def stage_of(lifecycle: Lifecycle) -> Standing | None:
+    """The stage and since when; None without one."""
+    return _last(stage_passages(lifecycle))
+
+
+STATUS: Final = "lifecycle.status"
+STAGE_NAME: Final = "lifecycle.stage"
+TIMES_RETURNED: Final = "lifecycle.times_returned"
+FOLLOWING: Final = (STATUS, STAGE_NAME, TIMES_RETURNED)
+"""The facts that follow from the lifecycle."""
+
+
+def facts_of(lifecycle: Lifecycle) -> dict[str, Fact]:
+    """The facts that follow from the lifecycle, each with the time since when it holds."""
+    facts = {}
+    status, stage = status_of(lifecycle), stage_of(lifecycle)
+    if status is not None:
+        facts[STATUS] = Fact(status.value, Stamp(status.since, "", ""))
+    if stage is not None:
+        facts[STAGE_NAME] = Fact(stage.value, Stamp(stage.since, "", ""))
+    returns = [step.time for step in lifecycle.steps if step.status == _RETURNED]
+    if returns:
+        facts[TIMES_RETURNED] = Fact(len(returns), Stamp(returns[-1], "", ""))
+    return facts
+
+
+_RETURNED: Final = STATUSES.index("returned")
+_WITH_US: Final = frozenset[Status]({"new", "nurturing", "discarded", "handed_over"})
+"""Our decisions to nurture or discard a lead change these statuses. Those that sales gave stay until sales says more,
+or until the next hand-over."""
+_BY_ROUTE: Final[Mapping[Route, Status]] = {Route.NURTURE: "nurturing", Route.DISCARD: "discarded"}
+
+
+def _statuses(lifecycle: Lifecycle) -> Iterator[tuple[int, Callable[[Status], Status]]]:
+    """When the status may have changed, and from which to which. Of a decision and an activity at the same time the
+    activity comes last."""
+    moves: list[tuple[int, int, int, Callable[[Status], Status]]] = [
+        (decided.time, 0, decided.decided_at, partial(_after_decision, decided)) for decided in lifecycle.decisions
+    ]
+    moves += [
+        (step.time, 1 + step.status, step.time, partial(_after_step, step))
+        for step in lifecycle.steps
+        if step.status != STAGED
+    ]
+    moves.sort(key=_order)
+    for _, _, time, after in moves:
+        yield time, after
+
+
+def _order(move: tuple[int, int, int, object]) -> tuple[int, int]:
+    return move[:2]
+
+
+def _after_decision(decided: Decided, status: Status) -> Status:
+    if decided.is_hand_over:
+        return "handed_over"
+    return _BY_ROUTE.get(ROUTES[decided.route], status) if status in _WITH_US else status
+
+
+def _after_step(step: Step, status: Status) -> Status:
+    return STATUSES[step.status]
+
+
+def _last(found: Iterable[Passage]) -> Standing | None:
+    last = None
+    for passage in found:
+        last = passage
+    return None if last is None else Standing(last.after, last.time)

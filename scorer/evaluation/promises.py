@@ -1,0 +1,72 @@
+"""The promise of a hand-over: the rule makes it, activities keep it, and time escalates it. Pure.
+
+Instants and spans are in microseconds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from scorer.domain.activity import LeadActivity
+from scorer.domain.effects import Answered, Effect, StageChanged, StatusChanged
+from scorer.domain.lead import Lead
+from scorer.domain.lifecycle import ANSWERS, STAGE_NAME, STATUS, STATUSES, Promise, Status, is_usual
+from scorer.domain.score import Route
+from scorer.rules.calendar import BusinessCalendar, after
+from scorer.rules.promise import respond_by
+from scorer.rules.ruleset import RoutingRule
+
+
+def promise_of(rule: RoutingRule, calendar: BusinessCalendar | None, since: int, now: int) -> Promise | None:
+    """The promise of a hand-over by the rule; None if the rule sets no time. `since`: its place among the activities;
+    `now`: when it is decided."""
+    broken = respond_by(rule, calendar, now)
+    if broken is None:
+        return None
+    levels: tuple[tuple[int, str | None], ...] = ()
+    if rule.escalate is not None:
+        steps = [(0, None), *rule.escalate]
+        levels = tuple((after(calendar, broken, span), rule.queue if to is None else to) for span, to in steps)
+    return Promise(since, now, broken, rule.queue, levels)
+
+
+def answer_until(rule: RoutingRule, calendar: BusinessCalendar | None, promise: Promise | None, now: int) -> int | None:
+    """`respond_by` of a decision at `now`: a promise that can be escalated does not move while it is open."""
+    if promise is not None and promise.levels:
+        return promise.respond_by
+    return respond_by(rule, calendar, now)
+
+
+def promised(rule: RoutingRule, promise: Promise, now: int) -> RoutingRule:
+    """The rule with the queue to which the promise was escalated by then."""
+    level = promise.level_at(now)
+    if not level or rule.route is not Route.SALES or (queue := promise.queue_at(level)) == rule.queue:
+        return rule
+    return replace(rule, queue=queue)
+
+
+def passed(lead: Lead, changed: Lead, activity: LeadActivity) -> tuple[Effect, ...]:
+    """What an activity changed in the lifecycle of a lead."""
+    effects: list[Effect] = []
+    promise = None if lead.lifecycle is None else lead.lifecycle.promise
+    is_open = changed.lifecycle is not None and changed.lifecycle.promise is not None
+    if promise is not None and not is_open and activity.type in ANSWERS:
+        waited = activity.time - promise.made_at
+        effects.append(Answered(promise.queue, waited if waited >= 0 else None))
+    effects += status_changes(lead, changed)
+    old, new = lead.value(STAGE_NAME), changed.value(STAGE_NAME)
+    if new is not None and old != new:
+        known = activity.data.get("previous") if old is None else old
+        effects.append(StageChanged(str(known or ""), str(new)))
+    return tuple(effects)
+
+
+def status_changes(lead: Lead, changed: Lead) -> Iterator[StatusChanged]:
+    """The change of the status, if it changed."""
+    old, new = _status(lead), _status(changed)
+    if new != old:
+        yield StatusChanged(old, new, is_usual(old, new))
+
+
+def _status(lead: Lead) -> Status:
+    value = lead.value(STATUS)
+    return next((status for status in STATUSES if status == value), "new")
