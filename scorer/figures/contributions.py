@@ -27,6 +27,8 @@ from scorer.rules.ruleset import ACTION, Phase, Ruleset
 OTHER: Final = "other"
 NONE: Final = "none"
 PHASES: Final = tuple(Phase)
+ACTIONS: Final = "action"
+HAND_OVERS: Final = "handed_over"
 
 Key = tuple[str, ...]
 """What is counted, and its labels."""
@@ -49,14 +51,23 @@ class Waiting(NamedTuple):
 
 
 class Contributions:
-    """The contributions of leads by the names of one ruleset."""
+    """The contributions of leads by the names of one ruleset. Two are equal if they name everything alike."""
 
     def __init__(self, ruleset: Ruleset) -> None:
         self.periods = Periods.of(ruleset)
+        self.targets = ruleset.targets
         self._phases = {stage: PHASES.index(phase) for stage, phase in ruleset.lifecycle.phases.items()}
         self._categories = frozenset(category.id for category in ruleset.lifecycle.categories)
         self._actions = tuple(ruleset.lifecycle.actions)
         self._queues = frozenset(queues_of(ruleset))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Contributions) and self._names() == other._names()
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The names under which leads count the sales actions."""
+        return self._actions
 
     def standing(self, lifecycle: Lifecycle | None) -> Iterator[Key]:
         """Where the lead is now."""
@@ -80,7 +91,7 @@ class Contributions:
         for name in self._actions:
             counts = actions.get(name)
             if counts is not None:
-                key = ("action", name.removeprefix(ACTION))
+                key = (ACTIONS, name.removeprefix(ACTION))
                 numbers: tuple[int, ...] = counts[1:]
                 for day, times in zip(numbers[::2], numbers[1::2], strict=True):
                     yield Dated(day, key, times)
@@ -112,6 +123,9 @@ class Contributions:
         """The name of a queue as it is counted."""
         return name if name in self._queues else OTHER if name else ""
 
+    def _names(self) -> object:
+        return self.targets, self._phases, self._categories, self._actions, self._queues
+
     def _hand_overs(self, lifecycle: Lifecycle) -> Iterator[Dated]:
         """Each hand-over, and what became of it until the next one."""
         events: list[tuple[int, int, Decided | str]] = [
@@ -133,12 +147,12 @@ class Contributions:
         if hand_over is None:
             return
         day, queue = self.periods.day_of(hand_over.decided_at), self.queue(hand_over.queue)
-        yield Dated(day, ("handed_over", queue, "handed_over"))
+        yield Dated(day, (HAND_OVERS, queue, HAND_OVERS))
         outcomes = set(became)
         if outcomes & {"won", "lost"}:
             outcomes.add("accepted")
         for outcome in outcomes:
-            yield Dated(day, ("handed_over", queue, outcome))
+            yield Dated(day, (HAND_OVERS, queue, outcome))
 
     def _reached(self, stages: Iterable[Passage]) -> Iterator[Dated]:
         """The phases that the lead reached, and from which it went on."""

@@ -6,7 +6,10 @@ from scorer.domain.instant import DAY
 
 
 class Instants:
-    """Instants in microseconds since the epoch, by UTC day. Two bags are equal if they hold the same instants."""
+    """Instants in microseconds since the epoch, by UTC day. Two bags are equal if they hold the same instants.
+
+    An instant may be taken out before it is put in, so that the order of changes does not matter.
+    """
 
     def __init__(self) -> None:
         self._days: dict[int, Counter[int]] = {}
@@ -15,8 +18,15 @@ class Instants:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Instants) and self._days == other._days
 
-    def __len__(self) -> int:
+    @property
+    def total(self) -> int:
+        """How many there are."""
         return self._totals.total()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was put in or taken out that is not balanced."""
+        return not self._days
 
     def add(self, instant: int, times: int = 1) -> None:
         """Put an instant in so often; a negative number takes it out."""

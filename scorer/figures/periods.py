@@ -9,6 +9,7 @@ from scorer.rules.ruleset import Period, Ruleset
 from scorer.rules.zones import zone
 
 _EPOCH: Final = date(1970, 1, 1)
+_REMEMBERED: Final = 4_000
 _FIRST, _LAST = (from_datetime(datetime(year, 1, 3, tzinfo=UTC)) for year in (1, 9999))
 """Python has no local dates much beyond them."""
 
@@ -31,6 +32,7 @@ class Periods:
         self.period = period
         self._zone = zone(zone_name)
         self._calendar = calendar
+        self._first_days: dict[int, int] = {}
 
     @classmethod
     def of(cls, ruleset: Ruleset) -> "Periods":
@@ -61,6 +63,15 @@ class Periods:
                 return _months(at.year, 3 * quarter + 1, 3, f"{at.year}-Q{quarter + 1}")
             case Period.YEAR:
                 return _months(at.year, 1, 12, str(at.year))
+
+    def first_day_of(self, day: int) -> int:
+        """The first day of the period that contains a local day."""
+        first_day = self._first_days.get(day)
+        if first_day is None:
+            if len(self._first_days) >= _REMEMBERED:
+                self._first_days.clear()
+            first_day = self._first_days[day] = self.period_of(day).first_day
+        return first_day
 
     def period_before(self, span: PeriodSpan) -> PeriodSpan:
         """The period before a period."""
