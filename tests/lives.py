@@ -4,9 +4,13 @@ acceptances, returns, stages with jumps and steps back, late answers, silence, a
 import json
 from collections.abc import Iterator
 from random import Random
+from typing import Final
 
 from scorer.domain.instant import DAY, HOUR, MINUTE, to_text
 from tests.factory import MONDAY, SMALL_RULES
+
+START: Final = MONDAY - 371 * DAY
+"""2024-12-30."""
 
 LIFE_RULES = (
     SMALL_RULES.replace(
@@ -60,7 +64,8 @@ def lives(seed: int, leads: int, days: int = 365, odd_names: int = 0) -> list[by
             if random.random() < 0.01:
                 entries.append((time + random.randrange(5) * HOUR, line))
     entries.sort()
-    return [line for _, line in entries]
+    end = START + days * DAY
+    return [line for arrival, line in entries if arrival < end]
 
 
 def _line(event_id: str, lead: str, kind: str, time: int, data: dict[str, object]) -> bytes:
@@ -78,8 +83,7 @@ def _line(event_id: str, lead: str, kind: str, time: int, data: dict[str, object
 
 
 def _life(random: Random, days: int, odd_names: int) -> Iterator[tuple[int, str, dict[str, object]]]:
-    end = MONDAY + days * DAY
-    time = MONDAY + random.randrange(days * DAY * 9 // 10)
+    time = START + random.randrange(days * DAY * 9 // 10)
     good = random.random()
 
     def later(least: int, most: int) -> int:
@@ -91,28 +95,31 @@ def _life(random: Random, days: int, odd_names: int) -> Iterator[tuple[int, str,
         return f"{what} {random.randrange(odd_names)}" if odd_names and random.random() < 0.7 else usual
 
     yield time, "page_viewed", {"url": "https://example.com/pricing"}
-    size = random.choice([12, 80, 400, 900]) if good > 0.3 else 12
-    country = random.choice(["DE", "AT", "FR", "US"])
+    size = random.choice([80, 400, 900]) if random.random() < good else 12
+    country = random.choice(["DE", "AT", "CH"]) if random.random() < 0.2 + 0.6 * good else "FR"
     yield later(MINUTE, DAY), "profile_updated", {"employees": size, "country": country}
-    for _ in range(2):
-        if time > end:
-            return
-        budget = "approved" if random.random() < 0.4 + 0.4 * good else "planned"
-        authority = "decision_maker" if random.random() < 0.3 + 0.6 * good else "influencer"
-        if random.random() < 0.7:
-            bant: dict[str, object] = {"budget_status": budget, "authority": authority}
-            yield later(HOUR, 9 * DAY), "qualification_updated", {"bant": bant}
+    for _ in range(3):
         for _ in range(random.randrange(6)):
-            yield later(HOUR, 5 * DAY), "page_viewed", {"url": "https://example.com/pricing"}
-        if random.random() < 0.5:
-            yield later(HOUR, 9 * DAY), "trial_started", {}
+            yield later(HOUR, 5 * DAY), "page_viewed", {"url": f"https://example.com/{random.choice(['pricing', '', 'blog'])}"}
+        is_ready = random.random() < 0.35 + 0.5 * good
+        budget = "approved" if is_ready else "planned"
+        authority = "decision_maker" if is_ready or random.random() < 0.2 else "influencer"
+        bant: dict[str, object] = {"budget_status": budget, "authority": authority}
+        if is_ready or random.random() < 0.2:
+            yield later(HOUR, 5 * DAY), "trial_started", {}
+        yield later(HOUR, 9 * DAY), "qualification_updated", {"bant": bant}
+        if not is_ready and random.random() < 0.9:
+            later(20 * DAY, 90 * DAY)
+            continue
         draw = random.random()
-        if draw < 0.2:
+        if draw < 0.1:
             later(20 * DAY, 60 * DAY)
             continue
-        if draw < 0.9:
-            yield later(10 * MINUTE, random.choice([3 * HOUR, 9 * HOUR, 3 * DAY])), "sales_accepted", {"by": "anna"}
-        if random.random() < 0.25:
+        if draw < 0.95:
+            kind = "sales_accepted" if draw < 0.8 else "call_logged"
+            longest = random.choice([HOUR, 4 * HOUR, 4 * HOUR, 20 * HOUR, 5 * DAY])
+            yield later(5 * MINUTE, longest), kind, {"by": "anna"} if kind == "sales_accepted" else {"outcome": "reached"}
+        if random.random() < 0.15:
             reason = random.choice(_RETURNS)
             returned: dict[str, object] = {} if reason is None else {"reason": named(reason, "reason")}
             yield later(HOUR, 9 * DAY), "sales_returned", returned

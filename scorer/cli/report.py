@@ -62,7 +62,7 @@ def run_report(
     and what a better closing rate is worth. Lines that are not activities are printed on stderr and skipped; the exit
     status is 3 if no activity remains.
 
-    Without --until the figures are those of the arrival of the latest activity.
+    The figures are those of the arrival of the latest activity, or of --until if that is later.
     """
     end = moment_or_exit("--until", until, time.time_ns() // 1000)
     inputs = inputs_or_exit(input_, more, topic, [page, rejects])
@@ -93,7 +93,7 @@ def run_report(
                 if end is None:
                     latest = _later(latest, part.log_time)
                 as_of = _later(as_of, latest)
-                counted = _sum(counted, shards, latest if end is None else end)
+                counted = _sum(counted, shards, latest)
         assert counted is not None
         read = Read(activities.names, lines, dict(rejected.reasons), as_of)
         result = report(counted.figures, counted.outcomes, ruleset, read)

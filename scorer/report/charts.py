@@ -129,9 +129,12 @@ def lines(
     return _frame(scale, curves, x_labels, describe, marks) + _legend(series)
 
 
-def histogram(series: Sequence[Series], *, x_labels: Sequence[str], describe: str) -> Markup:
+def histogram(
+    series: Sequence[Series], *, x_labels: Sequence[str], describe: str, marks: Sequence[Mark] = ()
+) -> Markup:
     """Counts in equal classes: one group of bars per class, one bar per series. All series have the same length."""
-    scale = Scale.over((value for counts in series for value in counts.values), room=0.04)
+    heights = [value for counts in series for value in counts.values] + [mark.value for mark in marks]
+    scale = Scale.over(heights, room=0.04)
     classes = max((len(counts.values) for counts in series), default=0)
     slot = _BOX / max(1, classes)
     width = slot * 0.84 / max(1, len(series))
@@ -147,7 +150,7 @@ def histogram(series: Sequence[Series], *, x_labels: Sequence[str], describe: st
         for index, value in enumerate(counts.values)
         if value > 0
     )
-    return _frame(scale, rects, x_labels, describe, ()) + _legend(series)
+    return _frame(scale, rects, x_labels, describe, marks) + _legend(series)
 
 
 def heat_table(
