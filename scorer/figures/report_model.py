@@ -117,7 +117,7 @@ class SalesAction(Model):
 
     action: str
     total: int = Field(description="Actions over the whole input.")
-    days: Sequence[DayCount] = Field(description="The latest days with this action, ascending.")
+    days: Sequence[DayCount] = Field(description="The days with this action among the latest 92, ascending.")
 
 
 class Responses(Model):

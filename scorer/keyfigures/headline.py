@@ -25,10 +25,10 @@ def _sentences(result: Report) -> Iterator[str]:
         yield f"{text}."
     total = result.total
     if made is None or total.handed_over != made.handed_over:
-        yield f"{_count(total.handed_over, 'lead')} handed over to sales in the whole input."
+        yield f"{plural(total.handed_over, 'hand-over')} to sales in the whole input."
     if total.handed_over:
         yield (
-            f"Of these, sales accepted {percent(total.acceptance_rate)}, returned {percent(total.return_rate)} "
+            f"Of all hand-overs, sales accepted {percent(total.acceptance_rate)}, returned {percent(total.return_rate)} "
             f"and won {percent(total.win_rate)}."
         )
     yield from _answers(result)

@@ -88,6 +88,7 @@ class Journeys:
             ended = now if activity is None else self._time_of(activity, arrival)
             self._end(place.promise, ended)
         if after.lead.published is not None:
+            self._stand("rating", place.rating, after.lead.published.rating.value, now)
             self._stand("status", place.status, _status(after.lead.lifecycle), now)
             self._stand("category", place.category, _category(after.lead), now)
 
@@ -118,7 +119,11 @@ class Journeys:
         now = max(before.judged_at, arrival) if after.evaluation is None else after.evaluation.now
         instant = now
         categories = self._categories(before, after, arrival)
-        for number, effect in enumerate(after.effects):
+        effects = after.effects
+        if activity is not None and activity.type == "lead.erased":
+            # What is forgotten is no change of the lead.
+            effects = effects[: after.earlier]
+        for number, effect in enumerate(effects):
             if number == after.earlier:
                 instant = now
             if isinstance(effect, Decided):

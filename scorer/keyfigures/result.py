@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from scorer.backtest.outcomes import ratio
 from scorer.backtest.tally import Tally
-from scorer.domain.instant import SECOND, day_to_text, to_text
+from scorer.domain.instant import SECOND, day_of, day_to_text, to_text
 from scorer.domain.lifecycle import STATUSES
 from scorer.domain.score import Rating
 from scorer.figures.contributions import NONE, OTHER, PHASES, Key
@@ -43,7 +43,7 @@ from scorer.rules.ruleset import ACTION, Ruleset
 MOST_PERIODS: Final = 120
 """Earlier periods are not listed; what happened in them is in the totals."""
 MOST_DAYS: Final = 92
-"""Days of sales actions that are listed."""
+"""The days up to now whose sales actions are listed."""
 MOST_NAMES: Final = 10
 MOST_UNUSUAL: Final = 20
 
@@ -103,7 +103,9 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
         statuses=_transitions(figures, "status", STATUSES),
         stages=_transitions(figures, "stage", [NONE, *_stages(ruleset), OTHER]) if has_phases else None,
         unusual=_unusual(figures.unusual),
-        actions=[_action(name.removeprefix(ACTION), figures.actions) for name in ruleset.lifecycle.actions],
+        actions=[
+            _action(name.removeprefix(ACTION), figures.actions, read.as_of) for name in ruleset.lifecycle.actions
+        ],
         responses=[_responses(queue, figures) for queue in sorted(figures.promises, key=lambda name: name or "")],
         outcomes=outcome_figures(outcomes, ruleset),
         reasons_lost=_ranking(figures.reasons_lost),
@@ -259,12 +261,13 @@ def _unusual(counts: Mapping[tuple[str, str], int]) -> list[Unusual]:
     return [Unusual(before=before, after=after, times=times) for (before, after), times in ordered[:MOST_UNUSUAL]]
 
 
-def _action(name: str, counted: Mapping[tuple[str, int], int]) -> SalesAction:
+def _action(name: str, counted: Mapping[tuple[str, int], int], as_of: int | None) -> SalesAction:
     days = sorted((day, times) for (action, day), times in counted.items() if action == name)
+    first = 0 if as_of is None else day_of(as_of) - MOST_DAYS + 1
     return SalesAction(
         action=name,
         total=sum(times for _, times in days),
-        days=[DayCount(day=day_to_text(day), times=times) for day, times in days[-MOST_DAYS:]],
+        days=[DayCount(day=day_to_text(day), times=times) for day, times in days if day >= first],
     )
 
 

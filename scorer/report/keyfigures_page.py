@@ -1,11 +1,12 @@
 """The key figures as a page for sales managers: first the answer in words, then the figures."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
 from markupsafe import Markup
 
 from scorer.backtest.run import percent, plural
-from scorer.figures.report_model import PeriodFigures, Ranking, Report, Responses, RuleLift
+from scorer.figures.report_model import PeriodFigures, PhaseReached, Ranking, Report, Responses, RuleLift
 from scorer.keyfigures.headline import amount, duration, exact_percent
 from scorer.report.charts import Bar, Mark, Scale, Series, Tone, bars, heat_table, histogram, lines, track
 from scorer.report.page import number, render
@@ -16,8 +17,6 @@ _PERIODS = 24
 """Number of periods in charts and tables by period."""
 _COLUMNS = 12
 """Number of periods in tables with one column per period."""
-_BARS = 30
-"""Up to this many days are drawn as bars, more as lines."""
 _TONES: Mapping[str, Tone] = {"hot": "hot", "warm": "warm", "cold": "cold"}
 
 
@@ -62,8 +61,7 @@ def _tiles(result: Report) -> list[tuple[str, str, str]]:
     if total.handed_over:
         of = f"of {plural(total.handed_over, 'hand-over')}"
         tiles += [
-            ("Accepted by sales", percent(total.acceptance_rate), of),
-            ("Returned", percent(total.return_rate), of),
+            ("Accepted by sales", percent(total.acceptance_rate), f"{percent(total.return_rate)} returned"),
             ("Won", percent(total.win_rate), of),
         ]
     promises = sum(queue.promises for queue in result.responses)
@@ -97,14 +95,11 @@ def _ends(periods: Sequence[PeriodFigures]) -> list[str]:
     return [periods[0].label, periods[len(periods) // 2].label, periods[-1].label]
 
 
-def _funnel(result: Report) -> Markup | None:
-    if result.funnel is None:
-        return None
-    rows = []
-    for phase in result.funnel:
-        on = "" if phase.ratio is None or phase is result.funnel[-1] else f", {percent(phase.ratio)} went on"
-        rows.append(Bar(phase.phase, phase.reached, f"{number(phase.reached)}{on}", "series-2"))
-    return bars(rows, caption="Leads that reached each phase, once per period")
+def _funnel(result: Report) -> list[tuple[PhaseReached, Markup]]:
+    """(phase, bar)."""
+    phases = result.funnel or []
+    scale = Scale.over(phase.reached for phase in phases)
+    return [(phase, track(scale, 0, phase.reached, "series-2")) for phase in phases]
 
 
 def _matrices(result: Report) -> list[tuple[str, int, Markup]]:
@@ -120,6 +115,7 @@ def _matrices(result: Report) -> list[tuple[str, int, Markup]]:
                 [[changes.counts[before][after] for after in changes.names] for before in changes.names],
                 row_title="from",
                 column_title="to",
+                by_row=True,
             ),
         )
         for what, changes in found
@@ -150,7 +146,8 @@ def _base(result: Report) -> list[tuple[str, Sequence[str], list[tuple[str, Sequ
 
 def _actions(result: Report) -> list[tuple[str, int, Markup | None]]:
     """(action, number, chart by day)."""
-    days = sorted({day.day for action in result.actions for day in action.days})
+    known = sorted({day.day for action in result.actions for day in action.days})
+    days = _between(known)
     found = []
     for action in result.actions:
         chart = None
@@ -161,6 +158,14 @@ def _actions(result: Report) -> list[tuple[str, int, Markup | None]]:
             chart = histogram([series], x_labels=labels, describe=f"{action.action} by day: {number(action.total)}.")
         found.append((action.action, action.total, chart))
     return found
+
+
+def _between(days: Sequence[str]) -> Sequence[str]:
+    """All dates from the first to the last one."""
+    if not days:
+        return []
+    first, last = (date.fromisoformat(day) for day in (days[0], days[-1]))
+    return [(first + timedelta(days=passed)).isoformat() for passed in range((last - first).days + 1)]
 
 
 def _answers(queue: Responses) -> Markup:
