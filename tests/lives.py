@@ -9,8 +9,8 @@ from typing import Final
 from scorer.domain.instant import DAY, HOUR, MINUTE, to_text
 from tests.factory import MONDAY, SMALL_RULES
 
-START: Final = MONDAY - 371 * DAY
-"""2024-12-30."""
+START: Final = MONDAY - 364 * DAY
+"""2025-01-06."""
 
 LIFE_RULES = (
     SMALL_RULES.replace(

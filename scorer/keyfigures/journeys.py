@@ -16,7 +16,17 @@ from scorer.domain.counts import Counts
 from scorer.domain.effects import Answered, Decided, Deleted, Effect, Escalated, HandedOver, StageChanged, StatusChanged
 from scorer.domain.instant import DAY, from_datetime
 from scorer.domain.lead import Lead
-from scorer.domain.lifecycle import Lifecycle, Promise, Step, status_of, step_of
+from scorer.domain.lifecycle import (
+    MOST_DECISIONS,
+    MOST_STEPS,
+    STEPS,
+    Decided as Decision,
+    Lifecycle,
+    Promise,
+    Step,
+    status_of,
+    step_of,
+)
 from scorer.domain.score import Route
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
@@ -27,7 +37,8 @@ from scorer.rules.ruleset import ACTION
 MOST_VALUE: Final = 1e15
 """No deal is worth more; a value above is a mistake and not added up. The same bound as that of `targets`."""
 
-_REASONED: Final = frozenset({"lead.sales_returned", "lead.opportunity_won", "lead.opportunity_lost"})
+MOST_EARLIER: Final = 1_000
+"""Of a lead with more steps or decisions beside those that it keeps, the others are not counted."""
 
 
 class _Promised(NamedTuple):
@@ -36,6 +47,13 @@ class _Promised(NamedTuple):
     queue: str | None
     made_at: int
     respond_by: int
+
+
+class _Earlier(NamedTuple):
+    """Steps and decisions that a lead does not keep any more because it has too many."""
+
+    steps: set[Step]
+    decisions: list[Decision]
 
 
 class _Place:
@@ -62,12 +80,14 @@ class Journeys:
         self._has_categories = bool(lifecycle.categories)
         self._tolerance = evaluator.ruleset.tolerance
         self._tally = KeyTally()
+        self._earlier: dict[str, _Earlier] = {}
         self.latest: int | None = None
         """The latest arrival of an activity since the last `take`."""
 
     def take(self) -> KeyTally:
         """The counts of all leads so far. Then counting begins again."""
         tally, self._tally, self.latest = self._tally, KeyTally(), None
+        self._earlier = {}
         for names in (tally.reasons_lost, tally.competitors, tally.reasons_returned):
             names.finish()
         return tally
@@ -78,10 +98,11 @@ class Journeys:
             if self.latest is None or arrival > self.latest:
                 self.latest = arrival
             kind = activity.type
-            if kind == "lead.erased" or kind in self._counted_types or kind in _REASONED:
+            if kind == "lead.erased" or kind in STEPS or kind in self._counted_types:
                 self._saw_activity(before, after, activity, arrival)
         if not after.effects and after.lead.lifecycle is before.lifecycle:
             return
+        self._keep(before.lifecycle, after.lead)
         place = _Place(before)
         now = self._followed(place, before, after, activity, arrival)
         if place.promise is not None and _promise(after.lead) is None:
@@ -99,7 +120,7 @@ class Journeys:
         if deletion <= until:
             self._leave(_Place(lead), lead, deletion)
             return
-        tally.dated.update(self._dated(lead.lifecycle))
+        tally.dated.update(self._dated(self._whole(lead)))
         if lead.published is None:
             return
         for key in self._contributions.standing(lead.lifecycle):
@@ -200,7 +221,8 @@ class Journeys:
         self._stand("status", place.status, None, instant)
         self._stand("category", place.category, None, instant)
         place.rating = place.status = place.category = place.promise = None
-        self._tally.dated.update(self._dated(lead.lifecycle))
+        self._tally.dated.update(self._dated(self._whole(lead)))
+        self._earlier.pop(lead.id, None)
 
     def _saw_activity(self, before: Lead, after: Assessment, activity: LeadActivity, arrival: int) -> None:
         lead = after.lead
@@ -208,12 +230,18 @@ class Journeys:
             before = self._evaluator.catch_up(before, arrival).lead
         time = self._time_of(activity, arrival)
         if activity.type == "lead.erased":
-            if before.erased_at != lead.erased_at and before.lifecycle is not None:
-                self._tally.dated.update(self._dated(_until(before.lifecycle, time)))
+            whole = self._whole(before)
+            if before.erased_at != lead.erased_at and whole is not None:
+                self._tally.dated.update(self._dated(_until(whole, time)))
+                self._earlier.pop(lead.id, None)
             return
         step = step_of(activity if activity.time == time else _at(activity, time))
-        if step is not None and step in _steps(lead.lifecycle) and step not in _steps(before.lifecycle):
-            self._stepped(activity, step)
+        if step is not None and (lead.erased_at is None or step.time > lead.erased_at):
+            whole = self._whole(before)
+            if whole is None or step not in whole.steps:
+                self._stepped(activity, step)
+                if step not in _steps(lead.lifecycle) and len(_steps(lead.lifecycle)) == MOST_STEPS:
+                    self._put(lead.id, [step], [])
         day = time // DAY
         for hit in self._evaluator.hits(activity):
             if hit.signal.startswith(ACTION):
@@ -235,6 +263,34 @@ class Journeys:
                     day = self.day_of(step.time)
                     tally.values[day] += Fraction(str(value))
                     tally.deals[day] += 1
+
+    def _keep(self, before: Lifecycle | None, lead: Lead) -> None:
+        """Keep what the lead does not keep any more because it has more."""
+        after = lead.lifecycle
+        if before is None or after is None or lead.is_erased:
+            return
+        steps: list[Step] = []
+        decisions: list[Decision] = []
+        if after.steps is not before.steps and len(after.steps) == len(before.steps) == MOST_STEPS:
+            steps = [step for step in before.steps if step not in after.steps]
+        if after.decisions is not before.decisions and len(after.decisions) == MOST_DECISIONS:
+            decisions = [decision for decision in before.decisions if decision not in after.decisions]
+        if steps or decisions:
+            self._put(lead.id, steps, decisions)
+
+    def _put(self, lead_id: str, steps: Sequence[Step], decisions: Sequence[Decision]) -> None:
+        earlier = self._earlier.setdefault(lead_id, _Earlier(set(), []))
+        if len(earlier.steps) < MOST_EARLIER:
+            earlier.steps.update(steps)
+        if len(earlier.decisions) < MOST_EARLIER:
+            earlier.decisions.extend(decisions)
+
+    def _whole(self, lead: Lead) -> Lifecycle | None:
+        """The lifecycle with the steps and decisions that the lead does not keep any more."""
+        kept, earlier = lead.lifecycle, self._earlier.get(lead.id)
+        if kept is None or earlier is None:
+            return kept
+        return Lifecycle(tuple(sorted({*kept.steps, *earlier.steps})), (*earlier.decisions, *kept.decisions))
 
     def _categories(self, before: Lead, after: Assessment, arrival: int) -> Sequence[tuple[int, str]]:
         """When reviews changed the category of the lead, and to which one."""
