@@ -157,6 +157,7 @@ class Figures:
     hand_overs: Counter[tuple[str, str]] = field(default_factory=Counter)
     said: Counter[tuple[str, str]] = field(default_factory=Counter)
     values: defaultdict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    deals: int = 0
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
     went_on: Counter[tuple[str, str]] = field(default_factory=Counter)
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -204,7 +205,7 @@ class _Reader:
             if decision["cause"] == "time":
                 self.decide(life, decision)
         own = [decision for decision in decisions if decision["cause"] == "activity"]
-        arrival = instant(activity.get("arrivedat", activity["time"]))
+        arrival = instant(activity["arrivedat"] if "arrivedat" in activity else activity["time"])
         if activity["id"] not in self._seen:
             self._seen.add(activity["id"])
             time = instant(activity["time"])
@@ -281,6 +282,7 @@ class _Reader:
                 figures.competitors[data.get("competitor")] += 1
             if kind == "lead.opportunity_won" and "value" in data:
                 figures.values[month(time)] += Fraction(str(data["value"]))
+                figures.deals += 1
         if kind == "lead.stage_changed":
             life.steps.append(Step(time, "stage", data["stage"], data))
         self._changed_status(status, life.status())
@@ -328,7 +330,9 @@ class _Reader:
     def _erase(self, life: Life, lead: str, time: datetime) -> Life:
         if life.promise is not None:
             self._end(life, time)
-        gone = Life([step for step in life.steps if step.time <= time], [one for one in life.decisions if one.place <= time])
+        gone = Life(
+            [step for step in life.steps if step.time <= time], [one for one in life.decisions if one.place <= time]
+        )
         self._close(gone)
         left = self.figures.lives[lead] = Life(
             [step for step in life.steps if step.time > time],

@@ -100,7 +100,11 @@ def _life(random: Random, days: int, odd_names: int) -> Iterator[tuple[int, str,
     yield later(MINUTE, DAY), "profile_updated", {"employees": size, "country": country}
     for _ in range(3):
         for _ in range(random.randrange(6)):
-            yield later(HOUR, 5 * DAY), "page_viewed", {"url": f"https://example.com/{random.choice(['pricing', '', 'blog'])}"}
+            yield (
+                later(HOUR, 5 * DAY),
+                "page_viewed",
+                {"url": f"https://example.com/{random.choice(['pricing', '', 'blog'])}"},
+            )
         is_ready = random.random() < 0.35 + 0.5 * good
         budget = "approved" if is_ready else "planned"
         authority = "decision_maker" if is_ready or random.random() < 0.2 else "influencer"
@@ -118,7 +122,11 @@ def _life(random: Random, days: int, odd_names: int) -> Iterator[tuple[int, str,
         if draw < 0.95:
             kind = "sales_accepted" if draw < 0.8 else "call_logged"
             longest = random.choice([HOUR, 4 * HOUR, 4 * HOUR, 20 * HOUR, 5 * DAY])
-            yield later(5 * MINUTE, longest), kind, {"by": "anna"} if kind == "sales_accepted" else {"outcome": "reached"}
+            yield (
+                later(5 * MINUTE, longest),
+                kind,
+                {"by": "anna"} if kind == "sales_accepted" else {"outcome": "reached"},
+            )
         if random.random() < 0.15:
             reason = random.choice(_RETURNS)
             returned: dict[str, object] = {} if reason is None else {"reason": named(reason, "reason")}

@@ -94,7 +94,9 @@ def _funnel(phases: Sequence[PhaseReached]) -> Table:
 
 
 def _responses(result: Report) -> Table:
-    table = _table("queue", "promises", "median", "90%", "kept", "broken", "open", "escalated", title="Time to the answer")
+    table = _table(
+        "queue", "promises", "median", "90%", "kept", "broken", "open", "escalated", title="Time to the answer"
+    )
     for queue in result.responses:
         table.add_row(
             Text(shortened(queue.queue or "none", 24)),
@@ -138,7 +140,9 @@ def _ranking(title: str, names: Ranking) -> Table:
 
 
 def _closing_rate(result: Report) -> Table:
-    table = _table("", "opportunities", "rate", "deals", "revenue", title="What a better closing rate is worth in a year")
+    table = _table(
+        "", "opportunities", "rate", "deals", "revenue", title="What a better closing rate is worth in a year"
+    )
     for worth in result.closing_rate:
         basis = "targets" if worth.basis == "targets" else "last 365 days"
         made = amount(worth.opportunities)
@@ -160,10 +164,7 @@ def _transitions(title: str, transitions: Transitions) -> Table:
     """Only pairs that happened: a matrix of stages is too wide for a terminal."""
     table = _table("from", "to", "times", title=f"{title}: changes in both directions", left=2)
     pairs = [
-        (times, before, after)
-        for before, row in transitions.counts.items()
-        for after, times in row.items()
-        if times
+        (times, before, after) for before, row in transitions.counts.items() for after, times in row.items() if times
     ]
     pairs.sort(key=lambda pair: (-pair[0], transitions.names.index(pair[1]), transitions.names.index(pair[2])))
     for times, before, after in pairs[:_ROWS]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+
 class Model(BaseModel):
     """Base of all parts: frozen, without unknown fields."""
 

@@ -19,7 +19,8 @@ def _sentences(result: Report) -> Iterator[str]:
         yield f"Caution: {rejected:,} of {plural(read.lines, 'activity')} could not be used."
     made = result.production
     if made is not None:
-        text = f"{_count(made.handed_over, 'opportunity')} handed over in {made.period} so far, {amount(made.needed)} needed"
+        handed_over = _count(made.handed_over, "opportunity")
+        text = f"{handed_over} handed over in {made.period} so far, {amount(made.needed)} needed"
         if made.forecast is not None and made.elapsed < 1:
             text += f"; if it goes on like this, {amount(made.forecast)} by its end"
         yield f"{text}."
@@ -27,10 +28,8 @@ def _sentences(result: Report) -> Iterator[str]:
     if made is None or total.handed_over != made.handed_over:
         yield f"{plural(total.handed_over, 'hand-over')} to sales in the whole input."
     if total.handed_over:
-        yield (
-            f"Of all hand-overs, sales accepted {percent(total.acceptance_rate)}, returned {percent(total.return_rate)} "
-            f"and won {percent(total.win_rate)}."
-        )
+        accepted, returned, won = map(percent, (total.acceptance_rate, total.return_rate, total.win_rate))
+        yield f"Of all hand-overs, sales accepted {accepted}, returned {returned} and won {won}."
     yield from _answers(result)
     for worth in result.closing_rate[-1:]:
         yield (
@@ -55,9 +54,10 @@ def _answers(result: Report) -> Iterator[str]:
     elif slowest.median_seconds is not None:
         text += f"; half of the answers took at most {duration(slowest.median_seconds)}"
     yield f"{text}."
-    if result.waiting.overdue:
-        one = result.waiting.overdue == 1
-        yield f"{plural(result.waiting.overdue, 'lead')} {'has' if one else 'have'} waited too long and still {'waits' if one else 'wait'}."
+    overdue = result.waiting.overdue
+    if overdue:
+        verbs = ("has", "waits") if overdue == 1 else ("have", "wait")
+        yield f"{plural(overdue, 'lead')} {verbs[0]} waited too long and still {verbs[1]}."
 
 
 def _slowness(queue: Responses) -> float:

@@ -20,12 +20,14 @@ from scorer.domain.lifecycle import (
     MOST_DECISIONS,
     MOST_STEPS,
     STEPS,
-    Decided as Decision,
     Lifecycle,
     Promise,
     Step,
     status_of,
     step_of,
+)
+from scorer.domain.lifecycle import (
+    Decided as Decision,
 )
 from scorer.domain.score import Route
 from scorer.evaluation.evaluator import Evaluator

@@ -25,8 +25,8 @@ def lift_interval(won: int, lost: int, all_won: int, all_lost: int) -> Interval 
     """The 95 % interval of the lift of a rule that applied to `won` and `lost` leads, of which there are `all_won` and
     `all_lost`. None if the rule applied to none, or if all have the same outcome.
 
-    The delta method on the logarithm of (won / applied) / (all won / all), with the four counts as a multinomial sample:
-    variance = 1/won - 1/applied - 1/all won - 1/all + 2 won / (applied x all won).
+    The delta method on the logarithm of (won / applied) / (all won / all), where the four counts are a multinomial
+    sample: variance = 1/won - 1/applied - 1/all won - 1/all + 2 won / (applied x all won).
     """
     if won + lost == 0 or all_won == 0 or all_lost == 0:
         return None
@@ -48,9 +48,7 @@ def outcome_figures(tally: Tally, ruleset: Ruleset) -> OutcomeFigures | None:
         return None
     counted = tally.sides[0].outcome_sales
     won, lost = (counted[outcome, True] + counted[outcome, False] for outcome in ("won", "lost"))
-    rules = [
-        _lift(rule, won, lost) for rule in side_outcomes(tally.sides[0], ruleset).rules if rule.won or rule.lost
-    ]
+    rules = [_lift(rule, won, lost) for rule in side_outcomes(tally.sides[0], ruleset).rules if rule.won or rule.lost]
     return OutcomeFigures(
         won=won, lost=lost, unjudged=tally.unjudged, win_rate=ratio(won, won + lost), rules=_clearest(rules)
     )

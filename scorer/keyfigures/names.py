@@ -64,4 +64,6 @@ class Names:
 
 
 def _hash(name: str) -> bytes:
-    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() + name.encode("utf-8", "surrogatepass")
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() + name.encode(
+        "utf-8", "surrogatepass"
+    )

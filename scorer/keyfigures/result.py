@@ -71,8 +71,7 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
         total.update(counts)
     values = _values_by_period(figures, periods)
     of_periods = [
-        _period(span, by_period.get(span.first_day, {}), values[span.first_day], periods, read.as_of)
-        for span in listed
+        _period(span, by_period.get(span.first_day, {}), values[span.first_day], periods, read.as_of) for span in listed
     ]
     first, last = (None if time is None else to_text(time) for time in (outcomes.first, outcomes.last))
     has_phases = bool(ruleset.lifecycle.phases)
@@ -103,9 +102,7 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
         statuses=_transitions(figures, "status", STATUSES),
         stages=_transitions(figures, "stage", [NONE, *_stages(ruleset), OTHER]) if has_phases else None,
         unusual=_unusual(figures.unusual),
-        actions=[
-            _action(name.removeprefix(ACTION), figures.actions, read.as_of) for name in ruleset.lifecycle.actions
-        ],
+        actions=[_action(name.removeprefix(ACTION), figures.actions, read.as_of) for name in ruleset.lifecycle.actions],
         responses=[_responses(queue, figures) for queue in sorted(figures.promises, key=lambda name: name or "")],
         outcomes=outcome_figures(outcomes, ruleset),
         reasons_lost=_ranking(figures.reasons_lost),
@@ -192,9 +189,7 @@ def _phases(counts: Mapping[Key, int]) -> list[PhaseReached]:
     phases = []
     for phase in PHASES:
         reached, went_on = (counts.get((kind, phase.value), 0) for kind in ("reached", "went_on"))
-        phases.append(
-            PhaseReached(phase=phase.value, reached=reached, went_on=went_on, ratio=ratio(went_on, reached))
-        )
+        phases.append(PhaseReached(phase=phase.value, reached=reached, went_on=went_on, ratio=ratio(went_on, reached)))
     return phases
 
 
@@ -313,7 +308,11 @@ def _closing_rates(figures: KeyTally, ruleset: Ruleset, periods: Periods, as_of:
     last = periods.day_of(as_of)
     days = range(last - _YEAR + 1, last + 1)
     handed_over, won = (
-        sum(times for (day, key), times in figures.dated.items() if key[0] == "handed_over" and key[2] == became and day in days)
+        sum(
+            times
+            for (day, key), times in figures.dated.items()
+            if key[0] == "handed_over" and key[2] == became and day in days
+        )
         for became in ("handed_over", "won")
     )
     deals = sum(times for day, times in figures.deals.items() if day in days)
@@ -352,7 +351,8 @@ def _missing(ruleset: Ruleset, figures: KeyTally, outcomes: Tally) -> Iterator[M
         )
     if not lifecycle.categories:
         yield Missing(
-            part="base by category", how="name the categories under `categories` in the section `lifecycle` of the rules"
+            part="base by category",
+            how="name the categories under `categories` in the section `lifecycle` of the rules",
         )
     if not lifecycle.actions:
         yield Missing(

@@ -69,7 +69,9 @@ def _tiles(result: Report) -> list[tuple[str, str, str]]:
         broken = sum(queue.late + queue.missed for queue in result.responses)
         tiles.append(("Promises broken", number(broken), f"of {plural(promises, 'promise')} of an answer"))
         waiting = result.waiting
-        tiles.append(("Waiting too long now", number(waiting.overdue), f"{number(waiting.hot_untouched)} hot and waiting"))
+        tiles.append(
+            ("Waiting too long now", number(waiting.overdue), f"{number(waiting.hot_untouched)} hot and waiting")
+        )
     return tiles
 
 
@@ -136,7 +138,7 @@ def _base(result: Report) -> list[tuple[str, Sequence[str], list[tuple[str, Sequ
         if what == "rating" and len(base.periods) > 2:
             curves = [
                 Series(name, _TONES[name], points=[(index, count) for index, count in enumerate(leads)])
-                for name, leads in reversed(counts.items())
+                for name, leads in reversed(list(counts.items()))
             ]
             labels = [base.periods[0], base.periods[-1]]
             chart = lines(curves, x_labels=labels, describe="Leads by rating at the end of each period.")
