@@ -55,20 +55,20 @@ def lives(seed: int, leads: int, days: int = 365, odd_names: int = 0) -> list[by
     for number in range(leads):
         lead = f"lead-{number:05}"
         for index, (time, kind, data) in enumerate(_life(random, days, odd_names)):
-            line = _line(f"{lead}-{index}", lead, kind, time, data)
+            line = event_line(f"{lead}-{index}", lead, kind, time, data)
             late = random.random() < 0.02
             arrival = time + random.randrange(9) * DAY if late else time
             if late:
                 line = line[:-1] + f', "arrivedat": "{to_text(arrival)}"}}'.encode()
             entries.append((arrival, line))
             if random.random() < 0.01:
-                entries.append((time + random.randrange(5) * HOUR, line))
+                entries.append((arrival + random.randrange(5) * HOUR, line))
     entries.sort()
     end = START + days * DAY
     return [line for arrival, line in entries if arrival < end]
 
 
-def _line(event_id: str, lead: str, kind: str, time: int, data: dict[str, object]) -> bytes:
+def event_line(event_id: str, lead: str, kind: str, time: int, data: dict[str, object]) -> bytes:
     return json.dumps(
         {
             "specversion": "1.0",
