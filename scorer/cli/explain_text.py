@@ -16,8 +16,8 @@ from scorer.explain.wording import (
     activity_text,
     moment_text,
     points_text,
+    promise_text,
     signal_text,
-    span_text,
     value_text,
 )
 
@@ -98,7 +98,7 @@ def _head(story: Story) -> Group:
         _plain(f"{routing.route}: {routing.reason}"),
     ]
     if routing.respond_within_seconds is not None:
-        lines.append(_plain(f"respond within {span_text(routing.respond_within_seconds)} of the decision"))
+        lines.append(_plain(f"respond within {promise_text(routing)} of the decision"))
     if story.merged_into is not None:
         lines.append(_plain(f"merged into {story.merged_into}"))
     if story.erased_at is not None:

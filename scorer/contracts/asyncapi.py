@@ -125,7 +125,8 @@ def _document(activity: str, routing: str, dead: str) -> dict[str, Any]:
                 },
                 "decision": {
                     "title": "Routing decision",
-                    "summary": "CloudEvents binary mode.",
+                    "summary": "CloudEvents binary mode. The payload is exactly what this release sends. Consumers "
+                    "that validate use decision-tolerant.json instead, which also holds for the next releases.",
                     "contentType": "application/json",
                     "headers": {"$ref": "#/components/schemas/decisionHeaders"},
                     "payload": {"$ref": "./decision.json"},
@@ -181,6 +182,8 @@ def _decision_headers() -> dict[str, Any]:
         "ce_time": "The time as of which the lead was evaluated, RFC 3339.",
         "ce_subject": "The lead id.",
         "content-type": "application/json",
+        "schema_version": "The version of the contract of decisions, as text: 1 if the decision has no key "
+        "`schema_version`.",
         "published-at": "Wall-clock time of publication, RFC 3339. It differs in a replay.",
     }
     traced = {

@@ -1,7 +1,7 @@
 """JSON Schemas of the contracts, generated from the models. `scorer schema` prints them, `schemas/` stores them."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
@@ -38,6 +38,14 @@ def activity() -> Schema:
 def decision() -> Schema:
     """A routing decision."""
     return _model(RoutingDecision, "Routing decision")
+
+
+def tolerant_decision() -> Schema:
+    """A routing decision of any version, for consumers that must outlive the next one. Other keys are allowed
+    everywhere, lists of values are open, and only keys that every version has are required."""
+    schema: Schema = _tolerant(decision())
+    schema["description"] = tolerant_decision.__doc__
+    return {**schema, "title": "Routing decision of any version"}
 
 
 def dead_letter() -> Schema:
@@ -83,6 +91,7 @@ def story() -> Schema:
 SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "activity": activity,
     "decision": decision,
+    "decision-tolerant": tolerant_decision,
     "dead-letter": dead_letter,
     "ruleset": ruleset,
     "rule-tests": rule_tests,
@@ -92,6 +101,35 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
 
 def _model(model: type, title: str) -> Schema:
     return {"$schema": _DIALECT, **TypeAdapter(model).json_schema(), "title": title}
+
+
+_CLOSING: Final = frozenset({"enum", "const", "pattern", "maximum"})
+"""Keywords that a later version may have to break."""
+_OPEN: Final = "Other values may come."
+
+
+def _tolerant(schema: Any) -> Any:
+    """The part of a generated schema without what a later version may have to break. Known values become examples."""
+    if isinstance(schema, list):
+        return [_tolerant(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value for key, value in schema.items() if key not in _CLOSING}
+    for group in ("properties", "$defs"):
+        if group in kept:
+            kept[group] = {name: _tolerant(part) for name, part in kept[group].items()}
+    for key in ("items", "anyOf"):
+        if key in kept:
+            kept[key] = _tolerant(kept[key])
+    others = kept.get("additionalProperties")
+    # Either no other key is allowed, or the values are evidence, which is for people and may become anything.
+    if others is False or (others is not None and "anyOf" in others):
+        del kept["additionalProperties"]
+    if "enum" in schema:
+        kept["examples"] = schema["enum"]
+    if not _CLOSING.isdisjoint(schema):
+        kept["description"] = f"{schema.get('description', '')} {_OPEN}".strip()
+    return kept
 
 
 def _with_conditions(schema: Any) -> Any:

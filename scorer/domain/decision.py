@@ -8,8 +8,9 @@ bytes from elsewhere, use `read_decision`, which validates.
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import make_dataclass
-from typing import Annotated, Any, Final, Literal, get_type_hints, overload
+from dataclasses import field, make_dataclass
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_type_hints, overload
 
 import msgspec
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, TypeAdapter
@@ -17,12 +18,17 @@ from pydantic_core import CoreSchema, core_schema
 
 from scorer.domain.score import Rating, Route
 
+LATEST_VERSION: Final = 2
+"""The version of decisions with `status` or `escalated`."""
+
 EvidenceValue = bool | int | float | str | list[str]
 
 
 class Contract(msgspec.Struct, gc=False):
     """A struct that pydantic can describe, validate and write. Pydantic does not support msgspec structs, so it gets a
-    dataclass with the same name and fields, which forbids other fields."""
+    dataclass with the same name and fields, which forbids other fields.
+
+    A field with a default is a key that appears only when it is used. When it is there it is not null."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -30,7 +36,8 @@ class Contract(msgspec.Struct, gc=False):
         names = cls.__struct_fields__
         hints = get_type_hints(cls, include_extras=True)
         more = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__pydantic_config__": ConfigDict(extra="forbid")}
-        twin = make_dataclass(cls.__name__, [(name, hints[name]) for name in names], namespace=more)
+        fields = [_twin_field(each, hints[each.name]) for each in msgspec.structs.fields(cls)]
+        twin = make_dataclass(cls.__name__, fields, namespace=more)
 
         def read(value: Any, as_twin: core_schema.ValidatorFunctionWrapHandler) -> Contract:
             if isinstance(value, cls):
@@ -40,6 +47,19 @@ class Contract(msgspec.Struct, gc=False):
 
         write = core_schema.plain_serializer_function_ser_schema(msgspec.to_builtins)
         return core_schema.no_info_wrap_validator_function(read, handler(twin), serialization=write)
+
+
+def _twin_field(described: msgspec.structs.FieldInfo, hint: Any) -> tuple[str, Any] | tuple[str, Any, Any]:
+    if described.default is msgspec.NODEFAULT:
+        return described.name, hint
+    kinds = tuple(kind for kind in get_args(hint) if kind is not NoneType)
+    present = Union[kinds] if NoneType in get_args(hint) else hint  # noqa: UP007 (the kinds are known at run time)
+    return described.name, present, field(default=described.default)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    # The default stands for a missing key. No decision contains it, so the schema does not show it.
+    del schema["default"]
 
 
 class Contribution(Contract):
@@ -146,7 +166,7 @@ class Routing(Contract):
     reason: Annotated[str, Field(description="The reason, in words for a salesperson.")]
 
 
-class RoutingDecision(Contract):
+class RoutingDecision(Contract, omit_defaults=True):
     """The rating of a lead and where it goes.
 
     `decision_id` is derived from the lead, the cause and the ruleset's revision: the same input gives the same id.
@@ -186,6 +206,35 @@ class RoutingDecision(Contract):
     ]
     previous: Annotated[Previous | None, Field(description="The previous published decision; null for the first one.")]
     ruleset: RulesetReference
+    status: (
+        Annotated[
+            str,
+            Field(
+                description="Where the lead is in its life: `new`, `nurturing`, `handed_over`, `accepted`, `returned`, "
+                "`won`, `lost` or `discarded`. Only if the ruleset follows the life of leads.",
+                json_schema_extra=_without_default,
+            ),
+        ]
+        | None
+    ) = None
+    escalated: Annotated[
+        int,
+        Field(
+            description="How often the lead was escalated because nobody has answered by `respond_by`. Only if it was.",
+            ge=1,
+            json_schema_extra=_without_default,
+        ),
+    ] = 0
+    schema_version: Annotated[
+        int,
+        Field(
+            description="The version of this contract. It is there if `status` or `escalated` is. A decision without "
+            "it is of version 1.",
+            ge=LATEST_VERSION,
+            le=LATEST_VERSION,
+            json_schema_extra=_without_default,
+        ),
+    ] = 1
 
     def to_json(self) -> bytes:
         """The decision as it is published: JSON in UTF-8. Equal decisions give equal bytes."""

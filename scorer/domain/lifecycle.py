@@ -64,12 +64,11 @@ def is_usual(before: Status, after: Status) -> bool:
 
 class Step(NamedTuple):
     """What an activity stated. `time`: its effective time, in microseconds since the epoch. `status`: the number of the
-    status in `STATUSES`; `STAGED` for a change to the stage `stage`, which followed `previous` as the sender knows."""
+    status in `STATUSES`; `STAGED` for a change to the stage `stage`."""
 
     time: int
     status: int
     stage: str = ""
-    previous: str = ""
 
 
 STAGED: Final = len(STATUSES)
@@ -184,8 +183,7 @@ def step_of(activity: LeadActivity) -> Step | None:
     """The step that the activity states, or None."""
     kind = activity.type
     if kind == STAGE:
-        data = activity.data
-        return Step(activity.time, STAGED, str(data["stage"]), str(data.get("previous") or ""))
+        return Step(activity.time, STAGED, str(activity.data["stage"]))
     status = STATES.get(kind)
     return None if status is None else Step(activity.time, STATUSES.index(status))
 
@@ -240,7 +238,7 @@ def stage_passages(lifecycle: Lifecycle) -> Iterator[Passage]:
     stage = ""
     for step in lifecycle.steps:
         if step.status == STAGED and step.stage != stage:
-            yield Passage(step.time, stage or step.previous, step.stage)
+            yield Passage(step.time, stage, step.stage)
             stage = step.stage
 
 

@@ -9,6 +9,7 @@ import msgspec
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Counts
 from scorer.domain.decision import (
+    LATEST_VERSION,
     Contribution,
     EvidenceValue,
     Explained,
@@ -23,6 +24,7 @@ from scorer.domain.instant import DAY, day_to_text, to_text
 from scorer.domain.lifecycle import Promise
 from scorer.engines.cache import BoundedCache
 from scorer.evaluation.evidence import within_bound
+from scorer.evaluation.promises import answer_until
 from scorer.evaluation.results import Evaluation, Reason
 from scorer.evaluation.signal_points import days_counted
 from scorer.rules.catalogue import is_timed
@@ -70,11 +72,9 @@ def decision(
     lead after it, if the decision tells it."""
     lead, ruleset, routing, now = evaluation.lead, evaluation.ruleset, evaluation.routing, evaluation.now
     (fit, engagement), rating, grade, _ = evaluation.standing
-    last, within = lead.published, routing.respond_within
-    respond_by = None if within is None else now + within
-    if promise is not None:
-        respond_by = promise.respond_by
-    return RoutingDecision(
+    last, respond_by = lead.published, answer_until(routing, ruleset.calendar, promise, now)
+    escalated = 0 if promise is None else promise.level
+    made = RoutingDecision(
         decision_id=_decision_id(lead.id, ruleset.revision, cause, now, activity),
         lead_id=lead.id,
         decided_at=to_text(now),
@@ -92,6 +92,10 @@ def decision(
         previous=None if last is None else Previous(last.rating, last.route, last.score.total),
         ruleset=RulesetReference(ruleset.name, ruleset.revision),
     )
+    # Set afterwards, so that decisions without them cost nothing.
+    if status is not None or escalated:
+        made.status, made.escalated, made.schema_version = status, escalated, LATEST_VERSION
+    return made
 
 
 def _decision_id(lead_id: str, revision: str, cause: Cause, now: int, activity: LeadActivity | None) -> str:

@@ -165,7 +165,7 @@ class Evaluator:
         since = now if activity is None else lead.clock
         is_handed_over = lead.is_handed_over_by(routing.route)
         if is_handed_over:
-            promise = promise_of(routing, since, now)
+            promise = promise_of(routing, self.ruleset.calendar, since, now)
         elif is_escalated and promise is not None:
             promise = msgspec.structs.replace(promise, level=level)
         after = lead.publish(published, since, promise)
@@ -180,7 +180,7 @@ class Evaluator:
         if after.facts is not lead.facts:
             effects = (*effects, *status_changes(lead, after))
             after = self.annotated(after)
-            if not _same_codes(lead, after):
+            if not _is_judged_alike(lead.notes, after.notes):
                 due = self.evaluate(after, now).until
         after.due, after.judged_by = self._bound(after, due), self.mark
         assessment = Assessment(after, evaluation, effects)
@@ -489,7 +489,12 @@ def _counted(ruleset: Ruleset) -> Iterator[str]:
     yield from ruleset.lifecycle.actions
 
 
-def _same_codes(before: Lead, after: Lead) -> bool:
-    """Whether the rules see the same in both leads, whose notes belong to the same evaluator."""
-    old, new = before.notes, after.notes
-    return isinstance(old, Notes) and isinstance(new, Notes) and old.codes == new.codes and old.times == new.times
+def _is_judged_alike(before: object, after: object) -> bool:
+    """Whether the rules see the same in a lead with the notes `after` as in one with `before`, which the same evaluator
+    made. Then the notes remember the same result."""
+    if not isinstance(before, Notes) or not isinstance(after, Notes):
+        return False
+    if before.codes != after.codes or before.times != after.times:
+        return False
+    after.remember(before)
+    return True

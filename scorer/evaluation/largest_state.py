@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from scorer.domain.consent import CHANNELS, other
 from scorer.domain.counts import KEEP_DAYS, KEEP_HASHES
 from scorer.domain.identities import REMEMBERED, REMEMBERED_DAYS
-from scorer.domain.lifecycle import MOST_DECISIONS, MOST_LEVELS, MOST_STEPS
+from scorer.domain.lifecycle import FOLLOWING, MOST_DECISIONS, MOST_LEVELS, MOST_STEPS, TIMES_RETURNED
+from scorer.domain.statements import FIRST_LEAD_SOURCE, RETURN_REASON, VALUE
 from scorer.evaluation.largest_value import built_in_values, own_values, text_size
 from scorer.evaluation.notes import MARK_SIZE
 from scorer.rules.condition import tests
@@ -30,8 +31,8 @@ _SAID: Final = 2
 
 
 class LargestState(NamedTuple):
-    """The parts of the largest state, in bytes: the facts that every ruleset has, the own fields and the signals of the
-    rulesets by name, and the rest."""
+    """The parts of the largest state, in bytes: the facts and the lifecycle that every lead can have, the own fields
+    and the signals of the rulesets by name, and the rest."""
 
     facts: int
     fields: Mapping[str, int]
@@ -54,21 +55,32 @@ def largest_state(rulesets: Iterable[Ruleset]) -> LargestState:
             caps[name] = max(signal.daily_cap, caps.get(name, 0))
     own = own_values(ruleset.own_fields for ruleset in judging)
     return LargestState(
-        facts=sum(_name_size(name) + value.state + _STAMP for name, value in built_in_values().items()),
+        facts=_LIFECYCLE
+        + sum(
+            _name_size(name) + value.state + (_OUR_STAMP if name in FOLLOWING else _STAMP)
+            for name, value in built_in_values().items()
+        ),
         fields={name: text_size(len(name)) + own[name].state + _STAMP for name in sorted(own)},
         signals={name: text_size(len(name)) + _counts(cap) for name, cap in caps.items()},
-        rest=_FRAME + _LIFECYCLE + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
+        rest=_FRAME + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
     )
 
 
 def _name_size(fact: str) -> int:
     """The codec writes most names as a number."""
-    return text_size(len(fact)) if fact in map(other, CHANNELS) else 1
+    return text_size(len(fact)) if fact in UNNUMBERED else 1
+
+
+UNNUMBERED: Final = frozenset({*map(other, CHANNELS), FIRST_LEAD_SOURCE, TIMES_RETURNED, RETURN_REASON, VALUE})
+"""Facts whose names the codec writes as text, because releases before do not know a number for them."""
 
 
 # Every fact can be stated by an event of its own: its time, id, the source itself and the index of it, and the head of
 # the pair of name and value.
 _STAMP: Final = _INTEGER + _ID + _SOURCE + 3 + 1
+
+# What follows from the lifecycle has neither id nor source.
+_OUR_STAMP: Final = _INTEGER + 1 + 1 + 3 + 1
 
 # The remembered activities: their hashes, and for each day its number and the number of its hashes.
 _RECENT: Final = 2 * _HEAD + 8 * REMEMBERED + (REMEMBERED_DAYS + 1) * (_DAY + 3)
@@ -80,7 +92,7 @@ _FRAME: Final = 1 + 1 + 2 + 4 + MARK_SIZE + 4 * _INTEGER + (1 + _SAID + _QUEUE +
 
 # The steps of sales with their stages, our decisions, the promise with its levels, the category, and `due` again.
 _NAME: Final = text_size(4 * 256)
-_STEPS: Final = MOST_STEPS * (1 + _INTEGER + 1 + 2 * _NAME) + MOST_DECISIONS * (1 + 2 * _INTEGER + 3 + _QUEUE)
+_STEPS: Final = MOST_STEPS * (1 + _INTEGER + 1 + _NAME) + MOST_DECISIONS * (1 + 2 * _INTEGER + 3 + _QUEUE)
 _PROMISE: Final = 1 + 3 * _INTEGER + _QUEUE + 1 + MOST_LEVELS * (1 + _INTEGER + _QUEUE) + 1
 _LIFECYCLE: Final = 1 + 2 * _HEAD + _STEPS + _PROMISE + _QUEUE + 2 + 4 + MARK_SIZE
 

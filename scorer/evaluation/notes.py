@@ -65,9 +65,13 @@ class Notes:
     def copy(self) -> "Notes":
         """The same notes. What is then remembered in the copy does not change these."""
         other = Notes(self.mark, self.facts, self.codes, self.times, self.day, dict(self.worth))
-        other.result, other.since, other.until = self.result, self.since, self.until
-        other.idle_since, other.idle_until = self.idle_since, self.idle_until
+        other.remember(self)
         return other
+
+    def remember(self, other: "Notes") -> None:
+        """Take over the result of notes with the same codes and times."""
+        self.result, self.since, self.until = other.result, other.since, other.until
+        self.idle_since, self.idle_until = other.idle_since, other.idle_until
 
 
 def pack_notes(notes: object, facts: Mapping[str, Fact]) -> tuple[bytes, bool] | None:

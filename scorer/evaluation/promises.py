@@ -11,23 +11,29 @@ from scorer.domain.effects import Answered, Effect, StageChanged, StatusChanged
 from scorer.domain.lead import Lead
 from scorer.domain.lifecycle import ANSWERS, STAGE_NAME, STATUS, STATUSES, Promise, Status, is_usual
 from scorer.domain.score import Route
+from scorer.rules.calendar import BusinessCalendar, after
+from scorer.rules.promise import respond_by
 from scorer.rules.ruleset import RoutingRule
 
 
-def promise_of(rule: RoutingRule, since: int, now: int) -> Promise | None:
+def promise_of(rule: RoutingRule, calendar: BusinessCalendar | None, since: int, now: int) -> Promise | None:
     """The promise of a hand-over by the rule; None if the rule sets no time. `since`: its place among the activities;
     `now`: when it is decided."""
-    if rule.respond_within is None:
+    broken = respond_by(rule, calendar, now)
+    if broken is None:
         return None
-    respond_by = now + rule.respond_within
     levels: tuple[tuple[int, str | None], ...] = ()
     if rule.escalate is not None:
-        queue = rule.queue
-        levels = ((respond_by, queue),)
-        for after, to in rule.escalate:
-            queue = queue if to is None else to
-            levels = (*levels, (respond_by + after, queue))
-    return Promise(since, now, respond_by, rule.queue, levels)
+        steps = [(0, None), *rule.escalate]
+        levels = tuple((after(calendar, broken, span), rule.queue if to is None else to) for span, to in steps)
+    return Promise(since, now, broken, rule.queue, levels)
+
+
+def answer_until(rule: RoutingRule, calendar: BusinessCalendar | None, promise: Promise | None, now: int) -> int | None:
+    """`respond_by` of a decision at `now`: a promise that can be escalated does not move while it is open."""
+    if promise is not None and promise.levels:
+        return promise.respond_by
+    return respond_by(rule, calendar, now)
 
 
 def promised(rule: RoutingRule, promise: Promise, now: int) -> RoutingRule:
@@ -38,24 +44,25 @@ def promised(rule: RoutingRule, promise: Promise, now: int) -> RoutingRule:
     return replace(rule, queue=queue)
 
 
-def passed(before: Lead, after: Lead, activity: LeadActivity) -> tuple[Effect, ...]:
+def passed(lead: Lead, changed: Lead, activity: LeadActivity) -> tuple[Effect, ...]:
     """What an activity changed in the lifecycle of a lead."""
     effects: list[Effect] = []
-    promise = None if before.lifecycle is None else before.lifecycle.promise
-    is_open = after.lifecycle is not None and after.lifecycle.promise is not None
+    promise = None if lead.lifecycle is None else lead.lifecycle.promise
+    is_open = changed.lifecycle is not None and changed.lifecycle.promise is not None
     if promise is not None and not is_open and activity.type in ANSWERS:
         waited = activity.time - promise.made_at
         effects.append(Answered(promise.queue, waited if waited >= 0 else None))
-    effects += status_changes(before, after)
-    old, new = before.value(STAGE_NAME), after.value(STAGE_NAME)
+    effects += status_changes(lead, changed)
+    old, new = lead.value(STAGE_NAME), changed.value(STAGE_NAME)
     if new is not None and old != new:
-        effects.append(StageChanged(str(old or ""), str(new)))
+        known = activity.data.get("previous") if old is None else old
+        effects.append(StageChanged(str(known or ""), str(new)))
     return tuple(effects)
 
 
-def status_changes(before: Lead, after: Lead) -> Iterator[StatusChanged]:
+def status_changes(lead: Lead, changed: Lead) -> Iterator[StatusChanged]:
     """The change of the status, if it changed."""
-    old, new = _status(before), _status(after)
+    old, new = _status(lead), _status(changed)
     if new != old:
         yield StatusChanged(old, new, is_usual(old, new))
 

@@ -19,7 +19,8 @@ def routing_part(evaluator: Evaluator, evaluation: Evaluation) -> RoutingPart:
     """The routing of a lead with this evaluation."""
     applied, rules = evaluation.routing, evaluator.ruleset.routing
     within = None if applied.respond_within is None else applied.respond_within / SECOND
-    rest = {"respond_within_seconds": within}
+    in_business_time = within is not None and evaluator.ruleset.calendar is not None
+    rest = {"respond_within_seconds": within, "in_business_time": in_business_time}
     if applied.id in (ERASED.id, MERGED.id):
         first = {"condition": None, "because": "this is decided before all routing rules"}
         none: dict[str, object] = {"passed_over": [], "not_asked": []}

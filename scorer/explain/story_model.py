@@ -154,6 +154,7 @@ class RoutingPart(RoutingRulePart):
     """The routing rule that applied, and the rules before it, which do not hold."""
 
     respond_within_seconds: float | None
+    in_business_time: bool = Field(description="Whether `respond_within_seconds` is business time of the ruleset.")
     passed_over: list[RoutingRulePart] = Field(description="Earlier rules, which do not hold.")
     not_asked: list[str] = Field(
         description="Later rules, which were not checked, because the first rule that holds decides."

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scorer.domain.decision import EvidenceValue
-from scorer.explain.story_model import ConditionPart, SignalPart
+from scorer.explain.story_model import ConditionPart, RoutingPart, SignalPart
 from scorer.rules.condition import All, AnyOf, Condition, FieldValues, Not, Op, Test, predicate
 
 _WORDS: Mapping[Op, str] = {
@@ -145,13 +145,26 @@ def activity_text(activity: str) -> str:
     return activity.removeprefix("lead.").replace("_", " ").replace(".", " ")
 
 
-def span_text(seconds: float) -> str:
+def _span_text(seconds: float) -> str:
     """A time span in the largest unit that gives a whole number: `2 hours`, `90 minutes`."""
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length and seconds % length == 0:
             count = int(seconds // length)
             return f"{count:,} {unit}{'' if count == 1 else 's'}"
     return f"{seconds:,.6g} seconds"
+
+
+def promise_text(routing: RoutingPart) -> str:
+    """`2 hours`, `27 hours of business time`; empty without a promise."""
+    seconds = routing.respond_within_seconds
+    if seconds is None:
+        return ""
+    if not routing.in_business_time:
+        return _span_text(seconds)
+    # A day of business time is not 24 hours, so the largest unit is the hour.
+    hours = seconds / 3600
+    text = count_text(int(hours), "hour") if hours.is_integer() else _span_text(seconds)
+    return f"{text} of business time"
 
 
 def points_text(points: float) -> str:

@@ -89,7 +89,7 @@ class TableFindings:
         computed = computed_domains(self.ruleset, reach)
         sections = self.file.routing or []
         lines = [
-            _Line(r.id, r.condition, s.when, ("routing", i), (s.route, s.queue, s.respond_within, s.reason))
+            _Line(r.id, r.condition, s.when, ("routing", i), (s.route, s.queue, r.respond_within, r.escalate, s.reason))
             for i, (r, s) in enumerate(zip(self.ruleset.routing, sections, strict=True))
         ]
 

@@ -14,8 +14,8 @@ from scorer.explain.wording import (
     count_text,
     moment_text,
     points_text,
+    promise_text,
     signal_text,
-    span_text,
     value_text,
 )
 from scorer.report.charts import Mark, Scale, Series, Tone, lines, track
@@ -33,7 +33,7 @@ def explain_page(story: Story) -> str:
         "moment_text": moment_text,
         "points_text": points_text,
         "signal_text": signal_text,
-        "span_text": span_text,
+        "promise_text": promise_text,
         "value_text": value_text,
     }
     context: dict[str, Any] = {

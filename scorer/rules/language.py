@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -21,9 +22,12 @@ from scorer.domain.counts import KEEP_DAYS
 from scorer.domain.identities import REMEMBERED_DAYS
 from scorer.domain.instant import DAY
 from scorer.domain.score import Route
-from scorer.rules import duration
+from scorer.rules import calendar_text, duration
+from scorer.rules.catalogue import suggestion
 from scorer.rules.condition import FieldType
+from scorer.rules.holiday_dates import check_code
 from scorer.rules.ruleset import Period
+from scorer.rules.zones import zone_names
 
 _ID, _FIELD_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$", r"^[a-z][a-z0-9_]{0,63}$"
 PATTERNS = {
@@ -178,6 +182,82 @@ class RetentionSection(Section):
     )
 
 
+def _zone(name: str) -> str:
+    if name not in zone_names():
+        hint = suggestion(name, tuple(sorted(zone_names())))
+        raise ValueError(f"`{name}` is not a time zone (an IANA name, as in Europe/Berlin){hint}")
+    return name
+
+
+def _all_days(ranges: list[str]) -> list[str]:
+    return sorted({day for text in ranges for day in calendar_text.weekdays(text)}, key=calendar_text.number_of)
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _some_hours(value: object) -> object:
+    if isinstance(value, (int, float)):
+        raise ValueError(f"`{value}` are not opening hours; write them as in 09:00-18:00")
+    return _one_or_more(value)
+
+
+def _checked_days(text: str) -> str:
+    calendar_text.weekdays(text)
+    return text
+
+
+def _pattern_schema(pattern: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern}
+
+
+def _one_or_more_schema(pattern: str) -> dict[str, Any]:
+    text = _pattern_schema(pattern)
+    return {"anyOf": [text, {"type": "array", "minItems": 1, "items": text}]}
+
+
+ZoneName = Annotated[str, AfterValidator(_zone)]
+"""An IANA name of the pinned zones."""
+Days = Annotated[
+    list[Annotated[str, AfterValidator(_checked_days)]],
+    Field(min_length=1),
+    AfterValidator(_all_days),
+    BeforeValidator(_one_or_more),
+    WithJsonSchema(_one_or_more_schema(calendar_text.DAYS_PATTERN)),
+]
+OpeningHours = Annotated[
+    list[Annotated[str, AfterValidator(calendar_text.check_hours)]],
+    Field(min_length=1),
+    AfterValidator(calendar_text.in_order),
+    BeforeValidator(_some_hours),
+    WithJsonSchema(_one_or_more_schema(calendar_text.HOURS_PATTERN)),
+]
+Date = Annotated[
+    str, AfterValidator(calendar_text.check_date), WithJsonSchema(_pattern_schema(calendar_text.DATE_PATTERN))
+]
+
+
+class CalendarSection(Section):
+    """Business time, in which the times of promises count: `respond_within` and `escalate`."""
+
+    zone: ZoneName = Field(description="The time zone of the hours: an IANA name, as in Europe/Berlin.")
+    days: Days = Field(description="The business days: `mon` to `sun`, or ranges such as `mon-fri`.")
+    hours: OpeningHours = Field(description="The opening hours of these days, as in `09:00-18:00`, or a list of them.")
+    holidays: Annotated[str, AfterValidator(check_code)] | None = Field(
+        None,
+        description="Public holidays are no business days: a country (ISO 3166-1 alpha-2), or one of its "
+        "subdivisions, as in `DE-BY`.",
+    )
+    closed: Annotated[list[Date], AfterValidator(lambda dates: sorted(set(dates)))] = Field(
+        default_factory=list, description="Other dates without business hours."
+    )
+    open: dict[Date, OpeningHours] = Field(
+        default_factory=dict,
+        description="Dates with other hours, whatever day they are: they apply on holidays and weekends too.",
+    )
+
+
 class FieldSection(Section):
     """A custom field."""
 
@@ -251,6 +331,13 @@ class CriterionSection(Section):
         return self
 
 
+class EscalationSection(Section):
+    """A step after a broken promise."""
+
+    after: Duration = Field(description="The time since the promise was broken, in the same measure.")
+    queue: Id | None = Field(None, description="The queue that receives the lead. The default is that of the rule.")
+
+
 class RoutingRuleSection(Section):
     """A routing rule. The first routing rule that holds decides."""
 
@@ -258,8 +345,25 @@ class RoutingRuleSection(Section):
     when: RawCondition | None = Field(None, description="When the rule holds. The last rule has no condition.")
     route: Annotated[Route, Field(strict=False)] = Field(description="`discard`, `nurture` or `sales`.")
     queue: Id | None = Field(None, description="The queue that receives the lead.")
-    respond_within: Duration | None = Field(None, description="The time within which the lead must hear from us.")
+    respond_within: Duration | None = Field(
+        None,
+        description="The time within which the lead must hear from us: business time if there is a `calendar`, where a "
+        "day is a business day.",
+    )
+    escalate: Annotated[list[EscalationSection], Field(max_length=5)] | None = Field(
+        None,
+        description="What follows when `respond_within` passes without an answer: a decision at once, and one for each "
+        "of these steps. The default is nothing.",
+    )
     reason: Reason | None = Field(None, description="The reason, in words for a salesperson.")
+
+    @model_validator(mode="after")
+    def _escalation_has_a_promise(self) -> "RoutingRuleSection":
+        if self.escalate is not None and self.respond_within is None:
+            raise MisplacedKeyError("escalate", "`escalate` needs `respond_within`: the promise that can be broken")
+        if self.escalate is not None and self.route is not Route.SALES:
+            raise MisplacedKeyError("escalate", "`escalate` needs `route: sales`: only sales is asked to answer")
+        return self
 
 
 StageName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -340,7 +444,7 @@ class TargetsSection(Section):
     average_deal: Amount = Field(description="Average value of a deal, in the currency of `revenue`.")
     closing_rate: ClosingRate = Field(description="The share of opportunities that are won: a number or a fraction.")
     period: Annotated[Period, Field(strict=False)] = Field(Period.MONTH, description="The period of the target.")
-    zone: str | None = Field(
+    zone: ZoneName | None = Field(
         None, description="Time zone in which days and periods begin. The default is that of `calendar`, else UTC."
     )
 
@@ -377,6 +481,7 @@ class RulesetFile(Section):
         "than this.",
     )
     retention: RetentionSection | None = None
+    calendar: CalendarSection | None = None
     allowed_sources: dict[str, Annotated[list[SourcePattern], Field(min_length=1)]] = Field(
         default_factory=dict,
         description="Which senders may send activities of a type or state a field, by `erased`, `lead.my_type` or "

@@ -11,12 +11,14 @@ from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX
 from scorer.domain.instant import DAY
 from scorer.domain.score import Grades, Ratings
 from scorer.domain.statements import stating_keys
-from scorer.rules import duration
+from scorer.rules import calendar_text, duration, holiday_dates, zones
+from scorer.rules.calendar import BusinessCalendar
 from scorer.rules.catalogue import LEAD_FIELDS, Catalogue, Field, is_timed, payload_fields, suggestion
 from scorer.rules.condition import Condition, Test, fields, tests
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.language import (
     ActionSection,
+    CalendarSection,
     CategorySection,
     CriterionSection,
     FitGrades,
@@ -153,10 +155,11 @@ class _Checker:
         signals = [self._signal(name, section) for name, section in file.signals.items()]
         computed = routing_catalogue(routing_facts(file.scoring, file.signals))
         criteria = [self._criterion(name, c, lead_fields, computed) for name, c in file.scoring.items()]
-        routing = self._routing({**lead_fields, **computed})
+        calendar = self._calendar()
+        routing = self._routing({**lead_fields, **computed}, calendar)
         allowed = list(self._allowed_sources(own_fields))
         lifecycle = self._lifecycle({**lead_fields, **computed})
-        targets = self._targets()
+        targets = self._targets(calendar)
         for section in ("ruleset", "ratings"):
             if getattr(file, section) is None:
                 self._report((), "missing-section", f"the section `{section}` is missing")
@@ -184,7 +187,53 @@ class _Checker:
             allowed_sources=tuple(allowed),
             lifecycle=lifecycle,
             targets=targets,
+            calendar=calendar,
         )
+
+    def _calendar(self) -> BusinessCalendar | None:
+        section = self._file.calendar
+        if section is None:
+            return None
+        for text in section.open:
+            if text in section.closed:
+                message = f"{text} is in `closed` too; keep one of them"
+                self._report(("calendar", "open", text), "bad-value", message)
+        calendar = BusinessCalendar(
+            zone=section.zone,
+            weekdays=frozenset(map(calendar_text.number_of, section.days)),
+            hours=calendar_text.hours(section.hours),
+            holidays=section.holidays,
+            closed=frozenset(map(calendar_text.day_number, section.closed)),
+            open={calendar_text.day_number(text): calendar_text.hours(each) for text, each in section.open.items()},
+        )
+        year = calendar_text.closed_year(calendar)
+        if year is not None:
+            message = f"the calendar has no opening hour in {year}, so a promise could never be kept or broken"
+            self._report(("calendar",), "no-open-hours", message)
+        return calendar
+
+    def _span(self, text: str, calendar: BusinessCalendar | None, path: Path) -> int:
+        """A duration of a promise, in microseconds."""
+        try:
+            return duration.parse(text) if calendar is None else calendar_text.business_span(text, calendar)
+        except ValueError as error:
+            self._report(path, "bad-value", str(error), of_value=True)
+            return duration.parse(text)
+
+    def _escalation(
+        self, section: RoutingRuleSection, calendar: BusinessCalendar | None, path: Path
+    ) -> tuple[tuple[int, str | None], ...] | None:
+        if section.escalate is None:
+            return None
+        steps = list[tuple[int, str | None]]()
+        for index, step in enumerate(section.escalate):
+            at: Path = (*path, "escalate", index, "after")
+            span = self._span(step.after, calendar, at)
+            if steps and span <= steps[-1][0]:
+                message = f"`{step.after}` is not later than the step before; write the steps in order of time"
+                self._report(at, "bad-value", message, of_value=True)
+            steps.append((span, step.queue))
+        return tuple(steps)
 
     def _own_fields(self) -> Catalogue:
         custom_fields = {}
@@ -265,11 +314,11 @@ class _Checker:
             f"{ACTION}{name}", activity or section.activity, condition, 0, ACTIONS_A_DAY, None, weights, _words(name)
         )
 
-    def _targets(self) -> Targets | None:
+    def _targets(self, calendar: BusinessCalendar | None) -> Targets | None:
         section = self._file.targets
         if section is None:
             return None
-        zone = section.zone or "UTC"
+        zone = section.zone or ("UTC" if calendar is None else calendar.zone)
         revenue, deal, rate = map(fraction, (section.revenue, section.average_deal, section.closing_rate))
         return Targets(revenue, deal, rate, section.period, zone)
 
@@ -344,7 +393,7 @@ class _Checker:
             rules=tuple(rules),
         )
 
-    def _routing(self, catalogue: Catalogue) -> list[RoutingRule]:
+    def _routing(self, catalogue: Catalogue, calendar: BusinessCalendar | None) -> list[RoutingRule]:
         sections = self._file.routing
         if not sections:
             at: Path = () if sections is None else ("routing",)
@@ -362,9 +411,10 @@ class _Checker:
             if not last and condition is None:
                 message = f"`{section.id}` has no `when`, so the rules after it can never apply"
                 self._report(path, "unreachable-rule", message)
-            within = None if section.respond_within is None else duration.parse(section.respond_within)
-            reason = section.reason or _words(section.id)
-            rules.append(RoutingRule(section.id, condition, section.route, section.queue, within, reason))
+            text, reason = section.respond_within, section.reason or _words(section.id)
+            within = None if text is None else self._span(text, calendar, (*path, "respond_within"))
+            steps = self._escalation(section, calendar, path)
+            rules.append(RoutingRule(section.id, condition, section.route, section.queue, within, reason, steps))
         self._check_size([rule.condition for rule in rules], ("routing",))
         return rules
 
@@ -417,10 +467,18 @@ class _Checker:
 
 
 def revision(file: RulesetFile) -> str:
-    """SHA-256 of the ruleset as canonical JSON: sorted keys, without values that equal their default."""
+    """SHA-256 of the ruleset as canonical JSON: sorted keys, without values that equal their default. With a calendar
+    it contains the versions of the zones and holidays, because they decide what the rules mean."""
     content = file.model_dump(mode="json", exclude_defaults=True)
+    if file.calendar is not None:
+        content["calendar"]["data"] = _data_versions(file.calendar)
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _data_versions(section: CalendarSection) -> dict[str, str]:
+    versions = {"tzdata": zones.VERSION}
+    return versions if section.holidays is None else {**versions, "holidays": holiday_dates.version()}
 
 
 def _retention(section: RetentionSection | None) -> Retention:

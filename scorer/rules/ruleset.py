@@ -9,6 +9,7 @@ from typing import Final
 
 from scorer.domain.lead import TOLERANCE
 from scorer.domain.score import Grades, Ratings, Route
+from scorer.rules.calendar import BusinessCalendar
 from scorer.rules.catalogue import Catalogue
 from scorer.rules.condition import Condition, fields
 
@@ -84,8 +85,11 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class RoutingRule:
-    """A routing rule. `respond_within` is in microseconds. `escalate`: what happens if nobody responds within it, by
-    the time after that, in microseconds, each with the queue from then on (None: as before); None: nothing."""
+    """A routing rule. `respond_within` is in microseconds: of business time if the ruleset has a calendar.
+
+    `escalate`: what follows when this promise is broken, as pairs of the time since then (in the same measure,
+    ascending) and the queue (None: the rule's own). Empty: the break itself is published. None: nothing is.
+    """
 
     id: str
     condition: Condition | None
@@ -207,6 +211,7 @@ class Ruleset:
 
     `revision` is the SHA-256 of the canonical ruleset, hexadecimal. Equal rules have equal revisions, whatever their
     files, order of sections and comments. `tolerance`: how far the clock of a sender may be ahead, in microseconds.
+    `calendar`: how the times of promises count; None: as elapsed time.
     """
 
     name: str
@@ -224,6 +229,7 @@ class Ruleset:
     allowed_sources: Sequence[AllowedSources] = ()
     lifecycle: LifecycleRules = NO_LIFECYCLE
     targets: Targets | None = None
+    calendar: BusinessCalendar | None = None
 
     @property
     def rule_count(self) -> int:

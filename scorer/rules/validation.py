@@ -10,11 +10,17 @@ from scorer.rules.catalogue import suggestion
 from scorer.rules.finding import Finding, RulesetError
 from scorer.rules.language import (
     PATTERNS,
+    ActionSection,
+    CalendarSection,
+    CategorySection,
     CriterionSection,
+    EscalationSection,
     FieldSection,
     FitGrades,
     GradesSection,
+    LifecycleSection,
     MisplacedKeyError,
+    PhasesSection,
     PublishSection,
     RatingsSection,
     RescoreSection,
@@ -23,6 +29,7 @@ from scorer.rules.language import (
     RuleSection,
     RulesetFile,
     SignalSection,
+    TargetsSection,
 )
 from scorer.rules.yaml_source import Document, Path
 
@@ -34,13 +41,20 @@ _SECTIONS: Mapping[Path, type[BaseModel]] = {
     ("publish",): PublishSection,
     ("rescore",): RescoreSection,
     ("retention",): RetentionSection,
+    ("calendar",): CalendarSection,
     ("fields", "*"): FieldSection,
     ("signals", "*"): SignalSection,
     ("scoring", "*"): CriterionSection,
     ("scoring", "*", "rules", "*"): RuleSection,
     ("routing", "*"): RoutingRuleSection,
+    ("lifecycle",): LifecycleSection,
+    ("lifecycle", "phases"): PhasesSection,
+    ("lifecycle", "categories", "*"): CategorySection,
+    ("lifecycle", "actions", "*"): ActionSection,
+    ("targets",): TargetsSection,
+    ("routing", "*", "escalate", "*"): EscalationSection,
 }
-_DURATIONS = ("half_life", "window", "respond_within", "tolerance", "inactive", "after_erasure")
+_DURATIONS = ("half_life", "window", "respond_within", "tolerance", "inactive", "after_erasure", "after")
 
 
 def rule_file(document: Document) -> RulesetFile:
@@ -86,6 +100,9 @@ def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, ty
         return Finding(document.position(path, of_value=error["input"] is not None), "wrong-type", message)
     if error["type"] == "too_short":
         return Finding(document.position(path, of_value=True), "wrong-type", f"`{name}` must not be empty")
+    if error["type"] == "too_long" and isinstance(error["input"], list):
+        message = f"`{name}` can have at most {error['ctx']['max_length']} entries, not {len(error['input'])}"
+        return Finding(document.position(path), "bad-value", message)
     value = error["input"]
     shown = f", not {_shown(value)}" if isinstance(value, (str, int, float)) else ""
     # YAML places an empty value at the start of the next line, so the finding points to the key.
@@ -122,7 +139,10 @@ def _generic(path: Path) -> Path:
     # Authors choose the names on the second level of these sections; lists have numbers.
     named = ("fields", "signals", "scoring")
     return tuple(
-        "*" if isinstance(part, int) or (depth == 1 and path[0] in named) else part for depth, part in enumerate(path)
+        "*"
+        if isinstance(part, int) or (depth == 1 and path[0] in named) or path[:depth] == ("lifecycle", "actions")
+        else part
+        for depth, part in enumerate(path)
     )
 
 

@@ -3,16 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
-from scorer.domain.decision import RoutingDecision
+from scorer.domain.decision import LATEST_VERSION, RoutingDecision
 from scorer.domain.instant import to_text
 from scorer.domain.trace_context import TRACEPARENT, TRACESTATE, TraceContext
 from scorer.kafka.message import Headers, Message
 from scorer.state.input_position import LOG_TIME_HEADER, POSITION_KEY, InputPosition, encode_position, instant_header
 from scorer.state.marker import MARKER_KEY, SINCE_HEADER, Marker, encode_marker
 
+VERSION_HEADER: Final = "schema_version"
+"""On decisions: the version of the contract, also of decisions without the key of this name."""
 OFFSET_HEADER = "offset"
 """On changelog records: the input offset that the state includes last, 8 bytes big-endian. Recovery checks it."""
+
+
+_VERSION_HEADERS: Final = {number: (VERSION_HEADER, b"%d" % number) for number in range(1, LATEST_VERSION + 1)}
 
 
 @dataclass(slots=True)
@@ -38,6 +44,7 @@ def decision_message(decision: RoutingDecision, topic: str, group: str, now: int
         ("ce_time", decision.decided_at.encode()),
         ("ce_subject", key),
         ("content-type", b"application/json"),
+        _VERSION_HEADERS[decision.schema_version],
         published_header,
     ]
     return Message(topic, None, key, decision.to_json(), headers)

@@ -176,6 +176,7 @@ def test_caches_never_change_a_result(
                 judged_at=lead.judged_at,
                 recent=lead.recent,
                 seen_at=lead.seen_at,
+                lifecycle=lead.lifecycle,
             )
             plain = rules.evaluate(fresh, now)
             assert (shown(evaluation), evaluation.until) == (shown(plain), plain.until)

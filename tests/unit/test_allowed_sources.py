@@ -155,7 +155,7 @@ def test_stating_keys_are_where_the_facts_come_from() -> None:
     }
     assert of_payloads < {name for name, places in sent.items() if places}
     assert {name.partition(".")[0] for name, places in sent.items() if not places} == {
-        *("consent", "lifecycle", "days_since")
+        *("consent", "lifecycle", "days_since", "days_in")
     }
 
 

@@ -10,6 +10,7 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import Hit
 from scorer.domain.instant import DAY, SECOND
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
+from scorer.domain.lifecycle import Promise
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.evaluation.notes import Notes
 from scorer.state.codec import CodecError, decode_lead, due_of, encode_lead
@@ -42,9 +43,23 @@ def rich_lead() -> Lead:
     lead = lead.apply(activity(7, "lead.sales_returned", {}))
     decided = DAY_0 + 8 * DAY
     published = Published(Rating.HOT, Grade("A", 1), Route.SALES, "key-accounts", Score(50, -3), decided)
+    levels = ((decided + DAY, "key-accounts"), (decided + 2 * DAY, None))
+    promise = Promise(decided, decided, decided + DAY, "key-accounts", levels, 1)
+    lead = lead.publish(published, promise=promise)
+    assert lead.lifecycle is not None
     return replace(
-        lead.publish(published), rules_at_return=("budget-approved", "pricing_visit"), erased_at=DAY_0 - 900 * DAY
+        lead,
+        rules_at_return=("budget-approved", "pricing_visit"),
+        erased_at=DAY_0 - 900 * DAY,
+        lifecycle=msgspec.structs.replace(lead.lifecycle, category="active-a"),
     )
+
+
+def earlier_lead() -> Lead:
+    """`rich_lead()` as releases before 0.3 knew it."""
+    lead = rich_lead()
+    new = {"lifecycle.times_returned", "lifecycle.return_reason"}
+    return replace(lead, facts={name: fact for name, fact in lead.facts.items() if name not in new}, lifecycle=None)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +124,7 @@ SAMPLE_2 = (
     "c0ef275bc9048917eb744ba1092a248d59f1dc65a7980c6ab0cd4e2001cd4e2101cd4e2201cd4e2301cd4e240192af627564"
     "6765742d617070726f766564ad70726963696e675f7669736974c0c2"
 )
-"""`rich_lead()` in version 2. Never change it."""
+"""`earlier_lead()` in version 2. Never change it."""
 
 
 SAMPLE_2_WITH_DUE = (
@@ -123,20 +138,41 @@ SAMPLE_2_WITH_DUE = (
     "6765742d617070726f766564ad70726963696e675f7669736974c0c2cf000000141dd7600095c410cec33c03e62478e04fc0"
     "1fb5b15fa209cd4e2601cd4e2701cf000000141dd76000c409670b0d806162636465"
 )
+"""`earlier_lead()` in version 2 with a due instant, judged by the rules with the mark `abcde`. Never change it."""
+
+SAMPLE_2_WITH_LIFECYCLE = (
+    "029ecf000624282b0fa000cf0005dce270fe800095cc80ac6b65792d6163636f756e747332fdd3ffffffebe228a000c4d2dc"
+    "001193a42f63726da0a42f776562cf000624140d384000a26536009eae696e7374616c6c65645f62617365fd03cb3e7ad7f2"
+    "9abcaf4800b54dc3bc6c6c657220262053c3b6686e6520f09f9a8002cf7fffffffffffffff01c00dc20b92a56b61666b61a3"
+    "736170cf000624282b0fa000a00192b86c6966656379636c652e74696d65735f72657475726e656401cf000624282b0fa000"
+    "a26537029425c3b76c6966656379636c652e72657475726e5f726561736f6ec0cf0006243c48e70000a0019428c31dab6861"
+    "6e6465645f6f76657282a9616e795f76697369749bc4285ba16b0f5721ba757305bf37e1280bc0ef275bc9048917eb744ba1"
+    "092a248d59f1dc65a7980c6ab0cd4e2001cd4e2101cd4e2201cd4e2301cd4e2401ad70726963696e675f76697369749bc428"
+    "5ba16b0f5721ba757305bf37e1280bc0ef275bc9048917eb744ba1092a248d59f1dc65a7980c6ab0cd4e2001cd4e2101cd4e"
+    "2201cd4e2301cd4e240192af6275646765742d617070726f766564ad70726963696e675f7669736974c0c2cf000000141dd7"
+    "600095c410cec33c03e62478e04fc01fb5b15fa209cd4e2601cd4e2701cf000000141dd76000c409670b0d80616263646594"
+    "9193cf000624282b0fa00004a09196cf0006243c48e70000000202c3ac6b65792d6163636f756e747396cf0006243c48e700"
+    "00cf0006243c48e70000cf0006245066be6000ac6b65792d6163636f756e74739292cf0006245066be6000ac6b65792d6163"
+    "636f756e747392cf000624648495c000c001a86163746976652d61c409670b0d806162636465"
+)
 """`rich_lead()` in version 2 with all parts, judged by the rules with the mark `abcde`. Never change it."""
 
 
-def test_version_2_with_all_parts_is_read_and_written_unchanged() -> None:
-    lead = replace(rich_lead(), judged_by=b"abcde", due=DAY_0 + 9 * DAY)
-    read = decode_lead("L-1", bytes.fromhex(SAMPLE_2_WITH_DUE))
+@pytest.mark.parametrize(
+    ("lead", "sample"), [(rich_lead(), SAMPLE_2_WITH_LIFECYCLE), (earlier_lead(), SAMPLE_2_WITH_DUE)]
+)
+def test_version_2_with_all_parts_is_read_and_written_unchanged(lead: Lead, sample: str) -> None:
+    lead = replace(lead, judged_by=b"abcde", due=DAY_0 + 9 * DAY)
+    read = decode_lead("L-1", bytes.fromhex(sample))
     assert read == lead
     assert (read.judged_by, read.due) == (lead.judged_by, lead.due)
-    assert encode_lead(lead).hex() == SAMPLE_2_WITH_DUE
+    assert due_of(bytes.fromhex(sample)) == (lead.due, lead.judged_by)
+    assert encode_lead(lead).hex() == sample
 
 
 def test_version_2_of_earlier_releases_can_be_read() -> None:
     read = decode_lead("L-1", bytes.fromhex(SAMPLE_2))
-    assert read == replace(rich_lead(), recent=None, seen_at=rich_lead().judged_at)
+    assert read == replace(earlier_lead(), recent=None, seen_at=rich_lead().judged_at)
     assert (read.judged_by, read.due) == (b"", NO_CLOCK)
 
 
@@ -176,15 +212,16 @@ def test_the_release_before_reads_what_this_one_writes() -> None:
     state = encode_lead(lead)
     earlier = msgspec.msgpack.decode(state[1:], type=EarlierState)
     written = b"\x02" + msgspec.msgpack.encode(earlier)
-    assert written.hex() == SAMPLE_2
-    assert decode_lead("L-1", written) == replace(lead, recent=None, seen_at=lead.judged_at)
+    assert decode_lead("L-1", written) == replace(lead, recent=None, seen_at=lead.judged_at, lifecycle=None)
+    earlier = msgspec.msgpack.decode(encode_lead(earlier_lead())[1:], type=EarlierState)
+    assert (b"\x02" + msgspec.msgpack.encode(earlier)).hex() == SAMPLE_2
 
 
 def test_a_state_of_an_older_version_says_at_once_by_no_rules() -> None:
     assert due_of(bytes.fromhex(SAMPLE_1)) == due_of(bytes.fromhex(SAMPLE_2)) == (NO_CLOCK, b"")
 
 
-NOTES_2 = "a513d47a151110000100"
+NOTES_2 = "bfdb1a875f1110000100"
 """The stored notes of a lead under the rules of `tests.factory`: the mark of the rules, then the codes of the facts. If
 this changes with the same rules, increase `MEANING` in `scorer.evaluation.criteria`, because existing states contain
 the old codes."""
@@ -202,7 +239,7 @@ def test_the_meaning_of_codes_is_part_of_the_format() -> None:
 
 def test_version_1_can_be_read() -> None:
     lead = decode_lead("L-1", bytes.fromhex(SAMPLE_1))
-    assert lead == replace(rich_lead(), recent=None, seen_at=rich_lead().judged_at)
+    assert lead == replace(earlier_lead(), recent=None, seen_at=rich_lead().judged_at)
     # The event hashes are part of the format: an old state must recognise the events it has counted.
     digest = int.from_bytes(blake2b(b"/crm\ne0", digest_size=8).digest(), "big")
     assert lead.signals["any_visit"][20_000] == (digest,)

@@ -38,7 +38,7 @@ def test_earlier_rules_say_why_they_do_not_hold_and_later_rules_are_listed() -> 
     assert part.because == "it always holds"
     assert {rule.rule: rule.because for rule in part.passed_over} == {
         "competitor": "it does not hold: profile.is_competitor is true (it is unknown)",
-        "returned": "it does not hold: lifecycle.status is returned (it is unknown)",
+        "returned": "it does not hold: lifecycle.status is returned (it is nurturing)",
         "ready": "it does not hold: rating is hot (it is warm)",
         "hot": "it does not hold: rating is hot (it is warm)",
     }
