@@ -23,6 +23,7 @@ from scorer.domain.lifecycle import (
 )
 from scorer.domain.score import Rating
 from scorer.figures.periods import Periods
+from scorer.rules.calendar import BusinessCalendar
 from scorer.rules.ruleset import ACTION, Phase, Ruleset, Targets
 
 OTHER: Final = "other"
@@ -53,13 +54,15 @@ class Waiting(NamedTuple):
 
 @dataclass(frozen=True)
 class Names:
-    """What rules name, and how they group it: figures by equal names are equal. `actions` are the ids."""
+    """What rules name, and how they group it: figures by equal names are equal. `actions` are the ids. `calendar`: the
+    business time by which a period passes."""
 
     targets: Targets | None
     phases: Mapping[str, Phase]
     categories: tuple[str, ...]
     actions: tuple[str, ...]
     queues: tuple[str, ...]
+    calendar: BusinessCalendar | None
 
 
 def names_of(ruleset: Ruleset) -> Names:
@@ -71,6 +74,7 @@ def names_of(ruleset: Ruleset) -> Names:
         tuple(category.id for category in lifecycle.categories),
         tuple(name.removeprefix(ACTION) for name in lifecycle.actions),
         tuple(sorted({*queues_of(ruleset)})),
+        ruleset.calendar,
     )
 
 
