@@ -4,6 +4,7 @@ Everything else (adding, removing, merging) is arithmetic with these contributio
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple, cast
 
 from scorer.domain.counts import Counts
@@ -22,7 +23,8 @@ from scorer.domain.lifecycle import (
 )
 from scorer.domain.score import Rating
 from scorer.figures.periods import Periods
-from scorer.rules.ruleset import ACTION, Phase, Ruleset
+from scorer.rules.calendar import BusinessCalendar
+from scorer.rules.ruleset import ACTION, Phase, Ruleset, Targets
 
 OTHER: Final = "other"
 NONE: Final = "none"
@@ -50,24 +52,42 @@ class Waiting(NamedTuple):
     is_hot: bool
 
 
+@dataclass(frozen=True)
+class Names:
+    """What rules name, and how they group it: figures by equal names are equal. `actions` are the ids. `calendar`: the
+    business time by which a period passes."""
+
+    targets: Targets | None
+    phases: Mapping[str, Phase]
+    categories: tuple[str, ...]
+    actions: tuple[str, ...]
+    queues: tuple[str, ...]
+    calendar: BusinessCalendar | None
+
+
+def names_of(ruleset: Ruleset) -> Names:
+    """The names of a ruleset."""
+    lifecycle = ruleset.lifecycle
+    return Names(
+        ruleset.targets,
+        lifecycle.phases,
+        tuple(category.id for category in lifecycle.categories),
+        tuple(name.removeprefix(ACTION) for name in lifecycle.actions),
+        tuple(sorted({*queues_of(ruleset)})),
+        ruleset.calendar,
+    )
+
+
 class Contributions:
-    """The contributions of leads by the names of one ruleset. Two are equal if they name everything alike."""
+    """The contributions of leads by the names of a ruleset."""
 
     def __init__(self, ruleset: Ruleset) -> None:
+        self.names = names_of(ruleset)
         self.periods = Periods.of(ruleset)
-        self.targets = ruleset.targets
         self._phases = {stage: PHASES.index(phase) for stage, phase in ruleset.lifecycle.phases.items()}
-        self._categories = frozenset(category.id for category in ruleset.lifecycle.categories)
-        self._actions = tuple(ruleset.lifecycle.actions)
-        self._queues = frozenset(queues_of(ruleset))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Contributions) and self._names() == other._names()
-
-    @property
-    def actions(self) -> tuple[str, ...]:
-        """The names under which leads count the sales actions."""
-        return self._actions
+        self._categories = frozenset(self.names.categories)
+        self._actions = tuple((name, (ACTIONS, name.removeprefix(ACTION))) for name in ruleset.lifecycle.actions)
+        self._queues = frozenset(self.names.queues)
 
     def standing(self, lifecycle: Lifecycle | None) -> Iterator[Key]:
         """Where the lead is now."""
@@ -88,10 +108,9 @@ class Contributions:
 
     def dated(self, lifecycle: Lifecycle | None, actions: Mapping[str, Counts]) -> Iterator[Dated]:
         """What happened to the lead, by day."""
-        for name in self._actions:
+        for name, key in self._actions:
             counts = actions.get(name)
             if counts is not None:
-                key = (ACTIONS, name.removeprefix(ACTION))
                 numbers: tuple[int, ...] = counts[1:]
                 for day, times in zip(numbers[::2], numbers[1::2], strict=True):
                     yield Dated(day, key, times)
@@ -122,9 +141,6 @@ class Contributions:
     def queue(self, name: str | None) -> str:
         """The name of a queue as it is counted."""
         return name if name in self._queues else OTHER if name else ""
-
-    def _names(self) -> object:
-        return self.targets, self._phases, self._categories, self._actions, self._queues
 
     def _hand_overs(self, lifecycle: Lifecycle) -> Iterator[Dated]:
         """Each hand-over, and what became of it until the next one."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from scorer.domain.counts import Counts
 from scorer.domain.lifecycle import Lifecycle
-from scorer.figures.contributions import ACTIONS, HAND_OVERS, PHASES, Contributions, Key
+from scorer.figures.contributions import ACTIONS, HAND_OVERS, PHASES, Contributions, Key, Names, names_of
 from scorer.figures.instants import Instants
 from scorer.figures.periods import PeriodSpan
 from scorer.figures.summary import HandOvers, PeriodSummary, PhaseFigures, Summary
@@ -39,13 +39,13 @@ class Figures:
         return isinstance(other, Figures) and self._content() == other._content()
 
     @property
-    def actions(self) -> tuple[str, ...]:
-        """The names under which leads count what these figures read."""
-        return self._of.actions
+    def names(self) -> Names:
+        """What the rules name."""
+        return self._of.names
 
     def is_by(self, ruleset: Ruleset) -> bool:
         """Whether figures by these rules would be the same."""
-        return self._of == Contributions(ruleset)
+        return self._of.names == names_of(ruleset)
 
     def add(self, lifecycle: Lifecycle | None, actions: Mapping[str, Counts]) -> None:
         """Count a lead."""
@@ -57,7 +57,7 @@ class Figures:
 
     def merge(self, other: "Figures") -> None:
         """Count the leads of the other figures, too. Raises `ValueError` if their rules name something else."""
-        if other._of != self._of:
+        if other._of.names != self._of.names:
             raise ValueError("figures by different rules cannot be merged")
         self.forget_before(other._first_day)
         self._leads += other._leads
@@ -113,6 +113,11 @@ class Figures:
             dict(hot_overdue),
         )
 
+    def actions_on(self, day: int) -> Counter[str]:
+        """The sales actions of a UTC day (days since 1970-01-01)."""
+        counts = self._days.get(day, Counter[Key]())
+        return Counter({key[1]: times for key, times in counts.items() if key[0] == ACTIONS})
+
     def _change(self, lifecycle: Lifecycle | None, actions: Mapping[str, Counts], times: int) -> None:
         of = self._of
         self._leads += times
@@ -146,7 +151,7 @@ class Figures:
         return {key[1]: times for key, times in sorted(self._standing.items()) if key[0] == kind}
 
     def _period(self, span: PeriodSpan, now: int) -> PeriodSummary:
-        periods, targets = self._of.periods, self._of.targets
+        periods, targets = self._of.periods, self._of.names.targets
         total = self._periods.get(span.first_day, Counter[Key]())
         queues = sorted({key[1] for key in total if key[0] == HAND_OVERS})
         handed_over = _hand_overs(total, queues)
@@ -188,7 +193,7 @@ class Figures:
         )
 
     def _content(self) -> object:
-        return self._of, self._leads, self._first_day, self._standing, self._periods, self._days, self._waiting
+        return self._of.names, self._leads, self._first_day, self._standing, self._periods, self._days, self._waiting
 
 
 def _count(counts: Counter[Key], key: Key, times: int) -> None:

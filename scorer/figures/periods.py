@@ -37,8 +37,9 @@ class Periods:
     @classmethod
     def of(cls, ruleset: Ruleset) -> "Periods":
         """Those of the targets; months in UTC without targets."""
-        targets = ruleset.targets
-        return cls("UTC", Period.MONTH) if targets is None else cls(targets.zone, targets.period)
+        targets, calendar = ruleset.targets, ruleset.calendar
+        zone_name, period = ("UTC", Period.MONTH) if targets is None else (targets.zone, targets.period)
+        return cls(zone_name, period, calendar)
 
     def day_of(self, instant: int) -> int:
         """The local day of an instant, in days since 1970-01-01."""
