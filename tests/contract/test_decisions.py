@@ -10,7 +10,7 @@ over `decisions/activities.jsonl` by `decisions/rules.yaml`:
   cause `rules_changed`, is from the evaluator.
 - `2-life`: the first code with `status` and `escalated`, which were passed to `evaluation.contributions.decision`.
 
-They are never written anew. A new version of the contract adds a file.
+They are never written a second time. A new version of the contract adds a file.
 """
 
 import json

@@ -115,9 +115,7 @@ def test_a_hand_over_is_compared_as_published() -> None:
     assert (result.outcome, result.details) == ("pass", ())
 
 
-PROMISE = SMALL_RULES.replace(
-    "respond_within: 1h}", "respond_within: 1h, escalate: [{after: 1h, queue: team-lead}]}"
-)
+PROMISE = SMALL_RULES.replace("respond_within: 1h}", "respond_within: 1h, escalate: [{after: 1h, queue: team-lead}]}")
 
 
 def life(*activities: str, expect: str) -> Result:
@@ -215,8 +213,14 @@ def test_a_mistake_in_an_expectation_is_an_error_with_its_position(expect: str, 
     [
         ("{type: page_veiwed}", "4:10: error: unknown activity type `page_veiwed`; did you mean page_viewed?"),
         ("{type: chat_begun}", "4:10: error: unknown activity type `chat_begun`; write a type of your own in full"),
-        ("{type: lead.page_veiwed}", "4:10: error: no signal or action counts `lead.page_veiwed`; did you mean lead.page_viewed"),
-        ("{type: lead.both_visited}", "4:10: error: no signal or action counts `lead.both_visited`; did you mean lead.booth_"),
+        (
+            "{type: lead.page_veiwed}",
+            "4:10: error: no signal or action counts `lead.page_veiwed`; did you mean lead.page_viewed",
+        ),
+        (
+            "{type: lead.both_visited}",
+            "4:10: error: no signal or action counts `lead.both_visited`; did you mean lead.booth_",
+        ),
         ("{type: lead.My Type}", "4:10: error: `lead.My Type` is not an activity type; write it as in lead.my_type"),
         ("{type: page_viewed}", "4:9: error: `data.url` is missing"),
         ("{type: page_viewed, data: {url: 5}}", "4:36: error: `data.url`: expected a string"),
