@@ -101,9 +101,7 @@ class Expectation(_Part):
     route: Any = None
     queue: Any = None
     routing: Any = Field(None, description="Id of the routing rule.")
-    status: Any = Field(
-        None, description="Status of the lead (`lifecycle.status`), with what was published until then."
-    )
+    status: Any = Field(None, description="Status of the lead after what was published until then.")
     escalated: Any = Field(None, description="How often the lead was escalated because nobody has answered; 0: not.")
     respond_by: RespondBy = Field(
         None, description="`respond_by` of the last published decision, as in 2026-01-05T15:00:00Z; `~`: none."
