@@ -31,8 +31,8 @@ _SAID: Final = 2
 
 
 class LargestState(NamedTuple):
-    """The parts of the largest state, in bytes: the facts that every ruleset has, the own fields and the signals of the
-    rulesets by name, and the rest."""
+    """The parts of the largest state, in bytes: the facts and the lifecycle that every lead can have, the own fields
+    and the signals of the rulesets by name, and the rest."""
 
     facts: int
     fields: Mapping[str, int]
@@ -55,13 +55,14 @@ def largest_state(rulesets: Iterable[Ruleset]) -> LargestState:
             caps[name] = max(signal.daily_cap, caps.get(name, 0))
     own = own_values(ruleset.own_fields for ruleset in judging)
     return LargestState(
-        facts=sum(
+        facts=_LIFECYCLE
+        + sum(
             _name_size(name) + value.state + (_OUR_STAMP if name in FOLLOWING else _STAMP)
             for name, value in built_in_values().items()
         ),
         fields={name: text_size(len(name)) + own[name].state + _STAMP for name in sorted(own)},
         signals={name: text_size(len(name)) + _counts(cap) for name, cap in caps.items()},
-        rest=_FRAME + _LIFECYCLE + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
+        rest=_FRAME + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
     )
 
 
