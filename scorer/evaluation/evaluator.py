@@ -446,11 +446,12 @@ class Evaluator:
         if not isinstance(notes, Notes) or notes.facts is not lead.facts or notes.mark != self._tables.mark:
             lead = self.annotated(lead)  # once, not for each instant
         promise = None if lead.lifecycle is None else lead.lifecycle.promise
-        if promise is None or promise.due > until:
+        if promise is None or promise.due >= NEVER:
             return self._silence.first_change(lead, after, until, steps)
         due = max(promise.due, after + 1)
-        found = self._silence.first_change(lead, after, due - 1, steps)
-        return found if found.instant < due else Due(due, certain=True)
+        found = self._silence.first_change(lead, after, min(until, due - 1), steps)
+        # Also beyond `until`: whoever asks waits until the bound before asking again.
+        return found if found.instant < due else Due(due, certain=due <= until)
 
     def _judged_until(self, lead: Lead, change: RuleChange | None) -> int | None:
         """The instant after which reviews of the lead may be due; None if there are none before its next activity."""
