@@ -4,9 +4,9 @@ The steps that activities state are a set, so the status depends neither on thei
 The steps of our own decisions, and the promise, record what was published.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -223,14 +223,27 @@ def replaced(lifecycle: Lifecycle, **changes: object) -> Lifecycle:
     return msgspec.structs.replace(lifecycle, **changes)
 
 
-def passages(lifecycle: Lifecycle) -> Iterator[Passage]:
+def passages(lifecycle: Lifecycle) -> list[Passage]:
     """The changes of the status, in order. The first one starts at `new`."""
+    stated = [step for step in lifecycle.steps if step.status != STAGED]
+    moves: list[tuple[int, int, Decided | Step]] = [(decided.time, 0, decided) for decided in lifecycle.decisions]
+    if stated:
+        # Of a decision and an activity at the same time the activity comes last.
+        moves += [(step.time, 1 + step.status, step) for step in stated]
+    if len(moves) > 1:
+        moves.sort(key=_ORDER)
     status: Status = "new"
-    for time, after in _statuses(lifecycle):
-        moved = after(status)
+    found = []
+    for time, kind, move in moves:
+        if isinstance(move, Decided):
+            moved = _after_decision(move, status)
+            time += move.delay
+        else:
+            moved = STATUSES[kind - 1]
         if moved != status:
-            yield Passage(time, status, moved)
+            found.append(Passage(time, status, moved))
             status = moved
+    return found
 
 
 def stage_passages(lifecycle: Lifecycle) -> Iterator[Passage]:
@@ -287,34 +300,13 @@ or until the next hand-over."""
 _BY_ROUTE: Final[Mapping[Route, Status]] = {Route.NURTURE: "nurturing", Route.DISCARD: "discarded"}
 
 
-def _statuses(lifecycle: Lifecycle) -> Iterator[tuple[int, Callable[[Status], Status]]]:
-    """When the status may have changed, and from which to which. Of a decision and an activity at the same time the
-    activity comes last."""
-    moves: list[tuple[int, int, int, Callable[[Status], Status]]] = [
-        (decided.time, 0, decided.decided_at, partial(_after_decision, decided)) for decided in lifecycle.decisions
-    ]
-    moves += [
-        (step.time, 1 + step.status, step.time, partial(_after_step, step))
-        for step in lifecycle.steps
-        if step.status != STAGED
-    ]
-    moves.sort(key=_order)
-    for _, _, time, after in moves:
-        yield time, after
-
-
-def _order(move: tuple[int, int, int, object]) -> tuple[int, int]:
-    return move[:2]
+_ORDER: Final = itemgetter(0, 1)
 
 
 def _after_decision(decided: Decided, status: Status) -> Status:
     if decided.is_hand_over:
         return "handed_over"
     return _BY_ROUTE.get(ROUTES[decided.route], status) if status in _WITH_US else status
-
-
-def _after_step(step: Step, status: Status) -> Status:
-    return STATUSES[step.status]
 
 
 def _last(found: Iterable[Passage]) -> Standing | None:

@@ -307,6 +307,10 @@ def test_changes_in_any_order_and_parts_in_any_order_give_the_same(
     right.merge(parts[1])
     right.merge(parts[0])
     assert left == right == expected
+    for before, after in changed:
+        left.replace(after[0], before[0], after[1], before[1])
+        left.replace(before[0], after[0], before[1], after[1])
+        assert left == expected
     for lead in [*kept, *(after for _, after in changed)]:
         left.remove(*lead)
     assert left == Figures(by)

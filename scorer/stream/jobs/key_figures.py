@@ -142,8 +142,12 @@ class KeyFigures:
     def _change(self, before: Lead, after: Lead) -> None:
         assert self._figures is not None
         was_known, is_known = before.clock != NO_CLOCK, after.clock != NO_CLOCK
-        if was_known and is_known and not self._differ(before, after):
-            return
+        if was_known and is_known:
+            if not self._differ(before, after):
+                return
+            if not self._unread:
+                self._figures.replace(lifecycle_of(before), lifecycle_of(after), before.counted, after.counted)
+                return
         if was_known:
             part = _part(before)
             if self._unread:
