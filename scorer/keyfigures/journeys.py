@@ -125,8 +125,9 @@ class Journeys:
         tally.dated.update(self._dated(self._whole(lead)))
         if lead.published is None:
             return
-        for key in self._contributions.standing(lead.lifecycle):
-            tally.standing[key] += 1
+        for instant, key in self._contributions.entries(lead.lifecycle):
+            if instant is None:
+                tally.standing[key] += 1
         promise, waiting = _promise(lead), self._contributions.waiting(lead.lifecycle)
         if promise is not None and waiting is not None:
             is_overdue = promise.respond_by <= until
@@ -308,8 +309,10 @@ class Journeys:
     def _dated(self, lifecycle: Lifecycle | None) -> Mapping[tuple[int, tuple[str, ...]], int]:
         counts: dict[tuple[int, tuple[str, ...]], int] = {}
         if lifecycle is not None:
-            for day, key, times in self._contributions.dated(lifecycle, {}):
-                counts[day, key] = counts.get((day, key), 0) + times
+            for instant, key in self._contributions.entries(lifecycle):
+                if instant is not None:
+                    day = self.day_of(instant)
+                    counts[day, key] = counts.get((day, key), 0) + 1
         return counts
 
     def _stand(self, kind: Kind, old: str | None, new: str | None, instant: int) -> None:
