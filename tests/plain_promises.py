@@ -53,6 +53,8 @@ class _Story:
     plans: Mapping[str, Plan]
     found: list[Escalation] = field(default_factory=list)
     clock: int = _LONG_AGO
+    arrival: int = _LONG_AGO
+    touched: list[int] = field(default_factory=list)
     erased: int = _LONG_AGO
     known: set[tuple[str, str]] = field(default_factory=set)
     moves: list[tuple[int, int]] = field(default_factory=list)
@@ -73,10 +75,13 @@ class _Story:
         if told.time <= self.erased or told.key in self.known:
             return
         self.known.add(told.key)
-        self.clock = max(self.clock, told.time)
+        self.clock, self.arrival = max(self.clock, told.time), told.arrival
+        if told.kind in _ANSWERS | _ENDINGS:
+            self.touched.append(told.time)
         if told.kind == "lead.erased":
             self.erased = told.time
             self.moves = [move for move in self.moves if move[0] > told.time]
+            self.touched = [time for time in self.touched if time > told.time]
             if self.since <= told.time:
                 self.levels, self.level = [], 0
         if told.kind in _ORDER:
@@ -101,7 +106,8 @@ class _Story:
         if not is_sales:
             self.levels, self.level = [], 0
         elif is_new and not is_accepted:
-            self.since = self.clock if is_by_activity else now
+            latest = min(self.clock, self.arrival) if is_by_activity else now
+            self.since = max([latest, *(time + 1 for time in self.touched)])
             self.moves.append((self.since, 0))
             plan = self.plans.get(decision.routing.rule)
             self.levels, self.level = ([] if plan is None else plan.levels(now)), 0

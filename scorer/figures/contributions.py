@@ -18,6 +18,7 @@ from scorer.domain.lifecycle import (
     Passage,
     is_usual,
     passages,
+    placed,
     stage_passages,
 )
 from scorer.domain.score import Rating
@@ -159,7 +160,7 @@ class Contributions:
     def _hand_overs(self, lifecycle: Lifecycle) -> Iterator[Entry]:
         """Each hand-over, and what became of it until the next one."""
         events: list[tuple[int, int, Decided | str]] = [
-            (decided.time, 0, decided) for decided in lifecycle.decisions if decided.is_hand_over
+            (place, 0, decided) for place, decided in placed(lifecycle) if decided.is_hand_over
         ]
         events += [(step.time, 1, STATUSES[step.status]) for step in lifecycle.steps if step.status != STAGED]
         events.sort(key=itemgetter(0, 1))

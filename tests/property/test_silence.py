@@ -104,6 +104,8 @@ _KINDS: list[tuple[str, Mapping[str, object]]] = [
     ("trial_started", {}),
     ("email_clicked", {}),
     ("email_opened", {}),
+    ("email_opened", {}),
+    ("email_opened", {}),
     ("content_downloaded", {"content": "x"}),
     ("demo_requested", {}),
     ("profile_updated", {"employees": 300}),
