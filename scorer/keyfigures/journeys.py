@@ -9,6 +9,7 @@ from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from scorer.domain.activity import LeadActivity
@@ -18,7 +19,6 @@ from scorer.domain.instant import DAY, from_datetime
 from scorer.domain.lead import Lead
 from scorer.domain.lifecycle import (
     MOST_DECISIONS,
-    MOST_STEPS,
     STEPS,
     Lifecycle,
     Promise,
@@ -243,7 +243,7 @@ class Journeys:
             whole = self._whole(before)
             if whole is None or step not in whole.steps:
                 self._stepped(activity, step)
-                if step not in _steps(lead.lifecycle) and len(_steps(lead.lifecycle)) == MOST_STEPS:
+                if step not in _steps(lead.lifecycle):
                     self._put(lead.id, [step], [])
         day = time // DAY
         for hit in self._evaluator.hits(activity):
@@ -274,9 +274,9 @@ class Journeys:
             return
         steps: list[Step] = []
         decisions: list[Decision] = []
-        if after.steps is not before.steps and len(after.steps) == len(before.steps) == MOST_STEPS:
+        if after.steps is not before.steps:
             steps = [step for step in before.steps if step not in after.steps]
-        if after.decisions is not before.decisions and len(after.decisions) == MOST_DECISIONS:
+        if after.decisions is not before.decisions and len(before.decisions) == MOST_DECISIONS:
             decisions = [decision for decision in before.decisions if decision not in after.decisions]
         if steps or decisions:
             self._put(lead.id, steps, decisions)
@@ -286,14 +286,19 @@ class Journeys:
         if len(earlier.steps) < MOST_EARLIER:
             earlier.steps.update(steps)
         if len(earlier.decisions) < MOST_EARLIER:
-            earlier.decisions.extend(decisions)
+            known = set(map(_unrated, earlier.decisions))
+            earlier.decisions.extend(decision for decision in decisions if _unrated(decision) not in known)
 
     def _whole(self, lead: Lead) -> Lifecycle | None:
         """The lifecycle with the steps and decisions that the lead does not keep any more."""
         kept, earlier = lead.lifecycle, self._earlier.get(lead.id)
         if kept is None or earlier is None:
             return kept
-        return Lifecycle(tuple(sorted({*kept.steps, *earlier.steps})), (*earlier.decisions, *kept.decisions))
+        # A lead that forgets a change of the rating writes the new one into the decision before, which is known here.
+        known = set(map(_unrated, earlier.decisions))
+        decisions = [*earlier.decisions, *(each for each in kept.decisions if _unrated(each) not in known)]
+        decisions.sort(key=attrgetter("decided_at"))
+        return Lifecycle(tuple(sorted({*kept.steps, *earlier.steps})), tuple(decisions))
 
     def _categories(self, before: Lead, after: Assessment, arrival: int) -> Sequence[tuple[int, str]]:
         """When reviews changed the category of the lead, and to which one."""
@@ -366,3 +371,7 @@ def _number(counted: Mapping[str, Counts], name: str, day: int) -> int:
 def _days(counts: Counts) -> Iterator[tuple[int, int]]:
     numbers: tuple[int, ...] = counts[1:]
     return zip(numbers[::2], numbers[1::2], strict=True)
+
+
+def _unrated(decision: Decision) -> Decision:
+    return decision._replace(rating=0)
