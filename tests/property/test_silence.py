@@ -62,13 +62,14 @@ routing:
   - {id: bounced, when: {signals.careers: {lt: -4}}, route: nurture, queue: jobs}
   - {id: cooling, when: {lifecycle.status: handed_over, days_since.handed_over: {lt: 14}, rating: warm}, route: sales,
      queue: again}
-  - {id: hot, when: {rating: hot}, route: sales, queue: sales, respond_within: 1h, ESCALATE}
+  - {id: hot, when: {rating: hot}, route: sales, queue: sales, respond_within: 1h,
+     escalate: [{after: 30m, queue: lead}, {after: 2d, queue: head}]}
   - {id: dead, when: {days_since.last_activity: {gte: 365}}, route: discard}
   - {id: other, route: nurture}
 """
 
 
-ESCALATE = "escalate: [{after: 30m, queue: lead}, {after: 2d, queue: head}]"
+LEVELS = "{after: 30m, queue: lead}, {after: 2d, queue: head}"
 CALENDAR = """calendar: {zone: Europe/Berlin, days: [mon-fri], hours: ["09:00-12:00", "13:00-18:00"], holidays: DE-BY}
 """
 OFFICE = OfficeHours(((9, 12), (13, 18)))
@@ -80,12 +81,12 @@ def rules(
     step: int = 10,
     hysteresis: int = 5,
     publish: str = "change",
-    escalate: str = ESCALATE,
+    levels: str = LEVELS,
     calendar: str = "",
 ) -> Evaluator:
     """The rules with these values."""
     text = RULES.replace("HALF", half).replace("STEP", str(step)).replace("HYSTERESIS", str(hysteresis))
-    return evaluator(text.replace("PUBLISH", publish).replace("ESCALATE", escalate) + calendar)
+    return evaluator(text.replace("PUBLISH", publish).replace(LEVELS, levels) + calendar)
 
 
 EVALUATORS = [
@@ -95,7 +96,7 @@ EVALUATORS = [
     rules("36h", 5, 10, "activity"),
     rules("365d", 10_000, 3),
     rules(calendar=CALENDAR),
-    rules("365d", 10_000, 3, "activity", "escalate: []", CALENDAR),
+    rules("365d", 10_000, 3, "activity", "", CALENDAR),
 ]
 
 _KINDS: list[tuple[str, Mapping[str, object]]] = [
