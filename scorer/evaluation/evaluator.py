@@ -183,7 +183,7 @@ class Evaluator:
         if after.facts is not lead.facts:
             effects = (*effects, *status_changes(lead, after))
             after = self.annotated(after)
-            if not _is_judged_alike(lead.notes, after.notes):
+            if not _is_judged_alike(lead, after):
                 due = self.evaluate(after, now).until
         after.due, after.judged_by = self._bound(after, due), self.mark
         assessment = Assessment(after, evaluation, effects)
@@ -493,12 +493,12 @@ def _counted(ruleset: Ruleset) -> Iterator[str]:
     yield from ruleset.lifecycle.actions
 
 
-def _is_judged_alike(before: object, after: object) -> bool:
-    """Whether the rules see the same in a lead with the notes `after` as in one with `before`, which the same evaluator
-    made. Then the notes remember the same result."""
-    if not isinstance(before, Notes) or not isinstance(after, Notes):
+def _is_judged_alike(lead: Lead, changed: Lead) -> bool:
+    """Whether the rules see the same in both leads. Then the notes of the second one remember the same result."""
+    before, after = lead.notes, changed.notes
+    if not isinstance(before, Notes) or not isinstance(after, Notes) or before.facts is not lead.facts:
         return False
-    if before.codes != after.codes or before.times != after.times:
+    if before.mark != after.mark or before.codes != after.codes or before.times != after.times:
         return False
     after.remember(before)
     return True

@@ -4,6 +4,7 @@
 the total score. Times are RFC 3339 in UTC, and days are ISO dates of UTC days.
 """
 
+import operator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -154,7 +155,11 @@ class RoutingPart(RoutingRulePart):
     """The routing rule that applied, and the rules before it, which do not hold."""
 
     respond_within_seconds: float | None
-    in_business_time: bool = Field(description="Whether `respond_within_seconds` is business time of the ruleset.")
+    in_business_time: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="True if `respond_within_seconds` is business time of the ruleset; else the key is missing.",
+    )
     passed_over: list[RoutingRulePart] = Field(description="Earlier rules, which do not hold.")
     not_asked: list[str] = Field(
         description="Later rules, which were not checked, because the first rule that holds decides."

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from scorer.domain.decision import LATEST_VERSION, read_decision
 from scorer.domain.lead import Lead
+from scorer.domain.lifecycle import Promise
 from scorer.evaluation.contributions import ContributionTemplates, decision
 from scorer.stream.outbox import decision_message
 from tests.contract.test_schemas import ROOT, validator
@@ -183,14 +184,22 @@ def test_a_key_that_is_not_used_is_absent(change: dict[str, Any]) -> None:
         read_decision(json.dumps(changed).encode())
 
 
+def promise(level: int) -> Promise:
+    """An open promise without an answer."""
+    return Promise(0, 0, 0, None, level=level)
+
+
 @pytest.mark.parametrize(
     ("used", "expected"),
     [
         ({}, {}),
-        ({"status": None, "escalated": 0}, {}),
+        ({"status": None, "promise": promise(0)}, {}),
         ({"status": "accepted"}, {"status": "accepted", "schema_version": 2}),
-        ({"escalated": 2}, {"escalated": 2, "schema_version": 2}),
-        ({"status": "handed_over", "escalated": 1}, {"status": "handed_over", "escalated": 1, "schema_version": 2}),
+        ({"promise": promise(2)}, {"escalated": 2, "schema_version": 2}),
+        (
+            {"status": "handed_over", "promise": promise(1)},
+            {"status": "handed_over", "escalated": 1, "schema_version": 2},
+        ),
     ],
 )
 def test_new_keys_come_last_and_only_when_they_are_used(used: dict[str, Any], expected: dict[str, Any]) -> None:
