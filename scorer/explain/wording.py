@@ -243,7 +243,7 @@ def entry_steps(entry: TimelineEntry) -> list[str]:
     if entry.escalated:
         steps.append(f"escalated {times_text(entry.escalated)} before")
     if entry.answered:
-        steps.append("answers in time" if not entry.escalated else "answers")
+        steps.append("an answer to the lead")
     if entry.status_before not in (None, entry.status):
         steps.append(f"{status_text(entry.status_before or 'new')} → {status_text(entry.status)}")
     if entry.stage is not None and entry.stage != entry.stage_before:
