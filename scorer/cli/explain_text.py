@@ -290,7 +290,9 @@ def _timeline(story: Story) -> Iterable[RenderableType]:
         line.append("  ").append_text(_change(entry.rating_before, entry.rating))
         line.append("  ").append_text(_change(entry.route_before, entry.route))
         steps = entry_steps(entry)
-        below = [_changes(entry)] if not steps else [_plain(", ".join(steps)), _changes(entry)]
+        below = [_plain(", ".join(steps))] if steps else []
+        if entry.changes or not steps:
+            below.append(_changes(entry))
         yield Group(line, Padding(Group(*below), (0, 0, 0, 18)))
     if story.without_effect:
         activities = "activity" if story.without_effect == 1 else "activities"

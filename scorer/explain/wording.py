@@ -198,12 +198,19 @@ def times_text(count: int) -> str:
 
 def life_text(part: LifecyclePart) -> str:
     """Where the lead is: `handed over since 2026-03-04 14:00; stage offer since …; category active-c`."""
-    text = status_text(part.status)
-    if part.since is not None:
-        text += f" since {moment_text(part.since)}"
+    parts = since_texts(part)
+    status = status_text(part.status)
+    return f"{status} {'; '.join(parts)}" if part.since is not None else "; ".join([status, *parts])
+
+
+def since_texts(part: LifecyclePart) -> list[str]:
+    """What is to be said of the status: since when, the stage, and the category."""
+    texts = [] if part.since is None else [f"since {moment_text(part.since)}"]
     if part.stage is not None and part.stage_since is not None:
-        text += f"; stage {value_text(part.stage)} since {moment_text(part.stage_since)}"
-    return text if part.category is None else f"{text}; category {part.category}"
+        texts.append(f"stage {value_text(part.stage)} since {moment_text(part.stage_since)}")
+    if part.category is not None:
+        texts.append(f"category {part.category}")
+    return texts
 
 
 def _open_promise_text(promise: PromisePart) -> str:
@@ -236,7 +243,7 @@ def entry_steps(entry: TimelineEntry) -> list[str]:
     if entry.escalated:
         steps.append(f"escalated {times_text(entry.escalated)} before")
     if entry.answered:
-        steps.append("answers in time" if not entry.escalated else "answers")
+        steps.append("an answer to the lead")
     if entry.status_before not in (None, entry.status):
         steps.append(f"{status_text(entry.status_before or 'new')} → {status_text(entry.status)}")
     if entry.stage is not None and entry.stage != entry.stage_before:

@@ -97,6 +97,7 @@ def test_an_answer_ends_what_is_promised_and_is_in_the_timeline() -> None:
     assert (last.activity, last.answered, last.escalated) == ("lead.call_logged", True, 1)
     for shown in (one_line(story_text(story)), explain_page(story)):
         assert "escalated once before" in shown
+        assert "an answer to the lead" in shown
         assert "respond" not in shown.split("Where the points come from")[0]
 
 
