@@ -453,7 +453,7 @@ class Evaluator:
             return self._silence.first_change(lead, after, until, steps)
         due = max(promise.due, after + 1)
         found = self._silence.first_change(lead, after, min(until, due - 1), steps)
-        # Also beyond `until`: whoever asks waits until the bound before asking again.
+        # Also beyond `until`, because nobody asks again before the bound.
         return found if found.instant < due else Due(due, certain=due <= until)
 
     def _judged_until(self, lead: Lead, change: RuleChange | None) -> int | None:
