@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from scorer.backtest.tally import DealOutcome, JudgedLead, Mover, SideTally, Tally, Week, compare, most
 from scorer.domain.activity import LeadActivity
@@ -46,6 +46,16 @@ class Ending(NamedTuple):
     outcome: DealOutcome
 
 
+class Watch(Protocol):
+    """Sees what happens to the leads of a single ruleset."""
+
+    def saw(self, before: Lead, after: Assessment, activity: LeadActivity | None, arrival: int) -> None:
+        """The lead before and after its reviews until `arrival` and, if there is one, the activity that arrived."""
+
+    def ended(self, lead: Lead, until: int) -> None:
+        """The lead after its last activity and its reviews until `until`, unless it is deleted by then."""
+
+
 class _Side:
     """One ruleset with its leads and counts."""
 
@@ -63,9 +73,13 @@ class ReplayShard:
     """Replays the leads of one shard. Activities far after `now` (microseconds since the epoch) are rejected, and so
     are those of more than `max_bytes`."""
 
-    def __init__(self, evaluators: Sequence[Evaluator], now: int, max_bytes: int = MAX_BYTES) -> None:
-        """`evaluators` holds the one for the new ruleset and, if two are compared, the one for the old one."""
+    def __init__(
+        self, evaluators: Sequence[Evaluator], now: int, max_bytes: int = MAX_BYTES, watch: Watch | None = None
+    ) -> None:
+        """`evaluators` holds the one for the new ruleset and, if two are compared, the one for the old one. `watch`
+        sees the leads of the new one; then `finish` needs `until`."""
         self._evaluators = evaluators
+        self._watch = watch
         self._now, self._max_bytes = now, max_bytes
         self._begin()
 
@@ -155,9 +169,13 @@ class ReplayShard:
             # What time alone decides before the outcome was decided before it.
             reviewed = _kept(evaluator, lead, ending.time - 1)
             self._count_effects(side, reviewed, known_before_outcome=True)
+            if self._watch is not None:
+                self._watch.saw(lead, reviewed, None, ending.time - 1)
             lead = reviewed.lead
             side.at_outcome.put(lead)
         assessment = evaluator.assess(lead, activity, arrival)
+        if self._watch is not None:
+            self._watch.saw(lead, assessment, activity, arrival)
         self._count_effects(side, assessment, known_before_outcome=before_outcome and lead_at_outcome is None)
         if lead_at_outcome is not None and before_outcome:
             # The activity arrived late, after the lead at its outcome was set aside.
@@ -179,15 +197,20 @@ class ReplayShard:
                     side.handed_over.add(assessment.lead.id)
 
     def _lead_to_judge(self, side: _Side, lead_id: str) -> Lead:
-        lead = side.at_outcome.get(lead_id) if lead_id in self._endings else None
-        if lead is not None:
-            return lead
+        at_outcome = side.at_outcome.get(lead_id) if lead_id in self._endings else None
+        if at_outcome is not None and self._watch is None:
+            return at_outcome
         lead = side.leads.get(lead_id) or Lead(lead_id)
         if self._until is not None and side.evaluator.due(lead) <= self._until:
             reviewed = _kept(side.evaluator, lead, self._until)
-            self._count_effects(side, reviewed, known_before_outcome=True)
+            if at_outcome is None:
+                self._count_effects(side, reviewed, known_before_outcome=True)
+            if self._watch is not None:
+                self._watch.saw(lead, reviewed, None, self._until)
             lead = reviewed.lead
-        return lead
+        if self._watch is not None and self._until is not None:
+            self._watch.ended(lead, self._until)
+        return lead if at_outcome is None else at_outcome
 
     def _count(self, side: _Side, lead: Lead, outcome: DealOutcome | None) -> JudgedLead:
         judged = judge(lead, side.evaluator)

@@ -14,6 +14,7 @@ from scorer.cli.backtest import run_backtest
 from scorer.cli.check import check
 from scorer.cli.demo import demo
 from scorer.cli.explain import explain
+from scorer.cli.report import run_report
 from scorer.cli.retention import retention
 from scorer.cli.run import run
 from scorer.cli.schema import schema
@@ -70,6 +71,7 @@ for name, command in (
     ("score", score),
     ("explain", explain),
     ("backtest", run_backtest),
+    ("report", run_report),
     ("schema", schema),
     ("retention", retention),
 ):

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, Envelope
 from scorer.domain.decision import RoutingDecision
 from scorer.explain.story_model import Story
+from scorer.figures.report_model import Report
 from scorer.rules.catalogue import LEAD_FIELDS, Field
 from scorer.rules.condition import OPERATORS, FieldType, Op
 from scorer.rules.language import CONDITION_MARK, RulesetFile
@@ -88,6 +89,11 @@ def story() -> Schema:
     return _model(Story, "Story of a lead")
 
 
+def report() -> Schema:
+    """The output of `scorer report --format json`."""
+    return _model(Report, "Key figures")
+
+
 SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "activity": activity,
     "decision": decision,
@@ -96,6 +102,7 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "ruleset": ruleset,
     "rule-tests": rule_tests,
     "story": story,
+    "report": report,
 }
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from scorer.domain.consent import CHANNELS, other
 from scorer.domain.counts import KEEP_DAYS, KEEP_HASHES
 from scorer.domain.identities import REMEMBERED, REMEMBERED_DAYS
-from scorer.domain.lifecycle import FOLLOWING, MOST_DECISIONS, MOST_LEVELS, MOST_STEPS, TIMES_RETURNED
+from scorer.domain.lifecycle import FOLLOWING, MOST_DECISIONS, MOST_LEVELS, MOST_STATED, TIMES_RETURNED
 from scorer.domain.statements import FIRST_LEAD_SOURCE, RETURN_REASON, VALUE
 from scorer.evaluation.largest_value import built_in_values, own_values, text_size
 from scorer.evaluation.notes import MARK_SIZE
@@ -92,7 +92,7 @@ _FRAME: Final = 1 + 1 + 2 + 4 + MARK_SIZE + 4 * _INTEGER + (1 + _SAID + _QUEUE +
 
 # The steps of sales with their stages, our decisions, the promise with its levels, the category, and `due` again.
 _NAME: Final = text_size(4 * 256)
-_STEPS: Final = MOST_STEPS * (1 + _INTEGER + 1 + _NAME) + MOST_DECISIONS * (1 + 2 * _INTEGER + 3 + _QUEUE)
+_STEPS: Final = MOST_STATED * (2 * (1 + _INTEGER + 1) + 1 + _NAME) + MOST_DECISIONS * (1 + 2 * _INTEGER + 3 + _QUEUE)
 _PROMISE: Final = 1 + 3 * _INTEGER + _QUEUE + 1 + MOST_LEVELS * (1 + _INTEGER + _QUEUE) + 1
 _LIFECYCLE: Final = 1 + 2 * _HEAD + _STEPS + _PROMISE + _QUEUE + 2 + 4 + MARK_SIZE
 

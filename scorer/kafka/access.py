@@ -154,6 +154,7 @@ NEEDS: Final[Mapping[str, Callable[[Settings], list[Permission]]]] = {
     "topics dump": _reading_input,
     "score": _reading_input,
     "backtest": _reading_input,
+    "report": _reading_input,
     "explain": _reading_input,
     "dlq list": _dlq_list,
     "dlq replay": _dlq_replay,

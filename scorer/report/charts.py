@@ -129,9 +129,12 @@ def lines(
     return _frame(scale, curves, x_labels, describe, marks) + _legend(series)
 
 
-def histogram(series: Sequence[Series], *, x_labels: Sequence[str], describe: str) -> Markup:
+def histogram(
+    series: Sequence[Series], *, x_labels: Sequence[str], describe: str, marks: Sequence[Mark] = ()
+) -> Markup:
     """Counts in equal classes: one group of bars per class, one bar per series. All series have the same length."""
-    scale = Scale.over((value for counts in series for value in counts.values), room=0.04)
+    heights = [value for counts in series for value in counts.values] + [mark.value for mark in marks]
+    scale = Scale.over(heights, room=0.04)
     classes = max((len(counts.values) for counts in series), default=0)
     slot = _BOX / max(1, classes)
     width = slot * 0.84 / max(1, len(series))
@@ -147,7 +150,7 @@ def histogram(series: Sequence[Series], *, x_labels: Sequence[str], describe: st
         for index, value in enumerate(counts.values)
         if value > 0
     )
-    return _frame(scale, rects, x_labels, describe, ()) + _legend(series)
+    return _frame(scale, rects, x_labels, describe, marks) + _legend(series)
 
 
 def heat_table(
@@ -158,20 +161,23 @@ def heat_table(
     row_title: str,
     column_title: str,
     caption: str = "",
+    by_row: bool = False,
 ) -> Markup:
-    """A matrix of counts and their shares of the total; higher counts are darker. Cells whose row and column have the
-    same name are highlighted, because nothing changed there."""
+    """A matrix of counts and their shares of the total, or of their row; higher counts are darker. Cells whose row and
+    column have the same name are highlighted, because nothing changed there. With `by_row`, cells without counts are
+    empty."""
     total = sum(map(sum, counts))
     most = max((count for row in counts for count in row), default=0)
     head = Markup("").join(Markup('<th scope="col"><bdi>{}</bdi></th>').format(name) for name in columns)
     body = []
     for name, row in zip(rows, counts, strict=True):
+        whole = sum(row) if by_row else total
         cells = Markup("").join(
             Markup('<td{} style="background: rgba(var(--heat), {:.2f})">{}<small>{}</small></td>').format(
                 Markup(' class="same"') if name == column else "",
                 0.0 if count == 0 else 0.06 + 0.3 * (count / most),
-                number(count),
-                percent(count / total, 1) if total else "",
+                "" if by_row and not count else number(count),
+                percent(count / whole, 1) if whole and (count or not by_row) else "",
             )
             for column, count in zip(columns, row, strict=True)
         )

@@ -265,7 +265,7 @@ def test_the_output_can_be_a_pipe_or_a_descriptor(rules: Path) -> None:
         assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
 
 
-@pytest.mark.parametrize("command", ["score", "backtest", "explain lead-1"])
+@pytest.mark.parametrize("command", ["score", "backtest", "report", "explain lead-1"])
 def test_a_device_as_the_input_is_refused_without_waiting(rules: Path, command: str) -> None:
     for line, name in ((f"{command} --input /dev/zero", "/dev/zero"), (f"{command} --input - < /dev/zero", "<stdin>")):
         done = shell(f"$S {line.replace(command, f'{command} --rules {rules}')}")
@@ -277,7 +277,7 @@ def test_a_device_as_the_input_is_refused_without_waiting(rules: Path, command: 
 
 def test_an_empty_input_means_the_same_to_score_and_backtest(rules: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("the previous output")
-    for command in ("score", "backtest", f"score --output {tmp_path}/out"):
+    for command in ("score", "backtest", "report", f"score --output {tmp_path}/out"):
         for line in (f"$S {command} --rules {rules}", f"$S {command} --rules {rules} < /dev/null"):
             done = shell(line)
             assert (done.returncode, done.stderr) == (3, b"error: no activity in <stdin>\n")

@@ -119,7 +119,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["check", "broken check", "test", "backtest", "explain", "score"])
+@pytest.mark.parametrize("command", ["check", "broken check", "test", "backtest", "report", "explain", "score"])
 def test_commands(folder: Path, command: str) -> None:
     rules, source = str(folder / "rules"), str(next(folder.glob("*.jsonl")))
     if command == "broken check":
@@ -130,6 +130,7 @@ def test_commands(folder: Path, command: str) -> None:
         "broken check": ["check", rules],
         "test": ["test", rules],
         "backtest": ["backtest", "--rules", rules, "--workers", "1", "--input", source],
+        "report": ["report", "--rules", rules, "--workers", "1", "--input", source],
         "explain": ["explain", "Evil \u202elead\u2066", "--rules", rules, "--input", source],
         "score": ["score", "--rules", rules, "--input", source, "--output", str(folder / "decisions")],
     }

@@ -27,7 +27,7 @@ Read, Write and Delete include Describe.
 {{- if $shadow }}
 {{- $needs = append $needs "create shadow" }}
 {{- end }}
-{{- else if has . (list "topics dump" "score" "backtest" "explain") }}
+{{- else if has . (list "topics dump" "score" "backtest" "report" "explain") }}
 {{- $needs = append $needs "topic activity Read" }}
 {{- else if eq . "dlq list" }}
 {{- $needs = concat $needs (list "topic deadLetter Read" "topic replayMarks Read") }}

@@ -1,0 +1,197 @@
+"""The key figures on a terminal of 80 columns or more."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scorer.backtest.run import percent, plural
+from scorer.domain.printable import printable, shortened
+from scorer.figures.report_model import OutcomeFigures, PhaseReached, Ranking, Report, RuleLift, Transitions
+from scorer.keyfigures.headline import amount, duration, exact_percent
+
+_PERIODS = 6
+"""Columns of a table by period."""
+_ROWS = 12
+_DAYS = 7
+
+
+def show(result: Report, console: Console) -> None:
+    """Print the answer first, then the tables behind it."""
+    for sentence in result.headline:
+        console.print(Text(printable(sentence), "bold"))
+    read = result.input
+    rejected = sum(read.rejected.values())
+    span = f"{(read.first or '–')[:10]} to {(read.last or '–')[:10]}"
+    as_of = f", as of {read.as_of[:10]}" if read.as_of is not None else ""
+    left_out = f"; {rejected:,} of {plural(read.lines, 'activity')} rejected" if rejected else ""
+    facts = f"{plural(read.activities, 'activity')} of {plural(read.leads, 'lead')}, {span}{as_of}{left_out}"
+    console.print(facts, style="dim", highlight=False)
+    if read.leads:
+        _tables(result, console)
+    for missing in result.missing:
+        console.print(Text(f"Left out: {missing.part}. To get it, {missing.how}.", "dim"))
+
+
+def _tables(result: Report, console: Console) -> None:
+    console.print(_periods(result))
+    if result.funnel is not None:
+        console.print(_funnel(result.funnel))
+    if result.responses:
+        console.print(_responses(result))
+    if result.outcomes is not None:
+        _show_outcomes(result.outcomes, console)
+    for title, names in (
+        ("Reasons of loss", result.reasons_lost),
+        ("Competitors who won", result.competitors),
+        ("Reasons of return", result.reasons_returned),
+    ):
+        if names.total:
+            console.print(_ranking(title, names))
+    if result.closing_rate:
+        console.print(_closing_rate(result))
+    base = result.base
+    for title, counts in (("category", base.by_category), ("status", base.by_status), ("rating", base.by_rating)):
+        if counts:
+            console.print(_base(f"Base by {title} at the end of each period", base.periods, counts))
+    for title, transitions in (("Rating", result.ratings), ("Status", result.statuses), ("Stage", result.stages)):
+        if transitions is not None and transitions.total:
+            console.print(_transitions(title, transitions))
+    if result.unusual:
+        table = _table("from", "to", "times", title="Unusual sequences", left=2)
+        for unusual in result.unusual[:_ROWS]:
+            table.add_row(unusual.before, unusual.after, f"{unusual.times:,}")
+        console.print(table)
+    if result.actions:
+        console.print(_actions(result))
+
+
+def _periods(result: Report) -> Table:
+    shown = result.periods[-_PERIODS:]
+    table = _table("period", "needed", "handed over", "accepted", "returned", "won", "value", title="Opportunities")
+    hidden = len(result.periods) - len(shown)
+    note = "accepted, returned and won: of the hand-overs of the period, until now"
+    table.caption = f"{note}; the last {len(shown)} of {len(result.periods)} periods" if hidden else note
+    needed = "–" if result.production is None else amount(result.production.needed)
+    for period in shown:
+        made = period.hand_overs
+        rates = (percent(rate) for rate in (made.acceptance_rate, made.return_rate, made.win_rate))
+        table.add_row(period.label, needed, f"{made.handed_over:,}", *rates, amount(period.value_won))
+    production = result.production
+    if production is not None and production.forecast is not None and production.elapsed < 1:
+        table.add_section()
+        forecast = amount(production.forecast)
+        table.add_row(f"{production.period} forecast", needed, forecast, "", "", "", "")
+    return table
+
+
+def _funnel(phases: Sequence[PhaseReached]) -> Table:
+    table = _table("phase", "leads", "went on", "ratio", title="Funnel")
+    for phase in phases:
+        table.add_row(phase.phase, f"{phase.reached:,}", f"{phase.went_on:,}", percent(phase.ratio))
+    return table
+
+
+def _responses(result: Report) -> Table:
+    table = _table(
+        "queue", "promises", "median", "90%", "kept", "broken", "open", "escalated", title="Time to the answer"
+    )
+    for queue in result.responses:
+        table.add_row(
+            Text(shortened(queue.queue or "none", 24)),
+            f"{queue.promises:,}",
+            duration(queue.median_seconds),
+            duration(queue.p90_seconds),
+            f"{queue.kept:,}",
+            f"{queue.late + queue.missed:,}",
+            f"{queue.open:,}",
+            f"{queue.escalations:,}",
+        )
+    return table
+
+
+def _show_outcomes(outcomes: OutcomeFigures, console: Console) -> None:
+    table = _table("rule", "won", "lost", "lift", "95% interval", title="What won leads had and lost leads lacked")
+    left_out = f"; {outcomes.unjudged:,} ended before anything was known" if outcomes.unjudged else ""
+    table.caption = f"{outcomes.won:,} won, {outcomes.lost:,} lost{left_out}; * few leads: only a hint"
+    for rule in outcomes.rules[:_ROWS]:
+        table.add_row(*_rule(rule))
+    console.print(table)
+    _more(len(outcomes.rules) - _ROWS, console)
+
+
+def _rule(rule: RuleLift) -> Sequence[str | Text]:
+    lift = "–" if rule.lift is None else f"{rule.lift:.2f}"
+    interval = "–" if rule.low is None or rule.high is None else f"{rule.low:.2f}–{rule.high:.2f}"
+    mark = "*" if rule.few else " "
+    return Text(shortened(rule.rule)), percent(rule.won_share), percent(rule.lost_share), lift, f"{interval}{mark}"
+
+
+def _ranking(title: str, names: Ranking) -> Table:
+    table = _table("", "times", title=title)
+    for named in names.named:
+        table.add_row(Text(shortened(named.name)), f"{named.times:,}")
+    if names.other:
+        table.add_row(Text("other", "dim"), f"{names.other:,}")
+    if names.unstated:
+        table.add_row(Text("not stated", "dim"), f"{names.unstated:,}")
+    return table
+
+
+def _closing_rate(result: Report) -> Table:
+    table = _table(
+        "", "opportunities", "rate", "deals", "revenue", title="What a better closing rate is worth in a year"
+    )
+    for worth in result.closing_rate:
+        basis = "targets" if worth.basis == "targets" else "last 365 days"
+        made = amount(worth.opportunities)
+        table.add_row(basis, made, exact_percent(worth.rate), amount(worth.deals), amount(worth.revenue))
+        better = (exact_percent(worth.better_rate), amount(worth.better_deals), amount(worth.better_revenue))
+        table.add_row("", made, *better)
+        table.add_row(Text("plus", "dim"), "", "", "", f"+{amount(worth.plus)}")
+    return table
+
+
+def _base(title: str, periods: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Table:
+    table = _table("", *periods[-_PERIODS:], title=title)
+    for name, leads in counts.items():
+        table.add_row(Text(shortened(name)), *(f"{count:,}" for count in leads[-_PERIODS:]))
+    return table
+
+
+def _transitions(title: str, transitions: Transitions) -> Table:
+    """Only pairs that happened: a matrix of stages is too wide for a terminal."""
+    table = _table("from", "to", "times", title=f"{title}: changes in both directions", left=2)
+    pairs = [
+        (times, before, after) for before, row in transitions.counts.items() for after, times in row.items() if times
+    ]
+    pairs.sort(key=lambda pair: (-pair[0], transitions.names.index(pair[1]), transitions.names.index(pair[2])))
+    for times, before, after in pairs[:_ROWS]:
+        table.add_row(Text(shortened(before)), Text(shortened(after)), f"{times:,}")
+    if len(pairs) > _ROWS:
+        table.caption = f"and {len(pairs) - _ROWS} more kinds (--format json shows all)"
+    return table
+
+
+def _actions(result: Report) -> Table:
+    days = sorted({day.day for action in result.actions for day in action.days})[-_DAYS:]
+    table = _table("action", *(day[5:] for day in days), "total", title="Sales actions by day")
+    for action in result.actions:
+        by_day = {day.day: day.times for day in action.days}
+        figures = (f"{by_day.get(day, 0):,}" for day in days)
+        table.add_row(Text(shortened(action.action, 24)), *figures, f"{action.total:,}")
+    return table
+
+
+def _table(*columns: str, title: str, left: int = 1) -> Table:
+    """A table with words in the first `left` columns and figures in the others."""
+    table = Table(title=title, title_justify="left", caption_justify="left", title_style="bold", show_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    return table
+
+
+def _more(count: int, console: Console) -> None:
+    if count > 0:
+        console.print(f"and {count} more (--format json shows all)", style="dim", highlight=False)

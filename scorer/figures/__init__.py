@@ -1,0 +1,1 @@
+"""Key figures of many leads, from their states. Pure."""

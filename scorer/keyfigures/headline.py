@@ -1,0 +1,89 @@
+"""The report in a few sentences. Pure."""
+
+from collections.abc import Iterator
+
+from scorer.backtest.run import FEW, MANY_REJECTED, percent, plural
+from scorer.figures.report_model import Report, Responses
+
+
+def headline(result: Report) -> list[str]:
+    """The answer first: produced against needed, then what became of it."""
+    if not result.input.leads:
+        return ["No lead was found in the input."]
+    return list(_sentences(result))
+
+
+def _sentences(result: Report) -> Iterator[str]:
+    read, rejected = result.input, sum(result.input.rejected.values())
+    if rejected and rejected >= MANY_REJECTED * read.lines:
+        yield f"Caution: {rejected:,} of {plural(read.lines, 'activity')} could not be used."
+    made = result.production
+    if made is not None:
+        handed_over = _count(made.handed_over, "opportunity")
+        text = f"{handed_over} handed over in {made.period} so far, {amount(made.needed)} needed"
+        if made.forecast is not None and made.elapsed < 1:
+            text += f"; if it goes on like this, {amount(made.forecast)} by its end"
+        yield f"{text}."
+    total = result.total
+    if made is None or total.handed_over != made.handed_over:
+        yield f"{plural(total.handed_over, 'hand-over')} to sales in the whole input."
+    if total.handed_over:
+        accepted, returned, won = map(percent, (total.acceptance_rate, total.return_rate, total.win_rate))
+        yield f"Of all hand-overs, sales accepted {accepted}, returned {returned} and won {won}."
+    yield from _answers(result)
+    for worth in result.closing_rate[-1:]:
+        yield (
+            f"A closing rate of {exact_percent(worth.better_rate)} instead of {exact_percent(worth.rate)} would bring "
+            f"{amount(worth.plus)} more in a year, with the same opportunities."
+        )
+    outcomes = result.outcomes
+    if outcomes is not None and min(outcomes.won, outcomes.lost) < FEW:
+        ends = f"{plural(outcomes.won, 'won lead')} and {plural(outcomes.lost, 'lost lead')}"
+        yield f"Only {ends} are known, so what tells them apart is only a hint."
+
+
+def _answers(result: Report) -> Iterator[str]:
+    promises = sum(queue.promises for queue in result.responses)
+    if not promises:
+        return
+    broken = sum(queue.late + queue.missed for queue in result.responses)
+    text = f"{broken:,} of {plural(promises, 'promise')} of an answer {'was' if broken == 1 else 'were'} broken"
+    slowest = max(result.responses, key=_slowness)
+    if slowest.median_seconds is not None and len(result.responses) > 1:
+        text += f"; the queue {slowest.queue} is slowest, with a median of {duration(slowest.median_seconds)}"
+    elif slowest.median_seconds is not None:
+        text += f"; half of the answers took at most {duration(slowest.median_seconds)}"
+    yield f"{text}."
+    overdue = result.waiting.overdue
+    if overdue:
+        verbs = ("has", "waits") if overdue == 1 else ("have", "wait")
+        yield f"{plural(overdue, 'lead')} {verbs[0]} waited too long and still {verbs[1]}."
+
+
+def _slowness(queue: Responses) -> float:
+    return -1.0 if queue.median_seconds is None else queue.median_seconds
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{plural(number, noun)} {'was' if number == 1 else 'were'}"
+
+
+def amount(value: float) -> str:
+    """A number for people: whole from 10, with one decimal below."""
+    return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:,.1f}"
+
+
+def exact_percent(share: float) -> str:
+    """A share with one decimal unless it is whole."""
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"
+
+
+def duration(seconds: float | None) -> str:
+    """A time for people: `45 s`, `12 min`, `3.5 h`, `2.1 d`."""
+    if seconds is None:
+        return "–"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size or (unit == "min" and seconds >= size):
+            figure = f"{seconds / size:.1f}" if seconds < 10 * size else f"{seconds / size:,.0f}"
+            return f"{figure.removesuffix('.0')} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,80 @@
+"""What a report counts. Everything is a count, a sum of exact fractions, or a bag of times. Therefore the sum of the
+tallies does not depend on their order or on how the leads were divided."""
+
+from array import array
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from scorer.figures.contributions import Key
+from scorer.keyfigures.names import Names
+
+Kind = Literal["rating", "status", "category"]
+"""Ways to divide the base."""
+
+Fate = Literal["kept", "late", "missed", "open", "withdrawn", "unmeasured"]
+"""What became of a promise."""
+
+Queue = str | None
+Day = int
+"""In days since 1970-01-01."""
+
+
+def _answers() -> "array[int]":
+    return array("q")
+
+
+@dataclass(slots=True)
+class KeyTally:
+    """The counts of a part of the leads."""
+
+    moves: Counter[tuple[Kind, str, Day]] = field(default_factory=Counter)
+    """Leads that came to stand somewhere minus those that left it, by the local day on which this happened."""
+    changes: Counter[tuple[Literal["rating", "status", "stage"], str, str]] = field(default_factory=Counter)
+    unusual: Counter[tuple[str, str]] = field(default_factory=Counter)
+    dated: Counter[tuple[Day, Key]] = field(default_factory=Counter)
+    """What leads contribute to the figures of periods, by local day (`scorer.figures.contributions`)."""
+    standing: Counter[Key] = field(default_factory=Counter)
+    """Where the leads stand in the end."""
+    actions: Counter[tuple[str, Day]] = field(default_factory=Counter)
+    """Sales actions by name and UTC day."""
+    handed_over: int = 0
+    promises: Counter[Queue] = field(default_factory=Counter)
+    fates: Counter[tuple[Queue, Fate]] = field(default_factory=Counter)
+    answers: defaultdict[Queue, "array[int]"] = field(default_factory=lambda: defaultdict(_answers))
+    """Times from hand-over to answer, in microseconds."""
+    escalations: Counter[Queue] = field(default_factory=Counter)
+    waiting: Counter[Literal["open", "overdue", "hot"]] = field(default_factory=Counter)
+    """Leads that wait for an answer in the end."""
+    values: defaultdict[Day, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    """Values of won deals by local day."""
+    deals: Counter[Day] = field(default_factory=Counter)
+    """Won deals with a value, by local day."""
+    reasons_lost: Names = field(default_factory=Names)
+    competitors: Names = field(default_factory=Names)
+    reasons_returned: Names = field(default_factory=Names)
+
+    def add(self, other: "KeyTally") -> None:
+        """Add the counts of other leads."""
+        for name in (
+            "moves",
+            "changes",
+            "unusual",
+            "dated",
+            "standing",
+            "actions",
+            "promises",
+            "fates",
+            "escalations",
+            "waiting",
+            "deals",
+        ):
+            getattr(self, name).update(getattr(other, name))
+        self.handed_over += other.handed_over
+        for queue, times in other.answers.items():
+            self.answers[queue].extend(times)
+        for day, value in other.values.items():
+            self.values[day] += value
+        for name in ("reasons_lost", "competitors", "reasons_returned"):
+            getattr(self, name).merge(getattr(other, name))

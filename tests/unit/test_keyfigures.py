@@ -1,0 +1,236 @@
+"""The parts of `scorer report`: names in bounded memory, intervals of lifts, the worth of a closing rate, and leads
+with long lives, deleted or erased ones."""
+
+from collections import Counter
+from fractions import Fraction
+from math import log
+from random import Random
+from statistics import pstdev, quantiles
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scorer.domain.instant import DAY, to_text
+from scorer.figures.report_model import Report
+from scorer.keyfigures.headline import duration
+from scorer.keyfigures.lifts import lift_interval
+from scorer.keyfigures.names import LONGEST, Names
+from scorer.keyfigures.worth import worth, worth_of
+from scorer.rules.ruleset import Period, Targets
+from tests.factory import MONDAY, SMALL_RULES
+from tests.lives import LIFE_RULES, event_line
+from tests.unit.test_report_figures import reported
+
+HOT = {"bant": {"budget_status": "approved", "authority": "decision_maker"}}
+UNTIL = MONDAY + 60 * DAY
+
+
+def at(lead: str, number: int, kind: str, day: float, **data: object) -> bytes:
+    return event_line(f"{lead}-{number}", lead, kind, MONDAY + round(day * DAY), data)
+
+
+def handed_over(lead: str, day: float = 0) -> list[bytes]:
+    """A lead that is handed over to key accounts, which promise an answer within four hours."""
+    return [at(lead, 1, "trial_started", day), at(lead, 2, "qualification_updated", day, **HOT)]
+
+
+def fates(result: Report) -> dict[str, int]:
+    (queue,) = result.responses
+    names = ("kept", "late", "missed", "open", "withdrawn", "unmeasured")
+    assert queue.promises == sum(getattr(queue, name) for name in names)
+    return {name: count for name in names if (count := getattr(queue, name))}
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=3), max_size=60), st.integers(1, 6), st.randoms())
+def test_names_are_counted_the_same_however_they_are_divided(names: list[str], kept: int, random: Random) -> None:
+    whole = Names(kept)
+    parts = [Names(kept) for _ in range(3)]
+    for name in names:
+        whole.add(name)
+        random.choice(parts).add(name)
+    whole.finish()
+    total = Names(kept)
+    for part in parts:
+        part.finish()
+        total.merge(part)
+    assert total == whole
+    assert len(whole.counts) <= kept
+    assert whole.counts.total() + whole.others + whole.unstated == len(names)
+    exact = Counter(" ".join(name.split()) for name in names)
+    assert all(times == exact[name] for name, times in whole.counts.items())
+
+
+def test_names_without_text_are_not_stated_and_long_ones_are_cut() -> None:
+    names = Names()
+    for name in (None, "", "  \n", 7, " too \n expensive ", "too expensive", "x" * 5000, "x" * 6000):
+        names.add(name)
+    assert names.unstated == 4
+    assert names.counts == {"too expensive": 2, "x" * LONGEST: 2}
+
+
+def test_the_worth_of_a_better_closing_rate_is_that_of_the_example_of_the_field() -> None:
+    example = worth(Fraction(900), Fraction(4000), Fraction("0.33"))
+    assert (example.deals, example.revenue) == (Fraction(297), Fraction(1_188_000))
+    assert (example.better_rate, example.better_deals) == (Fraction("0.363"), Fraction("326.7"))
+    assert example.better_revenue == 1_306_800
+    assert example.better_revenue - example.revenue == 118_800
+    targets = Targets(Fraction(100_000), Fraction(4_000), Fraction(1, 3), Period.MONTH, "UTC")
+    assert targets.needed == 75
+    assert worth_of(targets).opportunities == 900
+    assert worth_of(targets).better_revenue == 1_320_000
+    assert worth(Fraction(10), Fraction(1), Fraction(99, 100)).better_rate == 1
+
+
+@pytest.mark.parametrize("shares", [(0.20, 0.10, 0.30, 0.40), (0.05, 0.15, 0.45, 0.35), (0.3, 0.3, 0.2, 0.2)])
+def test_the_interval_of_a_lift_is_as_wide_as_the_lift_varies(shares: tuple[float, ...]) -> None:
+    """Among many samples of one population, by the spread of the logarithm and by how often the truth is inside."""
+    random, size, samples, inside = Random(7), 600, [], 0
+    won, lost, others_won, _ = shares
+    truth = won / (won + lost) / (won + others_won)
+    for _ in range(1500):
+        drawn = Counter(random.choices(range(4), shares, k=size))
+        counts = (drawn[0], drawn[1], drawn[0] + drawn[2], drawn[1] + drawn[3])
+        interval = lift_interval(*counts)
+        assert interval is not None
+        inside += interval.low <= truth <= interval.high
+        samples.append(log(counts[0] / (counts[0] + counts[1]) / (counts[2] / size)))
+    assert 0.935 < inside / 1500 < 0.965
+    expected = tuple(round(share * size) for share in shares)
+    middle = lift_interval(expected[0], expected[1], expected[0] + expected[2], expected[1] + expected[3])
+    assert middle is not None
+    assert log(middle.high / middle.low) / 2 / 1.96 == pytest.approx(pstdev(samples), rel=0.08)
+    low, *_, high = quantiles(samples, n=40)
+    assert (log(middle.low), log(middle.high)) == pytest.approx((low, high), abs=0.1)
+
+
+def test_there_is_an_interval_unless_nothing_is_known() -> None:
+    assert lift_interval(0, 0, 5, 5) is None
+    assert lift_interval(3, 0, 3, 0) is None
+    for counts in ((0, 3, 5, 5), (3, 0, 5, 5), (5, 5, 5, 5), (1, 0, 1, 1)):
+        interval = lift_interval(*counts)
+        assert interval is not None
+        lift = counts[0] / (counts[0] + counts[1]) / (counts[2] / (counts[2] + counts[3]))
+        assert interval.low <= lift <= interval.high
+
+
+def test_each_promise_has_one_fate() -> None:
+    hour = 1 / 24
+    lines = [
+        *handed_over("kept"),
+        at("kept", 3, "call_logged", hour, outcome="reached"),
+        *handed_over("late"),
+        at("late", 3, "sales_accepted", 5 * hour),
+        *handed_over("missed"),
+        at("missed", 3, "sales_returned", 9 * hour),
+        *handed_over("withdrawn"),
+        at("withdrawn", 3, "sales_returned", hour),
+        *handed_over("silent"),
+        *handed_over("open", 59.9),
+    ]
+    result = reported(sorted(lines, key=_time), until=UNTIL)
+    assert fates(result) == {"kept": 1, "late": 1, "missed": 2, "open": 1, "withdrawn": 1}
+    (queue,) = result.responses
+    assert (queue.median_seconds, queue.p90_seconds, queue.kept_share) == (3 * 3600, 5 * 3600, 0.25)
+    assert (result.waiting.open, result.waiting.overdue, result.waiting.hot_untouched) == (2, 1, 2)
+    assert queue.escalations == 1 + 1 + 3  # late: one level; missed: one; silent: all three
+
+
+def test_an_answer_from_before_the_hand_over_was_decided_has_no_time() -> None:
+    old = at("a", 3, "call_logged", 1, outcome="reached")
+    late = old[:-1] + f', "arrivedat": "{to_text(MONDAY + 9 * DAY)}"}}'.encode()
+    first, second = (one[:-1] + f', "arrivedat": "{to_text(MONDAY + 8 * DAY)}"}}'.encode() for one in handed_over("a"))
+    result = reported([first, second, late], until=UNTIL)
+    assert fates(result) == {"unmeasured": 1}
+    assert result.responses[0].median_seconds is None
+
+
+def test_steps_beyond_those_that_a_lead_keeps_are_counted() -> None:
+    lines = handed_over("a")
+    for number in range(40):
+        lines.append(at("a", 10 + number, "opportunity_won", 1 + number / 4, value=100.1))
+    result = reported(lines, until=UNTIL)
+    assert sum(period.won for period in result.periods) == 40
+    assert sum(period.value_won for period in result.periods) == 4004
+    assert result.total.won == 1
+
+
+def test_a_deleted_lead_stays_in_the_figures_of_its_periods_and_leaves_the_base() -> None:
+    rules = f"{LIFE_RULES}\nretention: {{inactive: 30d}}\n"
+    lines = [*handed_over("a"), at("a", 3, "sales_accepted", 0.1), at("a", 4, "opportunity_won", 9, value=4000)]
+    kept, deleted = (reported(lines, text, until=UNTIL) for text in (LIFE_RULES, rules))
+    assert deleted.periods == kept.periods
+    assert deleted.total == kept.total
+    assert kept.total.won == 1
+    assert deleted.statuses == kept.statuses
+    assert [leads[-1] for leads in kept.base.by_status.values() if leads[-1]] == [1]
+    for counts in (deleted.base.by_status, deleted.base.by_rating, deleted.base.by_category):
+        assert sum(leads[0] for leads in counts.values()) == 1
+        assert sum(leads[-1] for leads in counts.values()) == 0
+
+
+def test_an_erased_lead_stays_in_the_figures_before_its_erasure() -> None:
+    lines = [*handed_over("a"), at("a", 3, "sales_accepted", 0.1), at("a", 4, "opportunity_lost", 9, reason="price")]
+    kept, erased = (reported(some, until=UNTIL) for some in (lines, [*lines, at("a", 5, "erased", 10)]))
+    assert erased.total == kept.total
+    assert erased.reasons_lost == kept.reasons_lost
+    assert erased.statuses == kept.statuses
+    assert {name: leads[-1] for name, leads in erased.base.by_status.items() if leads[-1]} == {"discarded": 1}
+
+
+def test_values_that_no_deal_has_are_not_added_up() -> None:
+    lines = [
+        at("a", 1, "opportunity_won", 1, value=0.1),
+        at("a", 2, "opportunity_won", 2, value=0.2),
+        at("a", 3, "opportunity_won", 3, value=1e300),
+        at("a", 4, "opportunity_won", 4),
+    ]
+    result = reported(lines, until=UNTIL)
+    assert [period.value_won for period in result.periods] == [0.3, 0, 0]
+    assert sum(period.won for period in result.periods) == 4
+
+
+def test_parts_without_rules_are_left_out_and_the_report_says_how_to_get_them() -> None:
+    rules = SMALL_RULES.replace(", respond_within: 1h", "")
+    result = reported([*handed_over("a")], rules, until=UNTIL)
+    assert (result.production, result.funnel, result.stages) == (None, None, None)
+    assert (result.responses, result.actions, result.base.by_category, result.closing_rate) == ([], [], {}, [])
+    assert result.total.handed_over == 1
+    assert [part.part for part in result.missing] == [
+        "opportunities needed and their forecast",
+        "funnel and transitions between stages",
+        "base by category",
+        "sales actions by day",
+        "response times",
+        "what won leads had, reasons of loss and competitors",
+    ]
+    assert reported(handed_over("a"), until=UNTIL).missing[0].how == (
+        "send `opportunity_won` and `opportunity_lost` activities"
+    )
+
+
+def test_the_periods_are_at_most_120_and_the_totals_cover_all() -> None:
+    lines = [at(f"lead-{year}", year, "opportunity_won", 365.25 * (year - 40), value=1) for year in range(40)]
+    result = reported(lines, until=UNTIL)
+    assert len(result.periods) == 120
+    assert sum(period.won for period in result.periods) == 9
+    assert result.base.by_status["won"][-1] == 40
+
+
+def test_times_for_people() -> None:
+    assert [duration(seconds) for seconds in (None, 0, 59, 60, 90, 7200, 100_000, 200_000, 3e6)] == [
+        "–",
+        "0 s",
+        "59 s",
+        "1 min",
+        "1.5 min",
+        "2 h",
+        "28 h",
+        "2.3 d",
+        "35 d",
+    ]
+
+
+def _time(event: bytes) -> str:
+    return event.partition(b'"time": "')[2].decode()
