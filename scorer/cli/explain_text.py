@@ -18,11 +18,11 @@ from scorer.explain.wording import (
     life_text,
     moment_text,
     points_text,
-    promise_text,
     signal_text,
     step_text,
     times_text,
     value_text,
+    waiting_text,
 )
 
 _STYLES = {
@@ -103,7 +103,7 @@ def _head(story: Story) -> Group:
         _plain(f"{routing.route}: {routing.reason}"),
     ]
     lines.append(_plain(life_text(story.lifecycle)))
-    if promise := promise_text(story):
+    if promise := waiting_text(story):
         lines.append(_plain(promise))
     if story.merged_into is not None:
         lines.append(_plain(f"merged into {story.merged_into}"))

@@ -242,9 +242,7 @@ class TimelineEntry(Model):
     stage_before: str | None = Field(None, description="Null without a stage.")
     stage: str | None = Field(None, description="Stage of the opportunity; null without one.")
     escalated: int = Field(0, description="How often the lead had been escalated when the activity arrived.")
-    answered: bool = Field(
-        False, description="Whether the activity was the answer for which the lead waited, in time or late."
-    )
+    answered: bool = Field(False, description="Whether it was the answer for which the lead waited, in time or late.")
     changes: list[RuleChange]
 
 

@@ -164,7 +164,7 @@ def _span_text(seconds: float) -> str:
     return f"{seconds:,.6g} seconds"
 
 
-def promise_text(story: Story) -> str:
+def waiting_text(story: Story) -> str:
     """Until when somebody must answer: `respond within 2 hours of the decision`, and for a lead that waits since its
     hand-over `respond by 2026-03-04 16:00 UTC; nobody has answered yet`. Empty if nobody waits for an answer."""
     routing, published, promise = story.routing, story.published, story.lifecycle.promise
@@ -173,11 +173,14 @@ def promise_text(story: Story) -> str:
     is_with_sales = published is not None and published.route is Route.SALES and routing.route is Route.SALES
     if routing.respond_within_seconds is None or is_with_sales:
         return ""
-    return f"respond within {_within_text(routing, routing.respond_within_seconds)} of the decision"
+    return f"respond within {promise_text(routing)} of the decision"
 
 
-def _within_text(routing: RoutingPart, seconds: float) -> str:
-    """`2 hours`, `27 hours of business time`."""
+def promise_text(routing: RoutingPart) -> str:
+    """`2 hours`, `27 hours of business time`; empty without a promise."""
+    seconds = routing.respond_within_seconds
+    if seconds is None:
+        return ""
     if not routing.in_business_time:
         return _span_text(seconds)
     # A day of business time is not 24 hours, so the largest unit is the hour.

@@ -15,13 +15,13 @@ from scorer.explain.wording import (
     entry_steps,
     moment_text,
     points_text,
-    promise_text,
     signal_text,
     since_texts,
     status_text,
     step_text,
     times_text,
     value_text,
+    waiting_text,
 )
 from scorer.report.charts import Mark, Scale, Series, Tone, lines, track
 from scorer.report.page import render
@@ -39,7 +39,7 @@ def explain_page(story: Story) -> str:
         "moment_text": moment_text,
         "points_text": points_text,
         "signal_text": signal_text,
-        "promise_text": promise_text,
+        "waiting_text": waiting_text,
         "since_texts": since_texts,
         "status_text": status_text,
         "step_text": step_text,
