@@ -127,14 +127,14 @@ def test_every_broken_promise_of_a_year_is_escalated_once_at_its_instant(
         begin = end
         dying = f"{POINTS[number % len(POINTS)]}:{1 if number % len(POINTS) > 3 else random.randint(2, 9)}:kill"
         settings = {"max_records": str(random.choice((10, 50))), "fault_point": dying}
-        with service(kafka, names, tmp_path, ready=False, **clock(end), **settings) as worker:
+        with service(kafka, names, tmp_path, ready=False, **(clock(end) | settings)) as worker:
             try:
                 worker.process.wait(10)
             except TimeoutExpired:
                 worker.process.kill()
             assert worker.process.wait() == -9, worker.text()
         evict(kafka, names)
-    with service(kafka, names, tmp_path, **clock(START + YEAR + 30 * DAY)) as worker:
+    with service(kafka, names, tmp_path, ready=True, **clock(START + YEAR + 30 * DAY)) as worker:
         # Some leads of each partition are due in the month after the year.
         worker.wait(lambda: len(ticked(kafka, names, START + YEAR + 30 * DAY)) == 2)
         reached = wait_until_reviewed(kafka, names, [worker], rules=rules)
