@@ -119,7 +119,7 @@ def test_every_broken_promise_of_a_year_is_escalated_once_at_its_instant(
     kafka.create({names.state: 2, names.routing: 2, names.dead_letters: 1})
     activities, begin = year(random, PROMISE_LEADS), START
 
-    def clock(at: int) -> dict[str, str]:
+    def clock(at: int) -> dict[str, Any]:
         return {"rules": str(rules), "tick_seconds": "1", "fault_clock": str((at - time_ns() // 1000) / SECOND)}
 
     for number, end in enumerate(periods(random, PROMISE_PERIODS)):
