@@ -265,7 +265,7 @@ def passages(lifecycle: Lifecycle) -> list[Passage]:
     found = []
     for time, kind, move in moves:
         if isinstance(move, Decided):
-            moved = _after_decision(move, status)
+            moved = after_decision(move, status)
             time = move.decided_at
         else:
             moved = STATUSES[kind - 1]
@@ -326,16 +326,20 @@ _RETURNED: Final = STATUSES.index("returned")
 _WITH_US: Final = frozenset[Status]({"new", "nurturing", "discarded", "handed_over"})
 """Our decisions to nurture or discard a lead change these statuses. Those that sales gave stay until sales says more,
 or until the next hand-over."""
-_BY_ROUTE: Final[Mapping[Route, Status]] = {Route.NURTURE: "nurturing", Route.DISCARD: "discarded"}
+_BY_ROUTE: Final[Mapping[int, Status]] = {
+    ROUTES.index(Route.NURTURE): "nurturing",
+    ROUTES.index(Route.DISCARD): "discarded",
+}
 
 
 _ORDER: Final = itemgetter(0, 1)
 
 
-def _after_decision(decided: Decided, status: Status) -> Status:
+def after_decision(decided: Decided, status: Status) -> Status:
+    """The status after a decision about a lead with this status."""
     if decided.is_hand_over:
         return "handed_over"
-    return _BY_ROUTE.get(ROUTES[decided.route], status) if status in _WITH_US else status
+    return _BY_ROUTE.get(decided.route, status) if status in _WITH_US else status
 
 
 def _last(found: Iterable[Passage]) -> Standing | None:

@@ -16,6 +16,7 @@ from scorer.domain.lifecycle import (
     Decided,
     Lifecycle,
     Passage,
+    after_decision,
     is_usual,
     passages,
     placed,
@@ -39,6 +40,8 @@ REACHED: Final = "reached"
 WENT_ON: Final = "went_on"
 ACTIONS: Final = "action"
 HAND_OVERS: Final = "handed_over"
+_ALWAYS: Final = -(1 << 62)
+_RATINGS: Final = tuple(rating.value for rating in RATINGS)
 _USUAL: Final = frozenset((before, after) for before in STATUSES for after in STATUSES if is_usual(before, after))
 
 Key = tuple[str, ...]
@@ -121,8 +124,8 @@ class Contributions:
         passed = passages(lifecycle)
         entries: list[Entry] = [
             (None, (STATUS, passed[-1].after if passed else "new")),
-            (None, (RATING, RATINGS[decisions[-1].rating].value if decisions else NONE)),
-            (None, (CATEGORY, NONE if category is None else category if category in self._categories else OTHER)),
+            (None, (RATING, _RATINGS[decisions[-1].rating] if decisions else NONE)),
+            (None, (CATEGORY, self._category(category))),
         ]
         for time, before, after in passed:
             entries.append((time, (STATUS, before, after)))
@@ -133,13 +136,59 @@ class Contributions:
             if decided.rating != rating:
                 if rating is not None:
                     time = decided.time + decided.delay
-                    entries.append((time, (RATING, RATINGS[rating].value, RATINGS[decided.rating].value)))
+                    entries.append((time, (RATING, _RATINGS[rating], _RATINGS[decided.rating])))
                 rating = decided.rating
             if decided.is_hand_over and not steps:
                 entries.append((decided.time + decided.delay, (HAND_OVERS, self.queue(decided.queue), HAND_OVERS)))
         if steps:
             self._add_steps(lifecycle, entries)
         return entries
+
+    def changes(self, before: Lifecycle | None, after: Lifecycle | None) -> list[tuple[Entry, int]]:
+        """The entries that come (1) and go (-1) if a lead changes."""
+        if before is not None and after is not None and not before.steps and not after.steps:
+            changes = self._by_decision(before, after)
+            if changes is not None:
+                return changes
+        gone = self.entries(before)
+        come: list[tuple[Entry, int]] = []
+        for entry in self.entries(after):
+            if entry in gone:
+                gone.remove(entry)
+            else:
+                come.append((entry, 1))
+        return come + [(entry, -1) for entry in gone]
+
+    def _by_decision(self, before: Lifecycle, after: Lifecycle) -> list[tuple[Entry, int]] | None:
+        """`changes` in the usual case, without going through the history: sales has said nothing, and the latest
+        decision is the only one that is new. None in other cases."""
+        known, decisions = before.decisions, after.decisions
+        if not known or (decisions != known and decisions[:-1] != known):
+            return None
+        changes: list[tuple[Entry, int]] = []
+        if before.category != after.category:
+            changes.append(((None, (CATEGORY, self._category(before.category))), -1))
+            changes.append(((None, (CATEGORY, self._category(after.category))), 1))
+        if len(decisions) == len(known):
+            return changes
+        latest, time, old = decisions[-1], _ALWAYS, STATUSES[0]
+        for decided in known:
+            if decided.time < time:
+                return None
+            time, old = decided.time, after_decision(decided, old)
+        if latest.time < time:
+            return None
+        new, time = after_decision(latest, old), latest.time + latest.delay
+        if new != old:
+            changes += (((None, (STATUS, old)), -1), ((None, (STATUS, new)), 1), ((time, (STATUS, old, new)), 1))
+            if (old, new) not in _USUAL:
+                changes.append(((time, (UNUSUAL, old, new)), 1))
+        if latest.rating != known[-1].rating:
+            was, now = _RATINGS[known[-1].rating], _RATINGS[latest.rating]
+            changes += (((None, (RATING, was)), -1), ((None, (RATING, now)), 1), ((time, (RATING, was, now)), 1))
+        if latest.is_hand_over:
+            changes.append(((time, (HAND_OVERS, self.queue(latest.queue), HAND_OVERS)), 1))
+        return changes
 
     def stage(self, name: str) -> str:
         """The name of a stage as it is counted."""
@@ -148,6 +197,9 @@ class Contributions:
     def queue(self, name: str | None) -> str:
         """The name of a queue as it is counted."""
         return name if name in self._queues else OTHER if name else ""
+
+    def _category(self, name: str | None) -> str:
+        return NONE if name is None else name if name in self._categories else OTHER
 
     def _add_steps(self, lifecycle: Lifecycle, entries: list[Entry]) -> None:
         entries += self._hand_overs(lifecycle)

@@ -36,6 +36,7 @@ from scorer.rules.ruleset import Ruleset
 KEPT_DAYS: Final = 800
 """Days before are forgotten: two years and a period."""
 
+Days = dict[int, dict[Key, int]]
 _ALWAYS: Final = -(1 << 62)
 
 
@@ -47,9 +48,9 @@ class Figures:
         self._of = Contributions(ruleset)
         self._leads = 0
         self._first_day = _ALWAYS
-        self._standing: Counter[Key] = Counter()
-        self._periods: dict[int, Counter[Key]] = {}
-        self._days: dict[int, Counter[Key]] = {}
+        self._standing: dict[Key, int] = {}
+        self._periods: Days = {}
+        self._days: Days = {}
         self._waiting: dict[tuple[str, bool], Instants] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -132,7 +133,7 @@ class Figures:
 
     def actions_on(self, day: int) -> Counter[str]:
         """The sales actions of a UTC day (days since 1970-01-01)."""
-        counts = self._days.get(day, Counter[Key]())
+        counts = self._days.get(day, {})
         return Counter({key[1]: times for key, times in counts.items() if key[0] == ACTIONS})
 
     def replace(
@@ -145,18 +146,10 @@ class Figures:
         """`remove` and `add` in one step. It costs less, because most of a lead's history stays."""
         of = self._of
         if before is not after:
-            gone = of.entries(before)
-            for entry in of.entries(after):
-                if entry in gone:
-                    gone.remove(entry)
-                else:
-                    self._enter(entry, 1)
-            for entry in gone:
-                self._enter(entry, -1)
-            was_waiting, is_waiting = of.waiting(before), of.waiting(after)
-            if was_waiting != is_waiting:
-                self._wait(was_waiting, -1)
-                self._wait(is_waiting, 1)
+            for entry, times in of.changes(before, after):
+                self._enter(entry, times)
+            self._wait(of.waiting(before), -1)
+            self._wait(of.waiting(after), 1)
         if of.names.actions and counted_before is not counted_after:
             self._act(counted_before, -1)
             self._act(counted_after, 1)
@@ -191,12 +184,12 @@ class Figures:
         if instants.is_empty:
             del self._waiting[place]
 
-    def _count(self, counted: dict[int, Counter[Key]], day: int, key: Key, times: int) -> None:
+    def _count(self, counted: Days, day: int, key: Key, times: int) -> None:
         if day < self._first_day:
             return
         counts = counted.get(day)
         if counts is None:
-            counts = counted[day] = Counter()
+            counts = counted[day] = {}
         _count(counts, key, times)
         if not counts:
             del counted[day]
@@ -206,7 +199,7 @@ class Figures:
 
     def _period(self, span: PeriodSpan, now: int) -> PeriodSummary:
         periods, targets = self._of.periods, self._of.names.targets
-        total = self._periods.get(span.first_day, Counter[Key]())
+        total = Counter(self._periods.get(span.first_day, {}))
         queues = sorted({key[1] for key in total if key[0] == HAND_OVERS})
         handed_over = _hand_overs(total, queues)
         elapsed = periods.elapsed_share(span, now)
@@ -249,7 +242,7 @@ class Figures:
         return self._of.names, self._leads, self._first_day, self._standing, self._periods, self._days, self._waiting
 
 
-def _count(counts: Counter[Key], key: Key, times: int) -> None:
+def _count(counts: dict[Key, int], key: Key, times: int) -> None:
     left = counts.get(key, 0) + times
     if left:
         counts[key] = left

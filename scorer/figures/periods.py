@@ -1,6 +1,7 @@
 """Local days and the periods of targets in a time zone. Pure: zones come from the pinned package."""
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from scorer.domain.instant import DAY, from_datetime, to_datetime
@@ -38,10 +39,10 @@ class Periods:
 
     @classmethod
     def of(cls, ruleset: Ruleset) -> "Periods":
-        """Those of the targets; months in UTC without targets."""
+        """Those of the targets; months in UTC without targets. Figures of several partitions share them."""
         targets, calendar = ruleset.targets, ruleset.calendar
         zone_name, period = ("UTC", Period.MONTH) if targets is None else (targets.zone, targets.period)
-        return cls(zone_name, period, calendar)
+        return _shared(zone_name, period, calendar)
 
     def day_of(self, instant: int) -> int:
         """The local day of an instant, in days since 1970-01-01."""
@@ -83,7 +84,9 @@ class Periods:
         if first_day is None:
             if len(self._first_days) >= _REMEMBERED:
                 self._first_days.clear()
-            first_day = self._first_days[day] = self.period_of(day).first_day
+            span = self.period_of(day)
+            first_day = span.first_day
+            self._first_days.update(dict.fromkeys(range(first_day, span.last_day + 1), first_day))
         return first_day
 
     def period_before(self, span: PeriodSpan) -> PeriodSpan:
@@ -104,6 +107,11 @@ class Periods:
             if total:
                 return self._calendar.business_time(start, now) / total
         return (now - start) / (end - start)
+
+
+@lru_cache(16)
+def _shared(zone_name: str, period: Period, calendar: BusinessCalendar | None) -> Periods:
+    return Periods(zone_name, period, calendar)
 
 
 def _months(year: int, month: int, count: int, label: str) -> PeriodSpan:

@@ -19,11 +19,11 @@ from scorer.domain.instant import DAY, from_datetime
 from scorer.domain.lead import Lead
 from scorer.domain.lifecycle import (
     MOST_DECISIONS,
+    STATUS,
     STEPS,
     Lifecycle,
     Promise,
     Step,
-    status_of,
     step_of,
 )
 from scorer.domain.lifecycle import (
@@ -64,7 +64,7 @@ class _Place:
     def __init__(self, lead: Lead) -> None:
         known = lead.published is not None
         self.rating = lead.published.rating.value if lead.published is not None else None
-        self.status = _status(lead.lifecycle) if known else None
+        self.status = _status(lead) if known else None
         self.category = _category(lead) if known else None
         promise = _promise(lead)
         self.promise = None if promise is None else _Promised(promise.queue, promise.made_at, promise.respond_by)
@@ -112,7 +112,7 @@ class Journeys:
             self._end(place.promise, ended)
         if after.lead.published is not None:
             self._stand("rating", place.rating, after.lead.published.rating.value, now)
-            self._stand("status", place.status, _status(after.lead.lifecycle), now)
+            self._stand("status", place.status, _status(after.lead), now)
             self._stand("category", place.category, _category(after.lead), now)
 
     def ended(self, lead: Lead, until: int) -> None:
@@ -306,10 +306,19 @@ class Journeys:
             return ()
         # An evaluation holds the lead as the review before it left it.
         found = [_category(evaluation.lead) for evaluation in after.reviewed[1:]]
-        deleted = next((effect.at for effect in after.effects if isinstance(effect, Deleted)), None)
-        last = arrival if deleted is None else deleted - 1
-        found.append(_category(self._evaluator.catch_up(before, last).lead))
+        found.append(self._category_after_reviews(before, after, arrival))
         return [(evaluation.now, category) for evaluation, category in zip(after.reviewed, found, strict=True)]
+
+    def _category_after_reviews(self, before: Lead, after: Assessment, arrival: int) -> str:
+        """The category of the lead when the activity arrived, or when it was deleted before."""
+        last = _category(after.lead)
+        deleted = next((effect.at for effect in after.effects if isinstance(effect, Deleted)), None)
+        if deleted is None:
+            if after.evaluation is None or last == _category(after.reviewed[-1].lead):
+                return last
+            if after.evaluation.lead is not after.lead:
+                return _category(after.evaluation.lead)
+        return _category(self._evaluator.catch_up(before, arrival if deleted is None else deleted - 1).lead)
 
     def _dated(self, lifecycle: Lifecycle | None) -> Mapping[tuple[int, tuple[str, ...]], int]:
         counts: dict[tuple[int, tuple[str, ...]], int] = {}
@@ -333,9 +342,8 @@ class Journeys:
         return min(activity.time, arrival + self._tolerance)
 
 
-def _status(lifecycle: Lifecycle | None) -> str:
-    standing = None if lifecycle is None else status_of(lifecycle)
-    return "new" if standing is None else standing.value
+def _status(lead: Lead) -> str:
+    return str(lead.value(STATUS) or "new")
 
 
 def _category(lead: Lead) -> str:

@@ -15,7 +15,7 @@ RUNBOOKS: Final = ROOT / "docs" / "runbooks"
 CONTAINER_ONLY: Final = {"scorer_memory_limit_bytes"}
 """Series that a worker shows only where its memory is limited."""
 
-_SERIES: Final = re.compile(r"\b(?:process_|python_|scorer_|job:|job_outcome:)[a-z0-9_:]+|\bup\b(?=[{\s=])")
+_SERIES: Final = re.compile(r"\b(?:process_|python_|scorer_|job:|job_[a-z]+:)[a-z0-9_:]+|\bup\b(?=[{\s=])")
 _CHOSEN: Final = {"$job": ".*", "$group": ".*", "$instance": ".*"}
 
 

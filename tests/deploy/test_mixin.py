@@ -1,5 +1,6 @@
 """The alerts, recording rules, dashboards and runbooks fit each other and the metrics of the service."""
 
+import json
 import re
 import subprocess
 from collections import Counter, defaultdict
@@ -13,10 +14,22 @@ from prometheus_client.parser import text_string_to_metric_families
 from scorer.cli import app
 from scorer.domain.activity import PAYLOADS
 from scorer.domain.lead import Lead
+from scorer.domain.lifecycle import STATUSES, is_usual
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
+from scorer.figures.figures import Figures
+from scorer.figures.gauges import gauges
 from scorer.rules.loader import parse_ruleset
-from scorer.runtime.metrics import ASSESS_BUCKETS, LATENCY_BUCKETS, MAX_CUSTOM_TYPES, BatchFigures, Metrics
+from scorer.runtime.metrics import (
+    ASSESS_BUCKETS,
+    KEY_FIGURES,
+    LATENCY_BUCKETS,
+    MAX_CUSTOM_TYPES,
+    MAX_STAGES,
+    RESPONSE_BUCKETS,
+    BatchFigures,
+    Metrics,
+)
 from scorer.sources.cloudevents import parse_record
 from tests.deploy.mixin import (
     RUNBOOKS,
@@ -49,6 +62,10 @@ def every_metric() -> Metrics:
             decisions=Counter({("hot", "sales"): 1}),
             transitions=Counter({("warm", "hot"): 1}),
             handovers=Counter({"queue-0": 1}),
+            responses=[("queue-0", 60.0)],
+            escalations=Counter({("queue-0", 1): 1}),
+            statuses=Counter({("new", "won", False): 1}),
+            stages=Counter({("", "Open"): 1}),
             rule_hits=Counter({("criterion-0", "rule-0"): 1}),
             timestamps=[0],
             assess_seconds=[0.1],
@@ -56,7 +73,8 @@ def every_metric() -> Metrics:
         ),
         now=1.0,
     )
-    metrics.ruleset("b2b", "1", "durable")
+    metrics.ruleset("b2b", "1", "durable", queues=["queue-0"], stages=["Open"])
+    metrics.key_figures({name: {("x",) * len(labels): 1.0} for name, (_, labels) in KEY_FIGURES.items()})
     metrics.shadow("b2b", "2")
     metrics.shadow_loaded(True)
     metrics.fences(True)
@@ -264,6 +282,17 @@ def test_durations_become_shorter_by_a_factor() -> None:
 
 
 LARGE_RULES = 1000
+CATEGORIES = [*({"id": f"active-{number}", "when": {"rating": "hot"}} for number in range(6)), {"id": "base"}]
+ACTIONS = {f"action-{number}": {"activity": "meeting_held"} for number in range(5)}
+LIFECYCLE_RULES = {
+    "ruleset": "large",
+    "ratings": {"warm": 30, "hot": 70},
+    "targets": {"revenue": 100_000, "average_deal": 4_000, "closing_rate": "1/3"},
+    "routing": [
+        *({"id": f"to-{n}", "when": {"rating": "hot"}, "route": "sales", "queue": f"queue-{n}"} for n in range(10)),
+        {"id": "rest", "route": "nurture"},
+    ],
+}
 RULES_PER_CRITERION = 20
 
 
@@ -288,6 +317,14 @@ def large(rules: int, queues: int = 10) -> Metrics:
     """The exposition of a worker after a million leads under this number of rules, each of which has given points."""
     metrics = every_metric()
     hits = generated(rules)
+    named = [f"queue-{number}" for number in range(queues)]
+    stages = [f"stage {number}" for number in range(8)]
+    metrics.ruleset("large", "1", "durable", queues=named, stages=stages)
+    lifecycle = {"phases": {"offer": stages[:4], "close": stages[4:]}, "categories": CATEGORIES, "actions": ACTIONS}
+    ruleset = parse_ruleset({"large.yaml": json.dumps({**LIFECYCLE_RULES, "lifecycle": lifecycle}).encode()})
+    leads = Figures(ruleset)
+    leads.add(None, {})
+    metrics.key_figures(gauges([leads], NOW))
     ratings, routes = ("hot", "warm", "cold"), ("sales", "nurture", "discard")
     pairs = [(rating, route) for rating in ratings for route in routes]
     for part in range(10):
@@ -298,7 +335,15 @@ def large(rules: int, queues: int = 10) -> Metrics:
                 transitions=Counter(
                     {(before, after): 10 for before in ratings for after in ratings if before != after}
                 ),
-                handovers=Counter({f"queue-{number}": 10_000 for number in range(queues)}),
+                handovers=Counter(dict.fromkeys(named, 10_000)),
+                responses=[(queue, seconds) for queue in [*named, "invented", ""] for seconds in (1.0, 1e9)],
+                escalations=Counter({(queue, level): 1 for queue in named for level in range(1, 7)}),
+                statuses=Counter(
+                    {(before, after, is_usual(before, after)): 1 for before in STATUSES for after in STATUSES}
+                ),
+                stages=Counter(
+                    {(before, f"{after}"): 1 for before in ["", *stages] for after in [*stages, *range(999)]}
+                ),
                 rule_hits=Counter(dict.fromkeys(hits, 100)),
                 shadow=Counter({(live[0], other[0], live[1], other[1]): 10 for live in pairs for other in pairs}),
                 timestamps=[part * 1000] * 1000,
@@ -319,6 +364,9 @@ def test_the_number_of_series_depends_on_rules_and_not_on_leads() -> None:
     assert names["scorer_activities_total"] == MAX_CUSTOM_TYPES + len(PAYLOADS) + 1
     assert names["scorer_assess_seconds_bucket"] == len(ASSESS_BUCKETS) + 1
     assert names["scorer_event_to_decision_seconds_bucket"] == len(LATENCY_BUCKETS) + 1
+    # Ten queues, those that are not in the rules, and none.
+    assert names["scorer_first_response_seconds_bucket"] == 12 * (len(RESPONSE_BUCKETS) + 1)
+    assert names["scorer_stage_transitions_total"] <= (MAX_STAGES + 2) ** 2
     assert len(set(map(str, shown))) == len(shown)
     # All leads are among the values, and none is among the labels.
     assert not [labels for _, labels in shown if any("L-" in value for value in labels.values())]

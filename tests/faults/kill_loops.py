@@ -27,7 +27,8 @@ from pathlib import Path
 from random import Random
 from typing import Final, TypeVar
 
-from scorer.domain.instant import to_text
+from scorer.domain.instant import SECOND, to_text
+from scorer.domain.lead import TOLERANCE
 from scorer.sources.arrival import log_time_after
 from scorer.sources.tick import is_tick
 from tests.brokers.apache import ApacheKafka
@@ -42,9 +43,11 @@ from tests.faults.oracle import (
     decision_differences,
     decision_id,
     differences,
+    log_times,
     state_differences,
     wait_until_closed,
 )
+from tests.faults.promises import escalation_differences, plans_of
 from tests.faults.writer import Writer
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import ROOT, Service
@@ -71,6 +74,7 @@ class Result:
     activities: int = 0
     decisions: int = 0
     by_time: int = 0
+    escalations: int = 0
     ticks: int = 0
     kills: list[str] = field(default_factory=list)
     bounces: list[str] = field(default_factory=list)
@@ -86,7 +90,8 @@ class Result:
         parts = ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.seconds.items())
         return (
             f"loop {self.loop}: {self.activities:,} activities, {self.ticks} ticks, {self.decisions:,} decisions, "
-            f"{self.by_time:,} of them by time, {len(self.kills)} kills ({', '.join(self.kills)}), nodes: "
+            f"{self.by_time:,} of them by time, {self.escalations:,} escalations, {len(self.kills)} kills "
+            f"({', '.join(self.kills)}), nodes: "
             f"{', '.join(self.bounces)}; {sum(self.seconds.values()):.0f} s ({parts}): "
             f"lost {self.lost}, doubled {self.doubled}, differing {self.differing}"
             + (f"; {len(self.problems)} problems" if self.problems else "")
@@ -210,6 +215,12 @@ def _compare(kafka: Kafka, names: Names, folder: Path, result: Result) -> None:
     result.decisions, result.by_time = sum(map(len, scored.values())), wanted.by_time
     result.ticks = sum(is_tick(record.value) for record in kafka.read(names.activity))
     result.lost, result.doubled, result.differing = tally(scored, wanted, got)
+    records = kafka.read(names.activity)
+    reached = {partition: log_time // SECOND * SECOND for partition, log_time in log_times(records).items()}
+    found, result.escalations = escalation_differences(records, got.decisions, plans_of(), reached, TOLERANCE)
+    problems += [f"escalations: {line}" for line in found]
+    if not result.escalations:
+        problems.append("nothing was escalated: the loop shows too little")
     result.problems += problems
 
 
@@ -307,13 +318,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def summary(results: Path) -> int:
     """Sum up all loops in the file of results."""
     loops = [json.loads(line) for line in results.read_text().splitlines()]
-    counted = ("activities", "ticks", "decisions", "by_time", *FINDINGS)
-    total = {name: sum(loop[name] for loop in loops) for name in counted}
+    counted = ("activities", "ticks", "decisions", "by_time", "escalations", *FINDINGS)
+    total = {name: sum(loop.get(name, 0) for loop in loops) for name in counted}
     kills, bounces = sum(len(loop["kills"]) for loop in loops), sum(len(loop["bounces"]) for loop in loops)
     problems = sum(len(loop["problems"]) for loop in loops)
     tell(
         f"{len(loops)} loops, {total['activities']:,} activities, {total['ticks']:,} ticks, {total['decisions']:,} "
-        f"decisions, {total['by_time']:,} of them by time, {kills} kills of workers, {bounces} of nodes: "
+        f"decisions, {total['by_time']:,} of them by time, {total['escalations']:,} escalations, {kills} kills of "
+        f"workers, {bounces} of nodes: "
         f"lost {total['lost']}, doubled {total['doubled']}, differing {total['differing']}, problems {problems}"
     )
     return 1 if problems or any(total[name] for name in FINDINGS) else 0

@@ -16,6 +16,10 @@ EVENTS: Final = _size("EVENTS", 1_500)
 """Activities of the kill loop; the other suites take a share."""
 ROUNDS: Final = _size("ROUNDS", 8)
 """How often the kill loop kills. With eight, a worker dies at each point once, and twice at a random moment."""
+PROMISE_LEADS: Final = _size("PROMISE_LEADS", 40)
+"""Leads of the year of promises."""
+PROMISE_PERIODS: Final = _size("PROMISE_PERIODS", 3)
+"""Into how many parts that year is cut. A worker dies after each."""
 STORM_SECONDS: Final = _size("STORM_SECONDS", 10)
 FUZZ_EVENTS: Final = _size("FUZZ_EVENTS", 6_000)
 """Records of the short run of `make fuzz`."""

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from scorer.domain.counts import Counts, counts_of
 from scorer.domain.instant import DAY, HOUR, MINUTE, from_datetime, to_datetime
-from scorer.domain.lifecycle import RATINGS, STAGED, STATUSES, Decided, Lifecycle, Promise, Step
+from scorer.domain.lifecycle import (
+    RATINGS,
+    STAGED,
+    STATUSES,
+    Decided,
+    Lifecycle,
+    Promise,
+    Step,
+    replaced,
+    with_decision,
+)
 from scorer.domain.score import Rating, Route
 from scorer.figures.figures import KEPT_DAYS, Figures
 from scorer.figures.summary import HandOvers, PeriodSummary, Summary
@@ -314,6 +324,31 @@ def test_changes_in_any_order_and_parts_in_any_order_give_the_same(
     for lead in [*kept, *(after for _, after in changed)]:
         left.remove(*lead)
     assert left == Figures(by)
+
+
+@settings(deadline=None)
+@given(st.lists(lifecycles, max_size=4), st.lists(decisions, min_size=1, max_size=6), st.booleans(), promises)
+def test_decision_by_decision_gives_the_same(
+    others: list[Lifecycle], decided: list[Decided], in_order: bool, promise: Promise
+) -> None:
+    by = rules("Europe/Berlin", "month")
+    figures, expected = Figures(by), Figures(by)
+    for lifecycle in others:
+        figures.add(lifecycle, {})
+        expected.add(lifecycle, {})
+    if in_order:
+        decided.sort(key=lambda one: one.time)
+    lead: Lifecycle | None = None
+    figures.add(lead, {})
+    for number, one in enumerate(decided):
+        for after in (
+            with_decision(lead or Lifecycle(), one, promise if one.is_hand_over else None),
+            replaced(lead or Lifecycle(), category="active" if number % 2 else None),
+        ):
+            figures.replace(lead, after, {}, {})
+            lead = after
+    expected.add(lead, {})
+    assert figures == expected
 
 
 @settings(deadline=None)

@@ -83,7 +83,8 @@ def followed(entries: Sequence[Entry]) -> tuple[str, str | None, int]:
     """Status, stage and how often the lead was returned, from all that was told and said, in that order."""
     erased = -1
     steps, ours = list[tuple[int, int, str]](), list[tuple[int, str | None]]()
-    rating, route = None, None
+    rating: Rating | None = None
+    route: Route | None = None
     stages = list[tuple[int, str]]()
     for entry in entries:
         if isinstance(entry, Said):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import read_decision
+from scorer.domain.effects import HandedOver
 from scorer.domain.instant import DAY, HOUR, MINUTE, from_datetime
 from scorer.domain.lead import NEVER, Lead
 from scorer.domain.score import Route
@@ -22,6 +23,7 @@ from scorer.state.codec import decode_lead, due_of, encode_lead
 from tests.factory import MONDAY, activity, evaluator
 from tests.plain_promises import Plan, Told, escalated, escalations
 from tests.plain_time import OfficeHours, plainly_after
+from tests.unit.test_lifecycle import earlier
 
 RULES = """
 ruleset: timed
@@ -337,6 +339,28 @@ def test_a_broken_promise_is_escalated_once_a_level_at_its_exact_instant(
         for event, arrival in story
     ]
     assert escalated(said) == escalations(told, said, {"hot": Plan(HOUR, later, "sales", office)}, end)
+
+
+@settings(max_examples=150, deadline=None)
+@given(stories(), st.sampled_from(ALL), st.randoms(use_true_random=False))
+def test_a_release_before_in_the_group_loses_promises_and_nothing_else_fails(
+    story: list[tuple[LeadActivity, int]], judge: Evaluator, chance: random.Random
+) -> None:
+    lead, level, is_promised = Lead("lead-1"), 0, False
+    for event, arrival in story:
+        assessment = judge.assess(lead, event, arrival)
+        lead = decode_lead(lead.id, encode_lead(assessment.lead))
+        for effect in assessment.effects:
+            is_promised = is_promised or isinstance(effect, HandedOver)
+        for decision in assessment.decisions:
+            assert decision.escalated <= level or is_promised
+            level = decision.escalated
+        before = {name: lead.value(name) for name in ("lifecycle.status", "lifecycle.stage", "at.handed_over")}
+        if chance.random() < 0.3:
+            lead, level, is_promised = earlier(lead), 0, False
+            assert {name: lead.value(name) for name in before} == before
+            judged = judge.catch_up(lead, arrival).lead
+            assert judged.facts == lead.facts
 
 
 @settings(max_examples=100, deadline=None)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from scorer.domain.activity import LeadActivity
 from scorer.domain.decision import RoutingDecision
 from scorer.domain.effects import Answered, Deleted, Effect, Escalated, HandedOver, StageChanged, StatusChanged
 from scorer.domain.instant import DAY, HOUR, MINUTE, to_text
@@ -431,16 +432,15 @@ def test_under_rescore_off_an_overdue_promise_waits_for_the_next_activity() -> N
 
 def test_categories_follow_decisions_and_facts() -> None:
     play, found = Play(), list[str | None]()
-    for hours, (kind, data) in enumerate(
-        [
-            ("page_viewed", {"url": "/"}),
-            ("profile_updated", {"employees": 300}),
-            ("trial_started", {}),
-            ("sales_accepted", {}),
-            ("opportunity_won", {}),
-            ("erased", {}),
-        ]
-    ):
+    told: list[tuple[str, Mapping[str, object]]] = [
+        ("page_viewed", {"url": "/"}),
+        ("profile_updated", {"employees": 300}),
+        ("trial_started", {}),
+        ("sales_accepted", {}),
+        ("opportunity_won", {}),
+        ("erased", {}),
+    ]
+    for hours, (kind, data) in enumerate(told):
         play.tell(kind, hours * HOUR, data)
         found.append(None if play.lead.lifecycle is None else play.lead.lifecycle.category)
     assert found == ["base", "large", "with-sales", "with-sales", "customer", "base"]
@@ -461,5 +461,5 @@ def test_actions_are_counted_once_also_if_they_are_repeated_later() -> None:
     assert replace(again, notes=None).facts == replace(lead, notes=None).facts
 
 
-def replace_time(event: object, time: int) -> object:
+def replace_time(event: LeadActivity, time: int) -> LeadActivity:
     return msgspec.structs.replace(event, time=time)

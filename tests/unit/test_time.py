@@ -41,6 +41,17 @@ routing:
   - {id: hot, when: {rating: hot}, route: sales, queue: inside-sales, respond_within: 4h}
   - {id: rest, route: nurture}
 """
+PROMISED = (
+    COOLING.replace(
+        "respond_within: 4h}",
+        "respond_within: 4h, escalate: [{after: 4h, queue: team-lead}, {after: 3d, queue: head}]}",
+    )
+    + """calendar: {zone: Europe/Berlin, days: [mon-fri], hours: 09:00-18:00, holidays: DE-BY}
+lifecycle:
+  categories: [{id: with-sales, when: {lifecycle.status: handed_over}}, {id: base}]
+"""
+)
+"""The same, but somebody must answer in business time."""
 RULES = evaluator(COOLING)
 SMALL = evaluator()
 
@@ -143,27 +154,28 @@ def test_a_lead_that_falls_silent_cools_down_and_its_next_activity_finds_it_cold
         assert (after.previous.rating, after.previous.score) == (before.rating, before.score.total)
 
 
-def decisions_of(lines: Sequence[bytes], until: int) -> list[dict[str, object]]:
+def decisions_of(lines: Sequence[bytes], until: int, rules: str = COOLING) -> list[dict[str, object]]:
     """What `scorer score --until` decides."""
-    shard = DecisionShard(evaluator(COOLING), MONDAY + 9_999 * DAY)
+    shard = DecisionShard(evaluator(rules), MONDAY + 9_999 * DAY)
     found = shard.handle("score", [number << 24 for number in range(1, len(lines) + 1)], lines)
     assert not found.rejected
     return [json.loads(text) for text in (*found.decisions, *(late.decision for late in shard.finish(until)))]
 
 
-def test_every_command_tells_the_same_of_a_year_of_silence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "levels"), [(COOLING, []), (PROMISED, [1, 2, 3])])
+def test_every_command_tells_the_same_of_a_year_of_silence(text: str, levels: list[int], tmp_path: Path) -> None:
     start = 20_454 * DAY + 9 * HOUR  # when rule tests begin
     lines = [line("profile_updated", {"employees": 300}, start, 1), line("trial_started", {}, start, 2)]
     days = [1, 5, 9, 29, 40, 100, 364, 365, 366, 400]
     expected: dict[int, tuple[object, ...]] = {}
     for day in days:
-        last = decisions_of(lines, start + day * DAY)[-1]
+        last = decisions_of(lines, start + day * DAY, text)[-1]
         score = last["score"]
         assert isinstance(score, dict)
         expected[day] = last["rating"], last["route"], last["routing"], score["total"]
     # The service: a batch with the arrivals of the broker, and a record of the lead after the year.
     store = LeadStore()
-    processor = BatchProcessor(Settings(_env_file=None, group="g"), evaluator(COOLING).assess, lambda: 0)
+    processor = BatchProcessor(Settings(_env_file=None, group="g"), evaluator(text).assess, lambda: 0)
     visit = line("page_viewed", {"url": "/"}, start + 400 * DAY, 3)
     arrivals = [start, start, start + 400 * DAY]
     records = [
@@ -172,15 +184,17 @@ def test_every_command_tells_the_same_of_a_year_of_silence(tmp_path: Path) -> No
     ]
     outbox, _ = processor.process(records, store)
     published = [json.loads(m.value or b"") for m in outbox.messages if m.topic == "lead.routing"]
-    scored = decisions_of([*lines, visit], start + 400 * DAY)
+    scored = decisions_of([*lines, visit], start + 400 * DAY, text)
     assert published == scored
-    assert [decision for decision in scored if decision["cause"] == "time"] == decisions_of(lines, start + 400 * DAY)[
-        2:
-    ]
+    escalated = [decision["escalated"] for decision in scored if "escalated" in decision]
+    assert list(dict.fromkeys(escalated)) == levels
+    assert [decision for decision in scored if decision["cause"] == "time"] == decisions_of(
+        lines, start + 400 * DAY, text
+    )[2:]
     # Explain and rule tests: the same rating and route as of each day. The score is that of the day itself.
     file = tmp_path / "a.jsonl"
     file.write_bytes(b"\n".join(lines))
-    rules = ruleset_folder(tmp_path / "rules", COOLING)
+    rules = ruleset_folder(tmp_path / "rules", text)
     tests = []
     for day in days:
         rating, route, routing, _ = expected[day]
@@ -192,16 +206,16 @@ def test_every_command_tells_the_same_of_a_year_of_silence(tmp_path: Path) -> No
         assert (story["rating"]["rating"], story["routing"]["rule"]) == (rating, routing["rule"])
         tests.append(f"{{after: {day}d, rating: {rating}, route: {route}, routing: {routing['rule']}}}")
     given = "[{type: profile_updated, data: {employees: 300}}, {type: trial_started}]"
-    text = f"tests:\n  - {{name: silence, activities: {given}, expect: [{', '.join(tests)}]}}\n"
-    report = run_tests({"a_test.yaml": text.encode()}, evaluator(COOLING))
+    of_rules = f"tests:\n  - {{name: silence, activities: {given}, expect: [{', '.join(tests)}]}}\n"
+    report = run_tests({"a_test.yaml": of_rules.encode()}, evaluator(text))
     assert report.passed, [result.details for result in report.results]
     for day in days:
-        shard = ReplayShard([evaluator(COOLING)], start + 9_999 * DAY)
+        shard = ReplayShard([evaluator(text)], start + 9_999 * DAY)
         places = [1 << 24, 2 << 24]
         shard.handle(FIND_OUTCOMES, places, lines)
         shard.handle(REPLAY, places, lines)
         tally = shard.finish(start + day * DAY)
-        assert tally.sides[0].decisions == len(decisions_of(lines, start + day * DAY))
+        assert tally.sides[0].decisions == len(decisions_of(lines, start + day * DAY, text))
         assert list(tally.sides[0].ratings) == [Rating(str(expected[day][0]))]
 
 
