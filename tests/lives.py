@@ -2,7 +2,7 @@
 acceptances, returns, stages with jumps and steps back, late answers, silence, and activities that arrive late."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Final
 
@@ -68,7 +68,7 @@ def lives(seed: int, leads: int, days: int = 365, odd_names: int = 0) -> list[by
     return [line for arrival, line in entries if arrival < end]
 
 
-def event_line(event_id: str, lead: str, kind: str, time: int, data: dict[str, object]) -> bytes:
+def event_line(event_id: str, lead: str, kind: str, time: int, data: Mapping[str, object]) -> bytes:
     return json.dumps(
         {
             "specversion": "1.0",
