@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 BROKER := tests/faults tests/deploy tests/integration tests/security
 FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) tests/supply examples
 
-.PHONY: help demo install test test-fast test-kafka test-embedded test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
+.PHONY: help demo install test test-full test-fast test-kafka test-embedded test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
 	lint format bench bench-reviews schemas sbom licences audit site lock clean
 .DEFAULT_GOAL := help
 
@@ -39,12 +39,19 @@ install: .venv/installed
 	@$(BIN)/pip install -q --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-## test: all tests; those with a broker file by file, on the embedded one and on Apache Kafka 4.3.1
+## test: all tests; those with a broker on Apache Kafka 4.3.1, some on the embedded one too; long ones in a small size
 # Those with a broker wait a third of their time, so three at a time fill two cores. Without Java or Maven those
 # on Apache Kafka are skipped, without Go those of the Helm chart; the summary counts them with the reason.
 test: install
 	@$(PYTEST) $(FAST) tests/browser
 	@$(PYTEST) -n 3 -rs --dist loadfile --no-loadscope-reorder $(BROKER) tests/performance
+
+## test-full: those with a broker on both brokers and in a larger size, and what `make test` leaves out (an hour)
+FULL := SCORER_TEST_EMBEDDED=all SCORER_TEST_DEPLOY=full SCORER_FAULT_CLUSTER=full SCORER_FAULT_POINTS=all \
+	SCORER_FAULT_EVENTS=3000 SCORER_FAULT_ROUNDS=9 SCORER_FAULT_STORM_SECONDS=20 SCORER_FAULT_CUT_SECONDS=8 \
+	SCORER_FAULT_FUZZ_EVENTS=20000 SCORER_FAULT_OPEN_SECONDS=4 SCORER_TEST_SCHEMA_EXAMPLES=100 SCORER_TEST_FULL=yes SCORER_SOAK=250000
+test-full: install
+	@$(FULL) $(PYTEST) -n 3 -rs --dist loadfile --no-loadscope-reorder $(BROKER) tests/performance
 
 ## test-fast: the tests that need no broker: unit, property, contract, golden, supply, examples
 test-fast: install
@@ -54,9 +61,9 @@ test-fast: install
 test-kafka: install
 	@$(PYTEST) -rs --dist loadfile -m apache $(BROKER)
 
-## test-embedded: the heavy tests, on the embedded broker too; where Kafka can run, the others leave that out
+## test-embedded: on the embedded broker what the other targets run only on Apache Kafka where that can run
 test-embedded: install
-	@SCORER_TEST_HEAVY=both $(PYTEST) -rs --dist loadfile -m "heavy and not apache" $(BROKER)
+	@SCORER_TEST_EMBEDDED=all $(PYTEST) -rs --dist loadfile -m embedded $(BROKER)
 
 ## test-faults: workers killed, partitions moved, brokers lost; docs/guarantees.md has the full size
 test-faults: install

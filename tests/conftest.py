@@ -10,7 +10,7 @@ from scorer.demo.broker import EmbeddedBroker
 from tests import planted
 from tests.brokers.apache import ApacheKafka
 from tests.brokers.jars import VERSION, MissingError, jars
-from tests.brokers.marks import APACHE
+from tests.brokers.marks import APACHE, EMBEDDED
 from tests.integration.kafka import Kafka, Names
 from tests.variables import given
 
@@ -19,16 +19,16 @@ _clusters: list[ApacheKafka] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out heavy tests on the embedded broker if they run on Apache Kafka as well."""
-    twice = [item for item in items if item.get_closest_marker("heavy") and not item.get_closest_marker("apache")]
-    if not twice or given("SCORER_TEST_HEAVY") == "both" or given("SCORER_TEST_BOOTSTRAP"):
+    """Leave out on the embedded broker what runs on Apache Kafka as well and is not marked with `both`."""
+    twice = [item for item in items if item.get_closest_marker("embedded") and not item.get_closest_marker("both")]
+    if not twice or given("SCORER_TEST_EMBEDDED") == "all" or given("SCORER_TEST_BOOTSTRAP"):
         return
     try:
         jars(given("SCORER_TEST_KAFKA", VERSION))
     except MissingError:
         return
     for item in twice:
-        item.add_marker(pytest.mark.skip("it runs on Apache Kafka; SCORER_TEST_HEAVY=both"))
+        item.add_marker(pytest.mark.skip("it runs on Apache Kafka; SCORER_TEST_EMBEDDED=all"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -75,7 +75,7 @@ def cluster(three_nodes: ApacheKafka) -> ApacheKafka:
     return three_nodes
 
 
-@pytest.fixture(scope="module", params=["embedded", APACHE])
+@pytest.fixture(scope="module", params=[EMBEDDED, APACHE])
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     """A broker: first the embedded one, then Apache Kafka, for which the one in SCORER_TEST_BOOTSTRAP can stand. Each
     module gets a new embedded one, because noida-db slows down as it fills."""

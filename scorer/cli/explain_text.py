@@ -14,10 +14,14 @@ from scorer.explain.story_model import Event, KnownValue, RuleChange, Story, Sug
 from scorer.explain.wording import (
     DOES_NOT_HOLD,
     activity_text,
+    entry_steps,
+    life_text,
     moment_text,
     points_text,
     promise_text,
     signal_text,
+    step_text,
+    times_text,
     value_text,
 )
 
@@ -54,6 +58,7 @@ def _story(story: Story, width: int) -> Group:
         ("Where the points come from", [_waterfall(story, width), *_silent(story)]),
         ("Why it goes there", list(_routing(story))),
         *((f"What would make it {target.rating}", list(_target(target))) for target in story.targets),
+        ("Its life between marketing and sales", list(_life(story))),
         ("What time alone will do", list(_outlook(story))),
         ("What changed it", list(_timeline(story))),
         ("What it does, day by day", list(_signals(story))),
@@ -97,8 +102,9 @@ def _head(story: Story) -> Group:
         _plain(f"grade {story.grade.grade}: {story.grade.because}"),
         _plain(f"{routing.route}: {routing.reason}"),
     ]
-    if routing.respond_within_seconds is not None:
-        lines.append(_plain(f"respond within {promise_text(routing)} of the decision"))
+    lines.append(_plain(life_text(story.lifecycle)))
+    if promise := promise_text(story):
+        lines.append(_plain(promise))
     if story.merged_into is not None:
         lines.append(_plain(f"merged into {story.merged_into}"))
     if story.erased_at is not None:
@@ -243,6 +249,15 @@ def _suggestion(suggestion: Suggestion) -> Group:
     return Group(line, Padding(_plain(reasons, "dim"), (0, 0, 0, 2)))
 
 
+def _life(story: Story) -> Iterable[RenderableType]:
+    life = story.lifecycle
+    for step in life.steps:
+        yield _plain(f"{moment_text(step.time)}  {step_text(step)}")
+    if life.actions:
+        actions = ", ".join(f"{name} {times_text(count)}" for name, count in life.actions.items())
+        yield _plain(f"Actions that lead to a sale: {actions}.", "dim")
+
+
 def _outlook(story: Story) -> Iterable[RenderableType]:
     outlook = story.outlook
     if not outlook.ratings:
@@ -274,7 +289,11 @@ def _timeline(story: Story) -> Iterable[RenderableType]:
         line.append(str(entry.score) if entry.score_before is None else f"{entry.score_before} → {entry.score}")
         line.append("  ").append_text(_change(entry.rating_before, entry.rating))
         line.append("  ").append_text(_change(entry.route_before, entry.route))
-        yield Group(line, Padding(_changes(entry), (0, 0, 0, 18)))
+        steps = entry_steps(entry)
+        below = [_plain(", ".join(steps))] if steps else []
+        if entry.changes or not steps:
+            below.append(_changes(entry))
+        yield Group(line, Padding(Group(*below), (0, 0, 0, 18)))
     if story.without_effect:
         activities = "activity" if story.without_effect == 1 else "activities"
         yield Text(f"{story.without_effect:,} further {activities} changed no points.", style="dim")

@@ -125,8 +125,8 @@ def _document(activity: str, routing: str, dead: str) -> dict[str, Any]:
                 },
                 "decision": {
                     "title": "Routing decision",
-                    "summary": "CloudEvents binary mode. The payload is exactly what this release sends. Consumers that "
-                    "validate use decision-tolerant.json instead, which also holds for the next releases.",
+                    "summary": "CloudEvents binary mode. The payload is exactly what this release sends. Consumers "
+                    "that validate use decision-tolerant.json instead, which also holds for the next releases.",
                     "contentType": "application/json",
                     "headers": {"$ref": "#/components/schemas/decisionHeaders"},
                     "payload": {"$ref": "./decision.json"},

@@ -54,12 +54,11 @@ def _twin_field(described: msgspec.structs.FieldInfo, hint: Any) -> tuple[str, A
         return described.name, hint
     kinds = tuple(kind for kind in get_args(hint) if kind is not NoneType)
     present = Union[kinds] if NoneType in get_args(hint) else hint  # noqa: UP007 (the kinds are known at run time)
-    # The default stands for a missing key. No decision contains it, so the schema does not show it.
-    optional = Annotated[present, Field(json_schema_extra=_without_default)]
-    return described.name, optional, field(default=described.default)
+    return described.name, present, field(default=described.default)
 
 
 def _without_default(schema: dict[str, Any]) -> None:
+    # The default stands for a missing key. No decision contains it, so the schema does not show it.
     del schema["default"]
 
 
@@ -213,6 +212,7 @@ class RoutingDecision(Contract, omit_defaults=True):
             Field(
                 description="Where the lead is in its life: `new`, `nurturing`, `handed_over`, `accepted`, `returned`, "
                 "`won`, `lost` or `discarded`. Only if the ruleset follows the life of leads.",
+                json_schema_extra=_without_default,
             ),
         ]
         | None
@@ -222,6 +222,7 @@ class RoutingDecision(Contract, omit_defaults=True):
         Field(
             description="How often the lead was escalated because nobody has answered by `respond_by`. Only if it was.",
             ge=1,
+            json_schema_extra=_without_default,
         ),
     ] = 0
     schema_version: Annotated[
@@ -231,6 +232,7 @@ class RoutingDecision(Contract, omit_defaults=True):
             "it is of version 1.",
             ge=LATEST_VERSION,
             le=LATEST_VERSION,
+            json_schema_extra=_without_default,
         ),
     ] = 1
 

@@ -206,7 +206,7 @@ class Lead:
             time = decided_at if status_at is None else status_at
             rating, route = RATINGS.index(published.rating), ROUTES.index(published.route)
             decided = Decided(time, decided_at - time, rating, route, is_handed_over, published.queue)
-            known = self._known_lifecycle()
+            known = self.known_lifecycle()
             lifecycle = with_decision(known, decided, promise)
             facts = _with_lifecycle(facts, lifecycle)
             if is_handed_over:
@@ -246,6 +246,10 @@ class Lead:
         fact = self.facts.get(name)
         return None if fact is None else fact.value
 
+    def known_lifecycle(self) -> Lifecycle:
+        """The lifecycle; if a release before 0.3 wrote the state, what its facts say."""
+        return of_facts(self.facts) if self.lifecycle is None else self.lifecycle
+
     @property
     def is_erased(self) -> bool:
         """Whether the lead was erased and has had no activity since."""
@@ -279,6 +283,9 @@ class Lead:
         if FIRST_LEAD_SOURCE not in facts and source is not None and source.value is not None:
             facts[FIRST_LEAD_SOURCE] = source
         lifecycle = without_until(self.lifecycle, time)
+        if self.lifecycle is not None and not (lifecycle and any(said.is_hand_over for said in lifecycle.decisions)):
+            # The decision may be later than the erasure, but what it was about is forgotten.
+            facts.pop("at.handed_over", None)
         return replace(
             self,
             clock=clock,
@@ -293,13 +300,10 @@ class Lead:
             due=NO_CLOCK,
         )
 
-    def _known_lifecycle(self) -> Lifecycle:
-        return of_facts(self.facts) if self.lifecycle is None else self.lifecycle
-
     def _after_step(self, activity: LeadActivity, facts: Mapping[str, Fact]) -> tuple[Lifecycle, Mapping[str, Fact]]:
         step = step_of(activity)
         assert step is not None
-        before = self._known_lifecycle()
+        before = self.known_lifecycle()
         after = with_step(before, step)
         if after is not before or self.lifecycle is None:
             facts = _with_lifecycle(facts, after)

@@ -4,9 +4,9 @@ The steps that activities state are a set, so the status depends neither on thei
 The steps of our own decisions, and the promise, record what was published.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple, get_args
 
 import msgspec
@@ -35,8 +35,9 @@ ANSWERS: Final = frozenset({"lead.sales_accepted", "lead.call_logged", "lead.mee
 ENDINGS: Final = frozenset({"lead.sales_returned", "lead.opportunity_won", "lead.opportunity_lost"})
 """The activity types that end a promise without an answer to the lead."""
 
-MOST_STEPS: Final = 24
-"""The steps of sales that a lead keeps: the latest ones."""
+MOST_STATED: Final = 12
+"""The stated statuses that a lead keeps, and so many stages: the latest ones. Each has room of its own, so that a CRM
+that moves a lead between stages does not make it forget that sales has accepted it."""
 MOST_DECISIONS: Final = 16
 """The changes of rating or route that a lead keeps: the latest ones."""
 
@@ -173,7 +174,10 @@ def of_facts(facts: Mapping[str, Fact]) -> Lifecycle:
     if handed is None:
         return Lifecycle(tuple(sorted(steps)))
     decided_at = handed.stamp.time
-    time = status.stamp.time if status is not None and status.value == "handed_over" else decided_at
+    time = decided_at
+    if status is not None:
+        # It is the latest of all that concerned the status, among which the hand-over has a place of its own.
+        time = status.stamp.time if status.value == "handed_over" else min(decided_at, status.stamp.time)
     # The release before did not write down how the lead was rated.
     hot, sales = RATINGS.index(Rating.HOT), ROUTES.index(Route.SALES)
     return Lifecycle(tuple(sorted(steps)), (Decided(time, decided_at - time, hot, sales, True, None),))
@@ -189,12 +193,15 @@ def step_of(activity: LeadActivity) -> Step | None:
 
 
 def with_step(lifecycle: Lifecycle, step: Step) -> Lifecycle:
-    """The lifecycle with the step; the same object if it is known, or older than all that are kept."""
+    """The lifecycle with the step; the same object if it is known, or older than all of its kind that are kept."""
     steps = lifecycle.steps
     if step in steps:
         return lifecycle
-    after = tuple(sorted([*steps, step])[-MOST_STEPS:])
-    return lifecycle if after == steps else replaced(lifecycle, steps=after)
+    after = sorted([*steps, step])
+    alike = [known for known in after if (known.status == STAGED) == (step.status == STAGED)]
+    if len(alike) > MOST_STATED:
+        after.remove(alike[0])
+    return lifecycle if alike[0] == step and len(alike) > MOST_STATED else replaced(lifecycle, steps=tuple(after))
 
 
 def with_decision(lifecycle: Lifecycle, decided: Decided, promise: Promise | None) -> Lifecycle:
@@ -202,8 +209,19 @@ def with_decision(lifecycle: Lifecycle, decided: Decided, promise: Promise | Non
     last = lifecycle.decisions[-1] if lifecycle.decisions else None
     if last is not None and not decided.is_hand_over and decided[2:4] == last[2:4]:
         return lifecycle if promise is lifecycle.promise else replaced(lifecycle, promise=promise)
-    decisions = (*lifecycle.decisions, decided)[-MOST_DECISIONS:]
+    decisions = (*lifecycle.decisions, decided)
+    if len(decisions) > MOST_DECISIONS:
+        decisions = _shortened(decisions)
     return Lifecycle(lifecycle.steps, decisions, promise, lifecycle.category)
+
+
+def _shortened(decisions: tuple[Decided, ...]) -> tuple[Decided, ...]:
+    """Without one of them: the oldest that only changed the rating, because the status follows from the others."""
+    for number in range(1, len(decisions) - 1):
+        before, gone = decisions[number - 1], decisions[number]
+        if gone.route == before.route and not gone.is_hand_over:
+            return (*decisions[: number - 1], before._replace(rating=gone.rating), *decisions[number + 1 :])
+    return decisions[1:]
 
 
 def without_until(lifecycle: Lifecycle | None, time: int) -> Lifecycle | None:
@@ -223,14 +241,38 @@ def replaced(lifecycle: Lifecycle, **changes: object) -> Lifecycle:
     return msgspec.structs.replace(lifecycle, **changes)
 
 
-def passages(lifecycle: Lifecycle) -> Iterator[Passage]:
+def placed(lifecycle: Lifecycle) -> list[tuple[int, Decided]]:
+    """The decisions with their places among the steps, in order. A decision is never after one that followed it: an
+    activity with an old time may change the decision of a review, and the later decision is the one that counts."""
+    place, found = _NEVER, []
+    for decided in reversed(lifecycle.decisions):
+        place = min(place, decided.time)
+        found.append((place, decided))
+    found.reverse()
+    return found
+
+
+def passages(lifecycle: Lifecycle) -> list[Passage]:
     """The changes of the status, in order. The first one starts at `new`."""
+    stated = [step for step in lifecycle.steps if step.status != STAGED]
+    moves: list[tuple[int, int, Decided | Step]] = [(place, 0, decided) for place, decided in placed(lifecycle)]
+    if stated:
+        # Of a decision and an activity at the same time the activity comes last.
+        moves += [(step.time, 1 + step.status, step) for step in stated]
+    if len(moves) > 1:
+        moves.sort(key=_ORDER)
     status: Status = "new"
-    for time, after in _statuses(lifecycle):
-        moved = after(status)
+    found = []
+    for time, kind, move in moves:
+        if isinstance(move, Decided):
+            moved = _after_decision(move, status)
+            time = move.decided_at
+        else:
+            moved = STATUSES[kind - 1]
         if moved != status:
-            yield Passage(time, status, moved)
+            found.append(Passage(time, status, moved))
             status = moved
+    return found
 
 
 def stage_passages(lifecycle: Lifecycle) -> Iterator[Passage]:
@@ -287,34 +329,13 @@ or until the next hand-over."""
 _BY_ROUTE: Final[Mapping[Route, Status]] = {Route.NURTURE: "nurturing", Route.DISCARD: "discarded"}
 
 
-def _statuses(lifecycle: Lifecycle) -> Iterator[tuple[int, Callable[[Status], Status]]]:
-    """When the status may have changed, and from which to which. Of a decision and an activity at the same time the
-    activity comes last."""
-    moves: list[tuple[int, int, int, Callable[[Status], Status]]] = [
-        (decided.time, 0, decided.decided_at, partial(_after_decision, decided)) for decided in lifecycle.decisions
-    ]
-    moves += [
-        (step.time, 1 + step.status, step.time, partial(_after_step, step))
-        for step in lifecycle.steps
-        if step.status != STAGED
-    ]
-    moves.sort(key=_order)
-    for _, _, time, after in moves:
-        yield time, after
-
-
-def _order(move: tuple[int, int, int, object]) -> tuple[int, int]:
-    return move[:2]
+_ORDER: Final = itemgetter(0, 1)
 
 
 def _after_decision(decided: Decided, status: Status) -> Status:
     if decided.is_hand_over:
         return "handed_over"
     return _BY_ROUTE.get(ROUTES[decided.route], status) if status in _WITH_US else status
-
-
-def _after_step(step: Step, status: Status) -> Status:
-    return STATUSES[step.status]
 
 
 def _last(found: Iterable[Passage]) -> Standing | None:

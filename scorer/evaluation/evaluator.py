@@ -19,7 +19,7 @@ from scorer.domain.effects import Decided, Deleted, Effect, Escalated, HandedOve
 from scorer.domain.facts import Facts
 from scorer.domain.instant import DAY
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
-from scorer.domain.lifecycle import NOTHING, STATUS
+from scorer.domain.lifecycle import STATUS
 from scorer.domain.score import Route
 from scorer.domain.statements import RETURNED, is_kept
 from scorer.engines.engine import RuleEngine
@@ -29,7 +29,7 @@ from scorer.evaluation.contributions import Cause, ContributionTemplates, contri
 from scorer.evaluation.criteria import CriteriaTables
 from scorer.evaluation.kept_facts import value_tests
 from scorer.evaluation.notes import MARK_SIZE, Notes
-from scorer.evaluation.promises import passed, promise_of, promised, status_changes
+from scorer.evaluation.promises import passed, place, promise_of, promised, status_changes
 from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
 from scorer.evaluation.retention import Deletion, deletion
 from scorer.evaluation.routing import ERASED, MERGED, RoutingTable, behaviour_input, criteria_input
@@ -121,7 +121,7 @@ class Evaluator:
             after = self.annotated(after)
         if after.was_returned_by(activity):
             after = after.with_rules_at_return(self._rules_that_hold(after))
-        assessment = self.reassess(after, after.judged_at, "activity", activity)
+        assessment = self.reassess(after, after.judged_at, "activity", activity, arrival)
         if self._has_categories and not has_same_facts and not assessment.effects:
             self._categorise(assessment)
         if earlier or steps:
@@ -140,11 +140,12 @@ class Evaluator:
         now: int,
         cause: Cause,
         activity: LeadActivity | None = None,
+        arrival: int | None = None,
         *,
         changes_only: bool = False,
     ) -> Assessment:
         """Judge the lead as of `now`, and publish a decision if the ruleset's `publish` says so. With `changes_only`
-        only a change is published, whatever `publish.on` says."""
+        only a change is published, whatever `publish.on` says. `arrival`: that of the activity, by default `now`."""
         evaluation = self.evaluate(lead, now)
         promise = None if lead.lifecycle is None else lead.lifecycle.promise
         level = 0
@@ -165,6 +166,8 @@ class Evaluator:
         since = now if activity is None else lead.clock
         is_handed_over = lead.is_handed_over_by(routing.route)
         if is_handed_over:
+            # The clock of a sender that is ahead must not make the answer of sales older than the hand-over.
+            since = place(lead, since if arrival is None else min(since, arrival))
             promise = promise_of(routing, self.ruleset.calendar, since, now)
         elif is_escalated and promise is not None:
             promise = msgspec.structs.replace(promise, level=level)
@@ -180,7 +183,7 @@ class Evaluator:
         if after.facts is not lead.facts:
             effects = (*effects, *status_changes(lead, after))
             after = self.annotated(after)
-            if not _is_judged_alike(lead.notes, after.notes):
+            if not _is_judged_alike(lead, after):
                 due = self.evaluate(after, now).until
         after.due, after.judged_by = self._bound(after, due), self.mark
         assessment = Assessment(after, evaluation, effects)
@@ -192,7 +195,7 @@ class Evaluator:
         """Write down the category of a lead that nobody else has yet."""
         lead, evaluation = assessment.lead, assessment.evaluation
         assert evaluation is not None
-        lifecycle = lead.lifecycle or NOTHING
+        lifecycle = lead.known_lifecycle()
         category = self._categories.of(lead, evaluation)
         if category != lifecycle.category:
             lead.lifecycle = msgspec.structs.replace(lifecycle, category=category)
@@ -446,11 +449,12 @@ class Evaluator:
         if not isinstance(notes, Notes) or notes.facts is not lead.facts or notes.mark != self._tables.mark:
             lead = self.annotated(lead)  # once, not for each instant
         promise = None if lead.lifecycle is None else lead.lifecycle.promise
-        if promise is None or promise.due > until:
+        if promise is None or promise.due >= NEVER:
             return self._silence.first_change(lead, after, until, steps)
         due = max(promise.due, after + 1)
-        found = self._silence.first_change(lead, after, due - 1, steps)
-        return found if found.instant < due else Due(due, certain=True)
+        found = self._silence.first_change(lead, after, min(until, due - 1), steps)
+        # Also beyond `until`, because nobody asks again before the bound.
+        return found if found.instant < due else Due(due, certain=due <= until)
 
     def _judged_until(self, lead: Lead, change: RuleChange | None) -> int | None:
         """The instant after which reviews of the lead may be due; None if there are none before its next activity."""
@@ -489,12 +493,12 @@ def _counted(ruleset: Ruleset) -> Iterator[str]:
     yield from ruleset.lifecycle.actions
 
 
-def _is_judged_alike(before: object, after: object) -> bool:
-    """Whether the rules see the same in a lead with the notes `after` as in one with `before`, which the same evaluator
-    made. Then the notes remember the same result."""
-    if not isinstance(before, Notes) or not isinstance(after, Notes):
+def _is_judged_alike(lead: Lead, changed: Lead) -> bool:
+    """Whether the rules see the same in both leads. Then the notes of the second one remember the same result."""
+    before, after = lead.notes, changed.notes
+    if not isinstance(before, Notes) or not isinstance(after, Notes) or before.facts is not lead.facts:
         return False
-    if before.codes != after.codes or before.times != after.times:
+    if before.mark != after.mark or before.codes != after.codes or before.times != after.times:
         return False
     after.remember(before)
     return True

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from scorer.domain.decision import (
+    LATEST_VERSION,
     Contribution,
     EvidenceValue,
     Previous,
@@ -19,6 +20,7 @@ from scorer.domain.decision import (
     RulesetReference,
     ScoreView,
 )
+from scorer.domain.lifecycle import MOST_LEVELS, STATUSES
 from scorer.domain.score import Rating, Route
 from scorer.evaluation.criteria import limit_text
 from scorer.evaluation.largest_value import NUMBER, LargestValue, built_in_values, own_values
@@ -30,6 +32,7 @@ _WIDEST: Final = "\U0010ffff"
 """A character with as many bytes as any in the JSON of an attribute, which has no control characters."""
 _INSTANT: Final = "0001-01-01T00:00:00.000001Z"
 _DAY: Final = "0001-01-01"
+_QUEUE: Final = "q" * 64
 _LARGEST: Final = -(2**63)
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -107,14 +110,18 @@ def _without_contributions(ruleset: Ruleset, rule: RoutingRule) -> bytes:
         rating=Rating.COLD,
         grade="A1",
         route=rule.route,
-        queue=rule.queue,
-        respond_by=None if rule.respond_within is None else _INSTANT,
+        # The open promise of a hand-over, also by earlier rules, brings a queue and an instant of its own.
+        queue=_QUEUE if rule.route is Route.SALES else rule.queue,
+        respond_by=_INSTANT if rule.route is Route.SALES or rule.respond_within is not None else None,
         routing=Routing(rule.id, rule.reason),
         score=ScoreView(_LARGEST, _LARGEST, _LARGEST),
         criteria={**points, BEHAVIOUR: _LARGEST},
         contributions=[],
         previous=Previous(Rating.COLD, Route.DISCARD, _LARGEST),
         ruleset=RulesetReference(ruleset.name, ruleset.revision),
+        status=max(STATUSES, key=len) if ruleset.lifecycle.is_written else None,
+        escalated=MOST_LEVELS if rule.route is Route.SALES else 0,
+        schema_version=LATEST_VERSION,
     ).to_json()
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from scorer.domain.consent import CHANNELS, other
 from scorer.domain.counts import KEEP_DAYS, KEEP_HASHES
 from scorer.domain.identities import REMEMBERED, REMEMBERED_DAYS
-from scorer.domain.lifecycle import FOLLOWING, MOST_DECISIONS, MOST_LEVELS, MOST_STEPS, TIMES_RETURNED
+from scorer.domain.lifecycle import FOLLOWING, MOST_DECISIONS, MOST_LEVELS, MOST_STATED, TIMES_RETURNED
 from scorer.domain.statements import FIRST_LEAD_SOURCE, RETURN_REASON, VALUE
 from scorer.evaluation.largest_value import built_in_values, own_values, text_size
 from scorer.evaluation.notes import MARK_SIZE
@@ -31,8 +31,8 @@ _SAID: Final = 2
 
 
 class LargestState(NamedTuple):
-    """The parts of the largest state, in bytes: the facts that every ruleset has, the own fields and the signals of the
-    rulesets by name, and the rest."""
+    """The parts of the largest state, in bytes: the facts and the lifecycle that every lead can have, the own fields
+    and the signals of the rulesets by name, and the rest."""
 
     facts: int
     fields: Mapping[str, int]
@@ -55,13 +55,14 @@ def largest_state(rulesets: Iterable[Ruleset]) -> LargestState:
             caps[name] = max(signal.daily_cap, caps.get(name, 0))
     own = own_values(ruleset.own_fields for ruleset in judging)
     return LargestState(
-        facts=sum(
+        facts=_LIFECYCLE
+        + sum(
             _name_size(name) + value.state + (_OUR_STAMP if name in FOLLOWING else _STAMP)
             for name, value in built_in_values().items()
         ),
         fields={name: text_size(len(name)) + own[name].state + _STAMP for name in sorted(own)},
         signals={name: text_size(len(name)) + _counts(cap) for name, cap in caps.items()},
-        rest=_FRAME + _LIFECYCLE + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
+        rest=_FRAME + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
     )
 
 
@@ -91,7 +92,7 @@ _FRAME: Final = 1 + 1 + 2 + 4 + MARK_SIZE + 4 * _INTEGER + (1 + _SAID + _QUEUE +
 
 # The steps of sales with their stages, our decisions, the promise with its levels, the category, and `due` again.
 _NAME: Final = text_size(4 * 256)
-_STEPS: Final = MOST_STEPS * (1 + _INTEGER + 1 + _NAME) + MOST_DECISIONS * (1 + 2 * _INTEGER + 3 + _QUEUE)
+_STEPS: Final = MOST_STATED * (2 * (1 + _INTEGER + 1) + 1 + _NAME) + MOST_DECISIONS * (1 + 2 * _INTEGER + 3 + _QUEUE)
 _PROMISE: Final = 1 + 3 * _INTEGER + _QUEUE + 1 + MOST_LEVELS * (1 + _INTEGER + _QUEUE) + 1
 _LIFECYCLE: Final = 1 + 2 * _HEAD + _STEPS + _PROMISE + _QUEUE + 2 + 4 + MARK_SIZE
 

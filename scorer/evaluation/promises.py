@@ -5,6 +5,7 @@ Instants and spans are in microseconds.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.effects import Answered, Effect, StageChanged, StatusChanged
@@ -29,6 +30,17 @@ def promise_of(rule: RoutingRule, calendar: BusinessCalendar | None, since: int,
     return Promise(since, now, broken, rule.queue, levels)
 
 
+def place(lead: Lead, latest: int) -> int:
+    """The place of a hand-over among the activities: at `latest`, but after all of sales that the decision knew. An
+    activity from then on is an answer to it."""
+    steps = () if lead.lifecycle is None else lead.lifecycle.steps[-1:]
+    calls = [fact.stamp.time for name in _CALLS if (fact := lead.facts.get(name)) is not None]
+    return max([latest, *(time + 1 for time in calls), *(step.time + 1 for step in steps)])
+
+
+_CALLS: Final = ("at.call_logged", "at.meeting_held")
+
+
 def answer_until(rule: RoutingRule, calendar: BusinessCalendar | None, promise: Promise | None, now: int) -> int | None:
     """`respond_by` of a decision at `now`: a promise that can be escalated does not move while it is open."""
     if promise is not None and promise.levels:
@@ -45,7 +57,9 @@ def promised(rule: RoutingRule, promise: Promise, now: int) -> RoutingRule:
 
 
 def passed(lead: Lead, changed: Lead, activity: LeadActivity) -> tuple[Effect, ...]:
-    """What an activity changed in the lifecycle of a lead."""
+    """What an activity changed in the lifecycle of a lead. An erasure takes the lead no step further."""
+    if activity.type == "lead.erased":
+        return ()
     effects: list[Effect] = []
     promise = None if lead.lifecycle is None else lead.lifecycle.promise
     is_open = changed.lifecycle is not None and changed.lifecycle.promise is not None

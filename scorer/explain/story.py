@@ -11,6 +11,7 @@ from scorer.domain.score import Grades, Rating
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.evaluation.retention import deletion
+from scorer.explain.lifecycle_part import lifecycle_part
 from scorer.explain.outlook import outlook
 from scorer.explain.routing_part import routing_part
 from scorer.explain.story_model import GradePart, KnownValue, PublishedPart, RatingPart, Story
@@ -18,7 +19,7 @@ from scorer.explain.timeline import History
 from scorer.explain.waterfall import criterion_part, event_of, known_value, signal_parts, steps
 from scorer.explain.what_if import needed_for, targets
 from scorer.rules.catalogue import LEAD_FIELDS
-from scorer.rules.ruleset import Ruleset
+from scorer.rules.ruleset import ACTION, Ruleset
 
 NO_HISTORY = "There is no timeline, because the service keeps the state of a lead but not its history."
 FIRST_YEAR, LAST_YEAR = 1970, 9000
@@ -88,11 +89,14 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
         waterfall=steps(criteria, signals),
         criteria=criteria,
         signals=signals,
-        uncounted_signals=sorted(set(lead.signals) - set(ruleset.signals)),
+        uncounted_signals=sorted(
+            name for name in lead.signals if name not in ruleset.signals and not name.startswith(ACTION)
+        ),
         consent=[known_value(lead, field, facts) for field in _CONSENT],
         erased_at=None if lead.erased_at is None else to_text(lead.erased_at),
         deleted_at=None if end >= NEVER else to_text(end),
         merged_into=None if merged is None else str(merged),
+        lifecycle=lifecycle_part(lead, ruleset),
         known=known,
         meanings=_meanings(ruleset, [*known, *(e for part in criteria for rule in part.rules for e in rule.evidence)]),
         published=_published(lead),

@@ -4,6 +4,7 @@
 the total score. Times are RFC 3339 in UTC, and days are ISO dates of UTC days.
 """
 
+import operator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -154,7 +155,11 @@ class RoutingPart(RoutingRulePart):
     """The routing rule that applied, and the rules before it, which do not hold."""
 
     respond_within_seconds: float | None
-    in_business_time: bool = Field(description="Whether `respond_within_seconds` is business time of the ruleset.")
+    in_business_time: bool = Field(
+        default=False,
+        exclude_if=operator.not_,
+        description="True if `respond_within_seconds` is business time of the ruleset; else the key is missing.",
+    )
     passed_over: list[RoutingRulePart] = Field(description="Earlier rules, which do not hold.")
     not_asked: list[str] = Field(
         description="Later rules, which were not checked, because the first rule that holds decides."
@@ -170,6 +175,40 @@ class PublishedPart(Model):
     route: Route
     queue: str | None
     score: int
+
+
+class PromisePart(Model):
+    """The promise of a hand-over that nobody has kept yet."""
+
+    made_at: str = Field(description="When the lead was handed over.")
+    queue: str | None = Field(description="The queue to which it was handed over.")
+    respond_by: str = Field(description="The promise is broken from then on.")
+    in_business_time: bool = Field(description="Whether the ruleset counts promises in business time.")
+    escalated: int = Field(description="How often the lead was escalated; 0: not.")
+    next_level_at: str | None = Field(description="When it is escalated next; null: never.")
+    next_queue: str | None = Field(description="The queue that then receives it.")
+
+
+class LifecycleStep(Model):
+    """A change of the status or of the stage."""
+
+    time: str
+    kind: Literal["status", "stage"]
+    before: str | None = Field(description="Null for the first stage.")
+    after: str
+
+
+class LifecyclePart(Model):
+    """Where the lead is between marketing and sales."""
+
+    status: str
+    since: str | None = Field(description="Since when without interruption; null for a new lead.")
+    stage: str | None = Field(description="Stage of the opportunity; null without one.")
+    stage_since: str | None
+    category: str | None = Field(description="Category of the base; null if the ruleset has none.")
+    promise: PromisePart | None = Field(description="The promise that is open; null if nobody waits for an answer.")
+    steps: list[LifecycleStep] = Field(description="The changes that the state still tells, oldest first.")
+    actions: dict[str, int] = Field(description="How often each action that leads to a sale was counted, by name.")
 
 
 class RuleChange(Model):
@@ -198,6 +237,14 @@ class TimelineEntry(Model):
     route_before: Route | None
     route: Route
     routing_rule: str
+    status_before: str | None = Field(None, description="Null for the first entry.")
+    status: str = Field("new", description="Status of the lead, with what was published about the activity.")
+    stage_before: str | None = Field(None, description="Null without a stage.")
+    stage: str | None = Field(None, description="Stage of the opportunity; null without one.")
+    escalated: int = Field(0, description="How often the lead had been escalated when the activity arrived.")
+    answered: bool = Field(
+        False, description="Whether the activity was the answer for which the lead waited, in time or late."
+    )
     changes: list[RuleChange]
 
 
@@ -279,6 +326,7 @@ class Story(Model):
         None, description="When the lead is deleted (`retention`) unless it is active before; null: never."
     )
     merged_into: str | None
+    lifecycle: LifecyclePart
     known: list[KnownValue] = Field(description="All values that the state of the lead holds.")
     meanings: dict[str, str] = Field(description="The meaning of each field; empty if it has no description.")
     published: PublishedPart | None

@@ -7,8 +7,10 @@ from typing import Literal, NamedTuple
 from scorer.domain.activity import LeadActivity
 from scorer.domain.counts import event_hash
 from scorer.domain.decision import Contribution
+from scorer.domain.effects import Answered
 from scorer.domain.instant import to_text
 from scorer.domain.lead import NO_CLOCK, Lead
+from scorer.domain.lifecycle import STAGE_NAME, STATUS
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.explain.story_model import Event, RuleChange, TimelineEntry
@@ -16,10 +18,12 @@ from scorer.sources.rejected import Rejected
 
 
 class _View(NamedTuple):
-    """The latest evaluation of a lead."""
+    """The latest evaluation of a lead, and where it is in its life."""
 
     evaluation: Evaluation
     points: Mapping[tuple[str, str], Contribution]
+    status: str
+    stage: str | None
 
 
 @dataclass(slots=True)
@@ -52,11 +56,11 @@ class History:
             self.without_effect += 1
             return
         now = assessment.evaluation.now
-        view = self._view(assessment.evaluation)
+        view = self._view(assessment.evaluation, self.lead)
         last = self._last
         changes: list[RuleChange] = []
         if last is not None and now > last.evaluation.now:
-            aged = self._view(self.evaluator.evaluate(before, now))
+            aged = self._view(self.evaluator.evaluate(before, now), before)
             changes += _changes(last, aged, "time")
             changes += _changes(aged, view, "activity")
         else:
@@ -74,17 +78,37 @@ class History:
             route_before=None if last is None else last.evaluation.routing.route,
             route=view.evaluation.routing.route,
             routing_rule=view.evaluation.routing.id,
+            status_before=None if last is None else last.status,
+            status=view.status,
+            stage_before=None if last is None else last.stage,
+            stage=view.stage,
+            escalated=_level(before),
+            answered=any(isinstance(effect, Answered) for effect in assessment.effects),
             changes=changes,
         )
-        if entry.published or changes or last is None or last.evaluation.routing.id != entry.routing_rule:
+        is_step = entry.answered or (last is not None and (last.status, last.stage) != (view.status, view.stage))
+        is_rerouted = last is None or last.evaluation.routing.id != entry.routing_rule
+        if entry.published or changes or is_step or is_rerouted:
             self.entries.append(entry)
         else:
             self.without_effect += 1
         self._last = view
 
-    def _view(self, evaluation: Evaluation) -> _View:
+    def _view(self, evaluation: Evaluation, lead: Lead) -> _View:
         parts = self.evaluator.explain(evaluation)
-        return _View(evaluation, {(part.criterion, part.rule): part for part in parts})
+        stage = lead.value(STAGE_NAME)
+        return _View(
+            evaluation,
+            {(part.criterion, part.rule): part for part in parts},
+            str(lead.value(STATUS) or "new"),
+            None if stage is None else str(stage),
+        )
+
+
+def _level(lead: Lead) -> int:
+    """How often the lead was escalated."""
+    promise = None if lead.lifecycle is None else lead.lifecycle.promise
+    return 0 if promise is None else promise.level
 
 
 def history(lead_id: str, activities: Iterable[LeadActivity], evaluator: Evaluator) -> History:

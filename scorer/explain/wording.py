@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scorer.domain.decision import EvidenceValue
-from scorer.explain.story_model import ConditionPart, RoutingPart, SignalPart
+from scorer.domain.score import Route
+from scorer.explain.story_model import (
+    ConditionPart,
+    LifecyclePart,
+    LifecycleStep,
+    PromisePart,
+    RoutingPart,
+    SignalPart,
+    Story,
+    TimelineEntry,
+)
 from scorer.rules.condition import All, AnyOf, Condition, FieldValues, Not, Op, Test, predicate
 
 _WORDS: Mapping[Op, str] = {
@@ -154,17 +164,92 @@ def _span_text(seconds: float) -> str:
     return f"{seconds:,.6g} seconds"
 
 
-def promise_text(routing: RoutingPart) -> str:
-    """`2 hours`, `27 hours of business time`; empty without a promise."""
-    seconds = routing.respond_within_seconds
-    if seconds is None:
+def promise_text(story: Story) -> str:
+    """Until when somebody must answer: `respond within 2 hours of the decision`, and for a lead that waits since its
+    hand-over `respond by 2026-03-04 16:00 UTC; nobody has answered yet`. Empty if nobody waits for an answer."""
+    routing, published, promise = story.routing, story.published, story.lifecycle.promise
+    if promise is not None:
+        return _open_promise_text(promise)
+    is_with_sales = published is not None and published.route is Route.SALES and routing.route is Route.SALES
+    if routing.respond_within_seconds is None or is_with_sales:
         return ""
+    return f"respond within {_within_text(routing, routing.respond_within_seconds)} of the decision"
+
+
+def _within_text(routing: RoutingPart, seconds: float) -> str:
+    """`2 hours`, `27 hours of business time`."""
     if not routing.in_business_time:
         return _span_text(seconds)
     # A day of business time is not 24 hours, so the largest unit is the hour.
     hours = seconds / 3600
     text = count_text(int(hours), "hour") if hours.is_integer() else _span_text(seconds)
     return f"{text} of business time"
+
+
+def status_text(status: str) -> str:
+    """`handed_over` as `handed over`."""
+    return status.replace("_", " ")
+
+
+def times_text(count: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(count) or f"{count:,} times"
+
+
+def life_text(part: LifecyclePart) -> str:
+    """Where the lead is: `handed over since 2026-03-04 14:00; stage offer since …; category active-c`."""
+    parts = since_texts(part)
+    status = status_text(part.status)
+    return f"{status} {'; '.join(parts)}" if part.since is not None else "; ".join([status, *parts])
+
+
+def since_texts(part: LifecyclePart) -> list[str]:
+    """What is to be said of the status: since when, the stage, and the category."""
+    texts = [] if part.since is None else [f"since {moment_text(part.since)}"]
+    if part.stage is not None and part.stage_since is not None:
+        texts.append(f"stage {value_text(part.stage)} since {moment_text(part.stage_since)}")
+    if part.category is not None:
+        texts.append(f"category {part.category}")
+    return texts
+
+
+def _open_promise_text(promise: PromisePart) -> str:
+    """What is promised, and what follows: `respond by 2026-03-04 16:00 UTC; nobody has answered yet; …`."""
+    text = f"respond by {moment_text(promise.respond_by)} UTC"
+    if promise.in_business_time:
+        text += " (in business time)"
+    text += "; nobody has answered yet"
+    to = "" if promise.next_queue in (None, promise.queue) else f" to {promise.next_queue}"
+    if promise.escalated:
+        text += f"; escalated {times_text(promise.escalated)}"
+        if promise.next_level_at is not None:
+            text += f", next at {moment_text(promise.next_level_at)}{to}"
+    elif promise.next_level_at is not None:
+        text += f"; after that it is escalated{to}"
+    return text
+
+
+def step_text(step: LifecycleStep) -> str:
+    """`new → nurturing`, `stage offer → negotiation`."""
+    if step.kind == "status":
+        return f"{status_text(step.before or 'new')} → {status_text(step.after)}"
+    before = "" if step.before is None else f"{value_text(step.before)} → "
+    return f"stage {before}{value_text(step.after)}"
+
+
+def entry_steps(entry: TimelineEntry) -> list[str]:
+    """What an activity changed in the life of the lead, in words."""
+    steps = []
+    if entry.escalated:
+        steps.append(f"escalated {times_text(entry.escalated)} before")
+    if entry.answered:
+        steps.append("an answer to the lead")
+    if entry.status_before not in (None, entry.status):
+        steps.append(f"{status_text(entry.status_before or 'new')} → {status_text(entry.status)}")
+    if entry.stage is not None and entry.stage != entry.stage_before:
+        before = "" if entry.stage_before is None else f"{value_text(entry.stage_before)} → "
+        steps.append(f"stage {before}{value_text(entry.stage)}")
+    return steps
 
 
 def points_text(points: float) -> str:

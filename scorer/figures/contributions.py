@@ -4,42 +4,51 @@ Everything else (adding, removing, merging) is arithmetic with these contributio
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple, cast
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from scorer.domain.counts import Counts
 from scorer.domain.lifecycle import (
     RATINGS,
+    STAGED,
     STATUSES,
     Decided,
     Lifecycle,
     Passage,
-    Status,
     is_usual,
     passages,
-    rating_passages,
+    placed,
     stage_passages,
-    status_of,
 )
 from scorer.domain.score import Rating
 from scorer.figures.periods import Periods
-from scorer.rules.ruleset import ACTION, Phase, Ruleset
+from scorer.rules.calendar import BusinessCalendar
+from scorer.rules.ruleset import ACTION, Phase, Ruleset, Targets
 
 OTHER: Final = "other"
 NONE: Final = "none"
 PHASES: Final = tuple(Phase)
+STATUS: Final = "status"
+RATING: Final = "rating"
+CATEGORY: Final = "category"
+UNUSUAL: Final = "unusual"
+SAID: Final = "said"
+STAGE: Final = "stage"
+REACHED: Final = "reached"
+WENT_ON: Final = "went_on"
 ACTIONS: Final = "action"
 HAND_OVERS: Final = "handed_over"
+_USUAL: Final = frozenset((before, after) for before in STATUSES for after in STATUSES if is_usual(before, after))
 
 Key = tuple[str, ...]
 """What is counted, and its labels."""
 
 
-class Dated(NamedTuple):
-    """Something of a local day (`actions`: of a UTC day), in days since 1970-01-01, that counts `times` times."""
+Entry = tuple[int | None, Key]
+"""Something that counts, with its instant in microseconds since the epoch; None: it holds now."""
 
-    day: int
-    key: Key
-    times: int = 1
+_NOTHING_KNOWN: Final[tuple[Entry, ...]] = ((None, (STATUS, "new")), (None, (RATING, NONE)), (None, (CATEGORY, NONE)))
 
 
 class Waiting(NamedTuple):
@@ -50,33 +59,42 @@ class Waiting(NamedTuple):
     is_hot: bool
 
 
+@dataclass(frozen=True)
+class Names:
+    """What rules name, and how they group it: figures by equal names are equal. `actions` are the ids. `calendar`: the
+    business time by which a period passes."""
+
+    targets: Targets | None
+    phases: Mapping[str, Phase]
+    categories: tuple[str, ...]
+    actions: tuple[str, ...]
+    queues: tuple[str, ...]
+    calendar: BusinessCalendar | None
+
+
+def names_of(ruleset: Ruleset) -> Names:
+    """The names of a ruleset."""
+    lifecycle = ruleset.lifecycle
+    return Names(
+        ruleset.targets,
+        lifecycle.phases,
+        tuple(category.id for category in lifecycle.categories),
+        tuple(name.removeprefix(ACTION) for name in lifecycle.actions),
+        tuple(sorted({*queues_of(ruleset)})),
+        ruleset.calendar,
+    )
+
+
 class Contributions:
-    """The contributions of leads by the names of one ruleset. Two are equal if they name everything alike."""
+    """The contributions of leads by the names of a ruleset."""
 
     def __init__(self, ruleset: Ruleset) -> None:
+        self.names = names_of(ruleset)
         self.periods = Periods.of(ruleset)
-        self.targets = ruleset.targets
         self._phases = {stage: PHASES.index(phase) for stage, phase in ruleset.lifecycle.phases.items()}
-        self._categories = frozenset(category.id for category in ruleset.lifecycle.categories)
-        self._actions = tuple(ruleset.lifecycle.actions)
-        self._queues = frozenset(queues_of(ruleset))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Contributions) and self._names() == other._names()
-
-    @property
-    def actions(self) -> tuple[str, ...]:
-        """The names under which leads count the sales actions."""
-        return self._actions
-
-    def standing(self, lifecycle: Lifecycle | None) -> Iterator[Key]:
-        """Where the lead is now."""
-        status = None if lifecycle is None else status_of(lifecycle)
-        yield "status", "new" if status is None else status.value
-        decisions = () if lifecycle is None else lifecycle.decisions
-        yield "rating", RATINGS[decisions[-1].rating].value if decisions else NONE
-        category = None if lifecycle is None else lifecycle.category
-        yield "category", NONE if category is None else category if category in self._categories else OTHER
+        self._categories = frozenset(self.names.categories)
+        self._actions = tuple((name, (ACTIONS, name.removeprefix(ACTION))) for name in ruleset.lifecycle.actions)
+        self._queues = frozenset(self.names.queues)
 
     def waiting(self, lifecycle: Lifecycle | None) -> Waiting | None:
         """The open promise."""
@@ -86,34 +104,42 @@ class Contributions:
         is_hot = bool(decisions) and RATINGS[decisions[-1].rating] is Rating.HOT
         return Waiting(promise.respond_by, self.queue(promise.queue_at(promise.level)), is_hot)
 
-    def dated(self, lifecycle: Lifecycle | None, actions: Mapping[str, Counts]) -> Iterator[Dated]:
-        """What happened to the lead, by day."""
-        for name in self._actions:
-            counts = actions.get(name)
+    def actions(self, counted: Mapping[str, Counts]) -> Iterator[tuple[int, Key, int]]:
+        """The sales actions: the UTC day, in days since 1970-01-01, and how many."""
+        for name, key in self._actions:
+            counts = counted.get(name)
             if counts is not None:
-                key = (ACTIONS, name.removeprefix(ACTION))
                 numbers: tuple[int, ...] = counts[1:]
                 for day, times in zip(numbers[::2], numbers[1::2], strict=True):
-                    yield Dated(day, key, times)
+                    yield day, key, times
+
+    def entries(self, lifecycle: Lifecycle | None) -> list[Entry]:
+        """Where the lead is now, and what happened to it."""
         if lifecycle is None:
-            return
-        day_of = self.periods.day_of
-        yield from self._hand_overs(lifecycle)
-        for step in lifecycle.steps:
-            if step.status < len(STATUSES):
-                yield Dated(day_of(step.time), ("said", STATUSES[step.status]))
-        for passage in passages(lifecycle):
-            day = day_of(passage.time)
-            yield Dated(day, ("status", passage.before, passage.after))
-            if not is_usual(cast(Status, passage.before), cast(Status, passage.after)):
-                yield Dated(day, ("unusual", passage.before, passage.after))
-        for passage in rating_passages(lifecycle):
-            yield Dated(day_of(passage.time), ("rating", passage.before, passage.after))
-        stages = list(stage_passages(lifecycle))
-        for passage in stages:
-            before, after = self.stage(passage.before), self.stage(passage.after)
-            yield Dated(day_of(passage.time), ("stage", before, after))
-        yield from self._reached(stages)
+            return [*_NOTHING_KNOWN]
+        steps, decisions, category = lifecycle.steps, lifecycle.decisions, lifecycle.category
+        passed = passages(lifecycle)
+        entries: list[Entry] = [
+            (None, (STATUS, passed[-1].after if passed else "new")),
+            (None, (RATING, RATINGS[decisions[-1].rating].value if decisions else NONE)),
+            (None, (CATEGORY, NONE if category is None else category if category in self._categories else OTHER)),
+        ]
+        for time, before, after in passed:
+            entries.append((time, (STATUS, before, after)))
+            if (before, after) not in _USUAL:
+                entries.append((time, (UNUSUAL, before, after)))
+        rating = None
+        for decided in decisions:
+            if decided.rating != rating:
+                if rating is not None:
+                    time = decided.time + decided.delay
+                    entries.append((time, (RATING, RATINGS[rating].value, RATINGS[decided.rating].value)))
+                rating = decided.rating
+            if decided.is_hand_over and not steps:
+                entries.append((decided.time + decided.delay, (HAND_OVERS, self.queue(decided.queue), HAND_OVERS)))
+        if steps:
+            self._add_steps(lifecycle, entries)
+        return entries
 
     def stage(self, name: str) -> str:
         """The name of a stage as it is counted."""
@@ -123,16 +149,21 @@ class Contributions:
         """The name of a queue as it is counted."""
         return name if name in self._queues else OTHER if name else ""
 
-    def _names(self) -> object:
-        return self.targets, self._phases, self._categories, self._actions, self._queues
+    def _add_steps(self, lifecycle: Lifecycle, entries: list[Entry]) -> None:
+        entries += self._hand_overs(lifecycle)
+        entries += [(step.time, (SAID, STATUSES[step.status])) for step in lifecycle.steps if step.status != STAGED]
+        stages = list(stage_passages(lifecycle))
+        for time, before, after in stages:
+            entries.append((time, (STAGE, self.stage(before), self.stage(after))))
+        entries += self._reached(stages)
 
-    def _hand_overs(self, lifecycle: Lifecycle) -> Iterator[Dated]:
+    def _hand_overs(self, lifecycle: Lifecycle) -> Iterator[Entry]:
         """Each hand-over, and what became of it until the next one."""
         events: list[tuple[int, int, Decided | str]] = [
-            (decided.time, 0, decided) for decided in lifecycle.decisions if decided.is_hand_over
+            (place, 0, decided) for place, decided in placed(lifecycle) if decided.is_hand_over
         ]
-        events += [(step.time, 1, STATUSES[step.status]) for step in lifecycle.steps if step.status < len(STATUSES)]
-        events.sort(key=_place)
+        events += [(step.time, 1, STATUSES[step.status]) for step in lifecycle.steps if step.status != STAGED]
+        events.sort(key=itemgetter(0, 1))
         hand_over: Decided | None = None
         became: set[str] = set()
         for _, _, event in events:
@@ -143,45 +174,41 @@ class Contributions:
             hand_over, became = event, set()
         yield from self._outcome(hand_over, became)
 
-    def _outcome(self, hand_over: Decided | None, became: Iterable[str]) -> Iterator[Dated]:
+    def _outcome(self, hand_over: Decided | None, became: Iterable[str]) -> Iterator[Entry]:
         if hand_over is None:
             return
-        day, queue = self.periods.day_of(hand_over.decided_at), self.queue(hand_over.queue)
-        yield Dated(day, (HAND_OVERS, queue, HAND_OVERS))
-        outcomes = set(became)
+        queue = self.queue(hand_over.queue)
+        outcomes = {HAND_OVERS, *became}
         if outcomes & {"won", "lost"}:
             outcomes.add("accepted")
         for outcome in outcomes:
-            yield Dated(day, (HAND_OVERS, queue, outcome))
+            yield hand_over.decided_at, (HAND_OVERS, queue, outcome)
 
-    def _reached(self, stages: Iterable[Passage]) -> Iterator[Dated]:
+    def _reached(self, stages: Iterable[Passage]) -> Iterator[Entry]:
         """The phases that the lead reached, and from which it went on."""
-        known = [(passage, self._phases[passage.after]) for passage in stages if passage.after in self._phases]
-        period_of, day_of = self.periods.period_of, self.periods.day_of
-        entries: dict[tuple[int, int], bool] = {}
-        days: dict[tuple[int, int], int] = {}
-        open_entries: dict[int, list[tuple[int, int]]] = {}
+        first_day_of, day_of = self.periods.first_day_of, self.periods.day_of
+        entered: dict[tuple[int, int], int] = {}
+        went_on: set[tuple[int, int]] = set()
+        waiting: list[tuple[int, int]] = []
         last = -1
-        for passage, phase in known:
+        for passage in stages:
+            phase = self._phases.get(passage.after, last)
             if phase == last:
                 continue
-            day = day_of(passage.time)
-            first = period_of(day).first_day
+            first_day = first_day_of(day_of(passage.time))
+            went_on.update(entry for entry in waiting if entry[1] < phase)
             # Between the phases that the lead jumps over and this one; a phase behind the lead is entered again alone.
             for number in range(last + 1 if phase > last else phase, phase + 1):
-                entry = (first, number)
-                entries.setdefault(entry, False)
-                days.setdefault(entry, day)
-                open_entries.setdefault(number, []).append(entry)
-            for number in [number for number in open_entries if number < phase]:
-                for entry in open_entries.pop(number):
-                    entries[entry] = True
+                entered.setdefault((first_day, number), passage.time)
+                if number < phase:
+                    went_on.add((first_day, number))
+                else:
+                    waiting.append((first_day, number))
             last = phase
-        for entry, went_on in entries.items():
-            name = PHASES[entry[1]].value
-            yield Dated(days[entry], ("reached", name))
-            if went_on:
-                yield Dated(days[entry], ("went_on", name))
+        for entry, time in entered.items():
+            yield time, (REACHED, PHASES[entry[1]].value)
+            if entry in went_on:
+                yield time, (WENT_ON, PHASES[entry[1]].value)
 
 
 def queues_of(ruleset: Ruleset) -> Iterator[str]:
@@ -192,7 +219,3 @@ def queues_of(ruleset: Ruleset) -> Iterator[str]:
         for _, queue in rule.escalate or ():
             if queue is not None:
                 yield queue
-
-
-def _place(event: tuple[int, int, object]) -> tuple[int, int]:
-    return event[:2]

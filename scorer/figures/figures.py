@@ -9,7 +9,25 @@ from typing import Final
 
 from scorer.domain.counts import Counts
 from scorer.domain.lifecycle import Lifecycle
-from scorer.figures.contributions import ACTIONS, HAND_OVERS, PHASES, Contributions, Key
+from scorer.figures.contributions import (
+    ACTIONS,
+    CATEGORY,
+    HAND_OVERS,
+    PHASES,
+    RATING,
+    REACHED,
+    SAID,
+    STAGE,
+    STATUS,
+    UNUSUAL,
+    WENT_ON,
+    Contributions,
+    Entry,
+    Key,
+    Names,
+    Waiting,
+    names_of,
+)
 from scorer.figures.instants import Instants
 from scorer.figures.periods import PeriodSpan
 from scorer.figures.summary import HandOvers, PeriodSummary, PhaseFigures, Summary
@@ -18,7 +36,6 @@ from scorer.rules.ruleset import Ruleset
 KEPT_DAYS: Final = 800
 """Days before are forgotten: two years and a period."""
 
-_BY_DAY: Final = (ACTIONS, HAND_OVERS)
 _ALWAYS: Final = -(1 << 62)
 
 
@@ -39,13 +56,13 @@ class Figures:
         return isinstance(other, Figures) and self._content() == other._content()
 
     @property
-    def actions(self) -> tuple[str, ...]:
-        """The names under which leads count what these figures read."""
-        return self._of.actions
+    def names(self) -> Names:
+        """What the rules name."""
+        return self._of.names
 
     def is_by(self, ruleset: Ruleset) -> bool:
         """Whether figures by these rules would be the same."""
-        return self._of == Contributions(ruleset)
+        return self._of.names == names_of(ruleset)
 
     def add(self, lifecycle: Lifecycle | None, actions: Mapping[str, Counts]) -> None:
         """Count a lead."""
@@ -57,7 +74,7 @@ class Figures:
 
     def merge(self, other: "Figures") -> None:
         """Count the leads of the other figures, too. Raises `ValueError` if their rules name something else."""
-        if other._of != self._of:
+        if other._of.names != self._of.names:
             raise ValueError("figures by different rules cannot be merged")
         self.forget_before(other._first_day)
         self._leads += other._leads
@@ -104,33 +121,75 @@ class Figures:
             self._period(span, now),
             self._period(periods.period_before(span), now),
             self._leads,
-            self._labelled("status"),
-            self._labelled("rating"),
-            self._labelled("category"),
+            self._labelled(STATUS),
+            self._labelled(RATING),
+            self._labelled(CATEGORY),
             dict(open_promises),
             dict(overdue),
             dict(hot),
             dict(hot_overdue),
         )
 
-    def _change(self, lifecycle: Lifecycle | None, actions: Mapping[str, Counts], times: int) -> None:
+    def actions_on(self, day: int) -> Counter[str]:
+        """The sales actions of a UTC day (days since 1970-01-01)."""
+        counts = self._days.get(day, Counter[Key]())
+        return Counter({key[1]: times for key, times in counts.items() if key[0] == ACTIONS})
+
+    def replace(
+        self,
+        before: Lifecycle | None,
+        after: Lifecycle | None,
+        counted_before: Mapping[str, Counts],
+        counted_after: Mapping[str, Counts],
+    ) -> None:
+        """`remove` and `add` in one step. It costs less, because most of a lead's history stays."""
         of = self._of
+        if before is not after:
+            gone = of.entries(before)
+            for entry in of.entries(after):
+                if entry in gone:
+                    gone.remove(entry)
+                else:
+                    self._enter(entry, 1)
+            for entry in gone:
+                self._enter(entry, -1)
+            was_waiting, is_waiting = of.waiting(before), of.waiting(after)
+            if was_waiting != is_waiting:
+                self._wait(was_waiting, -1)
+                self._wait(is_waiting, 1)
+        if of.names.actions and counted_before is not counted_after:
+            self._act(counted_before, -1)
+            self._act(counted_after, 1)
+
+    def _change(self, lifecycle: Lifecycle | None, actions: Mapping[str, Counts], times: int) -> None:
         self._leads += times
-        for key in of.standing(lifecycle):
+        for entry in self._of.entries(lifecycle):
+            self._enter(entry, times)
+        self._wait(self._of.waiting(lifecycle), times)
+        self._act(actions, times)
+
+    def _enter(self, entry: Entry, times: int) -> None:
+        instant, key = entry
+        if instant is None:
             _count(self._standing, key, times)
-        first_day_of = of.periods.first_day_of
-        for day, key, number in of.dated(lifecycle, actions):
-            if key[0] in _BY_DAY:
-                self._count(self._days, day, key, times * number)
-            if key[0] != ACTIONS:
-                self._count(self._periods, first_day_of(day), key, times * number)
-        waiting = of.waiting(lifecycle)
-        if waiting is not None:
-            place = (waiting.queue, waiting.is_hot)
-            instants = self._waiting.setdefault(place, Instants())
-            instants.add(waiting.respond_by, times)
-            if instants.is_empty:
-                del self._waiting[place]
+            return
+        day = self._of.periods.day_of(instant)
+        if key[0] == HAND_OVERS:
+            self._count(self._days, day, key, times)
+        self._count(self._periods, self._of.periods.first_day_of(day), key, times)
+
+    def _act(self, counted: Mapping[str, Counts], times: int) -> None:
+        for day, key, number in self._of.actions(counted):
+            self._count(self._days, day, key, times * number)
+
+    def _wait(self, waiting: Waiting | None, times: int) -> None:
+        if waiting is None:
+            return
+        place = (waiting.queue, waiting.is_hot)
+        instants = self._waiting.setdefault(place, Instants())
+        instants.add(waiting.respond_by, times)
+        if instants.is_empty:
+            del self._waiting[place]
 
     def _count(self, counted: dict[int, Counter[Key]], day: int, key: Key, times: int) -> None:
         if day < self._first_day:
@@ -146,7 +205,7 @@ class Figures:
         return {key[1]: times for key, times in sorted(self._standing.items()) if key[0] == kind}
 
     def _period(self, span: PeriodSpan, now: int) -> PeriodSummary:
-        periods, targets = self._of.periods, self._of.targets
+        periods, targets = self._of.periods, self._of.names.targets
         total = self._periods.get(span.first_day, Counter[Key]())
         queues = sorted({key[1] for key in total if key[0] == HAND_OVERS})
         handed_over = _hand_overs(total, queues)
@@ -170,25 +229,24 @@ class Figures:
             needed=None if targets is None else float(targets.needed),
             handed_over=handed_over,
             by_queue={queue: _hand_overs(total, [queue]) for queue in queues},
-            accepted=total["said", "accepted"],
-            returned=total["said", "returned"],
-            won=total["said", "won"],
-            lost=total["said", "lost"],
+            accepted=total[SAID, "accepted"],
+            returned=total[SAID, "returned"],
+            won=total[SAID, "won"],
+            lost=total[SAID, "lost"],
             forecast=handed_over.handed_over / elapsed if elapsed else None,
             phases=tuple(
-                PhaseFigures(phase.value, total["reached", phase.value], total["went_on", phase.value])
-                for phase in PHASES
+                PhaseFigures(phase.value, total[REACHED, phase.value], total[WENT_ON, phase.value]) for phase in PHASES
             ),
-            ratings=_pairs(total, "rating"),
-            statuses=_pairs(total, "status"),
-            stages=_pairs(total, "stage"),
-            unusual=_pairs(total, "unusual"),
+            ratings=_pairs(total, RATING),
+            statuses=_pairs(total, STATUS),
+            stages=_pairs(total, STAGE),
+            unusual=_pairs(total, UNUSUAL),
             actions=actions,
             handed_over_by_day=dict(handed_over_by_day),
         )
 
     def _content(self) -> object:
-        return self._of, self._leads, self._first_day, self._standing, self._periods, self._days, self._waiting
+        return self._of.names, self._leads, self._first_day, self._standing, self._periods, self._days, self._waiting
 
 
 def _count(counts: Counter[Key], key: Key, times: int) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 
-from scorer.domain.instant import from_datetime, to_datetime
+from scorer.domain.instant import DAY, from_datetime, to_datetime
 from scorer.rules.calendar import BusinessCalendar
 from scorer.rules.ruleset import Period, Ruleset
 from scorer.rules.zones import zone
@@ -32,16 +32,29 @@ class Periods:
         self.period = period
         self._zone = zone(zone_name)
         self._calendar = calendar
+        self._is_utc = zone_name == "UTC"
+        self._days: dict[int, int] = {}
         self._first_days: dict[int, int] = {}
 
     @classmethod
     def of(cls, ruleset: Ruleset) -> "Periods":
         """Those of the targets; months in UTC without targets."""
-        targets = ruleset.targets
-        return cls("UTC", Period.MONTH) if targets is None else cls(targets.zone, targets.period)
+        targets, calendar = ruleset.targets, ruleset.calendar
+        zone_name, period = ("UTC", Period.MONTH) if targets is None else (targets.zone, targets.period)
+        return cls(zone_name, period, calendar)
 
     def day_of(self, instant: int) -> int:
         """The local day of an instant, in days since 1970-01-01."""
+        if self._is_utc:
+            return instant // DAY
+        day = self._days.get(instant)
+        if day is None:
+            if len(self._days) >= _REMEMBERED:
+                self._days.clear()
+            day = self._days[instant] = self._day_of(instant)
+        return day
+
+    def _day_of(self, instant: int) -> int:
         return to_datetime(min(max(instant, _FIRST), _LAST)).astimezone(self._zone).toordinal() - _EPOCH.toordinal()
 
     def start_of(self, day: int) -> int:

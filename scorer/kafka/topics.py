@@ -1,7 +1,7 @@
 """The topics that the service needs: checked before it starts, and created if the settings say so."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -140,14 +140,13 @@ async def ensure_topics(settings: Settings) -> dict[str, Topic]:
         unseen = [Permission(Resource.TOPIC, name, Operation.DESCRIBE) for name in needed if name in hidden]
         if unseen:
             raise DeniedError(settings, unseen)
-        if settings.create_topics:
-            failures = await _create_missing(admin, settings, topics)
-            if failures:
-                raise TopicError("; ".join(f"the topic {name} {text}" for name, text in failures.items()))
-            created = [name for name in names if name not in topics]
-            if created:
-                topics = await _describe_when_there(admin, names)
-                counts = {name: topics[name].partitions for name in created if name in topics}
+        if settings.create_topics and len(topics) < len(names):
+            creation = await _create_missing(admin, settings, topics)
+            if creation.failures:
+                raise TopicError("; ".join(f"the topic {name} {text}" for name, text in creation.failures.items()))
+            topics = await _describe_when_there(admin, names)
+            if creation.created:
+                counts = {name: topics[name].partitions for name in names if name in creation.created & topics.keys()}
                 log.info("topics_created", partitions=counts)
     for need in needs(settings):
         if need.setting is not None and need.topic not in topics:
@@ -181,7 +180,8 @@ async def ensure_and_report(settings: Settings, partitions: int | None, replicas
     async with topic_admin(settings) as admin:
         before, hidden = await describe_visible(admin, names)
         failures = {name: sentence(settings, [Permission(Resource.TOPIC, name, Operation.DESCRIBE)]) for name in hidden}
-        failures |= await _create_missing(admin, settings, before, partitions, replicas, hidden)
+        creation = await _create_missing(admin, settings, before, partitions, replicas, hidden)
+        failures |= creation.failures
         topics = await _describe_when_there(admin, [name for name in names if name not in failures])
         wanted = replicas or await _default_replicas(admin)
     findings: list[TopicFinding] = []
@@ -190,13 +190,14 @@ async def ensure_and_report(settings: Settings, partitions: int | None, replicas
             findings.append(TopicFinding(TopicStatus.FAILED, need.topic, failures[need.topic]))
         if need.topic not in topics:
             if need.topic not in failures:
+                did = "created" if need.topic in creation.created else "exists"
                 findings.append(
-                    TopicFinding(TopicStatus.FAILED, need.topic, "created, but Kafka does not show it yet; run again")
+                    TopicFinding(TopicStatus.FAILED, need.topic, f"{did}, but Kafka does not show it yet; run again")
                 )
             continue
         topic = topics[need.topic]
         differences = list(_differences(settings, need, topics, partitions, wanted))
-        if need.topic not in before:
+        if need.topic in creation.created:
             findings.append(TopicFinding(TopicStatus.CREATED, need.topic, _shape(topic)))
         elif not differences:
             findings.append(TopicFinding(TopicStatus.OK, need.topic, _shape(topic)))
@@ -273,6 +274,15 @@ def _shape(topic: Topic) -> str:
     return text if policy is None else f"{text} {_POLICY}={policy}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Creation:
+    """What came of the creation of topics. Topics in neither field existed already."""
+
+    created: frozenset[str]
+    failures: Mapping[str, str]
+    """The names of topics that could not be created, with the reasons."""
+
+
 async def _create_missing(
     admin: AIOKafkaAdminClient,
     settings: Settings,
@@ -280,35 +290,76 @@ async def _create_missing(
     partitions: int | None = None,
     replicas: int | None = None,
     hidden: Collection[str] = (),
-) -> dict[str, str]:
-    """Returns the names of topics that could not be created, with the reasons. `hidden`: they may exist."""
-    source = topics.get(settings.activity_topic)
-    missing = [need for need in needs(settings, source) if need.topic not in topics and need.topic not in hidden]
+) -> _Creation:
+    """Create the topics that are not among `topics`. `hidden`: they may exist.
+
+    The input comes first. A topic that another process has just created may not be shown yet, and the others need its
+    number of partitions.
+    """
+    name = settings.activity_topic
+    source = topics.get(name)
+    missing = [need.topic for need in needs(settings) if need.topic not in topics and need.topic not in hidden]
     if not missing:
-        return {}
-    inputs = source.partitions if source is not None else partitions or settings.topic_partitions
+        return _Creation(frozenset(), {})
+    inputs = partitions or settings.topic_partitions
     replicas = replicas or await _default_replicas(admin)
+    created: frozenset[str] = frozenset()
+    failures: dict[str, str] = {}
+    if name in missing:
+        first = [need for need in needs(settings) if need.topic == name]
+        created, failures = await _create(admin, settings, first, inputs, replicas)
+        if name not in created and name not in failures:
+            source = (await _describe_when_there(admin, [name])).get(name)
+            if source is None:
+                unseen = "exists, but Kafka does not show it yet; run again"
+                why = f"was not created: the input {name} {unseen}"
+                return _Creation(created, {**dict.fromkeys(missing, why), name: unseen})
+    elif source is None and partitions is None and settings.state_topic in missing:
+        failures[settings.state_topic] = (
+            f"was not created: it needs as many partitions as the input {name}, which may not be described"
+        )
+    others = [
+        need
+        for need in needs(settings, source)
+        if need.topic in missing and need.topic != name and need.topic not in failures
+    ]
+    inputs = inputs if source is None else source.partitions
+    more, failed = await _create(admin, settings, others, inputs, replicas)
+    return _Creation(created | more, failures | failed)
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, settings: Settings, missing: Sequence[Need], partitions: int, replicas: int
+) -> tuple[frozenset[str], dict[str, str]]:
+    """The names of those that were created, and of those that failed, with the reasons. `partitions`: of the input.
+
+    Topics that exist are in neither, because another process may create them at the same time.
+    """
+    if not missing:
+        return frozenset(), {}
     new = [
         NewTopic(
             name=need.topic,
-            num_partitions=need.partitions or inputs,
+            num_partitions=need.partitions or partitions,
             replication_factor=replicas,
             topic_configs=dict(need.config),
         )
         for need in missing
     ]
     response = await admin.create_topics(new)
+    created: set[str] = set()
     failures: dict[str, str] = {}
     for name, code, *message in response.topic_errors:
         error = for_code(code)
-        # Another process may create them at the same time.
-        if code == TOPIC_DENIED:
+        if code == 0:
+            created.add(name)
+        elif code == TOPIC_DENIED:
             denied = sentence(settings, [Permission(Resource.TOPIC, name, Operation.CREATE)])
             failures[name] = f"could not be created: {denied}"
-        elif code != 0 and error is not TopicAlreadyExistsError:
+        elif error is not TopicAlreadyExistsError:
             why = message[0] if message and message[0] else error.__name__
             failures[name] = f"could not be created: {why}"
-    return failures
+    return frozenset(created), failures
 
 
 async def _describe_when_there(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, Topic]:

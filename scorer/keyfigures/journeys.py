@@ -9,6 +9,7 @@ from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from scorer.domain.activity import LeadActivity
@@ -18,7 +19,6 @@ from scorer.domain.instant import DAY, from_datetime
 from scorer.domain.lead import Lead
 from scorer.domain.lifecycle import (
     MOST_DECISIONS,
-    MOST_STEPS,
     STATUS,
     STEPS,
     Lifecycle,
@@ -125,8 +125,9 @@ class Journeys:
         tally.dated.update(self._dated(self._whole(lead)))
         if lead.published is None:
             return
-        for key in self._contributions.standing(lead.lifecycle):
-            tally.standing[key] += 1
+        for instant, key in self._contributions.entries(lead.lifecycle):
+            if instant is None:
+                tally.standing[key] += 1
         promise, waiting = _promise(lead), self._contributions.waiting(lead.lifecycle)
         if promise is not None and waiting is not None:
             is_overdue = promise.respond_by <= until
@@ -242,7 +243,7 @@ class Journeys:
             whole = self._whole(before)
             if whole is None or step not in whole.steps:
                 self._stepped(activity, step)
-                if step not in _steps(lead.lifecycle) and len(_steps(lead.lifecycle)) == MOST_STEPS:
+                if step not in _steps(lead.lifecycle):
                     self._put(lead.id, [step], [])
         day = time // DAY
         for hit in self._evaluator.hits(activity):
@@ -273,9 +274,9 @@ class Journeys:
             return
         steps: list[Step] = []
         decisions: list[Decision] = []
-        if after.steps is not before.steps and len(after.steps) == len(before.steps) == MOST_STEPS:
+        if after.steps is not before.steps:
             steps = [step for step in before.steps if step not in after.steps]
-        if after.decisions is not before.decisions and len(after.decisions) == MOST_DECISIONS:
+        if after.decisions is not before.decisions and len(before.decisions) == MOST_DECISIONS:
             decisions = [decision for decision in before.decisions if decision not in after.decisions]
         if steps or decisions:
             self._put(lead.id, steps, decisions)
@@ -285,14 +286,19 @@ class Journeys:
         if len(earlier.steps) < MOST_EARLIER:
             earlier.steps.update(steps)
         if len(earlier.decisions) < MOST_EARLIER:
-            earlier.decisions.extend(decisions)
+            known = set(map(_unrated, earlier.decisions))
+            earlier.decisions.extend(decision for decision in decisions if _unrated(decision) not in known)
 
     def _whole(self, lead: Lead) -> Lifecycle | None:
         """The lifecycle with the steps and decisions that the lead does not keep any more."""
         kept, earlier = lead.lifecycle, self._earlier.get(lead.id)
         if kept is None or earlier is None:
             return kept
-        return Lifecycle(tuple(sorted({*kept.steps, *earlier.steps})), (*earlier.decisions, *kept.decisions))
+        # A lead that forgets a change of the rating writes the new one into the decision before, which is known here.
+        known = set(map(_unrated, earlier.decisions))
+        decisions = [*earlier.decisions, *(each for each in kept.decisions if _unrated(each) not in known)]
+        decisions.sort(key=attrgetter("decided_at"))
+        return Lifecycle(tuple(sorted({*kept.steps, *earlier.steps})), tuple(decisions))
 
     def _categories(self, before: Lead, after: Assessment, arrival: int) -> Sequence[tuple[int, str]]:
         """When reviews changed the category of the lead, and to which one."""
@@ -317,8 +323,10 @@ class Journeys:
     def _dated(self, lifecycle: Lifecycle | None) -> Mapping[tuple[int, tuple[str, ...]], int]:
         counts: dict[tuple[int, tuple[str, ...]], int] = {}
         if lifecycle is not None:
-            for day, key, times in self._contributions.dated(lifecycle, {}):
-                counts[day, key] = counts.get((day, key), 0) + times
+            for instant, key in self._contributions.entries(lifecycle):
+                if instant is not None:
+                    day = self.day_of(instant)
+                    counts[day, key] = counts.get((day, key), 0) + 1
         return counts
 
     def _stand(self, kind: Kind, old: str | None, new: str | None, instant: int) -> None:
@@ -371,3 +379,7 @@ def _number(counted: Mapping[str, Counts], name: str, day: int) -> int:
 def _days(counts: Counts) -> Iterator[tuple[int, int]]:
     numbers: tuple[int, ...] = counts[1:]
     return zip(numbers[::2], numbers[1::2], strict=True)
+
+
+def _unrated(decision: Decision) -> Decision:
+    return decision._replace(rating=0)

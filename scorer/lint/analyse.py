@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from scorer.lint.bound_findings import bounds_not_reached
 from scorer.lint.constant_findings import suspicious_constants
+from scorer.lint.lifecycle_findings import doubtful_lifecycle
 from scorer.lint.limits import Reach, signal_range
 from scorer.lint.reporter import Reporter
 from scorer.lint.retention_findings import kept_for_ever
-from scorer.lint.signal_findings import unused_signals
+from scorer.lint.signal_findings import unused_actions, unused_signals
 from scorer.lint.solver import Budget
 from scorer.lint.source_findings import doubtful_sources
 from scorer.lint.table_findings import TableFindings
@@ -31,6 +32,9 @@ def analyse(ruleset: Ruleset, source: Source, budget: Budget | None = None) -> l
     reach = Reach(points, signals)
     bounds_not_reached(ruleset, source.file, reach, reporter)
     tables.routing(reach)
+    tables.categories(reach)
+    unused_actions(ruleset, source.file, reporter, steps, suspicious)
+    doubtful_lifecycle(source.file, reporter)
     doubtful_sources(source.file, reporter)
     kept_for_ever(source.file, reporter)
     return sorted(reporter.findings, key=lambda finding: finding.position)

@@ -18,6 +18,9 @@ def compared(ruleset: Ruleset, source: Source, before: Ruleset) -> list[Finding]
     _compare_signals(ruleset, before, reporter)
     _compare_sources(ruleset, before, reporter)
     _compare_retention(ruleset, before, reporter)
+    if ruleset.calendar != before.calendar:
+        message = "the calendar changes; promises made from now on count by it, and those made before stay as they are"
+        reporter.report(("calendar",), "changed-calendar", message, level="info")
     return sorted(reporter.findings, key=lambda finding: finding.position)
 
 

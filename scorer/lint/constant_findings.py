@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from scorer.domain.lifecycle import STAGE_NAME
 from scorer.lint.atoms import Domain
 from scorer.lint.limits import field_domain, lead_domain
 from scorer.lint.reporter import Reporter
-from scorer.lint.suspicious import differing_case, suspicion
+from scorer.lint.suspicious import WHOLE, differing_case, suspicion
 from scorer.lint.written import Constant, constants
-from scorer.rules.catalogue import LEAD_FIELDS, payload_fields
+from scorer.rules.catalogue import LEAD_FIELDS, payload_fields, suggestion
 from scorer.rules.language import RulesetFile
-from scorer.rules.ruleset import Ruleset
+from scorer.rules.ruleset import ACTION, Phase, Ruleset
 from scorer.rules.yaml_source import Path
 
 DomainOf = Callable[[str], Domain | None]
@@ -25,16 +26,33 @@ def suspicious_constants(ruleset: Ruleset, file: RulesetFile, reporter: Reporter
         known = name in ruleset.own_fields or name in LEAD_FIELDS
         return lead_domain(name, ruleset.own_fields) if known else None
 
-    suspicious = {_of_condition(path) for path in _suspicious(list(_lead_constants(file)), of_lead, reporter)}
-    for name, signal in ruleset.signals.items():
-        where = file.signals[name].where
+    of_leads = list(_lead_constants(file))
+    suspicious = {_of_condition(path) for path in _suspicious(of_leads, of_lead, reporter)}
+    _stages_without_phase(of_leads, ruleset.lifecycle.phases, reporter)
+    for activity, where, path in _counting(ruleset, file):
         if where is not None:
-            fields = payload_fields(signal.activity) or {}
+            fields = payload_fields(activity) or {}
             domains = {field: field_domain(definition) for field, definition in fields.items()}
-            path: Path = ("signals", name, "where")
             suspects = _suspicious(constants(where, path), domains.get, reporter)
             suspicious |= {_of_condition(suspect) for suspect in suspects}
     return frozenset(suspicious)
+
+
+def _stages_without_phase(written: Iterable[Constant], phases: Mapping[str, Phase], reporter: Reporter) -> None:
+    for constant in written:
+        if constant.field == STAGE_NAME and constant.op in WHOLE and phases and constant.value not in phases:
+            hint = suggestion(str(constant.value), phases)
+            message = f"`{STAGE_NAME}` is compared with `{constant.value}`, a stage that is in no phase{hint}"
+            reporter.report(constant.path, "suspicious-constant", message, of_value=True)
+
+
+def _counting(ruleset: Ruleset, file: RulesetFile) -> Iterator[tuple[str, Mapping[str, Any] | None, Path]]:
+    """What signals and actions count: the type of activity, the condition on its data, and the path of that."""
+    for name, signal in ruleset.signals.items():
+        yield signal.activity, file.signals[name].where, ("signals", name, "where")
+    for name, action in ({} if file.lifecycle is None else file.lifecycle.actions).items():
+        activity = ruleset.lifecycle.actions[f"{ACTION}{name}"].activity
+        yield activity, action.where, ("lifecycle", "actions", name, "where")
 
 
 def _lead_constants(file: RulesetFile) -> Iterator[Constant]:
@@ -43,6 +61,8 @@ def _lead_constants(file: RulesetFile) -> Iterator[Constant]:
             yield from _of(rule.when, ("scoring", name, "rules", index, "when"))
     for index, route in enumerate(file.routing or ()):
         yield from _of(route.when, ("routing", index, "when"))
+    for index, category in enumerate(() if file.lifecycle is None else file.lifecycle.categories):
+        yield from _of(category.when, ("lifecycle", "categories", index, "when"))
 
 
 def _of(raw: Mapping[str, Any] | None, path: Path) -> Iterator[Constant]:

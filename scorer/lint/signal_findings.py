@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from typing import Any, NamedTuple
 
 from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX
 from scorer.lint.atoms import Domain
@@ -19,7 +20,7 @@ from scorer.rules.catalogue import Catalogue, payload_fields
 from scorer.rules.condition import Condition, FieldType, tests
 from scorer.rules.language import RulesetFile
 from scorer.rules.parse_condition import parse_condition
-from scorer.rules.ruleset import Ruleset
+from scorer.rules.ruleset import ACTION, Ruleset
 from scorer.rules.yaml_source import Path
 
 
@@ -33,27 +34,56 @@ def unused_signals(
         if signal.points == 0:
             message = f"`{name}` gives 0 points, so it affects no decision"
             reporter.report((*path, "points"), "unused-signal", message)
-        certain = _never_counted(signal.activity)
-        if certain is not None:
-            uncounted.add(name)
-        slip = mistyped(signal.activity)
-        problem = certain or (None if slip is None else f"counts {slip}")
-        if problem is not None:
-            reporter.report((*path, "activity"), "unused-signal", f"`{name}` {problem}", of_value=True)
-        where = file.signals[name].where
-        if where is None:
-            continue
-        fields = payload_fields(signal.activity)
-        at: Path = (*path, "where")
-        condition = parse_condition(where, at, fields, lambda *_: None)
-        domain = _domains(fields, condition)
-        reachability = TableAnalysis([condition], Space([condition], domain), budget).reachability()[0]
-        if reachability.fate is Fate.DEAD:
-            uncounted.add(name)
-            if at not in suspicious:
-                message = never(f"`{name}` never counts", reachability.because, domain)
-                reporter.report(place_of(where, at, reachability.because), "unused-signal", message)
+        for problem in _problems(name, signal.activity, file.signals[name].where, path, budget, suspicious):
+            if problem.is_certain:
+                uncounted.add(name)
+            if problem.message is not None:
+                reporter.report(problem.path, "unused-signal", problem.message, of_value=problem.of_value)
     return frozenset(uncounted)
+
+
+def unused_actions(
+    ruleset: Ruleset, file: RulesetFile, reporter: Reporter, budget: Budget, suspicious: frozenset[Path]
+) -> None:
+    """Report sales actions that never count."""
+    sections = {} if file.lifecycle is None else file.lifecycle.actions
+    for name, section in sections.items():
+        activity = ruleset.lifecycle.actions[f"{ACTION}{name}"].activity
+        path: Path = ("lifecycle", "actions", name)
+        for problem in _problems(name, activity, section.where, path, budget, suspicious):
+            if problem.message is not None:
+                reporter.report(problem.path, "unused-action", problem.message, of_value=problem.of_value)
+
+
+class _Problem(NamedTuple):
+    """Why something probably counts nothing. `is_certain`: it never does. `message`: None if another finding tells
+    it."""
+
+    path: Path
+    message: str | None
+    of_value: bool
+    is_certain: bool
+
+
+def _problems(
+    name: str, activity: str, where: Mapping[str, Any] | None, path: Path, budget: Budget, suspicious: frozenset[Path]
+) -> Iterator[_Problem]:
+    """What is wrong with a signal or action, whose section is at `path`."""
+    certain = _never_counted(activity)
+    slip = mistyped(activity)
+    problem = certain or (None if slip is None else f"counts {slip}")
+    if problem is not None:
+        yield _Problem((*path, "activity"), f"`{name}` {problem}", of_value=True, is_certain=certain is not None)
+    if where is None:
+        return
+    fields = payload_fields(activity)
+    at: Path = (*path, "where")
+    condition = parse_condition(where, at, fields, lambda *_: None)
+    domain = _domains(fields, condition)
+    reachability = TableAnalysis([condition], Space([condition], domain), budget).reachability()[0]
+    if reachability.fate is Fate.DEAD:
+        message = None if at in suspicious else never(f"`{name}` never counts", reachability.because, domain)
+        yield _Problem(place_of(where, at, reachability.because), message, of_value=False, is_certain=True)
 
 
 def _domains(fields: Catalogue | None, condition: Condition) -> Callable[[str], Domain]:

@@ -10,7 +10,8 @@ from scorer.lint.places import country_meant, is_country, is_language, language_
 from scorer.lint.written import Constant
 from scorer.rules.condition import Op
 
-_WHOLE = (Op.EQ, Op.NE, Op.IN, Op.NOT_IN)
+WHOLE = (Op.EQ, Op.NE, Op.IN, Op.NOT_IN)
+"""Comparisons of whole values."""
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 
@@ -21,16 +22,16 @@ def suspicion(constant: Constant, domain: Domain) -> str | None:
         return _limits(constant, domain)
     if not isinstance(value, str) or constant.op is Op.MATCHES:
         return None
-    if constant.op in _WHOLE and value != value.strip():
+    if constant.op in WHOLE and value != value.strip():
         return f"`{constant.field}` is compared with text that starts or ends with whitespace{_meant(value.strip())}"
     match constant.field:
-        case "profile.country" if constant.op in _WHOLE and not is_country(value):
+        case "profile.country" if constant.op in WHOLE and not is_country(value):
             return f"`{value}` is not a country code (ISO 3166-1 alpha-2){_meant(country_meant(value))}"
-        case "profile.language" if constant.op in _WHOLE:
+        case "profile.language" if constant.op in WHOLE:
             return _language(value)
         case "profile.email_domain":
             return _mail_domain(value, constant.op)
-        case "path" if constant.op in (*_WHOLE, Op.STARTS_WITH):
+        case "path" if constant.op in (*WHOLE, Op.STARTS_WITH):
             return _path(value)
     return None
 
@@ -39,7 +40,7 @@ def differing_case(constants: Iterable[Constant]) -> Iterator[tuple[Constant, Co
     """Pairs (later, first) of texts of one field that differ only in upper and lower case."""
     first: dict[tuple[str, str], Constant] = {}
     for constant in constants:
-        if isinstance(constant.value, str) and constant.op in (*_WHOLE, Op.CONTAINS):
+        if isinstance(constant.value, str) and constant.op in (*WHOLE, Op.CONTAINS):
             known = first.setdefault((constant.field, constant.value.casefold()), constant)
             if known.value != constant.value:
                 yield constant, known
@@ -72,7 +73,7 @@ def _mail_domain(value: str, op: Op) -> str | None:
     if "@" in value or value != value.lower() or any(sign in value for sign in " /"):
         message = f"`profile.email_domain` is the part after the @, in lower case; it is never `{value}`"
         return f"{message}{_meant(after.lower().removesuffix('/').rpartition('/')[2])}"
-    if op in _WHOLE and value.startswith("."):
+    if op in WHOLE and value.startswith("."):
         return f"`profile.email_domain` never starts with a dot{_meant(value.lstrip('.'))}"
     return None
 

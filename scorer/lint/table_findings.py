@@ -113,12 +113,33 @@ class TableFindings:
             why = "no rule with `route: sales` can ever apply" if to_sales else "no rule has `route: sales`"
             self.reporter.report(("routing",), "no-sales", f"no lead is ever handed over to sales: {why}")
 
+    def categories(self, reach: Reach) -> None:
+        """Report on the categories of the base."""
+        categories = self.ruleset.lifecycle.categories
+        if not categories or self.file.lifecycle is None:
+            return
+        computed = computed_domains(self.ruleset, reach)
+        path: Path = ("lifecycle", "categories")
+        lines = [
+            _Line(category.id, category.condition, section.when, (*path, index), category.id)
+            for index, (category, section) in enumerate(zip(categories, self.file.lifecycle.categories, strict=True))
+        ]
+
+        def domain(name: str) -> Domain:
+            return computed[name] if name in computed else lead_domain(name, self.ruleset.own_fields)
+
+        scoring = Scoring(self.ruleset.ratings, self.ruleset.grades, reach.total)
+        conditions = [line.condition for line in lines]
+        table = TableAnalysis(conditions, Space(conditions, domain, scoring, {}), self.budget)
+        self._fates(lines, table.reachability(), domain, path, noun=("category", "categories"))
+
     def _fates(
         self,
         lines: Sequence[_Line],
         reachabilities: Sequence[Reachability],
         domain: Callable[[str], Domain],
         path: Path,
+        noun: tuple[str, str] = ("rule", "rules"),
     ) -> None:
         undecided = []
         for line, reachability in zip(lines, reachabilities, strict=True):
@@ -133,15 +154,15 @@ class TableFindings:
             elif reachability.fate is Fate.SHADOWED:
                 names = one_of([lines[i].id for i in reachability.by])
                 if len(reachability.by) == 1:
-                    cause = f"the earlier rule {names} holds whenever it does"
+                    cause = f"the earlier {noun[0]} {names} holds whenever it does"
                 else:
-                    cause = f"the earlier rules {names} together cover it"
+                    cause = f"the earlier {noun[1]} {names} together cover it"
                 message = f"`{line.id}` can never apply: {cause}"
                 self.reporter.report((*line.path, "id"), "shadowed", message, of_value=True)
         if undecided:
             message = (
-                f"`{path[-1]}` is too large to analyse for every lead; these rules applied to none of up to "
-                f"{SAMPLES:,} random leads: {one_of(undecided)}"
+                f"`{path[-1]}` is too large to analyse for every lead; these {noun[1]} applied to none of up "
+                f"to {SAMPLES:,} random leads: {one_of(undecided)}"
             )
             self.reporter.report(path, "undecided", message, level="info")
 

@@ -12,10 +12,15 @@ from scorer.explain.wording import (
     DOES_NOT_HOLD,
     activity_text,
     count_text,
+    entry_steps,
     moment_text,
     points_text,
     promise_text,
     signal_text,
+    since_texts,
+    status_text,
+    step_text,
+    times_text,
     value_text,
 )
 from scorer.report.charts import Mark, Scale, Series, Tone, lines, track
@@ -26,14 +31,19 @@ _TONES: dict[str, Tone] = {"limit": "cap"}
 
 def explain_page(story: Story) -> str:
     """The page as self-contained HTML that fetches and runs nothing."""
-    words: dict[str, Callable[..., str] | str] = {
+    words: dict[str, Callable[..., object] | str] = {
         "DOES_NOT_HOLD": DOES_NOT_HOLD,
         "activity_text": activity_text,
         "count_text": count_text,
+        "entry_steps": entry_steps,
         "moment_text": moment_text,
         "points_text": points_text,
         "signal_text": signal_text,
         "promise_text": promise_text,
+        "since_texts": since_texts,
+        "status_text": status_text,
+        "step_text": step_text,
+        "times_text": times_text,
         "value_text": value_text,
     }
     context: dict[str, Any] = {

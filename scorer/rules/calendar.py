@@ -87,7 +87,7 @@ class BusinessCalendar:
             empty = 0 if block.ends else empty + 1
             number, at, passed = number + 1, 0, 0
             block = self._block(number)
-        # Rules with such a calendar do not load; whoever makes one by hand gets an end too.
+        # Rules with such a calendar do not load; one made by hand must come to an end too.
         return number * _BLOCK + span
 
     def business_time(self, start: int, end: int) -> int:

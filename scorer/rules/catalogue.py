@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from scorer.domain.activity import PAYLOADS, AssessmentRecorded, ProfileUpdated, QualificationUpdated
-from scorer.domain.lifecycle import MOST_STEPS, STATUSES, TIMES_RETURNED
+from scorer.domain.lifecycle import MOST_STATED, STATUSES, TIMES_RETURNED
 from scorer.domain.statements import FIRST_LEAD_SOURCE, MILESTONES, RETURN_REASON, VALUE
 from scorer.rules.condition import FieldType
 
@@ -111,7 +111,7 @@ LEAD_FIELDS: Catalogue = {
         Field("lifecycle.stage", FieldType.STRING, "Stage of the opportunity."),
         Field(f"{DAYS_IN}status", FieldType.NUMBER, "Days in the status, without interruption."),
         Field(f"{DAYS_IN}stage", FieldType.NUMBER, "Days in the stage, without interruption."),
-        Field(TIMES_RETURNED, FieldType.INTEGER, "How often sales returned the lead.", (), 1, MOST_STEPS),
+        Field(TIMES_RETURNED, FieldType.INTEGER, "How often sales returned the lead.", (), 1, MOST_STATED),
         Field(RETURN_REASON, FieldType.STRING, "Why sales returned the lead the last time."),
         Field(VALUE, FieldType.NUMBER, "Value of the opportunity.", (), 0),
         Field(FIRST_LEAD_SOURCE, FieldType.STRING, "The first `lead_source` of the lead."),

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scorer.domain.decision import Contribution
+from scorer.domain.lead import Lead
+from scorer.domain.lifecycle import STATUS, STATUSES
 from scorer.domain.score import Rating, Route
 from scorer.evaluation.contributions import contributions
 from scorer.evaluation.results import Evaluation
@@ -11,24 +13,31 @@ from scorer.evaluation.routing import ERASED, MERGED
 from scorer.rules.catalogue import Catalogue, Field, suggestion
 from scorer.rules.condition import FieldType, predicate
 from scorer.rules.parse_condition import parse_condition
-from scorer.rules.ruleset import BEHAVIOUR, Ruleset
+from scorer.rules.ruleset import BEHAVIOUR, RoutingRule, Ruleset
 from scorer.rules.yaml_source import Path
 from scorer.ruletests.model import Expectation
+
+RESPOND_BY = "respond_by"
 
 Report = Callable[[Path, str, str], None]
 """Takes the path of a mistake in the test, a finding code and a sentence."""
 
 _GRADES = tuple(f"{letter}{figure}" for letter in "ABCD" for figure in range(1, 5))
-_TEXTS = ("rating", "grade", "route", "queue", "routing")
+_TEXTS = ("rating", "grade", "route", "queue", "routing", "status", RESPOND_BY)
 _POINTS = ("score", "fit", "engagement")
+_NONE = ("queue", RESPOND_BY)
+"""What a decision can be without."""
 
 
 @dataclass(frozen=True, slots=True)
 class TestedLead:
-    """The lead of a test, its evaluation, and whether its last activity published a decision."""
+    """The lead of a test and its evaluation. `lead`: after what was decided until then. `published`: whether its last
+    activity published a decision. `respond_by`: that of the last published decision."""
 
+    lead: Lead
     evaluation: Evaluation
     published: bool
+    respond_by: str | None
 
     @property
     def contributions(self) -> Sequence[Contribution]:
@@ -53,7 +62,7 @@ class Comparison:
     def _differences(
         self, expected: Expectation, path: Path, values: Mapping[str, object], report: Report
     ) -> Iterator[tuple[Path, str]]:
-        for name in (*_TEXTS, *_POINTS):
+        for name in (*_TEXTS, *_POINTS, "escalated"):
             if name in expected.model_fields_set:
                 yield from self._compare((*path, name), name, getattr(expected, name), values, report)
         if expected.published is not None and expected.published is not values["published"]:
@@ -91,7 +100,7 @@ class Comparison:
         value = values.get(name)
         shown = "nothing" if value is None else value
         if wanted is None:
-            if name != "queue":
+            if name not in _NONE:
                 report(path, "wrong-type", f"`{name}` is compared with nothing; write what is expected")
             elif value is not None:
                 yield path, f"`{name}` expected nothing, found {value}"
@@ -120,16 +129,19 @@ def points_found(tested: TestedLead) -> str:
 
 
 def _catalogue(ruleset: Ruleset, rules: frozenset[str]) -> Catalogue:
-    queues = tuple(dict.fromkeys(rule.queue for rule in ruleset.routing if rule.queue is not None))
+    queues = tuple(dict.fromkeys(queue for rule in ruleset.routing for queue in _queues(rule)))
     texts = {
         "rating": tuple(Rating),
         "grade": _GRADES,
         "route": tuple(Route),
         "queue": queues,
         "routing": (*(rule.id for rule in ruleset.routing), ERASED.id, MERGED.id),
+        "status": STATUSES,
+        RESPOND_BY: (),
     }
     points = [
         *_POINTS,
+        "escalated",
         *(f"criteria.{name}" for name in (*(criterion.name for criterion in ruleset.criteria), BEHAVIOUR)),
         # Points that limits take or add are a contribution of their own.
         *(f"contributions.{name}" for name in (*sorted(rules), "cap")),
@@ -140,13 +152,22 @@ def _catalogue(ruleset: Ruleset, rules: frozenset[str]) -> Catalogue:
     }
 
 
+def _queues(rule: RoutingRule) -> Iterator[str]:
+    """The queues to which the rule and the escalation of its promise send leads."""
+    yield from (queue for queue in (rule.queue, *(to for _, to in rule.escalate or ())) if queue is not None)
+
+
 def _values(tested: TestedLead) -> dict[str, object]:
-    evaluation = tested.evaluation
+    evaluation, lifecycle = tested.evaluation, tested.lead.lifecycle
+    promise = None if lifecycle is None else lifecycle.promise
     values: dict[str, object] = {
         **evaluation.outcome,
         "fit": evaluation.score.fit,
         "engagement": evaluation.score.engagement,
         "published": tested.published,
+        "status": tested.lead.value(STATUS) or "new",
+        "escalated": 0 if promise is None else promise.level,
+        RESPOND_BY: tested.respond_by,
         f"criteria.{BEHAVIOUR}": evaluation.score.engagement,
     }
     values |= {f"criteria.{rated.criterion.name}": rated.points for rated in evaluation.criteria}

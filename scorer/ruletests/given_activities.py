@@ -84,10 +84,10 @@ def _kind(name: str, path: Path, ruleset: Ruleset, report: Report) -> str | None
         )
         report((*path, "type"), "unknown-activity", message)
         return None
-    counted = {signal.activity for signal in ruleset.signals.values()}
+    counted = {each.activity for each in (*ruleset.signals.values(), *ruleset.lifecycle.actions.values())}
     close = get_close_matches(kind, {*PAYLOADS, *counted}, n=1, cutoff=0.9)
     if kind not in counted and close:
-        message = f"no signal counts `{name}`; did you mean {close[0]}?"
+        message = f"no signal or action counts `{name}`; did you mean {close[0]}?"
         report((*path, "type"), "unknown-activity", message)
         return None
     return kind

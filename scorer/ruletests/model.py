@@ -1,6 +1,7 @@
 """The format of rule test files (`*_test.yaml`). `schemas/rule-tests.json` is generated from these models."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
@@ -14,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from scorer.domain.instant import from_datetime, to_text
 from scorer.domain.printable import printable
 from scorer.rules import duration
 
@@ -50,6 +52,23 @@ Offset = Annotated[
 ]
 """Time since the start of the test."""
 
+
+def _moment(value: object) -> str | None:
+    if value is None:
+        return None
+    try:
+        return to_text(from_datetime(datetime.fromisoformat(str(value))))
+    except (ValueError, OverflowError):
+        raise ValueError(f"`{value}` is not a time; write it as in 2026-01-05T15:00:00Z, or ~ for none") from None
+
+
+RespondBy = Annotated[
+    str | None,
+    BeforeValidator(_moment),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}),
+]
+"""An RFC 3339 time."""
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_words)]
 
 
@@ -82,6 +101,11 @@ class Expectation(_Part):
     route: Any = None
     queue: Any = None
     routing: Any = Field(None, description="Id of the routing rule.")
+    status: Any = Field(None, description="Status of the lead after what was published until then.")
+    escalated: Any = Field(None, description="How often the lead was escalated because nobody has answered; 0: not.")
+    respond_by: RespondBy = Field(
+        None, description="`respond_by` of the last published decision, as in 2026-01-05T15:00:00Z; `~`: none."
+    )
     score: Any = Field(None, description="All points.")
     fit: Any = Field(None, description="Points of the criteria.")
     engagement: Any = Field(None, description="Points of the signals.")

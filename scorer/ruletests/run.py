@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Literal
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.effects import Decided
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
@@ -181,7 +182,7 @@ class _Run:
         return True
 
     def _tested_lead(self, activities: Sequence[LeadActivity], moment: int | None) -> TestedLead | None:
-        lead, evaluation, published = Lead("test"), None, False
+        lead, evaluation, published, respond_by = Lead("test"), None, False, None
         self._deleted_at = None
         for activity in activities:
             if not self._is_admitted(activity):
@@ -189,6 +190,7 @@ class _Run:
                 continue
             assessment = self._evaluator.assess(lead, activity)
             lead, published = assessment.lead, assessment.decision is not None
+            respond_by = _respond_by(assessment, respond_by)
             if assessment.evaluation is not None:
                 evaluation = assessment.evaluation
                 self._note(assessment)
@@ -200,14 +202,21 @@ class _Run:
             if end <= moment:
                 self._deleted_at = end
                 return None
-            lead = self._evaluator.catch_up(lead, moment).lead
+            caught_up = self._evaluator.catch_up(lead, moment)
+            lead, respond_by = caught_up.lead, _respond_by(caught_up, respond_by)
             evaluation = self._evaluator.evaluate(lead, moment)
             self._note(Assessment(lead, evaluation))
         # Where nothing has happened since, what was said of the last activity: a hand-over to sales that followed from
         # it is not yet part of it.
-        return TestedLead(evaluation, published)
+        return TestedLead(lead, evaluation, published, respond_by)
 
     def _note(self, assessment: Assessment) -> None:
         self._fired.update(rule for _, rule in assessment.hits)
         if assessment.evaluation is not None:
             self._fired.add(assessment.evaluation.routing.id)
+
+
+def _respond_by(assessment: Assessment, before: str | None) -> str | None:
+    """That of the last decision that the assessment published; `before` if it published none."""
+    decided = [effect.decision for effect in assessment.effects if isinstance(effect, Decided)]
+    return decided[-1].respond_by if decided else before

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from prometheus_client import (
@@ -17,7 +18,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client import Counter as PrometheusCounter
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client import Histogram as PrometheusHistogram
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -52,6 +54,37 @@ STATUSES: Final = (
     *("stopping", "dead"),
 )
 """What `/health/ready` says in `status`, and `dead` for a service that only a restart helps."""
+
+RESPONSE_BUCKETS: Final = tuple(
+    float(seconds) for seconds in (300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400, 172_800, 432_000, 864_000)
+)
+"""From five minutes to ten days."""
+
+MAX_STAGES: Final = 24
+"""Stages of the rules that get their own label; the rest is `other`."""
+
+KEY_FIGURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "scorer_figures_partitions": ("Partitions of this worker whose leads are in the key figures.", ()),
+    "scorer_period_elapsed_ratio": ("The share of the period of the targets that has passed.", ()),
+    "scorer_opportunities_needed": ("Opportunities that the targets need in the period.", ()),
+    "scorer_opportunities_handed_over": ("Hand-overs to sales in the period.", ()),
+    "scorer_opportunities_accepted": ("Hand-overs of the period that sales has accepted so far.", ()),
+    "scorer_opportunities_returned": ("Hand-overs of the period that sales has returned so far.", ()),
+    "scorer_opportunities_won": ("Hand-overs of the period that are won so far.", ()),
+    "scorer_opportunities_lost": ("Hand-overs of the period that are lost so far.", ()),
+    "scorer_opportunities_forecast": ("Hand-overs of the whole period if it goes on as so far.", ()),
+    "scorer_phase_reached": ("Leads that reached the phase in the period.", ("phase",)),
+    "scorer_phase_went_on": ("Of these, the leads that have gone on to a later phase so far.", ("phase",)),
+    "scorer_leads": ("Leads by status.", ("status",)),
+    "scorer_leads_by_category": ("Leads by category of the base.", ("category",)),
+    "scorer_leads_by_rating": ("Leads by published rating.", ("rating",)),
+    "scorer_sales_actions": ("Actions that lead to a sale, of this day in UTC.", ("action",)),
+    "scorer_promises_open": ("Leads that wait for an answer within the promised time.", ("queue",)),
+    "scorer_promises_overdue": ("Leads that wait for an answer although the promise is broken.", ("queue",)),
+    "scorer_hot_leads_untouched": ("Hot leads that wait for an answer.", ()),
+    "scorer_hot_leads_overdue": ("Hot leads that wait for an answer although the promise is broken.", ()),
+}
+"""What the states of this worker's leads say, with the text and the labels. Absent until all of them are read."""
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
@@ -94,6 +127,24 @@ class Histogram(Collector):
         yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
 
 
+class KeyFigureGauges(Collector):
+    """The gauges of `KEY_FIGURES`, all at once or none. `values`: by name and values of the labels."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.values: Mapping[str, Mapping[tuple[str, ...], float]] = {}
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metric families that have a value."""
+        for name, (text, labels) in KEY_FIGURES.items():
+            values = self.values.get(name)
+            if values:
+                family = GaugeMetricFamily(name, text, labels=labels)
+                for of, value in values.items():
+                    family.add_metric(of, value)
+                yield family
+
+
 @dataclass(slots=True)
 class BatchFigures:
     """Figures of one batch; counted only after its commit."""
@@ -103,6 +154,13 @@ class BatchFigures:
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
     handovers: Counter[str] = field(default_factory=Counter)
     """Leads that go to sales, by queue."""
+    responses: list[tuple[str, float]] = field(default_factory=list)
+    """Promises that were kept: the queue, and seconds since the hand-over."""
+    escalations: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Broken promises, by the queue and level to which the lead went."""
+    statuses: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
+    """Changes of the status, each with whether it is usual."""
+    stages: Counter[tuple[str, str]] = field(default_factory=Counter)
     rule_hits: Counter[tuple[str, str]] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
     ahead: Counter[str] = field(default_factory=Counter)
@@ -151,6 +209,24 @@ class Metrics:
         self._decisions = counter("scorer_decisions", "Decisions published.", "rating", "route")
         self._transitions = counter("scorer_transitions", "Changes of rating since the last decision.", "from", "to")
         self._handovers = counter("scorer_handovers", "Leads handed over to sales, by queue.", "queue")
+        self._responses = PrometheusHistogram(
+            "scorer_first_response_seconds",
+            "Time from the hand-over of a lead to the first answer of sales, by queue.",
+            ("queue",),
+            buckets=RESPONSE_BUCKETS,
+            registry=registry,
+        )
+        self._escalations = counter(
+            "scorer_escalations", "Broken promises, by the queue and level to which the lead went.", "queue", "level"
+        )
+        self._statuses = counter("scorer_status_transitions", "Changes of the status of a lead.", "from", "to")
+        self._unusual = counter(
+            "scorer_unusual_transitions", "Changes of the status that do not usually follow each other.", "from", "to"
+        )
+        self._stages = counter("scorer_stage_transitions", "Changes of the stage of an opportunity.", "from", "to")
+        self._key_figures = KeyFigureGauges(registry)
+        self._queues: set[str] = {""}
+        self._stage_names: set[str] = set()
         self._rule_hits = counter("scorer_rule_hits", "Rules that gave points.", "criterion", "rule")
         self._dead_letters = counter(
             "scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=WORTH_A_LOOK
@@ -301,6 +377,16 @@ class Metrics:
             self._transitions.labels(before, after).inc(count)
         for queue, count in figures.handovers.items():
             self._handovers.labels(queue).inc(count)
+        for queue, seconds in figures.responses:
+            self._responses.labels(self._queue_label(queue)).observe(seconds)
+        for (queue, level), count in figures.escalations.items():
+            self._escalations.labels(self._queue_label(queue), level).inc(count)
+        for (before, after, usual), count in figures.statuses.items():
+            self._statuses.labels(before, after).inc(count)
+            if not usual:
+                self._unusual.labels(before, after).inc(count)
+        for (before, after), count in figures.stages.items():
+            self._stages.labels(self._stage_label(before), self._stage_label(after)).inc(count)
         for (criterion, rule), count in figures.rule_hits.items():
             self._rule_hits.labels(criterion, rule).inc(count)
         for reason, count in figures.dead_letters.items():
@@ -355,9 +441,20 @@ class Metrics:
         """Count changelog records that were read to restore state."""
         self._restored.inc(records)
 
-    def ruleset(self, name: str, revision: str, engine: str, types: Iterable[str] = ()) -> None:
+    def ruleset(
+        self,
+        name: str,
+        revision: str,
+        engine: str,
+        types: Iterable[str] = (),
+        queues: Iterable[str] = (),
+        stages: Iterable[str] = (),
+    ) -> None:
         """Set the ruleset and engine that are in use from now on. `types`: the activity types that the rules name,
-        which always get their own label. Those of earlier rulesets keep theirs."""
+        which always get their own label. Those of earlier rulesets keep theirs. `queues` and `stages`: those that the
+        rules name; others, also of earlier rules, are `other`."""
+        self._queues = {"", *queues}
+        self._stage_names = set(islice(stages, MAX_STAGES))
         self._named_types.update(types)
         self._custom_types.difference_update(self._named_types)
         self._ruleset.clear()
@@ -378,6 +475,11 @@ class Metrics:
         """Set how much the background jobs have still to do, by the name of the job."""
         for job, gauge in self._remaining.items():
             gauge.set(by_job.get(job, 0))
+
+    def key_figures(self, values: Mapping[str, Mapping[tuple[str, ...], float]]) -> None:
+        """Set what the states of the leads say, by the names of `KEY_FIGURES` and the values of their labels. Empty: it
+        is not known."""
+        self._key_figures.values = values
 
     def shadow(self, name: str, revision: str) -> None:
         """Set the shadow rules that are in use from now on."""
@@ -437,6 +539,12 @@ class Metrics:
             self._late.add(gauge)
             self.registry.register(gauge)
         gauge.set(value)
+
+    def _queue_label(self, queue: str) -> str:
+        return queue if queue in self._queues else "other"
+
+    def _stage_label(self, stage: str) -> str:
+        return stage if stage in self._stage_names else "other" if stage else "none"
 
     def _source_label(self, source: str) -> str:
         if source not in self._sources and len(self._sources) < MAX_SOURCES:

@@ -16,6 +16,7 @@ from scorer.engines.engine import MemoEngine, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.evaluation.rule_change import RuleChange
+from scorer.figures.contributions import queues_of
 from scorer.kafka.access import missing
 from scorer.kafka.client_internals import report_refused_logins, request_rejoin, tolerate_header_names
 from scorer.kafka.record_limits import TopicLimits
@@ -41,6 +42,7 @@ from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
 from scorer.stream.jobs.job import Job
+from scorer.stream.jobs.key_figures import KeyFigures
 from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.jobs.review import Reviews
 from scorer.stream.jobs.ticks import Ticks
@@ -161,7 +163,8 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     def announce() -> None:
         ruleset = live.ruleset
         types = {signal.activity for signal in ruleset.signals.values()}
-        metrics.ruleset(ruleset.name, ruleset.revision, live.evaluator.engine_name, types)
+        queues, stages = queues_of(ruleset), ruleset.lifecycle.phases
+        metrics.ruleset(ruleset.name, ruleset.revision, live.evaluator.engine_name, types, queues, stages)
         if context is not None:
             context["revision"] = ruleset.revision[:12]
 
@@ -186,7 +189,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         limits=limits,
         kept_facts=lambda: live.evaluator.kept_facts,
     )
-    pace = TokenBucket(time.monotonic)
+    pace, reading = TokenBucket(time.monotonic), TokenBucket(time.monotonic)
     rescorer = Rescorer(
         settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits, shadow=shadow
     )
@@ -195,7 +198,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         # The sweep is first, because it knows since when the rules have been in effect.
         sweep, reviews = Sweep(rescorer, store, partition), Reviews(rescorer, store, partition)
         ticks = Ticks(settings, reviews, store, partition, _microseconds, time.monotonic, lambda: no_ticks() is None)
-        return [sweep, reviews, ticks]
+        return [sweep, reviews, ticks, KeyFigures(lambda: live.evaluator, store, partition, reading)]
 
     def no_ticks() -> str | None:
         if settings.tick_seconds == 0:

@@ -261,6 +261,50 @@ def _read_2(lead_id: str, state: bytes) -> Lead:
     )
 
 
+class _LifecycleOnly(msgspec.Struct, array_like=True, gc=False):
+    """A `_StateWithLifecycle` of which little is read."""
+
+    clock: msgspec.Raw
+    erased_at: msgspec.Raw
+    published: msgspec.Raw
+    facts: msgspec.Raw
+    counted: msgspec.Raw
+    seen: msgspec.Raw
+    notes: msgspec.Raw
+    timed: msgspec.Raw
+    judged_after: msgspec.Raw
+    recent: msgspec.Raw
+    seen_before: msgspec.Raw
+    due: msgspec.Raw
+    lifecycle: Lifecycle | None
+
+
+_decode_lifecycle: Final = msgspec.msgpack.Decoder(_LifecycleOnly).decode
+_decode_counts: Final = msgspec.msgpack.Decoder(Mapping[str, _StoredCounts]).decode
+
+
+def decode_lifecycle(state: bytes) -> tuple[Lifecycle, Callable[[], Mapping[str, Counts]]] | None:
+    """The lifecycle of a lead and a function that gives its counts, from its state, without decoding the rest; None if
+    the state has no lifecycle. Both raise `CodecError` for damaged bytes."""
+    if not state.startswith(_WITH_DUE[1]):
+        return None
+    try:
+        read = _decode_lifecycle(memoryview(state)[1:])
+    except _DAMAGED as error:
+        raise CodecError(f"the lifecycle of a state is damaged: {error}") from error
+    if read.lifecycle is None:
+        return None
+
+    def counts() -> Mapping[str, Counts]:
+        try:
+            counted: Mapping[str, Counts] = _decode_counts(read.counted)
+            return counted
+        except _DAMAGED as error:
+            raise CodecError(f"the counts of a state are damaged: {error}") from error
+
+    return read.lifecycle, counts
+
+
 def _read_1(lead_id: str, state: bytes) -> Lead:
     clock, erased_at, published, sources, groups, signals, seen = _decode(memoryview(state)[1:])
     facts = Facts(_facts(sources, groups))

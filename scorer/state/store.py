@@ -22,6 +22,7 @@ class LeadStore:
         self._encoded: dict[str, bytes] = {}
         # A dict, because the order of tombstones must not differ between processes.
         self._removed: dict[str, None] = {}
+        self._read: dict[str, Lead] = {}
         self.marker: Marker | None = None
         """As it was restored: how far the leads were judged by which rules."""
         self.position: InputPosition | None = None
@@ -32,6 +33,9 @@ class LeadStore:
         """The change by which the rules in effect took effect in the partition; None while its instant is not known."""
         self.on_commit: Callable[[Iterable[Lead], Iterable[str]], None] = lambda changed, removed: None
         """Called with the leads that a transaction has changed, and the ids of those that it has removed."""
+        self.on_change: Callable[[Mapping[str, Lead], Mapping[str, Lead]], None] = lambda changed, read: None
+        """Called before `on_commit`, with the leads that a transaction has changed, and as it has read leads, by id. A
+        lead of which nothing is known is an empty one. Parts of a lead that did not change are the same objects."""
 
     def __len__(self) -> int:
         """How many leads there are at rest."""
@@ -43,10 +47,11 @@ class LeadStore:
         if lead is not None:
             return lead
         lead = None if self._cache is None else self._cache.look_up(lead_id)
-        if lead is not None:
-            return lead
-        state = self._states.get(lead_id)
-        return Lead(lead_id) if state is None else decode_lead(lead_id, state)
+        if lead is None:
+            state = self._states.get(lead_id)
+            lead = Lead(lead_id) if state is None else decode_lead(lead_id, state)
+        self._read[lead_id] = lead
+        return lead
 
     def stage(self, lead: Lead) -> None:
         """Change a lead within the running transaction."""
@@ -91,6 +96,7 @@ class LeadStore:
     def commit(self) -> None:
         """Make what is staged the state: the transaction is committed."""
         self.encode_staged()
+        self.on_change(self._staged, self._read)
         self._states.update(self._encoded)
         for lead_id in self._removed:
             self._states.pop(lead_id, None)
@@ -107,6 +113,7 @@ class LeadStore:
         self._staged = {}
         self._encoded = {}
         self._removed = {}
+        self._read = {}
 
     def restore(self, lead_id: str, state: bytes | None) -> None:
         """Put a state from the changelog in its place; None removes it."""

@@ -5,7 +5,17 @@
 
 from collections.abc import Sequence
 
-from scorer.domain.effects import Decided, Deleted, Effect, HandedOver
+from scorer.domain.effects import (
+    Answered,
+    Decided,
+    Deleted,
+    Effect,
+    Escalated,
+    HandedOver,
+    StageChanged,
+    StatusChanged,
+)
+from scorer.domain.instant import SECOND
 from scorer.domain.trace_context import TraceContext
 from scorer.kafka.record_limits import Limit
 from scorer.runtime.metrics import BatchFigures
@@ -54,5 +64,15 @@ def stage_effects(
             case HandedOver(queue):
                 # The CRM reads it from the decision, and later rules read it from the lead's facts.
                 figures.handovers[queue or ""] += 1
+            case Answered(queue, after):
+                # Of an answer that is older than the hand-over nobody can say how long it took.
+                if after is not None:
+                    figures.responses.append((queue or "", after / SECOND))
+            case Escalated(queue, level):
+                figures.escalations[queue or "", level] += 1
+            case StatusChanged(before, after, usual):
+                figures.statuses[before, after, usual] += 1
+            case StageChanged(before, after):
+                figures.stages[before, after] += 1
             case Deleted(reason):
                 figures.deleted[reason] += 1

@@ -1,6 +1,7 @@
 """The workers of our partitions: started, kept and ended with the assignment."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -12,6 +13,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from scorer.dlq.dead_letter import SHORTENED
 from scorer.domain.lead import Lead
+from scorer.figures.gauges import gauges
 from scorer.kafka.client_internals import cut_large_records, generation_of, request_rejoin
 from scorer.kafka.sizes import whole_bytes
 from scorer.kafka.transaction import Member
@@ -56,7 +58,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         self._committer = context.committer
         self._committer.on_fenced = self._rejoin
         self._committer.on_failure = self.failed
-        context.metrics.refresh = self._measure
+        context.metrics.refresh = self._refresh
         self.failure: asyncio.Future[BaseException] | None = None
         """Gets the reason when the process must end."""
 
@@ -279,6 +281,14 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
                 task.exception()  # marks it as retrieved: the worker has reported it
 
         worker.task.add_done_callback(forget)
+
+    def _refresh(self) -> None:
+        self._measure()
+        figures = [worker.figures for worker in self._workers.values()]
+        complete = [part for part in figures if part is not None]
+        # Some of the partitions would look like fewer leads.
+        known = len(complete) == len(figures) > 0
+        self._context.metrics.key_figures(gauges(complete, time.time_ns() // 1000) if known else {})
 
     def _measure(self) -> None:
         counts = Counter(worker.state.value for worker in self._workers.values())

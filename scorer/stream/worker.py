@@ -15,6 +15,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
 from scorer.domain.instant import SECOND
 from scorer.domain.lead import Lead
+from scorer.figures.figures import Figures
 from scorer.kafka.client_internals import on_out_of_range, position_of
 from scorer.kafka.topic_admin import raising
 from scorer.kafka.transaction import Offset, TooLargeError
@@ -31,6 +32,7 @@ from scorer.stream.committer import Committer, OutdatedError, RefusedError, With
 from scorer.stream.inbox import Inbox
 from scorer.stream.input_log import seen
 from scorer.stream.jobs.job import JobFactory
+from scorer.stream.jobs.key_figures import KeyFigures
 from scorer.stream.jobs.turns import Turns
 from scorer.stream.outbox import Outbox, position_message
 from scorer.stream.recovery import Progress, restore, starting_offset
@@ -150,6 +152,14 @@ class PartitionWorker:
     def remaining(self) -> Counter[str]:
         """How much work each background job still has, by its name."""
         return self._jobs.remaining() if self._accepts() else Counter()
+
+    @property
+    def figures(self) -> Figures | None:
+        """The key figures of the partition; None while they are not known."""
+        if self.state not in (State.RUNNING, State.REJOINING):
+            return None
+        job = self._jobs.find(KeyFigures)
+        return None if job is None else job.figures
 
     def lead(self, lead_id: str) -> Lead | None:
         """The committed state of a lead while we own its partition; else None."""

@@ -65,8 +65,8 @@ def test_the_activity_schema_accepts_good_and_refuses_bad_events(change: dict[st
 
 
 def rule_data(text: str) -> Any:
-    # JSON has only text keys, as in an editor's YAML support.
-    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text)))
+    # JSON has only text keys, as in an editor's YAML support. There, as in YAML 1.2, a date is text.
+    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text), default=lambda moment: moment.isoformat()))
 
 
 def test_the_ruleset_schema_accepts_rule_files_and_refuses_mistakes() -> None:

@@ -1,6 +1,6 @@
 """Prometheus and Alertmanager as Debian ships them, with the files of `deploy/`, and workers under load.
 
-The load takes SCORER_TEST_MONITORING_SECONDS, by default 20. All durations of the configuration and the rules are
+The load takes SCORER_TEST_MONITORING_SECONDS, by default 10. All durations of the configuration and the rules are
 divided by `FACTOR`; `deploy/mixin/tests` proves the real ones. The thresholds stay as they are.
 """
 
@@ -24,7 +24,7 @@ from tests.variables import given
 
 FACTOR: Final = 15
 """A scrape each second instead of every 15; windows of 5 minutes are 20 seconds, alerts for 5 minutes need 20."""
-SECONDS: Final = float(given("SCORER_TEST_MONITORING_SECONDS", "20"))
+SECONDS: Final = float(given("SCORER_TEST_MONITORING_SECONDS", "10"))
 PATIENCE: Final = 120.0
 
 pytestmark = [pytest.mark.timeout(SECONDS + 400), pytest.mark.usefixtures("programs")]

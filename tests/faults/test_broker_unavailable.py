@@ -6,7 +6,6 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
-from tests.brokers.marks import heavy
 from tests.faults.cooling import COOLING, check_cooled, create_topics, finish
 from tests.faults.group import wait_until_processed
 from tests.faults.load import Load
@@ -18,7 +17,6 @@ from tests.integration.service import service
 GROWTH_BYTES = 24 << 20
 
 
-@heavy
 @pytest.mark.timeout(180 + 3 * CUT_SECONDS)
 @pytest.mark.parametrize("how", ["refuse", "hang"])
 def test_recovers_when_the_connection_was_cut(kafka: Kafka, names: Names, tmp_path: Path, how: str) -> None:
@@ -47,7 +45,6 @@ def test_recovers_when_the_connection_was_cut(kafka: Kafka, names: Names, tmp_pa
     check_cooled(kafka, names, reached)
 
 
-@heavy
 def test_connection_reset_at_every_step_of_a_transaction(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     load = Load(randomness(), live=True)
     create_topics(kafka, names, 2)

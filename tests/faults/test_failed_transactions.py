@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.brokers.marks import full
 from tests.faults.cooling import COOLING, check_cooled, create_topics, finish
 from tests.faults.group import wait_until_processed
 from tests.faults.load import Load
@@ -16,7 +17,8 @@ from tests.integration.service import service
     ("points", "outcome"),
     [
         ("begun:*11:fail,sent:*5:fail,offsets_sent:*7:fail", "aborted"),
-        ("committed:*5:fail", "doubtful"),
+        # The next one has this and more.
+        pytest.param("committed:*5:fail", "doubtful", marks=full),
         ("fenced:*2:fail,restoring:*3:fail,committed:*9:fail", "doubtful"),
     ],
     ids=["aborted", "doubtful", "doubtful-restores"],

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from aiokafka import TopicPartition
 
-from tests.brokers.marks import fencing
+from tests.brokers.marks import fencing, full
 from tests.faults.group import members, positions, wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once, open_transactions
@@ -35,7 +35,7 @@ def events(worker: Service) -> set[str]:
 
 
 @fencing
-@pytest.mark.parametrize("point", ["begun", "offsets_sent"])
+@pytest.mark.parametrize("point", [pytest.param("begun", marks=full), "offsets_sent"])
 def test_a_stopped_worker_cannot_write_any_more(kafka: Kafka, names: Names, tmp_path: Path, point: str) -> None:
     records = Load(randomness()).take(900)
     kafka.create({names.activity: 2, names.state: 2, names.routing: 2, names.dead_letters: 1})

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.brokers.marks import heavy
 from tests.faults.sizes import FUZZ_EVENTS, randomness
 from tests.fuzz.run import Plan, run_chunk
 from tests.integration.kafka import Kafka, Names
@@ -15,7 +14,6 @@ HANGS = 90.0
 """Seconds without progress that even a very busy machine does not take."""
 
 
-@heavy
 @pytest.mark.timeout(600 + FUZZ_EVENTS // 100)
 def test_bad_input_costs_itself_alone(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     seed, now = randomness().randrange(1_000_000), int(time.time()) // 3600 * 3600

@@ -4,7 +4,6 @@ import signal
 from pathlib import Path
 from time import monotonic
 
-from tests.brokers.marks import heavy
 from tests.faults.group import evict, members, positions, wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once
@@ -28,7 +27,6 @@ def test_commits_the_current_transactions_and_leaves_the_group(kafka: Kafka, nam
     check_exactly_once(kafka, names)
 
 
-@heavy
 def test_a_second_signal_ends_the_process_at_once(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     kafka.create({names.activity: 1, names.state: 1, names.routing: 1, names.dead_letters: 1})
     with Proxy(kafka) as proxy, service(proxy.kafka, names, tmp_path, max_records="10") as worker:
@@ -50,7 +48,6 @@ def test_a_second_signal_ends_the_process_at_once(kafka: Kafka, names: Names, tm
     check_exactly_once(kafka, names)
 
 
-@heavy
 def test_stops_without_an_answer_of_a_broker(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     kafka.create({names.activity: 1, names.state: 1, names.routing: 1, names.dead_letters: 1})
     with (

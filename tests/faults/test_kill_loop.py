@@ -6,7 +6,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from tests.brokers.marks import fencing, heavy
+from tests.brokers.marks import fencing
 from tests.faults.cooling import COOLING, TICKING, check_cooled, create_topics, finish
 from tests.faults.deaths import POINTS, death
 from tests.faults.group import evict
@@ -16,7 +16,6 @@ from tests.integration.kafka import DEADLINE, Kafka, Names
 from tests.integration.service import Service, service
 
 
-@heavy
 @pytest.mark.timeout(120 + 15 * ROUNDS)
 def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     random = randomness()

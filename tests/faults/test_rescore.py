@@ -8,13 +8,13 @@ from scorer.domain.decision import read_decision
 from scorer.evaluation.evaluator import Evaluator
 from scorer.state.marker import MARKER_KEY, Marker, decode_marker
 from scorer.stream.jobs.rescore import rescored
-from tests.brokers.marks import fencing, heavy
+from tests.brokers.marks import fencing
 from tests.factory import SMALL_RULES, evaluator, ruleset_folder
 from tests.faults.cooling import create_topics
 from tests.faults.group import evict, wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import Output, check_exactly_once, committed_output, history, wait_until_reviewed
-from tests.faults.sizes import randomness
+from tests.faults.sizes import EVERY_POINT, randomness
 from tests.integration.activities import stream
 from tests.integration.kafka import DEADLINE, Kafka, Names
 from tests.integration.service import Service, service
@@ -29,7 +29,11 @@ routing:
 """
 """A lead cools twice within a second of silence."""
 COOLED = 1.0
-POINTS = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
+POINTS = (
+    ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
+    if EVERY_POINT
+    else ("sent", "committed", "fenced")
+)
 
 
 def markers(kafka: Kafka, names: Names) -> dict[int, Marker]:
@@ -63,7 +67,6 @@ def by_time(kafka: Kafka, names: Names) -> int:
     return sum(b'"cause":"time"' in (record.value or b"") for record in kafka.read(names.routing))
 
 
-@heavy
 def test_each_lead_is_judged_once_with_kills_at_every_step(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     """The rules change while many leads are due. Those that the old rules have not reviewed yet are re-scored by the
     new ones, as of the change."""

@@ -19,13 +19,17 @@ from tests.faults.cooling import COOLING_RULES, TICKING, check_cooled, create_to
 from tests.faults.group import evict, members, positions, wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import check_exactly_once, wait_until_reviewed
-from tests.faults.sizes import OPEN_SECONDS, randomness
+from tests.faults.sizes import EVERY_POINT, OPEN_SECONDS, randomness
 from tests.faults.test_former_owner import is_stopped
 from tests.integration.activities import event, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
 from tests.integration.service import service
 
-POINTS: Final = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
+POINTS: Final = (
+    ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
+    if EVERY_POINT
+    else ("begun", "offsets_sent", "restoring")
+)
 SLOWLY: Final = """
 ruleset: slowly
 ratings: {warm: 10, hot: 20}

@@ -30,7 +30,7 @@ OLD_COMMITS: Final = {
 }
 """The second is from before the work on deployment."""
 NEW: Final = str(ROOT)
-WORKERS: Final = 3
+WORKERS: Final = 3 if FULL_CLUSTER else 2
 PARTITIONS: Final = 6
 PER_SECOND: Final = 50
 HANG_SECONDS: Final = 180.0

@@ -165,8 +165,8 @@ def decisions(ruleset: RulesetName, count: int, seed: int, engine: EngineName) -
         return digests["decisions"].text()
 
 
-NOT_OF_THE_DECISION: Final = ("published-at", "traceparent", "tracestate")
-"""Headers that say when a record was published and to which trace it belongs."""
+NOT_OF_THE_DECISION: Final = ("published-at", "schema_version", "traceparent", "tracestate")
+"""Headers that say when a record was published, to which trace it belongs, and again what the value says."""
 
 
 class _Digest:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError
 
 T = TypeVar("T")
 DEADLINE = 90.0
@@ -75,6 +76,28 @@ async def partitions_of(bootstrap: str, *topics: str) -> list[TopicPartition]:
     )
 
 
+async def create_and_see(bootstrap: str, topics: Sequence[NewTopic]) -> None:
+    """Create topics, and return when the metadata shows all their partitions with a leader. Fails if it does not."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    wanted = {topic.name: topic.num_partitions for topic in topics}
+    shown: dict[str, int] = {}
+    try:
+        made = (await admin.create_topics(list(topics))).topic_errors
+        assert {code for _, code, *_ in made} <= {0, TopicAlreadyExistsError.errno}, made
+        async with asyncio.timeout(DEADLINE):
+            while any(shown.get(name, 0) < count for name, count in wanted.items()):
+                shown = {
+                    topic["topic"]: sum(partition["leader"] >= 0 for partition in topic["partitions"])
+                    for topic in await admin.describe_topics(list(wanted))
+                }
+                await asyncio.sleep(0 if shown == wanted else 0.02)
+    except TimeoutError:
+        raise AssertionError(f"of the partitions {wanted} only {shown} are shown within {DEADLINE} s") from None
+    finally:
+        await admin.close()
+
+
 class Kafka:
     """A broker, as tests use it."""
 
@@ -82,20 +105,10 @@ class Kafka:
         self.bootstrap = bootstrap
 
     def create(self, topics: Mapping[str, int], config: Mapping[str, str] | None = None) -> None:
-        """Create topics with these numbers of partitions, all with these settings."""
+        """Create topics with these numbers of partitions, all with these settings, and return when they are shown."""
         settings = dict(config or {})
-
-        async def work() -> None:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-            await admin.start()
-            try:
-                await admin.create_topics(
-                    [NewTopic(name, count, 1, topic_configs=settings) for name, count in topics.items()]
-                )
-            finally:
-                await admin.close()
-
-        asyncio.run(work())
+        new = [NewTopic(name, count, 1, topic_configs=settings) for name, count in topics.items()]
+        asyncio.run(create_and_see(self.bootstrap, new))
 
     def configure(self, topic: str, name: str, value: str) -> None:
         """Give a topic this setting and no others, as `kafka-configs.sh --alter` does."""

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from scorer.runtime.settings import Settings, load_settings
 from tests import planted
-from tests.integration.kafka import DEADLINE, Kafka, Names
+from tests.integration.kafka import DEADLINE, Kafka, Names, create_and_see
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -140,10 +140,10 @@ def with_times_of_senders(bootstrap: str, topic: str, partitions: int) -> None:
             if topic in await admin.list_topics():
                 return
             replicas = min(3, len((await admin.describe_cluster())["brokers"]))
-            config = {"message.timestamp.type": "CreateTime"}
-            await admin.create_topics([NewTopic(topic, partitions, replicas, topic_configs=config)])
         finally:
             await admin.close()
+        config = {"message.timestamp.type": "CreateTime"}
+        await create_and_see(bootstrap, [NewTopic(topic, partitions, replicas, topic_configs=config)])
 
     with suppress(KafkaError):
         asyncio.run(work())

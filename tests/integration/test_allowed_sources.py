@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.brokers.marks import heavy
 from tests.factory import SMALL_RULES, ruleset_folder
 from tests.integration.activities import START, binary, event, structured
 from tests.integration.kafka import Kafka, Names, Record
@@ -54,7 +53,6 @@ def scored(events: list[dict[str, Any]], rules: Path, folder: Path) -> tuple[dic
     return decisions, done.stderr.decode().splitlines()
 
 
-@heavy
 def test_the_service_refuses_what_the_offline_run_refuses(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     rules = ruleset_folder(tmp_path / "rules", SMALL_RULES + LISTS)
     expected, said = scored(EVENTS, rules, tmp_path)

@@ -11,8 +11,10 @@ from tests.brokers.marks import embedded_only
 from tests.integration.activities import stream
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import service
+from tests.variables import given
 
 TOKEN = "0123456789abcdef" * 4
+EXAMPLES = int(given("SCORER_TEST_SCHEMA_EXAMPLES", "30"))
 LONGEST_ANSWER = 10.0
 """Seconds, as docs/operations.md promises."""
 
@@ -27,7 +29,7 @@ def test_no_answer_is_a_fault_outside_the_document_or_late(kafka: Kafka, names: 
         kafka.write(names.activity, stream(300, leads=12, seed=5))
         running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="0"}') == 0)
         running.wait(lambda: running.metric('scorer_consumer_lag_records{partition="1"}') == 0)
-        for configuration, examples in ((ANY_LEAD, 100), (KNOWN_LEAD, 20)):
+        for configuration, examples in ((ANY_LEAD, EXAMPLES), (KNOWN_LEAD, EXAMPLES // 3)):
             done = schemathesis(running.api_address, tmp_path, configuration, examples)
             assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
         assert running.ready() is not None

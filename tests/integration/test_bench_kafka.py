@@ -8,11 +8,14 @@ import pytest
 
 from benchmarks.kafka_streams import agreement
 from tests.brokers.jars import MissingError
+from tests.brokers.marks import full
 from tests.integration.kafka import Kafka
 
 pytestmark = pytest.mark.apache
 
 
+# It is about a peer of the benchmarks, not about the service.
+@full
 def test_the_tables_in_java_give_the_decisions_of_the_rules() -> None:
     try:
         share, count, others = agreement(activities=2_000, leads=150)

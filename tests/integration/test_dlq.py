@@ -25,7 +25,7 @@ from scorer.dlq import replay
 from scorer.dlq.dead_letter import SHORTENED, dead_letter
 from scorer.domain.instant import DAY, HOUR, SECOND, to_text
 from tests import audit_lines
-from tests.brokers.marks import embedded_only, heavy
+from tests.brokers.marks import embedded_only
 from tests.integration.activities import START, event, offline, structured
 from tests.integration.kafka import DEADLINE, Kafka, Names, Record
 from tests.integration.service import ROOT, service
@@ -364,7 +364,6 @@ def test_a_kill_sends_nothing_twice(kafka: Kafka, names: Names, point: str, numb
     assert went_back(kafka, names, 35) == each_once(names, 35)
 
 
-@heavy
 def test_kills_at_any_moment_send_nothing_twice(kafka: Kafka, names: Names) -> None:
     seed = random.randrange(1 << 32)
     print("seed", seed)  # noqa: T201
@@ -467,7 +466,6 @@ def test_a_record_that_the_input_refuses_does_not_block_the_others(kafka: Kafka,
     assert went_back(kafka, names, 8) == expected
 
 
-@heavy
 def test_a_record_that_fails_again_is_a_new_dead_letter(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     good = structured(event("late", 1, "lead.demo_requested", {"note": "n" * 3000}, START))
     expected, _ = offline([good])

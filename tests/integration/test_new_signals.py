@@ -4,7 +4,6 @@ import asyncio
 from pathlib import Path
 
 from scorer.state.store import LeadStore
-from tests.brokers.marks import heavy
 from tests.factory import SMALL_RULES
 from tests.faults.group import wait_until_processed
 from tests.integration.activities import START, event, structured
@@ -28,7 +27,6 @@ def counted(kafka: Kafka, names: Names) -> int:
     return total
 
 
-@heavy
 def test_a_fresh_group_knows_the_past_of_a_new_signal(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     for folder, text in ((old, SMALL_RULES), (new, WITH_BLOG)):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from scorer.cli import app
 from tests import audit_lines
-from tests.brokers.marks import embedded_only, heavy
+from tests.brokers.marks import embedded_only, full
 from tests.faults.group import evict, positions, wait_until_processed
 from tests.faults.oracle import check_exactly_once
 from tests.integration.activities import START, event, structured
@@ -148,7 +148,6 @@ def fifty(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     assert offsets(kafka, names, "show").rows == [["0", "50", "0", "50", "0", "ok"]]
 
 
-@heavy
 @pytest.mark.usefixtures("fifty")
 @pytest.mark.parametrize(("count", "change"), [(30, "shortened"), (80, "recreated")])
 def test_a_recreated_input_is_refused_until_somebody_says_where_to_continue(
@@ -307,7 +306,7 @@ def test_a_misspelt_group_is_told_from_a_missing_topic(kafka: Kafka, names: Name
     assert "note" not in offsets(kafka, names, "show").errors
 
 
-@pytest.mark.parametrize("count", [30, 80])
+@pytest.mark.parametrize("count", [pytest.param(30, marks=full), 80])
 def test_an_input_that_is_recreated_while_the_service_runs_is_noticed(
     kafka: Kafka, names: Names, tmp_path: Path, count: int
 ) -> None:

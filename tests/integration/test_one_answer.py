@@ -12,7 +12,6 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from scorer.domain.instant import DAY
-from tests.brokers.marks import heavy
 from tests.integration.activities import START, event, stream, structured
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import RULES, service
@@ -36,7 +35,6 @@ def story() -> list[dict[str, Any]]:
     return sorted(unique.values(), key=lambda activity: (activity["time"], activity["id"]))
 
 
-@heavy
 def test_the_same_activities_give_the_same_decisions_everywhere(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     activities = story()
     source = tmp_path / "activities.jsonl"

@@ -21,7 +21,6 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.kafka.client_internals import record_size
 from scorer.sources.cloudevents import parse_record
 from scorer.state.codec import encode_lead
-from tests.brokers.marks import heavy
 from tests.factory import SMALL_RULES, evaluator, ruleset_folder
 from tests.faults.group import wait_until_processed
 from tests.faults.oracle import committed_output
@@ -119,7 +118,6 @@ def processed(kafka: Kafka, names: Names, records: Iterable[Record], running: Se
     wait_until_processed(kafka, names, [running])
 
 
-@heavy
 @pytest.mark.parametrize("max_records", ["2000", "2"])
 def test_an_activity_whose_state_is_too_large_becomes_a_dead_letter(
     kafka: Kafka, names: Names, tmp_path: Path, max_records: str

@@ -15,12 +15,14 @@ from scorer.domain.lead import Lead
 from scorer.kafka.tool_producer import TOOL_LIMITS
 from scorer.kafka.transaction import TransactionalProducer
 from scorer.state.store import LeadStore
-from tests.brokers.marks import embedded_only, fencing
+from tests.brokers.marks import both, embedded_only, fencing
 from tests.integration.activities import START, binary, event, offline, stream, structured
 from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import service, settings_for
 from tests.planted import EMAIL, NAME
+
+pytestmark = both
 
 
 def by_lead(records: "Iterable[ConsumerRecord[bytes, bytes]]") -> dict[str, list[bytes]]:

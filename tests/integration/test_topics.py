@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,13 @@ from aiokafka.errors import IncompatibleBrokerVersion
 from typer.testing import CliRunner
 
 from scorer.cli import app
-from tests.brokers.marks import embedded_only
-from tests.integration.kafka import Kafka, Names
-from tests.integration.service import service
+from scorer.kafka import topic_admin
+from scorer.kafka import topics as ensuring
+from tests.brokers.marks import both, embedded_only
+from tests.integration.kafka import Kafka, Names, create_and_see
+from tests.integration.service import service, settings_for
+
+pytestmark = both
 
 
 class Done(NamedTuple):
@@ -56,16 +61,8 @@ def ensure(kafka: Kafka, names: Names, *args: str, **settings: str) -> Done:
 def create(kafka: Kafka, topics: Mapping[str, tuple[int, dict[str, str]]]) -> None:
     """Create topics with partitions and settings."""
 
-    async def work() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
-        await admin.start()
-        try:
-            new = [NewTopic(name, count, 1, topic_configs=config) for name, (count, config) in topics.items()]
-            await admin.create_topics(new)
-        finally:
-            await admin.close()
-
-    asyncio.run(work())
+    new = [NewTopic(name, count, 1, topic_configs=config) for name, (count, config) in topics.items()]
+    asyncio.run(create_and_see(kafka.bootstrap, new))
 
 
 def config(kafka: Kafka, topic: str) -> dict[str, str]:
@@ -197,6 +194,83 @@ def test_reports_unknown_settings(kafka: Kafka, names: Names, monkeypatch: pytes
             "unknown",
             "Kafka does not show its settings: cleanup.policy and max.message.bytes cannot be checked here",
         )
+
+
+def hide_at_first(monkeypatch: pytest.MonkeyPatch, *hidden: str) -> None:
+    """Kafka does not show these topics when it is asked for the first time, as happens just after their creation."""
+    asked = count()
+
+    async def describe(
+        admin: AIOKafkaAdminClient, topics: Sequence[str]
+    ) -> tuple[dict[str, topic_admin.Topic], frozenset[str]]:
+        shown, denied = await topic_admin.describe_visible(admin, topics)
+        first = next(asked) == 0
+        return {name: topic for name, topic in shown.items() if not (first and name in hidden)}, denied
+
+    monkeypatch.setattr(ensuring, "describe_visible", describe)
+
+
+@embedded_only  # what Kafka shows is given by the test
+def test_an_input_that_is_not_shown_at_once_gives_its_partitions(
+    kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(kafka, {names.activity: (3, {"max.message.bytes": "3000000"})})
+    hide_at_first(monkeypatch, names.activity)
+    done = ensure(kafka, names)
+    assert done.status == 0
+    assert [(topic_status, text.split()[0]) for topic_status, _, text in done.lines if topic_status != "advice"] == [
+        ("ok", "partitions=3"),
+        *[("created", "partitions=3")] * 3,
+        ("created", "partitions=1"),
+    ]
+    assert int(config(kafka, names.dead_letters)["max.message.bytes"]) > 3_000_000
+
+
+@embedded_only  # what Kafka shows is given by the test
+def test_differences_of_topics_that_are_not_shown_at_once_are_reported(
+    kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.create({names.activity: 3, names.routing: 1})
+    kafka.create({names.state: 2}, {"cleanup.policy": "compact"})
+    hide_at_first(monkeypatch, names.activity, names.routing, names.state)
+    done = ensure(kafka, names)
+    assert done.status == 1
+    assert [topic_status for topic_status, _ in done.of(names.routing)] == ["ok"]
+    ((topic_status, text),) = done.of(names.state)
+    assert topic_status == "differs"
+    assert text.startswith(f"the changelog {names.state} has 2 partitions, its input {names.activity} has 3;")
+
+
+@embedded_only  # what Kafka shows is given by the test
+def test_the_changelog_of_the_service_gets_the_partitions_of_an_input_that_is_not_shown_at_once(
+    kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.create({names.activity: 3})
+    hide_at_first(monkeypatch, names.activity)
+    settings = settings_for(kafka, names).model_copy(update={"create_topics": True, "topic_partitions": 2})
+    topics = asyncio.run(ensuring.ensure_topics(settings))
+    assert {topics[name].partitions for name in (names.activity, names.routing, names.state)} == {3}
+
+
+@embedded_only  # what Kafka shows is given by the test
+def test_nothing_is_created_for_an_input_that_stays_unseen(
+    kafka: Kafka, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(admin: object, topics: object) -> tuple[dict[str, topic_admin.Topic], frozenset[str]]:
+        return {}, frozenset()
+
+    kafka.create({names.activity: 3})
+    with monkeypatch.context() as patched:
+        patched.setattr(ensuring, "describe_visible", nothing)
+        patched.setattr(ensuring, "_SHOWN_ATTEMPTS", 1)
+        unseen = ensure(kafka, names)
+    why = f"was not created: the input {names.activity} exists, but Kafka does not show it yet; run again"
+    assert unseen.status == 1
+    assert unseen.lines == [
+        ("failed", topic, "exists, but Kafka does not show it yet; run again" if topic == names.activity else why)
+        for topic in all_topics(names)
+    ]
+    assert dict(ensure(kafka, names).of(names.state))["created"].startswith("partitions=3 ")
 
 
 def test_an_unreachable_kafka_is_one_line(names: Names) -> None:

@@ -20,9 +20,12 @@ from scorer.runtime.settings import Settings
 from scorer.state.store import LeadStore
 from scorer.stream.outbox import state_message, state_messages
 from scorer.stream.recovery import Progress
+from tests.brokers.marks import both
 from tests.integration.changelog import read_changelog
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import settings_for
+
+pytestmark = both
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from tests.brokers.marks import heavy
 from tests.integration.activities import START, event, structured
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import Service, service
@@ -42,7 +41,6 @@ def rss(running: Service) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
-@heavy
 def test_small_batches_that_unpack_to_large_values_become_cut_dead_letters(
     kafka: Kafka, names: Names, tmp_path: Path
 ) -> None:

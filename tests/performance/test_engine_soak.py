@@ -1,6 +1,6 @@
 """The durable engine over a long run: its answers stay correct, and its memory does not grow after warm-up.
 
-SCORER_SOAK sets the number of `match` calls (default 250,000).
+SCORER_SOAK sets the number of `match` calls (default 120,000).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.variables import given
 
 durable_engine = pytest.importorskip("scorer.engines.durable_engine", exc_type=ImportError)
 
-CALLS = int(given("SCORER_SOAK", "250000"))
+CALLS = int(given("SCORER_SOAK", "120000"))
 MEGABYTE = 1e6
 
 

@@ -108,8 +108,12 @@ def open_minutes(calendar: BusinessCalendar, start: int) -> Iterator[tuple[int, 
 @given(cases(), st.integers(1, 40 * HOUR // SECOND).map(lambda seconds: seconds * SECOND))
 def test_a_promise_ends_when_so_much_business_time_has_passed(case: tuple[BusinessCalendar, int], span: int) -> None:
     calendar, start = case
-    left = span
+    left, closing = span, None
     for begin, end in open_minutes(calendar, start):
+        if closing is not None and closing < begin:
+            # What ends at closing time is due then, and not at the next opening.
+            assert to_text(calendar.after(start, span - left)) == to_text(closing)
+        closing = end
         if left <= end - begin:
             due = begin + left
             assert to_text(calendar.after(start, span)) == to_text(due)

@@ -75,7 +75,7 @@ def expected(story: Story, judge: Evaluator, until: int) -> tuple[list[bytes], l
 
 
 @given(stories(), st.sampled_from(JUDGES), st.randoms(use_true_random=False))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_lead_has_lives_and_when_anybody_looks_does_not_matter(
     story: Story, judge: Evaluator, chance: random.Random
 ) -> None:

@@ -11,13 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.decision import read_decision
 from scorer.domain.instant import DAY, HOUR, MINUTE, from_datetime
 from scorer.domain.lead import NEVER, Lead
+from scorer.domain.score import Route
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment, Evaluation
 from scorer.rules.condition import tests as comparisons
 from scorer.state.codec import decode_lead, due_of, encode_lead
 from tests.factory import MONDAY, activity, evaluator
+from tests.plain_promises import Plan, Told, escalated, escalations
+from tests.plain_time import OfficeHours, plainly_after
 
 RULES = """
 ruleset: timed
@@ -39,23 +43,50 @@ scoring:
       - {id: fresh-demo, when: {days_since.demo_requested: {lt: 2.5}}, points: 12}
       - {id: old-demo, when: {days_since.demo_requested: {between: [30, 60]}}, points: -5}
       - {id: silent, when: {days_since.last_activity: {gt: 14}}, points: -6}
+      - {id: untouched, when: {lifecycle.status: handed_over, days_in.status: {gte: 0.75}}, points: -4}
+      - {id: twice-returned, when: {lifecycle.times_returned: {gte: 2}}, points: -8}
+lifecycle:
+  phases: {contact: [Working], close: [Signed]}
+  categories:
+    - {id: customer, when: {lifecycle.status: won}}
+    - {id: hot, when: {rating: hot, lifecycle.times_returned: {exists: false}}}
+    - {id: working, when: {lifecycle.stage: Working}}
+    - {id: base}
+  actions: {call: {activity: call_logged}}
 routing:
   - {id: competitor, when: {profile.is_competitor: true}, route: discard}
   - {id: returned, when: {lifecycle.status: returned, score.since_return: {lt: 15}}, route: nurture, queue: back}
+  - {id: stuck, when: {lifecycle.stage: Working, days_in.stage: {gte: 3}}, route: nurture, queue: stuck}
+  - {id: sold, when: {lifecycle.status: won, days_in.status: {lt: 30}}, route: nurture, queue: care}
   - {id: lost, when: {days_since.opportunity_lost: {lt: 90}}, route: nurture, queue: win-back}
   - {id: bounced, when: {signals.careers: {lt: -4}}, route: nurture, queue: jobs}
   - {id: cooling, when: {lifecycle.status: handed_over, days_since.handed_over: {lt: 14}, rating: warm}, route: sales,
      queue: again}
-  - {id: hot, when: {rating: hot}, route: sales, queue: sales, respond_within: 1h}
+  - {id: hot, when: {rating: hot}, route: sales, queue: sales, respond_within: 1h,
+     escalate: [{after: 30m, queue: lead}, {after: 2d, queue: head}]}
   - {id: dead, when: {days_since.last_activity: {gte: 365}}, route: discard}
   - {id: other, route: nurture}
 """
 
 
-def rules(half: str = "10d", step: int = 10, hysteresis: int = 5, publish: str = "change") -> Evaluator:
+LEVELS = "{after: 30m, queue: lead}, {after: 2d, queue: head}"
+CALENDAR = """calendar: {zone: Europe/Berlin, days: [mon-fri], hours: ["09:00-12:00", "13:00-18:00"], holidays: DE-BY}
+"""
+OFFICE = OfficeHours(((9, 12), (13, 18)))
+OFFICE_DAY = 8 * HOUR
+
+
+def rules(
+    half: str = "10d",
+    step: int = 10,
+    hysteresis: int = 5,
+    publish: str = "change",
+    levels: str = LEVELS,
+    calendar: str = "",
+) -> Evaluator:
     """The rules with these values."""
     text = RULES.replace("HALF", half).replace("STEP", str(step)).replace("HYSTERESIS", str(hysteresis))
-    return evaluator(text.replace("PUBLISH", publish))
+    return evaluator(text.replace("PUBLISH", publish).replace(LEVELS, levels) + calendar)
 
 
 EVALUATORS = [
@@ -65,12 +96,16 @@ EVALUATORS = [
     rules("36h", 5, 10, "activity"),
     rules("365d", 10_000, 3),
 ]
+ALL = [*EVALUATORS, rules(calendar=CALENDAR), rules("365d", 10_000, 3, "activity", "", CALENDAR)]
+"""With promises in business time, too: those depend on the date."""
 
 _KINDS: list[tuple[str, Mapping[str, object]]] = [
     ("page_viewed", {"url": "/pricing"}),
     ("page_viewed", {"url": "/careers"}),
     ("trial_started", {}),
     ("email_clicked", {}),
+    ("email_opened", {}),
+    ("email_opened", {}),
     ("email_opened", {}),
     ("content_downloaded", {"content": "x"}),
     ("demo_requested", {}),
@@ -79,6 +114,11 @@ _KINDS: list[tuple[str, Mapping[str, object]]] = [
     ("opportunity_lost", {}),
     ("sales_returned", {}),
     ("sales_accepted", {}),
+    ("opportunity_won", {"value": 5000}),
+    ("call_logged", {"outcome": "reached"}),
+    ("meeting_held", {}),
+    ("stage_changed", {"stage": "Working"}),
+    ("stage_changed", {"stage": "Signed", "previous": "Working"}),
     ("booth_visited", {}),
     ("merged", {"into": "other"}),
     ("erased", {}),
@@ -134,16 +174,33 @@ def candidates(lead: Lead, judge: Evaluator, days: int) -> list[int]:
     found = {day * DAY for day in range(first, first + days)}
     times = {name.removeprefix("at."): fact.stamp.time for name, fact in lead.facts.items() if name.startswith("at.")}
     times["last_activity"] = lead.clock
+    times |= {
+        f"in {name}": fact.stamp.time
+        for name in ("status", "stage")
+        if (fact := lead.facts.get(f"lifecycle.{name}")) is not None
+    }
     ruleset = judge.ruleset
     conditions = [rule.condition for criterion in ruleset.criteria for rule in criterion.rules]
     for condition in (*conditions, *(rule.condition for rule in ruleset.routing)):
         for test in () if condition is None else comparisons(condition):
             section, _, name = test.field.partition(".")
-            if section == "days_since" and name in times:
+            name = f"in {name}" if section == "days_in" else name
+            if section in ("days_since", "days_in") and name in times:
                 for bound in test.operand if isinstance(test.operand, tuple) else (test.operand,):
                     assert isinstance(bound, (int, float))
                     found |= {times[name] + round(bound * DAY) + near for near in range(-2, 4)}
-    return sorted(instant for instant in found if instant > lead.judged_at)
+    return sorted(instant for instant in found | set(levels_of(lead, judge)) if instant > lead.judged_at)
+
+
+def levels_of(lead: Lead, judge: Evaluator) -> list[int]:
+    """When the open promise of the lead is escalated, a level each, from when it was made alone."""
+    promise = None if lead.lifecycle is None else lead.lifecycle.promise
+    rule = next(rule for rule in judge.ruleset.routing if rule.id == "hot")
+    if promise is None:
+        return []
+    office, day = (None, DAY) if judge.ruleset.calendar is None else (OFFICE, OFFICE_DAY)
+    broken = plainly_after(promise.made_at, HOUR, office)
+    return [broken, *(plainly_after(broken, span, office) for span in (HOUR // 2, 2 * day) if rule.escalate)]
 
 
 def plain_due(lead: Lead, judge: Evaluator, days: int = 760) -> int:
@@ -152,16 +209,19 @@ def plain_due(lead: Lead, judge: Evaluator, days: int = 760) -> int:
         return NEVER
     step = judge.ruleset.publishing.score_step
     before = outcome(judge.evaluate(lead.with_notes(None), lead.judged_at))
+    levels = levels_of(lead, judge)
+    reached = 0 if lead.lifecycle is None or lead.lifecycle.promise is None else lead.lifecycle.promise.level
     for instant in candidates(lead, judge, days):
         evaluation = judge.evaluate(lead.with_notes(None), instant)
-        if outcome(evaluation) != before and differs(lead, evaluation, step):
+        is_broken = reached < len(levels) and instant >= levels[reached] and evaluation.routing.route is Route.SALES
+        if is_broken or (outcome(evaluation) != before and differs(lead, evaluation, step)):
             return instant
         before = outcome(evaluation)
     return NEVER
 
 
 @settings(max_examples=250, deadline=None)
-@given(stories(), st.sampled_from(EVALUATORS), st.booleans(), st.integers(1, 9))
+@given(stories(), st.sampled_from(ALL), st.booleans(), st.integers(1, 9))
 def test_the_due_instant_is_that_of_judging_at_every_instant(
     story: list[tuple[LeadActivity, int]], judge: Evaluator, packed: bool, steps: int
 ) -> None:
@@ -193,7 +253,7 @@ def test_the_due_instant_is_that_of_judging_at_every_instant(
 
 
 @settings(max_examples=150, deadline=None)
-@given(stories(), st.sampled_from(EVALUATORS))
+@given(stories(), st.sampled_from(ALL))
 def test_a_review_as_of_the_due_instant_decides_and_no_other_does(
     story: list[tuple[LeadActivity, int]], judge: Evaluator
 ) -> None:
@@ -235,7 +295,7 @@ def in_one_go(story: Sequence[tuple[LeadActivity, int]], judge: Evaluator, end: 
 
 
 @settings(max_examples=250, deadline=None)
-@given(stories(), st.sampled_from(EVALUATORS), st.randoms(use_true_random=False))
+@given(stories(), st.sampled_from(ALL), st.randoms(use_true_random=False))
 def test_what_is_published_does_not_depend_on_when_reviews_run(
     story: list[tuple[LeadActivity, int]], judge: Evaluator, chance: random.Random
 ) -> None:
@@ -262,8 +322,25 @@ def test_what_is_published_does_not_depend_on_when_reviews_run(
     assert (said, encode_lead(lead)) == in_one_go(story, judge, end)
 
 
+@settings(max_examples=250, deadline=None)
+@given(stories(), st.sampled_from(ALL), st.sampled_from([0, HOUR, 20 * DAY]))
+def test_a_broken_promise_is_escalated_once_a_level_at_its_exact_instant(
+    story: list[tuple[LeadActivity, int]], judge: Evaluator, rest: int
+) -> None:
+    end = story[-1][1] + rest
+    said = [read_decision(text) for text in in_one_go(story, judge, end)[0]]
+    office, day = (None, DAY) if judge.ruleset.calendar is None else (OFFICE, OFFICE_DAY)
+    rule = next(rule for rule in judge.ruleset.routing if rule.id == "hot")
+    later = [(HOUR // 2, "lead"), (2 * day, "head")] if rule.escalate else []
+    told = [
+        Told(arrival, min(event.time, arrival + judge.ruleset.tolerance), event.type, (event.source, event.id))
+        for event, arrival in story
+    ]
+    assert escalated(said) == escalations(told, said, {"hot": Plan(HOUR, later, "sales", office)}, end)
+
+
 @settings(max_examples=100, deadline=None)
-@given(stories(), st.sampled_from(EVALUATORS))
+@given(stories(), st.sampled_from(ALL))
 def test_decided_at_never_goes_back_and_history_is_judged_as_of_its_arrival(
     story: list[tuple[LeadActivity, int]], judge: Evaluator
 ) -> None:

@@ -10,6 +10,7 @@ from scorer.rules.loader import parse_with_source
 from tests.factory import SMALL_RULES, evaluator, ruleset
 
 FIELDS = "fields: {installed_base: {type: integer}}"
+CALENDAR = "calendar: {zone: %s, days: mon-fri, hours: 09:00-18:00}\n"
 TRIAL = "  trial: {activity: trial_started, points: 15, window: 90d}\n"
 
 
@@ -116,3 +117,12 @@ def test_a_shorter_retention(before: str, after: str, named: list[str]) -> None:
 
     found = changes(text(after), text(before))
     assert [each.split("`")[1] for each in found] == named
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "Europe/Berlin"), ("Europe/Berlin", "UTC"), ("UTC", "")])
+def test_another_calendar_counts_for_new_promises(before: str, after: str) -> None:
+    now, then = (SMALL_RULES + (CALENDAR % zone if zone else "") for zone in (after, before))
+    message = "the calendar changes; promises made from now on count by it, and those made before stay as they are"
+    (found,) = changes(now, then)
+    assert found.endswith(f"[changed-calendar] {message}")
+    assert changes(now, now) == []

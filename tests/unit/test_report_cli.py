@@ -215,7 +215,7 @@ def test_names_from_outside_are_escaped() -> None:
         handed_over("a"),
         [at("a", 1, "opportunity_won", 1)],
         [at("a", 1, "erased", 1)],
-        [event_line("x", "a", "qualification_updated", START, HOT)],
+        [event_line("x", "a", "qualification_updated", START, dict(HOT))],
     ],
 )
 @pytest.mark.parametrize("rules", [LIFE_RULES, SMALL_RULES])

@@ -115,6 +115,53 @@ def test_a_hand_over_is_compared_as_published() -> None:
     assert (result.outcome, result.details) == ("pass", ())
 
 
+PROMISE = SMALL_RULES.replace("respond_within: 1h}", "respond_within: 1h, escalate: [{after: 1h, queue: team-lead}]}")
+
+
+def life(*activities: str, expect: str) -> Result:
+    hot = (
+        "{type: qualification_updated, data: {bant: {budget_status: approved, authority: decision_maker}}}",
+        "{type: page_viewed, times: 2, data: {url: /pricing}}",
+    )
+    lines = "".join(f"      - {activity}\n" for activity in (*hot, *activities))
+    text = f"tests:\n  - name: x\n    activities:\n{lines}    expect: {expect}\n"
+    (result,) = run_tests({"a_test.yaml": text.encode()}, evaluator(PROMISE)).results
+    return result
+
+
+def test_the_status_of_a_lead_can_be_expected_with_what_was_published_until_then() -> None:
+    accepted, won = "{type: sales_accepted, after: 1d}", "{type: opportunity_won, after: 9d}"
+    expect = "[{after: 0, status: handed_over}, {after: 2d, status: accepted}, {status: {in: [won, lost]}}]"
+    assert life(accepted, won, expect=expect).details == ()
+    (first, *_) = life(expect="{status: nurturing}").details
+    assert first.endswith("`status` expected nurturing, found handed_over")
+
+
+def test_time_escalates_a_promise_step_by_step_at_the_checkpoints() -> None:
+    expect = (
+        "[{after: 0, escalated: 0, queue: key-accounts, respond_by: 2026-01-01T10:00:00Z},"
+        " {after: 59m, escalated: 0}, {after: 1h, escalated: 1, queue: key-accounts},"
+        " {after: 2h, escalated: 2, queue: team-lead, respond_by: 2026-01-01T11:00:00+01:00},"
+        " {after: 3d, escalated: {gt: 1}, queue: team-lead}]"
+    )
+    assert life(expect=expect).details == ()
+    (first, *_) = life(expect="{after: 3h, escalated: 1}").details
+    assert first.endswith("`escalated` expected 1, found 2 at 3h")
+
+
+def test_an_answer_ends_the_escalation_and_what_is_promised() -> None:
+    answered = "{type: sales_accepted, after: 90m}"
+    expect = "[{after: 89m, escalated: 1}, {escalated: 0, status: accepted}, {after: 9d, escalated: 0}]"
+    assert life(answered, expect=expect).details == ()
+    (first, *_) = life("{type: sales_returned, after: 90m}", expect="{respond_by: 2026-01-01T10:00:00Z}").details
+    assert first.endswith("`respond_by` expected 2026-01-01T10:00:00Z, found nothing")
+
+
+def test_queues_of_escalations_are_known_and_others_are_a_mistake() -> None:
+    assert life(expect="{after: 1d, queue: team-lead}").outcome == "pass"
+    assert life(expect="{after: 1d, queue: teem-lead}").outcome == "error"
+
+
 def test_points_that_limits_take_are_a_contribution_too() -> None:
     profile = "{type: profile_updated, data: {employees: 300, country: DE, custom: {installed_base: 1}}}"
     assert story(profile, expect="{criteria: {company: 15}, contributions: {large: 10, cap: -5}}").outcome == "pass"
@@ -139,6 +186,10 @@ def test_points_that_limits_take_are_a_contribution_too() -> None:
         ("{contributions: {pricng: 5}}", "7:30: error: no rule or signal `pricng` in the ruleset; did you mean"),
         ("{contributions: {pricing: }}", "7:30: error: `contributions.pricing` is compared with nothing"),
         ("{criteria: {budgt: 1}}", "7:25: error: no criterion `budgt` in the ruleset; did you mean budget?"),
+        ("{status: acepted}", "7:14: error: `status` is never `acepted`; did you mean accepted?"),
+        ("{status: }", "7:14: error: `status` is compared with nothing; write what is expected"),
+        ("{escalated: twice}", "7:14: error: escalated: eq takes a value of type integer, not 'twice'"),
+        ("{respond_by: 4h}", "7:26: error: `4h` is not a time; write it as in 2026-01-05T15:00:00Z, or ~ for none"),
         ("{published: maybe}", "7:25: error: `published` must be a boolean; write true or false"),
         ("{}", "7:5: error: nothing is expected, so the test would always pass"),
         ("{absent: []}", "7:5: error: nothing is expected, so the test would always pass"),
@@ -162,8 +213,14 @@ def test_a_mistake_in_an_expectation_is_an_error_with_its_position(expect: str, 
     [
         ("{type: page_veiwed}", "4:10: error: unknown activity type `page_veiwed`; did you mean page_viewed?"),
         ("{type: chat_begun}", "4:10: error: unknown activity type `chat_begun`; write a type of your own in full"),
-        ("{type: lead.page_veiwed}", "4:10: error: no signal counts `lead.page_veiwed`; did you mean lead.page_viewed"),
-        ("{type: lead.both_visited}", "4:10: error: no signal counts `lead.both_visited`; did you mean lead.booth_"),
+        (
+            "{type: lead.page_veiwed}",
+            "4:10: error: no signal or action counts `lead.page_veiwed`; did you mean lead.page_viewed",
+        ),
+        (
+            "{type: lead.both_visited}",
+            "4:10: error: no signal or action counts `lead.both_visited`; did you mean lead.booth_",
+        ),
         ("{type: lead.My Type}", "4:10: error: `lead.My Type` is not an activity type; write it as in lead.my_type"),
         ("{type: page_viewed}", "4:9: error: `data.url` is missing"),
         ("{type: page_viewed, data: {url: 5}}", "4:36: error: `data.url`: expected a string"),

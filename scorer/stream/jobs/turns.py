@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TypeVar
 
 from scorer.runtime.metrics import BatchFigures
 from scorer.stream.jobs.job import Job
 from scorer.stream.outbox import Outbox
+
+Kind = TypeVar("Kind")
 
 
 class Turns:
@@ -40,6 +43,10 @@ class Turns:
         waiting = [job for job in self._jobs if job not in self._served]
         self._jobs = waiting + self._served
         self._served = []
+
+    def find(self, kind: type[Kind]) -> Kind | None:
+        """The job of this kind; None if there is none."""
+        return next((job for job in self._jobs if isinstance(job, kind)), None)
 
     def remaining(self) -> Counter[str]:
         """How much work each job still has, by its name."""

@@ -1,0 +1,57 @@
+"""Where a lead is between marketing and sales: its status, its steps, and the promise that is open."""
+
+from scorer.domain.instant import to_text
+from scorer.domain.lead import Lead
+from scorer.domain.lifecycle import Lifecycle, Promise, of_facts, passages, stage_of, stage_passages, status_of
+from scorer.explain.story_model import LifecyclePart, LifecycleStep, PromisePart
+from scorer.rules.ruleset import ACTION, Ruleset
+
+
+def lifecycle_part(lead: Lead, ruleset: Ruleset) -> LifecyclePart:
+    """The lifecycle of a lead, as far as its state tells it."""
+    lifecycle = of_facts(lead.facts) if lead.lifecycle is None else lead.lifecycle
+    status, stage = status_of(lifecycle), stage_of(lifecycle)
+    return LifecyclePart(
+        status="new" if status is None else status.value,
+        since=None if status is None else to_text(status.since),
+        stage=None if stage is None else stage.value,
+        stage_since=None if stage is None else to_text(stage.since),
+        category=lifecycle.category if ruleset.lifecycle.categories else None,
+        promise=None if lifecycle.promise is None else _promise(lifecycle.promise, ruleset),
+        steps=_steps(lifecycle),
+        actions=_actions(lead, ruleset),
+    )
+
+
+def _promise(promise: Promise, ruleset: Ruleset) -> PromisePart:
+    has_next = promise.level < len(promise.levels)
+    at, queue = promise.levels[promise.level] if has_next else (None, None)
+    return PromisePart(
+        made_at=to_text(promise.made_at),
+        queue=promise.queue,
+        respond_by=to_text(promise.respond_by),
+        in_business_time=ruleset.calendar is not None,
+        escalated=promise.level,
+        next_level_at=None if at is None else to_text(at),
+        next_queue=queue,
+    )
+
+
+def _steps(lifecycle: Lifecycle) -> list[LifecycleStep]:
+    found = [(passage, "status") for passage in passages(lifecycle)]
+    found += [(passage, "stage") for passage in stage_passages(lifecycle)]
+    return [
+        LifecycleStep.model_validate(
+            {"time": to_text(passage.time), "kind": kind, "before": passage.before or None, "after": passage.after}
+        )
+        for passage, kind in sorted(found, key=lambda entry: entry[0].time)
+    ]
+
+
+def _actions(lead: Lead, ruleset: Ruleset) -> dict[str, int]:
+    counted = lead.signals
+    return {
+        name.removeprefix(ACTION): sum(map(len, counted[name].values()))
+        for name in ruleset.lifecycle.actions
+        if name in counted
+    }
