@@ -125,9 +125,6 @@ class Journeys:
         tally.dated.update(self._dated(self._whole(lead)))
         if lead.published is None:
             return
-        for instant, key in self._contributions.entries(lead.lifecycle):
-            if instant is None:
-                tally.standing[key] += 1
         promise, waiting = _promise(lead), self._contributions.waiting(lead.lifecycle)
         if promise is not None and waiting is not None:
             is_overdue = promise.respond_by <= until
