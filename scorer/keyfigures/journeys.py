@@ -58,6 +58,9 @@ class _Earlier(NamedTuple):
     decisions: list[Decision]
 
 
+_NONE_EARLIER: Final = _Earlier(set(), [])
+
+
 class _Place:
     """Where a lead stands while its effects are followed. None: it is not in the base."""
 
@@ -104,7 +107,8 @@ class Journeys:
                 self._saw_activity(before, after, activity, arrival)
         if not after.effects and after.lead.lifecycle is before.lifecycle:
             return
-        self._keep(before.lifecycle, after.lead)
+        if after.lead.erased_at == before.erased_at:
+            self._keep(before.lifecycle, after.lead)
         place = _Place(before)
         now = self._followed(place, before, after, activity, arrival)
         if place.promise is not None and _promise(after.lead) is None:
@@ -233,7 +237,12 @@ class Journeys:
             whole = self._whole(before)
             if before.erased_at != lead.erased_at and whole is not None:
                 self._tally.dated.update(self._dated(_until(whole, time)))
-                self._earlier.pop(lead.id, None)
+                earlier = self._earlier.pop(lead.id, _NONE_EARLIER)
+                self._put(
+                    lead.id,
+                    [step for step in earlier.steps if step.time > time],
+                    [decision for decision in earlier.decisions if decision.time > time],
+                )
             return
         step = step_of(activity if activity.time == time else _at(activity, time))
         if step is not None and (lead.erased_at is None or step.time > lead.erased_at):
@@ -267,7 +276,7 @@ class Journeys:
     def _keep(self, before: Lifecycle | None, lead: Lead) -> None:
         """Keep what the lead does not keep any more because it has more."""
         after = lead.lifecycle
-        if before is None or after is None or lead.is_erased:
+        if before is None or after is None:
             return
         steps: list[Step] = []
         decisions: list[Decision] = []
@@ -275,10 +284,11 @@ class Journeys:
             steps = [step for step in before.steps if step not in after.steps]
         if after.decisions is not before.decisions and len(before.decisions) == MOST_DECISIONS:
             decisions = [decision for decision in before.decisions if decision not in after.decisions]
-        if steps or decisions:
-            self._put(lead.id, steps, decisions)
+        self._put(lead.id, steps, decisions)
 
     def _put(self, lead_id: str, steps: Sequence[Step], decisions: Sequence[Decision]) -> None:
+        if not steps and not decisions:
+            return
         earlier = self._earlier.setdefault(lead_id, _Earlier(set(), []))
         if len(earlier.steps) < MOST_EARLIER:
             earlier.steps.update(steps)
