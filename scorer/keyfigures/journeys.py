@@ -30,6 +30,7 @@ from scorer.domain.lifecycle import (
     Decided as Decision,
 )
 from scorer.domain.score import Route
+from scorer.domain.statements import STATING
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.figures.contributions import NONE, Contributions
@@ -143,7 +144,7 @@ class Journeys:
         """Follow the effects. Returns the instant of the last one."""
         now = max(before.judged_at, arrival) if after.evaluation is None else after.evaluation.now
         instant = now
-        categories = self._categories(before, after, arrival)
+        categories = self._categories(before, after, activity, arrival)
         effects = after.effects
         if activity is not None and activity.type == "lead.erased":
             # What is forgotten is no change of the lead.
@@ -307,24 +308,30 @@ class Journeys:
         decisions.sort(key=attrgetter("decided_at"))
         return Lifecycle(tuple(sorted({*kept.steps, *earlier.steps})), tuple(decisions))
 
-    def _categories(self, before: Lead, after: Assessment, arrival: int) -> Sequence[tuple[int, str]]:
+    def _categories(
+        self, before: Lead, after: Assessment, activity: LeadActivity | None, arrival: int
+    ) -> Sequence[tuple[int, str]]:
         """When reviews changed the category of the lead, and to which one."""
         if not self._has_categories or not after.reviewed:
             return ()
         # An evaluation holds the lead as the review before it left it.
         found = [_category(evaluation.lead) for evaluation in after.reviewed[1:]]
-        found.append(self._category_after_reviews(before, after, arrival))
+        found.append(self._category_after_reviews(before, after, activity, arrival))
         return [(evaluation.now, category) for evaluation, category in zip(after.reviewed, found, strict=True)]
 
-    def _category_after_reviews(self, before: Lead, after: Assessment, arrival: int) -> str:
+    def _category_after_reviews(
+        self, before: Lead, after: Assessment, activity: LeadActivity | None, arrival: int
+    ) -> str:
         """The category of the lead when the activity arrived, or when it was deleted before."""
         last = _category(after.lead)
         deleted = next((effect.at for effect in after.effects if isinstance(effect, Deleted)), None)
         if deleted is None:
-            if after.evaluation is None or last == _category(after.reviewed[-1].lead):
+            if after.evaluation is None:
                 return last
             if after.evaluation.lead is not after.lead:
                 return _category(after.evaluation.lead)
+            if activity is None or activity.type not in STATING:
+                return last
         return _category(self._evaluator.catch_up(before, arrival if deleted is None else deleted - 1).lead)
 
     def _dated(self, lifecycle: Lifecycle | None) -> Mapping[tuple[int, tuple[str, ...]], int]:

@@ -221,9 +221,12 @@ def test_parts_without_rules_are_left_out_and_the_report_says_how_to_get_them() 
         "response times",
         "what won leads had, reasons of loss and competitors",
     ]
-    assert reported(handed_over("a"), until=UNTIL).missing[0].how == (
-        "send `opportunity_won` and `opportunity_lost` activities"
-    )
+    silent = reported(handed_over("a"), until=UNTIL)
+    assert silent.funnel is None
+    assert [part.how for part in silent.missing] == [
+        "send `stage_changed` activities with the stages that the rules name",
+        "send `opportunity_won` and `opportunity_lost` activities",
+    ]
 
 
 def test_the_periods_are_at_most_120_and_the_totals_cover_all() -> None:
@@ -235,12 +238,13 @@ def test_the_periods_are_at_most_120_and_the_totals_cover_all() -> None:
 
 
 def test_times_for_people() -> None:
-    assert [duration(seconds) for seconds in (None, 0, 59, 60, 90, 7200, 100_000, 200_000, 3e6)] == [
+    assert [duration(seconds) for seconds in (None, 0, 59, 60, 90, 3600, 7200, 100_000, 200_000, 3e6)] == [
         "–",
         "0 s",
         "59 s",
         "1 min",
         "1.5 min",
+        "1 h",
         "2 h",
         "28 h",
         "2.3 d",
