@@ -86,6 +86,7 @@ class Life:
     decisions: list[Recorded] = field(default_factory=list)
     promise: Promise | None = None
     clock: datetime | None = None
+    called_at: datetime | None = None
     erased_at: datetime | None = None
     last: Json | None = None
     standing: list[tuple[str, str, str, str]] = field(default_factory=list)
@@ -94,7 +95,7 @@ class Life:
     def status(self) -> str:
         """The status by everything that is known now."""
         events: list[tuple[datetime, int, Recorded | Step]] = []
-        events += [(decision.place, 0, decision) for decision in self.decisions]
+        events += [(place, 0, decision) for place, decision in self.placed()]
         events += [(step.time, 1 + STATUSES.index(step.what), step) for step in self.steps if step.what in STATUSES]
         status = "new"
         for _, _, event in sorted(events, key=lambda event: event[:2]):
@@ -106,20 +107,27 @@ class Life:
                 status = BY_ROUTE.get(event.route, status)
         return status
 
+    def placed(self) -> list[tuple[datetime, Recorded]]:
+        """The decisions with their places. None is after one that followed it."""
+        return [
+            (min(later.place for later in self.decisions[number:]), decision)
+            for number, decision in enumerate(self.decisions)
+        ]
+
     def stages(self) -> list[Step]:
         """The stages in order of time."""
         found = [step for step in self.steps if step.what == "stage"]
-        return sorted(found, key=lambda step: (step.time, step.stage, step.data.get("previous") or ""))
+        return sorted(found, key=lambda step: (step.time, step.stage))
 
     def outcomes(self) -> Iterator[tuple[str, set[str]]]:
         """(month, what became of it) of each hand-over."""
-        hand_overs = sorted((one for one in self.decisions if one.hands_over), key=lambda one: one.place)
-        for number, one in enumerate(hand_overs):
-            following = hand_overs[number + 1].place if number + 1 < len(hand_overs) else None
+        hand_overs = [(place, one) for place, one in self.placed() if one.hands_over]
+        for number, (place, one) in enumerate(hand_overs):
+            following = hand_overs[number + 1][0] if number + 1 < len(hand_overs) else None
             became = {
                 step.what
                 for step in self.steps
-                if step.what in STATUSES and step.time >= one.place and (following is None or step.time < following)
+                if step.what in STATUSES and step.time >= place and (following is None or step.time < following)
             }
             if became & {"won", "lost"}:
                 became.add("accepted")
@@ -213,19 +221,20 @@ class _Reader:
                 if activity["type"] == "lead.erased":
                     life = self._erase(life, activity["subject"], time)
                     for decision in own:
-                        self.decide(life, decision, counts=False)
+                        self.decide(life, decision, arrival, counts=False)
                     own = []
                 else:
                     self._apply(life, activity, time)
         for decision in own:
-            self.decide(life, decision)
+            self.decide(life, decision, arrival)
         self._stand(life, arrival)
 
-    def decide(self, life: Life, decision: Json, *, counts: bool = True) -> None:
+    def decide(self, life: Life, decision: Json, arrival: datetime | None = None, *, counts: bool = True) -> None:
+        """A decision was published. `arrival`: that of the activity that caused it; None: time did."""
         figures, decided_at = self.figures, instant(decision["decided_at"])
         previous, route, rating = decision["previous"], decision["route"], decision["rating"]
         assert life.clock is not None
-        place = life.clock if decision["cause"] == "activity" else decided_at
+        place = decided_at if arrival is None else life.clock
         before = life.status()
         was_sales = previous is not None and previous["route"] == "sales"
         hands_over = route == "sales" and not was_sales and before != "accepted"
@@ -233,6 +242,11 @@ class _Reader:
             figures.changes["rating", previous["rating"], rating] += 1
         if life.promise is not None and (route != "sales" or hands_over):
             self._end(life, decided_at)
+        if hands_over:
+            # After all of sales that it knew, because only what follows is an answer to it.
+            known = [*(step.time for step in life.steps), *([] if life.called_at is None else [life.called_at])]
+            latest = place if arrival is None else min(place, arrival)
+            place = max([latest, *(time + timedelta(microseconds=1) for time in known)])
         if hands_over and decision["respond_by"] is not None:
             life.promise = Promise(place, decided_at, instant(decision["respond_by"]), decision["queue"])
         is_other = previous is None or previous["rating"] != rating or previous["route"] != route
@@ -260,6 +274,8 @@ class _Reader:
     def _apply(self, life: Life, activity: Json, time: datetime) -> None:
         figures, kind, data = self.figures, activity["type"], activity["data"]
         life.clock = time if life.clock is None else max(life.clock, time)
+        if kind in ("lead.call_logged", "lead.meeting_held"):
+            life.called_at = time if life.called_at is None else max(life.called_at, time)
         promise = life.promise
         if promise is not None and time >= promise.since:
             if kind in ANSWERS:
@@ -338,6 +354,7 @@ class _Reader:
             [step for step in life.steps if step.time > time],
             [one for one in life.decisions if one.place > time],
             clock=time if life.clock is None else max(life.clock, time),
+            called_at=None if life.called_at is None or life.called_at <= time else life.called_at,
             erased_at=time,
             last=life.last,
             standing=life.standing,

@@ -35,11 +35,11 @@ def show(result: Report, console: Console) -> None:
 
 
 def _tables(result: Report, console: Console) -> None:
-    console.print(_periods(result))
+    _print(_periods(result), console)
     if result.funnel is not None:
-        console.print(_funnel(result.funnel))
+        _print(_funnel(result.funnel), console)
     if result.responses:
-        console.print(_responses(result))
+        _print(_responses(result), console)
     if result.outcomes is not None:
         _show_outcomes(result.outcomes, console)
     for title, names in (
@@ -48,23 +48,23 @@ def _tables(result: Report, console: Console) -> None:
         ("Reasons of return", result.reasons_returned),
     ):
         if names.total:
-            console.print(_ranking(title, names))
+            _print(_ranking(title, names), console)
     if result.closing_rate:
-        console.print(_closing_rate(result))
+        _print(_closing_rate(result), console)
     base = result.base
     for title, counts in (("category", base.by_category), ("status", base.by_status), ("rating", base.by_rating)):
         if counts:
-            console.print(_base(f"Base by {title} at the end of each period", base.periods, counts))
+            _print(_base(f"Base by {title} at the end of each period", base.periods, counts), console)
     for title, transitions in (("Rating", result.ratings), ("Status", result.statuses), ("Stage", result.stages)):
         if transitions is not None and transitions.total:
-            console.print(_transitions(title, transitions))
+            _print(_transitions(title, transitions), console)
     if result.unusual:
         table = _table("from", "to", "times", title="Unusual sequences", left=2)
         for unusual in result.unusual[:_ROWS]:
             table.add_row(unusual.before, unusual.after, f"{unusual.times:,}")
-        console.print(table)
+        _print(table, console)
     if result.actions:
-        console.print(_actions(result))
+        _print(_actions(result), console)
 
 
 def _periods(result: Report) -> Table:
@@ -88,8 +88,9 @@ def _periods(result: Report) -> Table:
 
 def _funnel(phases: Sequence[PhaseReached]) -> Table:
     table = _table("phase", "leads", "went on", "ratio", title="Funnel")
-    for phase in phases:
+    for phase in phases[:-1]:
         table.add_row(phase.phase, f"{phase.reached:,}", f"{phase.went_on:,}", percent(phase.ratio))
+    table.add_row(phases[-1].phase, f"{phases[-1].reached:,}", "", "")
     return table
 
 
@@ -117,7 +118,7 @@ def _show_outcomes(outcomes: OutcomeFigures, console: Console) -> None:
     table.caption = f"{outcomes.won:,} won, {outcomes.lost:,} lost{left_out}; * few leads: only a hint"
     for rule in outcomes.rules[:_ROWS]:
         table.add_row(*_rule(rule))
-    console.print(table)
+    _print(table, console)
     _more(len(outcomes.rules) - _ROWS, console)
 
 
@@ -184,9 +185,19 @@ def _actions(result: Report) -> Table:
     return table
 
 
+def _print(table: Table, console: Console) -> None:
+    """The table with its title and caption, which may be wider than the table."""
+    title, caption = str(table.title), table.caption
+    table.title = table.caption = None
+    console.print(Text(title, "bold"))
+    console.print(table)
+    if caption is not None:
+        console.print(Text(str(caption), "dim italic"))
+
+
 def _table(*columns: str, title: str, left: int = 1) -> Table:
     """A table with words in the first `left` columns and figures in the others."""
-    table = Table(title=title, title_justify="left", caption_justify="left", title_style="bold", show_edge=False)
+    table = Table(title=title, show_edge=False)
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < left else "right", overflow="fold")
     return table

@@ -47,7 +47,8 @@ def _answers(result: Report) -> Iterator[str]:
     if not promises:
         return
     broken = sum(queue.late + queue.missed for queue in result.responses)
-    text = f"{broken:,} of {plural(promises, 'promise')} of an answer {'was' if broken == 1 else 'were'} broken"
+    verb = "was" if 1 in (broken, promises) else "were"
+    text = f"{broken:,} of {plural(promises, 'promise')} of an answer {verb} broken"
     slowest = max(result.responses, key=_slowness)
     if slowest.median_seconds is not None and len(result.responses) > 1:
         text += f"; the queue {slowest.queue} is slowest, with a median of {duration(slowest.median_seconds)}"
@@ -83,7 +84,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size or (unit == "min" and seconds >= size):
+        if seconds >= (2 * size if unit == "d" else size):
             figure = f"{seconds / size:.1f}" if seconds < 10 * size else f"{seconds / size:,.0f}"
             return f"{figure.removesuffix('.0')} {unit}"
     return f"{seconds:.0f} s"

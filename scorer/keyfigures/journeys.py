@@ -30,6 +30,7 @@ from scorer.domain.lifecycle import (
     Decided as Decision,
 )
 from scorer.domain.score import Route
+from scorer.domain.statements import STATING
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.figures.contributions import NONE, Contributions
@@ -56,6 +57,9 @@ class _Earlier(NamedTuple):
 
     steps: set[Step]
     decisions: list[Decision]
+
+
+_NONE_EARLIER: Final = _Earlier(set(), [])
 
 
 class _Place:
@@ -104,7 +108,8 @@ class Journeys:
                 self._saw_activity(before, after, activity, arrival)
         if not after.effects and after.lead.lifecycle is before.lifecycle:
             return
-        self._keep(before.lifecycle, after.lead)
+        if after.lead.erased_at == before.erased_at:
+            self._keep(before.lifecycle, after.lead)
         place = _Place(before)
         now = self._followed(place, before, after, activity, arrival)
         if place.promise is not None and _promise(after.lead) is None:
@@ -125,9 +130,6 @@ class Journeys:
         tally.dated.update(self._dated(self._whole(lead)))
         if lead.published is None:
             return
-        for instant, key in self._contributions.entries(lead.lifecycle):
-            if instant is None:
-                tally.standing[key] += 1
         promise, waiting = _promise(lead), self._contributions.waiting(lead.lifecycle)
         if promise is not None and waiting is not None:
             is_overdue = promise.respond_by <= until
@@ -142,7 +144,7 @@ class Journeys:
         """Follow the effects. Returns the instant of the last one."""
         now = max(before.judged_at, arrival) if after.evaluation is None else after.evaluation.now
         instant = now
-        categories = self._categories(before, after, arrival)
+        categories = self._categories(before, after, activity, arrival)
         effects = after.effects
         if activity is not None and activity.type == "lead.erased":
             # What is forgotten is no change of the lead.
@@ -236,7 +238,12 @@ class Journeys:
             whole = self._whole(before)
             if before.erased_at != lead.erased_at and whole is not None:
                 self._tally.dated.update(self._dated(_until(whole, time)))
-                self._earlier.pop(lead.id, None)
+                earlier = self._earlier.pop(lead.id, _NONE_EARLIER)
+                self._put(
+                    lead.id,
+                    [step for step in earlier.steps if step.time > time],
+                    [decision for decision in earlier.decisions if decision.time > time],
+                )
             return
         step = step_of(activity if activity.time == time else _at(activity, time))
         if step is not None and (lead.erased_at is None or step.time > lead.erased_at):
@@ -270,7 +277,7 @@ class Journeys:
     def _keep(self, before: Lifecycle | None, lead: Lead) -> None:
         """Keep what the lead does not keep any more because it has more."""
         after = lead.lifecycle
-        if before is None or after is None or lead.is_erased:
+        if before is None or after is None:
             return
         steps: list[Step] = []
         decisions: list[Decision] = []
@@ -278,10 +285,11 @@ class Journeys:
             steps = [step for step in before.steps if step not in after.steps]
         if after.decisions is not before.decisions and len(before.decisions) == MOST_DECISIONS:
             decisions = [decision for decision in before.decisions if decision not in after.decisions]
-        if steps or decisions:
-            self._put(lead.id, steps, decisions)
+        self._put(lead.id, steps, decisions)
 
     def _put(self, lead_id: str, steps: Sequence[Step], decisions: Sequence[Decision]) -> None:
+        if not steps and not decisions:
+            return
         earlier = self._earlier.setdefault(lead_id, _Earlier(set(), []))
         if len(earlier.steps) < MOST_EARLIER:
             earlier.steps.update(steps)
@@ -300,24 +308,30 @@ class Journeys:
         decisions.sort(key=attrgetter("decided_at"))
         return Lifecycle(tuple(sorted({*kept.steps, *earlier.steps})), tuple(decisions))
 
-    def _categories(self, before: Lead, after: Assessment, arrival: int) -> Sequence[tuple[int, str]]:
+    def _categories(
+        self, before: Lead, after: Assessment, activity: LeadActivity | None, arrival: int
+    ) -> Sequence[tuple[int, str]]:
         """When reviews changed the category of the lead, and to which one."""
         if not self._has_categories or not after.reviewed:
             return ()
         # An evaluation holds the lead as the review before it left it.
         found = [_category(evaluation.lead) for evaluation in after.reviewed[1:]]
-        found.append(self._category_after_reviews(before, after, arrival))
+        found.append(self._category_after_reviews(before, after, activity, arrival))
         return [(evaluation.now, category) for evaluation, category in zip(after.reviewed, found, strict=True)]
 
-    def _category_after_reviews(self, before: Lead, after: Assessment, arrival: int) -> str:
+    def _category_after_reviews(
+        self, before: Lead, after: Assessment, activity: LeadActivity | None, arrival: int
+    ) -> str:
         """The category of the lead when the activity arrived, or when it was deleted before."""
         last = _category(after.lead)
         deleted = next((effect.at for effect in after.effects if isinstance(effect, Deleted)), None)
         if deleted is None:
-            if after.evaluation is None or last == _category(after.reviewed[-1].lead):
+            if after.evaluation is None:
                 return last
             if after.evaluation.lead is not after.lead:
                 return _category(after.evaluation.lead)
+            if activity is None or activity.type not in STATING:
+                return last
         return _category(self._evaluator.catch_up(before, arrival if deleted is None else deleted - 1).lead)
 
     def _dated(self, lifecycle: Lifecycle | None) -> Mapping[tuple[int, tuple[str, ...]], int]:

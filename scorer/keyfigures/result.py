@@ -75,6 +75,7 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
     ]
     first, last = (None if time is None else to_text(time) for time in (outcomes.first, outcomes.last))
     has_phases = bool(ruleset.lifecycle.phases)
+    has_stages = has_phases and any(key[0] == "reached" for key in total)
     result = Report(
         headline=[],
         ruleset=ruleset.name,
@@ -97,7 +98,7 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
             open=figures.waiting["open"], overdue=figures.waiting["overdue"], hot_untouched=figures.waiting["hot"]
         ),
         base=_base(figures, ruleset, listed),
-        funnel=_phases(total) if has_phases else None,
+        funnel=_phases(total) if has_stages else None,
         ratings=_transitions(figures, "rating", [rating.value for rating in Rating]),
         statuses=_transitions(figures, "status", STATUSES),
         stages=_transitions(figures, "stage", [NONE, *_stages(ruleset), OTHER]) if has_phases else None,
@@ -109,7 +110,7 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
         competitors=_ranking(figures.competitors),
         reasons_returned=_ranking(figures.reasons_returned),
         closing_rate=list(_closing_rates(figures, ruleset, periods, read.as_of)),
-        missing=list(_missing(ruleset, figures, outcomes)),
+        missing=list(_missing(ruleset, figures, outcomes, has_stages=has_stages)),
     )
     return result.model_copy(update={"headline": headline(result)})
 
@@ -337,7 +338,7 @@ def _closing_rate(basis: Literal["targets", "year"], of: Worth) -> ClosingRate:
     )
 
 
-def _missing(ruleset: Ruleset, figures: KeyTally, outcomes: Tally) -> Iterator[Missing]:
+def _missing(ruleset: Ruleset, figures: KeyTally, outcomes: Tally, *, has_stages: bool) -> Iterator[Missing]:
     lifecycle = ruleset.lifecycle
     if ruleset.targets is None:
         yield Missing(
@@ -349,6 +350,8 @@ def _missing(ruleset: Ruleset, figures: KeyTally, outcomes: Tally) -> Iterator[M
             part="funnel and transitions between stages",
             how="name the stages of the CRM by phase under `phases` in the section `lifecycle` of the rules",
         )
+    elif not has_stages and outcomes.leads:
+        yield Missing(part="funnel", how="send `stage_changed` activities with the stages that the rules name")
     if not lifecycle.categories:
         yield Missing(
             part="base by category",

@@ -35,8 +35,6 @@ class KeyTally:
     unusual: Counter[tuple[str, str]] = field(default_factory=Counter)
     dated: Counter[tuple[Day, Key]] = field(default_factory=Counter)
     """What leads contribute to the figures of periods, by local day (`scorer.figures.contributions`)."""
-    standing: Counter[Key] = field(default_factory=Counter)
-    """Where the leads stand in the end."""
     actions: Counter[tuple[str, Day]] = field(default_factory=Counter)
     """Sales actions by name and UTC day."""
     handed_over: int = 0
@@ -62,7 +60,6 @@ class KeyTally:
             "changes",
             "unusual",
             "dated",
-            "standing",
             "actions",
             "promises",
             "fates",

@@ -16,7 +16,7 @@ from tests.brokers.marks import embedded_only, fencing
 from tests.deploy.mixin import CONTAINER_ONLY, panel_queries, rule_queries, runbook_queries
 from tests.deploy.monitoring import Alertmanager, Prometheus, Receiver, promtool, replace, until
 from tests.deploy.sizes import FULL
-from tests.deploy.workers import address, rules_without_tests
+from tests.deploy.workers import address, rules_with_figures, rules_without_tests
 from tests.faults.load import Load
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import service
@@ -40,7 +40,7 @@ def load(kafka: Kafka, names: Names, seconds: float, records: Load) -> None:
 
 @fencing
 def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Names, tmp_path: Path) -> None:
-    live, shadow = rules_without_tests(tmp_path / "live"), rules_without_tests(tmp_path / "shadow")
+    live, shadow = rules_with_figures(tmp_path / "live"), rules_with_figures(tmp_path / "shadow")
     replace(shadow / "b2b.yaml", "hot: 70", "hot: 80")
     settings = {"rules": str(live), "shadow_rules": str(shadow), "topic_partitions": "6"}
     kafka.create({names.activity: 6}, {"message.timestamp.type": "LogAppendTime"})
@@ -50,7 +50,8 @@ def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Nam
             for number in range(2)
         ]
         prometheus = stack.enter_context(Prometheus(tmp_path, map(address, workers), factor=FACTOR))
-        records = Load(Random(3), leads=1000, broken_every=40)
+        # Sales must answer after the decision.
+        records = Load(Random(3), leads=1000, broken_every=40, live=True)
         load(kafka, names, SECONDS / 2, records)
         replace(live / "b2b.yaml", "warm: 30", "warm: 35")
         for worker in workers:

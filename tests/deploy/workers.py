@@ -5,6 +5,14 @@ from shutil import copytree
 
 from tests.integration.service import RULES, Service
 
+FIGURES = """
+targets: {revenue: 100000, average_deal: 4000, closing_rate: 1/3}
+lifecycle:
+  phases: {contact: [contact], offer: [offer], negotiation: [negotiation]}
+  categories: [{id: active, when: {lifecycle.status: accepted}}, {id: base}]
+  actions: {call: {activity: call_logged}}
+"""
+
 
 def address(running: Service) -> str:
     """`host:port` of a service, as Prometheus names its targets."""
@@ -16,4 +24,13 @@ def rules_without_tests(folder: Path) -> Path:
     copytree(RULES, folder)
     for path in folder.glob("*_test.yaml"):
         path.unlink()
+    return folder
+
+
+def rules_with_figures(folder: Path) -> Path:
+    """Such a copy with targets, phases, categories and actions, and with promises that break within a second."""
+    rules_without_tests(folder)
+    (folder / "figures.yaml").write_text(FIGURES)
+    routing = folder / "routing.yaml"
+    routing.write_text(routing.read_text().replace("respond_within: 4h", "respond_within: 1s\n    escalate: []"))
     return folder

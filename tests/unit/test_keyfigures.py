@@ -179,6 +179,22 @@ def test_an_erased_lead_stays_in_the_figures_before_its_erasure() -> None:
     assert {name: leads[-1] for name, leads in erased.base.by_status.items() if leads[-1]} == {"discarded": 1}
 
 
+def test_an_erasure_that_arrives_late_counts_nothing_twice() -> None:
+    steps = [
+        at("a", 10 + number, kind, 1 + number, **({"stage": "Open"} if kind == "stage_changed" else {}))
+        for number, kind in enumerate(["sales_accepted", "stage_changed", "sales_returned", "opportunity_lost"] * 4)
+    ]
+    lines = [*handed_over("a"), *steps, at("a", 50, "page_viewed", 30, url="/pricing")]
+    erasure = at("a", 51, "erased", 12.5)[:-1] + f', "arrivedat": "{to_text(MONDAY + 31 * DAY)}"}}'.encode()
+    kept, erased = (reported(some, until=UNTIL) for some in (lines, [*lines, erasure]))
+    for one, other in zip(kept.periods, erased.periods, strict=True):
+        for name in ("accepted", "returned", "won", "lost"):
+            assert getattr(one, name) == getattr(other, name)
+    assert erased.total.handed_over == kept.total.handed_over == 5
+    # Of the hand-over just before the erasure nobody knows what became of it.
+    assert (kept.total.returned, erased.total.returned) == (4, 3)
+
+
 def test_values_that_no_deal_has_are_not_added_up() -> None:
     lines = [
         at("a", 1, "opportunity_won", 1, value=0.1),
@@ -205,9 +221,12 @@ def test_parts_without_rules_are_left_out_and_the_report_says_how_to_get_them() 
         "response times",
         "what won leads had, reasons of loss and competitors",
     ]
-    assert reported(handed_over("a"), until=UNTIL).missing[0].how == (
-        "send `opportunity_won` and `opportunity_lost` activities"
-    )
+    silent = reported(handed_over("a"), until=UNTIL)
+    assert silent.funnel is None
+    assert [part.how for part in silent.missing] == [
+        "send `stage_changed` activities with the stages that the rules name",
+        "send `opportunity_won` and `opportunity_lost` activities",
+    ]
 
 
 def test_the_periods_are_at_most_120_and_the_totals_cover_all() -> None:
@@ -219,12 +238,13 @@ def test_the_periods_are_at_most_120_and_the_totals_cover_all() -> None:
 
 
 def test_times_for_people() -> None:
-    assert [duration(seconds) for seconds in (None, 0, 59, 60, 90, 7200, 100_000, 200_000, 3e6)] == [
+    assert [duration(seconds) for seconds in (None, 0, 59, 60, 90, 3600, 7200, 100_000, 200_000, 3e6)] == [
         "–",
         "0 s",
         "59 s",
         "1 min",
         "1.5 min",
+        "1 h",
         "2 h",
         "28 h",
         "2.3 d",

@@ -206,6 +206,14 @@ def test_production_and_the_worth_of_a_better_closing_rate(seed: int) -> None:
     assert year.plus == pytest.approx(year.revenue * 0.1)
 
 
+def test_a_lead_that_came_back_between_two_periods_was_elsewhere_at_the_end_of_the_first() -> None:
+    """By a review in June it left sales; the next activity, in July, handed it over again."""
+    result, expected = both(45)
+    june = result.base.periods.index("2025-06")
+    counts = {name: leads[june] for name, leads in result.base.by_category.items()}
+    assert counts == dict(expected.base(3, "2025-06"))
+
+
 def test_the_number_of_shards_does_not_matter() -> None:
     lines = lives(1, 150, DAYS)
     assert reported(lines, shards=3) == both(1)[0]
