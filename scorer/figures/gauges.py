@@ -1,7 +1,7 @@
 """Key figures as numbers that may be added up over workers. Pure.
 
-Ratios are left to whoever adds them up. What is the same for all workers is not added up: `scorer_opportunities_needed`
-and `scorer_period_elapsed_ratio`.
+Ratios are formed after adding. What is the same for all workers is not added up: `scorer_opportunities_needed` and
+`scorer_period_elapsed_ratio`.
 """
 
 from collections import Counter

@@ -112,7 +112,7 @@ class KeyFigures:
                 try:
                     part = self._part_of(lead_id, state)
                 except CodecError as error:
-                    # Its next activity, or whoever reads it, says more.
+                    # Its next activity becomes a dead letter, which says more.
                     log.warning("lead_not_counted", partition=self._partition, lead=lead_id, error=str(error))
                     continue
             self._figures.add(*part)
