@@ -207,7 +207,7 @@ def test_production_and_the_worth_of_a_better_closing_rate(seed: int) -> None:
 
 
 def test_a_lead_that_came_back_between_two_periods_was_elsewhere_at_the_end_of_the_first() -> None:
-    """By a review in June it left sales; the next activity, in July, handed it over again."""
+    """By a review in June it left sales; the next activity, in July, brought it back."""
     result, expected = both(45)
     june = result.base.periods.index("2025-06")
     counts = {name: leads[june] for name, leads in result.base.by_category.items()}
