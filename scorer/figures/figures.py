@@ -42,19 +42,22 @@ _ALWAYS: Final = -(1 << 62)
 
 class Figures:
     """Figures of leads that were added. `actions` are the counts of leads under names that begin with `action:`; others
-    are ignored, so `Lead.counted` will do. A lead may be removed before it is added: the order does not matter."""
+    are ignored, so `Lead.counted` will do. A lead may be removed before it is added: the order does not matter.
+
+    The attributes are sums that other figures take over in `merge`; change them by the methods only.
+    """
 
     def __init__(self, ruleset: Ruleset) -> None:
         self._of = Contributions(ruleset)
-        self._leads = 0
-        self._first_day = _ALWAYS
-        self._standing: dict[Key, int] = {}
-        self._periods: Days = {}
-        self._days: Days = {}
-        self._waiting: dict[tuple[str, bool], Instants] = {}
+        self.leads = 0
+        self.first_day = _ALWAYS
+        self.standing: dict[Key, int] = {}
+        self.periods: Days = {}
+        self.days: Days = {}
+        self.waiting: dict[tuple[str, bool], Instants] = {}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Figures) and self._content() == other._content()
+        return isinstance(other, Figures) and self.content() == other.content()
 
     @property
     def names(self) -> Names:
@@ -75,20 +78,20 @@ class Figures:
 
     def merge(self, other: "Figures") -> None:
         """Count the leads of the other figures, too. Raises `ValueError` if their rules name something else."""
-        if other._of.names != self._of.names:
+        if other.names != self._of.names:
             raise ValueError("figures by different rules cannot be merged")
-        self.forget_before(other._first_day)
-        self._leads += other._leads
-        for key, times in other._standing.items():
-            _count(self._standing, key, times)
-        for ours, theirs in ((self._days, other._days), (self._periods, other._periods)):
+        self.forget_before(other.first_day)
+        self.leads += other.leads
+        for key, times in other.standing.items():
+            _count(self.standing, key, times)
+        for ours, theirs in ((self.days, other.days), (self.periods, other.periods)):
             for day, counts in theirs.items():
                 for key, times in counts.items():
                     self._count(ours, day, key, times)
-        for place, instants in other._waiting.items():
-            self._waiting.setdefault(place, Instants()).merge(instants)
-            if self._waiting[place].is_empty:
-                del self._waiting[place]
+        for place, instants in other.waiting.items():
+            self.waiting.setdefault(place, Instants()).merge(instants)
+            if self.waiting[place].is_empty:
+                del self.waiting[place]
 
     def forget(self, now: int) -> None:
         """Forget the days that are too old at `now`, and what is added or removed of them from now on."""
@@ -97,9 +100,9 @@ class Figures:
     def forget_before(self, first_day: int) -> None:
         """Forget the days before this one and the periods that began before it, and what is added or removed of them
         from now on."""
-        if first_day > self._first_day:
-            self._first_day = first_day
-            for counted in (self._days, self._periods):
+        if first_day > self.first_day:
+            self.first_day = first_day
+            for counted in (self.days, self.periods):
                 for day in [day for day in counted if day < first_day]:
                     del counted[day]
 
@@ -107,7 +110,7 @@ class Figures:
         """The figures at `now`, in microseconds since the epoch."""
         periods = self._of.periods
         span = periods.period_of(periods.day_of(now))
-        promises = sorted(self._waiting.items())
+        promises = sorted(self.waiting.items())
         open_promises, overdue, hot, hot_overdue = (Counter[str]() for _ in range(4))
         for (queue, is_hot), instants in promises:
             waiting, passed = instants.total, instants.passed(now)
@@ -121,7 +124,7 @@ class Figures:
             periods.zone_name,
             self._period(span, now),
             self._period(periods.period_before(span), now),
-            self._leads,
+            self.leads,
             self._labelled(STATUS),
             self._labelled(RATING),
             self._labelled(CATEGORY),
@@ -133,7 +136,7 @@ class Figures:
 
     def actions_on(self, day: int) -> Counter[str]:
         """The sales actions of a UTC day (days since 1970-01-01)."""
-        counts = self._days.get(day, {})
+        counts = self.days.get(day, {})
         return Counter({key[1]: times for key, times in counts.items() if key[0] == ACTIONS})
 
     def replace(
@@ -155,7 +158,7 @@ class Figures:
             self._act(counted_after, 1)
 
     def _change(self, lifecycle: Lifecycle | None, actions: Mapping[str, Counts], times: int) -> None:
-        self._leads += times
+        self.leads += times
         for entry in self._of.entries(lifecycle):
             self._enter(entry, times)
         self._wait(self._of.waiting(lifecycle), times)
@@ -164,28 +167,28 @@ class Figures:
     def _enter(self, entry: Entry, times: int) -> None:
         instant, key = entry
         if instant is None:
-            _count(self._standing, key, times)
+            _count(self.standing, key, times)
             return
         day = self._of.periods.day_of(instant)
         if key[0] == HAND_OVERS:
-            self._count(self._days, day, key, times)
-        self._count(self._periods, self._of.periods.first_day_of(day), key, times)
+            self._count(self.days, day, key, times)
+        self._count(self.periods, self._of.periods.first_day_of(day), key, times)
 
     def _act(self, counted: Mapping[str, Counts], times: int) -> None:
         for day, key, number in self._of.actions(counted):
-            self._count(self._days, day, key, times * number)
+            self._count(self.days, day, key, times * number)
 
     def _wait(self, waiting: Waiting | None, times: int) -> None:
         if waiting is None:
             return
         place = (waiting.queue, waiting.is_hot)
-        instants = self._waiting.setdefault(place, Instants())
+        instants = self.waiting.setdefault(place, Instants())
         instants.add(waiting.respond_by, times)
         if instants.is_empty:
-            del self._waiting[place]
+            del self.waiting[place]
 
     def _count(self, counted: Days, day: int, key: Key, times: int) -> None:
-        if day < self._first_day:
+        if day < self.first_day:
             return
         counts = counted.get(day)
         if counts is None:
@@ -195,11 +198,11 @@ class Figures:
             del counted[day]
 
     def _labelled(self, kind: str) -> Mapping[str, int]:
-        return {key[1]: times for key, times in sorted(self._standing.items()) if key[0] == kind}
+        return {key[1]: times for key, times in sorted(self.standing.items()) if key[0] == kind}
 
     def _period(self, span: PeriodSpan, now: int) -> PeriodSummary:
         periods, targets = self._of.periods, self._of.names.targets
-        total = Counter(self._periods.get(span.first_day, {}))
+        total = Counter(self.periods.get(span.first_day, {}))
         queues = sorted({key[1] for key in total if key[0] == HAND_OVERS})
         handed_over = _hand_overs(total, queues)
         elapsed = periods.elapsed_share(span, now)
@@ -207,7 +210,7 @@ class Figures:
         actions: dict[str, dict[int, int]] = {}
         handed_over_by_day: Counter[int] = Counter()
         for day in range(span.first_day, span.last_day + 1):
-            for key, times in sorted(self._days.get(day, {}).items()):
+            for key, times in sorted(self.days.get(day, {}).items()):
                 if key[0] == ACTIONS:
                     actions.setdefault(key[1], {})[day] = times
                 elif key[2] == HAND_OVERS:
@@ -238,8 +241,9 @@ class Figures:
             handed_over_by_day=dict(handed_over_by_day),
         )
 
-    def _content(self) -> object:
-        return self._of.names, self._leads, self._first_day, self._standing, self._periods, self._days, self._waiting
+    def content(self) -> object:
+        """What makes figures equal."""
+        return self._of.names, self.leads, self.first_day, self.standing, self.periods, self.days, self.waiting
 
 
 def _count(counts: dict[Key, int], key: Key, times: int) -> None:

@@ -12,11 +12,11 @@ class Instants:
     """
 
     def __init__(self) -> None:
-        self._days: dict[int, Counter[int]] = {}
+        self.days: dict[int, Counter[int]] = {}
         self._totals: Counter[int] = Counter()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Instants) and self._days == other._days
+        return isinstance(other, Instants) and self.days == other.days
 
     @property
     def total(self) -> int:
@@ -26,22 +26,22 @@ class Instants:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was put in or taken out that is not balanced."""
-        return not self._days
+        return not self.days
 
     def add(self, instant: int, times: int = 1) -> None:
         """Put an instant in so often; a negative number takes it out."""
         day = instant // DAY
-        found = self._days.setdefault(day, Counter())
+        found = self.days.setdefault(day, Counter())
         found[instant] += times
         self._totals[day] += times
         if not found[instant]:
             del found[instant]
         if not found:
-            del self._days[day], self._totals[day]
+            del self.days[day], self._totals[day]
 
     def merge(self, other: "Instants") -> None:
         """Add the other bag."""
-        for found in other._days.values():
+        for found in other.days.values():
             for instant, times in found.items():
                 self.add(instant, times)
 
@@ -49,4 +49,4 @@ class Instants:
         """How many of them are at `now` or before."""
         today = now // DAY
         before = sum(total for day, total in self._totals.items() if day < today)
-        return before + sum(times for instant, times in self._days.get(today, {}).items() if instant <= now)
+        return before + sum(times for instant, times in self.days.get(today, {}).items() if instant <= now)
