@@ -341,12 +341,11 @@ def test_decision_by_decision_gives_the_same(
     lead: Lifecycle | None = None
     figures.add(lead, {})
     for number, one in enumerate(decided):
-        for after in (
-            with_decision(lead or Lifecycle(), one, promise if one.is_hand_over else None),
-            replaced(lead or Lifecycle(), category="active" if number % 2 else None),
-        ):
-            figures.replace(lead, after, {}, {})
-            lead = after
+        after = with_decision(lead or Lifecycle(), one, promise if one.is_hand_over else None)
+        judged = replaced(after, category="active" if number % 2 else None)
+        for before, now in ((lead, after), (after, judged)):
+            figures.replace(before, now, {}, {})
+        lead = judged
     expected.add(lead, {})
     assert figures == expected
 
