@@ -1,56 +1,62 @@
 """To which category of the base a lead belongs. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from scorer.domain.facts import Facts
 from scorer.domain.lead import Lead
 from scorer.domain.lifecycle import STATUS
+from scorer.engines.cache import BoundedCache
 from scorer.evaluation.results import Evaluation
-from scorer.rules.condition import Predicate, predicate
+from scorer.rules.condition import Predicate, fields, predicate
 from scorer.rules.ruleset import Category
+
+RATING: Final = "rating"
+_COMPUTED: Final = ("score.", "grade.", "criteria.", "groups.", "signals.")
+"""How the names of the facts begin that scoring computes for routing. No fact of a lead begins so."""
 
 
 class Categories:
-    """The categories of a ruleset. `computed` gives the facts that scoring computes for routing."""
+    """The categories of a ruleset. `computed` gives the facts that scoring computes for routing. It remembers results:
+    few fields decide, and many leads have equal values there."""
 
     def __init__(self, categories: Sequence[Category], computed: Callable[[Evaluation], Mapping[str, object]]) -> None:
-        self._computed = computed
+        asked = dict.fromkeys(
+            name for each in categories if each.condition is not None for name in fields(each.condition)
+        )
+        self._computed = computed if any(name.startswith(_COMPUTED) for name in asked) else None
+        self._names = tuple(name for name in asked if name != RATING and not name.startswith(_COMPUTED))
         self._conditions: list[tuple[str, Predicate | None]] = [
             (category.id, None if category.condition is None else predicate(category.condition))
             for category in categories
         ]
+        self._known = BoundedCache[tuple[object, ...], str]()
 
     def of(self, lead: Lead, evaluation: Evaluation) -> str | None:
         """The category of the lead, whose points the evaluation says; None if there are no categories."""
-        seen = _Seen(lead, evaluation, self._computed)
+        facts = lead.facts
+        get = (facts.known if isinstance(facts, Facts) else facts).get
+        rating = evaluation.standing.rating
+        values = [None if (fact := get(name)) is None else fact.value for name in self._names]
+        if self._computed is not None:
+            return self._category(values, rating, self._computed(evaluation))
+        # With the types, because True and 1 are equal, but not for the rules.
+        key = (rating, *values, *map(type, values))
+        try:
+            known = self._known.look_up(key)
+        except TypeError:  # a list
+            return self._category(values, rating, {})
+        if known is None:
+            known = self._category(values, rating, {})
+            if known is not None:
+                self._known.keep(key, known)
+        return known
+
+    def _category(self, values: Sequence[object], rating: object, computed: Mapping[str, object]) -> str | None:
+        seen = {**computed, **dict(zip(self._names, values, strict=True)), RATING: str(rating)}
+        if seen.get(STATUS) is None:
+            seen[STATUS] = "new"
         for name, holds in self._conditions:
             if holds is None or holds(seen):
                 return name
         return None
-
-
-class _Seen(dict[str, object]):
-    """The fields of a lead, of which only those are computed for which a condition asks."""
-
-    def __init__(
-        self, lead: Lead, evaluation: Evaluation, computed: Callable[[Evaluation], Mapping[str, object]]
-    ) -> None:
-        super().__init__()
-        facts = lead.facts
-        self._facts = facts.known if isinstance(facts, Facts) else facts
-        self._evaluation, self._computed = evaluation, computed
-
-    def get(self, field: str, default: object = None) -> object:
-        fact = self._facts.get(field)
-        if fact is not None:
-            return fact.value
-        if field == "rating":
-            return self._evaluation.rating.value
-        if field == STATUS:
-            return "new"
-        prefix = field.partition(".")[0]
-        return self._computed(self._evaluation).get(field) if prefix in _COMPUTED else default
-
-
-_COMPUTED = frozenset({"score", "grade", "criteria", "groups", "signals"})
-"""How the names of the facts begin that scoring computes for routing. No fact of a lead begins so."""

@@ -195,10 +195,9 @@ class Evaluator:
         """Write down the category of a lead that nobody else has yet."""
         lead, evaluation = assessment.lead, assessment.evaluation
         assert evaluation is not None
-        lifecycle = lead.known_lifecycle()
         category = self._categories.of(lead, evaluation)
-        if category != lifecycle.category:
-            lead.lifecycle = msgspec.structs.replace(lifecycle, category=category)
+        if lead.lifecycle is None or category != lead.lifecycle.category:
+            lead.lifecycle = msgspec.structs.replace(lead.known_lifecycle(), category=category)
 
     def _bound(self, lead: Lead, until: int) -> int:
         """Before this instant nothing changes: points and rules until `until`, no promise is escalated, and the lead is
