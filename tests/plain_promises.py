@@ -62,12 +62,18 @@ class _Story:
     since: int = 0
     levels: list[tuple[int, str]] = field(default_factory=list)
     level: int = 0
+    judged: int = _LONG_AGO
 
     def pass_time(self, until: int) -> None:
-        """Escalate at each instant up to `until`."""
-        while self.level < len(self.levels) and self.levels[self.level][0] <= until:
+        """Escalate at each instant up to `until`; right after the lead was judged, if a sender that is ahead made that
+        later."""
+        while self.level < len(self.levels):
             instant, queue = self.levels[self.level]
-            self.level += 1
+            if instant < self.judged:
+                instant = self.judged + 1
+            if instant > until:
+                break
+            self.level, self.judged = self.level + 1, instant
             self.found.append(Escalation(instant, self.level, queue))
 
     def hear(self, told: Told) -> None:
@@ -76,6 +82,7 @@ class _Story:
             return
         self.known.add(told.key)
         self.clock, self.arrival = max(self.clock, told.time), told.arrival
+        self.judged = max(self.judged, self.clock)
         if told.kind in _ANSWERS | _ENDINGS:
             self.touched.append(told.time)
         if told.kind == "lead.erased":
@@ -93,13 +100,7 @@ class _Story:
         now = from_datetime(datetime.fromisoformat(decision.decided_at))
         is_by_activity = decision.cause == "activity"
         is_sales = decision.route is Route.SALES
-        if is_by_activity:
-            # The clock of its sender was ahead, so that it is judged later than it arrived.
-            reached = [level for level in self.levels if level[0] <= now]
-            if is_sales and len(reached) > self.level:
-                self.level = len(reached)
-                self.found.append(Escalation(now, self.level, reached[-1][1]))
-        else:
+        if not is_by_activity:
             self.pass_time(now if is_sales else now - 1)
         is_new = is_sales and self.route is not Route.SALES
         is_accepted = bool(self.moves) and max(self.moves)[1] == 1

@@ -119,13 +119,6 @@ class Promise(msgspec.Struct, array_like=True, frozen=True, gc=False):
         """When the next level is due; after every possible instant if there is none."""
         return self.levels[self.level][0] if self.level < len(self.levels) else _NEVER
 
-    def level_at(self, now: int) -> int:
-        """How many levels are reached at `now`, at least those that were published."""
-        level = self.level
-        while level < len(self.levels) and self.levels[level][0] <= now:
-            level += 1
-        return level
-
     def queue_at(self, level: int) -> str | None:
         """The queue of the lead at the level."""
         return self.levels[level - 1][1] if level else self.queue

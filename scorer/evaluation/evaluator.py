@@ -148,13 +148,13 @@ class Evaluator:
         only a change is published, whatever `publish.on` says. `arrival`: that of the activity, by default `now`."""
         evaluation = self.evaluate(lead, now)
         promise = None if lead.lifecycle is None else lead.lifecycle.promise
-        level = 0
-        if promise is not None:
-            if evaluation.routing.route is Route.SALES:
-                level = promise.level_at(now)
-            else:
-                promise = None
-        is_escalated = promise is not None and level > promise.level
+        if promise is not None and evaluation.routing.route is not Route.SALES:
+            promise = None
+        # One level at a time, and never by the clock of a sender that is ahead: the next one is up to a review.
+        is_escalated = promise is not None and promise.due <= (now if arrival is None else arrival)
+        if promise is not None and is_escalated:
+            promise = msgspec.structs.replace(promise, level=promise.level + 1)
+            evaluation.routing = promised(evaluation.routing, promise)
         if not is_escalated and not self._is_worth_publishing(lead.published, evaluation, changes_only=changes_only):
             if activity is not None:
                 # The lead is new, so nobody else has it yet.
@@ -169,16 +169,14 @@ class Evaluator:
             # The clock of a sender that is ahead must not make the answer of sales older than the hand-over.
             since = place(lead, since if arrival is None else min(since, arrival))
             promise = promise_of(routing, self.ruleset.calendar, since, now)
-        elif is_escalated and promise is not None:
-            promise = msgspec.structs.replace(promise, level=level)
         after = lead.publish(published, since, promise)
         status = str(after.value(STATUS)) if self.ruleset.lifecycle.is_written else None
         decided = decision(evaluation, self._templates, cause, activity, promise, status)
         effects: tuple[Effect, ...] = (Decided(decided),)
         if is_handed_over:
             effects = (*effects, HandedOver(routing.queue, None if promise is None else promise.respond_by))
-        if is_escalated:
-            effects = (*effects, Escalated(routing.queue, level))
+        if promise is not None and is_escalated:
+            effects = (*effects, Escalated(routing.queue, promise.level))
         due = evaluation.until
         if after.facts is not lead.facts:
             effects = (*effects, *status_changes(lead, after))
@@ -355,7 +353,7 @@ class Evaluator:
         elif result.is_merged:
             rule, until = MERGED, NEVER
         elif lead.lifecycle is not None and (promise := lead.lifecycle.promise) is not None:
-            rule = promised(rule, promise, now)
+            rule = promised(rule, promise)
         return Evaluation(lead, self.ruleset, now, result, points_by_signal, standing, rule, until)
 
     def explain(self, evaluation: Evaluation) -> list[Contribution]:
@@ -450,7 +448,8 @@ class Evaluator:
         promise = None if lead.lifecycle is None else lead.lifecycle.promise
         if promise is None or promise.due >= NEVER:
             return self._silence.first_change(lead, after, until, steps)
-        due = max(promise.due, after + 1)
+        # A level that is due before the lead was judged last, by a sender that is ahead, comes right after that.
+        due = promise.due if promise.due >= after else after + 1
         found = self._silence.first_change(lead, after, min(until, due - 1), steps)
         # Also beyond `until`, because nobody asks again before the bound.
         return found if found.instant < due else Due(due, certain=due <= until)

@@ -25,8 +25,8 @@ def promise_of(rule: RoutingRule, calendar: BusinessCalendar | None, since: int,
         return None
     levels: tuple[tuple[int, str | None], ...] = ()
     if rule.escalate is not None:
-        steps = [(0, None), *rule.escalate]
-        levels = tuple((after(calendar, broken, span), rule.queue if to is None else to) for span, to in steps)
+        later = ((after(calendar, broken, span), rule.queue if to is None else to) for span, to in rule.escalate)
+        levels = ((broken, rule.queue), *later)
     return Promise(since, now, broken, rule.queue, levels)
 
 
@@ -48,9 +48,9 @@ def answer_until(rule: RoutingRule, calendar: BusinessCalendar | None, promise: 
     return respond_by(rule, calendar, now)
 
 
-def promised(rule: RoutingRule, promise: Promise, now: int) -> RoutingRule:
-    """The rule with the queue to which the promise was escalated by then."""
-    level = promise.level_at(now)
+def promised(rule: RoutingRule, promise: Promise) -> RoutingRule:
+    """The rule with the queue to which the promise was escalated."""
+    level = promise.level
     if not level or rule.route is not Route.SALES or (queue := promise.queue_at(level)) == rule.queue:
         return rule
     return replace(rule, queue=queue)

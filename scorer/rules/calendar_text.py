@@ -93,7 +93,7 @@ def day_number(text: str) -> int:
 def business_span(text: str, calendar: BusinessCalendar) -> int:
     """A checked duration as business time, in microseconds. A day is a usual day of the calendar, a week its usual
     week, so that `1d` ends at the same time on the next business day."""
-    number, unit = float(text[:-1]), text[-1]
+    number, unit = min(float(text[:-1]), 1e9), text[-1]
     if unit == "y":
         raise ValueError(f"`{text}`: with a `calendar`, write hours, days or weeks")
     usual = {"d": calendar.usual_day, "w": calendar.usual_week}.get(unit)

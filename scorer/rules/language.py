@@ -411,23 +411,33 @@ class LifecycleSection(Section):
     )
 
 
+_LONGEST_NUMBER = 40
+
+
 def fraction(value: object) -> Fraction:
     """A number as it is written, or a fraction such as `1/3`. Raises `ValueError` in words."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError("write a number, or a fraction such as 1/3")
+    text = str(value).replace(" ", "")
     try:
-        return Fraction(str(value).replace(" ", ""))
+        if not text.isascii() or len(text) > _LONGEST_NUMBER:
+            raise ValueError
+        return Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"`{value}` is neither a number nor a fraction such as 1/3") from None
+        shown = text[:_LONGEST_NUMBER]
+        raise ValueError(f"`{shown}` is neither a number nor a fraction such as 1/3") from None
+
+
+_LEAST_RATE = Fraction(1, 1_000_000)
 
 
 def _closing_rate(value: object) -> object:
-    if not 0 < fraction(value) <= 1:
-        raise ValueError("a closing rate is above 0 and at most 1: write a third as 1/3 or 0.333")
+    if not _LEAST_RATE <= fraction(value) <= 1:
+        raise ValueError("a closing rate is at least one in a million and at most 1: write a third as 1/3 or 0.333")
     return value
 
 
-Amount = Annotated[float, Field(gt=0, le=1e15)]
+Amount = Annotated[float, Field(ge=0.01, le=1e15)]
 ClosingRate = Annotated[
     str | float,
     AfterValidator(_closing_rate),

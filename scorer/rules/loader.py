@@ -289,6 +289,9 @@ class _Checker:
             if section.id in known:
                 self._report((*path, "id"), "duplicate-id", f"the id `{section.id}` is already used", of_value=True)
             known.add(section.id)
+            if section.id in ("none", "other"):
+                message = f"the id `{section.id}` is reserved for leads without a category, or with one of other rules"
+                self._report((*path, "id"), "reserved-name", message, of_value=True)
             condition = self._when(section, path, catalogue, {})
             is_last = index == len(sections) - 1
             if is_last and condition is not None:

@@ -415,10 +415,11 @@ def test_a_promise_that_was_overdue_when_the_rules_changed_is_escalated_as_of_th
     play.wait(99 * DAY)
     assert [(decision.cause, decision.escalated) for decision in play.said] == [
         ("activity", 0),
-        ("rules_changed", 2),
+        ("rules_changed", 1),
+        ("time", 2),
         ("time", 3),
     ]
-    assert play.escalated == at((9 * HOUR, 2, "team-lead"), BROKEN[2])
+    assert play.escalated == at((9 * HOUR, 1, "inside-sales"), (9 * HOUR + 1, 2, "team-lead"), BROKEN[2])
 
 
 def test_under_rescore_off_an_overdue_promise_waits_for_the_next_activity() -> None:
@@ -427,7 +428,7 @@ def test_under_rescore_off_an_overdue_promise_waits_for_the_next_activity() -> N
     play.change = RuleChange(1, MONDAY + HOUR)
     assert play.wait(9 * HOUR).escalated == []
     play.tell("page_viewed", 9 * HOUR, {"url": "/"}).wait(99 * DAY)
-    assert play.escalated == at((9 * HOUR, 2, "team-lead"), BROKEN[2])
+    assert play.escalated == at((9 * HOUR, 1, "inside-sales"), (9 * HOUR + 1, 2, "team-lead"), BROKEN[2])
 
 
 def test_categories_follow_decisions_and_facts() -> None:
