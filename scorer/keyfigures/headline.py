@@ -1,10 +1,13 @@
 """The report in a few sentences. Pure."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from scorer.backtest.run import FEW, MANY_REJECTED, plural
 from scorer.domain.rounding import percentage, rounded
-from scorer.figures.report_model import Report, Responses
+from scorer.figures.report_model import ClosingRate, Report, Responses
+
+YEAR: Final = 365
 
 
 def headline(result: Report) -> list[str]:
@@ -35,7 +38,7 @@ def _sentences(result: Report) -> Iterator[str]:
     for worth in result.closing_rate[-1:]:
         yield (
             f"A closing rate of {percent(worth.better_rate)} instead of {percent(worth.rate)} would bring "
-            f"{amount(worth.plus)} more in a year, with the same opportunities."
+            f"{amount(worth.plus)} more {_in(worth)}, with the same opportunities."
         )
     outcomes = result.outcomes
     if outcomes is not None and min(outcomes.won, outcomes.lost) < FEW:
@@ -64,6 +67,17 @@ def _answers(result: Report) -> Iterator[str]:
 
 def _slowness(queue: Responses) -> float:
     return -1.0 if queue.median_seconds is None else queue.median_seconds
+
+
+def _in(worth: ClosingRate) -> str:
+    return f"in the {worth.days} days of the input" if worth.days < YEAR else "in a year"
+
+
+def basis(worth: ClosingRate) -> str:
+    """What the worth of a closing rate was computed from."""
+    if worth.basis == "targets":
+        return "a year by the targets"
+    return f"the {worth.days} days of the input" if worth.days < YEAR else f"the last {YEAR} days"
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from scorer.backtest.run import plural
 from scorer.figures.report_model import PeriodFigures, PhaseReached, Ranking, Report, Responses, RuleLift
-from scorer.keyfigures.headline import amount, duration, percent
+from scorer.keyfigures.headline import amount, basis, duration, percent
 from scorer.report.charts import Bar, Mark, Scale, Series, Tone, bars, heat_table, histogram, lines, track
 from scorer.report.page import number, render
 
@@ -39,6 +39,7 @@ def keyfigures_page(result: Report) -> str:
             "rankings": _rankings(result),
             "share": percent,
             "amount": amount,
+            "basis": basis,
             "duration": duration,
             "activities": plural(result.input.activities, "activity"),
             "shown": _SHOWN,

@@ -204,6 +204,9 @@ def test_production_and_the_worth_of_a_better_closing_rate(seed: int) -> None:
     assert year.rate == pytest.approx(won / handed_over)
     assert year.average_deal == float(sum(expected.values.values()) / expected.deals)
     assert year.plus == pytest.approx(year.revenue * 0.1)
+    assert (targets.days, year.days) == (365, DAYS + 11), "the input does not cover a year"
+    assert any(f"in the {year.days} days of the input" in sentence for sentence in result.headline)
+    assert not any("in a year" in sentence for sentence in result.headline)
 
 
 def test_a_lead_that_came_back_between_two_periods_was_elsewhere_at_the_end_of_the_first() -> None:
