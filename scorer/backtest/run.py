@@ -7,6 +7,7 @@ from scorer.backtest.impact import Changes, Side, between, changes, side
 from scorer.backtest.outcomes import SideOutcomes, ratio, side_outcomes
 from scorer.backtest.tally import DealOutcome, Tally
 from scorer.domain.instant import to_text
+from scorer.domain.rounding import percentage
 from scorer.rules.ruleset import Ruleset
 
 FEW = 30
@@ -212,7 +213,7 @@ def percent(share: float | None) -> str:
     """A share, in the style of the report: whole percents, with one decimal near 0 % and near 100 %."""
     if share is None:
         return "–"
-    if 0 < share < 0.0005 or 0.9995 < share < 1:
+    if 0 < share < 0.0005 or 0.9995 <= share < 1:
         return "<0.1%" if share < 0.5 else ">99.9%"
-    text = f"{100 * share:.1f}" if share < 0.1 or share > 0.99 else f"{100 * share:.0f}"
+    text = f"{percentage(share, 1 if share < 0.1 or share > 0.99 else 0)}"
     return f"{text.removesuffix('.0')}%"

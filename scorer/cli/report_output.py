@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scorer.backtest.run import percent, plural
+from scorer.backtest.run import plural
 from scorer.domain.printable import printable, shortened
 from scorer.figures.report_model import OutcomeFigures, PhaseReached, Ranking, Report, RuleLift, Transitions
-from scorer.keyfigures.headline import amount, duration, exact_percent
+from scorer.keyfigures.headline import amount, basis, duration, percent
 
 _PERIODS = 6
 """Columns of a table by period."""
@@ -141,14 +141,11 @@ def _ranking(title: str, names: Ranking) -> Table:
 
 
 def _closing_rate(result: Report) -> Table:
-    table = _table(
-        "", "opportunities", "rate", "deals", "revenue", title="What a better closing rate is worth in a year"
-    )
+    table = _table("basis", "opportunities", "rate", "deals", "revenue", title="What a better closing rate is worth")
     for worth in result.closing_rate:
-        basis = "targets" if worth.basis == "targets" else "last 365 days"
         made = amount(worth.opportunities)
-        table.add_row(basis, made, exact_percent(worth.rate), amount(worth.deals), amount(worth.revenue))
-        better = (exact_percent(worth.better_rate), amount(worth.better_deals), amount(worth.better_revenue))
+        table.add_row(basis(worth), made, percent(worth.rate), amount(worth.deals), amount(worth.revenue))
+        better = (percent(worth.better_rate), amount(worth.better_deals), amount(worth.better_revenue))
         table.add_row("", made, *better)
         table.add_row(Text("plus", "dim"), "", "", "", f"+{amount(worth.plus)}")
     return table

@@ -197,12 +197,14 @@ class OutcomeFigures(Model):
 
 
 class ClosingRate(Model):
-    """What a better closing rate is worth in a year, with the same opportunities and deals."""
+    """What a better closing rate is worth in a year or in the days of the input, with the same opportunities and
+    deals."""
 
     basis: Literal["targets", "year"] = Field(
         description="`targets`: their figures for a year. `year`: the hand-overs of the last 365 days and their deals."
     )
-    opportunities: float = Field(description="Opportunities in a year.")
+    days: int = Field(description="Days of these figures: 365, or those of the input if it has fewer.")
+    opportunities: float = Field(description="Opportunities in these days.")
     average_deal: float = Field(description="Average value of a deal.")
     rate: float = Field(description="Closing rate.")
     deals: float = Field(description="opportunities x rate")

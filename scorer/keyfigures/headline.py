@@ -1,9 +1,13 @@
 """The report in a few sentences. Pure."""
 
 from collections.abc import Iterator
+from typing import Final
 
-from scorer.backtest.run import FEW, MANY_REJECTED, percent, plural
-from scorer.figures.report_model import Report, Responses
+from scorer.backtest.run import FEW, MANY_REJECTED, plural
+from scorer.domain.rounding import percentage, rounded
+from scorer.figures.report_model import ClosingRate, Report, Responses
+
+YEAR: Final = 365
 
 
 def headline(result: Report) -> list[str]:
@@ -33,8 +37,8 @@ def _sentences(result: Report) -> Iterator[str]:
     yield from _answers(result)
     for worth in result.closing_rate[-1:]:
         yield (
-            f"A closing rate of {exact_percent(worth.better_rate)} instead of {exact_percent(worth.rate)} would bring "
-            f"{amount(worth.plus)} more in a year, with the same opportunities."
+            f"A closing rate of {percent(worth.better_rate)} instead of {percent(worth.rate)} would bring "
+            f"{amount(worth.plus)} more {_in(worth)}, with the same opportunities."
         )
     outcomes = result.outcomes
     if outcomes is not None and min(outcomes.won, outcomes.lost) < FEW:
@@ -65,18 +69,34 @@ def _slowness(queue: Responses) -> float:
     return -1.0 if queue.median_seconds is None else queue.median_seconds
 
 
+def _in(worth: ClosingRate) -> str:
+    return f"in the {worth.days} days of the input" if worth.days < YEAR else "in a year"
+
+
+def basis(worth: ClosingRate) -> str:
+    """What the worth of a closing rate was computed from."""
+    if worth.basis == "targets":
+        return "a year by the targets"
+    return f"the {worth.days} days of the input" if worth.days < YEAR else f"the last {YEAR} days"
+
+
 def _count(number: int, noun: str) -> str:
     return f"{plural(number, noun)} {'was' if number == 1 else 'were'}"
 
 
 def amount(value: float) -> str:
-    """A number for people: whole from 10, with one decimal below."""
-    return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:,.1f}"
+    """A number for people: whole from 10, with one decimal below unless it is whole."""
+    return f"{rounded(value, 0 if value >= 10 or value == round(value) else 1):,}".removesuffix(".0")
 
 
-def exact_percent(share: float) -> str:
-    """A share with one decimal unless it is whole."""
-    return f"{100 * share:.1f}".removesuffix(".0") + "%"
+def percent(share: float | None) -> str:
+    """A share, always with one decimal, so that shares beside each other are equally exact: `62.5%`. It looks like
+    none or all only if it is."""
+    if share is None:
+        return "–"
+    if 0 < share < 0.0005 or 0.9995 <= share < 1:
+        return "<0.1%" if share < 0.5 else ">99.9%"
+    return f"{percentage(share, 1):,}%"
 
 
 def duration(seconds: float | None) -> str:

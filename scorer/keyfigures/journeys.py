@@ -325,7 +325,8 @@ class Journeys:
         """The category of the lead when the activity arrived, or when it was deleted before."""
         last = _category(after.lead)
         deleted = next((effect.at for effect in after.effects if isinstance(effect, Deleted)), None)
-        if deleted is None:
+        forgotten = activity is not None and activity.type == "lead.erased"
+        if deleted is None and not forgotten:
             if after.evaluation is None:
                 return last
             if after.evaluation.lead is not after.lead:

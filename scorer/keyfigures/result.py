@@ -33,7 +33,7 @@ from scorer.figures.report_model import (
     Unusual,
     Waiting,
 )
-from scorer.keyfigures.headline import headline
+from scorer.keyfigures.headline import YEAR, headline
 from scorer.keyfigures.lifts import outcome_figures
 from scorer.keyfigures.names import Names
 from scorer.keyfigures.tally import Fate, KeyTally, Kind
@@ -47,7 +47,6 @@ MOST_DAYS: Final = 92
 MOST_NAMES: Final = 10
 MOST_UNUSUAL: Final = 20
 
-_YEAR: Final = 365
 _FATES: Final[tuple[Fate, ...]] = ("kept", "late", "missed", "open", "withdrawn", "unmeasured")
 
 
@@ -109,7 +108,7 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
         reasons_lost=_ranking(figures.reasons_lost),
         competitors=_ranking(figures.competitors),
         reasons_returned=_ranking(figures.reasons_returned),
-        closing_rate=list(_closing_rates(figures, ruleset, periods, read.as_of)),
+        closing_rate=list(_closing_rates(figures, ruleset, periods, outcomes.first, read.as_of)),
         missing=list(_missing(ruleset, figures, outcomes, has_stages=has_stages)),
     )
     return result.model_copy(update={"headline": headline(result)})
@@ -300,14 +299,16 @@ def _ranking(names: Names) -> Ranking:
     )
 
 
-def _closing_rates(figures: KeyTally, ruleset: Ruleset, periods: Periods, as_of: int | None) -> Iterator[ClosingRate]:
+def _closing_rates(
+    figures: KeyTally, ruleset: Ruleset, periods: Periods, first: int | None, as_of: int | None
+) -> Iterator[ClosingRate]:
     targets = ruleset.targets
     if targets is not None:
-        yield _closing_rate("targets", worth_of(targets))
-    if as_of is None:
+        yield _closing_rate("targets", YEAR, worth_of(targets))
+    if first is None or as_of is None:
         return
     last = periods.day_of(as_of)
-    days = range(last - _YEAR + 1, last + 1)
+    days = range(last - YEAR + 1, last + 1)
     handed_over, won = (
         sum(
             times
@@ -320,12 +321,14 @@ def _closing_rates(figures: KeyTally, ruleset: Ruleset, periods: Periods, as_of:
     value = sum((value for day, value in figures.values.items() if day in days), Fraction())
     average = value / deals if deals else None if targets is None else targets.average_deal
     if handed_over and won and average is not None:
-        yield _closing_rate("year", worth(Fraction(handed_over), average, Fraction(won, handed_over)))
+        passed = min(YEAR, max(1, last - periods.day_of(first) + 1))
+        yield _closing_rate("year", passed, worth(Fraction(handed_over), average, Fraction(won, handed_over)))
 
 
-def _closing_rate(basis: Literal["targets", "year"], of: Worth) -> ClosingRate:
+def _closing_rate(basis: Literal["targets", "year"], days: int, of: Worth) -> ClosingRate:
     return ClosingRate(
         basis=basis,
+        days=days,
         opportunities=float(of.opportunities),
         average_deal=float(of.average_deal),
         rate=float(of.rate),

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 
 from markupsafe import Markup
 
-from scorer.backtest.run import percent, plural
+from scorer.backtest.run import plural
 from scorer.figures.report_model import PeriodFigures, PhaseReached, Ranking, Report, Responses, RuleLift
-from scorer.keyfigures.headline import amount, duration, exact_percent
+from scorer.keyfigures.headline import amount, basis, duration, percent
 from scorer.report.charts import Bar, Mark, Scale, Series, Tone, bars, heat_table, histogram, lines, track
 from scorer.report.page import number, render
 
@@ -38,8 +38,8 @@ def keyfigures_page(result: Report) -> str:
             "interval": _interval,
             "rankings": _rankings(result),
             "share": percent,
-            "exact": exact_percent,
             "amount": amount,
+            "basis": basis,
             "duration": duration,
             "activities": plural(result.input.activities, "activity"),
             "shown": _SHOWN,

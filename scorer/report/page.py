@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from scorer.domain.rounding import percentage
 from scorer.domain.score import Rating, Route
 
 _MINUS = "\N{MINUS SIGN}"
@@ -39,7 +40,7 @@ def signed(value: float, digits: int = 0) -> str:
 
 def percent(share: float, digits: int = 0) -> str:
     """A share from 0 to 1 as a percentage: `12%`."""
-    return f"{number(100 * share, digits)}%"
+    return f"{percentage(share, digits):,}%".replace("-", _MINUS)
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

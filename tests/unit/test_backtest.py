@@ -296,7 +296,16 @@ def test_headline_has_no_shares_without_a_won_deal() -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(None, "–"), (0, "0%"), (0.0001, "<0.1%"), (0.004, "0.4%"), (0.05, "5%"), (0.256, "26%"), (0.9999, ">99.9%")],
+    [
+        (None, "–"),
+        (0, "0%"),
+        (0.0001, "<0.1%"),
+        (0.004, "0.4%"),
+        (0.05, "5%"),
+        (0.256, "26%"),
+        (0.125, "13%"),
+        (0.9999, ">99.9%"),
+    ],
 )
 def test_percentage_looks_like_none_or_all_only_if_it_is(share: float | None, text: str) -> None:
     assert percent(share) == text

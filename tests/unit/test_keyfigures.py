@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scorer.domain.instant import DAY, to_text
 from scorer.figures.report_model import Report
-from scorer.keyfigures.headline import duration
+from scorer.keyfigures.headline import amount, duration, percent
 from scorer.keyfigures.lifts import lift_interval
 from scorer.keyfigures.names import LONGEST, Names
 from scorer.keyfigures.worth import worth, worth_of
@@ -235,6 +235,31 @@ def test_the_periods_are_at_most_120_and_the_totals_cover_all() -> None:
     assert len(result.periods) == 120
     assert sum(period.won for period in result.periods) == 9
     assert result.base.by_status["won"][-1] == 40
+
+
+def test_shares_beside_each_other_have_the_same_decimals_and_halves_go_away_from_zero() -> None:
+    shares = (None, 0, 0.0004, 0.0625, 0.125, 0.6, 0.6245, 0.62451, 0.99949, 0.9996, 1)
+    assert [percent(share) for share in shares] == [
+        "–",
+        "0.0%",
+        "<0.1%",
+        "6.3%",
+        "12.5%",
+        "60.0%",
+        "62.5%",
+        "62.5%",
+        "99.9%",
+        ">99.9%",
+        "100.0%",
+    ]
+    assert [amount(value) for value in (0.25, 2, 9.96, 12.5, 13.5, 1e15)] == [
+        "0.3",
+        "2",
+        "10",
+        "13",
+        "14",
+        "1,000,000,000,000,000",
+    ]
 
 
 def test_times_for_people() -> None:

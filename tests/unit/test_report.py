@@ -92,6 +92,7 @@ def test_numbers_for_people() -> None:
     assert (signed(5), signed(0), signed(-5)) == ("+5", "0", "−5")
     assert (number(-0.4), number(1e16)) == ("0", "10,000,000,000,000,000")
     assert percent(0.125, 1) == "12.5%"
+    assert [percent(share) for share in (0.125, 0.145, 0.625, 10.0)] == ["13%", "15%", "63%", "1,000%"]
     assert (plural(1, "lead"), plural(1200, "lead"), plural(2, "entry", "entries")) == (
         "1 lead",
         "1,200 leads",

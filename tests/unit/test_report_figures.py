@@ -23,7 +23,7 @@ from scorer.offline.shards import shard_of
 from scorer.rules.loader import parse_ruleset
 from tests.factory import MONDAY
 from tests.figures_from_log import PHASES, Figures, Logged, activity_of, figures_of
-from tests.lives import LIFE_RULES, START, lives
+from tests.lives import LIFE_RULES, START, event_line, lives
 
 NOW = MONDAY + 3650 * DAY
 DAYS = 240
@@ -204,6 +204,9 @@ def test_production_and_the_worth_of_a_better_closing_rate(seed: int) -> None:
     assert year.rate == pytest.approx(won / handed_over)
     assert year.average_deal == float(sum(expected.values.values()) / expected.deals)
     assert year.plus == pytest.approx(year.revenue * 0.1)
+    assert (targets.days, year.days) == (365, DAYS + 11), "the input does not cover a year"
+    assert any(f"in the {year.days} days of the input" in sentence for sentence in result.headline)
+    assert not any("in a year" in sentence for sentence in result.headline)
 
 
 def test_a_lead_that_came_back_between_two_periods_was_elsewhere_at_the_end_of_the_first() -> None:
@@ -212,6 +215,22 @@ def test_a_lead_that_came_back_between_two_periods_was_elsewhere_at_the_end_of_t
     june = result.base.periods.index("2025-06")
     counts = {name: leads[june] for name, leads in result.base.by_category.items()}
     assert counts == dict(expected.base(3, "2025-06"))
+
+
+def test_an_erasure_does_not_change_where_the_lead_was_at_the_end_of_an_earlier_period() -> None:
+    """By a review in January the lead became cold; the erasure, in February, forgets it."""
+    lines = [
+        event_line("1", "a", "trial_started", START, {}),
+        *(event_line(f"p{minute}", "a", "page_viewed", START + minute, {"url": "/pricing"}) for minute in (1, 2)),
+        event_line("2", "a", "erased", START + 40 * DAY, {}),
+    ]
+    rules = LIFE_RULES.replace("hysteresis: 5", "hysteresis: 1")
+    kept, erased = (reported(some, rules, START + 41 * DAY) for some in (lines[:-1], lines))
+    assert any(after for row in kept.ratings.counts.values() for after in row.values()), "time changed the rating"
+    assert kept.base.periods == erased.base.periods == ["2025-01", "2025-02"]
+    for one, other in ((kept.base.by_category, erased.base.by_category), (kept.base.by_rating, erased.base.by_rating)):
+        first = [{name: counts[0] for name, counts in found.items() if counts[0]} for found in (one, other)]
+        assert first[0] == first[1]
 
 
 def test_the_number_of_shards_does_not_matter() -> None:
