@@ -14,6 +14,7 @@ from scorer.explain.story_model import Event, KnownValue, RuleChange, Story, Sug
 from scorer.explain.wording import (
     DOES_NOT_HOLD,
     activity_text,
+    by_text,
     entry_steps,
     life_text,
     moment_text,
@@ -158,7 +159,7 @@ def _evidence(value: KnownValue) -> str:
 
 def _event(event: Event) -> str:
     if event.id is None:
-        return f"{moment_text(event.time)}" + ("" if event.source is None else f" {event.source}")
+        return ", ".join(filter(None, (moment_text(event.time), by_text(event))))
     return f"{moment_text(event.time)} {event.id} {event.source or ''}".rstrip()
 
 
@@ -338,8 +339,6 @@ def _known(story: Story) -> Iterable[RenderableType]:
         column.overflow = "fold"
     for fact in story.known:
         value = "withdrawn" if fact.value is None else value_text(fact.value)
-        source = (
-            "" if fact.event is None else "decided by this service" if fact.event.id is None else _event(fact.event)
-        )
+        source = "" if fact.event is None else _event(fact.event)
         table.add_row(_plain(fact.field), _plain(value), _plain(source, "dim"))
     yield table

@@ -16,8 +16,9 @@ from scorer.explain.outlook import outlook
 from scorer.explain.routing_part import routing_part
 from scorer.explain.story_model import GradePart, KnownValue, PublishedPart, RatingPart, Story
 from scorer.explain.timeline import History
-from scorer.explain.waterfall import criterion_part, event_of, known_value, signal_parts, steps
+from scorer.explain.waterfall import StepEvents, criterion_part, event_of, known_value, signal_parts, steps
 from scorer.explain.what_if import needed_for, targets
+from scorer.explain.wording import evidence
 from scorer.rules.catalogue import LEAD_FIELDS
 from scorer.rules.ruleset import ACTION, Ruleset
 
@@ -73,10 +74,11 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
         lead = evaluator.catch_up(lead, now).lead
     evaluation = evaluator.evaluate(lead, now)
     facts, score = evaluation.facts, evaluation.score
-    criteria = [criterion_part(rated, lead, facts) for rated in evaluation.criteria]
+    stated = {} if history is None else history.stated
+    criteria = [criterion_part(rated, lead, facts, stated) for rated in evaluation.criteria]
     signals = signal_parts(lead, ruleset, evaluation, {} if history is None else history.events)
     merged = lead.value("lifecycle.merged_into")
-    known = _known(lead)
+    known = _known(lead, stated)
     return Story(
         lead_id=lead.id,
         as_of=to_text(evaluation.now),
@@ -92,7 +94,7 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
         uncounted_signals=sorted(
             name for name in lead.signals if name not in ruleset.signals and not name.startswith(ACTION)
         ),
-        consent=[known_value(lead, field, facts) for field in _CONSENT],
+        consent=[known_value(lead, field, facts, stated) for field in _CONSENT],
         erased_at=None if lead.erased_at is None else to_text(lead.erased_at),
         deleted_at=None if end >= NEVER else to_text(end),
         merged_into=None if merged is None else str(merged),
@@ -153,11 +155,10 @@ def _bound(grade: str, points: int, bounds: dict[str, int], what: str) -> str:
     return f"{grade} is below {min(bounds.values())} points for {what}, it has {points}"
 
 
-def _known(lead: Lead) -> list[KnownValue]:
-    values = {name: fact.value for name, fact in lead.facts.items()}
+def _known(lead: Lead, steps: StepEvents) -> list[KnownValue]:
     return [
-        KnownValue(field=name, value=known_value(lead, name, values).value, event=event_of(lead.facts[name].stamp))
-        for name in sorted(lead.facts)
+        KnownValue(field=name, value=evidence(fact.value), event=event_of(name, fact, steps))
+        for name, fact in sorted(lead.facts.items())
     ]
 
 

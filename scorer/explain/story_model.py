@@ -20,11 +20,17 @@ class Model(BaseModel):
 
 
 class Event(Model):
-    """The event that stated a value. Our own hand-over to sales has no id and no source."""
+    """The event that stated a value. Without id and source if no event did, or if it is not known which one."""
 
     time: str
     id: str | None = None
     source: str | None = None
+    by: Literal["sales", "service"] | None = Field(
+        None,
+        exclude_if=operator.not_,
+        description="Without an id: `sales` if an event of sales stated the value, but the state does not keep which "
+        "one; `service` if this service decided it. Else the key is missing.",
+    )
 
 
 class KnownValue(Model):

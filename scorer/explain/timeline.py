@@ -10,7 +10,7 @@ from scorer.domain.decision import Contribution
 from scorer.domain.effects import Answered
 from scorer.domain.instant import to_text
 from scorer.domain.lead import NO_CLOCK, Lead
-from scorer.domain.lifecycle import STAGE_NAME, STATUS
+from scorer.domain.lifecycle import STAGE_NAME, STATUS, Step
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.explain.story_model import Event, RuleChange, TimelineEntry
@@ -38,6 +38,8 @@ class History:
     """Activities that the rules do not accept from their source. They are in nothing else."""
     events: dict[int, Event] = field(default_factory=dict)
     """Every activity by its hash. Signals look up their events here."""
+    stated: dict[Step, Event] = field(default_factory=dict)
+    """The events of the steps of sales."""
     _last: _View | None = None
 
     def add(self, activity: LeadActivity, arrival: int | None = None) -> None:
@@ -47,11 +49,13 @@ class History:
         before = self.evaluator.catch_up(self.lead, until).lead
         if before.clock == NO_CLOCK:
             # A lead whose retention has ended meanwhile has no history either.
-            self.entries, self.events, self.without_effect, self._last = [], {}, 0, None
+            self.entries, self.events, self.stated, self.without_effect, self._last = [], {}, {}, 0, None
         assessment = self.evaluator.assess(before, activity, arrival)
         self.lead = assessment.lead
         event = Event(time=to_text(activity.time), id=activity.id, source=activity.source)
         self.events.setdefault(event_hash(activity), event)
+        for step in set(_steps(self.lead)).difference(_steps(before)):
+            self.stated[step] = Event(time=to_text(step.time), id=activity.id, source=activity.source)
         if assessment.evaluation is None:
             self.without_effect += 1
             return
@@ -103,6 +107,10 @@ class History:
             str(lead.value(STATUS) or "new"),
             None if stage is None else str(stage),
         )
+
+
+def _steps(lead: Lead) -> tuple[Step, ...]:
+    return () if lead.lifecycle is None else lead.lifecycle.steps
 
 
 def _level(lead: Lead) -> int:

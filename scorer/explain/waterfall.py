@@ -10,9 +10,11 @@ from itertools import accumulate
 from math import fsum, log2
 
 from scorer.domain.counts import Days, counts_of
-from scorer.domain.facts import Stamp
+from scorer.domain.facts import Fact
 from scorer.domain.instant import day_of, day_to_text, to_text
 from scorer.domain.lead import Lead
+from scorer.domain.lifecycle import STAGE_NAME, STAGED, STATES, STATUS, STATUSES, TIMES_RETURNED
+from scorer.domain.lifecycle import Step as Stated
 from scorer.evaluation.criteria import limit_text
 from scorer.evaluation.results import CriterionResult, Evaluation
 from scorer.evaluation.signal_points import signal_points
@@ -23,24 +25,44 @@ from scorer.rules.ruleset import BEHAVIOUR, HitPolicy, Ruleset, Signal
 
 Events = Mapping[int, Event]
 """The known activities, by `event_hash`."""
+StepEvents = Mapping[Stated, Event]
+"""The known events of the steps of sales."""
 
 
-def event_of(stamp: Stamp) -> Event:
-    """The event of a stamp. Our own hand-over has no id and no source."""
-    return Event(time=to_text(stamp.time), id=stamp.id or None, source=stamp.source or None)
+def event_of(field: str, fact: Fact, steps: StepEvents) -> Event:
+    """The event that stated a fact. A fact that follows from the lifecycle has the event of its step, if it is among
+    `steps`; else it is said who stated it."""
+    stamp = fact.stamp
+    if stamp.id:
+        return Event(time=to_text(stamp.time), id=stamp.id, source=stamp.source or None)
+    step = _step_of(field, fact)
+    if step is None:
+        return Event(time=to_text(stamp.time), by="service")
+    return steps.get(step) or Event(time=to_text(stamp.time), by="sales")
 
 
-def known_value(lead: Lead, field: str, facts: Mapping[str, object]) -> KnownValue:
+def _step_of(field: str, fact: Fact) -> Stated | None:
+    """The step of sales from which the fact follows; None if it follows from a decision of ours."""
+    time = fact.stamp.time
+    if field == STAGE_NAME:
+        return Stated(time, STAGED, str(fact.value))
+    status = "returned" if field == TIMES_RETURNED else fact.value
+    if field in (STATUS, TIMES_RETURNED) and status in STATES.values():
+        return Stated(time, STATUSES.index(status))
+    return None
+
+
+def known_value(lead: Lead, field: str, facts: Mapping[str, object], steps: StepEvents) -> KnownValue:
     """The value of a field, and the event that stated it."""
     if field == LAST_ACTIVITY:
         return KnownValue(field=field, value=evidence(facts.get(field)), event=Event(time=to_text(lead.clock)))
-    fact = lead.facts.get((milestone_of(field) if is_timed(field) else field) or "")
-    return KnownValue(
-        field=field, value=evidence(facts.get(field)), event=None if fact is None else event_of(fact.stamp)
-    )
+    stated = (milestone_of(field) if is_timed(field) else field) or ""
+    fact = lead.facts.get(stated)
+    event = None if fact is None else event_of(stated, fact, steps)
+    return KnownValue(field=field, value=evidence(facts.get(field)), event=event)
 
 
-def criterion_part(rated: CriterionResult, lead: Lead, facts: Mapping[str, object]) -> CriterionPart:
+def criterion_part(rated: CriterionResult, lead: Lead, facts: Mapping[str, object], steps: StepEvents) -> CriterionPart:
     """A criterion with the rules that hold."""
     criterion = rated.criterion
     rules = [
@@ -49,7 +71,7 @@ def criterion_part(rated: CriterionResult, lead: Lead, facts: Mapping[str, objec
             points=rule.points,
             reason=rule.reason,
             condition=condition_text(rule.condition),
-            evidence=[known_value(lead, field, facts) for field in rule.fields],
+            evidence=[known_value(lead, field, facts, steps) for field in rule.fields],
         )
         for rule in rated.rules
     ]

@@ -7,6 +7,7 @@ from scorer.domain.decision import EvidenceValue
 from scorer.domain.score import Route
 from scorer.explain.story_model import (
     ConditionPart,
+    Event,
     LifecyclePart,
     LifecycleStep,
     PromisePart,
@@ -148,6 +149,11 @@ def moment_text(time: str) -> str:
     """An RFC 3339 time for people: `2026-03-02 09:00`, with seconds only if they are not 0. Always UTC."""
     text = time.removesuffix("Z").replace("T", " ")
     return text[:16] if text[16:] == ":00" else text[:19]
+
+
+def by_text(event: Event) -> str:
+    """Who stated what no event is known for: `stated by sales`, `decided by this service`, or empty."""
+    return {"sales": "stated by sales", "service": "decided by this service", None: ""}[event.by]
 
 
 def activity_text(activity: str) -> str:

@@ -11,6 +11,7 @@ from scorer.explain.story_model import Moment, Step, Story
 from scorer.explain.wording import (
     DOES_NOT_HOLD,
     activity_text,
+    by_text,
     count_text,
     entry_steps,
     moment_text,
@@ -34,6 +35,7 @@ def explain_page(story: Story) -> str:
     words: dict[str, Callable[..., object] | str] = {
         "DOES_NOT_HOLD": DOES_NOT_HOLD,
         "activity_text": activity_text,
+        "by_text": by_text,
         "count_text": count_text,
         "entry_steps": entry_steps,
         "moment_text": moment_text,

@@ -10,7 +10,7 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY, HOUR
 from scorer.domain.lead import Lead
 from scorer.explain.story import explain_lead
-from scorer.explain.story_model import LifecycleStep, Story
+from scorer.explain.story_model import Event, LifecycleStep, Story
 from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
 from tests.contract.test_schemas import validator
@@ -171,3 +171,69 @@ def test_what_would_make_it_hot_names_only_what_others_can_do() -> None:
     (_, hot) = story.targets
     named = {wanted.rule for way in hot.suggestions for wanted in way.wanted if not wanted.ceases}
     assert named == {"in-sales", "offered"}
+
+
+STATUS_RULES = RULES.replace(
+    "scoring:", "scoring:\n  life: {rules: [{id: closed, when: {lifecycle.status: lost}, points: 1}]}", 1
+)
+LOST = (
+    activity("sales_accepted", id="accepted", source="//crm", day=1),
+    activity("stage_changed", {"stage": "Talk"}, id="talk", source="//crm", day=2),
+    activity("opportunity_lost", {"reason": "price"}, id="lost", source="//crm", day=3),
+)
+
+
+def known_events(story: Story) -> dict[str, Event | None]:
+    return {known.field: known.event for known in story.known if known.field.startswith(("lifecycle.", "at.handed"))}
+
+
+def test_what_sales_stated_has_its_event_and_only_our_decisions_are_ours() -> None:
+    story = told([*HOT, *LOST], text=STATUS_RULES)
+    assert known_events(story) == {
+        "at.handed_over": Event(time="2026-01-05T00:00:00Z", by="service"),
+        "lifecycle.stage": Event(time="2026-01-07T00:00:00Z", id="talk", source="//crm"),
+        "lifecycle.status": Event(time="2026-01-08T00:00:00Z", id="lost", source="//crm"),
+    }
+    (closed,) = [rule for part in story.criteria for rule in part.rules if rule.rule == "closed"]
+    assert closed.evidence[0].event == Event(time="2026-01-08T00:00:00Z", id="lost", source="//crm")
+    for shown in (one_line(story_text(story)), one_line(explain_page(story))):
+        assert shown.count("decided by this service") == 1
+
+
+def test_without_a_history_it_is_known_who_stated_it_and_when() -> None:
+    rules = evaluator(STATUS_RULES)
+    story = explain_lead(history("lead-1", [*HOT, *LOST], rules).lead, rules)
+    validator("story.json").validate(json.loads(story.model_dump_json()))
+    assert known_events(story) == {
+        "at.handed_over": Event(time="2026-01-05T00:00:00Z", by="service"),
+        "lifecycle.stage": Event(time="2026-01-07T00:00:00Z", by="sales"),
+        "lifecycle.status": Event(time="2026-01-08T00:00:00Z", by="sales"),
+    }
+    text, page = one_line(story_text(story)), explain_page(story)
+    assert "2026-01-08 00:00, stated by sales" in text
+    assert "stated by sales" in page
+    assert page.count("decided by this service") == text.count("decided by this service") == 1
+
+
+def test_how_often_sales_returned_a_lead_is_not_our_decision() -> None:
+    returned = Event(time="2026-01-07T00:00:00Z", id="back", source="//crm")
+    story = told([*HOT, LOST[0], activity("sales_returned", id="back", source="//crm", day=2)])
+    assert known_events(story)["lifecycle.status"] == returned
+    assert known_events(story)["lifecycle.times_returned"] == returned
+
+
+@pytest.mark.parametrize(("given", "status"), [([VISIT], "nurturing"), (HOT, "handed_over")])
+def test_a_status_that_follows_from_our_decision_is_ours(given: Sequence[LeadActivity], status: str) -> None:
+    story = told(given)
+    assert story.lifecycle.status == status
+    assert known_events(story)["lifecycle.status"] == Event(time="2026-01-05T00:00:00Z", by="service")
+
+
+def test_the_latest_activity_is_nobodys_decision() -> None:
+    text = SMALL_RULES.replace(
+        "scoring:", "scoring:\n  rest: {rules: [{id: quiet, when: {days_since.last_activity: {gte: 0}}, points: 1}]}", 1
+    )
+    story = told([VISIT], text=text)
+    (quiet,) = [rule for part in story.criteria for rule in part.rules if rule.rule == "quiet"]
+    assert quiet.evidence[0].event == Event(time="2026-01-05T00:00:00Z")
+    assert explain_page(story).count("decided by this service") == 1
