@@ -31,10 +31,13 @@ from scorer.domain.lifecycle import (
     NOTHING,
     RATINGS,
     ROUTES,
+    STATUS,
     STEPS,
     Decided,
     Lifecycle,
     Promise,
+    Status,
+    after_decision,
     facts_of,
     of_facts,
     replaced,
@@ -208,7 +211,12 @@ class Lead:
             decided = Decided(time, decided_at - time, rating, route, is_handed_over, published.queue)
             known = self.known_lifecycle()
             lifecycle = with_decision(known, decided, promise)
-            facts = _with_lifecycle(facts, lifecycle)
+            is_of_facts = before is None and bool(known.steps or known.decisions)
+            if is_of_facts or (known.steps and known.steps[-1].time >= time):
+                facts = _with_lifecycle(facts, lifecycle)
+            elif is_handed_over or not known.decisions or known.decisions[-1].route != route:
+                # Nothing of sales is later, so that the status follows from the one before.
+                facts = _with_status(facts, decided)
             if is_handed_over:
                 facts = write_facts(facts, [("at.handed_over", True)], Stamp(decided_at, "", ""))
         elif before is not None and promise is not before.promise:
@@ -384,6 +392,15 @@ class Lead:
             if gone is not None and not held and (recent is None or not contains(recent[0], gone)):
                 recent = remember(recent, day, gone)
         return recent
+
+
+def _with_status(facts: Mapping[str, Fact], decided: Decided) -> Mapping[str, Fact]:
+    """The facts after a decision that is later than all steps of sales; the same object if the status stays."""
+    known = facts.known if isinstance(facts, Facts) else facts
+    fact = known.get(STATUS)
+    before: Status = "new" if fact is None else fact.value  # type: ignore[assignment]
+    after = after_decision(decided, before)
+    return facts if after == before else Facts({**known, STATUS: Fact(after, Stamp(decided.decided_at, "", ""))})
 
 
 def _with_lifecycle(facts: Mapping[str, Fact], lifecycle: Lifecycle) -> Mapping[str, Fact]:

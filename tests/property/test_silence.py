@@ -15,6 +15,7 @@ from scorer.domain.decision import read_decision
 from scorer.domain.effects import HandedOver
 from scorer.domain.instant import DAY, HOUR, MINUTE, from_datetime
 from scorer.domain.lead import NEVER, Lead
+from scorer.domain.lifecycle import FOLLOWING, facts_of
 from scorer.domain.score import Route
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment, Evaluation
@@ -450,3 +451,17 @@ def test_points_are_those_of_the_formula_for_every_half_life(half_life: str) -> 
         exact = sum(7 * 0.5 ** (24 * (day - of) / hours) for of in range(5) if day - of < 365)
         points = judge.evaluate(lead, MONDAY + day * DAY).signal_points.get("pricing", 0)
         assert points in (int(exact + 0.5 - 1e-9), int(exact + 0.5 + 1e-9))
+
+
+@settings(max_examples=250, deadline=None)
+@given(stories(20), st.sampled_from(ALL))
+def test_the_facts_of_a_lead_are_those_that_follow_from_its_lifecycle(
+    story: list[tuple[LeadActivity, int]], judge: Evaluator
+) -> None:
+    """A decision usually takes a short way to the status."""
+    lead = Lead("lead-1")
+    for event, arrival in story:
+        lead = judge.assess(lead, event, arrival).lead
+        if lead.lifecycle is not None:
+            known = {name: fact for name in FOLLOWING if (fact := lead.facts.get(name)) is not None}
+            assert known == facts_of(lead.lifecycle)
