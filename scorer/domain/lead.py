@@ -251,7 +251,8 @@ class Lead:
 
     def value(self, name: str) -> object:
         """The current value of a fact; None if it is unknown."""
-        fact = self.facts.get(name)
+        facts = self.facts
+        fact = (facts.known if isinstance(facts, Facts) else facts).get(name)
         return None if fact is None else fact.value
 
     def known_lifecycle(self) -> Lifecycle:
