@@ -10,12 +10,23 @@ from rich.text import Text
 
 from scorer.domain.printable import printable
 from scorer.domain.score import Rating, Route
-from scorer.explain.story_model import Event, KnownValue, RuleChange, Story, Suggestion, Target, TimelineEntry
+from scorer.explain.story_model import (
+    Escalation,
+    Event,
+    KnownValue,
+    RuleChange,
+    Story,
+    Suggestion,
+    Target,
+    TimelineEntry,
+)
 from scorer.explain.wording import (
     DOES_NOT_HOLD,
     activity_text,
     by_text,
+    coming,
     entry_steps,
+    escalation_text,
     life_text,
     moment_text,
     points_text,
@@ -263,8 +274,11 @@ def _outlook(story: Story) -> Iterable[RenderableType]:
     outlook = story.outlook
     if not outlook.ratings:
         yield _plain(f"It stays {story.rating.rating} for as long as counts are kept (until {outlook.until[:10]}).")
-    for moment in outlook.ratings:
-        yield _plain(f"{moment.at[:10]}: {moment.rating}, {moment.score} points, {moment.route}")
+    for change in coming(outlook):
+        if isinstance(change, Escalation):
+            yield _plain(f"{moment_text(change.at)}: {escalation_text(change)}, if nobody answers")
+        else:
+            yield _plain(f"{change.at[:10]}: {change.rating}, {change.score} points, {change.route}")
     decayed = [f"{moment.at[:10]} {moment.score}" for moment in outlook.moments[1:]]
     if decayed:
         rest = "" if len(decayed) <= _MOMENTS else f", … {decayed[-1]}"

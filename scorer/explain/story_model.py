@@ -195,6 +195,14 @@ class PromisePart(Model):
     next_queue: str | None = Field(description="The queue that then receives it.")
 
 
+class Escalation(Model):
+    """A level to which a broken promise is escalated."""
+
+    at: str
+    level: int = Field(description="How often the lead is escalated from then on.")
+    queue: str | None = Field(description="The queue from then on.")
+
+
 class LifecycleStep(Model):
     """A change of the status or of the stage."""
 
@@ -306,6 +314,9 @@ class Outlook(Model):
     until: str
     moments: list[Moment] = Field(description="Days on which score, rating or route changes. The first entry is now.")
     ratings: list[Moment] = Field(description="The entries of `moments` on which the rating changes.")
+    escalations: list[Escalation] = Field(
+        default_factory=list, description="When and to which queue the lead is escalated if nobody answers."
+    )
 
 
 class Story(Model):

@@ -7,9 +7,12 @@ from scorer.domain.decision import EvidenceValue
 from scorer.domain.score import Route
 from scorer.explain.story_model import (
     ConditionPart,
+    Escalation,
     Event,
     LifecyclePart,
     LifecycleStep,
+    Moment,
+    Outlook,
     PromisePart,
     RoutingPart,
     SignalPart,
@@ -236,6 +239,17 @@ def _open_promise_text(promise: PromisePart) -> str:
     elif promise.next_level_at is not None:
         text += f"; after that it is escalated{to}"
     return text
+
+
+def coming(outlook: Outlook) -> list[Moment | Escalation]:
+    """What time alone will do to rating and queue, in order of time."""
+    return sorted([*outlook.ratings, *outlook.escalations], key=lambda change: change.at)
+
+
+def escalation_text(escalation: Escalation) -> str:
+    """`escalated (level 2) to team-lead`."""
+    to = "" if escalation.queue is None else f" to {escalation.queue}"
+    return f"escalated (level {escalation.level}){to}"
 
 
 def step_text(step: LifecycleStep) -> str:
