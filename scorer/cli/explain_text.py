@@ -27,11 +27,11 @@ from scorer.explain.wording import (
     coming,
     entry_steps,
     escalation_text,
+    life_lines,
     life_text,
     moment_text,
     points_text,
     signal_text,
-    step_text,
     times_text,
     value_text,
     waiting_text,
@@ -263,8 +263,8 @@ def _suggestion(suggestion: Suggestion) -> Group:
 
 def _life(story: Story) -> Iterable[RenderableType]:
     life = story.lifecycle
-    for step in life.steps:
-        yield _plain(f"{moment_text(step.time)}  {step_text(step)}")
+    for time, text in life_lines(life):
+        yield _plain(f"{moment_text(time)}  {text}")
     if life.actions:
         actions = ", ".join(f"{name} {times_text(count)}" for name, count in life.actions.items())
         yield _plain(f"Actions that lead to a sale: {actions}.", "dim")

@@ -222,6 +222,10 @@ class LifecyclePart(Model):
     category: str | None = Field(description="Category of the base; null if the ruleset has none.")
     promise: PromisePart | None = Field(description="The promise that is open; null if nobody waits for an answer.")
     steps: list[LifecycleStep] = Field(description="The changes that the state still tells, oldest first.")
+    escalations: list[Escalation] = Field(
+        default_factory=list,
+        description="Escalations until now, oldest first: of the open promise and, with a history, of earlier ones.",
+    )
     actions: dict[str, int] = Field(description="How often each action that leads to a sale was counted, by name.")
 
 

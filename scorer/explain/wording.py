@@ -252,6 +252,13 @@ def escalation_text(escalation: Escalation) -> str:
     return f"escalated (level {escalation.level}){to}"
 
 
+def life_lines(part: LifecyclePart) -> list[tuple[str, str]]:
+    """The steps and escalations of a lead in order of time: when (RFC 3339), and what in words."""
+    lines = [(step.time, step_text(step)) for step in part.steps]
+    lines += [(escalation.at, escalation_text(escalation)) for escalation in part.escalations]
+    return sorted(lines, key=lambda line: line[0])
+
+
 def step_text(step: LifecycleStep) -> str:
     """`new → nurturing`, `stage offer → negotiation`."""
     if step.kind == "status":

@@ -135,7 +135,7 @@ def test_the_steps_of_sales_are_told_by_the_state_and_in_the_timeline() -> None:
 
 def test_without_a_history_the_state_tells_the_same_life() -> None:
     rules = evaluator(RULES)
-    known = history("lead-1", [*HOT, activity("sales_accepted", id="accepted", day=1)], rules)
+    known = history("lead-1", [*HOT, activity("sales_accepted", id="accepted", day=1 / 48)], rules)
     with_history = explain_lead(known.lead, rules, None, known)
     from_state = explain_lead(known.lead, rules)
     assert from_state.timeline is None
@@ -283,3 +283,34 @@ def test_an_escalation_on_the_last_day_of_a_lead_is_to_come() -> None:
     story = told(HOT, text=text)
     assert story.deleted_at == "2026-01-12T00:00:00Z"
     assert [each.at for each in story.outlook.escalations] == ["2026-01-05T01:00:00Z", "2026-01-11T23:00:00Z"]
+
+
+def test_each_escalation_of_the_open_promise_is_told() -> None:
+    rules = evaluator(RULES)
+    lead = history("lead-1", HOT, rules).lead
+    for later, happened in ((0, []), (HOUR, COMING[:1]), (DAY, COMING)):
+        assert told(HOT, later=later).lifecycle.escalations == happened
+        assert explain_lead(lead, rules, START + later).lifecycle.escalations == happened
+    for shown in (one_line(story_text(told(HOT, later=DAY))), explain_page(told(HOT, later=DAY))):
+        life = shown.split("Its life between marketing and sales")[1]
+        assert (
+            life.index("handed over")
+            < life.index("escalated (level 1) to key-accounts")
+            < life.index("escalated (level 2) to team-lead")
+        )
+
+
+def test_with_a_history_the_escalations_of_earlier_promises_are_told() -> None:
+    answered = activity("sales_accepted", id="accepted", day=1)
+    story = told([*HOT, answered])
+    assert story.lifecycle.promise is None
+    assert story.lifecycle.escalations == COMING
+    text = one_line(story_text(story))
+    assert text.index("escalated (level 2) to team-lead") < text.index("handed over → accepted")
+    rules = evaluator(RULES)
+    assert explain_lead(history("lead-1", [*HOT, answered], rules).lead, rules).lifecycle.escalations == []
+
+
+def test_no_escalation_is_told_after_an_erasure() -> None:
+    erased = activity("erased", id="erased", day=2)
+    assert told([*HOT, erased, activity("page_viewed", {"url": "/pricing"}, day=3)]).lifecycle.escalations == []
