@@ -10,17 +10,28 @@ from rich.text import Text
 
 from scorer.domain.printable import printable
 from scorer.domain.score import Rating, Route
-from scorer.explain.story_model import Event, KnownValue, RuleChange, Story, Suggestion, Target, TimelineEntry
+from scorer.explain.story_model import (
+    Escalation,
+    Event,
+    KnownValue,
+    RuleChange,
+    Story,
+    Suggestion,
+    Target,
+    TimelineEntry,
+)
 from scorer.explain.wording import (
     DOES_NOT_HOLD,
     activity_text,
     by_text,
+    coming,
     entry_steps,
+    escalation_text,
+    life_lines,
     life_text,
     moment_text,
     points_text,
     signal_text,
-    step_text,
     times_text,
     value_text,
     waiting_text,
@@ -252,8 +263,8 @@ def _suggestion(suggestion: Suggestion) -> Group:
 
 def _life(story: Story) -> Iterable[RenderableType]:
     life = story.lifecycle
-    for step in life.steps:
-        yield _plain(f"{moment_text(step.time)}  {step_text(step)}")
+    for time, text in life_lines(life):
+        yield _plain(f"{moment_text(time)}  {text}")
     if life.actions:
         actions = ", ".join(f"{name} {times_text(count)}" for name, count in life.actions.items())
         yield _plain(f"Actions that lead to a sale: {actions}.", "dim")
@@ -263,8 +274,11 @@ def _outlook(story: Story) -> Iterable[RenderableType]:
     outlook = story.outlook
     if not outlook.ratings:
         yield _plain(f"It stays {story.rating.rating} for as long as counts are kept (until {outlook.until[:10]}).")
-    for moment in outlook.ratings:
-        yield _plain(f"{moment.at[:10]}: {moment.rating}, {moment.score} points, {moment.route}")
+    for change in coming(outlook):
+        if isinstance(change, Escalation):
+            yield _plain(f"{moment_text(change.at)}: {escalation_text(change)}, if nobody answers")
+        else:
+            yield _plain(f"{change.at[:10]}: {change.rating}, {change.score} points, {change.route}")
     decayed = [f"{moment.at[:10]} {moment.score}" for moment in outlook.moments[1:]]
     if decayed:
         rest = "" if len(decayed) <= _MOMENTS else f", … {decayed[-1]}"

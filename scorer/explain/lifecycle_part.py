@@ -1,14 +1,16 @@
 """Where a lead is between marketing and sales: its status, its steps, and the promise that is open."""
 
+from collections.abc import Iterable
+
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
 from scorer.domain.lifecycle import Lifecycle, Promise, of_facts, passages, stage_of, stage_passages, status_of
-from scorer.explain.story_model import LifecyclePart, LifecycleStep, PromisePart
+from scorer.explain.story_model import Escalation, LifecyclePart, LifecycleStep, PromisePart
 from scorer.rules.ruleset import ACTION, Ruleset
 
 
-def lifecycle_part(lead: Lead, ruleset: Ruleset) -> LifecyclePart:
-    """The lifecycle of a lead, as far as its state tells it."""
+def lifecycle_part(lead: Lead, ruleset: Ruleset, escalated: Iterable[Escalation] = ()) -> LifecyclePart:
+    """The lifecycle of a lead, as far as its state tells it. `escalated`: the escalations that its history tells."""
     lifecycle = of_facts(lead.facts) if lead.lifecycle is None else lead.lifecycle
     status, stage = status_of(lifecycle), stage_of(lifecycle)
     return LifecyclePart(
@@ -19,6 +21,7 @@ def lifecycle_part(lead: Lead, ruleset: Ruleset) -> LifecyclePart:
         category=lifecycle.category if ruleset.lifecycle.categories else None,
         promise=None if lifecycle.promise is None else _promise(lifecycle.promise, ruleset),
         steps=_steps(lifecycle),
+        escalations=_escalations(lifecycle.promise, lead.erased_at, escalated),
         actions=_actions(lead, ruleset),
     )
 
@@ -35,6 +38,19 @@ def _promise(promise: Promise, ruleset: Ruleset) -> PromisePart:
         next_level_at=None if at is None else to_text(at),
         next_queue=queue,
     )
+
+
+def _escalations(promise: Promise | None, erased_at: int | None, before: Iterable[Escalation]) -> list[Escalation]:
+    """Those of the promise that is open are known from the promise, so they are the same with and without a history."""
+    reached = () if promise is None else promise.levels[: promise.level]
+    known = [Escalation(at=to_text(at), level=level, queue=queue) for level, (at, queue) in enumerate(reached, start=1)]
+    closed = [
+        escalation
+        for escalation in before
+        if (promise is None or escalation.at <= to_text(promise.made_at))
+        and (erased_at is None or escalation.at > to_text(erased_at))
+    ]
+    return [*closed, *known]
 
 
 def _steps(lifecycle: Lifecycle) -> list[LifecycleStep]:

@@ -1,16 +1,18 @@
 """The story of a lead: why it has its rating and route, what changed them, and what would change them. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from scorer.domain.decision import RulesetReference, ScoreView
+from scorer.domain.effects import Effect
 from scorer.domain.instant import from_datetime, to_text
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead
 from scorer.domain.score import Grades, Rating
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.evaluation.retention import deletion
+from scorer.explain.escalations import escalations
 from scorer.explain.lifecycle_part import lifecycle_part
 from scorer.explain.outlook import outlook
 from scorer.explain.routing_part import routing_part
@@ -68,10 +70,12 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
         raise NothingToExplain("erased", f"{message}; only the time of the erasure is kept")
     if lead.clock == NO_CLOCK:
         raise NothingToExplain("unknown", "nothing is known about this lead")
+    effects: Sequence[Effect] = ()
     if now is None:
         now = lead.judged_at
     elif now > lead.judged_at:
-        lead = evaluator.catch_up(lead, now).lead
+        caught_up = evaluator.catch_up(lead, now)
+        lead, effects = caught_up.lead, caught_up.effects
     evaluation = evaluator.evaluate(lead, now)
     facts, score = evaluation.facts, evaluation.score
     stated = {} if history is None else history.stated
@@ -98,7 +102,9 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
         erased_at=None if lead.erased_at is None else to_text(lead.erased_at),
         deleted_at=None if end >= NEVER else to_text(end),
         merged_into=None if merged is None else str(merged),
-        lifecycle=lifecycle_part(lead, ruleset),
+        lifecycle=lifecycle_part(
+            lead, ruleset, [*([] if history is None else history.escalated), *escalations(effects)]
+        ),
         known=known,
         meanings=_meanings(ruleset, [*known, *(e for part in criteria for rule in part.rules for e in rule.evidence)]),
         published=_published(lead),

@@ -195,6 +195,14 @@ class PromisePart(Model):
     next_queue: str | None = Field(description="The queue that then receives it.")
 
 
+class Escalation(Model):
+    """A level to which a broken promise is escalated."""
+
+    at: str
+    level: int = Field(description="How often the lead is escalated from then on.")
+    queue: str | None = Field(description="The queue from then on.")
+
+
 class LifecycleStep(Model):
     """A change of the status or of the stage."""
 
@@ -214,6 +222,10 @@ class LifecyclePart(Model):
     category: str | None = Field(description="Category of the base; null if the ruleset has none.")
     promise: PromisePart | None = Field(description="The promise that is open; null if nobody waits for an answer.")
     steps: list[LifecycleStep] = Field(description="The changes that the state still tells, oldest first.")
+    escalations: list[Escalation] = Field(
+        default_factory=list,
+        description="Escalations until now, oldest first: of the open promise and, with a history, of earlier ones.",
+    )
     actions: dict[str, int] = Field(description="How often each action that leads to a sale was counted, by name.")
 
 
@@ -306,6 +318,9 @@ class Outlook(Model):
     until: str
     moments: list[Moment] = Field(description="Days on which score, rating or route changes. The first entry is now.")
     ratings: list[Moment] = Field(description="The entries of `moments` on which the rating changes.")
+    escalations: list[Escalation] = Field(
+        default_factory=list, description="When and to which queue the lead is escalated if nobody answers."
+    )
 
 
 class Story(Model):

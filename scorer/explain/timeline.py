@@ -13,7 +13,8 @@ from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.domain.lifecycle import STAGE_NAME, STATUS, Step
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
-from scorer.explain.story_model import Event, RuleChange, TimelineEntry
+from scorer.explain.escalations import escalations
+from scorer.explain.story_model import Escalation, Event, RuleChange, TimelineEntry
 from scorer.sources.rejected import Rejected
 
 
@@ -38,6 +39,7 @@ class History:
     """Activities that the rules do not accept from their source. They are in nothing else."""
     events: dict[int, Event] = field(default_factory=dict)
     """Every activity by its hash. Signals look up their events here."""
+    escalated: list[Escalation] = field(default_factory=list)
     stated: dict[Step, Event] = field(default_factory=dict)
     """The events of the steps of sales."""
     _last: _View | None = None
@@ -46,12 +48,16 @@ class History:
         """Apply an activity exactly as the service does. `arrival`: microseconds since the epoch; None: at its own
         time. Raises `Rejected` if the rules refuse its source."""
         until = activity.time if arrival is None else arrival
-        before = self.evaluator.catch_up(self.lead, until).lead
+        caught_up = self.evaluator.catch_up(self.lead, until)
+        before = caught_up.lead
+        self.escalated += escalations(caught_up.effects)
         if before.clock == NO_CLOCK:
             # A lead whose retention has ended meanwhile has no history either.
-            self.entries, self.events, self.stated, self.without_effect, self._last = [], {}, {}, 0, None
+            self.entries, self.events, self.stated, self.escalated = [], {}, {}, []
+            self.without_effect, self._last = 0, None
         assessment = self.evaluator.assess(before, activity, arrival)
         self.lead = assessment.lead
+        self.escalated += escalations(assessment.effects)
         event = Event(time=to_text(activity.time), id=activity.id, source=activity.source)
         self.events.setdefault(event_hash(activity), event)
         for step in set(_steps(self.lead)).difference(_steps(before)):

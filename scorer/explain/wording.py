@@ -7,9 +7,12 @@ from scorer.domain.decision import EvidenceValue
 from scorer.domain.score import Route
 from scorer.explain.story_model import (
     ConditionPart,
+    Escalation,
     Event,
     LifecyclePart,
     LifecycleStep,
+    Moment,
+    Outlook,
     PromisePart,
     RoutingPart,
     SignalPart,
@@ -236,6 +239,24 @@ def _open_promise_text(promise: PromisePart) -> str:
     elif promise.next_level_at is not None:
         text += f"; after that it is escalated{to}"
     return text
+
+
+def coming(outlook: Outlook) -> list[Moment | Escalation]:
+    """What time alone will do to rating and queue, in order of time."""
+    return sorted([*outlook.ratings, *outlook.escalations], key=lambda change: change.at)
+
+
+def escalation_text(escalation: Escalation) -> str:
+    """`escalated (level 2) to team-lead`."""
+    to = "" if escalation.queue is None else f" to {escalation.queue}"
+    return f"escalated (level {escalation.level}){to}"
+
+
+def life_lines(part: LifecyclePart) -> list[tuple[str, str]]:
+    """The steps and escalations of a lead in order of time: when (RFC 3339), and what in words."""
+    lines = [(step.time, step_text(step)) for step in part.steps]
+    lines += [(escalation.at, escalation_text(escalation)) for escalation in part.escalations]
+    return sorted(lines, key=lambda line: line[0])
 
 
 def step_text(step: LifecycleStep) -> str:

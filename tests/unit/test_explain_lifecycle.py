@@ -7,10 +7,11 @@ import pytest
 
 from scorer.cli.explain_text import story_text
 from scorer.domain.activity import LeadActivity
+from scorer.domain.effects import Decided
 from scorer.domain.instant import DAY, HOUR
 from scorer.domain.lead import Lead
 from scorer.explain.story import explain_lead
-from scorer.explain.story_model import Event, LifecycleStep, Story
+from scorer.explain.story_model import Escalation, Event, LifecycleStep, Story
 from scorer.explain.timeline import history
 from scorer.report.explain_page import explain_page
 from tests.contract.test_schemas import validator
@@ -134,7 +135,7 @@ def test_the_steps_of_sales_are_told_by_the_state_and_in_the_timeline() -> None:
 
 def test_without_a_history_the_state_tells_the_same_life() -> None:
     rules = evaluator(RULES)
-    known = history("lead-1", [*HOT, activity("sales_accepted", id="accepted", day=1)], rules)
+    known = history("lead-1", [*HOT, activity("sales_accepted", id="accepted", day=1 / 48)], rules)
     with_history = explain_lead(known.lead, rules, None, known)
     from_state = explain_lead(known.lead, rules)
     assert from_state.timeline is None
@@ -237,3 +238,79 @@ def test_the_latest_activity_is_nobodys_decision() -> None:
     (quiet,) = [rule for part in story.criteria for rule in part.rules if rule.rule == "quiet"]
     assert quiet.evidence[0].event == Event(time="2026-01-05T00:00:00Z")
     assert explain_page(story).count("decided by this service") == 1
+
+
+COMING = [
+    Escalation(at="2026-01-05T01:00:00Z", level=1, queue="key-accounts"),
+    Escalation(at="2026-01-05T02:00:00Z", level=2, queue="team-lead"),
+]
+
+
+def test_the_escalations_to_come_are_those_that_time_decides() -> None:
+    rules = evaluator(RULES)
+    lead = history("lead-1", HOT, rules).lead
+    story = told(HOT)
+    assert story.outlook.escalations == COMING
+    # What `scorer score --until` publishes.
+    effects = rules.catch_up(lead, START + 30 * DAY).effects
+    decisions = [effect.decision for effect in effects if isinstance(effect, Decided)]
+    levels = [next(each for each in decisions if each.escalated == level) for level in (1, 2)]
+    assert [(each.decided_at, each.queue) for each in levels] == [(each.at, each.queue) for each in COMING]
+    text = one_line(story_text(story))
+    first, second = "2026-01-05 01:00: escalated (level 1) to key-accounts", "02:00: escalated (level 2) to team-lead"
+    assert text.index(first) < text.index(second) < text.index(story.outlook.ratings[0].at[:10] + ": ")
+    page = explain_page(story)
+    assert page.index("escalated (level 1) to key-accounts") < page.index("escalated (level 2) to team-lead")
+    assert page.index("escalated (level 2) to team-lead") < page.index(f"<strong>{story.outlook.ratings[0].at[:10]}")
+
+
+@pytest.mark.parametrize(("later", "expected"), [(HOUR, COMING[1:]), (2 * HOUR, []), (DAY, [])])
+def test_an_escalation_that_happened_is_not_to_come(later: int, expected: list[Escalation]) -> None:
+    assert told(HOT, later=later).outlook.escalations == expected
+
+
+def test_no_escalation_is_to_come_after_an_answer_or_without_a_promise() -> None:
+    call = activity("call_logged", {"outcome": "no_answer"}, id="call", day=1 / 48)
+    assert told([*HOT, call]).outlook.escalations == []
+    assert told([VISIT]).outlook.escalations == []
+
+
+def test_an_escalation_on_the_last_day_of_a_lead_is_to_come() -> None:
+    text = (
+        RULES.replace("{after: 1h, queue: team-lead}", "{after: 166h, queue: team-lead}")
+        + "retention: {inactive: 7d}\n"
+    )
+    story = told(HOT, text=text)
+    assert story.deleted_at == "2026-01-12T00:00:00Z"
+    assert [each.at for each in story.outlook.escalations] == ["2026-01-05T01:00:00Z", "2026-01-11T23:00:00Z"]
+
+
+def test_each_escalation_of_the_open_promise_is_told() -> None:
+    rules = evaluator(RULES)
+    lead = history("lead-1", HOT, rules).lead
+    for later, happened in ((0, []), (HOUR, COMING[:1]), (DAY, COMING)):
+        assert told(HOT, later=later).lifecycle.escalations == happened
+        assert explain_lead(lead, rules, START + later).lifecycle.escalations == happened
+    for shown in (one_line(story_text(told(HOT, later=DAY))), explain_page(told(HOT, later=DAY))):
+        life = shown.split("Its life between marketing and sales")[1]
+        assert (
+            life.index("handed over")
+            < life.index("escalated (level 1) to key-accounts")
+            < life.index("escalated (level 2) to team-lead")
+        )
+
+
+def test_with_a_history_the_escalations_of_earlier_promises_are_told() -> None:
+    answered = activity("sales_accepted", id="accepted", day=1)
+    story = told([*HOT, answered])
+    assert story.lifecycle.promise is None
+    assert story.lifecycle.escalations == COMING
+    text = one_line(story_text(story))
+    assert text.index("escalated (level 2) to team-lead") < text.index("handed over → accepted")
+    rules = evaluator(RULES)
+    assert explain_lead(history("lead-1", [*HOT, answered], rules).lead, rules).lifecycle.escalations == []
+
+
+def test_no_escalation_is_told_after_an_erasure() -> None:
+    erased = activity("erased", id="erased", day=2)
+    assert told([*HOT, erased, activity("page_viewed", {"url": "/pricing"}, day=3)]).lifecycle.escalations == []
