@@ -367,6 +367,8 @@ class _Reader:
             figures.hand_overs[when, "handed_over"] += 1
             for what in became:
                 figures.hand_overs[when, what] += 1
+            if became & {"won", "lost"}:
+                figures.hand_overs[when, "decided"] += 1
         for step in life.steps:
             if step.what in STATUSES:
                 figures.said[month(step.time), step.what] += 1

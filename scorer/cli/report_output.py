@@ -40,6 +40,7 @@ def _tables(result: Report, console: Console) -> None:
         _print(_funnel(result.funnel), console)
     if result.responses:
         _print(_responses(result), console)
+        _print(_fates(result), console)
     if result.outcomes is not None:
         _show_outcomes(result.outcomes, console)
     for title, names in (
@@ -69,9 +70,9 @@ def _tables(result: Report, console: Console) -> None:
 
 def _periods(result: Report) -> Table:
     shown = result.periods[-_PERIODS:]
-    table = _table("period", "needed", "handed over", "accepted", "returned", "won", "value", title="Opportunities")
+    table = _table("period", "needed", "handed over", "accepted", "returned", "won", "value won", title="Opportunities")
     hidden = len(result.periods) - len(shown)
-    note = "accepted, returned and won: of the hand-overs of the period, until now"
+    note = "accepted, returned and won: of the hand-overs of the period, until now; they can overlap"
     table.caption = f"{note}; the last {len(shown)} of {len(result.periods)} periods" if hidden else note
     needed = "–" if result.production is None else amount(result.production.needed)
     for period in shown:
@@ -95,20 +96,30 @@ def _funnel(phases: Sequence[PhaseReached]) -> Table:
 
 
 def _responses(result: Report) -> Table:
-    table = _table(
-        "queue", "promises", "median", "90%", "kept", "broken", "open", "escalated", title="Time to the answer"
-    )
+    table = _table("queue", "share kept", "median", "90%", "escalations", title="Time to the answer")
+    table.caption = "share kept: of those kept, late or never answered; escalations: one for each level reached"
     for queue in result.responses:
         table.add_row(
             Text(shortened(queue.queue or "none", 24)),
-            f"{queue.promises:,}",
+            percent(queue.kept_share),
             duration(queue.median_seconds),
             duration(queue.p90_seconds),
-            f"{queue.kept:,}",
-            f"{queue.late + queue.missed:,}",
-            f"{queue.open:,}",
             f"{queue.escalations:,}",
         )
+    return table
+
+
+def _fates(result: Report) -> Table:
+    names = ["kept", "late", "never", "open", "withdrawn"]
+    unmeasured = any(queue.unmeasured for queue in result.responses)
+    if unmeasured:
+        names.append("unmeasured")
+    table = _table("queue", "promises", *names, title="What became of the promises of an answer")
+    for queue in result.responses:
+        fates = [queue.promises, queue.kept, queue.late, queue.missed, queue.open, queue.withdrawn]
+        if unmeasured:
+            fates.append(queue.unmeasured)
+        table.add_row(Text(shortened(queue.queue or "none", 24)), *(f"{count:,}" for count in fates))
     return table
 
 

@@ -40,6 +40,8 @@ REACHED: Final = "reached"
 WENT_ON: Final = "went_on"
 ACTIONS: Final = "action"
 HAND_OVERS: Final = "handed_over"
+WON_AND_LOST: Final = "won_and_lost"
+"""What a hand-over became that was won and lost: it is in both counts, but is one hand-over with a decision."""
 _ALWAYS: Final = -(1 << 62)
 _RATINGS: Final = tuple(rating.value for rating in RATINGS)
 _USUAL: Final = frozenset((before, after) for before in STATUSES for after in STATUSES if is_usual(before, after))
@@ -233,6 +235,8 @@ class Contributions:
         outcomes = {HAND_OVERS, *became}
         if outcomes & {"won", "lost"}:
             outcomes.add("accepted")
+        if {"won", "lost"} <= outcomes:
+            outcomes.add(WON_AND_LOST)
         for outcome in outcomes:
             yield hand_over.decided_at, (HAND_OVERS, queue, outcome)
 

@@ -40,7 +40,9 @@ class HandOversOfPeriod(Model):
     lost: int = Field(description="Of these, lost.")
     acceptance_rate: float | None = Field(description="accepted / handed_over")
     return_rate: float | None = Field(description="returned / handed_over")
+    decided: int = Field(description="Of these, won or lost.")
     win_rate: float | None = Field(description="won / handed_over")
+    decided_win_rate: float | None = Field(description="won / decided")
 
 
 class PhaseReached(Model):
@@ -135,7 +137,7 @@ class Responses(Model):
     unmeasured: int = Field(description="Answered, by an activity from before the hand-over was decided.")
     median_seconds: float | None = Field(description="Median time from hand-over to answer.")
     p90_seconds: float | None = Field(description="90 % of the answers took at most this long.")
-    escalations: int = Field(description="Escalations of all levels.")
+    escalations: int = Field(description="Escalations: one for each level that a promise reached.")
     kept_share: float | None = Field(description="kept / (kept + late + missed)")
 
 

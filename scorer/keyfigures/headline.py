@@ -5,7 +5,7 @@ from typing import Final
 
 from scorer.backtest.run import FEW, MANY_REJECTED, plural
 from scorer.domain.rounding import percentage, rounded
-from scorer.figures.report_model import ClosingRate, Report, Responses
+from scorer.figures.report_model import ClosingRate, HandOversOfPeriod, Report, Responses
 
 YEAR: Final = 365
 
@@ -33,7 +33,8 @@ def _sentences(result: Report) -> Iterator[str]:
         yield f"{plural(total.handed_over, 'hand-over')} to sales in the whole input."
     if total.handed_over:
         accepted, returned, won = map(percent, (total.acceptance_rate, total.return_rate, total.win_rate))
-        yield f"Of all hand-overs, sales accepted {accepted}, returned {returned} and won {won}."
+        yield f"Of all hand-overs so far, sales accepted {accepted}, returned {returned} and won {won}."
+        yield from _decided(total)
     yield from _answers(result)
     for worth in result.closing_rate[-1:]:
         yield (
@@ -46,13 +47,27 @@ def _sentences(result: Report) -> Iterator[str]:
         yield f"Only {ends} are known, so what tells them apart is only a hint."
 
 
+def _decided(total: HandOversOfPeriod) -> Iterator[str]:
+    undecided = total.handed_over - total.decided
+    if not total.decided:
+        yield "No hand-over is won or lost yet."
+    elif undecided:
+        rest = f"{plural(undecided, 'hand-over')} {'is' if undecided == 1 else 'are'} undecided"
+        yield f"Of the {total.decided:,} that are won or lost, {percent(total.decided_win_rate)} were won; {rest}."
+
+
 def _answers(result: Report) -> Iterator[str]:
     promises = sum(queue.promises for queue in result.responses)
     if not promises:
         return
-    broken = sum(queue.late + queue.missed for queue in result.responses)
-    verb = "was" if 1 in (broken, promises) else "were"
-    text = f"{broken:,} of {plural(promises, 'promise')} of an answer {verb} broken"
+    broken, due = broken_promises(result)
+    rest = (
+        "open, withdrawn or unmeasured" if any(queue.unmeasured for queue in result.responses) else "open or withdrawn"
+    )
+    text = f"Of {plural(promises, 'promise')} of an answer, {broken:,} {_were(broken)} broken"
+    text += f"{',' if due < promises else ' and'} {due - broken:,} {_were(due - broken)} kept"
+    if due < promises:
+        text += f" and {promises - due:,} {'is' if promises - due == 1 else 'are'} {rest}"
     slowest = max(result.responses, key=_slowness)
     if slowest.median_seconds is not None and len(result.responses) > 1:
         text += f"; the queue {slowest.queue} is slowest, with a median of {duration(slowest.median_seconds)}"
@@ -63,6 +78,12 @@ def _answers(result: Report) -> Iterator[str]:
     if overdue:
         verbs = ("has", "waits") if overdue == 1 else ("have", "wait")
         yield f"{plural(overdue, 'lead')} {verbs[0]} waited too long and still {verbs[1]}."
+
+
+def broken_promises(result: Report) -> tuple[int, int]:
+    """Broken promises, and those that were kept or broken: the whole of every share of promises."""
+    broken = sum(queue.late + queue.missed for queue in result.responses)
+    return broken, broken + sum(queue.kept for queue in result.responses)
 
 
 def _slowness(queue: Responses) -> float:
@@ -81,7 +102,11 @@ def basis(worth: ClosingRate) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{plural(number, noun)} {'was' if number == 1 else 'were'}"
+    return f"{plural(number, noun)} {_were(number)}"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def amount(value: float) -> str:

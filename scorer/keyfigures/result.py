@@ -12,7 +12,7 @@ from scorer.backtest.tally import Tally
 from scorer.domain.instant import SECOND, day_of, day_to_text, to_text
 from scorer.domain.lifecycle import STATUSES
 from scorer.domain.score import Rating
-from scorer.figures.contributions import NONE, OTHER, PHASES, Key
+from scorer.figures.contributions import NONE, OTHER, PHASES, WON_AND_LOST, Key
 from scorer.figures.periods import Periods, PeriodSpan
 from scorer.figures.report_model import (
     Base,
@@ -173,6 +173,7 @@ def _hand_overs(counts: Mapping[Key, int]) -> HandOversOfPeriod:
         if key[0] == "handed_over":
             became[key[2]] += times
     handed_over = became["handed_over"]
+    decided = became["won"] + became["lost"] - became[WON_AND_LOST]
     return HandOversOfPeriod(
         handed_over=handed_over,
         accepted=became["accepted"],
@@ -181,7 +182,9 @@ def _hand_overs(counts: Mapping[Key, int]) -> HandOversOfPeriod:
         lost=became["lost"],
         acceptance_rate=ratio(became["accepted"], handed_over),
         return_rate=ratio(became["returned"], handed_over),
+        decided=decided,
         win_rate=ratio(became["won"], handed_over),
+        decided_win_rate=ratio(became["won"], decided),
     )
 
 

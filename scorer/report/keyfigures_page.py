@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from scorer.backtest.run import plural
 from scorer.figures.report_model import PeriodFigures, PhaseReached, Ranking, Report, Responses, RuleLift
-from scorer.keyfigures.headline import amount, basis, duration, percent
+from scorer.keyfigures.headline import amount, basis, broken_promises, duration, percent
 from scorer.report.charts import Bar, Mark, Scale, Series, Tone, bars, heat_table, histogram, lines, track
 from scorer.report.page import number, render
 
@@ -40,6 +40,7 @@ def keyfigures_page(result: Report) -> str:
             "share": percent,
             "amount": amount,
             "basis": basis,
+            "unmeasured": any(queue.unmeasured for queue in result.responses),
             "duration": duration,
             "activities": plural(result.input.activities, "activity"),
             "shown": _SHOWN,
@@ -62,12 +63,17 @@ def _tiles(result: Report) -> list[tuple[str, str, str]]:
         of = f"of {plural(total.handed_over, 'hand-over')}"
         tiles += [
             ("Accepted by sales", percent(total.acceptance_rate), f"{percent(total.return_rate)} returned"),
-            ("Won", percent(total.win_rate), of),
+            ("Won of all so far", percent(total.win_rate), of),
+            (
+                "Won of those decided",
+                percent(total.decided_win_rate),
+                f"of {number(total.decided)}; {number(total.handed_over - total.decided)} undecided",
+            ),
         ]
     promises = sum(queue.promises for queue in result.responses)
     if promises:
-        broken = sum(queue.late + queue.missed for queue in result.responses)
-        tiles.append(("Promises broken", number(broken), f"of {plural(promises, 'promise')} of an answer"))
+        broken, due = broken_promises(result)
+        tiles.append(("Promises broken", number(broken), f"of {number(due)} kept or broken, {number(promises)} in all"))
         waiting = result.waiting
         tiles.append(
             ("Waiting too long now", number(waiting.overdue), f"{number(waiting.hot_untouched)} hot and waiting")

@@ -134,6 +134,9 @@ def test_each_promise_has_one_fate() -> None:
     (queue,) = result.responses
     assert (queue.median_seconds, queue.p90_seconds, queue.kept_share) == (3 * 3600, 5 * 3600, 0.25)
     assert (result.waiting.open, result.waiting.overdue, result.waiting.hot_untouched) == (2, 1, 2)
+    assert "Of 6 promises of an answer, 3 were broken, 1 was kept and 2 are open or withdrawn;" in " ".join(
+        result.headline
+    )
     assert queue.escalations == 1 + 1 + 3  # late: one level; missed: one; silent: all three
 
 

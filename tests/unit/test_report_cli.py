@@ -145,6 +145,16 @@ def test_the_terminal_and_the_page_show_the_figures_of_the_json(
         for ranking in ("reasons_lost", "competitors", "reasons_returned"):
             for named in result[ranking]["named"]:
                 assert named["name"] in shown
+    for queue in result["responses"]:
+        fates = [queue[name] for name in ("kept", "late", "missed", "open", "withdrawn", "unmeasured")]
+        assert sum(fates) == queue["promises"]
+        shown_fates = fates if any(other["unmeasured"] for other in result["responses"]) else fates[:-1]
+        row = " │ ".join([queue["queue"], *(f"{count:,}" for count in (queue["promises"], *shown_fates))])
+        assert row in " ".join(flat.split())
+        for fate in ("late", "never", "open", "withdrawn"):
+            assert f'data-name="{fate}">' in html
+    labels = [period["label"] for period in result["periods"]]
+    assert re.findall(r'<th scope="row">(\d{4}-\d\d)', html) == labels[-24:], "as in the terminal: the oldest first"
     for phase in result["funnel"]:
         assert f"{phase['phase']} │ {phase['reached']:,} │" in flat
         assert f"{phase['phase']} {phase['reached']:,}" in words

@@ -84,18 +84,21 @@ def test_hand_overs_of_each_period_and_what_became_of_them(seed: int) -> None:
     assert len(result.periods) == 9
     for period in result.periods:
         made = period.hand_overs
-        for name in ("handed_over", "accepted", "returned", "won", "lost"):
+        for name in ("handed_over", "accepted", "returned", "won", "lost", "decided"):
             assert getattr(made, name) == expected.hand_overs[period.label, name], (period.label, name)
         for rate, name in (("acceptance_rate", "accepted"), ("return_rate", "returned"), ("win_rate", "won")):
             share = getattr(made, name) / made.handed_over if made.handed_over else None
             assert getattr(made, rate) == share
+        assert made.decided_win_rate == (made.won / made.decided if made.decided else None)
         for name in ("accepted", "returned", "won", "lost"):
             assert getattr(period, name) == expected.said[period.label, name]
         assert period.value_won == float(expected.values[period.label])
     assert result.total.handed_over == sum(
         times for (_, what), times in expected.hand_overs.items() if what == "handed_over"
     )
-    assert result.total.won > 5
+    assert 5 < result.total.won < result.total.decided < result.total.handed_over
+    undecided = result.total.handed_over - result.total.decided
+    assert any(f"; {undecided} hand-overs are undecided." in sentence for sentence in result.headline)
     assert result.total.returned > 5
 
 
