@@ -66,7 +66,7 @@ def test_publishes_the_decisions_of_assess_and_keeps_the_states(kafka: Kafka, na
             "ce_time": decision.decided_at,
             "ce_subject": decision.lead_id,
             "content-type": "application/json",
-            "schema_version": "1",
+            "schema_version": "2",
         }
     settings = settings_for(kafka, names)
     restored: dict[str, Lead] = {}
