@@ -87,7 +87,7 @@ class Fleet(Crew):
     def join(self, code: str, **settings: str) -> Service:
         """A worker with that code, which is ready. One of the present version writes ticks."""
         if code == NEW:
-            settings = {**TICKING, **settings}
+            settings = {**TICKING, "rules": str(self.rules), **settings}
         worker = self.start(code=code, **settings)
         assert psutil.Process(worker.process.pid).cwd() == code
         if "fault_point" not in settings:
