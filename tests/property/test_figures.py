@@ -20,6 +20,7 @@ from scorer.domain.lifecycle import (
     Lifecycle,
     Promise,
     Step,
+    is_usual,
     replaced,
     with_decision,
 )
@@ -226,7 +227,8 @@ def check_period(found: PeriodSummary, naive: Naive, day: date) -> None:
         (before, after) for one in known for at, before, after in naive.passages(one) if naive.period_of(at) == label
     )
     assert found.statuses == statuses
-    assert found.unusual.items() <= statuses.items()
+    usual = {(before, after) for before in STATUSES for after in STATUSES if is_usual(before, after)}
+    assert found.unusual == {pair: times for pair, times in statuses.items() if pair not in usual}
     assert found.stages == Counter(
         tuple(stage if stage in PHASES else "other" if stage else "none" for stage in (before, after))
         for one in known

@@ -11,11 +11,13 @@ from scorer.domain.instant import DAY, HOUR, MINUTE, from_datetime, to_text
 from scorer.domain.lead import Lead
 from scorer.explain.story import explain_lead
 from scorer.explain.wording import promise_text
+from scorer.figures.periods import Periods
 from scorer.lint import analyse
 from scorer.rules import holiday_dates, zones
 from scorer.rules.calendar import BusinessCalendar, after
 from scorer.rules.finding import RulesetError
 from scorer.rules.loader import parse_ruleset, parse_with_source
+from scorer.rules.ruleset import Period
 from tests.factory import MONDAY, SMALL_RULES, activity, evaluator, ruleset
 
 HEAD = "ruleset: r\nratings: {warm: 1, hot: 2}\n"
@@ -332,3 +334,18 @@ def test_the_examples_of_the_page_are_what_happens() -> None:
         )
         assert f"{expected:%a}" == weekday
         assert due(within, start.isoformat(), calendar) == to_text(from_datetime(expected))
+
+
+def test_a_period_passes_by_business_time() -> None:
+    weeks = Periods("Europe/Berlin", Period.WEEK, office())
+    monday = instant("2026-11-16T00:00+01:00")
+    week = weeks.period_of(weeks.day_of(monday))
+    assert [
+        weeks.elapsed_share(week, instant(text))
+        for text in (
+            "2026-11-16T09:00+01:00",
+            "2026-11-17T18:00+01:00",
+            "2026-11-20T18:00+01:00",
+            "2026-11-22T12:00+01:00",
+        )
+    ] == [0, 0.4, 1, 1]

@@ -132,6 +132,18 @@ def test_changes_during_and_after_the_survey_are_counted_once(seed: int, cache: 
         assert survey.figures == counted(store)
 
 
+def test_an_action_without_a_step_is_counted() -> None:
+    store = LeadStore()
+    store.restore("lead-1", encode_lead(Lead("lead-1", NOW, lifecycle=Lifecycle())))
+    survey = job(store)
+    assert survey.ready() is False
+    known = store.get("lead-1")
+    store.stage(replace(known, counted={"action:meeting": counts_of({NOW // DAY: (5,)})}))
+    store.commit()
+    assert survey.figures is not None
+    assert survey.figures.actions_on(NOW // DAY) == {"meeting": 1}
+
+
 def test_leads_are_read_at_a_bounded_rate_and_the_figures_are_unknown_until_all_are() -> None:
     clock = Clock()
     store = filled(1_000, Random(1))

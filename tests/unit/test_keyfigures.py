@@ -3,7 +3,7 @@ with long lives, deleted or erased ones."""
 
 from collections import Counter
 from fractions import Fraction
-from math import log
+from math import exp, log
 from random import Random
 from statistics import pstdev, quantiles
 
@@ -103,6 +103,13 @@ def test_the_interval_of_a_lift_is_as_wide_as_the_lift_varies(shares: tuple[floa
     assert log(middle.high / middle.low) / 2 / 1.96 == pytest.approx(pstdev(samples), rel=0.08)
     low, *_, high = quantiles(samples, n=40)
     assert (log(middle.low), log(middle.high)) == pytest.approx((low, high), abs=0.1)
+
+
+def test_the_interval_of_a_lift_is_that_of_its_formula() -> None:
+    # variance = 1/20 - 1/30 - 1/50 - 1/100 + 2 x 20 / (30 x 50)
+    spread = 1.959964 * (1 / 75) ** 0.5
+    interval = lift_interval(20, 10, 50, 50)
+    assert interval == pytest.approx((4 / 3 * exp(-spread), 4 / 3 * exp(spread)), rel=1e-6)
 
 
 def test_there_is_an_interval_unless_nothing_is_known() -> None:

@@ -132,22 +132,22 @@ class KeyFigures:
             if before is None:
                 before = self._committed(lead_id)
             lifecycle = before.lifecycle
-            if (
-                lifecycle is not after.lifecycle
-                or lifecycle is None
-                or (actions and before.counted is not after.counted)
-            ):
+            if lifecycle is not after.lifecycle or lifecycle is None:
                 self._change(before, after)
+                continue
+            counted, now_counted = before.counted, after.counted
+            if counted is not now_counted:
+                for name in actions:
+                    if counted.get(name) is not now_counted.get(name):
+                        self._change(before, after)
+                        break
 
     def _change(self, before: Lead, after: Lead) -> None:
         assert self._figures is not None
         was_known, is_known = before.clock != NO_CLOCK, after.clock != NO_CLOCK
-        if was_known and is_known:
-            if not self._differ(before, after):
-                return
-            if not self._unread:
-                self._figures.replace(lifecycle_of(before), lifecycle_of(after), before.counted, after.counted)
-                return
+        if was_known and is_known and not self._unread:
+            self._figures.replace(lifecycle_of(before), lifecycle_of(after), before.counted, after.counted)
+            return
         if was_known:
             part = _part(before)
             if self._unread:
@@ -155,13 +155,6 @@ class KeyFigures:
             self._figures.remove(*part)
         if is_known:
             self._figures.add(*_part(after))
-
-    def _differ(self, before: Lead, after: Lead) -> bool:
-        if before.lifecycle is not after.lifecycle:
-            return True
-        if before.lifecycle is None and before.erased_at != after.erased_at:
-            return True
-        return any(before.counted.get(name) is not after.counted.get(name) for name in self._actions)
 
     def _committed(self, lead_id: str) -> Lead:
         try:
