@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from scorer.backtest.run import FEW, MANY_REJECTED, plural
-from scorer.domain.rounding import percentage, rounded
+from scorer.domain.rounding import percent, rounded
 from scorer.figures.report_model import ClosingRate, HandOversOfPeriod, Report, Responses
 
 YEAR: Final = 365
@@ -112,16 +112,6 @@ def _were(number: int) -> str:
 def amount(value: float) -> str:
     """A number for people: whole from 10, with one decimal below unless it is whole."""
     return f"{rounded(value, 0 if value >= 10 or value == round(value) else 1):,}".removesuffix(".0")
-
-
-def percent(share: float | None) -> str:
-    """A share, always with one decimal, so that shares beside each other are equally exact: `62.5%`. It looks like
-    none or all only if it is."""
-    if share is None:
-        return "–"
-    if 0 < share < 0.0005 or 0.9995 <= share < 1:
-        return "<0.1%" if share < 0.5 else ">99.9%"
-    return f"{percentage(share, 1):,}%"
 
 
 def duration(seconds: float | None) -> str:

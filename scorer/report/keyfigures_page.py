@@ -6,8 +6,9 @@ from datetime import date, timedelta
 from markupsafe import Markup
 
 from scorer.backtest.run import plural
+from scorer.domain.rounding import percent
 from scorer.figures.report_model import PeriodFigures, PhaseReached, Ranking, Report, Responses, RuleLift
-from scorer.keyfigures.headline import amount, basis, broken_promises, duration, percent
+from scorer.keyfigures.headline import amount, basis, broken_promises, duration
 from scorer.report.charts import Bar, Mark, Scale, Series, Tone, bars, heat_table, histogram, lines, track
 from scorer.report.page import number, render
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.domain.instant import DAY, to_text
+from scorer.domain.rounding import percent
 from scorer.figures.report_model import Report
-from scorer.keyfigures.headline import amount, duration, percent
+from scorer.keyfigures.headline import amount, duration
 from scorer.keyfigures.lifts import lift_interval
 from scorer.keyfigures.names import LONGEST, Names
 from scorer.keyfigures.worth import worth, worth_of
