@@ -261,10 +261,10 @@ class Journeys:
         tally, data = self._tally, activity.data
         match activity.type:
             case "lead.sales_returned":
-                tally.reasons_returned.add(data.get("reason"))
+                tally.reasons_returned.add(data.get("reason"), step.time)
             case "lead.opportunity_lost":
-                tally.reasons_lost.add(data.get("reason"))
-                tally.competitors.add(data.get("competitor"))
+                tally.reasons_lost.add(data.get("reason"), step.time)
+                tally.competitors.add(data.get("competitor"), step.time)
             case "lead.opportunity_won":
                 value = data.get("value")
                 if isinstance(value, int | float) and isfinite(value) and 0 < value <= MOST_VALUE:

@@ -296,7 +296,7 @@ def _ranking(names: Names) -> Ranking:
     return Ranking(
         total=names.unstated + names.counts.total() + names.others,
         unstated=names.unstated,
-        named=[Named(name=name, times=times) for name, times in ordered[:MOST_NAMES]],
+        named=[Named(name=names.spelling(name), times=times) for name, times in ordered[:MOST_NAMES]],
         other=sum(times for _, times in rest) + names.others,
         other_names=len(rest) + (not names.is_complete),
     )
