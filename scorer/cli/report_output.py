@@ -73,10 +73,11 @@ def _periods(result: Report) -> Table:
         rates = (percent(rate) for rate in (made.acceptance_rate, made.return_rate, made.win_rate))
         table.add_row(period.label, needed, f"{made.handed_over:,}", *rates, amount(period.value_won))
     production = result.production
-    if production is not None and production.forecast is not None and production.elapsed < 1:
+    if production is not None and production.elapsed < 1:
         table.add_section()
-        forecast = amount(production.forecast)
-        table.add_row(f"{production.period} forecast", needed, forecast, "", "", "", "")
+        if production.forecast is not None:
+            table.add_row(f"{production.period} forecast", needed, amount(production.forecast), "", "", "", "")
+        table.add_row(f"{production.period} target", needed, "", "", "", "", amount(production.revenue))
     return table
 
 

@@ -8,6 +8,7 @@ from scorer.domain.rounding import percent, rounded
 from scorer.figures.report_model import ClosingRate, HandOversOfPeriod, Report, Responses
 
 YEAR: Final = 365
+TOO_EARLY: Final = "it is too early for a forecast, because less than 10% of the period has passed"
 
 
 def headline(result: Report) -> list[str]:
@@ -25,9 +26,13 @@ def _sentences(result: Report) -> Iterator[str]:
     if made is not None:
         handed_over = _count(made.handed_over, "opportunity")
         text = f"{handed_over} handed over in {made.period} so far, {amount(made.needed)} needed"
-        if made.forecast is not None and made.elapsed < 1:
+        if made.forecast is None:
+            text += f"; {TOO_EARLY}"
+        elif made.elapsed < 1:
             text += f"; if it goes on like this, {amount(made.forecast)} by its end"
         yield f"{text}."
+        share = f"{percent(made.revenue_share)} of {amount(made.revenue)}"
+        yield f"Deals of {amount(made.revenue_won)} were won in {made.period} so far: {share}."
     total = result.total
     if made is None or total.handed_over != made.handed_over:
         yield f"{plural(total.handed_over, 'hand-over')} to sales in the whole input."

@@ -234,6 +234,20 @@ def test_values_that_no_deal_has_are_not_added_up() -> None:
     assert sum(period.won for period in result.periods) == 4
 
 
+@pytest.mark.parametrize(("passed", "forecast"), [(3.0, None), (3.2, 1 / (3.2 / 31)), (30.999, 1 / (30.999 / 31))])
+def test_there_is_no_forecast_before_a_tenth_of_the_period_has_passed(passed: float, forecast: float | None) -> None:
+    """MONDAY is 2026-01-05, 00:00 UTC; the period is January in Berlin."""
+    begins = -4 - 1 / 24
+    lines = [*handed_over("a", begins), at("a", 3, "opportunity_won", begins + 0.1, value=25_000)]
+    result = reported(lines, until=MONDAY + round((begins + passed) * DAY))
+    made = result.production
+    assert made is not None
+    assert made.forecast == (None if forecast is None else pytest.approx(forecast))
+    assert ("too early for a forecast" in result.headline[0]) == (forecast is None)
+    assert (made.revenue_won, made.revenue_share) == (25_000, 0.25)
+    assert result.headline[1] == "Deals of 25,000 were won in 2026-01 so far: 25.0% of 100,000."
+
+
 def test_parts_without_rules_are_left_out_and_the_report_says_how_to_get_them() -> None:
     rules = SMALL_RULES.replace(", respond_within: 1h", "")
     result = reported([*handed_over("a")], rules, until=UNTIL)
