@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from scorer.backtest.impact import Changes, Side, between, changes, side
 from scorer.backtest.outcomes import SideOutcomes, ratio, side_outcomes
 from scorer.backtest.tally import DealOutcome, Tally
+from scorer.domain import rounding
 from scorer.domain.instant import to_text
-from scorer.domain.rounding import percentage
 from scorer.rules.ruleset import Ruleset
 
 FEW = 30
@@ -211,9 +211,5 @@ def plural(number: int, noun: str) -> str:
 
 def percent(share: float | None) -> str:
     """A share, in the style of the report: whole percents, with one decimal near 0 % and near 100 %."""
-    if share is None:
-        return "–"
-    if 0 < share < 0.0005 or 0.9995 <= share < 1:
-        return "<0.1%" if share < 0.5 else ">99.9%"
-    text = f"{percentage(share, 1 if share < 0.1 or share > 0.99 else 0)}"
-    return f"{text.removesuffix('.0')}%"
+    is_near_an_end = share is not None and (share < 0.1 or share > 0.99)
+    return rounding.percent(share, 1 if is_near_an_end else 0).replace(".0%", "%")

@@ -9,6 +9,7 @@ from rich.text import Text
 from scorer.backtest.impact import Changes, Matrix, Moved, Moves, Side, without_rules
 from scorer.backtest.outcomes import RuleOutcomes, SideOutcomes
 from scorer.backtest.run import CAUTION, Backtest, Outcomes, a_week, percent, plural
+from scorer.cli.replaying import show_answer
 from scorer.domain.printable import printable, shortened
 from scorer.domain.score import Rating, Route
 
@@ -20,17 +21,10 @@ _MOVES = 8
 
 def show(result: Backtest, console: Console) -> None:
     """Print the answer first, then the tables behind it."""
-    for sentence in result.headline:
-        console.print(Text(printable(sentence), "bold"))
-    read = result.input
-    rejected = sum(read.rejected.values())
-    span = f"{(read.first or '–')[:10]} to {(read.last or '–')[:10]}"
-    left_out = f"; {rejected:,} of {plural(read.lines, 'activity')} rejected" if rejected else ""
-    facts = f"{plural(read.activities, 'activity')} of {plural(read.leads, 'lead')}, {span}{left_out}"
-    console.print(facts, style="dim", highlight=False)
-    if result.changes is not None and read.leads:
+    show_answer(result.headline, result.input, console)
+    if result.changes is not None and result.input.leads:
         console.print(CAUTION, style="dim", highlight=False)
-    if not read.leads:
+    if not result.input.leads:
         return
     console.print(_sides(result.new, result.old))
     if result.changes is not None:

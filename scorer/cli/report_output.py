@@ -6,10 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scorer.backtest.run import plural
-from scorer.domain.printable import printable, shortened
+from scorer.cli.replaying import show_answer
+from scorer.domain.printable import shortened
+from scorer.domain.rounding import percent
 from scorer.figures.report_model import OutcomeFigures, PhaseReached, Ranking, Report, RuleLift, Transitions
-from scorer.keyfigures.headline import amount, basis, duration, percent
+from scorer.keyfigures.headline import amount, basis, duration
 
 _PERIODS = 6
 """Columns of a table by period."""
@@ -19,16 +20,8 @@ _DAYS = 7
 
 def show(result: Report, console: Console) -> None:
     """Print the answer first, then the tables behind it."""
-    for sentence in result.headline:
-        console.print(Text(printable(sentence), "bold"))
-    read = result.input
-    rejected = sum(read.rejected.values())
-    span = f"{(read.first or '–')[:10]} to {(read.last or '–')[:10]}"
-    as_of = f", as of {read.as_of[:10]}" if read.as_of is not None else ""
-    left_out = f"; {rejected:,} of {plural(read.lines, 'activity')} rejected" if rejected else ""
-    facts = f"{plural(read.activities, 'activity')} of {plural(read.leads, 'lead')}, {span}{as_of}{left_out}"
-    console.print(facts, style="dim", highlight=False)
-    if read.leads:
+    show_answer(result.headline, result.input, console, as_of=result.input.as_of)
+    if result.input.leads:
         _tables(result, console)
     for missing in result.missing:
         console.print(Text(f"Left out: {missing.part}. To get it, {missing.how}.", "dim"))
@@ -80,10 +73,11 @@ def _periods(result: Report) -> Table:
         rates = (percent(rate) for rate in (made.acceptance_rate, made.return_rate, made.win_rate))
         table.add_row(period.label, needed, f"{made.handed_over:,}", *rates, amount(period.value_won))
     production = result.production
-    if production is not None and production.forecast is not None and production.elapsed < 1:
+    if production is not None and production.elapsed < 1:
         table.add_section()
-        forecast = amount(production.forecast)
-        table.add_row(f"{production.period} forecast", needed, forecast, "", "", "", "")
+        if production.forecast is not None:
+            table.add_row(f"{production.period} forecast", needed, amount(production.forecast), "", "", "", "")
+        table.add_row(f"{production.period} target", needed, "", "", "", "", amount(production.revenue))
     return table
 
 

@@ -116,14 +116,19 @@ def counts_of(days: Days) -> Counts:
 def days_of(counts: Counts) -> Days:
     """The hashes of each day."""
     hashes = counts[0]
-    numbers: tuple[int, ...] = counts[1:]
     days: dict[int, tuple[int, ...]] = {}
     start = 0
-    for day, number in zip(numbers[::2], numbers[1::2], strict=True):
+    for day, number in days_counted(counts):
         end = start + 8 * number
         days[day] = tuple(int.from_bytes(hashes[i : i + 8], "big") for i in range(start, end, 8))
         start = end
     return days
+
+
+def days_counted(counts: Counts) -> list[tuple[int, int]]:
+    """(UTC day, events counted on it), ascending."""
+    numbers: tuple[int, ...] = counts[1:]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 _HASH = blake2b(digest_size=8)

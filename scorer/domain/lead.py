@@ -17,7 +17,7 @@ Some parts do depend on the order, because they record what was published and wh
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.consent import without_gaps, write_consent
@@ -197,30 +197,24 @@ class Lead:
         )
 
     def publish(self, published: Published, status_at: int | None = None, promise: Promise | None = None) -> "Lead":
-        """The lead after a decision about it was published. A hand-over to sales becomes part of its lifecycle.
+        """The lead after a decision about it was published, which becomes part of its lifecycle.
 
         `status_at`: the time of the decision among the events about the lead; the default is that of the decision.
         `promise`: the one that is open from now on.
         """
-        facts, before, last = self.facts, self.lifecycle, self.published
-        lifecycle, decided_at = before, published.decided_at
+        facts, known, decided_at = self.facts, self.known_lifecycle(), published.decided_at
         is_handed_over = self.is_handed_over_by(published.route)
-        if last is None or is_handed_over or published.rating is not last.rating or published.route is not last.route:
-            time = decided_at if status_at is None else status_at
-            rating, route = RATINGS.index(published.rating), ROUTES.index(published.route)
-            decided = Decided(time, decided_at - time, rating, route, is_handed_over, published.queue)
-            known = self.known_lifecycle()
-            lifecycle = with_decision(known, decided, promise)
-            is_of_facts = before is None and bool(known.steps or known.decisions)
-            if is_of_facts or (known.steps and known.steps[-1].time >= time):
-                facts = _with_lifecycle(facts, lifecycle)
-            elif is_handed_over or not known.decisions or known.decisions[-1].route != route:
-                # Nothing of sales is later, so that the status follows from the one before.
-                facts = _with_status(facts, decided)
-            if is_handed_over:
-                facts = write_facts(facts, [("at.handed_over", True)], Stamp(decided_at, "", ""))
-        elif before is not None and promise is not before.promise:
-            lifecycle = replaced(before, promise=promise)
+        time = decided_at if status_at is None else status_at
+        rating, route = RATINGS.index(published.rating), ROUTES.index(published.route)
+        decided = Decided(time, decided_at - time, rating, route, is_handed_over, published.queue)
+        lifecycle = with_decision(known, decided, promise)
+        if self.lifecycle is None or (known.steps and known.steps[-1].time >= time):
+            facts = _with_lifecycle(facts, lifecycle)
+        elif lifecycle.decisions is not known.decisions:
+            # Nothing of sales is later, so that the status follows from the one before.
+            facts = _with_status(facts, decided)
+        if is_handed_over:
+            facts = write_facts(facts, [("at.handed_over", True)], Stamp(decided_at, "", ""))
         after = self._copy(facts, self.notes)
         after.published, after.lifecycle = published, lifecycle
         if decided_at > after.judged_at:
@@ -232,7 +226,7 @@ class Lead:
         over: that would be a step back."""
         if route is not Route.SALES or (self.published is not None and self.published.route is Route.SALES):
             return False
-        return self.value("lifecycle.status") != "accepted"
+        return self.status != "accepted"
 
     def with_notes(self, notes: object) -> "Lead":
         """The same lead with other notes."""
@@ -254,6 +248,16 @@ class Lead:
         facts = self.facts
         fact = (facts.known if isinstance(facts, Facts) else facts).get(name)
         return None if fact is None else fact.value
+
+    @property
+    def status(self) -> Status:
+        """Where the lead is between marketing and sales. One of which nothing is known, or left, is new."""
+        return _status_in(self.facts)
+
+    @property
+    def promise(self) -> Promise | None:
+        """The promise that is open."""
+        return None if self.lifecycle is None else self.lifecycle.promise
 
     def known_lifecycle(self) -> Lifecycle:
         """The lifecycle; if a release before 0.3 wrote the state, what its facts say."""
@@ -323,7 +327,8 @@ class Lead:
 
     def _after_answer(self, activity: LeadActivity) -> Lifecycle | None:
         lifecycle = self.lifecycle
-        if lifecycle is None or lifecycle.promise is None or activity.time < lifecycle.promise.since:
+        promise = self.promise
+        if lifecycle is None or promise is None or activity.time < promise.since:
             return lifecycle
         return replaced(lifecycle, promise=None)
 
@@ -395,13 +400,16 @@ class Lead:
         return recent
 
 
+def _status_in(facts: Mapping[str, Fact]) -> Status:
+    fact = (facts.known if isinstance(facts, Facts) else facts).get(STATUS)
+    return "new" if fact is None else cast(Status, fact.value)
+
+
 def _with_status(facts: Mapping[str, Fact], decided: Decided) -> Mapping[str, Fact]:
     """The facts after a decision that is later than all steps of sales; the same object if the status stays."""
-    known = facts.known if isinstance(facts, Facts) else facts
-    fact = known.get(STATUS)
-    before: Status = "new" if fact is None else fact.value  # type: ignore[assignment]
+    before = _status_in(facts)
     after = after_decision(decided, before)
-    return facts if after == before else Facts({**known, STATUS: Fact(after, Stamp(decided.decided_at, "", ""))})
+    return facts if after == before else Facts({**facts, STATUS: Fact(after, Stamp(decided.decided_at, "", ""))})
 
 
 def _with_lifecycle(facts: Mapping[str, Fact], lifecycle: Lifecycle) -> Mapping[str, Fact]:

@@ -4,7 +4,7 @@ The steps that activities state are a set, so the status depends neither on thei
 The steps of our own decisions, and the promise, record what was published.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from operator import itemgetter
 from typing import Final, Literal, NamedTuple, get_args
@@ -32,8 +32,6 @@ STEPS: Final = frozenset({*STATES, STAGE})
 """The activity types that are steps of sales."""
 ANSWERS: Final = frozenset({"lead.sales_accepted", "lead.call_logged", "lead.meeting_held", STAGE})
 """The activity types that keep a promise."""
-ENDINGS: Final = frozenset({"lead.sales_returned", "lead.opportunity_won", "lead.opportunity_lost"})
-"""The activity types that end a promise without an answer to the lead."""
 
 MOST_STATED: Final = 12
 """The stated statuses that a lead keeps, and so many stages: the latest ones. Each has room of its own, so that a CRM
@@ -135,13 +133,6 @@ class Lifecycle(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 NOTHING: Final = Lifecycle()
-
-
-class Standing(NamedTuple):
-    """The status or stage of a lead, and since when without interruption, in microseconds since the epoch."""
-
-    value: str
-    since: int
 
 
 class Passage(NamedTuple):
@@ -284,16 +275,6 @@ def rating_passages(lifecycle: Lifecycle) -> Iterator[Passage]:
             yield Passage(decided.decided_at, RATINGS[before.rating].value, RATINGS[decided.rating].value)
 
 
-def status_of(lifecycle: Lifecycle) -> Standing | None:
-    """The status and since when; None for a new lead."""
-    return _last(passages(lifecycle))
-
-
-def stage_of(lifecycle: Lifecycle) -> Standing | None:
-    """The stage and since when; None without one."""
-    return _last(stage_passages(lifecycle))
-
-
 STATUS: Final = "lifecycle.status"
 STAGE_NAME: Final = "lifecycle.stage"
 TIMES_RETURNED: Final = "lifecycle.times_returned"
@@ -304,11 +285,9 @@ FOLLOWING: Final = (STATUS, STAGE_NAME, TIMES_RETURNED)
 def facts_of(lifecycle: Lifecycle) -> dict[str, Fact]:
     """The facts that follow from the lifecycle, each with the time since when it holds."""
     facts = {}
-    status, stage = status_of(lifecycle), stage_of(lifecycle)
-    if status is not None:
-        facts[STATUS] = Fact(status.value, Stamp(status.since, "", ""))
-    if stage is not None:
-        facts[STAGE_NAME] = Fact(stage.value, Stamp(stage.since, "", ""))
+    for name, changes in ((STATUS, passages(lifecycle)), (STAGE_NAME, list(stage_passages(lifecycle)))):
+        if changes:
+            facts[name] = Fact(changes[-1].after, Stamp(changes[-1].time, "", ""))
     returns = [step.time for step in lifecycle.steps if step.status == _RETURNED]
     if returns:
         facts[TIMES_RETURNED] = Fact(len(returns), Stamp(returns[-1], "", ""))
@@ -333,10 +312,3 @@ def after_decision(decided: Decided, status: Status) -> Status:
     if decided.is_hand_over:
         return "handed_over"
     return _BY_ROUTE.get(decided.route, status) if status in _WITH_US else status
-
-
-def _last(found: Iterable[Passage]) -> Standing | None:
-    last = None
-    for passage in found:
-        last = passage
-    return None if last is None else Standing(last.after, last.time)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from scorer.domain.facts import Facts
 from scorer.domain.lead import Lead
 from scorer.domain.lifecycle import STATUS
 from scorer.engines.cache import BoundedCache
@@ -34,10 +33,8 @@ class Categories:
 
     def of(self, lead: Lead, evaluation: Evaluation) -> str | None:
         """The category of the lead, whose points the evaluation says; None if there are no categories."""
-        facts = lead.facts
-        get = (facts.known if isinstance(facts, Facts) else facts).get
         rating = evaluation.standing.rating
-        values = [None if (fact := get(name)) is None else fact.value for name in self._names]
+        values = [lead.status if name == STATUS else lead.value(name) for name in self._names]
         if self._computed is not None:
             return self._category(values, rating, self._computed(evaluation))
         # With the types, because True and 1 are equal, but not for the rules.
@@ -54,8 +51,6 @@ class Categories:
 
     def _category(self, values: Sequence[object], rating: object, computed: Mapping[str, object]) -> str | None:
         seen = {**computed, **dict(zip(self._names, values, strict=True)), RATING: str(rating)}
-        if seen.get(STATUS) is None:
-            seen[STATUS] = "new"
         for name, holds in self._conditions:
             if holds is None or holds(seen):
                 return name

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from scorer.domain.activity import LeadActivity
-from scorer.domain.counts import Counts
+from scorer.domain.counts import Counts, days_counted
 from scorer.domain.decision import (
     LATEST_VERSION,
     Contribution,
@@ -26,7 +26,6 @@ from scorer.engines.cache import BoundedCache
 from scorer.evaluation.evidence import within_bound
 from scorer.evaluation.promises import answer_until
 from scorer.evaluation.results import Evaluation, Reason
-from scorer.evaluation.signal_points import days_counted
 from scorer.rules.catalogue import is_timed
 from scorer.rules.ruleset import BEHAVIOUR, CAP, Ruleset
 

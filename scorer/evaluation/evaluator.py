@@ -19,7 +19,6 @@ from scorer.domain.effects import Decided, Deleted, Effect, Escalated, HandedOve
 from scorer.domain.facts import Facts
 from scorer.domain.instant import DAY
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
-from scorer.domain.lifecycle import STATUS
 from scorer.domain.score import Route
 from scorer.domain.statements import RETURNED, is_kept
 from scorer.engines.engine import RuleEngine
@@ -147,7 +146,7 @@ class Evaluator:
         """Judge the lead as of `now`, and publish a decision if the ruleset's `publish` says so. With `changes_only`
         only a change is published, whatever `publish.on` says. `arrival`: that of the activity, by default `now`."""
         evaluation = self.evaluate(lead, now)
-        promise = None if lead.lifecycle is None else lead.lifecycle.promise
+        promise = lead.promise
         if promise is not None and evaluation.routing.route is not Route.SALES:
             promise = None
         # One level at a time, and never by the clock of a sender that is ahead: the next one is up to a review.
@@ -170,7 +169,7 @@ class Evaluator:
             since = place(lead, since if arrival is None else min(since, arrival))
             promise = promise_of(routing, self.ruleset.calendar, since, now)
         after = lead.publish(published, since, promise)
-        status = str(after.value(STATUS)) if self.ruleset.lifecycle.is_written else None
+        status = after.status if self.ruleset.lifecycle.is_written else None
         decided = decision(evaluation, self._templates, cause, activity, promise, status)
         effects: tuple[Effect, ...] = (Decided(decided),)
         if is_handed_over:
@@ -200,8 +199,8 @@ class Evaluator:
     def _bound(self, lead: Lead, until: int) -> int:
         """Before this instant nothing changes: points and rules until `until`, no promise is escalated, and the lead is
         not deleted."""
-        if lead.lifecycle is not None and lead.lifecycle.promise is not None:
-            until = min(until, lead.lifecycle.promise.due)
+        if (promise := lead.promise) is not None:
+            until = min(until, promise.due)
         if until > lead.seen_at + self._shortest_retention:
             return min(until, deletion(lead, self._retention).instant)
         return until
@@ -352,7 +351,7 @@ class Evaluator:
             rule, until = ERASED, NEVER
         elif result.is_merged:
             rule, until = MERGED, NEVER
-        elif lead.lifecycle is not None and (promise := lead.lifecycle.promise) is not None:
+        elif (promise := lead.promise) is not None:
             rule = promised(rule, promise)
         return Evaluation(lead, self.ruleset, now, result, points_by_signal, standing, rule, until)
 
@@ -445,7 +444,7 @@ class Evaluator:
         notes = lead.notes
         if not isinstance(notes, Notes) or notes.facts is not lead.facts or notes.mark != self._tables.mark:
             lead = self.annotated(lead)  # once, not for each instant
-        promise = None if lead.lifecycle is None else lead.lifecycle.promise
+        promise = lead.promise
         if promise is None or promise.due >= NEVER:
             return self._silence.first_change(lead, after, until, steps)
         # A level that is due before the lead was judged last, by a sender that is ahead, comes right after that.

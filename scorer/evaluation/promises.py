@@ -10,7 +10,7 @@ from typing import Final
 from scorer.domain.activity import LeadActivity
 from scorer.domain.effects import Answered, Effect, StageChanged, StatusChanged
 from scorer.domain.lead import Lead
-from scorer.domain.lifecycle import ANSWERS, STAGE_NAME, STATUS, STATUSES, Promise, Status, is_usual
+from scorer.domain.lifecycle import ANSWERS, STAGE_NAME, Promise, is_usual
 from scorer.domain.score import Route
 from scorer.rules.calendar import BusinessCalendar, after
 from scorer.rules.promise import respond_by
@@ -61,9 +61,8 @@ def passed(lead: Lead, changed: Lead, activity: LeadActivity) -> tuple[Effect, .
     if activity.type == "lead.erased":
         return ()
     effects: list[Effect] = []
-    promise = None if lead.lifecycle is None else lead.lifecycle.promise
-    is_open = changed.lifecycle is not None and changed.lifecycle.promise is not None
-    if promise is not None and not is_open and activity.type in ANSWERS:
+    promise = lead.promise
+    if promise is not None and changed.promise is None and activity.type in ANSWERS:
         waited = activity.time - promise.made_at
         effects.append(Answered(promise.queue, waited if waited >= 0 else None))
     effects += status_changes(lead, changed)
@@ -76,11 +75,6 @@ def passed(lead: Lead, changed: Lead, activity: LeadActivity) -> tuple[Effect, .
 
 def status_changes(lead: Lead, changed: Lead) -> Iterator[StatusChanged]:
     """The change of the status, if it changed."""
-    old, new = _status(lead), _status(changed)
+    old, new = lead.status, changed.status
     if new != old:
         yield StatusChanged(old, new, is_usual(old, new))
-
-
-def _status(lead: Lead) -> Status:
-    value = lead.value(STATUS)
-    return next((status for status in STATUSES if status == value), "new")

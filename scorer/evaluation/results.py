@@ -202,8 +202,7 @@ class Evaluation(msgspec.Struct, gc=False):
     def value(self, field: str) -> object:
         """The value of one field as the rules saw it; None if it is unknown."""
         if not is_timed(field):
-            value = self.lead.value(field)
-            return "new" if value is None and field == STATUS else value
+            return self.lead.status if field == STATUS else self.lead.value(field)
         if field == LAST_ACTIVITY:
             return days_between(self.lead.clock, self.now)
         milestone = self.lead.facts.get(milestone_of(field) or "")

@@ -10,7 +10,7 @@ from math import copysign, floor, fsum, isclose, log
 from typing import Final, cast
 
 from scorer.domain.activity import LeadActivity
-from scorer.domain.counts import Counts, Hit
+from scorer.domain.counts import Counts, Hit, days_counted
 from scorer.engines.cache import BoundedCache
 from scorer.rules.condition import fields, predicate
 from scorer.rules.ruleset import Signal
@@ -175,12 +175,6 @@ def signal_points(signal: Signal, counts: Counts, today: int, after_day: int | N
             terms.append(min(count, signal.daily_cap) * value * weights[age])
     # fsum rounds once, so that the result is the nearest to that of the formula.
     return _whole(signal, fsum(terms))
-
-
-def days_counted(counts: Counts) -> list[tuple[int, int]]:
-    """(UTC day, events counted on it), ascending."""
-    numbers = cast("tuple[int, ...]", counts[1:])
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _whole(signal: Signal, total: float) -> int:

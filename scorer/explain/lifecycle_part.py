@@ -4,24 +4,23 @@ from collections.abc import Iterable
 
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
-from scorer.domain.lifecycle import Lifecycle, Promise, of_facts, passages, stage_of, stage_passages, status_of
+from scorer.domain.lifecycle import STAGE_NAME, STATUS, Lifecycle, Promise, passages, stage_passages
 from scorer.explain.story_model import Escalation, LifecyclePart, LifecycleStep, PromisePart
 from scorer.rules.ruleset import ACTION, Ruleset
 
 
 def lifecycle_part(lead: Lead, ruleset: Ruleset, escalated: Iterable[Escalation] = ()) -> LifecyclePart:
     """The lifecycle of a lead, as far as its state tells it. `escalated`: the escalations that its history tells."""
-    lifecycle = of_facts(lead.facts) if lead.lifecycle is None else lead.lifecycle
-    status, stage = status_of(lifecycle), stage_of(lifecycle)
+    lifecycle, status, stage = lead.known_lifecycle(), lead.facts.get(STATUS), lead.facts.get(STAGE_NAME)
     return LifecyclePart(
-        status="new" if status is None else status.value,
-        since=None if status is None else to_text(status.since),
-        stage=None if stage is None else stage.value,
-        stage_since=None if stage is None else to_text(stage.since),
+        status=lead.status,
+        since=None if status is None else to_text(status.stamp.time),
+        stage=None if stage is None else str(stage.value),
+        stage_since=None if stage is None else to_text(stage.stamp.time),
         category=lifecycle.category if ruleset.lifecycle.categories else None,
-        promise=None if lifecycle.promise is None else _promise(lifecycle.promise, ruleset),
+        promise=None if lead.promise is None else _promise(lead.promise, ruleset),
         steps=_steps(lifecycle),
-        escalations=_escalations(lifecycle.promise, lead.erased_at, escalated),
+        escalations=_escalations(lead.promise, lead.erased_at, escalated),
         actions=_actions(lead, ruleset),
     )
 

@@ -10,7 +10,7 @@ from scorer.domain.decision import Contribution
 from scorer.domain.effects import Answered
 from scorer.domain.instant import to_text
 from scorer.domain.lead import NO_CLOCK, Lead
-from scorer.domain.lifecycle import STAGE_NAME, STATUS, Step
+from scorer.domain.lifecycle import STAGE_NAME, Step
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.explain.escalations import escalations
@@ -110,7 +110,7 @@ class History:
         return _View(
             evaluation,
             {(part.criterion, part.rule): part for part in parts},
-            str(lead.value(STATUS) or "new"),
+            lead.status,
             None if stage is None else str(stage),
         )
 
@@ -121,8 +121,7 @@ def _steps(lead: Lead) -> tuple[Step, ...]:
 
 def _level(lead: Lead) -> int:
     """How often the lead was escalated."""
-    promise = None if lead.lifecycle is None else lead.lifecycle.promise
-    return 0 if promise is None else promise.level
+    return 0 if lead.promise is None else lead.promise.level
 
 
 def history(lead_id: str, activities: Iterable[LeadActivity], evaluator: Evaluator) -> History:

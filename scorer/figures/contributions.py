@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from scorer.domain.counts import Counts
+from scorer.domain.counts import Counts, days_counted
 from scorer.domain.lifecycle import (
     RATINGS,
     STAGED,
@@ -114,8 +114,7 @@ class Contributions:
         for name, key in self._actions:
             counts = counted.get(name)
             if counts is not None:
-                numbers: tuple[int, ...] = counts[1:]
-                for day, times in zip(numbers[::2], numbers[1::2], strict=True):
+                for day, times in days_counted(counts):
                     yield day, key, times
 
     def entries(self, lifecycle: Lifecycle | None) -> list[Entry]:

@@ -71,7 +71,7 @@ class PeriodFigures(Model):
 
 
 class Production(Model):
-    """Opportunities produced against those needed, in the period of `as_of`."""
+    """Opportunities produced against those needed, and revenue won against the target, in the period of `as_of`."""
 
     period: str = Field(description="Label of the period.")
     revenue: float = Field(description="Target: revenue of a period.")
@@ -80,7 +80,11 @@ class Production(Model):
     needed: float = Field(description="revenue / average_deal / closing_rate")
     handed_over: int = Field(description="Opportunities handed over so far.")
     elapsed: float = Field(description="The share of the period that has passed.")
-    forecast: float | None = Field(description="handed_over / elapsed; null at the start of a period.")
+    forecast: float | None = Field(
+        description="handed_over / elapsed; null while less than a tenth of the period has passed."
+    )
+    revenue_won: float = Field(description="Sum of the values of the deals won in the period so far.")
+    revenue_share: float = Field(description="revenue_won / revenue")
 
 
 class Base(Model):

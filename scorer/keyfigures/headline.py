@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from scorer.backtest.run import FEW, MANY_REJECTED, plural
-from scorer.domain.rounding import percentage, rounded
+from scorer.domain.rounding import percent, rounded
 from scorer.figures.report_model import ClosingRate, HandOversOfPeriod, Report, Responses
 
 YEAR: Final = 365
+TOO_EARLY: Final = "it is too early for a forecast, because less than 10% of the period has passed"
 
 
 def headline(result: Report) -> list[str]:
@@ -25,9 +26,13 @@ def _sentences(result: Report) -> Iterator[str]:
     if made is not None:
         handed_over = _count(made.handed_over, "opportunity")
         text = f"{handed_over} handed over in {made.period} so far, {amount(made.needed)} needed"
-        if made.forecast is not None and made.elapsed < 1:
+        if made.forecast is None:
+            text += f"; {TOO_EARLY}"
+        elif made.elapsed < 1:
             text += f"; if it goes on like this, {amount(made.forecast)} by its end"
         yield f"{text}."
+        share = f"{percent(made.revenue_share)} of {amount(made.revenue)}"
+        yield f"Deals of {amount(made.revenue_won)} were won in {made.period} so far: {share}."
     total = result.total
     if made is None or total.handed_over != made.handed_over:
         yield f"{plural(total.handed_over, 'hand-over')} to sales in the whole input."
@@ -112,16 +117,6 @@ def _were(number: int) -> str:
 def amount(value: float) -> str:
     """A number for people: whole from 10, with one decimal below unless it is whole."""
     return f"{rounded(value, 0 if value >= 10 or value == round(value) else 1):,}".removesuffix(".0")
-
-
-def percent(share: float | None) -> str:
-    """A share, always with one decimal, so that shares beside each other are equally exact: `62.5%`. It looks like
-    none or all only if it is."""
-    if share is None:
-        return "–"
-    if 0 < share < 0.0005 or 0.9995 <= share < 1:
-        return "<0.1%" if share < 0.5 else ">99.9%"
-    return f"{percentage(share, 1):,}%"
 
 
 def duration(seconds: float | None) -> str:

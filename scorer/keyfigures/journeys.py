@@ -4,7 +4,7 @@ A change counts when it becomes known: the base and the transitions follow the o
 belongs to a day (hand-overs, wins, reached phases) counts on the day on which it happened.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
@@ -13,16 +13,14 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from scorer.domain.activity import LeadActivity
-from scorer.domain.counts import Counts
+from scorer.domain.counts import Counts, days_counted
 from scorer.domain.effects import Answered, Decided, Deleted, Effect, Escalated, HandedOver, StageChanged, StatusChanged
 from scorer.domain.instant import DAY, from_datetime
 from scorer.domain.lead import Lead
 from scorer.domain.lifecycle import (
     MOST_DECISIONS,
-    STATUS,
     STEPS,
     Lifecycle,
-    Promise,
     Step,
     step_of,
 )
@@ -68,9 +66,9 @@ class _Place:
     def __init__(self, lead: Lead) -> None:
         known = lead.published is not None
         self.rating = lead.published.rating.value if lead.published is not None else None
-        self.status = _status(lead) if known else None
+        self.status: str | None = lead.status if known else None
         self.category = _category(lead) if known else None
-        promise = _promise(lead)
+        promise = lead.promise
         self.promise = None if promise is None else _Promised(promise.queue, promise.made_at, promise.respond_by)
 
 
@@ -112,12 +110,12 @@ class Journeys:
             self._keep(before.lifecycle, after.lead)
         place = _Place(before)
         now = self._followed(place, before, after, activity, arrival)
-        if place.promise is not None and _promise(after.lead) is None:
+        if place.promise is not None and after.lead.promise is None:
             ended = now if activity is None else self._time_of(activity, arrival)
             self._end(place.promise, ended)
         if after.lead.published is not None:
             self._stand("rating", place.rating, after.lead.published.rating.value, now)
-            self._stand("status", place.status, _status(after.lead), now)
+            self._stand("status", place.status, after.lead.status, now)
             self._stand("category", place.category, _category(after.lead), now)
 
     def ended(self, lead: Lead, until: int) -> None:
@@ -130,7 +128,7 @@ class Journeys:
         tally.dated.update(self._dated(self._whole(lead)))
         if lead.published is None:
             return
-        promise, waiting = _promise(lead), self._contributions.waiting(lead.lifecycle)
+        promise, waiting = lead.promise, self._contributions.waiting(lead.lifecycle)
         if promise is not None and waiting is not None:
             is_overdue = promise.respond_by <= until
             tally.fates[promise.queue, "missed" if is_overdue else "open"] += 1
@@ -263,10 +261,10 @@ class Journeys:
         tally, data = self._tally, activity.data
         match activity.type:
             case "lead.sales_returned":
-                tally.reasons_returned.add(data.get("reason"))
+                tally.reasons_returned.add(data.get("reason"), step.time)
             case "lead.opportunity_lost":
-                tally.reasons_lost.add(data.get("reason"))
-                tally.competitors.add(data.get("competitor"))
+                tally.reasons_lost.add(data.get("reason"), step.time)
+                tally.competitors.add(data.get("competitor"), step.time)
             case "lead.opportunity_won":
                 value = data.get("value")
                 if isinstance(value, int | float) and isfinite(value) and 0 < value <= MOST_VALUE:
@@ -357,17 +355,9 @@ class Journeys:
         return min(activity.time, arrival + self._tolerance)
 
 
-def _status(lead: Lead) -> str:
-    return str(lead.value(STATUS) or "new")
-
-
 def _category(lead: Lead) -> str:
     category = None if lead.lifecycle is None else lead.lifecycle.category
     return NONE if category is None else category
-
-
-def _promise(lead: Lead) -> Promise | None:
-    return None if lead.lifecycle is None else lead.lifecycle.promise
 
 
 def _steps(lifecycle: Lifecycle | None) -> Sequence[Step]:
@@ -388,12 +378,7 @@ def _at(activity: LeadActivity, time: int) -> LeadActivity:
 
 def _number(counted: Mapping[str, Counts], name: str, day: int) -> int:
     counts = counted.get(name)
-    return 0 if counts is None else dict(_days(counts)).get(day, 0)
-
-
-def _days(counts: Counts) -> Iterator[tuple[int, int]]:
-    numbers: tuple[int, ...] = counts[1:]
-    return zip(numbers[::2], numbers[1::2], strict=True)
+    return 0 if counts is None else dict(days_counted(counts)).get(day, 0)
 
 
 def _unrated(decision: Decision) -> Decision:

@@ -2,6 +2,8 @@
 
 If there are more names than are kept, those with the smallest hashes are kept. A name that is among them in the end was
 among them at every moment and in every part, so its count is complete; all others are counted together.
+
+Names that differ only in case or spaces are one. It is shown as it was spelled first.
 """
 
 from collections import Counter
@@ -15,7 +17,7 @@ LONGEST: Final = 120
 
 
 class Names:
-    """How often each name was given. `unstated`: how often none was."""
+    """How often each name was given, by the name in lower case. `unstated`: how often none was."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self.counts: Counter[str] = Counter()
@@ -25,25 +27,34 @@ class Names:
         self.is_complete = True
         """Whether all names are kept."""
         self._kept = kept
+        self._spellings: dict[str, tuple[int, str]] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Names) and vars(self) == vars(other)
 
     __hash__ = None  # type: ignore[assignment]
 
-    def add(self, name: object) -> None:
-        """Count a name; None and blank texts are no names."""
+    def spelling(self, name: str) -> str:
+        """How a counted name is shown: as it was spelled first, and of several spellings of that time, the smallest."""
+        return self._spellings[name][1]
+
+    def add(self, name: object, time: int) -> None:
+        """Count a name that was given at this time; None and blank texts are no names."""
         text = " ".join(name.split())[:LONGEST] if isinstance(name, str) else ""
         if not text:
             self.unstated += 1
             return
-        self.counts[text] += 1
+        key = text.casefold()
+        self.counts[key] += 1
+        self._spell(key, (time, text))
         if len(self.counts) > 2 * self._kept:
             self._prune()
 
     def merge(self, other: "Names") -> None:
         """Add the counts of another part of the input."""
         self.counts.update(other.counts)
+        for key, spelled in other._spellings.items():
+            self._spell(key, spelled)
         self.unstated += other.unstated
         self.others += other.others
         self.is_complete = self.is_complete and other.is_complete
@@ -56,7 +67,13 @@ class Names:
         kept = nsmallest(self._kept, self.counts, key=_hash)
         total = self.counts.total()
         self.counts = Counter({name: self.counts[name] for name in kept})
+        self._spellings = {name: self._spellings[name] for name in kept}
         self.others += total - self.counts.total()
+
+    def _spell(self, key: str, spelled: tuple[int, str]) -> None:
+        known = self._spellings.get(key)
+        if known is None or spelled < known:
+            self._spellings[key] = spelled
 
     def finish(self) -> None:
         """Forget the names beyond those that are kept."""

@@ -42,6 +42,8 @@ from scorer.rules.ruleset import ACTION, Ruleset
 
 MOST_PERIODS: Final = 120
 """Earlier periods are not listed; what happened in them is in the totals."""
+LEAST_ELAPSED: Final = 0.1
+"""Before this share of a period has passed, a few hand-overs more or less would change its forecast too much."""
 MOST_DAYS: Final = 92
 """The days up to now whose sales actions are listed."""
 MOST_NAMES: Final = 10
@@ -209,7 +211,9 @@ def _production(ruleset: Ruleset, period: PeriodFigures) -> Production | None:
         needed=float(targets.needed),
         handed_over=handed_over,
         elapsed=period.elapsed,
-        forecast=handed_over / period.elapsed if period.elapsed else None,
+        forecast=handed_over / period.elapsed if period.elapsed >= LEAST_ELAPSED else None,
+        revenue_won=period.value_won,
+        revenue_share=period.value_won / float(targets.revenue),
     )
 
 
@@ -296,7 +300,7 @@ def _ranking(names: Names) -> Ranking:
     return Ranking(
         total=names.unstated + names.counts.total() + names.others,
         unstated=names.unstated,
-        named=[Named(name=name, times=times) for name, times in ordered[:MOST_NAMES]],
+        named=[Named(name=names.spelling(name), times=times) for name, times in ordered[:MOST_NAMES]],
         other=sum(times for _, times in rest) + names.others,
         other_names=len(rest) + (not names.is_complete),
     )

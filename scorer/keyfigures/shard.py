@@ -28,6 +28,11 @@ class Counted(NamedTuple):
     outcomes: Tally
     figures: KeyTally
 
+    def add(self, other: "Counted") -> None:
+        """Add the counts of other leads."""
+        self.outcomes.add(other.outcomes)
+        self.figures.add(other.figures)
+
 
 class ReportShard:
     """Replays the leads of one shard as a backtest of one ruleset does, and counts key figures on the way."""

@@ -6,8 +6,9 @@ from datetime import date, timedelta
 from markupsafe import Markup
 
 from scorer.backtest.run import plural
+from scorer.domain.rounding import percent
 from scorer.figures.report_model import PeriodFigures, PhaseReached, Ranking, Report, Responses, RuleLift
-from scorer.keyfigures.headline import amount, basis, broken_promises, duration, percent
+from scorer.keyfigures.headline import amount, basis, broken_promises, duration
 from scorer.report.charts import Bar, Mark, Scale, Series, Tone, bars, heat_table, histogram, lines, track
 from scorer.report.page import number, render
 
@@ -54,9 +55,13 @@ def _tiles(result: Report) -> list[tuple[str, str, str]]:
     made, total = result.production, result.total
     if made is not None:
         tiles.append((f"Handed over in {made.period}", number(made.handed_over), f"{amount(made.needed)} needed"))
-        if made.forecast is not None and made.elapsed < 1:
+        if made.forecast is None:
+            tiles.append((f"Forecast for {made.period}", "–", "less than 10% of it has passed"))
+        elif made.elapsed < 1:
             share = percent(made.forecast / made.needed)
             tiles.append((f"Forecast for {made.period}", amount(made.forecast), f"{share} of those needed"))
+        target = f"{percent(made.revenue_share)} of {amount(made.revenue)}"
+        tiles.append((f"Value won in {made.period}", amount(made.revenue_won), target))
     else:
         tiles.append(("Handed over to sales", number(total.handed_over), "in the whole input"))
     if total.handed_over:

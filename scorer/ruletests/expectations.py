@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scorer.domain.decision import Contribution
 from scorer.domain.lead import Lead
-from scorer.domain.lifecycle import STATUS, STATUSES
+from scorer.domain.lifecycle import STATUSES
 from scorer.domain.score import Rating, Route
 from scorer.evaluation.contributions import contributions
 from scorer.evaluation.results import Evaluation
@@ -158,14 +158,13 @@ def _queues(rule: RoutingRule) -> Iterator[str]:
 
 
 def _values(tested: TestedLead) -> dict[str, object]:
-    evaluation, lifecycle = tested.evaluation, tested.lead.lifecycle
-    promise = None if lifecycle is None else lifecycle.promise
+    evaluation, promise = tested.evaluation, tested.lead.promise
     values: dict[str, object] = {
         **evaluation.outcome,
         "fit": evaluation.score.fit,
         "engagement": evaluation.score.engagement,
         "published": tested.published,
-        "status": tested.lead.value(STATUS) or "new",
+        "status": tested.lead.status,
         "escalated": 0 if promise is None else promise.level,
         RESPOND_BY: tested.respond_by,
         f"criteria.{BEHAVIOUR}": evaluation.score.engagement,

@@ -67,6 +67,23 @@ class Page:
         assert urls, "the browser's log of requests is empty, so a request would go unnoticed"
         return [url for url in urls if url != self.driver.current_url and not url.startswith("data:")]
 
+    def must_fit(self, file: Path, width: int, scheme: str) -> None:
+        """Open the page, and see that it is no wider than the window, has no error and fetches nothing."""
+        self.open(file, width, scheme)
+        self.run("document.querySelectorAll('details').forEach(details => details.open = true)")
+        assert self.run("return window.innerWidth") == width
+        assert self.overflow() <= 0
+        assert self.errors() == []
+        assert self.requests() == []
+
+    def must_change_with_the_scheme(self, file: Path) -> None:
+        """See that the page has another background in the dark."""
+        grounds = []
+        for scheme in ("light", "dark"):
+            self.open(file, 1280, scheme)
+            grounds.append(self.run("return getComputedStyle(document.body).backgroundColor"))
+        assert grounds[0] != grounds[1]
+
     def _log(self, name: str) -> list[dict[str, Any]]:
         # Selenium has no types here.
         entries: list[dict[str, Any]] = self.driver.get_log(name)  # type: ignore[no-untyped-call]

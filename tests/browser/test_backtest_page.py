@@ -36,20 +36,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_the_page_fits_and_fetches_nothing(
     page: Page, files: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
-    page.open(files[name], width, scheme)
-    page.run("document.querySelectorAll('details').forEach(details => details.open = true)")
-    assert page.run("return window.innerWidth") == width
-    assert page.overflow() <= 0
-    assert page.errors() == []
-    assert page.requests() == []
+    page.must_fit(files[name], width, scheme)
 
 
 def test_light_and_dark_differ(page: Page, files: dict[str, Path]) -> None:
-    grounds = []
-    for scheme in ("light", "dark"):
-        page.open(files["compared"], 1280, scheme)
-        grounds.append(page.run("return getComputedStyle(document.body).backgroundColor"))
-    assert grounds[0] != grounds[1]
+    page.must_change_with_the_scheme(files["compared"])
 
 
 def test_the_page_shows_the_figures_of_the_json(page: Page, files: dict[str, Path]) -> None:

@@ -40,11 +40,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_the_page_fits_fetches_nothing_and_adds_up(
     page: Page, files: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
-    page.open(files[name], width, scheme)
-    assert page.run("return window.innerWidth") == width
-    assert page.overflow() <= 0
-    assert page.errors() == []
-    assert page.requests() == []
+    page.must_fit(files[name], width, scheme)
     points = page.run("return [...document.querySelectorAll('[data-points]')].map(e => Number(e.dataset.points))")
     shown = page.run("return [...document.querySelectorAll('#score, #sum')].map(e => e.textContent)")
     assert points
@@ -52,15 +48,13 @@ def test_the_page_fits_fetches_nothing_and_adds_up(
 
 
 def test_light_and_dark_differ_and_both_are_readable(page: Page, files: dict[str, Path]) -> None:
-    grounds = []
+    page.must_change_with_the_scheme(files["busy"])
     for scheme in ("light", "dark"):
         page.open(files["busy"], 1280, scheme)
-        grounds.append(page.run("return getComputedStyle(document.body).backgroundColor"))
         for selector in (".tile .rest", ".evidence", "td", ".badge", "h2", "td.plus", "td.minus"):
             ratio = page.run(_CONTRAST, selector)
             # WCAG 2.1, 1.4.3: contrast of text with its background.
             assert ratio >= 4.5, f"{selector} in {scheme}: {ratio:.2f}"
-    assert grounds[0] != grounds[1]
 
 
 def test_input_of_a_lead_is_shown_as_text(page: Page, files: dict[str, Path]) -> None:

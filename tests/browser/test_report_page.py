@@ -43,12 +43,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_the_page_fits_and_fetches_nothing(
     page: Page, files: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
-    page.open(files[name], width, scheme)
-    page.run("document.querySelectorAll('details').forEach(details => details.open = true)")
-    assert page.run("return window.innerWidth") == width
-    assert page.overflow() <= 0
-    assert page.errors() == []
-    assert page.requests() == []
+    page.must_fit(files[name], width, scheme)
+
+
+def test_light_and_dark_differ(page: Page, files: dict[str, Path]) -> None:
+    page.must_change_with_the_scheme(files["life"])
 
 
 def test_the_page_shows_the_figures(page: Page, files: dict[str, Path]) -> None:

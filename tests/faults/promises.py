@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 from scorer.domain.decision import read_decision
 from scorer.domain.instant import to_text
 from scorer.offline.ruleset_files import load_ruleset
-from scorer.sources.arrival import TOO_LATE, arrival_of, log_time_after
+from scorer.sources.arrival import TOO_LATE, arrival_of, is_stamped, log_time_after
 from scorer.sources.cloudevents import parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.tick import is_tick
@@ -48,7 +48,8 @@ def escalation_differences(
         if is_tick(record.value):
             continue
         try:
-            activity = parse_record(record.value, record.key, record.headers, log_time or TOO_LATE)
+            latest = log_time if is_stamped(record) and log_time is not None else TOO_LATE
+            activity = parse_record(record.value, record.key, record.headers, latest)
         except Rejected:
             continue
         arrival = arrival_of(record, log_time, activity.time)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 from scorer.backtest.run import CAUTION
 from scorer.demo.market import write_jsonl
 from tests.factory import SMALL_RULES
-from tests.unit.test_cli import scorer
+from tests.unit.test_cli import scorer, ways_to_give
 
 NEW_RULES = SMALL_RULES.replace("hot: 40", "hot: 30")
 
@@ -43,18 +42,7 @@ def backtest(folder: Path, *args: str, status: int = 0) -> dict[str, Any]:
 
 
 def test_result_does_not_depend_on_how_the_same_activities_are_given(folder: Path) -> None:
-    market = folder / "market.jsonl"
-    lines = market.read_bytes().splitlines(keepends=True)
-    packed, first, second = folder / "market.gz", folder / "1.jsonl", folder / "2.jsonl"
-    packed.write_bytes(gzip.compress(market.read_bytes()))
-    first.write_bytes(b"".join(lines[:700]))
-    second.write_bytes(b"".join(lines[700:]))
-    ways: Sequence[Sequence[str]] = (
-        ("--input", str(market), "--workers", "1"),
-        ("--input", str(packed), "--workers", "2"),
-        ("--input", str(first), str(second), "--workers", "2"),
-    )
-    results = [backtest(folder, *way) for way in ways]
+    results = [backtest(folder, *way) for way in ways_to_give(folder / "market.jsonl", 700)]
     for result in results:
         del result["input"]["files"]
     assert results[1:] == results[:1] * 2

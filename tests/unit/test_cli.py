@@ -21,6 +21,20 @@ def scorer(*args: str, stdin: str | bytes = b"", cwd: Path = ROOT) -> subprocess
     return subprocess.run(command, input=data, capture_output=True, cwd=cwd, timeout=120, check=False)
 
 
+def ways_to_give(source: Path, cut: int) -> list[tuple[str, ...]]:
+    """Arguments that give the same activities: as one file, packed, and cut after so many lines."""
+    lines = source.read_bytes().splitlines(keepends=True)
+    packed, first, second = (source.with_name(f"{source.stem}.{end}") for end in ("gz", "1.jsonl", "2.jsonl"))
+    packed.write_bytes(gzip.compress(source.read_bytes()))
+    first.write_bytes(b"".join(lines[:cut]))
+    second.write_bytes(b"".join(lines[cut:]))
+    return [
+        ("--input", str(source), "--workers", "1"),
+        ("--input", str(packed), "--workers", "2"),
+        ("--input", str(first), str(second), "--workers", "2"),
+    ]
+
+
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
     return ruleset_folder(tmp_path / "rules", f"{SMALL_RULES}retention: {{inactive: 2y}}\n", file="small.yaml")

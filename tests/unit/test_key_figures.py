@@ -18,7 +18,6 @@ from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.evaluation.evaluator import Evaluator
 from scorer.figures.figures import Figures
 from scorer.figures.gauges import gauges
-from scorer.figures.leads import lifecycle_of
 from scorer.kafka.record_limits import Limit
 from scorer.runtime.metrics import KEY_FIGURES, MAX_STAGES, BatchFigures, Metrics
 from scorer.runtime.settings import load_settings
@@ -89,7 +88,7 @@ def counted(store: LeadStore, rules: Evaluator = RULES) -> Figures:
     """The figures of all leads at rest."""
     figures = Figures(rules.ruleset)
     for one in store.leads():
-        figures.add(lifecycle_of(one), one.counted)
+        figures.add(one.known_lifecycle(), one.counted)
     return figures
 
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.domain.instant import DAY, to_text
+from scorer.domain.rounding import percent
 from scorer.figures.report_model import Report
-from scorer.keyfigures.headline import amount, duration, percent
+from scorer.keyfigures.headline import amount, duration
 from scorer.keyfigures.lifts import lift_interval
 from scorer.keyfigures.names import LONGEST, Names
 from scorer.keyfigures.worth import worth, worth_of
@@ -43,13 +44,22 @@ def fates(result: Report) -> dict[str, int]:
 
 
 @settings(deadline=None)
-@given(st.lists(st.text(min_size=1, max_size=3), max_size=60), st.integers(1, 6), st.randoms())
-def test_names_are_counted_the_same_however_they_are_divided(names: list[str], kept: int, random: Random) -> None:
+@given(
+    st.lists(
+        st.tuples(st.text(st.sampled_from("aAbßS\u1e9e i\u0130\n"), min_size=1, max_size=3), st.integers(0, 3)),
+        max_size=60,
+    ),
+    st.integers(1, 6),
+    st.randoms(),
+)
+def test_names_are_counted_the_same_however_they_are_divided(
+    names: list[tuple[str, int]], kept: int, random: Random
+) -> None:
     whole = Names(kept)
     parts = [Names(kept) for _ in range(3)]
-    for name in names:
-        whole.add(name)
-        random.choice(parts).add(name)
+    for name, time in names:
+        whole.add(name, time)
+        random.choice(parts).add(name, time)
     whole.finish()
     total = Names(kept)
     for part in parts:
@@ -58,16 +68,30 @@ def test_names_are_counted_the_same_however_they_are_divided(names: list[str], k
     assert total == whole
     assert len(whole.counts) <= kept
     assert whole.counts.total() + whole.others + whole.unstated == len(names)
-    exact = Counter(" ".join(name.split()) for name in names)
+    plain = [(" ".join(name.split()), time) for name, time in names]
+    exact = Counter(name.casefold() for name, _ in plain)
     assert all(times == exact[name] for name, times in whole.counts.items())
+    for name in whole.counts:
+        alike = [(time, spelled) for spelled, time in plain if spelled.casefold() == name]
+        assert whole.spelling(name) == min(alike)[1]
 
 
 def test_names_without_text_are_not_stated_and_long_ones_are_cut() -> None:
     names = Names()
     for name in (None, "", "  \n", 7, " too \n expensive ", "too expensive", "x" * 5000, "x" * 6000):
-        names.add(name)
+        names.add(name, 0)
     assert names.unstated == 4
     assert names.counts == {"too expensive": 2, "x" * LONGEST: 2}
+
+
+def test_reasons_and_competitors_that_differ_only_in_case_or_spaces_are_one() -> None:
+    given = [("a", 3, "too  Expensive", "ACME"), ("b", 1, "Too expensive", "acme"), ("c", 2, "TOO EXPENSIVE ", "Acme")]
+    lines = [
+        at(lead, 1, "opportunity_lost", day, reason=reason, competitor=rival) for lead, day, reason, rival in given
+    ]
+    result = reported(lines, until=UNTIL)
+    assert [(named.name, named.times) for named in result.reasons_lost.named] == [("Too expensive", 3)]
+    assert [(named.name, named.times) for named in result.competitors.named] == [("acme", 3)]
 
 
 def test_the_worth_of_a_better_closing_rate_is_that_of_the_example_of_the_field() -> None:
@@ -215,6 +239,20 @@ def test_values_that_no_deal_has_are_not_added_up() -> None:
     result = reported(lines, until=UNTIL)
     assert [period.value_won for period in result.periods] == [0.3, 0, 0]
     assert sum(period.won for period in result.periods) == 4
+
+
+@pytest.mark.parametrize(("passed", "forecast"), [(3.0, None), (3.2, 1 / (3.2 / 31)), (30.999, 1 / (30.999 / 31))])
+def test_there_is_no_forecast_before_a_tenth_of_the_period_has_passed(passed: float, forecast: float | None) -> None:
+    """MONDAY is 2026-01-05, 00:00 UTC; the period is January in Berlin."""
+    begins = -4 - 1 / 24
+    lines = [*handed_over("a", begins), at("a", 3, "opportunity_won", begins + 0.1, value=25_000)]
+    result = reported(lines, until=MONDAY + round((begins + passed) * DAY))
+    made = result.production
+    assert made is not None
+    assert made.forecast == (None if forecast is None else pytest.approx(forecast))
+    assert ("too early for a forecast" in result.headline[0]) == (forecast is None)
+    assert (made.revenue_won, made.revenue_share) == (25_000, 0.25)
+    assert result.headline[1] == "Deals of 25,000 were won in 2026-01 so far: 25.0% of 100,000."
 
 
 def test_parts_without_rules_are_left_out_and_the_report_says_how_to_get_them() -> None:

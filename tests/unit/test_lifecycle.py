@@ -252,6 +252,27 @@ def test_an_erasure_is_no_illegal_step() -> None:
     assert all(change.usual for change in changes), changes
 
 
+@pytest.mark.parametrize("is_competitor", [True, False])
+def test_a_decision_about_an_erased_lead_says_its_status_also_if_the_route_stays(is_competitor: bool) -> None:
+    rules = evaluator(PROMISES.replace("ESCALATE", LEVELS).replace("{score_step: 5}", "{on: activity}"))
+    play = Play(rules).tell("profile_updated", 0, {"is_competitor": is_competitor}).tell("erased", HOUR)
+    assert [said.status for said in play.said] == ["discarded" if is_competitor else "nurturing", "discarded"]
+    assert play.said[-1].status == play.lead.status
+    play.tell("page_viewed", 2 * HOUR, {"url": "/"})
+    assert (play.said[-1].status, play.lead.status) == ("nurturing", "nurturing")
+
+
+def test_a_lead_of_which_an_erasure_leaves_no_step_is_new_until_the_next_decision() -> None:
+    """The erasure arrives later than an activity that it does not forget, so the route stays."""
+    play = handed_over().tell("trial_started", 2 * DAY).tell("sales_accepted", 2 * DAY + HOUR)
+    play.tell("erased", DAY, arrival=3 * DAY)
+    assert (play.lead.status, play.lead.promise) == ("accepted", None)
+    play = handed_over().tell("trial_started", 2 * DAY).tell("erased", DAY, arrival=3 * DAY)
+    assert (play.lead.status, play.lead.promise) == ("new", None)
+    play.tell("sales_returned", 4 * DAY)
+    assert (play.said[-1].status, play.lead.status) == ("returned", "returned")
+
+
 def test_an_erasure_forgets_a_hand_over_that_was_decided_later_about_what_it_erases() -> None:
     """History of a year that is loaded today, and then its erasure."""
     today = 365 * DAY

@@ -1,9 +1,7 @@
 """`scorer report` as a command, and its page."""
 
-import gzip
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from scorer.keyfigures.headline import amount
 from scorer.report.keyfigures_page import keyfigures_page
 from tests.factory import SMALL_RULES
 from tests.lives import LIFE_RULES, START, event_line, lives
-from tests.unit.test_cli import scorer
+from tests.unit.test_cli import scorer, ways_to_give
 from tests.unit.test_keyfigures import HOT, UNTIL, at, handed_over
 from tests.unit.test_report import EVIL, Tags
 from tests.unit.test_report_figures import reported
@@ -44,17 +42,8 @@ def run(folder: Path, *args: str, rules: str = "life", status: int = 0) -> dict[
 
 def test_the_result_does_not_depend_on_how_the_same_activities_are_given(folder: Path) -> None:
     source = folder / "lives.jsonl"
-    lines = source.read_bytes().splitlines(keepends=True)
-    packed, first, second = folder / "lives.gz", folder / "1.jsonl", folder / "2.jsonl"
-    packed.write_bytes(gzip.compress(source.read_bytes()))
-    first.write_bytes(b"".join(lines[:300]))
-    second.write_bytes(b"".join(lines[300:]))
-    ways: Sequence[Sequence[str]] = (
-        ("--input", str(source), "--workers", "1"),
-        ("--input", str(packed), "--workers", "2"),
-        ("--input", str(first), str(second), "--workers", "2"),
-    )
-    results = [run(folder, *way) for way in ways]
+    lines = source.read_bytes().splitlines()
+    results = [run(folder, *way) for way in ways_to_give(source, 300)]
     for result in results:
         del result["input"]["files"]
     assert results[1:] == results[:1] * 2

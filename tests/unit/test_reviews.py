@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from scorer.domain.decision import RoutingDecision, read_decision
-from scorer.domain.instant import DAY, HOUR, MINUTE, SECOND, from_datetime, to_text
+from scorer.domain.instant import DAY, HOUR, MILLISECOND, MINUTE, SECOND, from_datetime, to_text
 from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
@@ -136,6 +136,7 @@ class Partition:
         self.log = log
         self.rules = rules
         self.wall = MONDAY
+        self.is_stamped = True
         self.changelog: dict[bytes, Message] = {}
         self.decisions: dict[str, list[bytes]] = defaultdict(list)
         self.figures = BatchFigures()
@@ -187,7 +188,8 @@ class Partition:
                 continue
             elif message.topic == SETTINGS.activity_topic:
                 assert is_tick(message.value)
-                append(self.log, self.wall, None)
+                assert message.timestamp is not None
+                append(self.log, message.timestamp * MILLISECOND, None, stamped=self.is_stamped)
             else:
                 assert message.topic == SETTINGS.state_topic
                 self.changelog[message.key] = message
@@ -488,6 +490,21 @@ def test_a_tick_is_written_when_a_lead_is_due_and_the_log_stands_still() -> None
     partition.now += SETTINGS.tick_seconds
     assert not partition.ticks.ready()
     assert partition.ticks.remaining == 0
+
+
+def test_without_a_timestamp_of_the_broker_a_tick_brings_the_time_of_the_clock_of_the_worker() -> None:
+    log: Log = []
+    append(log, MONDAY, "a", stamped=False)
+    partition = Partition(log)
+    partition.is_stamped = False
+    partition.finish()
+    partition.wall = MONDAY + 300 * DAY + 1_234_567
+    partition.now += SETTINGS.tick_seconds
+    partition.transact(0)
+    partition.finish()
+    assert partition.log_time == MONDAY + 300 * DAY + 1_234_000
+    assert causes(partition.decisions["a"])[-1][:2] == ("time", "cold")
+    assert partition.decisions == decided_offline(partition.log)
 
 
 def test_a_load_of_records_that_bring_no_time_does_not_hold_up_the_ticks() -> None:

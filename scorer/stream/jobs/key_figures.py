@@ -13,7 +13,6 @@ from scorer.domain.counts import Counts
 from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.domain.lifecycle import Lifecycle
 from scorer.figures.figures import Figures
-from scorer.figures.leads import lifecycle_of
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.token_bucket import TokenBucket
@@ -146,7 +145,7 @@ class KeyFigures:
         assert self._figures is not None
         was_known, is_known = before.clock != NO_CLOCK, after.clock != NO_CLOCK
         if was_known and is_known and not self._unread:
-            self._figures.replace(lifecycle_of(before), lifecycle_of(after), before.counted, after.counted)
+            self._figures.replace(before.known_lifecycle(), after.known_lifecycle(), before.counted, after.counted)
             return
         if was_known:
             part = _part(before)
@@ -164,4 +163,4 @@ class KeyFigures:
 
 
 def _part(lead: Lead) -> _Part:
-    return _Part(lifecycle_of(lead), lead.counted)
+    return _Part(lead.known_lifecycle(), lead.counted)

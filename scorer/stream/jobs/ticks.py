@@ -1,13 +1,14 @@
 """The job that writes a tick into the input when a lead is due by the clock and nothing brings time into the log.
 
-The tick is part of a transaction of the partition, so a former owner cannot write one. It changes no answer: the broker
-stamps it, and only what is read from the log counts.
+The tick is part of a transaction of the partition, so a former owner cannot write one. Only what is read from the log
+counts. With LogAppendTime the broker stamps the tick, so the clock of the worker changes no answer. Without
+LogAppendTime, the tick brings the time of this clock.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from scorer.domain.instant import SECOND
+from scorer.domain.instant import MILLISECOND, SECOND
 from scorer.kafka.message import Message
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
@@ -84,7 +85,9 @@ class Ticks:
         lead_id = self._needed(outbox.log_time) if self._staged else None
         if lead_id is not None:
             topic, headers = self._settings.activity_topic, [(CONTENT_TYPE, STRUCTURED.encode())]
-            outbox.messages.append(Message(topic, self._partition, lead_id.encode(), tick(lead_id), headers))
+            stamp = self._clock() // MILLISECOND
+            message = Message(topic, self._partition, lead_id.encode(), tick(lead_id), headers, timestamp=stamp)
+            outbox.messages.append(message)
         return self._staged
 
     def committed(self) -> None:
