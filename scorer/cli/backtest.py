@@ -16,6 +16,7 @@ from scorer.cli.activity_input import InputOption, MoreInputs, RejectsOption, To
 from scorer.cli.backtest_output import show
 from scorer.cli.common import EngineOption, RulesOption, load_or_exit, moment_or_exit, print_document
 from scorer.cli.replaying import FormatOption, OutputFormat, PageOption, WorkersOption, opened_replay, replay_inputs
+from scorer.cli.source_input import SourceOption, source_or_exit
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.report.backtest_page import backtest_page
 from scorer.runtime.default_rules import default_rules
@@ -24,6 +25,7 @@ from scorer.runtime.default_rules import default_rules
 def run_backtest(
     input_: InputOption = None,
     topic: TopicOption = None,
+    source: SourceOption = None,
     rules: RulesOption = None,
     against: Annotated[
         Path | None,
@@ -44,12 +46,13 @@ def run_backtest(
     if no activity remains.
     """
     end = moment_or_exit("--until", until, time.time_ns() // 1000)
+    translator = source_or_exit(source, rules, topic)
     inputs = replay_inputs(input_, more, topic, report, rejects)
     rules = rules or default_rules()
     locations = [rules] if against is None else [rules, against]
     rulesets = [load_or_exit(location, engine).ruleset for location in locations]
     contents = tuple(read_rule_files(location) for location in locations)
-    with opened_replay(inputs, topic, "backtest", report, rejects) as replay:
+    with opened_replay(inputs, topic, "backtest", report, rejects, translator) as replay:
         make = partial(replay_shard, contents, engine, replay.now, replay.max_bytes)
         tally: Tally = replay.run(
             make,

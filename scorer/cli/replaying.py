@@ -28,6 +28,7 @@ from scorer.domain.printable import printable
 from scorer.figures.report_model import ReportInput
 from scorer.offline.place import Rejection
 from scorer.offline.shards import Maker, open_shards, usable_cores
+from scorer.sources.source import Source
 
 _NAMED: Final = 20
 """The number of rejected lines to print; the rest are counted, and written to the file of --rejects."""
@@ -126,13 +127,18 @@ def replay_inputs(
 
 @contextmanager
 def opened_replay(
-    inputs: Sequence[str], topic: str | None, command: str, page: str | None, rejects: str | None
+    inputs: Sequence[str],
+    topic: str | None,
+    command: str,
+    page: str | None,
+    rejects: str | None,
+    source: Source | None,
 ) -> Iterator[Replay]:
     """Open the inputs and outputs, or exit. The outputs are there when the context ends without an error. `command`:
-    its name among `access.NEEDS`."""
+    its name among `access.NEEDS`. `source`: translates the files, if they are of another sender."""
     now = time.time_ns() // 1000
     with ExitStack() as stack:
-        activities = stack.enter_context(opened(inputs, topic, now, command, rereadable=True))
+        activities = stack.enter_context(opened(inputs, topic, now, command, source=source, rereadable=True))
         outputs = (None if name is None else open_output(name, stack) for name in (page, rejects))
         yield Replay(activities, now, *outputs)
 

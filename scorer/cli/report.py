@@ -11,6 +11,7 @@ from scorer.cli.activity_input import InputOption, MoreInputs, RejectsOption, To
 from scorer.cli.common import EngineOption, RulesOption, load_or_exit, moment_or_exit, print_document
 from scorer.cli.replaying import FormatOption, OutputFormat, PageOption, WorkersOption, opened_replay, replay_inputs
 from scorer.cli.report_output import show
+from scorer.cli.source_input import SourceOption, source_or_exit
 from scorer.keyfigures.result import Read, report
 from scorer.keyfigures.shard import Counted, Handled, report_shard
 from scorer.offline.place import Rejection
@@ -22,6 +23,7 @@ from scorer.runtime.default_rules import default_rules
 def run_report(
     input_: InputOption = None,
     topic: TopicOption = None,
+    source: SourceOption = None,
     rules: RulesOption = None,
     page: PageOption = None,
     output_format: FormatOption = OutputFormat.TEXT,
@@ -40,11 +42,12 @@ def run_report(
     The figures are those of the arrival of the latest activity, or of --until if that is later.
     """
     end = moment_or_exit("--until", until, time.time_ns() // 1000)
+    translator = source_or_exit(source, rules, topic)
     inputs = replay_inputs(input_, more, topic, page, rejects)
     rules = rules or default_rules()
     ruleset = load_or_exit(rules, engine).ruleset
     as_of = _AsOf(end)
-    with opened_replay(inputs, topic, "report", page, rejects) as replay:
+    with opened_replay(inputs, topic, "report", page, rejects, translator) as replay:
         make = partial(report_shard, read_rule_files(rules), engine, replay.now, replay.max_bytes)
         counted: Counted = replay.run(make, workers, "reporting", refused=as_of.noted, until=as_of.of)
         read = Read(replay.names, replay.lines, replay.rejected, as_of.latest)
