@@ -494,7 +494,7 @@ class Metrics:
         """Count a line of the audit log that could not be written."""
         self._audit_failures.inc()
 
-    def lag(self, partition: int, records: int | None) -> None:
+    def lag(self, partition: int | str, records: int | None) -> None:
         """Set the lag of a partition; None if the partition is no longer assigned to this worker."""
         if records is None:
             with suppress(KeyError):
@@ -511,7 +511,7 @@ class Metrics:
         else:
             self._log_time.labels(str(partition)).set(seconds)
 
-    def stalled(self, partition: int, seconds: float | None) -> None:
+    def stalled(self, partition: int | str, seconds: float | None) -> None:
         """Set how long a partition has not advanced; None if it is no longer assigned to this worker."""
         if seconds is None:
             with suppress(KeyError):

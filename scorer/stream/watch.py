@@ -37,7 +37,7 @@ class Watch:
         self._metrics = metrics
         self._monotonic = monotonic
         self._wall = wall
-        self._stalls: dict[int, tuple[Stall, Episode]] = {}
+        self._stalls: dict[int | str, tuple[Stall, Episode]] = {}
         self._clock = ClockCheck()
         self._clock_off = Episode()
         self._offset: Offset | None = None
@@ -61,20 +61,20 @@ class Watch:
                 reasons=many.reasons,
             )
 
-    def assigned(self, partitions: Iterable[int]) -> None:
-        """These partitions are ours from now on; forget the others. A partition that stays ours is not younger after a
-        rebalance."""
+    def assigned(self, partitions: Iterable[int | str]) -> None:
+        """These partitions, by name, are ours from now on; forget the others. A partition that stays ours is not younger
+        after a rebalance."""
         for partition in self._stalls.keys() - set(partitions):
             stall, episode = self._stalls.pop(partition)
             self._metrics.stalled(partition, None)
             if episode.on:
                 log.info("partition_stall_ended", partition=partition, offset=stall.offset, why="not assigned any more")
 
-    def look(self, standings: Mapping[int, Standing]) -> None:
+    def look(self, standings: Mapping[int | str, Standing]) -> None:
         """Look at the partitions and at the clock, once or twice a second. A partition that is missing waits for the
         group until `assigned`."""
         now = self._monotonic()
-        revoked = dict.fromkeys(self._stalls, _REVOKED)
+        revoked: dict[int | str, Standing] = dict.fromkeys(self._stalls, _REVOKED)
         for partition, standing in {**revoked, **standings}.items():
             stall, episode = self._stalls.setdefault(partition, (Stall(now), Episode()))
             lasted = stall.seconds
