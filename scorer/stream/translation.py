@@ -165,7 +165,7 @@ class Translator:
         (number, first), *others = refused.items()
         if others:
             first = Rejected(
-                first.reason, f"{first.detail}; so are {counted(len(others), 'other event')} of the record"
+                first.reason, f"{first.detail}; also rejected: {counted(len(others), 'other event')} of the record"
             )
         return {number: self._letter(record, first, limits, outcomes[number].index)}
 
