@@ -29,7 +29,6 @@ from scorer.state.input_position import NOTED, InputPosition
 from scorer.stream.input_log import Change, InputLog, inspect
 from scorer.stream.outbox import position_message
 from scorer.stream.recovery import last_position
-from scorer.stream.source_position import position_of
 
 Target = Literal["earliest", "latest"] | int
 
@@ -129,15 +128,8 @@ async def survey_source(settings: Settings, topic: str, chosen: Collection[int] 
             raise TopicError(f"the topic {topic} (SCORER_SOURCES) does not exist")
         partitions = _chosen(topic, topics[topic].partitions, chosen)
         committed = await admin.list_consumer_group_offsets(settings.group, partitions=partitions)
-        logs = []
-        for partition in partitions:
-            known = committed.get(partition)
-            if known is None or known.offset < 0:
-                logs.append(await inspect(reader, settings, partition, None, None))
-            else:
-                position = position_of(Offset(known.offset, known.metadata))
-                logs.append(await inspect(reader, settings, partition, known.offset, position))
-        return logs
+        known = {partition: offset for partition, (offset, _) in committed.items() if offset >= 0}
+        return [await inspect(reader, settings, partition, known.get(partition), None) for partition in partitions]
 
 
 def _chosen(topic: str, count: int, chosen: Collection[int]) -> list[TopicPartition]:

@@ -21,7 +21,7 @@ from scorer.runtime.token_bucket import TokenBucket
 from scorer.stream.access_watch import AccessWatch
 from scorer.stream.assigned import AssignedPartition, FatalError, Owner
 from scorer.stream.committer import Committer, RefusedError
-from scorer.stream.source_position import note_of, source_start
+from scorer.stream.input_log import check_input
 from scorer.stream.translation import Translation, Translator
 from scorer.stream.watch import Watch
 
@@ -67,10 +67,16 @@ class SourceWorker(AssignedPartition):
 
     async def _prepare(self, committed: Offset | None) -> int | None:
         self._step = "the log of its topic"
-        start: int | None = await self._unless_closing(
-            source_start(self._settings, self._committer.log_span, self.partition, committed)
-        )
+        start: int | None = await self._unless_closing(self._start(committed))
         return start
+
+    async def _start(self, committed: Offset | None) -> int:
+        """The offset to continue from: the first one of a topic that is new to the group, also of one that was deleted
+        and made again, because Kafka then forgets its offsets. Raises `InputChangedError` if records are missing."""
+        if committed is None:
+            return (await self._committer.log_span(self.partition)).first
+        await check_input(self._settings, self.partition, committed.next, None)
+        return committed.next
 
     def _opened(self) -> Mapping[str, object]:
         return {}
@@ -81,10 +87,10 @@ class SourceWorker(AssignedPartition):
             self._step = "its turn, because activities wait to be judged"
             await pause_unless(self._closing, self._context.pace.wait())
             translation = await self._translate(batch)
-            done, batch = batch[: translation.records], batch[translation.records :]
+            batch = batch[translation.records :]
             if not batch:
                 translation.outbox.next_offset = max(translation.outbox.next_offset, reached)
-            await self._commit(translation, done[-1])
+            await self._commit(translation)
 
     async def _translate(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> Translation:
         """Translate the beginning of a batch. Scoring, heartbeats and requests run between the steps."""
@@ -105,12 +111,12 @@ class SourceWorker(AssignedPartition):
             self._inbox.step()
             await asyncio.sleep(0)
 
-    async def _commit(self, translation: Translation, last: "ConsumerRecord[bytes, bytes]") -> None:
+    async def _commit(self, translation: Translation) -> None:
         context, outbox, figures = self._context, translation.outbox, translation.figures
         accepted = context.limits.current.topics
         self._step = "the end of its transaction"
         try:
-            await self._committer.commit(self.partition, outbox.messages, outbox.next_offset, note_of(last))
+            await self._committer.commit(self.partition, outbox.messages, outbox.next_offset)
         except TooLargeError as error:
             await self._accept_less(error, accepted)
             raise

@@ -91,7 +91,7 @@ def check_translated(kafka: Kafka, names: Names, topics: Sequence[str]) -> None:
             index = int(headers["dlq-index"]) if "dlq-index" in headers else None
             place = headers["dlq-topic"], int(headers["dlq-partition"]), int(headers["dlq-offset"]), index
             dead[place, headers["dlq-reason"], record.value] += 1
-    lost, doubled = (activities - found) + (letters - dead), (found - activities) + (dead - letters)  # type: ignore[operator]
+    lost, doubled = (activities - found) + (letters - dead), (found - activities) + (dead - letters)
     assert (lost.total(), doubled.total()) == (0, 0), f"lost {lost}, doubled or unexpected {doubled}"
     print(f"of other senders: {activities.total()} activities, {letters.total()} dead letters")  # noqa: T201
 
