@@ -1,9 +1,8 @@
 """The sources that the settings name."""
 
-from scorer.offline.source_files import BUILT_IN, CLOUDEVENTS, FOLDER, load_source
+from scorer.offline.source_files import BUILT_IN, FOLDER, load_source
 from scorer.rules.catalogue import suggestion
 from scorer.runtime.settings import Settings, SettingsError
-from scorer.sources.own_events import OwnEvents
 from scorer.sources.source import Source
 
 
@@ -14,4 +13,4 @@ def source_of(name: str, settings: Settings) -> Source:
     if name not in known:
         hint = suggestion(name, known) or f"; the sources are {', '.join(known)}"
         raise SettingsError(f"SCORER_SOURCES names the source {name!r}, which does not exist{hint}")
-    return OwnEvents() if name == CLOUDEVENTS else load_source(name, settings.rules)
+    return load_source(name, settings.rules)
