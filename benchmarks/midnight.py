@@ -39,13 +39,14 @@ from scorer.state.input_position import InputPosition
 from scorer.state.marker import Marker
 from scorer.state.store import LeadStore
 from scorer.stream.access_watch import AccessWatch
+from scorer.stream.assigned import State
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.job import Job
 from scorer.stream.jobs.rescore import Rescorer, Sweep
 from scorer.stream.jobs.review import Reviews
 from scorer.stream.jobs.ticks import Ticks
 from scorer.stream.watch import Watch
-from scorer.stream.worker import PartitionWorker, State, WorkerContext
+from scorer.stream.worker import PartitionWorker, WorkerContext
 
 CACHED: Final = 1_000
 """Decoded leads that a partition keeps. With more, the memory would grow for longer than the wave is measured."""

@@ -145,7 +145,7 @@ def replay(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be sent.")] = False,
 ) -> None:
-    """Send dead letters back to the input topic, unchanged, with a header `replayed-from`. Each is sent only once.
+    """Send dead letters back to the topic they came from, unchanged, with a header `replayed-from`. Each is sent once.
 
     Select them with filters, --offset or --all. Exit status 1 if one of them is not sent; the reason is printed.
     """
@@ -172,7 +172,8 @@ def replay(
         else:
             report.refused[letter.position] = problem
     if going:
-        typer.echo(f"{counted(len(going))} to send back to {settings.activity_topic}")
+        topics = dict.fromkeys(letter.origin.topic for letter in going if letter.origin is not None)
+        typer.echo(f"{counted(len(going))} to send back to {', '.join(topics)}")
         print_reasons(going)
     asks = sys.stdin.isatty() and not yes
     if going and not dry_run and (not asks or typer.confirm("Send?")):

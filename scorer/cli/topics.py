@@ -37,17 +37,22 @@ def ensure(
         int | None,
         typer.Option(min=1, max=100, metavar="N", help="Of each topic; default: 3, or one per broker if fewer."),
     ] = None,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Also create topics of other senders (SCORER_SOURCES).")
+    ] = False,
 ) -> None:
     """Create missing topics and report settings that differ, one line each.
 
-    Existing topics are not changed. Exit status 1 if somebody must act: `differs` or `failed`.
+    Existing topics are not changed. Topics of other senders are theirs: a missing one is only reported, unless
+    --sources is given. Exit status 1 if somebody must act: `differs` or `failed`.
     """
     # Imported here: the offline commands start without the Kafka client.
     from scorer.cli.kafka import run_or_exit, settings_or_exit
     from scorer.kafka.topics import TopicStatus, ensure_and_report
 
     settings = settings_or_exit()
-    findings = run_or_exit(ensure_and_report(settings, partitions, replication_factor), settings, "topics ensure")
+    report = ensure_and_report(settings, partitions, replication_factor, sources=sources)
+    findings = run_or_exit(report, settings, "topics ensure")
     statuses = max(len(finding.status) for finding in findings)
     names = max(len(finding.topic) for finding in findings)
     for finding in findings:

@@ -1,4 +1,4 @@
-"""Sends dead letters back to the input, each at most once, even if the replay is killed.
+"""Sends dead letters back to where they came from, each at most once, even if the replay is killed.
 
 One transaction contains the record and a mark in the topic `<dead letter topic>.replayed` (compacted, kept for ever).
 All replays of a dead letter topic share one transactional id, so starting one fences the previous one and ends its open
@@ -62,22 +62,31 @@ class ReplayReport:
 
 
 class _TooLargeError(Exception):
-    def __init__(self, positions: list[Position]) -> None:
+    def __init__(self, positions: list[Position], topic: str) -> None:
         super().__init__(positions)
         self.positions = positions
+        self.topic = topic
 
 
 def obstacle(letter: DeadLetter, settings: Settings) -> str | None:
     """Why a dead letter cannot be replayed; None if it can."""
     if letter.origin is None:
         return "it does not say where it came from (dlq-topic, dlq-partition, dlq-offset)"
-    if letter.origin.topic != settings.activity_topic:
-        return f"it came from {letter.origin.topic}; set SCORER_ACTIVITY_TOPIC to that topic to send it back"
+    if letter.origin.topic not in _topics(settings):
+        return (
+            f"it came from {letter.origin.topic}; set SCORER_ACTIVITY_TOPIC to that topic to send it back, or name it "
+            "in SCORER_SOURCES"
+        )
     if letter.cut_from == letter.size:
         return f"its key or its headers were cut; the whole was at {letter.origin}"
     if letter.cut_from is not None:
         return f"only {letter.size:,} of its {letter.cut_from:,} bytes are here; the whole was at {letter.origin}"
     return None
+
+
+def _topics(settings: Settings) -> tuple[str, ...]:
+    """Where dead letters come from."""
+    return (settings.activity_topic, *settings.source_topics)
 
 
 def transactional_id(settings: Settings) -> str:
@@ -120,14 +129,15 @@ class Replay:
                 if len(error.positions) > 1:
                     self._chunk_limit = 1
                 else:
-                    self.report.refused[error.positions[0]] = f"larger than {self._settings.activity_topic} accepts"
+                    self.report.refused[error.positions[0]] = f"larger than {error.topic} accepts"
                     waiting.discard(error.positions[0])
 
     async def _attempt(self, producer: TransactionalProducer, waiting: set[Position]) -> None:
         settings = self._settings
         marks_name = settings.replay_marks_topic
-        topics = await describe(self._admin, (settings.activity_topic, settings.dead_letter_topic, marks_name))
-        for name in (settings.activity_topic, settings.dead_letter_topic, marks_name):
+        names = (*_topics(settings), settings.dead_letter_topic, marks_name)
+        topics = await describe(self._admin, names)
+        for name in names:
             if name not in topics:
                 raise TopicError(f"the topic {name} does not exist; create it with `scorer topics ensure`")
         policy = cleanup_policy(topics[marks_name])
@@ -138,7 +148,7 @@ class Replay:
             )
         marks = await read_marks(self._reader, marks_name, topics[marks_name].partitions)
         spans = await self._reader.spans(settings.dead_letter_topic, topics[settings.dead_letter_topic].partitions)
-        partitions = topics[settings.activity_topic].partitions
+        partitions = {name: topics[name].partitions for name in _topics(settings)}
         records = self._reader.read(_narrow(spans, waiting))
 
         def due(record: Any) -> bool:
@@ -166,13 +176,26 @@ class Replay:
         return problem is None
 
     async def _send_back(
-        self, producer: TransactionalProducer, records: Sequence[Any], partitions: int, waiting: set[Position]
+        self,
+        producer: TransactionalProducer,
+        records: Sequence[Any],
+        partitions: Mapping[str, int],
+        waiting: set[Position],
     ) -> None:
         now = to_text(time.time_ns() // 1000)
-        value = json.dumps({"replayed_at": now, "topic": self._settings.activity_topic}).encode()
-        marks = [Message(self._settings.replay_marks_topic, 0, mark_of(record), value, []) for record in records]
+        originals = [self._original(record, partitions) for record in records]
+        marks = [
+            Message(
+                self._settings.replay_marks_topic,
+                0,
+                mark_of(record),
+                json.dumps({"replayed_at": now, "topic": original.topic}).encode(),
+                [],
+            )
+            for record, original in zip(records, originals, strict=True)
+        ]
         try:
-            await producer.commit([*(self._original(record, partitions) for record in records), *marks])
+            await producer.commit([*originals, *marks])
         except FencedError as error:
             raise ReplayError(
                 f"another replay of {self._settings.dead_letter_topic} has taken over (or a transaction took more than "
@@ -187,7 +210,8 @@ class Replay:
                     "sent twice"
                 ) from cause
             if isinstance(cause, MessageSizeTooLargeError):
-                raise _TooLargeError([Position(record.partition, record.offset) for record in records]) from None
+                positions = [Position(record.partition, record.offset) for record in records]
+                raise _TooLargeError(positions, originals[0].topic) from None
             raise ReplayError(
                 f"the last transaction was aborted ({cause!r}), and nothing of it was sent; run it again"
             ) from cause
@@ -195,20 +219,20 @@ class Replay:
         self.report.replayed += len(records)
         self._on_progress(len(records))
 
-    def _original(self, record: Any, partitions: int) -> Message:
-        """The record as it was in the input. It goes to the same partition, because we do not know how the producer of
-        the input uses the key. The key chooses only if that partition does not exist any more."""
+    def _original(self, record: Any, partitions: Mapping[str, int]) -> Message:
+        """The record as it was in its topic. It goes to the same partition, because we do not know how the producer of
+        the topic uses the key. The key chooses only if that partition does not exist any more."""
         letter = dead_letter_of(record, replayed=False)
         assert letter.origin is not None
-        partition = letter.origin.partition
-        if partition >= partitions:
-            numbers = list(range(partitions))
+        topic, partition, *_ = letter.origin
+        if partition >= partitions[topic]:
+            numbers = list(range(partitions[topic]))
             partition = int(self._partitioner(record.key, numbers, numbers))
         headers: Headers = [
             (name, value) for name, value in record.headers if not name.startswith(PREFIX) and name != REPLAYED_FROM
         ]
         headers.append((REPLAYED_FROM, f"{record.topic}/{record.partition}/{record.offset}".encode()))
-        return Message(self._settings.activity_topic, partition, record.key, record.value, headers)
+        return Message(topic, partition, record.key, record.value, headers)
 
 
 def _narrow(spans: Mapping[TopicPartition, Span], wanted: Collection[Position]) -> dict[TopicPartition, Span]:

@@ -67,20 +67,22 @@ def topic_needs(settings: Settings, name: str, *operations: Operation) -> list[P
 
 def tick_permission(settings: Settings) -> Permission:
     """What ticks need. Without it the service works, and nothing cools in a silent partition. Records that get a key
-    (`SCORER_NULL_KEYS=rekey`) cannot wait."""
-    rekeys = settings.null_keys == "rekey"
-    return Permission(Resource.TOPIC, settings.activity_topic, Operation.WRITE, required=rekeys)
+    (`SCORER_NULL_KEYS=rekey`) and translated ones (`SCORER_SOURCES`) cannot wait."""
+    needed = settings.null_keys == "rekey" or bool(settings.source_topics)
+    return Permission(Resource.TOPIC, settings.activity_topic, Operation.WRITE, required=needed)
 
 
 def _run(settings: Settings) -> list[Permission]:
     reading, writing = Operation.READ, Operation.WRITE
     creating = (Operation.CREATE,) if settings.create_topics else ()
     into_input = []
-    if settings.null_keys == "rekey" or settings.tick_seconds > 0:
-        into_input.append(tick_permission(settings))
+    permission = tick_permission(settings)
+    if permission.required or settings.tick_seconds > 0:
+        into_input.append(permission)
     needs = [
         *topic_needs(settings, settings.activity_topic, reading, *creating),
         *into_input,
+        *_reading_sources(settings),
         *topic_needs(settings, settings.routing_topic, writing, *creating),
         *topic_needs(settings, settings.dead_letter_topic, writing, *creating),
         *topic_needs(settings, settings.state_topic, reading, writing, *creating),
@@ -97,7 +99,12 @@ def _topics_ensure(settings: Settings) -> list[Permission]:
     names.append(settings.replay_marks_topic)
     if settings.shadow_rules is not None:
         names.append(settings.shadow_topic)
-    return [need for name in names for need in topic_needs(settings, name, Operation.CREATE)]
+    needed = [need for name in names for need in topic_needs(settings, name, Operation.CREATE)]
+    return [*needed, *(need for topic in settings.source_topics for need in topic_needs(settings, topic))]
+
+
+def _reading_sources(settings: Settings) -> list[Permission]:
+    return [need for topic in settings.source_topics for need in topic_needs(settings, topic, Operation.READ)]
 
 
 def _reading_input(settings: Settings) -> list[Permission]:
@@ -116,6 +123,7 @@ def _dlq_replay(settings: Settings) -> list[Permission]:
         *topic_needs(settings, settings.dead_letter_topic, Operation.READ),
         *topic_needs(settings, settings.replay_marks_topic, Operation.READ, Operation.WRITE),
         *topic_needs(settings, settings.activity_topic, Operation.WRITE),
+        *(need for topic in settings.source_topics for need in topic_needs(settings, topic, Operation.WRITE)),
         *_ids(f"{settings.dead_letter_topic}.replay"),
     ]
 
@@ -130,6 +138,7 @@ def _dlq_purge(settings: Settings) -> list[Permission]:
 def _offsets_show(settings: Settings) -> list[Permission]:
     return [
         *topic_needs(settings, settings.activity_topic, Operation.READ),
+        *_reading_sources(settings),
         *topic_needs(settings, settings.state_topic, Operation.READ),
         *_group(settings),
     ]
@@ -138,6 +147,7 @@ def _offsets_show(settings: Settings) -> list[Permission]:
 def _offsets_reset(settings: Settings) -> list[Permission]:
     return [
         *topic_needs(settings, settings.activity_topic, Operation.READ),
+        *_reading_sources(settings),
         *topic_needs(settings, settings.state_topic, Operation.READ, Operation.WRITE),
         *_group(settings, Operation.READ),
         *_ids(f"{settings.group}-", prefixed=True),

@@ -40,6 +40,7 @@ _REPLICAS: Final = 3
 _SHOWN_ATTEMPTS: Final = 25
 _SHOWN_PAUSE: Final = 0.2
 _POLICY: Final = "cleanup.policy"
+_NOT_OURS: Final = "its sender creates it, or `scorer topics ensure --sources`; or take it out of SCORER_SOURCES"
 _BROKER_CLOCK: Final = {TIMESTAMP_TYPE: BROKER_CLOCK}
 """For the input, because its timestamps are the time of the log. For the topics that every worker writes, because the
 broker then tells the worker its time, which shows a wrong clock."""
@@ -62,6 +63,8 @@ class Need:
     partitions: int | None = None
     least_bytes: int = 0
     """The largest batch with one record that we may write there; 0 if it is always small or cut."""
+    ours: bool = True
+    """Whether we create it, and have a say in its settings. Not so the topic of another sender."""
 
 
 class TopicStatus(StrEnum):
@@ -123,11 +126,12 @@ def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
             partitions=1,
         ),
         *shadow,
+        *(Need(topic, "sources", None, "", ours=False) for topic in settings.source_topics),
     )
 
 
 async def ensure_topics(settings: Settings) -> dict[str, Topic]:
-    """Check the topics; create what is missing if `SCORER_CREATE_TOPICS` says so. Returns the topics.
+    """Check the topics; create what is missing of ours if `SCORER_CREATE_TOPICS` says so. Returns the topics.
 
     Raises `TopicError` if one is missing, if one is known to accept less than we may write, or if the changelog has
     another number of partitions than the input, because the states of leads would be on the wrong partitions. Raises
@@ -144,16 +148,16 @@ async def ensure_topics(settings: Settings) -> dict[str, Topic]:
             creation = await _create_missing(admin, settings, topics)
             if creation.failures:
                 raise TopicError("; ".join(f"the topic {name} {text}" for name, text in creation.failures.items()))
-            topics = await _describe_when_there(admin, names)
+            topics = await _describe_when_there(
+                admin, [need.topic for need in needs(settings) if need.ours or need.topic in topics]
+            )
             if creation.created:
                 counts = {name: topics[name].partitions for name in names if name in creation.created & topics.keys()}
                 log.info("topics_created", partitions=counts)
     for need in needs(settings):
         if need.setting is not None and need.topic not in topics:
-            raise TopicError(
-                f"the topic {need.topic} ({variable(need.setting)}) does not exist; create it with "
-                "`scorer topics ensure`, or set SCORER_CREATE_TOPICS=true"
-            )
+            fix = "create it with `scorer topics ensure`, or set SCORER_CREATE_TOPICS=true" if need.ours else _NOT_OURS
+            raise TopicError(f"the topic {need.topic} ({variable(need.setting)}) does not exist; {fix}")
     inputs, states = topics[settings.activity_topic].partitions, topics[settings.state_topic].partitions
     if inputs != states:
         raise TopicError(_unequal(settings, states, inputs))
@@ -170,26 +174,32 @@ async def ensure_topics(settings: Settings) -> dict[str, Topic]:
     return topics
 
 
-async def ensure_and_report(settings: Settings, partitions: int | None, replicas: int | None) -> list[TopicFinding]:
+async def ensure_and_report(
+    settings: Settings, partitions: int | None, replicas: int | None, *, sources: bool = False
+) -> list[TopicFinding]:
     """Create the missing topics, and report on each topic.
 
     `partitions`: of the input if it is created; None takes the setting. `replicas`: of each topic; None takes three, or
-    the number of brokers if that is less. Raises `KafkaError` if Kafka cannot be reached.
+    the number of brokers if that is less. `sources`: also create topics of other senders, with as many partitions as
+    the input. Raises `KafkaError` if Kafka cannot be reached.
     """
     names = [need.topic for need in needs(settings)]
     async with topic_admin(settings) as admin:
         before, hidden = await describe_visible(admin, names)
         failures = {name: sentence(settings, [Permission(Resource.TOPIC, name, Operation.DESCRIBE)]) for name in hidden}
-        creation = await _create_missing(admin, settings, before, partitions, replicas, hidden)
+        creation = await _create_missing(admin, settings, before, partitions, replicas, hidden, sources=sources)
         failures |= creation.failures
-        topics = await _describe_when_there(admin, [name for name in names if name not in failures])
+        expected = [need.topic for need in needs(settings) if need.ours or sources or need.topic in before]
+        topics = await _describe_when_there(admin, [name for name in expected if name not in failures])
         wanted = replicas or await _default_replicas(admin)
     findings: list[TopicFinding] = []
     for need in needs(settings):
         if need.topic in failures:
             findings.append(TopicFinding(TopicStatus.FAILED, need.topic, failures[need.topic]))
         if need.topic not in topics:
-            if need.topic not in failures:
+            if not need.ours and not sources and need.topic not in failures:
+                findings.append(TopicFinding(TopicStatus.FAILED, need.topic, f"does not exist; {_NOT_OURS}"))
+            elif need.topic not in failures:
                 did = "created" if need.topic in creation.created else "exists"
                 findings.append(
                     TopicFinding(TopicStatus.FAILED, need.topic, f"{did}, but Kafka does not show it yet; run again")
@@ -215,6 +225,8 @@ def _differences(
     settings: Settings, need: Need, topics: Mapping[str, Topic], partitions: int | None, replicas: int
 ) -> Iterable[str]:
     topic = topics[need.topic]
+    if not need.ours:
+        return
     source = topics.get(settings.activity_topic)
     if need.topic == settings.activity_topic and partitions not in (None, topic.partitions):
         yield f"{counted(topic.partitions, 'partition')}, not {partitions}; before changing that see docs/operations.md"
@@ -290,15 +302,21 @@ async def _create_missing(
     partitions: int | None = None,
     replicas: int | None = None,
     hidden: Collection[str] = (),
+    *,
+    sources: bool = False,
 ) -> _Creation:
-    """Create the topics that are not among `topics`. `hidden`: they may exist.
+    """Create the topics that are not among `topics`. `hidden`: they may exist. `sources`: also those of other senders.
 
     The input comes first. A topic that another process has just created may not be shown yet, and the others need its
     number of partitions.
     """
     name = settings.activity_topic
     source = topics.get(name)
-    missing = [need.topic for need in needs(settings) if need.topic not in topics and need.topic not in hidden]
+    missing = [
+        need.topic
+        for need in needs(settings)
+        if need.topic not in topics and need.topic not in hidden and (need.ours or sources)
+    ]
     if not missing:
         return _Creation(frozenset(), {})
     inputs = partitions or settings.topic_partitions

@@ -24,6 +24,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from scorer.domain.activity import PAYLOADS
+from scorer.runtime.source_metrics import SourceFigures, SourceMetrics
 
 MAX_CUSTOM_TYPES: Final = 100
 """Activity types that no rule names and that get their own label; the rest is `other`."""
@@ -363,6 +364,7 @@ class Metrics:
             LATENCY_BUCKETS,
             registry,
         )
+        self.sources = SourceMetrics(registry)
         self._named_types: set[str] = set(PAYLOADS)
         self._custom_types: set[str] = set()
         self._sources: set[str] = set()
@@ -410,6 +412,12 @@ class Metrics:
         self._shadow_failures.inc(figures.shadow_failures)
         self.assess_seconds.observe(figures.assess_seconds)
         self._latency.observe([max(0.0, now - timestamp / 1000) for timestamp in figures.timestamps])
+
+    def translated(self, figures: SourceFigures) -> None:
+        """Count a committed batch of a source."""
+        self.sources.committed(figures)
+        for reason, count in figures.dead_letters.items():
+            self._dead_letters.labels(reason).inc(count)
 
     def transaction(self, outcome: str) -> None:
         """Count a transaction: `committed`, `aborted`, `fenced`, `doubtful`."""
@@ -494,7 +502,7 @@ class Metrics:
         """Count a line of the audit log that could not be written."""
         self._audit_failures.inc()
 
-    def lag(self, partition: int, records: int | None) -> None:
+    def lag(self, partition: int | str, records: int | None) -> None:
         """Set the lag of a partition; None if the partition is no longer assigned to this worker."""
         if records is None:
             with suppress(KeyError):
@@ -511,7 +519,7 @@ class Metrics:
         else:
             self._log_time.labels(str(partition)).set(seconds)
 
-    def stalled(self, partition: int, seconds: float | None) -> None:
+    def stalled(self, partition: int | str, seconds: float | None) -> None:
         """Set how long a partition has not advanced; None if it is no longer assigned to this worker."""
         if seconds is None:
             with suppress(KeyError):

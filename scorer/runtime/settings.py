@@ -5,7 +5,7 @@ import ipaddress
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from scorer.runtime.default_rules import default_rules
 
 PREFIX = "SCORER_"
 _MOST_BYTES: Final = 1 << 20
+_INPUT_SOURCE: Final = "cloudevents"
 _KAFKA_WORDS: Final = {"BROKER", "BROKERS", "BOOTSTRAP", "KAFKA", "SERVER", "SERVERS"}
 _REMOVED: Final = {
     "HEALTH_PORT": "SCORER_HTTP_PORT has only health and metrics now, and lead data is at SCORER_API_PORT; remove it",
@@ -65,6 +66,11 @@ class Settings(BaseSettings):
     )
 
     activity_topic: TopicName = Field("lead.activity", description="Input: what leads do.")
+    sources: str = Field(
+        "",
+        description="Topics of other senders that are translated into the input, comma-separated `topic:source`; "
+        "`scorer sources list` names the sources.",
+    )
     routing_topic: TopicName = Field("lead.routing", description="Output: decisions.")
     dead_letter_topic: TopicName = Field("lead.activity.dlq", description="Output: rejected input.")
     state_topic: str = Field("", description="Changelog of lead states; default: <group>.lead-state.")
@@ -185,6 +191,12 @@ class Settings(BaseSettings):
         return tuple(host.strip() for host in self.api_allowed_hosts.split(",") if host.strip())
 
     @property
+    def source_topics(self) -> Mapping[str, str]:
+        """The source of each topic of another sender. The input is not among them."""
+        pairs = (entry.strip().partition(":") for entry in self.sources.split(",") if entry.strip())
+        return {topic: source for topic, _, source in pairs if topic != self.activity_topic}
+
+    @property
     def replay_marks_topic(self) -> str:
         """The topic that records which dead letters were replayed."""
         return f"{self.dead_letter_topic}.replayed"
@@ -199,6 +211,7 @@ class Settings(BaseSettings):
         self._check_ports()
         self._check_api()
         self._check_topics()
+        self._check_sources()
         self._check_sasl()
         self._check_tls()
         return self
@@ -258,6 +271,29 @@ class Settings(BaseSettings):
             if topic in seen:
                 raise _wrong(name, f"is {topic!r}, the same as {variable(seen[topic])}; expected different topics")
             seen[topic] = name
+
+    def _check_sources(self) -> None:
+        ours = {
+            getattr(self, name): variable(name)
+            for name in ("routing_topic", "dead_letter_topic", "state_topic", "shadow_topic")
+        } | {self.replay_marks_topic: "the marks of replayed dead letters"}
+        seen = set()
+        for entry in self.sources.split(","):
+            if not entry.strip():
+                continue
+            match = re.fullmatch(r"([A-Za-z0-9._-]{1,249}):([a-z0-9_-]{1,64})", entry.strip())
+            if match is None:
+                raise _wrong("sources", f"has {entry.strip()!r}; expected topic:source, such as segment.events:segment")
+            topic, source = match.groups()
+            if topic in seen:
+                raise _wrong("sources", f"has the topic {topic!r} twice; expected one source for a topic")
+            seen.add(topic)
+            if topic == self.activity_topic and source != _INPUT_SOURCE:
+                expected = f"the input has {_INPUT_SOURCE} only, and another topic of that sender is translated into it"
+                raise _wrong("sources", f"has {entry.strip()!r}, and {topic!r} is SCORER_ACTIVITY_TOPIC; {expected}")
+            if topic in ours:
+                what = f"has the topic {topic!r}, which the service itself writes ({ours[topic]})"
+                raise _wrong("sources", f"{what}; expected a topic of another sender")
 
     def _check_sasl(self) -> None:
         given = [

@@ -37,6 +37,7 @@ from scorer.service.api_access import Access
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
 from scorer.service.reload import Reload, Reloader, RulesAudit, SizeLimit, ruleset_fingerprint
+from scorer.service.sources import source_of
 from scorer.state.store import LeadStore
 from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
@@ -48,7 +49,9 @@ from scorer.stream.jobs.review import Reviews
 from scorer.stream.jobs.ticks import Ticks
 from scorer.stream.partitions import Partitions
 from scorer.stream.shadow import Shadow
+from scorer.stream.source_worker import SourceContext
 from scorer.stream.subscriber import Subscription
+from scorer.stream.translation import Translator
 from scorer.stream.watch import Watch
 from scorer.stream.worker import WorkerContext
 
@@ -220,8 +223,14 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     report_refused_logins(access.login_refused)
     committer = Committer(settings, limits, metrics, access)
     spans = Spans(settings) if settings.tracing == "on" else None
+    translators = {
+        topic: Translator(source_of(name, settings), settings, _microseconds, limits)
+        for topic, name in settings.source_topics.items()
+    }
+    metrics.sources.known(settings.source_topics.values())
+    sources = SourceContext(settings, translators, committer, metrics, watch, access, limits, lambda: partitions.behind)
     workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access, spans)
-    partitions = Partitions(workers, no_ticks)
+    partitions = Partitions(workers, no_ticks, sources if translators else None)
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
     reloaders = [
         Reloader(

@@ -7,7 +7,7 @@ from typing import Any, Final
 from scorer.sources.cloudevents import CONTENT_TYPE, STRUCTURED, is_attribute_header
 from scorer.sources.rejected import Rejected
 
-_KEY_BYTES: Final = 1024
+KEY_BYTES: Final = 1024
 """The longest lead id in UTF-8: 256 characters of 4 bytes."""
 _HEADER_BYTES: Final = 512
 """Room for `traceparent`, `tracestate` and the headers that say where a record was before."""
@@ -37,30 +37,36 @@ def elements(record: Any, events: Sequence[bytes]) -> Iterator[Any]:
 
     Raises `Rejected` if the key is too long for any lead, so that the dead letters of the events do not repeat it.
     """
-    if record.serialized_key_size > _KEY_BYTES:
+    if record.serialized_key_size > KEY_BYTES:
         raise Rejected(
             "key_mismatch",
-            f"the record's key has {record.serialized_key_size} bytes; expected a lead id of at most {_KEY_BYTES}",
+            f"the record's key has {record.serialized_key_size} bytes; expected a lead id of at most {KEY_BYTES}",
         )
-    headers: list[tuple[str, bytes]] = [(CONTENT_TYPE, STRUCTURED.encode())]
-    others = [(name, value) for name, value in record.headers if not is_attribute_header(name)]
-    if sum(len(name.encode("utf-8", "replace")) + len(value or b"") for name, value in others) <= _HEADER_BYTES:
-        headers += others
-    return (
-        Element(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp=record.timestamp,
-            timestamp_type=record.timestamp_type,
-            key=record.key,
-            value=event,
-            headers=headers,
-            serialized_key_size=record.serialized_key_size,
-            serialized_value_size=len(event),
-            index=index,
-        )
-        for index, event in enumerate(events)
+    headers = [(name, value) for name, value in record.headers if not is_attribute_header(name)]
+    headers = [(CONTENT_TYPE, STRUCTURED.encode()), *few(headers)]
+    return (element(record, index, event, headers) for index, event in enumerate(events))
+
+
+def few(headers: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+    """These headers of a record if they have at most 512 bytes, and else none."""
+    size = sum(len(name.encode("utf-8", "replace")) + len(value or b"") for name, value in headers)
+    return headers if size <= _HEADER_BYTES else ()
+
+
+def element(record: Any, index: int, event: bytes, headers: Sequence[tuple[str, Any]]) -> Any:
+    """One event of a record (`ConsumerRecord`) as a record with these headers."""
+    return Element(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp=record.timestamp,
+        timestamp_type=record.timestamp_type,
+        key=record.key,
+        value=event,
+        headers=headers,
+        serialized_key_size=record.serialized_key_size,
+        serialized_value_size=len(event),
+        index=index,
     )
 
 

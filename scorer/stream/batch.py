@@ -6,13 +6,12 @@ from functools import partial
 from time import perf_counter
 from typing import Final
 
-import structlog
 from aiokafka import ConsumerRecord
 from msgspec import structs
 
-from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
+from scorer.dlq.dead_letter import dead_letter
 from scorer.domain.activity import LISTING, LeadActivity
-from scorer.domain.instant import MINUTE, to_text
+from scorer.domain.instant import MINUTE
 from scorer.domain.lead import Lead, ValueTests
 from scorer.evaluation.kept_facts import dropped_facts
 from scorer.evaluation.results import Assessment, CriteriaResult
@@ -23,15 +22,14 @@ from scorer.rules.ruleset import BEHAVIOUR
 from scorer.runtime.metrics import BatchFigures
 from scorer.runtime.settings import Settings
 from scorer.runtime.spans import BatchSpans
-from scorer.runtime.tracebacks import traceback_of
 from scorer.sources.arrival import arrival_of, is_stamped, log_time_after
 from scorer.sources.cloudevents import EventBatch, NullKey, parse_record
 from scorer.sources.elements import elements, index_of
 from scorer.sources.rejected import Rejected
-from scorer.sources.strict_json import too_large
 from scorer.sources.tick import is_tick
 from scorer.sources.tracing import trace_of_record
 from scorer.state.store import LeadStore
+from scorer.stream.attempt import attempt, refuse_cut
 from scorer.stream.effects import stage_effects
 from scorer.stream.outbox import Outbox, state_messages
 from scorer.stream.rekey import rekeyed
@@ -49,8 +47,6 @@ Steps = Generator[None, None, tuple[Outbox, BatchFigures]]
 _STEP: Final = 100
 _AHEAD: Final = MINUTE
 """A clock that is ahead by more is worth a look."""
-
-log = structlog.get_logger()
 
 
 class BatchProcessor:
@@ -143,7 +139,7 @@ class BatchProcessor:
                 if is_tick(record.value):
                     figures.ticks += 1
                     continue
-                lead, activity, assessment = _attempt(one, record, log_time, now)
+                lead, activity, assessment = attempt(one, record, log_time, now)
                 if assessment.effects:
                     trace = trace_of_record(record.headers, record.value, element=index_of(record) is not None)
                     stage_effects(assessment.effects, outbox, figures, settings, now, limits.decision, trace, spans)
@@ -217,9 +213,7 @@ class BatchProcessor:
         suspects: Collection[str],
     ) -> Judgement:
         value, max_bytes = record.value, self._settings.max_value_bytes
-        if record.serialized_value_size > max_bytes and len(value or b"") < record.serialized_value_size:
-            # The consumer kept only its beginning, which could look like a small activity.
-            raise too_large(record.serialized_value_size, max_bytes)
+        refuse_cut(record, max_bytes)
         stamped = log_time is not None and is_stamped(record)
         latest = log_time if stamped and log_time is not None else now
         activity = parse_record(value, record.key, record.headers, latest, max_bytes=max_bytes)
@@ -244,37 +238,6 @@ def _with_elements(
         yield record
         while batches:
             yield from batches.popleft()
-
-
-def _attempt(
-    one: "Callable[[ConsumerRecord[bytes, bytes], int | None], Judgement]",
-    record: "ConsumerRecord[bytes, bytes]",
-    log_time: int | None,
-    now: int,
-) -> Judgement:
-    """The result of `one` for the record. A failure is retried once. Raises `Rejected`."""
-    try:
-        return one(record, log_time)
-    except (Rejected, MemoryError):
-        raise
-    except Exception:  # noqa: BLE001 (a fault in our code must cost one record, not a partition)
-        try:
-            return one(record, log_time)
-        except (Rejected, MemoryError):
-            raise
-        except Exception as error:
-            rejected = internal_error(error)
-            log.error(
-                INTERNAL_ERROR,
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                index=index_of(record),
-                detail=rejected.detail,
-                at=to_text(now),
-                exception=traceback_of(error),
-            )
-            raise rejected from error
 
 
 class _UnfitError(Exception):

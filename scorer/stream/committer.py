@@ -37,6 +37,7 @@ from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
 from scorer.sources.tick import is_tick
 from scorer.stream.access_watch import AccessWatch
+from scorer.stream.partition_name import name_of
 
 BATCH_BYTES: Final = 512 * 1024
 _GROUP_BYTES: Final = 16 * 1024 * 1024
@@ -330,7 +331,7 @@ class Committer:
 
     async def _aborted(self, group: Sequence[_Contribution], member: Member, error: AbortedError) -> None:
         cause = error.__cause__
-        partitions = sorted(one.partition.partition for one in group)
+        partitions = [name_of(partition, self._settings) for partition in sorted(one.partition for one in group)]
         log.warning("transaction_aborted", error=str(error), partitions=partitions)
         match cause:
             case GroupFencedError():

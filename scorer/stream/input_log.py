@@ -90,18 +90,19 @@ class InputLog:
 class InputChangedError(Exception):
     """The input cannot be continued from its committed offset. The message says what happened and what to do."""
 
-    def __init__(self, found: InputLog) -> None:
-        name = f"{found.partition.topic}-{found.partition.partition}"
+    def __init__(self, found: InputLog, *, is_input: bool = True) -> None:
+        topic, number = found.partition
+        option = "" if is_input else f" --topic {topic}"
         super().__init__(
-            f"{name}, committed offset {found.offset}: {found.problem}. Stop all workers; `scorer offsets show` shows "
-            f"all partitions, and {_way_out(found)}"
+            f"{topic}-{number}, committed offset {found.offset}: {found.problem}. Stop all workers; `scorer offsets "
+            f"show` shows all partitions, and {_way_out(found, option)}"
         )
         self.found = found
 
 
-def _way_out(found: InputLog) -> str:
+def _way_out(found: InputLog, option: str) -> str:
     if found.change is not Change.STATES_LOST:
-        return "`scorer offsets reset` chooses where to continue"
+        return f"`scorer offsets reset{option}` chooses where to continue"
     command = f"scorer offsets reset --partition {found.partition.partition} --yes --to"
     return (
         f"`{command} earliest` computes the states again from what the input still has; `{command} {found.offset}` "
@@ -135,9 +136,15 @@ async def check_input(
             await asyncio.sleep(_SHORT_PAUSE)
             found = await inspect(reader, settings, partition, offset, position)
     if found.change is not None:
-        raise InputChangedError(found)
+        raise InputChangedError(found, is_input=partition.topic == settings.activity_topic)
     if found.last is not None and not found.compared:
-        log.info("input_not_compared", partition=partition.partition, offset=found.last.offset, first=found.span.first)
+        log.info(
+            "input_not_compared",
+            topic=partition.topic,
+            partition=partition.partition,
+            offset=found.last.offset,
+            first=found.span.first,
+        )
 
 
 async def inspect(

@@ -95,10 +95,7 @@ async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[Input
                 f"{count}; "
                 "they must be equal, see docs/operations.md, Changing partitions"
             )
-        for number in chosen:
-            if number >= count:
-                raise ResetError(f"{source} has no partition {number}, only 0 to {count - 1}")
-        partitions = [TopicPartition(source, number) for number in sorted(chosen or range(count))]
+        partitions = _chosen(source, count, chosen)
         committed = await admin.list_consumer_group_offsets(settings.group, partitions=partitions)
         logs = []
         for partition in partitions:
@@ -118,6 +115,28 @@ async def survey(settings: Settings, chosen: Collection[int] = ()) -> list[Input
                 log = replace(log, change=Change.STATES_LOST)
             logs.append(log)
         return logs
+
+
+async def survey_source(settings: Settings, topic: str, chosen: Collection[int] = ()) -> list[InputLog]:
+    """`survey` of the topic of another sender."""
+    async with (
+        topic_admin(settings) as admin,
+        topic_reader(settings, TOOL_PACE, committed_only=False) as reader,
+    ):
+        topics = await describe(admin, [topic])
+        if topic not in topics:
+            raise TopicError(f"the topic {topic} (SCORER_SOURCES) does not exist")
+        partitions = _chosen(topic, topics[topic].partitions, chosen)
+        committed = await admin.list_consumer_group_offsets(settings.group, partitions=partitions)
+        known = {partition: offset for partition, (offset, _) in committed.items() if offset >= 0}
+        return [await inspect(reader, settings, partition, known.get(partition), None) for partition in partitions]
+
+
+def _chosen(topic: str, count: int, chosen: Collection[int]) -> list[TopicPartition]:
+    for number in chosen:
+        if number >= count:
+            raise ResetError(f"{topic} has no partition {number}, only 0 to {count - 1}")
+    return [TopicPartition(topic, number) for number in sorted(chosen or range(count))]
 
 
 def plan(logs: Sequence[InputLog], target: Target) -> list[Move]:
@@ -204,10 +223,16 @@ async def _commit(settings: Settings, producer: TransactionalProducer, move: Mov
     partition = move.log.partition
     name = f"{partition.topic}-{partition.partition}"
     # What was processed before the offset belongs to the past, maybe to another log, so there is nothing to compare.
-    position = InputPosition(move.target, None)
-    message = position_message(position, settings.state_topic, partition.partition)
+    if partition.topic == settings.activity_topic:
+        position = InputPosition(move.target, None)
+        messages, offset = (
+            [position_message(position, settings.state_topic, partition.partition)],
+            Offset(move.target, NOTED),
+        )
+    else:
+        messages, offset = [], Offset(move.target)
     try:
-        await producer.commit([message], {partition: Offset(move.target, NOTED)}, Member(settings.group))
+        await producer.commit(messages, {partition: offset}, Member(settings.group))
     except FencedError as error:
         raise ResetError(f"{name}: another reset is running") from error
     except (AbortedError, DoubtfulError) as error:

@@ -18,8 +18,11 @@ from scorer.kafka.client_internals import cut_large_records, generation_of, requ
 from scorer.kafka.sizes import whole_bytes
 from scorer.kafka.transaction import Member
 from scorer.runtime.backoff import Backoff
+from scorer.stream.assigned import AssignedPartition, State
 from scorer.stream.input_log import Change, InputChangedError
-from scorer.stream.worker import PartitionWorker, State, WorkerContext
+from scorer.stream.partition_name import name_of
+from scorer.stream.source_worker import SourceContext, SourceWorker
+from scorer.stream.worker import PartitionWorker, WorkerContext
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0
@@ -42,14 +45,21 @@ class UnfencedError(Exception):
 class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
     """The workers of the assigned partitions. `attach` gives access to the consumer, which is created later.
 
-    `no_ticks`: why no ticks are written now, for people; None if they are.
+    `no_ticks`: why no ticks are written now, for people; None if they are. `sources`: what the workers of other
+    senders' partitions share; None without such topics.
     """
 
-    def __init__(self, context: WorkerContext, no_ticks: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        no_ticks: Callable[[], str | None] = lambda: None,
+        sources: SourceContext | None = None,
+    ) -> None:
         self._context = context
+        self._sources = sources
         self._no_ticks = no_ticks
         self._find_consumer: Callable[[], Any] = lambda: None
-        self._workers: dict[TopicPartition, PartitionWorker] = {}
+        self._workers: dict[TopicPartition, AssignedPartition] = {}
         self._ending: dict[TopicPartition, asyncio.Task[None]] = {}
         self._assigned_once = False
         self._rejoining = False
@@ -75,7 +85,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         most partitions stay where they are."""
         partitions = sorted(revoked)
         if partitions:
-            log.info("partitions_revoked", partitions=[partition.partition for partition in partitions])
+            log.info("partitions_revoked", **self._named(partitions))
         self._suspend()
         self._measure()
         await self._committer.hold()
@@ -86,7 +96,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         """Pause the partitions. Those that stay go on when the group says that nobody else has committed for them; the
         others get a worker, which restores, seeks and resumes by itself."""
         partitions = sorted(assigned)
-        log.info("partitions_assigned", partitions=[partition.partition for partition in partitions])
+        log.info("partitions_assigned", **self._named(partitions))
         self._assigned_once = True
         self._rejoining = False
         for partition in self._workers.keys() - set(partitions):
@@ -94,8 +104,8 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
             self._close(partition)
         if self._draining:
             return
-        self._context.watch.assigned(partition.partition for partition in partitions)
         consumer, settings = self._consumer, self._context.settings
+        self._context.watch.assigned(name_of(partition, settings) for partition in partitions)
         consumer.pause(*partitions)
         if not self._may_go_on(partitions):
             return
@@ -107,13 +117,34 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         stayed = [worker for worker in self._workers.values() if worker.state is State.REJOINING]
         for partition in partitions:
             if partition not in self._workers:
-                self._workers[partition] = PartitionWorker(
-                    partition, consumer, self, self._context, self._ending.get(partition)
-                )
+                self._workers[partition] = self._worker_of(partition, consumer)
         self._confirming = asyncio.create_task(self._confirm(stayed), name="confirm")
         self._measure()
 
-    async def _confirm(self, workers: Sequence[PartitionWorker]) -> None:
+    def _worker_of(self, partition: TopicPartition, consumer: Any) -> AssignedPartition:
+        predecessor = self._ending.get(partition)
+        if self._sources is not None and partition.topic in self._sources.translators:
+            return SourceWorker(partition, consumer, self, self._sources, predecessor)
+        return PartitionWorker(partition, consumer, self, self._context, predecessor)
+
+    def _named(self, partitions: Sequence[TopicPartition]) -> dict[str, list[int | str]]:
+        """The names of partitions of the input, and of those of other senders if there are any."""
+        names = [name_of(partition, self._context.settings) for partition in partitions]
+        others = [name for name in names if isinstance(name, str)]
+        ours = [name for name in names if not isinstance(name, str)]
+        return {"partitions": [*ours], **({"sources": [*others]} if others else {})}
+
+    @property
+    def _judges(self) -> list[PartitionWorker]:
+        """The workers of the input."""
+        return [worker for worker in self._workers.values() if isinstance(worker, PartitionWorker)]
+
+    @property
+    def behind(self) -> bool:
+        """Whether activities wait to be judged."""
+        return any(worker.behind for worker in self._judges)
+
+    async def _confirm(self, workers: Sequence[AssignedPartition]) -> None:
         """Let the workers go on whose partitions have stayed ours, unless somebody else has committed for them."""
         if not workers:
             return
@@ -137,10 +168,11 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         settings = self._context.settings
         if self._committer.fences or settings.unfenced == "allow":
             return True
-        everything = self._consumer.partitions_for_topic(settings.activity_topic) or set()
-        if len(partitions) >= len(everything):
+        topics = (settings.activity_topic, *settings.source_topics)
+        everything = sum(len(self._consumer.partitions_for_topic(topic) or ()) for topic in topics)
+        if len(partitions) >= everything:
             return True
-        self.failed(UnfencedError(settings.group, len(partitions), len(everything)))
+        self.failed(UnfencedError(settings.group, len(partitions), everything))
         return False
 
     async def dispatch(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> None:
@@ -159,7 +191,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def rules_changed(self) -> None:
         """Tell the workers that other rules have taken effect."""
-        for worker in self._workers.values():
+        for worker in self._judges:
             worker.rules_changed()
 
     async def drain(self, seconds: float) -> bool:
@@ -218,9 +250,12 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
     def ready(self) -> tuple[bool, Mapping[str, object]]:
         """Whether every assigned partition advances, and what each is doing. A worker without partitions is
         ready too, because there may be more workers than partitions."""
-        states = {str(partition.partition): worker.state.value for partition, worker in sorted(self._workers.items())}
+        settings = self._context.settings
+        states = {
+            str(name_of(partition, settings)): worker.state.value for partition, worker in sorted(self._workers.items())
+        }
         details: dict[str, object] = {"partitions": states}
-        restoring = [worker for worker in self._workers.values() if worker.state is State.RESTORING]
+        restoring = [worker for worker in self._judges if worker.state is State.RESTORING]
         if restoring:
             details["restoring"] = {
                 str(worker.partition.partition): {"done": worker.progress.done, "total": worker.progress.total}
@@ -240,7 +275,7 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
     def lead(self, lead_id: str) -> Lead | None:
         """The committed state of a lead in one of our partitions, or None. It searches all of them, because the
         producer of the input may choose partitions in another way than Kafka's own clients."""
-        return next((lead for worker in self._workers.values() if (lead := worker.lead(lead_id)) is not None), None)
+        return next((lead for worker in self._judges if (lead := worker.lead(lead_id)) is not None), None)
 
     def partition_of(self, lead_id: str) -> int | None:
         """The partition where Kafka's own clients put a lead; None while the topic is not known yet."""
@@ -253,7 +288,10 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         for worker in self._workers.values():
             worker.measure_lag()
         self._context.watch.look(
-            {partition.partition: worker.standing() for partition, worker in self._workers.items()}
+            {
+                name_of(partition, self._context.settings): worker.standing()
+                for partition, worker in self._workers.items()
+            }
         )
 
     def _unready(self, restoring: bool, trouble: Container[str]) -> str:
@@ -284,17 +322,22 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _refresh(self) -> None:
         self._measure()
-        figures = [worker.figures for worker in self._workers.values()]
+        figures = [worker.figures for worker in self._judges]
         complete = [part for part in figures if part is not None]
         # Some of the partitions would look like fewer leads.
         known = len(complete) == len(figures) > 0
         self._context.metrics.key_figures(gauges(complete, time.time_ns() // 1000) if known else {})
 
     def _measure(self) -> None:
-        counts = Counter(worker.state.value for worker in self._workers.values())
+        judges = self._judges
+        counts = Counter(worker.state.value for worker in judges)
+        everything = Counter(worker.state.value for worker in self._workers.values())
         metrics = self._context.metrics
-        metrics.remaining(sum((worker.remaining() for worker in self._workers.values()), Counter()))
+        metrics.remaining(sum((worker.remaining() for worker in judges), Counter()))
         numbers = self._consumer and self._consumer.partitions_for_topic(self._context.settings.activity_topic)
         if numbers:
             metrics.input_partitions(len(numbers))
-        metrics.partitions({state.value: counts[state.value] for state in State if state is not State.CLOSED})
+        states = [state.value for state in State if state is not State.CLOSED]
+        metrics.partitions({state: counts[state] for state in states})
+        if self._sources is not None:
+            metrics.sources.partitions({state: everything[state] - counts[state] for state in states})

@@ -61,6 +61,7 @@ class Subscription:
         )
         self._subscriber = self.broker.subscriber(
             settings.activity_topic,
+            *settings.source_topics,
             group_id=settings.group,
             group_instance_id=settings.instance,
             batch=True,

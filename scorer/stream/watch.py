@@ -11,7 +11,7 @@ from scorer.runtime.episode import Episode, Stage
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
 from scorer.stream.clock_check import ClockCheck, Offset, Stamped
-from scorer.stream.dead_letter_share import DeadLetterShare
+from scorer.stream.dead_letter_share import DeadLetterShare, Many
 from scorer.stream.stall import Stall, Standing
 
 _REVOKED: Final = Standing(None, 0, "the group, which must assign partitions again")
@@ -37,11 +37,12 @@ class Watch:
         self._metrics = metrics
         self._monotonic = monotonic
         self._wall = wall
-        self._stalls: dict[int, tuple[Stall, Episode]] = {}
+        self._stalls: dict[int | str, tuple[Stall, Episode]] = {}
         self._clock = ClockCheck()
         self._clock_off = Episode()
         self._offset: Offset | None = None
         self._share = DeadLetterShare(settings.dead_letter_share)
+        self._source_shares: dict[str, DeadLetterShare] = {}
 
     def committed(self, records: Sequence[Stamped], dead_letters: Mapping[str, int], broker_time: int | None) -> None:
         """The records of a batch are committed. `dead_letters`: those among them, by reason. `broker_time`: when the
@@ -50,31 +51,39 @@ class Watch:
         if broker_time is not None:
             self._clock.wrote(broker_time, wall, now)
         self._clock.read(records, wall, now)
-        many = self._share.count(len(records), dead_letters, now)
+        self._look_at_share(self._share.count(len(records), dead_letters, now))
+
+    def translated(self, topic: str, events: int, dead_letters: Mapping[str, int]) -> None:
+        """So many events of another sender's topic are translated and committed. `dead_letters`: as in `committed`."""
+        share = self._source_shares.setdefault(topic, DeadLetterShare(self._settings.dead_letter_share))
+        self._look_at_share(share.count(events, dead_letters, self._monotonic()), of=topic)
+
+    def _look_at_share(self, many: Many | None, **of: str) -> None:
         if many is not None:
             log.warning(
                 "dead_letters_many",
                 topic=self._settings.dead_letter_topic,
+                **of,
                 records=many.records,
                 dead_letters=many.dead_letters,
                 share=round(many.share, 3),
                 reasons=many.reasons,
             )
 
-    def assigned(self, partitions: Iterable[int]) -> None:
-        """These partitions are ours from now on; forget the others. A partition that stays ours is not younger after a
-        rebalance."""
+    def assigned(self, partitions: Iterable[int | str]) -> None:
+        """These partitions, by name, are ours from now on; forget the others. One that stays ours is not younger after
+        a rebalance."""
         for partition in self._stalls.keys() - set(partitions):
             stall, episode = self._stalls.pop(partition)
             self._metrics.stalled(partition, None)
             if episode.on:
                 log.info("partition_stall_ended", partition=partition, offset=stall.offset, why="not assigned any more")
 
-    def look(self, standings: Mapping[int, Standing]) -> None:
+    def look(self, standings: Mapping[int | str, Standing]) -> None:
         """Look at the partitions and at the clock, once or twice a second. A partition that is missing waits for the
         group until `assigned`."""
         now = self._monotonic()
-        revoked = dict.fromkeys(self._stalls, _REVOKED)
+        revoked: dict[int | str, Standing] = dict.fromkeys(self._stalls, _REVOKED)
         for partition, standing in {**revoked, **standings}.items():
             stall, episode = self._stalls.setdefault(partition, (Stall(now), Episode()))
             lasted = stall.seconds

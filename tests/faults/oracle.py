@@ -234,7 +234,8 @@ class _Fold:
 
 
 def committed_output(kafka: Kafka, names: Names, decisions_at_least: int = 0, letters_at_least: int = 0) -> Output:
-    """The committed output: decisions, dead letters, and the states, restored from the changelog as a worker does.
+    """The committed output: decisions, dead letters of the input, and the states, restored from the changelog as a
+    worker does.
     Fails if there are fewer decisions or dead letters within the deadline."""
     decisions: dict[str, list[bytes]] = defaultdict(list)
     for record in kafka.read(names.routing, decisions_at_least):
@@ -243,6 +244,8 @@ def committed_output(kafka: Kafka, names: Names, decisions_at_least: int = 0, le
     for record in kafka.read(names.dead_letters, letters_at_least):
         # The other headers are those of the input, which may be anything.
         headers = {name: (value or b"").decode() for name, value in record.headers if name.startswith("dlq-")}
+        if headers["dlq-topic"] != names.activity:
+            continue
         place = int(headers["dlq-partition"]), int(headers["dlq-offset"])
         letters[Letter(*place, headers["dlq-reason"], record.key, record.value)] += 1
     return Output(dict(decisions), letters, _restored(kafka, names))

@@ -13,11 +13,12 @@ from scorer.kafka.record_limits import TopicLimits
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings, load_settings
 from scorer.stream import partitions as rebalance
+from scorer.stream.assigned import State
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
 from scorer.stream.partitions import UnfencedError
 from scorer.stream.watch import Watch
-from scorer.stream.worker import State, WorkerContext
+from scorer.stream.worker import WorkerContext
 from tests.factory import nothing_denied
 
 

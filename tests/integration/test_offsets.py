@@ -108,11 +108,11 @@ def recreate(kafka: Kafka, names: Names, records: list[Record]) -> None:
     kafka.write(names.activity, records)
 
 
-def expire(kafka: Kafka, names: Names, before: int) -> None:
+def expire(kafka: Kafka, topic: str, before: int) -> None:
     """Delete the records before an offset, as the retention does."""
 
     async def work(admin: AIOKafkaAdminClient) -> None:
-        await admin.delete_records({TopicPartition(names.activity, 0): RecordsToDelete(before_offset=before)})
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=before)})
 
     administer(kafka, work)
 
@@ -198,7 +198,7 @@ def test_an_end_near_the_committed_offset_is_seen_too(kafka: Kafka, names: Names
 @pytest.mark.usefixtures("fifty")
 def test_records_that_the_retention_deleted_unprocessed_are_named(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     kafka.write(names.activity, activities("lost", 20) + activities("kept", 10))
-    expire(kafka, names, 70)
+    expire(kafka, names.activity, 70)
     line = refused(kafka, names, tmp_path)
     assert (line["change"], line["committed"], line["first"], line["end"]) == ("expired", 50, 70, 80)
     assert "up to 20 records" in line["error"]
@@ -216,7 +216,7 @@ def test_records_that_the_retention_deleted_unprocessed_are_named(kafka: Kafka, 
 def test_a_retention_that_deletes_only_what_was_processed_is_fine(
     kafka: Kafka, names: Names, tmp_path: Path, first: int
 ) -> None:
-    expire(kafka, names, first)
+    expire(kafka, names.activity, first)
     kafka.write(names.activity, activities("new", 10))
     process(kafka, names, tmp_path)
     assert offsets(kafka, names, "show").rows == [["0", "60", str(first), "60", "0", "ok"]]
@@ -331,7 +331,7 @@ def test_records_that_expire_before_a_running_service_reads_them_are_not_skipped
         running.process.send_signal(signal.SIGSTOP)
         time.sleep(1.0)
         kafka.write(names.activity, activities("lost", 20))
-        expire(kafka, names, 70)
+        expire(kafka, names.activity, 70)
         running.process.send_signal(signal.SIGCONT)
         line = refusal(running)
     assert (line["change"], line["committed"], line["first"]) == ("expired", 50, 70)

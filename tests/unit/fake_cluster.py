@@ -24,12 +24,13 @@ from scorer.kafka.session import Batch, GroupFencedError, Member, Offset, Refuse
 from scorer.kafka.topic_reader import Poll, Span
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.stream.assigned import State
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
 from scorer.stream.jobs.job import JobFactory
 from scorer.stream.partitions import Partitions
 from scorer.stream.watch import Watch
-from scorer.stream.worker import PartitionWorker, State, WorkerContext
+from scorer.stream.worker import PartitionWorker, WorkerContext
 from tests.factory import nothing_denied
 
 Fault = Literal["error", "lost", "answer lost", "late", "slow", "failed", "too large"]
@@ -567,9 +568,8 @@ class Process:
         self.kill()
 
     def running(self) -> dict[TopicPartition, PartitionWorker]:
-        """The workers that run."""
-        workers = self.partitions._workers
-        return {partition: worker for partition, worker in workers.items() if worker.state is State.RUNNING}
+        """The workers of the input that run."""
+        return {worker.partition: worker for worker in self.partitions._judges if worker.state is State.RUNNING}
 
 
 def adopting() -> None:

@@ -27,6 +27,7 @@ from scorer.state.input_position import POSITION_KEY, decode_position
 from scorer.state.store import LeadStore
 from scorer.stream import committer as committer_module
 from scorer.stream import worker as worker_module
+from scorer.stream.assigned import FatalError
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
 from scorer.stream.jobs.job import Job
@@ -343,7 +344,7 @@ def test_an_error_that_is_not_retriable_ends_the_worker(run: Run, kafka: Kafka) 
     async def scenario(worker: PartitionWorker) -> None:
         await worker.task
 
-    with pytest.raises(worker_module.FatalError, match="Kafka refused the transaction"):
+    with pytest.raises(FatalError, match="Kafka refused the transaction"):
         run([Steps("a", 1)], scenario)
     assert kafka.committed == []
 

@@ -14,12 +14,13 @@ from scorer.kafka.record_limits import TopicLimits
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.stream import partitions as partitions_module
+from scorer.stream.assigned import State
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
 from scorer.stream.partitions import Partitions
 from scorer.stream.stall import Standing
 from scorer.stream.watch import Watch
-from scorer.stream.worker import State, WorkerContext
+from scorer.stream.worker import WorkerContext
 from tests.factory import nothing_denied
 from tests.unit.test_batch import record
 from tests.unit.test_metrics import value
@@ -61,7 +62,7 @@ def watch(clock: Clock, metrics: Metrics, tmp_path: Path) -> Watch:
 def look(watch: Watch, clock: Clock) -> Callable[..., list[str]]:
     """Look at the partitions once a second; returns the logged events."""
 
-    def run(standings: dict[int, Standing], seconds: int) -> list[str]:
+    def run(standings: dict[int | str, Standing], seconds: int) -> list[str]:
         with capture_logs() as lines:
             for _ in range(seconds):
                 clock.now += 1.0

@@ -1,0 +1,78 @@
+"""Topics of other senders in front of the input, while workers die at each step."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from time import monotonic, sleep
+
+import pytest
+
+from tests.brokers.marks import fencing
+from tests.faults.cooling import COOLING, TICKING, check_cooled, create_topics, finish
+from tests.faults.deaths import POINTS, death
+from tests.faults.foreign import ForeignLoad, check_translated, wait_until_translated
+from tests.faults.group import evict
+from tests.faults.load import Load
+from tests.faults.sizes import EVENTS, ROUNDS, randomness
+from tests.integration.kafka import DEADLINE, Kafka, Names
+from tests.integration.service import Service, service
+
+
+def loads(kafka: Kafka, names: Names, random: Random) -> ForeignLoad:
+    return ForeignLoad(kafka, names, random, Load(random, EVENTS // 20, live=True))
+
+
+@pytest.mark.timeout(120 + 15 * ROUNDS)
+def test_each_event_is_translated_once_whenever_the_worker_dies(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    random = randomness()
+    create_topics(kafka, names, 2)
+    load = loads(kafka, names, random)
+    for number in range(ROUNDS):
+        load.write(-(-EVENTS // ROUNDS))
+        settings = {"sources": load.setting, **death(random, number)}
+        with service(kafka, names, tmp_path, ready=False, **COOLING, **settings) as worker:
+            if "fault_point" not in settings:
+                worker.wait(lambda worker=worker: "partition_running" in worker.text())  # type: ignore[misc]
+                sleep(random.uniform(0, 0.4))
+                worker.process.kill()
+            assert worker.process.wait(DEADLINE) == -9, worker.text()
+        evict(kafka, names)
+    with service(kafka, names, tmp_path, ready=True, **COOLING, sources=load.setting) as worker:
+        wait_until_translated(kafka, names, load.topics, [worker])
+        reached = finish(kafka, names, [worker])
+    check_translated(kafka, names, load.topics)
+    check_cooled(kafka, names, reached)
+
+
+@fencing
+@pytest.mark.timeout(180 + 20 * ROUNDS)
+def test_workers_of_a_group_that_are_killed_translate_each_event_once(
+    kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    """Two workers and a third one that is always killed, so partitions of all topics move all the time. Each worker
+    has the topics in an order of its own, and the third one does not know all of them."""
+    random = randomness()
+    create_topics(kafka, names, 4, routing=2)
+    load = loads(kafka, names, random)
+    entries = load.setting.split(",")
+    with ExitStack() as stack:
+
+        def join(sources: str = load.setting, **settings: str) -> Service:
+            settings |= {"max_records": str(random.choice((10, 30))), "topic_partitions": "4", **TICKING}
+            return stack.enter_context(service(kafka, names, tmp_path, ready=False, sources=sources, **settings))
+
+        workers = [join(), join(",".join(reversed(entries)))]
+        for number in range(-(-ROUNDS // 2)):
+            point = POINTS[number % len(POINTS)]
+            count = 1 if point in ("restoring", "fenced") else random.randint(1, 6)
+            victim = join(entries[number % 2], fault_point=f"{point}:{count}:kill")
+            deadline = monotonic() + DEADLINE
+            while victim.process.poll() is None:
+                assert monotonic() < deadline, f"it does not reach {point}:\n{victim.text()}"
+                load.write(60)
+                sleep(0.3)
+            assert victim.process.returncode == -9, victim.text()
+        wait_until_translated(kafka, names, load.topics, workers)
+        reached = finish(kafka, names, workers)
+    check_translated(kafka, names, load.topics)
+    check_cooled(kafka, names, reached)
