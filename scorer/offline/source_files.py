@@ -6,8 +6,8 @@ from typing import Final
 import scorer.sources
 from scorer.offline.ruleset_files import read_rule_file
 from scorer.rules.finding import Finding, Position, RulesetError
-from scorer.sources.mapping.loader import read_mapping
-from scorer.sources.mapping.translation import MappingSource
+from scorer.sources.mapping.converters import CONVERTERS
+from scorer.sources.mapping.loader import parse_mapping
 from scorer.sources.source import Source, SourceError
 
 FOLDER: Final = "sources"
@@ -29,7 +29,7 @@ def load_source(name: str, folder: Path | None) -> Source:
         content = read_rule_file(path)
     except RulesetError as error:
         raise SourceError(error.findings) from error
-    return MappingSource(name, read_mapping(str(path), content))
+    return parse_mapping(name, str(path), content, CONVERTERS)
 
 
 def source_file(name: str, folder: Path | None) -> Path:

@@ -52,6 +52,7 @@ Conversion = Literal[
     "texts",
     "lower",
     "raw",
+    "fact",
     "whole_number",
     "number",
     "boolean",

@@ -1,10 +1,14 @@
 """From a mapping file to a source: read, validate, check, compile. Pure: the caller passes the file as bytes."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ValidationError
 
 from scorer.rules.finding import Finding, RulesetError
 from scorer.rules.validation import findings_of
 from scorer.rules.yaml_source import Document, Path, read
+from scorer.sources.company.converter import Converter
+from scorer.sources.mapping.checks import check_mapping
 from scorer.sources.mapping.language import (
     ActivitySection,
     KindSection,
@@ -15,16 +19,22 @@ from scorer.sources.mapping.language import (
     TypeSection,
     ValueSection,
 )
+from scorer.sources.mapping.translation import MappingSource
 from scorer.sources.source import SourceError
 
 
-def read_mapping(file: str, content: bytes) -> MappingFile:
-    """The mapping file as a model. Raises `SourceError` with every mistake and its position."""
+def parse_mapping(name: str, file: str, content: bytes, converters: Mapping[str, Converter]) -> MappingSource:
+    """The source of a mapping file. `name`: of the source; `file`: for findings. Raises `SourceError` with every
+    mistake and its position."""
     try:
         document = read(file, content)
     except RulesetError as error:
         raise SourceError(error.findings) from error
-    return _model(document)
+    mapping = _model(document)
+    findings = check_mapping(mapping, document)
+    if findings:
+        raise SourceError(findings)
+    return MappingSource(name, mapping, converters)
 
 
 def _model(document: Document) -> MappingFile:
