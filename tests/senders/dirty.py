@@ -17,7 +17,7 @@ BAD: Final[Sequence[Any]] = (
 _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
     "segment": ("messageId", "userId", "anonymousId", "previousId", "Previous ID", "User ID", "timestamp", "type"),
     "rudderstack": ("messageId", "userId", "anonymousId", "previousId", "timestamp", "type"),
-    "hubspot": (  # fmt: skip
+    "hubspot": (
         "portalId",
         "subscriptionType",
         "objectId",
@@ -31,7 +31,7 @@ _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
     "posthog": ("uuid", "distinct_id", "timestamp", "alias", "$anon_distinct_id"),
     "customerio": ("event_id", "timestamp", "id", "customer_id", "email"),
 }
-"""The keys without which a record is no event: who, when, which. By platform; the name of a column for TSV is its number."""
+"""The keys without which a record is no event: who, when, which one. By platform; columns of TSV by their number."""
 
 Leaf = tuple[str, Callable[[Any], None]]
 """The name of a key, and what sets its value."""
