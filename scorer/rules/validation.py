@@ -1,6 +1,6 @@
 """A YAML document as a model. A finding says what does not fit, where, and what the author probably meant."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from re import findall
 
 from pydantic import BaseModel, ValidationError
@@ -66,22 +66,26 @@ def rule_file(document: Document) -> RulesetFile:
     try:
         return RulesetFile.model_validate(data)
     except ValidationError as error:
-        raise RulesetError(findings_of(document, error, _SECTIONS)) from error
+        raise RulesetError(findings_of(document, error, lambda path: _SECTIONS.get(_generic(path)))) from error
 
 
-def findings_of(document: Document, error: ValidationError, sections: Mapping[Path, type[BaseModel]]) -> list[Finding]:
-    """The errors of pydantic as findings with positions. `sections` maps generic paths to models, so that the finding
-    about an unknown key can suggest a known one."""
-    return [_finding(document, details, sections) for details in error.errors()]
+ModelAt = Callable[[Path], type[BaseModel] | None]
+"""The model of what is at a path of a file; None if it is not one of a single model."""
 
 
-def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, type[BaseModel]]) -> Finding:
-    path = tuple(part for part in error["loc"] if part != "[key]")
-    of_key = len(path) < len(error["loc"])
+def findings_of(document: Document, error: ValidationError, model_at: ModelAt) -> list[Finding]:
+    """The errors of pydantic as findings with positions. With the model of a section, the finding about an unknown key
+    can suggest a known one. A step in brackets, such as `[key]` or the tag of a union, is no step of the document."""
+    return [_finding(document, details, model_at) for details in error.errors()]
+
+
+def _finding(document: Document, error: ErrorDetails, model_at: ModelAt) -> Finding:
+    path = tuple(part for part in error["loc"] if not _is_tag(part))
+    of_key = error["loc"][-1:] == ("[key]",)
     match error["type"]:
         case "extra_forbidden":
-            model = sections.get(_generic(path[:-1]))
-            hint = suggestion(str(path[-1]), tuple(model.model_fields)) if model else ""
+            model = model_at(path[:-1])
+            hint = suggestion(str(path[-1]), _keys(model)) if model else ""
             if error["input"] is None and " " in str(path[-1]):
                 # {reason: polite, but wants no calls}: YAML reads the text after the comma as a key without a value.
                 hint = "; text with a comma needs quotes"
@@ -113,6 +117,14 @@ def _finding(document: Document, error: ErrorDetails, sections: Mapping[Path, ty
         shown += suggestion(value, _choices(error), cutoff=0.5)
         code = "bad-key" if of_key else "bad-value"
     return Finding(position, code, f"`{name}` {_expected(error)}{shown}")
+
+
+def _is_tag(part: str | int) -> bool:
+    return isinstance(part, str) and part.startswith("[") and part.endswith("]")
+
+
+def _keys(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
 def _expected(error: ErrorDetails) -> str:

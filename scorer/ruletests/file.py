@@ -25,6 +25,10 @@ _SECTIONS: Mapping[Path, type[BaseModel]] = {
 }
 
 
+def _model_at(path: Path) -> type[BaseModel] | None:
+    return _SECTIONS.get(tuple("*" if isinstance(part, int) else part for part in path))
+
+
 @dataclass(frozen=True, slots=True)
 class ReadTest:
     """A test as read: `case`, or the `findings` that say why there is none. `document` holds the positions: its
@@ -112,7 +116,7 @@ def _test(index: int, document: Document, slips: Sequence[Finding]) -> ReadTest:
     try:
         return ReadTest(name, document, TestCase.model_validate(data))
     except ValidationError as error:
-        return ReadTest(name, document, None, tuple(findings_of(document, error, _SECTIONS)))
+        return ReadTest(name, document, None, tuple(findings_of(document, error, _model_at)))
 
 
 def _with_each_name_once(tests: Sequence[ReadTest]) -> Iterator[ReadTest]:

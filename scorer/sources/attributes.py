@@ -16,6 +16,7 @@ MAX_AHEAD: Final = DAY
 EARLIEST: Final = from_datetime(datetime.fromisoformat("0001-01-01T00:00:00Z"))
 LENGTHS: Final[Mapping[str, int]] = {"id": 256, "source": 1024, "type": 128, "subject": 256}
 """Maximum length of an attribute, in characters."""
+CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _TYPE: Final = re.compile(TYPE_PATTERN)
 
 Aware = Annotated[datetime, msgspec.Meta(tz=True)]

@@ -4,7 +4,6 @@ Structured mode: the value is the whole event as JSON. Binary mode: the attribut
 value is `data`. Batch: the value is a JSON array of events in structured mode. Pure: the arrival is an argument.
 """
 
-import re
 from binascii import a2b_base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 
 from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
 from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
-from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
+from scorer.sources.attributes import CONTROL, EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.contract_names import CONTRACT_NAMES
 from scorer.sources.event_batch import EventBatch, is_array, split_batch
 from scorer.sources.payload_errors import summary
@@ -48,7 +47,6 @@ CONTENT_TYPE: Final = "content-type"
 STRUCTURED: Final = "application/cloudevents+json"
 _BATCH: Final = "application/cloudevents-batch+json"
 _PREFIX: Final = "ce_"
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _USUAL_HEADERS: Final[Sequence[Sequence[Header]]] = (
     ((CONTENT_TYPE, STRUCTURED.encode()),),
     [(CONTENT_TYPE, STRUCTURED.encode())],
@@ -237,7 +235,7 @@ def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:
             f"{prefix}{name} has {len(text)} characters; expected at most {LENGTHS[name]}",
         )
     # CloudEvents forbids control characters, and a line feed could make two different (source, id) look the same.
-    if not (text.isascii() and text.isprintable()) and _CONTROL.search(text) is not None:
+    if not (text.isascii() and text.isprintable()) and CONTROL.search(text) is not None:
         raise Rejected(
             "invalid_attribute",
             f"{prefix}{name} ({described(text)}) contains a control character; expected none",

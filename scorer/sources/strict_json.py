@@ -20,6 +20,14 @@ def too_large(size: int, max_bytes: int) -> Rejected:
 
 def decode_object(value: bytes, max_bytes: int, what: str) -> dict[str, Any]:
     """The JSON object in the value; `what` is its name in a rejection. Raises `Rejected`."""
+    decoded = decode_value(value, max_bytes)
+    if not isinstance(decoded, dict):
+        raise Rejected("not_an_object", f"{what} is {kind(decoded)}; expected an object")
+    return decoded
+
+
+def decode_value(value: bytes, max_bytes: int) -> Any:
+    """The JSON value. Raises `Rejected`."""
     if len(value) > max_bytes:
         raise too_large(len(value), max_bytes)
     try:
@@ -29,8 +37,6 @@ def decode_object(value: bytes, max_bytes: int, what: str) -> dict[str, Any]:
     # Counting brackets is about a hundred times cheaper than a walk, so only values that may be deep are walked.
     if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _is_deep(decoded):
         _reject_depth()
-    if not isinstance(decoded, dict):
-        raise Rejected("not_an_object", f"{what} is {kind(decoded)}; expected an object")
     return decoded
 
 

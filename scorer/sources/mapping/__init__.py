@@ -1,0 +1,1 @@
+"""Mapping files: how the records of a platform become activities, as YAML with JMESPath."""

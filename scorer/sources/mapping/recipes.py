@@ -1,0 +1,166 @@
+"""How the lead, the id and the time of an event are found."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from scorer.domain.instant import MILLISECOND, SECOND, to_text
+from scorer.sources.arrival import TOO_LATE
+from scorer.sources.attributes import CONTROL, EARLIEST, LENGTHS, Aware
+from scorer.sources.cloudevents import parse_instant
+from scorer.sources.company.converter import Converter, Unfit
+from scorer.sources.mapping.converters import text
+from scorer.sources.mapping.expression import getter
+from scorer.sources.mapping.language import LeadPath, TimePath
+from scorer.sources.rejected import Rejected, described
+
+Event = Mapping[str, Any]
+Recipe = Callable[[Event], str]
+"""A text of an event. Raises `Rejected` if the event has none."""
+
+_UNITS: Final = {"s": SECOND, "ms": MILLISECOND, "us": 1}
+_COUNT: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,9})?")
+_WRITTEN: Final = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)[ Tt](?P<minute>\d\d:\d\d)(?P<second>:\d\d)?(?P<fraction>[.,]\d{1,9})? ?"
+    r"(?P<zone>[Zz]|UTC|GMT|(?P<hours>[+-]\d\d):?(?P<minutes>\d\d)?)?",
+    re.ASCII,
+)
+_MOST_CHARACTERS: Final = 64
+"""Of a time that is looked at."""
+_LONGEST_ID: Final = LENGTHS["id"] - 8
+"""Leaves room for the suffix of a further activity of an event."""
+_convert: Final = msgspec.convert
+
+
+def lead_recipe(paths: Sequence[LeadPath], converters: Mapping[str, Converter]) -> Recipe:
+    """The first path that has a value names the lead."""
+    steps = [(getter(path.path), converters[path.as_], path.prefix) for path in paths]
+    names = ", ".join(path.path for path in paths)
+
+    def lead(event: Event) -> str:
+        unreadable = False
+        for get, convert, prefix in steps:
+            try:
+                found = convert(get(event))
+            except Unfit:
+                unreadable = True
+                continue
+            if found is not None:
+                return _checked(f"{prefix}{found}")
+        problem = "no value that can be read" if unreadable else "no value"
+        raise Rejected("missing_attribute", f"the lead is not named: there is {problem} at {names}")
+
+    return lead
+
+
+def id_recipe(paths: Sequence[str]) -> Recipe:
+    """All parts, with colons between them; their SHA-256 if that is too long for an id or has a control character."""
+    parts = [(path, getter(path)) for path in paths]
+
+    def identity(event: Event) -> str:
+        texts = []
+        for path, get in parts:
+            try:
+                found = text(get(event))
+            except Unfit:
+                found = None
+            if found is None:
+                raise Rejected("missing_attribute", f"the event has no id: there is no text or number at {path}")
+            texts.append(found)
+        joined = ":".join(texts)
+        if len(joined) > _LONGEST_ID or not _is_clean(joined):
+            return f"sha256:{sha256(joined.encode()).hexdigest()}"
+        return joined
+
+    return identity
+
+
+def time_recipe(paths: Sequence[TimePath]) -> Recipe:
+    """The first path at which there is a time that can be read; as RFC 3339."""
+    steps = [(getter(path.path), None if path.unit is None else _UNITS[path.unit]) for path in paths]
+    names = ", ".join(path.path for path in paths)
+
+    def time(event: Event) -> str:
+        unread: object = None
+        for get, unit in steps:
+            try:
+                found = get(event)
+            except Unfit:
+                continue
+            if found is None or found == "":
+                continue
+            instant = rfc3339(found, unit)
+            if instant is not None:
+                return instant
+            unread = found
+        if unread is None:
+            raise Rejected("missing_attribute", f"the event has no time: there is no value at {names}")
+        raise Rejected("invalid_time", f"no time can be read at {names} ({described(unread)})")
+
+    return time
+
+
+def rfc3339(value: object, unit: int | None) -> str | None:
+    """The time as RFC 3339; None if it cannot be read. `unit`: what a number counts since 1970, in microseconds; None
+    if numbers are no times. A text without a zone is UTC."""
+    if isinstance(value, str):
+        if len(value) > _MOST_CHARACTERS:
+            return None
+        if unit is None or _COUNT.fullmatch(value) is None:
+            return _of_text(value)
+        count = Decimal(value)
+    elif unit is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    elif isinstance(value, int):
+        count = Decimal(value) if abs(value) < TOO_LATE else Decimal(TOO_LATE)
+    else:
+        count = Decimal(repr(value))
+    if unit is None or abs(count) > TOO_LATE:
+        return None
+    instant = int(count * unit)
+    return to_text(instant) if EARLIEST <= instant < TOO_LATE else None
+
+
+def _of_text(written: str) -> str | None:
+    try:
+        _convert(written, Aware)
+    except msgspec.ValidationError:
+        return _mended(written)
+    return written
+
+
+def _mended(written: str) -> str | None:
+    match = _WRITTEN.fullmatch(written.strip())
+    if match is None:
+        return None
+    part = match.groupdict()
+    zone = "Z" if part["hours"] is None else f"{part['hours']}:{part['minutes'] or '00'}"
+    fraction = (part["fraction"] or "").replace(",", ".")
+    mended = f"{part['date']}T{part['minute']}{part['second'] or ':00'}{fraction}{zone}"
+    try:
+        parse_instant(mended, "time")
+    except Rejected:
+        return None
+    return mended
+
+
+def _checked(lead_id: str) -> str:
+    most = LENGTHS["subject"]
+    if len(lead_id) > most:
+        raise Rejected(
+            "invalid_attribute", f"the id of the lead has {len(lead_id)} characters; expected at most {most}"
+        )
+    if not _is_clean(lead_id):
+        raise Rejected(
+            "invalid_attribute",
+            f"the id of the lead ({described(lead_id)}) contains a control character; expected none",
+        )
+    return lead_id
+
+
+def _is_clean(written: str) -> bool:
+    return (written.isascii() and written.isprintable()) or CONTROL.search(written) is None

@@ -1,0 +1,127 @@
+"""A mapping as a source."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scorer.sources.cloudevents import Header
+from scorer.sources.company.converter import Converter
+from scorer.sources.mapping.activities import SameLeadError, Template, UnnamedError, template
+from scorer.sources.mapping.conditions import Choice
+from scorer.sources.mapping.language import KindSection, MappingFile
+from scorer.sources.mapping.recipes import Recipe, id_recipe, lead_recipe, time_recipe
+from scorer.sources.mapping.records import Records
+from scorer.sources.rejected import Rejected, kind
+from scorer.sources.source import Activity, Dropped, Outcome
+
+NO_KIND: Final = "no_kind"
+NO_EVENTS: Final = "no_events"
+SAME_LEAD: Final = "same_lead"
+NO_NAME: Final = "no_name"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of event, compiled. `ignored`: why nothing comes of it; None if it has templates."""
+
+    name: str
+    ignored: str | None
+    identity: Recipe
+    time: Recipe
+    lead: Recipe
+    main: Template | None
+    also: Sequence[Template]
+
+
+class MappingSource:
+    """Translates records by a mapping file."""
+
+    def __init__(self, name: str, file: MappingFile, converters: Mapping[str, Converter]) -> None:
+        self.name = name
+        self._records = Records(file)
+        lead, identity, time = lead_recipe(file.lead, converters), id_recipe(file.id), time_recipe(file.time)
+
+        def compiled(section: KindSection) -> _Kind:
+            return _Kind(
+                section.name,
+                section.ignore,
+                identity if section.id is None else id_recipe(section.id),
+                time if section.time is None else time_recipe(section.time),
+                lead if section.lead is None else lead_recipe(section.lead, converters),
+                None if section.type is None else template(section, converters),
+                [template(further, converters) for further in section.also],
+            )
+
+        self._kinds = Choice([(section, compiled(section)) for section in file.kinds])
+        self._otherwise = None if file.otherwise is None else compiled(file.otherwise)
+
+    def outcomes(self, value: bytes | None, headers: Iterable[Header], now: int, max_bytes: int) -> Sequence[Outcome]:
+        """What comes of each event of a record. Raises `Rejected`."""
+        if not value:
+            raise Rejected("empty_value", f"the record has {'an empty' if value == b'' else 'no'} value")
+        events, is_list, dropped = self._records.events(value, max_bytes)
+        if not events:
+            return [Outcome(None, "", ignored=NO_EVENTS, dropped=dropped)]
+        return [
+            self._outcome(event, index if is_list else None, max_bytes, dropped if index == 0 else ())
+            for index, event in enumerate(events)
+        ]
+
+    def _outcome(self, event: Any, index: int | None, max_bytes: int, before: Sequence[Dropped]) -> Outcome:
+        if type(event) is not dict:
+            problem = Rejected("not_an_object", f"the event is {kind(event)}; expected an object")
+            return Outcome(index, "", rejected=problem)
+        found = self._kinds.of(event) or self._otherwise
+        if found is None:
+            return Outcome(index, "", ignored=NO_KIND, dropped=before)
+        if found.main is None:
+            return Outcome(index, found.name, ignored=found.ignored, dropped=before)
+        dropped = [*before]
+        try:
+            return self._activities(found, found.main, event, index, max_bytes, dropped)
+        except Rejected as rejected:
+            return Outcome(index, found.name, rejected=rejected, dropped=dropped)
+        except SameLeadError:
+            return Outcome(index, found.name, ignored=SAME_LEAD, dropped=dropped)
+        except UnnamedError:
+            return Outcome(index, found.name, ignored=NO_NAME, dropped=dropped)
+
+    def _activities(
+        self, found: _Kind, main: Template, event: Any, index: int | None, max_bytes: int, dropped: list[Dropped]
+    ) -> Outcome:
+        lead_id, identity, time = found.lead(event), found.identity(event), found.time(event)
+        activity = main.activity(self.name, event, identity, time, lead_id, dropped)
+        _check_size(activity, max_bytes)
+        if not found.also:
+            if main.held:
+                return Outcome(index, found.name, (), (activity,), dropped=dropped)
+            return Outcome(index, found.name, (activity,), dropped=dropped)
+        activities: list[Activity] = []
+        held: list[Activity] = []
+        (held if main.held else activities).append(activity)
+        for place, further in enumerate(found.also, 1):
+            made = self._further(further, event, f"{identity}:{place}", time, lead_id, dropped)
+            if made is not None:
+                _check_size(made, max_bytes)
+                (held if further.held else activities).append(made)
+        return Outcome(index, found.name, activities, held, dropped=dropped)
+
+    def _further(
+        self, further: Template, event: Any, identity: str, time: str, lead_id: str, dropped: list[Dropped]
+    ) -> Activity | None:
+        """A further activity; None if it does not apply to the event, or if the event has not what it needs."""
+        if further.condition is not None and not further.condition(event):
+            return None
+        try:
+            lead = lead_id if further.lead is None else further.lead(event)
+            return further.activity(self.name, event, identity, time, lead, dropped)
+        except (UnnamedError, SameLeadError):
+            return None
+        except Rejected as rejected:
+            dropped.append(Dropped("also", rejected.reason))
+            return None
+
+
+def _check_size(activity: Activity, max_bytes: int) -> None:
+    if len(activity.value) > max_bytes:
+        raise Rejected("too_large", f"the activity has {len(activity.value)} bytes; expected at most {max_bytes}")
