@@ -1,8 +1,9 @@
 """What translates the records of other senders into activities, and what comes of a record."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from scorer.rules.finding import RulesetError
 from scorer.sources.cloudevents import Header
@@ -13,8 +14,7 @@ class SourceError(RulesetError):
     """A mapping file was refused; `findings` says why, in order of file and line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(msgspec.Struct, frozen=True):
     """An activity that a source made. `value` is a CloudEvent in structured mode, ready for the input topic."""
 
     lead_id: str
@@ -30,8 +30,7 @@ class Dropped(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What comes of one event of a record.
 
     `index`: its place in the record, from 0; None if the record is one event. `kind`: the kind of the mapping that it

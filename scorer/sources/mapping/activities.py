@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -96,13 +97,19 @@ def _named(section: TypeSection) -> Callable[[Event], str]:
             written = None
         if written is None:
             raise UnnamedError
-        ascii_only = unicodedata.normalize("NFKD", written[:256]).encode("ascii", "ignore").decode()
-        name = _OTHERS.sub("_", ascii_only.lower()).strip("_")
+        name = _name(written[:256])
         if not name:
             raise UnnamedError
         return (prefix + name)[: LENGTHS["type"]]
 
     return named
+
+
+# A company has few names of events, so a cache pays off.
+@lru_cache(1024)
+def _name(written: str) -> str:
+    ascii_only = unicodedata.normalize("NFKD", written).encode("ascii", "ignore").decode()
+    return _OTHERS.sub("_", ascii_only.lower()).strip("_")
 
 
 def _with_texts(value: Any) -> Any:

@@ -75,5 +75,5 @@ def _misfit(value: object, accepted: Any) -> Reason | None:
 
 def _longest(kind: str, name: str) -> int:
     """The most characters of a text."""
-    limits = PAYLOADS[kind].model_fields[name].metadata
-    return next(most for limit in limits if (most := getattr(limit, "max_length", None)) is not None)
+    limits = (getattr(limit, "max_length", None) for limit in PAYLOADS[kind].model_fields[name].metadata)
+    return next(most for most in limits if isinstance(most, int))
