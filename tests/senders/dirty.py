@@ -20,6 +20,13 @@ _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
     "hubspot": ("portalId", "subscriptionType", "objectId", "eventId", "occurredAt", "propertyName", "primaryObjectId"),
     "posthog": ("uuid", "distinct_id", "timestamp"),
     "customerio": ("event_id", "timestamp", "id", "customer_id", "email"),
+    "mautic": ("id", "timestamp", "new_points", "new_status", "openCount"),
+    "marketo": ("marketoGUID", "id", "leadId", "activityDate", "name", "requestId"),
+    "snowplow": ("3", "6", "12", "15", "17", "58"),
+    "snowplow_json": ("event_id", "user_id", "domain_userid", "network_userid", "collector_tstamp"),
+    "sendgrid": ("sg_event_id", "email", "timestamp"),
+    "brevo": ("message-id", "camp_id", "email", "event", "ts_event"),
+    "sfmc": ("mid", "jobId", "batchId", "subscriberId", "eventCategoryType", "timestampUTC", "jobUrlId"),
 }
 """The keys without which a record is no event: who, when, which. By platform; the name of a column for TSV is its number."""
 
