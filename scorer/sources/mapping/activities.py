@@ -21,8 +21,6 @@ from scorer.sources.source import Activity, Dropped
 
 Event = Mapping[str, Any]
 _MERGED: Final = "lead.merged"
-_INT64: Final = 1 << 63
-_UINT64: Final = 1 << 64
 _OTHERS: Final = re.compile("[^a-z0-9]+")
 
 
@@ -65,13 +63,7 @@ class Template:
         data = self.data_of(event, dropped)
         if kind == _MERGED and data["into"] == lead_id:
             raise SameLeadError
-        written = _CloudEvent(identity, source, kind, time, lead_id, data)
-        try:
-            value = _encode(written)
-        except OverflowError:
-            written.data = _with_texts(data)
-            value = _encode(written)
-        return Activity(lead_id, kind, value)
+        return Activity(lead_id, kind, _encode(_CloudEvent(identity, source, kind, time, lead_id, data)))
 
 
 def template(section: ActivitySection | KindSection, converters: Mapping[str, Converter]) -> Template:
@@ -110,15 +102,3 @@ def _named(section: TypeSection) -> Callable[[Event], str]:
 def _name(written: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", written).encode("ascii", "ignore").decode()
     return _OTHERS.sub("_", ascii_only.lower()).strip("_")
-
-
-def _with_texts(value: Any) -> Any:
-    """The value with text for each number that has more than 64 bits, which msgspec does not write."""
-    match value:
-        case dict():
-            return {key: _with_texts(inner) for key, inner in value.items()}
-        case list():
-            return [_with_texts(inner) for inner in value]
-        case int() if not -_INT64 <= value < _UINT64:
-            return text(value) if value.bit_length() <= 256 else None
-    return value

@@ -8,6 +8,10 @@ from typing import Final
 
 from scorer.domain.activity import NAMES_BYTES
 from scorer.sources.company.converter import Converter, Reason, Unfit
+from scorer.sources.company.country import country
+from scorer.sources.company.email_address import email, email_domain, email_kind
+from scorer.sources.company.employees import employees
+from scorer.sources.company.revenue import revenue
 
 _LONGEST: Final = 65_536
 """Characters of a text that is looked at. No field of an activity has room for so many."""
@@ -140,5 +144,11 @@ CONVERTERS: Final[Mapping[str, Converter]] = {
     "whole_number": whole_number,
     "number": number,
     "boolean": boolean,
+    "email": email,
+    "email_domain": email_domain,
+    "email_kind": email_kind,
+    "country": country,
+    "employees": employees,
+    "revenue": revenue,
 }
 """By their names in `as`."""

@@ -11,6 +11,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 
+from scorer.domain.printable import counted
 from scorer.rules.catalogue import suggestion
 from scorer.sources.company.converter import Reason, Unfit
 
@@ -45,6 +46,7 @@ def check_expression(text: str) -> None:
 
 def check_plain(text: str) -> None:
     """Raises `ValueError` if the text is not a path that only names keys."""
+    check_expression(text)
     if names_in(text) is None:
         raise ValueError("expected a path that only names keys, as in properties.plan")
 
@@ -107,10 +109,11 @@ def _check_call(name: str, given: int) -> None:
     known = Functions.FUNCTION_TABLE
     if name not in known:
         raise ValueError(f"unknown function `{name}`{suggestion(name, tuple(known))}")
-    signature = known[name][1]
-    is_open = bool(signature) and signature[-1].get("variadic", False)
+    signature = known[name]["signature"]
+    is_open = bool(signature) and "variadic" in signature[-1]
     if given < len(signature) or (given > len(signature) and not is_open):
-        raise ValueError(f"`{name}` takes {len(signature)} arguments{' or more' if is_open else ''}, not {given}")
+        wanted = counted(len(signature), "argument")
+        raise ValueError(f"`{name}` takes {wanted}{' or more' if is_open else ''}, not {given}")
 
 
 def _names(node: _Node) -> tuple[str, ...] | None:
