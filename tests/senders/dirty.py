@@ -9,16 +9,26 @@ from urllib.parse import parse_qsl, urlencode
 from tests.senders.samples import Sample
 
 BAD: Final[Sequence[Any]] = (
-    {}, {"name": {"deep": [1]}}, [], ["a", 2, None], True, False, -1, 2**70, 1e300, 0.5, "x" * 300, "x" * 5_000,
-    "Atlantis", "not an address", "yes and no", "12 or so", "\ud800", "\u0000", "2026-13-45", "null",
+    {"name": {"deep": [1]}}, ["a", 2, None], True, -1, 2**63, 1e300, 0.5, "x" * 300, "x" * 5_000, "Atlantis",
+    "not an address", "yes and no", "12 or so", "\u0000", "2026-13-45", "null",
 )  # fmt: skip
-"""Values that hardly any key accepts. Nulls and empty texts are not among them: they say that there is no value."""
+"""Values that hardly any key accepts. Null, false and what is empty are not among them: they say that there is none."""
 
 _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
     "segment": ("messageId", "userId", "anonymousId", "previousId", "Previous ID", "User ID", "timestamp", "type"),
     "rudderstack": ("messageId", "userId", "anonymousId", "previousId", "timestamp", "type"),
-    "hubspot": ("portalId", "subscriptionType", "objectId", "eventId", "occurredAt", "propertyName", "primaryObjectId"),
-    "posthog": ("uuid", "distinct_id", "timestamp"),
+    "hubspot": (  # fmt: skip
+        "portalId",
+        "subscriptionType",
+        "objectId",
+        "eventId",
+        "occurredAt",
+        "propertyName",
+        "primaryObjectId",
+        "mergedObjectIds",
+        "newObjectId",
+    ),
+    "posthog": ("uuid", "distinct_id", "timestamp", "alias", "$anon_distinct_id"),
     "customerio": ("event_id", "timestamp", "id", "customer_id", "email"),
     "mautic": ("id", "timestamp", "new_points", "new_status", "openCount"),
     "marketo": ("marketoGUID", "id", "leadId", "activityDate", "name", "requestId", "0"),
@@ -61,16 +71,16 @@ def _text(random: Random) -> str:
     return random.choice([value for value in BAD if isinstance(value, str) and value.isprintable()])
 
 
-def _leaves(node: Any) -> Iterator[Leaf]:
-    """Each value below the node that has no keys of its own. A text that is JSON is a node too."""
+def _leaves(node: Any, name: str = "") -> Iterator[Leaf]:
+    """Each value below the node that has no keys of its own. A text that is JSON is a node too. `name`: of the node."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in list(items):
         inner = _decoded(value)
         if isinstance(inner, dict | list) and inner:
-            for name, set_value in _leaves(inner):
-                yield name, _within(node, key, value, inner, set_value)
+            for inner_name, set_value in _leaves(inner, str(key) if isinstance(node, dict) else name):
+                yield inner_name, _within(node, key, value, inner, set_value)
         else:
-            yield str(key), _setting(node, key)
+            yield str(key) if isinstance(node, dict) else name, _setting(node, key)
 
 
 def _decoded(value: Any) -> Any:

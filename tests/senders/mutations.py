@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from random import Random
 from typing import Any, Final
 
@@ -9,12 +10,26 @@ from tests.senders.dirty import BAD
 from tests.senders.samples import Sample
 
 JUNK: Final[Sequence[Any]] = (
-    *BAD, None, "", " ", 0, -0.0, float("inf"), float("nan"), 2**63, -(2**63) - 1, 10**300, "9" * 400, "x" * 100_000,
+    *BAD, "\ud800", None, False, [], {}, "", " ", 0, -0.0, float("inf"), float("nan"), 2**70, -(2**63) - 1, 10**300, "9" * 400, "x" * 100_000,
     "\uffff", "0000-00-00T00:00:00Z", "9999-12-31T23:59:59Z", "2026-02-30 25:61:61", [[]], [{}] * 500, {"": ""},
     {str(number): number for number in range(500)}, "{" * 500, '{"a":' * 50 + "1" + "}" * 50, "[1,2", "%5B%5D=%ZZ",
 )  # fmt: skip
 _MOST_CHANGES: Final = 4
-_BYTES: Final[Sequence[bytes]] = (b"", b"\x00", b"\xff", b"\xed\xa0\x80", b"\t", b"\n", b'"', b"[", b"{", b"&", b"=", b"%", b",")
+_BYTES: Final[Sequence[bytes]] = (
+    b"",
+    b"\x00",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\t",
+    b"\n",
+    b'"',
+    b"[",
+    b"{",
+    b"&",
+    b"=",
+    b"%",
+    b",",
+)
 
 
 def mutated(sample: Sample, others: Sequence[Sample], random: Random) -> bytes:
@@ -34,12 +49,12 @@ def mutated(sample: Sample, others: Sequence[Sample], random: Random) -> bytes:
 def _changed(document: Any, random: Random, others: Sequence[Sample]) -> Any:
     """The document with one change, at a random place. It may become another one."""
     if random.random() < 0.03:
-        return random.choice(JUNK)
+        return _junk(random)
     if random.random() < 0.05:
         return [document] * random.choice((1, 2, 50))
     node, key = _place(document, random)
     if node is None:
-        return random.choice(JUNK)
+        return _junk(random)
     match random.randrange(7):
         case 0:
             del node[key]
@@ -55,8 +70,12 @@ def _changed(document: Any, random: Random, others: Sequence[Sample]) -> Any:
             for _ in range(random.choice((2, 40))):
                 node[key] = {str(key): node[key]}
         case _:
-            node[key] = random.choice(JUNK)
+            node[key] = _junk(random)
     return document
+
+
+def _junk(random: Random) -> Any:
+    return deepcopy(random.choice(JUNK))
 
 
 def _place(document: Any, random: Random) -> tuple[Any, Any]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from scorer.domain.instant import from_datetime
+from scorer.offline.source_files import load_source
 from scorer.sources.cloudevents import MAX_BYTES
-from scorer.sources.mapping.loader import load_source
 from scorer.sources.source import Activity, Outcome, Source
 
 FOLDER: Final = Path(__file__).parent / "samples"
