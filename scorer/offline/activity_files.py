@@ -91,7 +91,7 @@ def _split_batches(places: Sequence[int], lines: Sequence[bytes]) -> tuple[list[
             all_places.append(number)
             all_lines.append(line)
         else:
-            all_places += range(number + 1, number + 1 + len(events))
+            all_places += (place(line_of(number), index) for index in range(len(events)))
             all_lines += events
     return all_places, all_lines
 

@@ -1,4 +1,5 @@
-"""The place of an event in a file: its line and, if the line is a batch, its index there.
+"""The place of an activity in a file: its line, if the line is a batch its index there, and if one event became several
+activities, which of them it is.
 
 A place is one integer, because places are sent to other processes and sorted by the thousand.
 """
@@ -14,8 +15,9 @@ from scorer.sources.cloudevents import MAX_BYTES, parse_event, parse_instant, pa
 from scorer.sources.rejected import Rejected
 
 _BITS: Final = 24
-"""A line has at most 16 MiB, and each event of a batch at least a byte and a comma."""
 _MASK: Final = (1 << _BITS) - 1
+_PART_BITS: Final = 4
+"""An event becomes at most 16 activities. A batch has at most an event for each hundred bytes of a line of 16 MiB."""
 ARRIVAL: Final = "arrivedat"
 """The extension attribute of an event in a file that says when it arrived."""
 
@@ -28,9 +30,10 @@ class Rejection(NamedTuple):
     detail: str
 
 
-def place(line: int, index: int | None = None) -> int:
-    """The place of a line, from 1, or of one event of it, from 0. Places are in the order of the file."""
-    return line << _BITS if index is None else line << _BITS | index + 1
+def place(line: int, index: int | None = None, part: int = 0) -> int:
+    """The place of a line, from 1, or of one event of it, from 0; of an activity of it, from 0. Places are in the order
+    of the file."""
+    return line << _BITS | (0 if index is None else index + 1) << _PART_BITS | part
 
 
 def line_of(place: int) -> int:
@@ -40,7 +43,8 @@ def line_of(place: int) -> int:
 
 def index_of(place: int) -> int | None:
     """The index of the event in its batch, from 0; None if the line is not a batch."""
-    return (place & _MASK) - 1 if place & _MASK else None
+    number = (place & _MASK) >> _PART_BITS
+    return number - 1 if number else None
 
 
 def place_text(place: int) -> str:

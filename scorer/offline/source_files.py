@@ -8,6 +8,7 @@ from scorer.offline.ruleset_files import read_rule_file
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.sources.mapping.converters import CONVERTERS
 from scorer.sources.mapping.loader import parse_mapping
+from scorer.sources.own_events import OwnEvents
 from scorer.sources.source import Source, SourceError
 
 FOLDER: Final = "sources"
@@ -24,6 +25,8 @@ def load_source(name: str, folder: Path | None) -> Source:
 
     Raises `SourceError`.
     """
+    if name == CLOUDEVENTS:
+        return OwnEvents()
     path = source_file(name, folder)
     try:
         content = read_rule_file(path)

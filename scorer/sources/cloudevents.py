@@ -33,10 +33,12 @@ __all__ = [
     "NullKey",
     "Rejected",
     "is_attribute_header",
+    "parse_any_key",
     "parse_event",
     "parse_instant",
     "parse_line",
     "parse_record",
+    "structured",
 ]
 
 Header = tuple[str, bytes | None]
@@ -71,10 +73,7 @@ def parse_record(
 
     Raises `Rejected`: as `EventBatch` if the record is a batch, and as `NullKey` if only the key is missing.
     """
-    if headers in _USUAL_HEADERS and value:
-        activity = usual(value, now, max_bytes) or _any_structured(value, now, max_bytes)
-    else:
-        activity = _by_mode(value, headers, now, max_bytes)
+    activity = parse_any_key(value, headers, now, max_bytes)
     if key is None:
         raise NullKey(activity.lead_id)
     if key != activity.lead_id.encode():
@@ -84,6 +83,22 @@ def parse_record(
             f"({described(activity.lead_id)}); expected the same text",
         )
     return activity
+
+
+def parse_any_key(value: bytes | None, headers: Iterable[Header], now: int, max_bytes: int) -> LeadActivity:
+    """`parse_record` of a record whose key means nothing."""
+    if headers in _USUAL_HEADERS and value:
+        return usual(value, now, max_bytes) or _any_structured(value, now, max_bytes)
+    return _by_mode(value, headers, now, max_bytes)
+
+
+def structured(value: bytes | None, headers: Iterable[Header]) -> bytes:
+    """The event of a valid record, which is no batch, in structured mode."""
+    content_type, attributes = _read_headers(headers)
+    if not attributes or (content_type or "").startswith("application/cloudevents"):
+        return value or b""
+    data = {"data": msgspec.Raw(value)} if value else {}
+    return msgspec.json.encode({**attributes, **data})
 
 
 def _by_mode(value: bytes | None, headers: Iterable[Header], now: int, max_bytes: int) -> LeadActivity:

@@ -119,7 +119,7 @@ def test_a_batch_is_one_line_for_each_event(tmp_path: Path) -> None:
     ]
 
 
-@given(st.integers(1, 1 << 39), st.none() | st.integers(0, (1 << 24) - 2))
+@given(st.integers(1, 1 << 39), st.none() | st.integers(0, (1 << 20) - 2))
 def test_a_place_is_a_line_and_an_index(line: int, index: int | None) -> None:
     where = place(line, index)
     assert (line_of(where), index_of(where)) == (line, index)

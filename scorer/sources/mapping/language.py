@@ -194,7 +194,7 @@ class KindSection(Conditions):
     id: Paths | None = None
     time: TimePaths | None = None
     held: bool = False
-    also: Annotated[list[ActivitySection], Field(max_length=16)] = Field(default_factory=list)
+    also: Annotated[list[ActivitySection], Field(max_length=15)] = Field(default_factory=list)
     ignore: Text | None = None
 
     @model_validator(mode="after")

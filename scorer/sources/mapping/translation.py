@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from scorer.sources.cloudevents import Header
 from scorer.sources.company.converter import Converter
+from scorer.sources.framing import Framing
 from scorer.sources.mapping.activities import SameLeadError, Template, UnnamedError, template
 from scorer.sources.mapping.conditions import Choice
 from scorer.sources.mapping.language import KindSection, MappingFile
@@ -39,6 +40,7 @@ class MappingSource:
     def __init__(self, name: str, file: MappingFile, converters: Mapping[str, Converter]) -> None:
         self.name = name
         self._records = Records(file)
+        self._format, self._has_columns = file.format, bool(file.columns)
         lead, identity, time = lead_recipe(file.lead, converters), id_recipe(file.id), time_recipe(file.time)
 
         def compiled(section: KindSection) -> _Kind:
@@ -54,6 +56,11 @@ class MappingSource:
 
         self._kinds = Choice([(section, compiled(section)) for section in file.kinds])
         self._otherwise = None if file.otherwise is None else compiled(file.otherwise)
+
+    def framing(self) -> Framing:
+        """How the records are written in one file."""
+        is_table = self._format in ("csv", "tsv")
+        return Framing(table=is_table, header=is_table and not self._has_columns, quotes=self._format == "csv")
 
     def outcomes(self, value: bytes | None, headers: Iterable[Header], now: int, max_bytes: int) -> Sequence[Outcome]:
         """What comes of each event of a record. Raises `Rejected`."""
