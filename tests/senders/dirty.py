@@ -17,7 +17,7 @@ BAD: Final[Sequence[Any]] = (
 _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
     "segment": ("messageId", "userId", "anonymousId", "previousId", "Previous ID", "User ID", "timestamp", "type"),
     "rudderstack": ("messageId", "userId", "anonymousId", "previousId", "timestamp", "type"),
-    "hubspot": (  # fmt: skip
+    "hubspot": (
         "portalId",
         "subscriptionType",
         "objectId",
@@ -38,7 +38,7 @@ _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
     "brevo": ("message-id", "camp_id", "email", "event", "ts_event"),
     "sfmc": ("mid", "jobId", "batchId", "subscriberId", "eventCategoryType", "timestampUTC", "jobUrlId"),
 }
-"""The keys without which a record is no event: who, when, which. By platform; the name of a column for TSV is its number."""
+"""The keys without which a record is no event: who, when, which one. By platform; columns of TSV by their number."""
 
 Leaf = tuple[str, Callable[[Any], None]]
 """The name of a key, and what sets its value."""

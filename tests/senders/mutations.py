@@ -10,26 +10,13 @@ from tests.senders.dirty import BAD
 from tests.senders.samples import Sample
 
 JUNK: Final[Sequence[Any]] = (
-    *BAD, "\ud800", None, False, [], {}, "", " ", 0, -0.0, float("inf"), float("nan"), 2**70, -(2**63) - 1, 10**300, "9" * 400, "x" * 100_000,
-    "\uffff", "0000-00-00T00:00:00Z", "9999-12-31T23:59:59Z", "2026-02-30 25:61:61", [[]], [{}] * 500, {"": ""},
-    {str(number): number for number in range(500)}, "{" * 500, '{"a":' * 50 + "1" + "}" * 50, "[1,2", "%5B%5D=%ZZ",
+    *BAD, "\ud800", None, False, [], {}, "", " ", 0, -0.0, float("inf"), float("nan"), 2**70, -(2**63) - 1, 10**300,
+    "9" * 400, "x" * 100_000, "\uffff", "0000-00-00T00:00:00Z", "9999-12-31T23:59:59Z", "2026-02-30 25:61:61", [[]],
+    [{}] * 500, {"": ""}, {str(number): number for number in range(500)}, "{" * 500, '{"a":' * 50 + "1" + "}" * 50,
+    "[1,2", "%5B%5D=%ZZ",
 )  # fmt: skip
 _MOST_CHANGES: Final = 4
-_BYTES: Final[Sequence[bytes]] = (
-    b"",
-    b"\x00",
-    b"\xff",
-    b"\xed\xa0\x80",
-    b"\t",
-    b"\n",
-    b'"',
-    b"[",
-    b"{",
-    b"&",
-    b"=",
-    b"%",
-    b",",
-)
+_BYTES: Final = (b"", b"\x00", b"\xff", b"\xed\xa0\x80", b"\t", b"\n", b'"', b"[", b"{", b"&", b"=", b"%", b",")
 
 
 def mutated(sample: Sample, others: Sequence[Sample], random: Random) -> bytes:

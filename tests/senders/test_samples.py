@@ -1,4 +1,4 @@
-"""Each documented event of each platform becomes exactly the expected activities, and ours is the parser that says so."""
+"""Each documented event of each platform becomes exactly the expected activities, which our own parser accepts."""
 
 import json
 
