@@ -3,18 +3,18 @@
 import pytest
 
 from scorer.sources.rejected import Rejected
-from tests.senders.samples import FOLDER, Sample, outcomes, readable, samples
+from tests.senders.samples import Sample, outcomes, readable, samples
 
 PAIRS = [
     (sample, Sample(twin))
     for sample in samples("snowplow")
-    if (twin := FOLDER / "snowplow_json" / f"sdk_{sample.path.stem}.json").exists()
+    if (twin := sample.path.with_name(f"sdk_{sample.path.stem}.json")).exists()
 ]
 
 
 @pytest.mark.parametrize(("tsv", "by_sdk"), PAIRS, ids=[tsv.name for tsv, _ in PAIRS])
 def test_an_event_is_the_same_activity_as_tsv_and_as_the_json_of_the_sdk(tsv: Sample, by_sdk: Sample) -> None:
-    of_tsv, of_json = outcomes("snowplow", tsv.value), outcomes("snowplow_json", by_sdk.value)
+    of_tsv, of_json = outcomes("snowplow", tsv.value), outcomes("snowplow", by_sdk.value)
     assert [readable(outcome) for outcome in of_tsv] == [readable(outcome) for outcome in of_json]
 
 
