@@ -8,7 +8,7 @@ setup(
     packages=[*find_packages(include=["scorer", "scorer.*"]), BUILT_IN_RULES],
     package_dir={BUILT_IN_RULES: "rules/b2b"},
     package_data={
-        "scorer": ["py.typed", "report/templates/*.j2", "sources/company/*.yaml"],
+        "scorer": ["py.typed", "report/templates/*.j2", "sources/company/*.yaml", "sources/platforms/*.yaml"],
         BUILT_IN_RULES: ["*.yaml"],
     },
 )
