@@ -18,6 +18,7 @@ from scorer.evaluation.largest_decision import largest_decision
 from scorer.evaluation.largest_state import largest_state
 from scorer.lint import analyse, compared, too_large
 from scorer.offline.ruleset_files import job_titles_file, load_ruleset, read_rule_file, read_rule_files
+from scorer.offline.source_files import own_files, parsed_source
 from scorer.rules.finding import Finding, Level, RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
@@ -98,7 +99,8 @@ def _examined(
     try:
         rule_files = read_rule_files(rules)
         titles, findings = _job_titles(rules)
-        files = {**rule_files, **titles}
+        mappings, of_mappings = _sources(rules)
+        files, findings = {**rule_files, **titles, **mappings}, [*findings, *of_mappings]
         ruleset, source = parse_with_source(rule_files)
     except RulesetError as error:
         return None, [*error.findings, *findings], [], files
@@ -122,6 +124,19 @@ def _job_titles(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
     except RulesetError as error:
         return files, error.findings
     return files, ()
+
+
+def _sources(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
+    """The mapping files beside the rules, and their findings."""
+    files: dict[str, bytes] = {}
+    findings: list[Finding] = []
+    for path in own_files(rules).values():
+        try:
+            files[str(path)] = read_rule_file(path)
+            parsed_source(path, files[str(path)], None)
+        except RulesetError as error:
+            findings += error.findings
+    return files, findings
 
 
 def _print(findings: Sequence[Finding], files: Mapping[str, bytes], output: Format) -> None:

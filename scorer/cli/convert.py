@@ -17,7 +17,7 @@ from scorer.cli.activity_input import (
     opened,
 )
 from scorer.cli.common import ExitStatus, RulesOption, rejected_of, say, usage_error
-from scorer.cli.source_input import folder_of, loaded_or_exit
+from scorer.cli.source_input import loaded_or_exit
 
 
 def convert(
@@ -33,7 +33,7 @@ def convert(
     What is no event is printed on stderr (`F:LINE: reason: …`, or `F:LINE#INDEX: …` for an event inside a record) and
     skipped; the exit status is then 3. What is ignored, held back or dropped is counted on stderr.
     """
-    translator = loaded_or_exit(source, folder_of(rules))
+    translator = loaded_or_exit(source, rules)
     inputs = inputs_or_exit(input_, more, None, [output, rejects])
     if rejects is not None and rejects == output:
         usage_error(f"{output}: activities and rejected lines need separate files")

@@ -43,25 +43,19 @@ class TranslatedFiles:
             yield from translation.blocks(file.raw_blocks())
 
 
-def folder_of(rules: Path | None) -> Path:
-    """The folder of the ruleset, which may have mapping files of its own."""
-    location = rules or default_rules()
-    return location.parent if location.is_file() else location
-
-
 def source_or_exit(name: str | None, rules: Path | None, topic: str | None = None) -> Source | None:
     """The source of `--source`; None without the option. If its file has mistakes, print them and exit."""
     if name is None:
         return None
     if topic is not None:
         usage_error("--source is for files; a topic of another sender is translated by the service (SCORER_SOURCES)")
-    return loaded_or_exit(name, folder_of(rules))
+    return loaded_or_exit(name, rules)
 
 
-def loaded_or_exit(name: str, folder: Path) -> Source:
+def loaded_or_exit(name: str, rules: Path | None) -> Source:
     """The source of this name. If there is none or its file has mistakes, print them and exit."""
     try:
-        return load_source(name, folder)
+        return load_source(name, rules or default_rules())
     except SourceError as error:
         for finding in error.findings:
             say(str(finding))

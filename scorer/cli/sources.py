@@ -10,11 +10,12 @@ import msgspec
 import typer
 
 from scorer.cli.common import ExitStatus, RulesOption, print_columns, print_document, say, usage_error
-from scorer.cli.source_input import folder_of, loaded_or_exit
+from scorer.cli.source_input import loaded_or_exit
 from scorer.domain.printable import counted, printable
 from scorer.offline.place import place, place_text
 from scorer.offline.source_files import CLOUDEVENTS, described, known_sources, own_files, source_file
 from scorer.offline.translation import framing_of
+from scorer.runtime.default_rules import default_rules
 from scorer.sources.cloudevents import MAX_BYTES, parse_line
 from scorer.sources.framing import Record
 from scorer.sources.rejected import Rejected
@@ -36,12 +37,12 @@ class _Told(NamedTuple):
 @app.command("list")
 def list_sources(rules: RulesOption = None) -> None:
     """List the sources: those that are built in, and those of the ruleset (`sources/*.yaml` in its folder)."""
-    folder = folder_of(rules)
-    own = own_files(folder)
+    location = rules or default_rules()
+    own = own_files(location)
     rows = [("name", "from", "what it is")]
-    for name in known_sources(folder):
+    for name in known_sources(location):
         try:
-            text = " ".join(described(name, folder).split())
+            text = " ".join(described(name, location).split())
         except SourceError as error:
             text = f"has mistakes: {error.findings[0]}"
         rows.append((name, str(own.get(name, "built in")), text))
@@ -54,7 +55,7 @@ def show(name: _NameArgument, rules: RulesOption = None) -> None:
     if name == CLOUDEVENTS:
         usage_error("cloudevents is our own format and has no mapping file (docs/input-format.md)")
     try:
-        path = source_file(name, folder_of(rules))
+        path = source_file(name, rules or default_rules())
         print_document(path.read_text("utf-8"))
     except SourceError as error:
         usage_error(error.findings[0].message)
@@ -78,13 +79,13 @@ def try_out(
     rejected, and 1 if no source fits.
     """
     content, name = _content(file)
-    folder = folder_of(rules)
+    location = rules or default_rules()
     now = time.time_ns() // 1000
     if source is None:
-        translator, told = _best(content, folder, now)
+        translator, told = _best(content, location, now)
         say(f"the source that fits best is {translator.name}")
     else:
-        translator = loaded_or_exit(source, folder)
+        translator = loaded_or_exit(source, location)
         told = list(_told(content, translator, now))
     for each in told:
         _print(name, each, now)
@@ -123,11 +124,11 @@ def _told(content: bytes, source: Source, now: int) -> Iterator[_Told]:
             yield from (_Told(place(line, outcome.index), outcome) for outcome in outcomes)
 
 
-def _best(content: bytes, folder: Path, now: int) -> tuple[Source, list[_Told]]:
+def _best(content: bytes, location: Path, now: int) -> tuple[Source, list[_Told]]:
     """The source of which the most events are of a kind, and what comes of them. Of several, the first by name."""
     best: tuple[int, Source, list[_Told]] | None = None
-    for name in known_sources(folder):
-        source = loaded_or_exit(name, folder)
+    for name in known_sources(location):
+        source = loaded_or_exit(name, location)
         told = list(_told(content, source, now))
         known = sum(bool(outcome.activities or outcome.held) for _, outcome in told)
         if known and (best is None or known > best[0]):

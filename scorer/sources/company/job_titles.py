@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from scorer.domain.activity import JobLevel, Name
 from scorer.rules.finding import Finding, RulesetError
-from scorer.rules.validation import findings_of
+from scorer.rules.validation import by_generic_path, findings_of
 from scorer.rules.yaml_source import Document, Path, read
 from scorer.sources.company.converter import Reason, Unfit, text_of
 from scorer.sources.company.job_title_words import MOST_WORDS, PhraseKey, Phrases, key_of, words_of
@@ -126,7 +126,7 @@ def _table(file: str, content: bytes) -> JobTitlesFile:
     try:
         table = JobTitlesFile.model_validate(document.data)
     except ValidationError as error:
-        raise RulesetError(findings_of(document, error, _SECTIONS)) from error
+        raise RulesetError(findings_of(document, error, by_generic_path(_SECTIONS))) from error
     findings = [
         *_twice(document, "levels", [each.titles for each in table.levels]),
         *_twice(document, "departments", [each.titles for each in table.departments]),
