@@ -154,7 +154,8 @@ LANGUAGES = {
     "zh-Hans": ["Chinese (Simplified)", "zh-hans"],
     "es-419": ["es-419"], "fr": ["fra", "fre", "French", "Französisch", "français"], "el": ["Greek", "Griechisch"],
     "gsw": ["gsw", "Swiss German"], "fil": ["fil"], "de-CH-1996": ["de-ch-1996"], "nb": ["nb", "Norwegian Bokmål"],
-    Reason.UNKNOWN: ["xx", "xxx", "en-ZZ", "de-Abcd", "de-DE,de;q=0.9", "Elvish", "English (Narnia)", "x-private", "-"],
+    Reason.UNKNOWN: ["xx", "xxx", "en-ZZ", "de-Abcd", "de-DE,de;q=0.9", "Elvish", "English (Narnia)",
+                     "English ( )", "Elvish (Germany)", "x-private", "-"],
     Reason.TOO_LONG: ["x" * 10_000],
 }  # fmt: skip
 

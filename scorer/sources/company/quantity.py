@@ -71,15 +71,15 @@ _TOKEN: Final = pattern(
 
 
 def vocabulary(own: Words) -> Words:
-    """Those words, which are units or mean nothing beside an amount, and the words that every amount has."""
+    """The words of a kind of amount: `own` has its units and what means nothing beside it; the rest every kind has."""
     return {word: mark for mark, words in _MEANINGS.items() for word in words.split()} | dict(own)
 
 
 def lower_bound(value: object, words: Words, *, least: int, step: int) -> Fraction | None:
     """The amount, or the least amount of a range; None if there is no value.
 
-    `words` are a `vocabulary`. `least` is the lower bound of `less than
-    n`. `step` is how much `more than n` is above n: 1 for what is counted. Raises `Unfit`.
+    `words` are a `vocabulary`. `least` is the lower bound of `less than n`. `step` is how much `more than n` is above
+    n: 1 for what is counted. Raises `Unfit`.
     """
     if isinstance(value, bool):
         raise Unfit(Reason.WRONG_TYPE)
