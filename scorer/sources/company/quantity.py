@@ -74,8 +74,8 @@ _TOKEN: Final = pattern(
 def reader(own: Words, *, least: int, step: int) -> Callable[[object], Fraction | None]:
     """A function from a value to its amount, of a range the lower bound; None if there is no value. It raises `Unfit`.
 
-    `own`: the units, and what means nothing beside such an amount. `least`: the lower bound of `less than n`. `step`: how
-    much `more than n` is above n, 1 for what is counted.
+    `own`: the units, and what means nothing beside such an amount. `least`: the lower bound of `less than n`. `step`:
+    how much `more than n` is above n, 1 for what is counted.
     """
     words = {word: mark for mark, meant in _MEANINGS.items() for word in meant.split()} | dict(own)
 
