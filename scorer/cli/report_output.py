@@ -34,6 +34,8 @@ def _tables(result: Report, console: Console) -> None:
     if result.responses:
         _print(_responses(result), console)
         _print(_fates(result), console)
+    if result.hot_leads:
+        _print(_hot_leads(result), console)
     if result.outcomes is not None:
         _show_outcomes(result.outcomes, console)
     for title, names in (
@@ -100,6 +102,15 @@ def _responses(result: Report) -> Table:
             duration(queue.p90_seconds),
             f"{queue.escalations:,}",
         )
+    return table
+
+
+def _hot_leads(result: Report) -> Table:
+    table = _table("lead", "queue", "since", "due", title="Hot leads that wait longest for a first response", left=2)
+    table.caption = f"{len(result.hot_leads)} of {result.waiting.hot_untouched:,}; times in UTC"
+    for lead in result.hot_leads:
+        names = (Text(shortened(name, 24)) for name in (lead.lead_id, lead.queue or "none"))
+        table.add_row(*names, *(time[:16].replace("T", " ") for time in (lead.since, lead.due)))
     return table
 
 

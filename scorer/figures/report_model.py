@@ -153,6 +153,15 @@ class Waiting(Model):
     hot_untouched: int = Field(description="Of these, hot leads.")
 
 
+class HotLead(Model):
+    """A hot lead that waits for its first response."""
+
+    lead_id: str
+    queue: str | None = Field(description="Where it waits now; null: no queue.")
+    since: str = Field(description="When it was handed over.")
+    due: str = Field(description="`respond_by` of the hand-over.")
+
+
 class Named(Model):
     """How often a name was given."""
 
@@ -240,6 +249,9 @@ class Report(Model):
     periods: Sequence[PeriodFigures] = Field(description="One for each period, ascending, the latest 120.")
     total: HandOversOfPeriod = Field(description="All hand-overs, and what became of them.")
     waiting: Waiting
+    hot_leads: Sequence[HotLead] = Field(
+        description="The hot leads that wait longest for a first response: at most 20, the longest first."
+    )
     base: Base
     funnel: Sequence[PhaseReached] | None = Field(description="Over all periods; null without stages.")
     ratings: Transitions

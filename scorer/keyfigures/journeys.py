@@ -32,7 +32,7 @@ from scorer.domain.statements import STATING
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.figures.contributions import NONE, Contributions
-from scorer.keyfigures.tally import Fate, KeyTally, Kind
+from scorer.keyfigures.tally import Fate, HotLead, KeyTally, Kind
 from scorer.rules.ruleset import ACTION
 
 MOST_VALUE: Final = 1e15
@@ -135,6 +135,9 @@ class Journeys:
             tally.waiting["open"] += 1
             tally.waiting["overdue"] += is_overdue
             tally.waiting["hot"] += waiting.is_hot
+            if waiting.is_hot:
+                queue = promise.queue_at(promise.level)
+                tally.add_hot(HotLead(promise.made_at, lead.id, promise.respond_by, queue))
 
     def _followed(
         self, place: _Place, before: Lead, after: Assessment, activity: LeadActivity | None, arrival: int

@@ -19,6 +19,7 @@ from scorer.figures.report_model import (
     ClosingRate,
     DayCount,
     HandOversOfPeriod,
+    HotLead,
     Missing,
     Named,
     PeriodFigures,
@@ -98,6 +99,10 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
         waiting=Waiting(
             open=figures.waiting["open"], overdue=figures.waiting["overdue"], hot_untouched=figures.waiting["hot"]
         ),
+        hot_leads=[
+            HotLead(lead_id=lead.lead_id, queue=lead.queue, since=to_text(lead.since), due=to_text(lead.due))
+            for lead in figures.hot
+        ],
         base=_base(figures, ruleset, listed),
         funnel=_phases(total) if has_stages else None,
         ratings=_transitions(figures, "rating", [rating.value for rating in Rating]),

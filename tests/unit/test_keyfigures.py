@@ -164,6 +164,17 @@ def test_each_promise_has_one_fate() -> None:
     assert queue.escalations == 1 + 1 + 3  # late: one level; missed: one; silent: all three
 
 
+def test_the_hot_leads_that_wait_longest_are_named() -> None:
+    lines = [line for number in range(25) for line in handed_over(f"lead-{number:02}", 30 - number)]
+    lines += [at("lead-24", 3, "call_logged", 30.5, outcome="reached"), *handed_over("lead-99", 59.9)]
+    result = reported(sorted(lines, key=_time), until=UNTIL, shards=2)
+    assert result.waiting.hot_untouched == 25
+    assert [lead.lead_id for lead in result.hot_leads] == [f"lead-{number:02}" for number in range(23, 3, -1)]
+    first = result.hot_leads[0]
+    assert (first.since, first.due) == (to_text(MONDAY + 7 * DAY), to_text(MONDAY + 7 * DAY + 4 * DAY // 24))
+    assert first.queue == "head-of-sales", "it was escalated"
+
+
 def test_an_answer_from_before_the_hand_over_was_decided_has_no_time() -> None:
     old = at("a", 3, "call_logged", 1, outcome="reached")
     late = old[:-1] + f', "arrivedat": "{to_text(MONDAY + 9 * DAY)}"}}'.encode()
