@@ -92,14 +92,15 @@ def _funnel(phases: Sequence[PhaseReached]) -> Table:
 
 
 def _responses(result: Report) -> Table:
-    table = _table("queue", "share kept", "median", "90%", "escalations", title="Time to the answer")
+    title = f"Time to the answer{', in business time' if result.in_business_time else ''}"
+    table = _table("queue", "share kept", "median", "90%", "escalations", title=title)
     table.caption = "share kept: of those kept, late or never answered; escalations: one for each level reached"
     for queue in result.responses:
         table.add_row(
             Text(shortened(queue.queue or "none", 24)),
             percent(queue.kept_share),
-            duration(queue.median_seconds),
-            duration(queue.p90_seconds),
+            duration(queue.median_seconds, is_business=result.in_business_time),
+            duration(queue.p90_seconds, is_business=result.in_business_time),
             f"{queue.escalations:,}",
         )
     return table

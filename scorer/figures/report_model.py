@@ -139,8 +139,12 @@ class Responses(Model):
     open: int = Field(description="Not answered, and `respond_by` is still ahead.")
     withdrawn: int = Field(description="Ended before `respond_by` without an answer, such as a return.")
     unmeasured: int = Field(description="Answered, by an activity from before the hand-over was decided.")
-    median_seconds: float | None = Field(description="Median time from hand-over to answer.")
-    p90_seconds: float | None = Field(description="90 % of the answers took at most this long.")
+    median_seconds: float | None = Field(
+        description="Median time from hand-over to answer; business time if `in_business_time`."
+    )
+    p90_seconds: float | None = Field(
+        description="90 % of the answers took at most this long; business time if `in_business_time`."
+    )
     escalations: int = Field(description="Escalations: one for each level that a promise reached.")
     kept_share: float | None = Field(description="kept / (kept + late + missed)")
 
@@ -259,6 +263,9 @@ class Report(Model):
     stages: Transitions | None = Field(description="Null without `lifecycle.phases`.")
     unusual: Sequence[Unusual] = Field(description="The most frequent first.")
     actions: Sequence[SalesAction] = Field(description="In order of the rules.")
+    in_business_time: bool = Field(
+        description="Whether the times of answers are in business time, because the rules have a calendar."
+    )
     responses: Sequence[Responses] = Field(description="By queue.")
     outcomes: OutcomeFigures | None = Field(description="Null without outcomes.")
     reasons_lost: Ranking

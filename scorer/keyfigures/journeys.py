@@ -82,6 +82,7 @@ class Journeys:
         self.day_of = lru_cache(1 << 14)(self._contributions.periods.day_of)
         self._counted_types = frozenset(action.activity for action in lifecycle.actions.values())
         self._has_categories = bool(lifecycle.categories)
+        self._calendar = evaluator.ruleset.calendar
         self._tolerance = evaluator.ruleset.tolerance
         self._tally = KeyTally()
         self._earlier: dict[str, _Earlier] = {}
@@ -211,7 +212,9 @@ class Journeys:
             return
         fate: Fate = "unmeasured"
         if effect.after is not None:
-            tally.answers[promise.queue].append(effect.after)
+            answered_at, calendar = promise.made_at + effect.after, self._calendar
+            waited = effect.after if calendar is None else calendar.business_time(promise.made_at, answered_at)
+            tally.answers[promise.queue].append(waited)
             fate = "kept" if promise.made_at + effect.after < promise.respond_by else "late"
         tally.fates[promise.queue, fate] += 1
         place.promise = None

@@ -110,6 +110,7 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
         stages=_transitions(figures, "stage", [NONE, *_stages(ruleset), OTHER]) if has_phases else None,
         unusual=_unusual(figures.unusual),
         actions=[_action(name.removeprefix(ACTION), figures.actions, read.as_of) for name in ruleset.lifecycle.actions],
+        in_business_time=ruleset.calendar is not None,
         responses=[_responses(queue, figures) for queue in sorted(figures.promises, key=lambda name: name or "")],
         outcomes=outcome_figures(outcomes, ruleset),
         reasons_lost=_ranking(figures.reasons_lost),

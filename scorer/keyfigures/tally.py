@@ -54,7 +54,7 @@ class KeyTally:
     promises: Counter[Queue] = field(default_factory=Counter)
     fates: Counter[tuple[Queue, Fate]] = field(default_factory=Counter)
     answers: defaultdict[Queue, "array[int]"] = field(default_factory=lambda: defaultdict(_answers))
-    """Times from hand-over to answer, in microseconds."""
+    """Times from hand-over to answer, in microseconds: business time if the rules have a calendar."""
     escalations: Counter[Queue] = field(default_factory=Counter)
     waiting: Counter[Literal["open", "overdue", "hot"]] = field(default_factory=Counter)
     """Leads that wait for an answer in the end."""

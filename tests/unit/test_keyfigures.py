@@ -18,6 +18,7 @@ from scorer.keyfigures.headline import amount, duration
 from scorer.keyfigures.lifts import lift_interval
 from scorer.keyfigures.names import LONGEST, Names
 from scorer.keyfigures.worth import worth, worth_of
+from scorer.report.keyfigures_page import keyfigures_page
 from scorer.rules.ruleset import Period, Targets
 from tests.factory import MONDAY, SMALL_RULES
 from tests.lives import LIFE_RULES, event_line
@@ -162,6 +163,20 @@ def test_each_promise_has_one_fate() -> None:
         result.headline
     )
     assert queue.escalations == 1 + 1 + 3  # late: one level; missed: one; silent: all three
+
+
+def test_times_of_answers_are_in_business_time_if_the_rules_have_a_calendar() -> None:
+    """MONDAY is 00:00 UTC, 01:00 in Berlin: the answer comes on Tuesday at 10:30, after ten hours and a half."""
+    calendar = "calendar: {zone: Europe/Berlin, days: [mon-fri], hours: 09:00-18:00}\n"
+    lines = [*handed_over("a"), at("a", 3, "call_logged", 1 + 9.5 / 24 - 1e-9, outcome="reached")]
+    elapsed, business = (reported(lines, rules, UNTIL) for rules in (LIFE_RULES, f"{LIFE_RULES}{calendar}"))
+    times = [queue.median_seconds for report in (elapsed, business) for queue in report.responses]
+    assert times == pytest.approx([33.5 * 3600, 10.5 * 3600])
+    assert (elapsed.in_business_time, business.in_business_time) == (False, True)
+    assert any("took at most 33 h." in sentence for sentence in elapsed.headline)
+    assert any("took at most 10 h of business time." in sentence for sentence in business.headline)
+    assert duration(9 * 9 * 3600, is_business=True) == "81 h"
+    assert "Time to the answer, in business time" in keyfigures_page(business)
 
 
 def test_the_hot_leads_that_wait_longest_are_named() -> None:
