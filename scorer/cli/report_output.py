@@ -54,6 +54,12 @@ def _tables(result: Report, console: Console) -> None:
     for title, transitions in (("Rating", result.ratings), ("Status", result.statuses), ("Stage", result.stages)):
         if transitions is not None and transitions.total:
             _print(_transitions(title, transitions), console)
+    if result.unknown_stages:
+        table = _table("stage", "times", "did you mean", title="Stages that are in no phase of the rules")
+        for unknown in result.unknown_stages:
+            meant = Text(shortened(unknown.meant or "–", 24))
+            table.add_row(Text(shortened(unknown.stage)), f"{unknown.times:,}", meant)
+        _print(table, console)
     if result.unusual:
         table = _table("from", "to", "times", title="Unusual sequences", left=2)
         for unusual in result.unusual[:_ROWS]:

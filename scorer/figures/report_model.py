@@ -112,6 +112,14 @@ class Unusual(Model):
     times: int
 
 
+class UnknownStage(Model):
+    """A stage that leads had and that `lifecycle.phases` does not name."""
+
+    stage: str
+    times: int = Field(description="How often leads came to it.")
+    meant: str | None = Field(description="The most similar stage of the rules; null if none is similar.")
+
+
 class DayCount(Model):
     """Sales actions of a day."""
 
@@ -261,6 +269,9 @@ class Report(Model):
     ratings: Transitions
     statuses: Transitions
     stages: Transitions | None = Field(description="Null without `lifecycle.phases`.")
+    unknown_stages: Sequence[UnknownStage] = Field(
+        description="Stages that are in no phase, the most frequent first; empty without `lifecycle.phases`."
+    )
     unusual: Sequence[Unusual] = Field(description="The most frequent first.")
     actions: Sequence[SalesAction] = Field(description="In order of the rules.")
     in_business_time: bool = Field(

@@ -82,6 +82,7 @@ class Journeys:
         self.day_of = lru_cache(1 << 14)(self._contributions.periods.day_of)
         self._counted_types = frozenset(action.activity for action in lifecycle.actions.values())
         self._has_categories = bool(lifecycle.categories)
+        self._phases = lifecycle.phases
         self._calendar = evaluator.ruleset.calendar
         self._tolerance = evaluator.ruleset.tolerance
         self._tally = KeyTally()
@@ -93,7 +94,7 @@ class Journeys:
         """The counts of all leads so far. Then counting begins again."""
         tally, self._tally, self.latest = self._tally, KeyTally(), None
         self._earlier = {}
-        for names in (tally.reasons_lost, tally.competitors, tally.reasons_returned):
+        for names in (tally.reasons_lost, tally.competitors, tally.reasons_returned, tally.unknown_stages):
             names.finish()
         return tally
 
@@ -271,6 +272,9 @@ class Journeys:
             case "lead.opportunity_lost":
                 tally.reasons_lost.add(data.get("reason"), step.time)
                 tally.competitors.add(data.get("competitor"), step.time)
+            case "lead.stage_changed":
+                if self._phases and step.stage not in self._phases:
+                    tally.unknown_stages.add(step.stage, step.time)
             case "lead.opportunity_won":
                 value = data.get("value")
                 if isinstance(value, int | float) and isfinite(value) and 0 < value <= MOST_VALUE:

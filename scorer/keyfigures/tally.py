@@ -67,6 +67,8 @@ class KeyTally:
     reasons_lost: Names = field(default_factory=Names)
     competitors: Names = field(default_factory=Names)
     reasons_returned: Names = field(default_factory=Names)
+    unknown_stages: Names = field(default_factory=Names)
+    """Stages that are in no phase."""
 
     def add_hot(self, *leads: HotLead) -> None:
         """Name these leads, if they are among those that wait longest."""
@@ -93,5 +95,5 @@ class KeyTally:
             self.answers[queue].extend(times)
         for day, value in other.values.items():
             self.values[day] += value
-        for name in ("reasons_lost", "competitors", "reasons_returned"):
+        for name in ("reasons_lost", "competitors", "reasons_returned", "unknown_stages"):
             getattr(self, name).merge(getattr(other, name))

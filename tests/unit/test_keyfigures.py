@@ -165,6 +165,16 @@ def test_each_promise_has_one_fate() -> None:
     assert queue.escalations == 1 + 1 + 3  # late: one level; missed: one; silent: all three
 
 
+def test_stages_that_no_phase_names_are_listed_with_what_may_be_meant() -> None:
+    lines = [at("a", 1, "stage_changed", 0, stage="propsal"), at("b", 1, "stage_changed", 1, stage="Propsal")]
+    lines += [at("a", 2, "stage_changed", 2, stage="signed"), at("a", 3, "stage_changed", 3, stage="Signed")]
+    lines += [at("b", 2, "stage_changed", 4, stage="Q7")]
+    result = reported(lines, until=UNTIL)
+    found = [(unknown.stage, unknown.times, unknown.meant) for unknown in result.unknown_stages]
+    assert found == [("propsal", 2, "Proposal"), ("Q7", 1, None), ("signed", 1, "Signed")]
+    assert reported(lines, SMALL_RULES, UNTIL).unknown_stages == []
+
+
 def test_times_of_answers_are_in_business_time_if_the_rules_have_a_calendar() -> None:
     """MONDAY is 00:00 UTC, 01:00 in Berlin: the answer comes on Tuesday at 10:30, after ten hours and a half."""
     calendar = "calendar: {zone: Europe/Berlin, days: [mon-fri], hours: 09:00-18:00}\n"

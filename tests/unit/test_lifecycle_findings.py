@@ -131,6 +131,9 @@ def test_a_stage_of_a_condition_that_is_in_no_phase() -> None:
     message = "`lifecycle.stage` is compared with `singed`, a stage that is in no phase; did you mean signed?"
     assert found(life(phases + categories)) == [(10, "suspicious-constant", message)]
     assert found(life(categories)) == []
+    actions = "  actions: {a: {activity: stage_changed, where: {stage: singed, previous: open}}}"
+    message = "`stage` is compared with `singed`, a stage that is in no phase; did you mean signed?"
+    assert found(life(phases + actions)) == [(10, "suspicious-constant", message)]
 
 
 def escalating(steps: str, queue: str = "queue: inside") -> str:
