@@ -31,8 +31,12 @@ def _sentences(result: Report) -> Iterator[str]:
         elif made.elapsed < 1:
             text += f"; if it goes on like this, {amount(made.forecast)} by its end"
         yield f"{text}."
-        share = f"{percent(made.revenue_share)} of {amount(made.revenue)}"
-        yield f"Deals of {amount(made.revenue_won)} were won in {made.period} so far: {share}."
+        target = f"the target of {amount(made.revenue)}"
+        if made.revenue_won:
+            won, share = amount(made.revenue_won), percent(made.revenue_share)
+            yield f"Deals worth {won} were won in {made.period} so far, {share} of {target}."
+        else:
+            yield f"No revenue was won in {made.period} so far, of {target}."
     total = result.total
     if made is None or total.handed_over != made.handed_over:
         yield f"{plural(total.handed_over, 'hand-over')} to sales in the whole input."

@@ -281,7 +281,9 @@ def test_there_is_no_forecast_before_a_tenth_of_the_period_has_passed(passed: fl
     assert made.forecast == (None if forecast is None else pytest.approx(forecast))
     assert ("too early for a forecast" in result.headline[0]) == (forecast is None)
     assert (made.revenue_won, made.revenue_share) == (25_000, 0.25)
-    assert result.headline[1] == "Deals of 25,000 were won in 2026-01 so far: 25.0% of 100,000."
+    assert result.headline[1] == "Deals worth 25,000 were won in 2026-01 so far, 25.0% of the target of 100,000."
+    none = reported(lines[:-1], until=MONDAY)
+    assert none.headline[1] == "No revenue was won in 2026-01 so far, of the target of 100,000."
 
 
 def test_parts_without_rules_are_left_out_and_the_report_says_how_to_get_them() -> None:
