@@ -63,7 +63,11 @@ class Comparison:
         self, expected: Expectation, path: Path, values: Mapping[str, object], report: Report
     ) -> Iterator[tuple[Path, str]]:
         for name in (*_TEXTS, *_POINTS, "escalated"):
-            if name in expected.model_fields_set:
+            if name not in expected.model_fields_set:
+                continue
+            if name == "category" and not self._catalogue[name].choices:
+                report((*path, name), "bad-value", "the ruleset has no `lifecycle.categories`")
+            else:
                 yield from self._compare((*path, name), name, getattr(expected, name), values, report)
         if expected.published is not None and expected.published is not values["published"]:
             wanted, was = _plain(expected.published), _plain(values["published"])

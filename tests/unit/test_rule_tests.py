@@ -150,6 +150,10 @@ def test_the_stage_and_the_category_of_a_lead_can_be_expected() -> None:
     assert second.endswith("`category` expected base, found open")
     (mistake, *_) = life(expect="{category: oben}").details
     assert mistake.endswith("`category` is never `oben`; did you mean open?")
+    text = "tests: [{name: x, activities: [{type: page_viewed, data: {url: /}}], expect: {category: open}}]\n"
+    (result,) = run_tests({"a_test.yaml": text.encode()}, evaluator(SMALL_RULES)).results
+    assert result.outcome == "error"
+    assert result.details[0].endswith("the ruleset has no `lifecycle.categories`")
 
 
 def test_a_range_of_escalations_can_be_expected() -> None:
