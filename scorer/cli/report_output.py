@@ -34,6 +34,8 @@ def _tables(result: Report, console: Console) -> None:
     if result.responses:
         _print(_responses(result), console)
         _print(_fates(result), console)
+    if result.hot_leads:
+        _print(_hot_leads(result), console)
     if result.outcomes is not None:
         _show_outcomes(result.outcomes, console)
     for title, names in (
@@ -52,6 +54,12 @@ def _tables(result: Report, console: Console) -> None:
     for title, transitions in (("Rating", result.ratings), ("Status", result.statuses), ("Stage", result.stages)):
         if transitions is not None and transitions.total:
             _print(_transitions(title, transitions), console)
+    if result.unknown_stages:
+        table = _table("stage", "times", "did you mean", title="Stages that are in no phase of the rules")
+        for unknown in result.unknown_stages:
+            meant = Text(shortened(unknown.meant or "–", 24))
+            table.add_row(Text(shortened(unknown.stage)), f"{unknown.times:,}", meant)
+        _print(table, console)
     if result.unusual:
         table = _table("from", "to", "times", title="Unusual sequences", left=2)
         for unusual in result.unusual[:_ROWS]:
@@ -90,16 +98,26 @@ def _funnel(phases: Sequence[PhaseReached]) -> Table:
 
 
 def _responses(result: Report) -> Table:
-    table = _table("queue", "share kept", "median", "90%", "escalations", title="Time to the answer")
+    title = f"Time to the answer{', in business time' if result.in_business_time else ''}"
+    table = _table("queue", "share kept", "median", "90%", "escalations", title=title)
     table.caption = "share kept: of those kept, late or never answered; escalations: one for each level reached"
     for queue in result.responses:
         table.add_row(
             Text(shortened(queue.queue or "none", 24)),
             percent(queue.kept_share),
-            duration(queue.median_seconds),
-            duration(queue.p90_seconds),
+            duration(queue.median_seconds, is_business=result.in_business_time),
+            duration(queue.p90_seconds, is_business=result.in_business_time),
             f"{queue.escalations:,}",
         )
+    return table
+
+
+def _hot_leads(result: Report) -> Table:
+    table = _table("lead", "queue", "since", "due", title="Hot leads that wait longest for a first response", left=2)
+    table.caption = f"{len(result.hot_leads)} of {result.waiting.hot_untouched:,}; times in UTC"
+    for lead in result.hot_leads:
+        names = (Text(shortened(name, 24)) for name in (lead.lead_id, lead.queue or "none"))
+        table.add_row(*names, *(time[:16].replace("T", " ") for time in (lead.since, lead.due)))
     return table
 
 

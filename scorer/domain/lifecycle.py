@@ -74,7 +74,7 @@ STAGED: Final = len(STATUSES)
 
 
 class Decided(NamedTuple):
-    """A published decision that changed rating or route, or handed the lead over.
+    """A published decision with another rating or route than the one known before, or that handed the lead over.
 
     `time`: its place among the activities, in microseconds since the epoch; `delay`: how much later it was decided.
     `rating` and `route` are numbers: the places of the values in `Rating` and `Route`.

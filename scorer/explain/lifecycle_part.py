@@ -33,6 +33,7 @@ def _promise(promise: Promise, ruleset: Ruleset) -> PromisePart:
         queue=promise.queue,
         respond_by=to_text(promise.respond_by),
         in_business_time=ruleset.calendar is not None,
+        zone=None if ruleset.calendar is None else ruleset.calendar.zone,
         escalated=promise.level,
         next_level_at=None if at is None else to_text(at),
         next_queue=queue,

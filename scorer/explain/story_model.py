@@ -190,6 +190,7 @@ class PromisePart(Model):
     queue: str | None = Field(description="The queue to which it was handed over.")
     respond_by: str = Field(description="The promise is broken from then on.")
     in_business_time: bool = Field(description="Whether the ruleset counts promises in business time.")
+    zone: str | None = Field(description="Time zone of business time; null without it.")
     escalated: int = Field(description="How often the lead was escalated; 0: not.")
     next_level_at: str | None = Field(description="When it is escalated next; null: never.")
     next_queue: str | None = Field(description="The queue that then receives it.")

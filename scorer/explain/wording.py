@@ -1,7 +1,8 @@
 """Words for conditions, values, times and points."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from scorer.domain.decision import EvidenceValue
 from scorer.domain.score import Route
@@ -20,6 +21,7 @@ from scorer.explain.story_model import (
     TimelineEntry,
 )
 from scorer.rules.condition import All, AnyOf, Condition, FieldValues, Not, Op, Test, predicate
+from scorer.rules.zones import zone
 
 _WORDS: Mapping[Op, str] = {
     Op.EQ: "is",
@@ -226,10 +228,11 @@ def since_texts(part: LifecyclePart) -> list[str]:
 
 
 def _open_promise_text(promise: PromisePart) -> str:
-    """What is promised, and what follows: `respond by 2026-03-04 16:00 UTC; nobody has answered yet; …`."""
+    """What is promised, and what follows: `respond by 2026-03-02 09:00 UTC (Mon 2026-03-02 10:00 Europe/Berlin, in
+    business time); nobody has answered yet; …`."""
     text = f"respond by {moment_text(promise.respond_by)} UTC"
-    if promise.in_business_time:
-        text += " (in business time)"
+    if promise.zone is not None:
+        text += f" ({local_text(promise.respond_by, promise.zone)}, in business time)"
     text += "; nobody has answered yet"
     to = "" if promise.next_queue in (None, promise.queue) else f" to {promise.next_queue}"
     if promise.escalated:
@@ -239,6 +242,15 @@ def _open_promise_text(promise: PromisePart) -> str:
     elif promise.next_level_at is not None:
         text += f"; after that it is escalated{to}"
     return text
+
+
+def local_text(moment: str, zone_name: str) -> str:
+    """An instant (RFC 3339) on the clocks of a time zone: `Mon 2026-03-02 10:00 Europe/Berlin`."""
+    local = datetime.fromisoformat(moment).astimezone(zone(zone_name))
+    return f"{_WEEKDAYS[local.weekday()]} {local:%Y-%m-%d %H:%M} {zone_name}"
+
+
+_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def coming(outlook: Outlook) -> list[Moment | Escalation]:

@@ -112,6 +112,14 @@ class Unusual(Model):
     times: int
 
 
+class UnknownStage(Model):
+    """A stage that leads had and that `lifecycle.phases` does not name."""
+
+    stage: str
+    times: int = Field(description="How often leads came to it.")
+    meant: str | None = Field(description="The most similar stage of the rules; null if none is similar.")
+
+
 class DayCount(Model):
     """Sales actions of a day."""
 
@@ -139,8 +147,12 @@ class Responses(Model):
     open: int = Field(description="Not answered, and `respond_by` is still ahead.")
     withdrawn: int = Field(description="Ended before `respond_by` without an answer, such as a return.")
     unmeasured: int = Field(description="Answered, by an activity from before the hand-over was decided.")
-    median_seconds: float | None = Field(description="Median time from hand-over to answer.")
-    p90_seconds: float | None = Field(description="90 % of the answers took at most this long.")
+    median_seconds: float | None = Field(
+        description="Median time from hand-over to answer; business time if `in_business_time`."
+    )
+    p90_seconds: float | None = Field(
+        description="90 % of the answers took at most this long; business time if `in_business_time`."
+    )
     escalations: int = Field(description="Escalations: one for each level that a promise reached.")
     kept_share: float | None = Field(description="kept / (kept + late + missed)")
 
@@ -151,6 +163,15 @@ class Waiting(Model):
     open: int = Field(description="Leads with an open promise.")
     overdue: int = Field(description="Of these, leads whose promise is broken.")
     hot_untouched: int = Field(description="Of these, hot leads.")
+
+
+class HotLead(Model):
+    """A hot lead that waits for its first response."""
+
+    lead_id: str
+    queue: str | None = Field(description="Where it waits now; null: no queue.")
+    since: str = Field(description="When it was handed over.")
+    due: str = Field(description="`respond_by` of the hand-over.")
 
 
 class Named(Model):
@@ -240,13 +261,22 @@ class Report(Model):
     periods: Sequence[PeriodFigures] = Field(description="One for each period, ascending, the latest 120.")
     total: HandOversOfPeriod = Field(description="All hand-overs, and what became of them.")
     waiting: Waiting
+    hot_leads: Sequence[HotLead] = Field(
+        description="The hot leads that wait longest for a first response: at most 20, the longest first."
+    )
     base: Base
     funnel: Sequence[PhaseReached] | None = Field(description="Over all periods; null without stages.")
     ratings: Transitions
     statuses: Transitions
     stages: Transitions | None = Field(description="Null without `lifecycle.phases`.")
+    unknown_stages: Sequence[UnknownStage] = Field(
+        description="Stages that are in no phase, the most frequent first; empty without `lifecycle.phases`."
+    )
     unusual: Sequence[Unusual] = Field(description="The most frequent first.")
     actions: Sequence[SalesAction] = Field(description="In order of the rules.")
+    in_business_time: bool = Field(
+        description="Whether the times of answers are in business time, because the rules have a calendar."
+    )
     responses: Sequence[Responses] = Field(description="By queue.")
     outcomes: OutcomeFigures | None = Field(description="Null without outcomes.")
     reasons_lost: Ranking

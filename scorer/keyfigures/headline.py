@@ -31,8 +31,12 @@ def _sentences(result: Report) -> Iterator[str]:
         elif made.elapsed < 1:
             text += f"; if it goes on like this, {amount(made.forecast)} by its end"
         yield f"{text}."
-        share = f"{percent(made.revenue_share)} of {amount(made.revenue)}"
-        yield f"Deals of {amount(made.revenue_won)} were won in {made.period} so far: {share}."
+        target = f"the target of {amount(made.revenue)}"
+        if made.revenue_won:
+            won, share = amount(made.revenue_won), percent(made.revenue_share)
+            yield f"Deals worth {won} were won in {made.period} so far, {share} of {target}."
+        else:
+            yield f"No revenue was won in {made.period} so far, of {target}."
     total = result.total
     if made is None or total.handed_over != made.handed_over:
         yield f"{plural(total.handed_over, 'hand-over')} to sales in the whole input."
@@ -74,10 +78,12 @@ def _answers(result: Report) -> Iterator[str]:
     if due < promises:
         text += f" and {promises - due:,} {'is' if promises - due == 1 else 'are'} {rest}"
     slowest = max(result.responses, key=_slowness)
+    time = duration(slowest.median_seconds, is_business=result.in_business_time)
+    time += " of business time" if result.in_business_time else ""
     if slowest.median_seconds is not None and len(result.responses) > 1:
-        text += f"; the queue {slowest.queue} is slowest, with a median of {duration(slowest.median_seconds)}"
+        text += f"; the queue {slowest.queue} is slowest, with a median of {time}"
     elif slowest.median_seconds is not None:
-        text += f"; half of the answers took at most {duration(slowest.median_seconds)}"
+        text += f"; half of the answers took at most {time}"
     yield f"{text}."
     overdue = result.waiting.overdue
     if overdue:
@@ -119,11 +125,12 @@ def amount(value: float) -> str:
     return f"{rounded(value, 0 if value >= 10 or value == round(value) else 1):,}".removesuffix(".0")
 
 
-def duration(seconds: float | None) -> str:
-    """A time for people: `45 s`, `12 min`, `3.5 h`, `2.1 d`."""
+def duration(seconds: float | None, *, is_business: bool = False) -> str:
+    """A time for people: `45 s`, `12 min`, `3.5 h`, `2.1 d`. Business time has no days, because a business day
+    has other hours than a day."""
     if seconds is None:
         return "–"
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"))[is_business:]:
         if seconds >= (2 * size if unit == "d" else size):
             figure = f"{seconds / size:.1f}" if seconds < 10 * size else f"{seconds / size:,.0f}"
             return f"{figure.removesuffix('.0')} {unit}"

@@ -32,7 +32,7 @@ from scorer.domain.statements import STATING
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.figures.contributions import NONE, Contributions
-from scorer.keyfigures.tally import Fate, KeyTally, Kind
+from scorer.keyfigures.tally import Fate, HotLead, KeyTally, Kind
 from scorer.rules.ruleset import ACTION
 
 MOST_VALUE: Final = 1e15
@@ -82,6 +82,8 @@ class Journeys:
         self.day_of = lru_cache(1 << 14)(self._contributions.periods.day_of)
         self._counted_types = frozenset(action.activity for action in lifecycle.actions.values())
         self._has_categories = bool(lifecycle.categories)
+        self._phases = lifecycle.phases
+        self._calendar = evaluator.ruleset.calendar
         self._tolerance = evaluator.ruleset.tolerance
         self._tally = KeyTally()
         self._earlier: dict[str, _Earlier] = {}
@@ -92,7 +94,7 @@ class Journeys:
         """The counts of all leads so far. Then counting begins again."""
         tally, self._tally, self.latest = self._tally, KeyTally(), None
         self._earlier = {}
-        for names in (tally.reasons_lost, tally.competitors, tally.reasons_returned):
+        for names in (tally.reasons_lost, tally.competitors, tally.reasons_returned, tally.unknown_stages):
             names.finish()
         return tally
 
@@ -135,6 +137,9 @@ class Journeys:
             tally.waiting["open"] += 1
             tally.waiting["overdue"] += is_overdue
             tally.waiting["hot"] += waiting.is_hot
+            if waiting.is_hot:
+                queue = promise.queue_at(promise.level)
+                tally.add_hot(HotLead(promise.made_at, lead.id, promise.respond_by, queue))
 
     def _followed(
         self, place: _Place, before: Lead, after: Assessment, activity: LeadActivity | None, arrival: int
@@ -208,7 +213,9 @@ class Journeys:
             return
         fate: Fate = "unmeasured"
         if effect.after is not None:
-            tally.answers[promise.queue].append(effect.after)
+            answered_at, calendar = promise.made_at + effect.after, self._calendar
+            waited = effect.after if calendar is None else calendar.business_time(promise.made_at, answered_at)
+            tally.answers[promise.queue].append(waited)
             fate = "kept" if promise.made_at + effect.after < promise.respond_by else "late"
         tally.fates[promise.queue, fate] += 1
         place.promise = None
@@ -265,6 +272,9 @@ class Journeys:
             case "lead.opportunity_lost":
                 tally.reasons_lost.add(data.get("reason"), step.time)
                 tally.competitors.add(data.get("competitor"), step.time)
+            case "lead.stage_changed":
+                if self._phases and step.stage not in self._phases:
+                    tally.unknown_stages.add(step.stage, step.time)
             case "lead.opportunity_won":
                 value = data.get("value")
                 if isinstance(value, int | float) and isfinite(value) and 0 < value <= MOST_VALUE:

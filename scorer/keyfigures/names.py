@@ -27,7 +27,8 @@ class Names:
         self.is_complete = True
         """Whether all names are kept."""
         self._kept = kept
-        self._spellings: dict[str, tuple[int, str]] = {}
+        self.spellings: dict[str, tuple[int, str]] = {}
+        """Of each name that is kept, the earliest spelling with its time; of several at that time, the smallest."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Names) and vars(self) == vars(other)
@@ -35,8 +36,8 @@ class Names:
     __hash__ = None  # type: ignore[assignment]
 
     def spelling(self, name: str) -> str:
-        """How a counted name is shown: as it was spelled first, and of several spellings of that time, the smallest."""
-        return self._spellings[name][1]
+        """How a counted name is shown: as it was spelled first."""
+        return self.spellings[name][1]
 
     def add(self, name: object, time: int) -> None:
         """Count a name that was given at this time; None and blank texts are no names."""
@@ -53,7 +54,7 @@ class Names:
     def merge(self, other: "Names") -> None:
         """Add the counts of another part of the input."""
         self.counts.update(other.counts)
-        for key, spelled in other._spellings.items():
+        for key, spelled in other.spellings.items():
             self._spell(key, spelled)
         self.unstated += other.unstated
         self.others += other.others
@@ -67,13 +68,13 @@ class Names:
         kept = nsmallest(self._kept, self.counts, key=_hash)
         total = self.counts.total()
         self.counts = Counter({name: self.counts[name] for name in kept})
-        self._spellings = {name: self._spellings[name] for name in kept}
+        self.spellings = {name: self.spellings[name] for name in kept}
         self.others += total - self.counts.total()
 
     def _spell(self, key: str, spelled: tuple[int, str]) -> None:
-        known = self._spellings.get(key)
+        known = self.spellings.get(key)
         if known is None or spelled < known:
-            self._spellings[key] = spelled
+            self.spellings[key] = spelled
 
     def finish(self) -> None:
         """Forget the names beyond those that are kept."""

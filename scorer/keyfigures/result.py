@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from fractions import Fraction
 from itertools import accumulate
 from math import ceil
@@ -19,6 +20,7 @@ from scorer.figures.report_model import (
     ClosingRate,
     DayCount,
     HandOversOfPeriod,
+    HotLead,
     Missing,
     Named,
     PeriodFigures,
@@ -30,6 +32,7 @@ from scorer.figures.report_model import (
     Responses,
     SalesAction,
     Transitions,
+    UnknownStage,
     Unusual,
     Waiting,
 )
@@ -98,13 +101,22 @@ def report(figures: KeyTally, outcomes: Tally, ruleset: Ruleset, read: Read) -> 
         waiting=Waiting(
             open=figures.waiting["open"], overdue=figures.waiting["overdue"], hot_untouched=figures.waiting["hot"]
         ),
+        hot_leads=[
+            HotLead(lead_id=lead.lead_id, queue=lead.queue, since=to_text(lead.since), due=to_text(lead.due))
+            for lead in figures.hot
+        ],
         base=_base(figures, ruleset, listed),
         funnel=_phases(total) if has_stages else None,
         ratings=_transitions(figures, "rating", [rating.value for rating in Rating]),
         statuses=_transitions(figures, "status", STATUSES),
         stages=_transitions(figures, "stage", [NONE, *_stages(ruleset), OTHER]) if has_phases else None,
+        unknown_stages=[
+            UnknownStage(stage=named.name, times=named.times, meant=_meant(named.name, _stages(ruleset)))
+            for named in _ranking(figures.unknown_stages).named
+        ],
         unusual=_unusual(figures.unusual),
         actions=[_action(name.removeprefix(ACTION), figures.actions, read.as_of) for name in ruleset.lifecycle.actions],
+        in_business_time=ruleset.calendar is not None,
         responses=[_responses(queue, figures) for queue in sorted(figures.promises, key=lambda name: name or "")],
         outcomes=outcome_figures(outcomes, ruleset),
         reasons_lost=_ranking(figures.reasons_lost),
@@ -256,6 +268,12 @@ def _stages(ruleset: Ruleset) -> list[str]:
     """The stages in the order of their phases."""
     phases = ruleset.lifecycle.phases
     return sorted(phases, key=lambda stage: PHASES.index(phases[stage]))
+
+
+def _meant(name: str, stages: Sequence[str]) -> str | None:
+    spelled = {stage.casefold(): stage for stage in stages}
+    close = get_close_matches(name.casefold(), spelled, n=1)
+    return spelled[close[0]] if close else None
 
 
 def _unusual(counts: Mapping[tuple[str, str], int]) -> list[Unusual]:

@@ -5,7 +5,9 @@ from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal
+from heapq import nsmallest
+from operator import itemgetter
+from typing import Final, Literal, NamedTuple
 
 from scorer.figures.contributions import Key
 from scorer.keyfigures.names import Names
@@ -17,8 +19,19 @@ Fate = Literal["kept", "late", "missed", "open", "withdrawn", "unmeasured"]
 """What became of a promise."""
 
 Queue = str | None
+MOST_HOT: Final = 20
+"""The hot leads that are named, the ones that wait longest."""
 Day = int
 """In days since 1970-01-01."""
+
+
+class HotLead(NamedTuple):
+    """A hot lead that waits for its first response. Instants in microseconds since the epoch."""
+
+    since: int
+    lead_id: str
+    due: int
+    queue: Queue
 
 
 def _answers() -> "array[int]":
@@ -41,10 +54,12 @@ class KeyTally:
     promises: Counter[Queue] = field(default_factory=Counter)
     fates: Counter[tuple[Queue, Fate]] = field(default_factory=Counter)
     answers: defaultdict[Queue, "array[int]"] = field(default_factory=lambda: defaultdict(_answers))
-    """Times from hand-over to answer, in microseconds."""
+    """Times from hand-over to answer, in microseconds: business time if the rules have a calendar."""
     escalations: Counter[Queue] = field(default_factory=Counter)
     waiting: Counter[Literal["open", "overdue", "hot"]] = field(default_factory=Counter)
     """Leads that wait for an answer in the end."""
+    hot: list[HotLead] = field(default_factory=list)
+    """Those of them that are hot and wait longest, at most `MOST_HOT`."""
     values: defaultdict[Day, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     """Values of won deals by local day."""
     deals: Counter[Day] = field(default_factory=Counter)
@@ -52,6 +67,12 @@ class KeyTally:
     reasons_lost: Names = field(default_factory=Names)
     competitors: Names = field(default_factory=Names)
     reasons_returned: Names = field(default_factory=Names)
+    unknown_stages: Names = field(default_factory=Names)
+    """Stages that are in no phase."""
+
+    def add_hot(self, *leads: HotLead) -> None:
+        """Name these leads, if they are among those that wait longest."""
+        self.hot = nsmallest(MOST_HOT, [*self.hot, *leads], key=itemgetter(0, 1))
 
     def add(self, other: "KeyTally") -> None:
         """Add the counts of other leads."""
@@ -69,9 +90,10 @@ class KeyTally:
         ):
             getattr(self, name).update(getattr(other, name))
         self.handed_over += other.handed_over
+        self.add_hot(*other.hot)
         for queue, times in other.answers.items():
             self.answers[queue].extend(times)
         for day, value in other.values.items():
             self.values[day] += value
-        for name in ("reasons_lost", "competitors", "reasons_returned"):
+        for name in ("reasons_lost", "competitors", "reasons_returned", "unknown_stages"):
             getattr(self, name).merge(getattr(other, name))

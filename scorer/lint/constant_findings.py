@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from scorer.domain.lifecycle import STAGE_NAME
+from scorer.domain.lifecycle import STAGE, STAGE_NAME
 from scorer.lint.atoms import Domain
 from scorer.lint.limits import field_domain, lead_domain
 from scorer.lint.reporter import Reporter
@@ -28,9 +28,11 @@ def suspicious_constants(ruleset: Ruleset, file: RulesetFile, reporter: Reporter
 
     of_leads = list(_lead_constants(file))
     suspicious = {_of_condition(path) for path in _suspicious(of_leads, of_lead, reporter)}
-    _stages_without_phase(of_leads, ruleset.lifecycle.phases, reporter)
+    _stages_without_phase((STAGE_NAME,), of_leads, ruleset.lifecycle.phases, reporter)
     for activity, where, path in _counting(ruleset, file):
         if where is not None:
+            if activity == STAGE:
+                _stages_without_phase(("stage", "previous"), constants(where, path), ruleset.lifecycle.phases, reporter)
             fields = payload_fields(activity) or {}
             domains = {field: field_domain(definition) for field, definition in fields.items()}
             suspects = _suspicious(constants(where, path), domains.get, reporter)
@@ -38,11 +40,13 @@ def suspicious_constants(ruleset: Ruleset, file: RulesetFile, reporter: Reporter
     return frozenset(suspicious)
 
 
-def _stages_without_phase(written: Iterable[Constant], phases: Mapping[str, Phase], reporter: Reporter) -> None:
+def _stages_without_phase(
+    fields: Collection[str], written: Iterable[Constant], phases: Mapping[str, Phase], reporter: Reporter
+) -> None:
     for constant in written:
-        if constant.field == STAGE_NAME and constant.op in WHOLE and phases and constant.value not in phases:
+        if constant.field in fields and constant.op in WHOLE and phases and constant.value not in phases:
             hint = suggestion(str(constant.value), phases)
-            message = f"`{STAGE_NAME}` is compared with `{constant.value}`, a stage that is in no phase{hint}"
+            message = f"`{constant.field}` is compared with `{constant.value}`, a stage that is in no phase{hint}"
             reporter.report(constant.path, "suspicious-constant", message, of_value=True)
 
 

@@ -22,6 +22,7 @@ from scorer.rules.language import RulesetFile
 from scorer.rules.parse_condition import parse_condition
 from scorer.rules.ruleset import ACTION, Ruleset
 from scorer.rules.yaml_source import Path
+from scorer.sources.tick import TICK_TYPE
 
 
 def unused_signals(
@@ -97,6 +98,8 @@ def _domains(fields: Catalogue | None, condition: Condition) -> Callable[[str], 
 def _never_counted(activity: str) -> str | None:
     if activity == "lead.erased":
         return "never counts: an erasure deletes all counts of its day"
+    if activity == TICK_TYPE:
+        return "never counts: a tick of this service brings time and is no activity of a lead"
     if not re.fullmatch(TYPE_PATTERN, activity):
         return f"never counts: `{activity}` is not an activity type; use lower-case letters, digits, `_` and dots"
     return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 
 from markupsafe import Markup
 
@@ -42,7 +43,7 @@ def keyfigures_page(result: Report) -> str:
             "amount": amount,
             "basis": basis,
             "unmeasured": any(queue.unmeasured for queue in result.responses),
-            "duration": duration,
+            "duration": partial(duration, is_business=result.in_business_time),
             "activities": plural(result.input.activities, "activity"),
             "shown": _SHOWN,
         },

@@ -432,6 +432,9 @@ _LEAST_RATE = Fraction(1, 1_000_000)
 
 
 def _closing_rate(value: object) -> object:
+    # Before the types are told apart, because a value of another type would be reported once for each of them.
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("a closing rate is a number above 0 and at most 1, or a fraction such as 1/3")
     if not _LEAST_RATE <= fraction(value) <= 1:
         raise ValueError("a closing rate is at least one in a million and at most 1: write a third as 1/3 or 0.333")
     return value
@@ -440,7 +443,7 @@ def _closing_rate(value: object) -> object:
 Amount = Annotated[float, Field(ge=0.01, le=1e15)]
 ClosingRate = Annotated[
     str | float,
-    AfterValidator(_closing_rate),
+    BeforeValidator(_closing_rate),
     WithJsonSchema(
         {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": 1}, {"type": "string", "pattern": _FRACTION}]}
     ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from scorer.domain.decision import Contribution
 from scorer.domain.lead import Lead
-from scorer.domain.lifecycle import STATUSES
+from scorer.domain.lifecycle import STAGE_NAME, STATUSES
 from scorer.domain.score import Rating, Route
 from scorer.evaluation.contributions import contributions
 from scorer.evaluation.results import Evaluation
@@ -23,10 +23,10 @@ Report = Callable[[Path, str, str], None]
 """Takes the path of a mistake in the test, a finding code and a sentence."""
 
 _GRADES = tuple(f"{letter}{figure}" for letter in "ABCD" for figure in range(1, 5))
-_TEXTS = ("rating", "grade", "route", "queue", "routing", "status", RESPOND_BY)
+_TEXTS = ("rating", "grade", "route", "queue", "routing", "status", "stage", "category", RESPOND_BY)
 _POINTS = ("score", "fit", "engagement")
-_NONE = ("queue", RESPOND_BY)
-"""What a decision can be without."""
+_NONE = ("queue", "stage", "category", RESPOND_BY)
+"""What a lead or its decision can be without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,11 @@ class Comparison:
         self, expected: Expectation, path: Path, values: Mapping[str, object], report: Report
     ) -> Iterator[tuple[Path, str]]:
         for name in (*_TEXTS, *_POINTS, "escalated"):
-            if name in expected.model_fields_set:
+            if name not in expected.model_fields_set:
+                continue
+            if name == "category" and not self._catalogue[name].choices:
+                report((*path, name), "bad-value", "the ruleset has no `lifecycle.categories`")
+            else:
                 yield from self._compare((*path, name), name, getattr(expected, name), values, report)
         if expected.published is not None and expected.published is not values["published"]:
             wanted, was = _plain(expected.published), _plain(values["published"])
@@ -137,6 +141,8 @@ def _catalogue(ruleset: Ruleset, rules: frozenset[str]) -> Catalogue:
         "queue": queues,
         "routing": (*(rule.id for rule in ruleset.routing), ERASED.id, MERGED.id),
         "status": STATUSES,
+        "stage": (),
+        "category": tuple(category.id for category in ruleset.lifecycle.categories),
         RESPOND_BY: (),
     }
     points = [
@@ -158,14 +164,16 @@ def _queues(rule: RoutingRule) -> Iterator[str]:
 
 
 def _values(tested: TestedLead) -> dict[str, object]:
-    evaluation, promise = tested.evaluation, tested.lead.promise
+    lead, evaluation = tested.lead, tested.evaluation
     values: dict[str, object] = {
         **evaluation.outcome,
         "fit": evaluation.score.fit,
         "engagement": evaluation.score.engagement,
         "published": tested.published,
-        "status": tested.lead.status,
-        "escalated": 0 if promise is None else promise.level,
+        "status": lead.status,
+        "stage": lead.value(STAGE_NAME),
+        "category": lead.known_lifecycle().category,
+        "escalated": 0 if lead.promise is None else lead.promise.level,
         RESPOND_BY: tested.respond_by,
         f"criteria.{BEHAVIOUR}": evaluation.score.engagement,
     }

@@ -102,6 +102,8 @@ class Expectation(_Part):
     queue: Any = None
     routing: Any = Field(None, description="Id of the routing rule.")
     status: Any = Field(None, description="Status of the lead after what was published until then.")
+    stage: Any = Field(None, description="Stage of the lead; `~`: none.")
+    category: Any = Field(None, description="Category of the base to which the lead belongs; `~`: none.")
     escalated: Any = Field(None, description="How often the lead was escalated because nobody has answered; 0: not.")
     respond_by: RespondBy = Field(
         None, description="`respond_by` of the last published decision, as in 2026-01-05T15:00:00Z; `~`: none."

@@ -26,6 +26,8 @@ RESULTS = {
             *handed_over("a"),
             at("a", 3, "opportunity_lost", 1, reason=EVIL, competitor=LONG),
             at("a", 4, "sales_returned", 2, reason=LONG),
+            at("a", 5, "stage_changed", 2, stage=LONG),
+            *handed_over(LONG, 3),
         ],
         until=UNTIL,
     ),
@@ -66,6 +68,7 @@ def test_the_page_shows_the_figures(page: Page, files: dict[str, Path]) -> None:
     )
     counts = [period.hand_overs.handed_over for period in LIFE.periods if period.hand_overs.handed_over]
     assert [height / max(heights) for height in heights] == pytest.approx([n / max(counts) for n in counts], abs=0.01)
+    assert page.run(shown, "#hot tbody th") == [lead.lead_id for lead in LIFE.hot_leads]
     # The latest period is in sight, also on a narrow screen.
     page.open(files["life"], 400, "light")
     assert page.run(

@@ -32,7 +32,7 @@ VISIT = activity("page_viewed", {"url": "/pricing"}, id="visit")
 TRIAL = activity("trial_started", id="trial")
 HOT = (VISIT, QUALIFIED, TRIAL)
 START = QUALIFIED.time
-CALENDAR = "calendar: {zone: UTC, days: [mon-sun], hours: 00:00-24:00}\n"
+CALENDAR = "calendar: {zone: America/New_York, days: [mon-sun], hours: 00:00-24:00}\n"
 
 
 def told(activities: Sequence[LeadActivity], later: int | None = None, text: str = RULES) -> Story:
@@ -78,7 +78,12 @@ def test_the_open_promise_says_when_and_to_whom_it_is_escalated() -> None:
         (0, RULES, "respond by 2026-01-05 01:00 UTC; nobody has answered yet; after that it is escalated"),
         (HOUR, RULES, "nobody has answered yet; escalated once, next at 2026-01-05 02:00 to team-lead"),
         (DAY, RULES, "nobody has answered yet; escalated twice"),
-        (0, CALENDAR + RULES, "respond by 2026-01-05 01:00 UTC (in business time); nobody has answered yet"),
+        (
+            0,
+            CALENDAR + RULES,
+            "respond by 2026-01-05 01:00 UTC (Sun 2026-01-04 20:00 America/New_York, in business time); "
+            "nobody has answered yet",
+        ),
         (0, SMALL_RULES, "respond by 2026-01-05 01:00 UTC; nobody has answered yet"),
     ],
 )

@@ -18,6 +18,7 @@ from scorer.keyfigures.headline import amount, duration
 from scorer.keyfigures.lifts import lift_interval
 from scorer.keyfigures.names import LONGEST, Names
 from scorer.keyfigures.worth import worth, worth_of
+from scorer.report.keyfigures_page import keyfigures_page
 from scorer.rules.ruleset import Period, Targets
 from tests.factory import MONDAY, SMALL_RULES
 from tests.lives import LIFE_RULES, event_line
@@ -171,6 +172,41 @@ def test_each_promise_has_one_fate() -> None:
     assert queue.escalations == 1 + 1 + 3  # late: one level; missed: one; silent: all three
 
 
+def test_stages_that_no_phase_names_are_listed_with_what_may_be_meant() -> None:
+    lines = [at("a", 1, "stage_changed", 0, stage="propsal"), at("b", 1, "stage_changed", 1, stage="Propsal")]
+    lines += [at("a", 2, "stage_changed", 2, stage="signed"), at("a", 3, "stage_changed", 3, stage="Signed")]
+    lines += [at("b", 2, "stage_changed", 4, stage="Q7")]
+    result = reported(lines, until=UNTIL)
+    found = [(unknown.stage, unknown.times, unknown.meant) for unknown in result.unknown_stages]
+    assert found == [("propsal", 2, "Proposal"), ("Q7", 1, None), ("signed", 1, "Signed")]
+    assert reported(lines, SMALL_RULES, UNTIL).unknown_stages == []
+
+
+def test_times_of_answers_are_in_business_time_if_the_rules_have_a_calendar() -> None:
+    """MONDAY is 00:00 UTC, 01:00 in Berlin: the answer comes on Tuesday at 10:30, after ten hours and a half."""
+    calendar = "calendar: {zone: Europe/Berlin, days: [mon-fri], hours: 09:00-18:00}\n"
+    lines = [*handed_over("a"), at("a", 3, "call_logged", 1 + 9.5 / 24 - 1e-9, outcome="reached")]
+    elapsed, business = (reported(lines, rules, UNTIL) for rules in (LIFE_RULES, f"{LIFE_RULES}{calendar}"))
+    times = [queue.median_seconds for report in (elapsed, business) for queue in report.responses]
+    assert times == pytest.approx([33.5 * 3600, 10.5 * 3600])
+    assert (elapsed.in_business_time, business.in_business_time) == (False, True)
+    assert any("took at most 33 h." in sentence for sentence in elapsed.headline)
+    assert any("took at most 10 h of business time." in sentence for sentence in business.headline)
+    assert duration(9 * 9 * 3600, is_business=True) == "81 h"
+    assert "Time to the answer, in business time" in keyfigures_page(business)
+
+
+def test_the_hot_leads_that_wait_longest_are_named() -> None:
+    lines = [line for number in range(25) for line in handed_over(f"lead-{number:02}", 30 - number)]
+    lines += [at("lead-24", 3, "call_logged", 30.5, outcome="reached"), *handed_over("lead-99", 59.9)]
+    result = reported(sorted(lines, key=_time), until=UNTIL, shards=2)
+    assert result.waiting.hot_untouched == 25
+    assert [lead.lead_id for lead in result.hot_leads] == [f"lead-{number:02}" for number in range(23, 3, -1)]
+    first = result.hot_leads[0]
+    assert (first.since, first.due) == (to_text(MONDAY + 7 * DAY), to_text(MONDAY + 7 * DAY + 4 * DAY // 24))
+    assert first.queue == "head-of-sales", "it was escalated"
+
+
 def test_an_answer_from_before_the_hand_over_was_decided_has_no_time() -> None:
     old = at("a", 3, "call_logged", 1, outcome="reached")
     late = old[:-1] + f', "arrivedat": "{to_text(MONDAY + 9 * DAY)}"}}'.encode()
@@ -252,7 +288,9 @@ def test_there_is_no_forecast_before_a_tenth_of_the_period_has_passed(passed: fl
     assert made.forecast == (None if forecast is None else pytest.approx(forecast))
     assert ("too early for a forecast" in result.headline[0]) == (forecast is None)
     assert (made.revenue_won, made.revenue_share) == (25_000, 0.25)
-    assert result.headline[1] == "Deals of 25,000 were won in 2026-01 so far: 25.0% of 100,000."
+    assert result.headline[1] == "Deals worth 25,000 were won in 2026-01 so far, 25.0% of the target of 100,000."
+    none = reported(lines[:-1], until=MONDAY)
+    assert none.headline[1] == "No revenue was won in 2026-01 so far, of the target of 100,000."
 
 
 def test_parts_without_rules_are_left_out_and_the_report_says_how_to_get_them() -> None:

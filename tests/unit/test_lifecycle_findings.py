@@ -116,6 +116,10 @@ def test_phases_may_end_early(phases: str) -> None:
     [
         ("{activity: lead.metting_held}", "counts `lead.metting_held`, a custom activity type; did you mean meeting_"),
         ("{activity: erased}", "never counts: an erasure deletes all counts of its day"),
+        (
+            "{activity: lead.tick}",
+            "never counts: a tick of this service brings time and is no activity of a lead",
+        ),
         ("{activity: call_logged, where: {minutes: {lt: 0}}}", "never counts: `minutes: {lt: 0}` never holds"),
     ],
 )
@@ -131,6 +135,19 @@ def test_a_stage_of_a_condition_that_is_in_no_phase() -> None:
     message = "`lifecycle.stage` is compared with `singed`, a stage that is in no phase; did you mean signed?"
     assert found(life(phases + categories)) == [(10, "suspicious-constant", message)]
     assert found(life(categories)) == []
+    actions = "  actions: {a: {activity: stage_changed, where: {stage: singed, previous: open}}}"
+    message = "`stage` is compared with `singed`, a stage that is in no phase; did you mean signed?"
+    assert found(life(phases + actions)) == [(10, "suspicious-constant", message)]
+
+
+@pytest.mark.parametrize("rate", ["true", "[1]", "~", "{a: 1}"])
+def test_a_closing_rate_of_a_wrong_type_is_one_clear_finding(rate: str) -> None:
+    targets = f"targets: {{revenue: 100000, average_deal: 4000, closing_rate: {rate}}}\n"
+    with pytest.raises(RulesetError) as caught:
+        parse_with_source({"r.yaml": f"{SOUND}{targets}".encode()})
+    (finding,) = caught.value.findings
+    assert finding.code == "bad-value"
+    assert finding.message == "a closing rate is a number above 0 and at most 1, or a fraction such as 1/3"
 
 
 def escalating(steps: str, queue: str = "queue: inside") -> str:

@@ -116,6 +116,10 @@ def test_a_hand_over_is_compared_as_published() -> None:
 
 
 PROMISE = SMALL_RULES.replace("respond_within: 1h}", "respond_within: 1h, escalate: [{after: 1h, queue: team-lead}]}")
+PROMISE += """
+lifecycle:
+  categories: [{id: open, when: {lifecycle.status: {in: [handed_over, accepted]}}}, {id: base}]
+"""
 
 
 def life(*activities: str, expect: str) -> Result:
@@ -135,6 +139,28 @@ def test_the_status_of_a_lead_can_be_expected_with_what_was_published_until_then
     assert life(accepted, won, expect=expect).details == ()
     (first, *_) = life(expect="{status: nurturing}").details
     assert first.endswith("`status` expected nurturing, found handed_over")
+
+
+def test_the_stage_and_the_category_of_a_lead_can_be_expected() -> None:
+    moved = "{type: stage_changed, after: 1d, data: {stage: Proposal}}"
+    expect = "[{after: 0, stage: ~, category: open}, {stage: Proposal, category: {in: [open, base]}}]"
+    assert life(moved, expect=expect).details == ()
+    first, second = life(moved, expect="{stage: proposal, category: base}").details[:2]
+    assert first.endswith("`stage` expected proposal, found Proposal")
+    assert second.endswith("`category` expected base, found open")
+    (mistake, *_) = life(expect="{category: oben}").details
+    assert mistake.endswith("`category` is never `oben`; did you mean open?")
+    text = "tests: [{name: x, activities: [{type: page_viewed, data: {url: /}}], expect: {category: open}}]\n"
+    (result,) = run_tests({"a_test.yaml": text.encode()}, evaluator(SMALL_RULES)).results
+    assert result.outcome == "error"
+    assert result.details[0].endswith("the ruleset has no `lifecycle.categories`")
+
+
+def test_a_range_of_escalations_can_be_expected() -> None:
+    expect = "[{after: 0, escalated: {lt: 1}}, {after: 1h, escalated: {between: [1, 2]}}]"
+    assert life(expect=expect).details == ()
+    (first, *_) = life(expect="{after: 0, escalated: {between: [1, 2]}}").details
+    assert first.endswith("`escalated` expected between [1, 2], found 0 at 0")
 
 
 def test_time_escalates_a_promise_step_by_step_at_the_checkpoints() -> None:
