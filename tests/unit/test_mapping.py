@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from scorer.sources.cloudevents import MAX_BYTES, parse_line
-from scorer.sources.mapping.converters import CONVERTERS
+from scorer.sources.company.job_titles import built_in_job_titles
+from scorer.sources.mapping.converters import converters
 from scorer.sources.mapping.loader import parse_mapping
 from scorer.sources.mapping.records import MAX_EVENTS
 from scorer.sources.rejected import Rejected
 from scorer.sources.source import Outcome, Source, SourceError
 
+CONVERTERS = converters(built_in_job_titles())
 NOW = 1_800_000_000_000_000
 HEAD = """
 description: Test.

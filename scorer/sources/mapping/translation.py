@@ -39,6 +39,7 @@ class MappingSource:
 
     def __init__(self, name: str, file: MappingFile, converters: Mapping[str, Converter]) -> None:
         self.name = name
+        self.description = file.description
         self._records = Records(file)
         self._format, self._has_columns = file.format, bool(file.columns)
         lead, identity, time = lead_recipe(file.lead, converters), id_recipe(file.id), time_recipe(file.time)
