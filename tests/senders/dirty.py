@@ -32,8 +32,18 @@ _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
     "customerio": ("event_id", "timestamp", "id", "customer_id", "email"),
     "mautic": ("id", "timestamp", "new_points", "new_status", "openCount"),
     "marketo": ("marketoGUID", "id", "leadId", "activityDate", "name", "requestId", "0"),
-    "snowplow": (  # fmt: skip
-        "3", "6", "12", "15", "17", "58", "event_id", "user_id", "domain_userid", "network_userid", "collector_tstamp"
+    "snowplow": (
+        "3",
+        "6",
+        "12",
+        "15",
+        "17",
+        "58",
+        "event_id",
+        "user_id",
+        "domain_userid",
+        "network_userid",
+        "collector_tstamp",
     ),
     "sendgrid": ("sg_event_id", "email", "timestamp"),
     "brevo": ("message-id", "camp_id", "email", "event", "ts_event"),
