@@ -54,7 +54,8 @@ def test_one_bad_key_in_a_fifth_of_the_events_costs_no_event(platform: str) -> N
                 parse_event(activity.value, NOW)
             dropped += len(outcome.dropped)
         counted = {key for outcome in result for key, _ in outcome.dropped}
-        if value != sample.value:
+        # Some custom types take a whole object of the event as their data.
+        if value != sample.value and "data" not in counted:
             assert lost(outcomes(platform, sample.value), result) <= counted, (sample.name, value)
     assert bad > EVENTS * SHARE * 0.8
     assert dropped > 0

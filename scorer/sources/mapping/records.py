@@ -74,6 +74,8 @@ def _reader(file: MappingFile) -> _Read:
             return lambda value, max_bytes: ([decode_form(_text(value))], False)
         case "tsv":
             return _table(file.columns, _tab_separated)
+        case "tsv_or_json":
+            return _either(_json, _table(file.columns, _tab_separated))
         case "csv":
             separator = file.separator
             return _table(file.columns, lambda text: csv.reader(StringIO(text, newline=""), delimiter=separator))
@@ -87,6 +89,15 @@ def _json(value: bytes, max_bytes: int) -> tuple[list[Any], bool]:
         case list():
             return decoded, True
     raise Rejected("not_an_object", f"the record is {kind(decoded)}; expected an object or a list of objects")
+
+
+def _either(json: _Read, other: _Read) -> _Read:
+    """Reads what begins as an object or a list in JSON as that, and the rest in the other way."""
+
+    def read(value: bytes, max_bytes: int) -> tuple[list[Any], bool]:
+        return (json if value.lstrip()[:1] in (b"{", b"[") else other)(value, max_bytes)
+
+    return read
 
 
 def _table(columns: Sequence[str] | None, rows_of: Callable[[str], Iterator[list[str]]]) -> _Read:

@@ -60,7 +60,7 @@ class MappingSource:
 
     def framing(self) -> Framing:
         """How the records are written in one file."""
-        is_table = self._format in ("csv", "tsv")
+        is_table = self._format in ("csv", "tsv", "tsv_or_json")
         return Framing(table=is_table, header=is_table and not self._has_columns, quotes=self._format == "csv")
 
     def outcomes(self, value: bytes | None, headers: Iterable[Header], now: int, max_bytes: int) -> Sequence[Outcome]:
