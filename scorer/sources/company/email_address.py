@@ -51,7 +51,8 @@ def company_key(value: object) -> str | None:
     text = text_of(value, _LONGEST_WEBSITE)
     if text is None:
         return None
-    domain = _parts_of(text)[1] if "@" in text else host(_without_scheme(text))
+    is_address = "@" in text.partition("/")[0]
+    domain = _parts_of(text)[1] if is_address else host(_without_scheme(text))
     return registrable(domain) if _kind(domain) == "business" else None
 
 

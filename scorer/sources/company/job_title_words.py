@@ -67,6 +67,7 @@ class Phrases:
                     parts = self._endings if star is Star.BEFORE else self._beginnings
                     parts.setdefault(words[0], number)
         self._words = {word for words in self._whole for word in words}
+        self._longest_part = max(map(len, [*self._endings, *self._beginnings]), default=0)
         self._longest: dict[str, int] = {}
         for words in self._whole:
             self._longest[words[0]] = max(len(words), self._longest.get(words[0], 0))
@@ -90,7 +91,7 @@ class Phrases:
                 group = self._whole.get(tuple(words[start : start + length]))
                 if group is not None:
                     found.append((length, 1 << 10, start, group))
-            for size in range(len(word), 0, -1):
+            for size in range(min(len(word), self._longest_part), 0, -1):
                 for part, groups in ((word[:size], self._beginnings), (word[-size:], self._endings)):
                     if part in groups:
                         found.append((1, size, start, groups[part]))
