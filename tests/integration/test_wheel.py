@@ -52,10 +52,10 @@ def run(installed: Path, folder: Path, *command: str, **more: str) -> "subproces
 def test_all_modules_and_the_built_in_rules_are_in_it(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "scorer").rglob("*.py")}
-    templates = {path.relative_to(ROOT).as_posix() for path in (ROOT / "scorer").rglob("*.j2")}
+    data = {p.relative_to(ROOT).as_posix() for kind in ("*.j2", "*.yaml") for p in (ROOT / "scorer").rglob(kind)}
     rules = {f"scorer/_rulesets/b2b/{path.name}" for path in (ROOT / "rules" / "b2b").glob("*.yaml")}
     about = {name for name in packed if ".dist-info/" in name}
-    assert packed - about == modules | templates | rules | {"scorer/py.typed"}
+    assert packed - about == modules | data | rules | {"scorer/py.typed"}
 
 
 def test_the_installed_package_runs(installed: Path, tmp_path: Path) -> None:

@@ -148,13 +148,14 @@ LANGUAGES = {
     "de": ["de", "DE", "deu", "ger", "German", "Deutsch", "deutsch"],
     "de-DE": ["de-DE", "de_DE", "DE-de", "German (Germany)", "Deutsch (Deutschland)"],
     "de-AT": ["de_at", "German (Austria)", "Deutsch (Österreich)"],
-    "en": ["en", "eng", "English", "Englisch"],
+    "en": ["en", "eng", "English", "Englisch", "English ( )"],
     "en-GB": ["en-gb", "en-UK", "English (United Kingdom)", "Englisch (Großbritannien)"],
     "zh-Hans-CN": ["zh-hans-cn", "zh_Hans_CN"],
     "zh-Hans": ["Chinese (Simplified)", "zh-hans"],
     "es-419": ["es-419"], "fr": ["fra", "fre", "French", "Französisch", "français"], "el": ["Greek", "Griechisch"],
     "gsw": ["gsw", "Swiss German"], "fil": ["fil"], "de-CH-1996": ["de-ch-1996"], "nb": ["nb", "Norwegian Bokmål"],
-    Reason.UNKNOWN: ["xx", "xxx", "en-ZZ", "de-Abcd", "de-DE,de;q=0.9", "Elvish", "English (Narnia)", "x-private", "-"],
+    Reason.UNKNOWN: ["xx", "xxx", "en-ZZ", "de-Abcd", "de-DE,de;q=0.9", "Elvish", "English (Narnia)",
+                     "Elvish (Germany)", "x-private", "-"],
     Reason.TOO_LONG: ["x" * 10_000],
 }  # fmt: skip
 

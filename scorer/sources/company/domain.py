@@ -76,7 +76,8 @@ def is_free(domain: str) -> bool:
 def is_academic(domain: str) -> bool:
     """Whether it is that of a university: a known one, or one below `edu`, or below `ac`, `edu` or `univ` of a country.
 
-    Their schools have `sch` or `k12`, and are none."""
+    Schools have other suffixes, such as `sch.uk`, and are none.
+    """
     first, _, rest = _suffix(domain).partition(".")
     by_suffix = (first == "edu" and not rest) or (first in ("ac", "edu", "univ") and len(rest) == len("uk"))
     return by_suffix or registrable(domain) in UNIVERSITIES

@@ -3,7 +3,7 @@
 from typing import Final
 
 from scorer.sources.company.converter import Reason, Unfit
-from scorer.sources.company.quantity import THOUSANDS, Mark, Unit, Words, lower_bound, vocabulary
+from scorer.sources.company.quantity import THOUSANDS, Mark, Unit, reader
 
 _PEOPLE: Final = (
     "employees employee people persons person staff workers headcount fte ftes mitarbeiter mitarbeitern mitarbeitende "
@@ -12,13 +12,15 @@ _PEOPLE: Final = (
 )
 """What is counted. The signs and `innen` are of `Mitarbeiter:innen`."""
 
-_WORDS: Final[Words] = vocabulary(
+_amount: Final = reader(
     {
         **THOUSANDS,
         "million": Unit(10**6),
         "mio": Unit(10**6, ","),
         **dict.fromkeys(_PEOPLE.split(), Mark.NOISE),
-    }
+    },
+    least=1,
+    step=1,
 )
 
 
@@ -27,7 +29,7 @@ def employees(value: object) -> int | None:
 
     `51-200` is 51, `1,000+` is 1000, `> 5000` is 5001, `<10` is 1. Raises `Unfit` if it is no whole number.
     """
-    amount = lower_bound(value, _WORDS, least=1, step=1)
+    amount = _amount(value)
     if amount is None:
         return None
     if amount.denominator != 1:

@@ -47,10 +47,10 @@ def _tag(text: str) -> str:
     if match is not None:
         return _canonical(match["language"], match["script"], match["region"], match["variants"])
     match = _OF_COUNTRY.fullmatch(text)
-    spoken = None if match is None else names.get(folded(match[1]))
-    if match is None or spoken is None:
+    spoken, region = (None, None) if match is None else (names.get(folded(match[1])), country(match[2]))
+    if spoken is None or region is None:
         raise Unfit(Reason.UNKNOWN)
-    return f"{spoken}-{country(match[2])}"
+    return f"{spoken}-{region}"
 
 
 def _canonical(primary: str, script: str | None, region: str | None, variants: str) -> str:

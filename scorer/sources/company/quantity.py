@@ -3,10 +3,11 @@
 The lower bound, because rules ask for `at least`: what holds for the lower bound holds for each value of the range.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from fractions import Fraction
+from functools import lru_cache
 from math import isfinite
 from re import compile as pattern
 from typing import Final
@@ -70,30 +71,31 @@ _TOKEN: Final = pattern(
 )
 
 
-def vocabulary(own: Words) -> Words:
-    """Those words, which are units or mean nothing beside an amount, and the words that every amount has."""
-    return {word: mark for mark, words in _MEANINGS.items() for word in words.split()} | dict(own)
+def reader(own: Words, *, least: int, step: int) -> Callable[[object], Fraction | None]:
+    """A function from a value to its amount, of a range the lower bound; None if there is no value. It raises `Unfit`.
 
-
-def lower_bound(value: object, words: Words, *, least: int, step: int) -> Fraction | None:
-    """The amount, or the least amount of a range; None if there is no value.
-
-    `words` are a `vocabulary`. `least` is the lower bound of `less than
-    n`. `step` is how much `more than n` is above n: 1 for what is counted. Raises `Unfit`.
+    `own`: the units, and what means nothing beside such an amount. `least`: the lower bound of `less than n`. `step`:
+    how much `more than n` is above n, 1 for what is counted.
     """
-    if isinstance(value, bool):
-        raise Unfit(Reason.WRONG_TYPE)
-    if isinstance(value, float) and not isfinite(value):
-        raise Unfit(Reason.OUT_OF_RANGE)
-    if isinstance(value, int | float):
-        return _within_limit(Fraction(value))
-    text = text_of(value, _LONGEST)
-    if text is None:
-        return None
-    text = " ".join(normalize("NFKC", text).translate(_SIGNS).lower().split())
-    if _PLAIN.fullmatch(text):
-        return _within_limit(Fraction(text))
-    return _within_limit(_bound(text, words, least, step))
+    words = {word: mark for mark, meant in _MEANINGS.items() for word in meant.split()} | dict(own)
+
+    # Senders offer a few ranges to choose from, so a cache pays off.
+    @lru_cache(1024)
+    def of_text(text: str) -> Fraction:
+        text = " ".join(normalize("NFKC", text).translate(_SIGNS).lower().split())
+        return Fraction(text) if _PLAIN.fullmatch(text) else _bound(text, words, least, step)
+
+    def amount(value: object) -> Fraction | None:
+        if isinstance(value, bool):
+            raise Unfit(Reason.WRONG_TYPE)
+        if isinstance(value, float) and not isfinite(value):
+            raise Unfit(Reason.OUT_OF_RANGE)
+        if isinstance(value, int | float):
+            return _within_limit(Fraction(value))
+        text = text_of(value, _LONGEST)
+        return None if text is None else _within_limit(of_text(text))
+
+    return amount
 
 
 def _within_limit(amount: Fraction) -> Fraction:

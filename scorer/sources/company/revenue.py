@@ -1,9 +1,11 @@
 """Annual revenue, from a number or a text with a unit. Currencies are not converted."""
 
+from collections.abc import Callable
+from fractions import Fraction
 from functools import cache
 from typing import Final
 
-from scorer.sources.company.quantity import THOUSANDS, Mark, Unit, Words, lower_bound, vocabulary
+from scorer.sources.company.quantity import THOUSANDS, Mark, Unit, Words, reader
 
 _MILLIONS: Final = 10**6
 _BILLIONS: Final = 10**9
@@ -27,15 +29,15 @@ def revenue(value: object) -> int | float | None:
 
     `$10M` and `10 Mio. EUR` are both 10000000. `> 1 Mrd €` is 1000000000, `< $1M` is 0. Raises `Unfit`.
     """
-    amount = lower_bound(value, _words(), least=0, step=0)
+    amount = _reader()(value)
     if amount is None:
         return None
     return amount.numerator if amount.denominator == 1 else float(amount)
 
 
 @cache
-def _words() -> Words:
+def _reader() -> Callable[[object], Fraction | None]:
     import pycountry
 
     codes = (each.alpha_3.lower() for each in pycountry.currencies)
-    return vocabulary({**dict.fromkeys((*codes, *_TEXTS.split()), Mark.NOISE), **_UNITS})
+    return reader({**dict.fromkeys((*codes, *_TEXTS.split()), Mark.NOISE), **_UNITS}, least=0, step=0)
