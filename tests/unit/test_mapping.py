@@ -313,6 +313,12 @@ class TestData:
         assert data_of('{a: "length(x)", b: id}', {"x": 5}) == ({"b": "e-1"}, [("a", "wrong_type")])
         assert data_of('{a: "sum(x)"}', {"x": [1e308, 1e308]}) == ({}, [("a", "out_of_range")])
 
+    def test_an_expression_over_very_long_lists_is_dropped(self) -> None:
+        text = """{a: "x[?k == 'v'].n | [0]"}"""
+        items = [{"k": "w", "n": 1}] * 900 + [{"k": "v", "n": 2}]
+        assert data_of(text, {"x": items}) == ({"a": "2"}, [])
+        assert data_of(text, {"x": items * 20}) == ({}, [("a", "too_long")])
+
 
 class TestBuiltInTypes:
     def test_a_key_is_converted_as_its_type_says(self) -> None:

@@ -29,7 +29,32 @@ _FAILURES: Final = (JMESPathError, TypeError, ValueError, ArithmeticError, Looku
 
 _Node = Any
 """A dictionary with `type`, `children` and, of some, `value`."""
-_visit: Final = TreeInterpreter().visit
+_MOST_STEPS: Final = 5_000
+"""Of one evaluation: enough for a filter of a thousand items. They take a few milliseconds."""
+
+
+class _TooManyStepsError(Exception):
+    """An event has so much to look at that an expression takes long."""
+
+
+class _Interpreter(TreeInterpreter):
+    """The interpreter of the library, with an end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = 0
+
+    def value(self, node: _Node, value: Any) -> Any:
+        """The value of an expression. Raises `_TooManyStepsError`, and whatever the library raises."""
+        self._left = _MOST_STEPS
+        return self.visit(node, value)
+
+    def visit(self, node: _Node, *args: Any, **kwargs: Any) -> Any:
+        """The value of one node."""
+        self._left -= 1
+        if self._left < 0:
+            raise _TooManyStepsError
+        return super().visit(node, *args, **kwargs)
 
 
 def check_expression(text: str) -> None:
@@ -199,11 +224,15 @@ def is_true(value: Any) -> bool:
 
 
 def _by_library(node: _Node) -> Getter:
+    interpreter = _Interpreter()
+
     def searched(value: Any) -> Any:
         try:
-            found = _visit(node, value)
+            found = interpreter.value(node, value)
         except _FAILURES:
             raise Unfit(Reason.WRONG_TYPE) from None
+        except _TooManyStepsError:
+            raise Unfit(Reason.TOO_LONG) from None
         if isinstance(found, float) and not isfinite(found):
             raise Unfit(Reason.OUT_OF_RANGE)
         return found
