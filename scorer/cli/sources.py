@@ -82,11 +82,9 @@ def try_out(
     location = rules or default_rules()
     now = time.time_ns() // 1000
     if source is None:
-        translator, told = _best(content, location, now)
-        say(f"the source that fits best is {translator.name}")
+        told = _best(content, location, now)
     else:
-        translator = loaded_or_exit(source, location)
-        told = list(_told(content, translator, now))
+        told = list(_told(content, loaded_or_exit(source, location), now))
     for each in told:
         _print(name, each, now)
     _summarise([each.outcome for each in told])
@@ -124,19 +122,20 @@ def _told(content: bytes, source: Source, now: int) -> Iterator[_Told]:
             yield from (_Told(place(line, outcome.index), outcome) for outcome in outcomes)
 
 
-def _best(content: bytes, location: Path, now: int) -> tuple[Source, list[_Told]]:
-    """The source of which the most events are of a kind, and what comes of them. Of several, the first by name."""
-    best: tuple[int, Source, list[_Told]] | None = None
+def _best(content: bytes, location: Path, now: int) -> list[_Told]:
+    """What comes of the events by the source that makes the most activities of them. Of several, the first by name."""
+    by_source: dict[str, list[_Told]] = {}
+    known: dict[str, int] = {}
     for name in known_sources(location):
-        source = loaded_or_exit(name, location)
-        told = list(_told(content, source, now))
-        known = sum(bool(outcome.activities or outcome.held) for _, outcome in told)
-        if known and (best is None or known > best[0]):
-            best = known, source, told
-    if best is None:
+        by_source[name] = list(_told(content, loaded_or_exit(name, location), now))
+        known[name] = sum(bool(outcome.activities or outcome.held) for _, outcome in by_source[name])
+    most = max(known.values())
+    if not most:
         say("error: no source makes an activity of this file; scorer sources list names them all")
         raise typer.Exit(ExitStatus.FINDINGS)
-    return best[1], best[2]
+    best, *others = [name for name, number in known.items() if number == most]
+    say(f"the source that fits best is {best}" + (f"; others that fit as well: {', '.join(others)}" if others else ""))
+    return by_source[best]
 
 
 def _print(file: str, told: _Told, now: int) -> None:

@@ -15,6 +15,7 @@ from scorer.rules.language import CONDITION_MARK, RulesetFile
 from scorer.rules.routing_facts import COMMON, routing_catalogue
 from scorer.ruletests.run import RuleTestFile
 from scorer.sources.company.job_titles import JobTitlesFile
+from scorer.sources.mapping.language import MappingFile
 
 Schema = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -85,6 +86,12 @@ def rule_tests() -> Schema:
     return _model(RuleTestFile, "Lead scoring rule tests")
 
 
+def mapping() -> Schema:
+    """A mapping file, `sources/*.yaml` beside the rules."""
+    schema: Schema = _any_of(_model(MappingFile, "Mapping file"))
+    return schema
+
+
 def job_titles() -> Schema:
     """A table of job titles, `job_titles.yaml` beside the rules."""
     return _model(JobTitlesFile, "Job titles")
@@ -108,6 +115,7 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "ruleset": ruleset,
     "rule-tests": rule_tests,
     "job-titles": job_titles,
+    "mapping": mapping,
     "story": story,
     "report": report,
 }
@@ -115,6 +123,16 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
 
 def _model(model: type, title: str) -> Schema:
     return {"$schema": _DIALECT, **TypeAdapter(model).json_schema(), "title": title}
+
+
+def _any_of(schema: Any) -> Any:
+    """The schema with alternatives of which several may fit. A constant such as {value: hard} also looks like an
+    object with the key `value`."""
+    if isinstance(schema, list):
+        return [_any_of(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {"anyOf" if key == "oneOf" else key: _any_of(part) for key, part in schema.items()}
 
 
 _CLOSING: Final = frozenset({"enum", "const", "pattern", "maximum"})

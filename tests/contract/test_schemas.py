@@ -90,3 +90,11 @@ def test_the_shipped_rule_files_match_the_schemas(path: Path) -> None:
     names = {"job_titles": "job-titles.json"}
     name = "rule-tests.json" if path.stem.endswith("_test") else names.get(path.stem, "ruleset.json")
     validator(name).validate(rule_data(path.read_text()))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "scorer/sources/platforms").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_delivered_mapping_files_match_their_schema(path: Path) -> None:
+    schema = validator("mapping.json")
+    written = rule_data(path.read_text())
+    schema.validate(written)
+    assert not schema.is_valid({**written, "kindz": []})

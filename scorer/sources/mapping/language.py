@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from scorer.domain.activity import TYPE_PATTERN
 from scorer.rules.language import Id, MisplacedKeyError, Section
@@ -38,7 +47,7 @@ def _scalar(written: object) -> object:
     return written
 
 
-Scalar = Annotated[Any, AfterValidator(_scalar)]
+Scalar = Annotated[Any, AfterValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(_expression)]
 """JMESPath."""
 PlainPath = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(_plain)]
@@ -134,7 +143,7 @@ def _is_section(written: object) -> str:
     return _SECTION if isinstance(written, Mapping | Section) else _NAME
 
 
-Value = Annotated[ValueSection, BeforeValidator(_as_path)]
+Value = Annotated[ValueSection, BeforeValidator(_as_path, json_schema_input_type=str | ValueSection)]
 Entry = Annotated[
     Annotated[Value, Tag(_VALUE)] | Annotated[dict[str, Value], Tag(_OBJECT)],
     Discriminator(_shape),
@@ -146,25 +155,38 @@ Data = Annotated[
 Type = Annotated[
     Annotated[ActivityType, Tag(_NAME)] | Annotated[TypeSection, Tag(_SECTION)], Discriminator(_is_section)
 ]
-Paths = Annotated[list[Expression], Field(min_length=1, max_length=16), BeforeValidator(_as_list)]
+_Written = str | list[str]
+"""How one path or several are written."""
+Paths = Annotated[
+    list[Expression],
+    Field(min_length=1, max_length=16),
+    BeforeValidator(_as_list, json_schema_input_type=_Written),
+]
 LeadPaths = Annotated[
     list[Annotated[LeadPath, BeforeValidator(_as_path)]],
     Field(min_length=1, max_length=16),
-    BeforeValidator(_as_list),
+    BeforeValidator(_as_list, json_schema_input_type=str | LeadPath | list[str | LeadPath]),
 ]
 TimePaths = Annotated[
     list[Annotated[TimePath, BeforeValidator(_as_path)]],
     Field(min_length=1, max_length=16),
-    BeforeValidator(_as_list),
+    BeforeValidator(_as_list, json_schema_input_type=str | TimePath | list[str | TimePath]),
 ]
-Wanted = Annotated[list[Scalar], Field(min_length=1, max_length=1_000), BeforeValidator(_as_list)]
+_Constant = str | int | float | bool
+Wanted = Annotated[
+    list[Scalar],
+    Field(min_length=1, max_length=1_000),
+    BeforeValidator(_as_list, json_schema_input_type=_Constant | list[_Constant]),
+]
 
 
 class Conditions(Section):
     """When something applies: all that is written must hold."""
 
     when: dict[Expression, Wanted] = Field(default_factory=dict)
-    present: Annotated[list[Expression], BeforeValidator(_as_list)] = Field(default_factory=list)
+    present: Annotated[list[Expression], BeforeValidator(_as_list, json_schema_input_type=_Written)] = Field(
+        default_factory=list
+    )
     if_: Expression | None = Field(None, alias="if")
 
     @model_validator(mode="after")
