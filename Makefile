@@ -11,9 +11,9 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest --basetemp=$(TMPDIR)/pytest -n 2
 # Those that take long come first, so that the processes end at about the same time.
 BROKER := tests/faults tests/deploy tests/integration tests/security
-FAST := tests/unit tests/property tests/contract $(wildcard tests/golden) tests/supply examples
+FAST := tests/unit tests/property tests/contract tests/senders $(wildcard tests/golden) tests/supply examples
 
-.PHONY: help demo install test test-full test-fast test-kafka test-embedded test-faults test-deploy cluster kill-loops mutants fuzz golden coverage \
+.PHONY: help demo install test test-full test-fast test-kafka test-embedded test-faults test-deploy cluster kill-loops mutants fuzz fuzz-senders golden coverage \
 	lint format bench bench-reviews schemas sbom licences audit site lock clean
 .DEFAULT_GOAL := help
 
@@ -92,6 +92,10 @@ mutants: install
 ## fuzz: 1,000,000 random events, many of them broken, through the service; FUZZ="--events 50000 --seeds 1" for fewer
 fuzz: install
 	@$(BIN)/python -m tests.fuzz.run $(FUZZ)
+
+## fuzz-senders: 100,000 changed samples of all platforms through their sources; SENDERS="--inputs 1000000 --seed 2"
+fuzz-senders: install
+	@$(BIN)/python -m tests.senders.fuzz $(SENDERS)
 
 ## golden: 200,000 activities; every output byte must equal the recorded one
 golden: install

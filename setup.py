@@ -7,5 +7,8 @@ BUILT_IN_RULES = "scorer._rulesets.b2b"
 setup(
     packages=[*find_packages(include=["scorer", "scorer.*"]), BUILT_IN_RULES],
     package_dir={BUILT_IN_RULES: "rules/b2b"},
-    package_data={"scorer": ["py.typed", "report/templates/*.j2"], BUILT_IN_RULES: ["*.yaml"]},
+    package_data={
+        "scorer": ["py.typed", "report/templates/*.j2", "sources/company/*.yaml", "sources/platforms/*.yaml"],
+        BUILT_IN_RULES: ["*.yaml"],
+    },
 )

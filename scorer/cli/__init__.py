@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from scorer.cli import dlq, offsets, topics
+from scorer.cli import dlq, offsets, sources, topics
 from scorer.cli.backtest import run_backtest
 from scorer.cli.check import check
+from scorer.cli.convert import convert
 from scorer.cli.demo import demo
 from scorer.cli.explain import explain
 from scorer.cli.report import run_report
@@ -69,6 +70,7 @@ for name, command in (
     ("check", check),
     ("test", run_rule_tests),
     ("score", score),
+    ("convert", convert),
     ("explain", explain),
     ("backtest", run_backtest),
     ("report", run_report),
@@ -78,4 +80,5 @@ for name, command in (
     app.command(name)(command)
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(offsets.app, name="offsets")
+app.add_typer(sources.app, name="sources")
 app.add_typer(topics.app, name="topics")

@@ -17,10 +17,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from scorer.cli.activities import Activities, Part
 from scorer.cli.atomic import atomic_output
 from scorer.cli.common import ExitStatus, say, usage_error
+from scorer.cli.source_input import TranslatedFiles, say_translated
 from scorer.offline.activity_files import ActivityFile, Block, InputError, open_activities
 from scorer.offline.place import Rejection, index_of, line_of, place_text
 from scorer.offline.shards import ShardError
 from scorer.sources.cloudevents import MAX_BYTES
+from scorer.sources.source import Source
 
 InputOption = Annotated[
     list[str] | None,
@@ -91,11 +93,18 @@ def inputs_or_exit(
 
 @contextmanager
 def opened(
-    paths: Sequence[str], topic: str | None, now: int, command: str, *, rereadable: bool = False
+    paths: Sequence[str],
+    topic: str | None,
+    now: int,
+    command: str,
+    *,
+    source: Source | None = None,
+    rereadable: bool = False,
 ) -> Iterator[Activities]:
     """Open the input: the topic, if there is one, or else the files. Exit if it cannot be read.
 
-    `now`: in microseconds since the epoch. `command`: its name among `access.NEEDS`.
+    `now`: in microseconds since the epoch. `command`: its name among `access.NEEDS`. `source`: translates the files;
+    what came of their records beside activities is printed at the end.
     """
     if topic is not None:
         with opened_topic(topic, now, command) as activities:
@@ -105,7 +114,10 @@ def opened(
         with open_activities(paths, rereadable=rereadable) as files:
             sizes = [file.size for file in files if file.size is not None]
             size = sum(sizes) if len(sizes) == len(files) else None
-            yield Activities([file.name for file in files], size, MAX_BYTES, [_Files(files)])
+            translated = None if source is None else TranslatedFiles(files, source, now)
+            yield Activities([file.name for file in files], size, MAX_BYTES, [translated or _Files(files)])
+            if translated is not None:
+                say_translated(translated.translated)
     except InputError as error:
         usage_error(str(error))
 

@@ -31,6 +31,7 @@ from scorer.cli.activity_input import (
 )
 from scorer.cli.backtest_output import show
 from scorer.cli.common import EngineOption, RulesOption, load_or_exit, moment_or_exit, print_document, say, usage_error
+from scorer.cli.source_input import SourceOption, source_or_exit
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards, usable_cores
 from scorer.report.backtest_page import backtest_page
@@ -50,6 +51,7 @@ class OutputFormat(StrEnum):
 def run_backtest(
     input_: InputOption = None,
     topic: TopicOption = None,
+    source: SourceOption = None,
     rules: RulesOption = None,
     against: Annotated[
         Path | None,
@@ -75,6 +77,7 @@ def run_backtest(
     if no activity remains.
     """
     end = moment_or_exit("--until", until, time.time_ns() // 1000)
+    translator = source_or_exit(source, rules, topic)
     inputs = inputs_or_exit(input_, more, topic, [report, rejects])
     if report is not None and report == rejects:
         usage_error(f"{report}: the report and the rejected lines need separate files")
@@ -84,7 +87,7 @@ def run_backtest(
     contents = tuple(read_rule_files(location) for location in locations)
     now = time.time_ns() // 1000
     with ExitStack() as stack:
-        activities = stack.enter_context(opened(inputs, topic, now, "backtest", rereadable=True))
+        activities = stack.enter_context(opened(inputs, topic, now, "backtest", source=translator, rereadable=True))
         page = None if report is None else open_output(report, stack)
         rejected = Rejects(None if rejects is None else open_output(rejects, stack), shown=_NAMED)
         lines = 0

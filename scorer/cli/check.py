@@ -17,11 +17,13 @@ from scorer.engines.engine import EngineUnavailableError, default_engine
 from scorer.evaluation.largest_decision import largest_decision
 from scorer.evaluation.largest_state import largest_state
 from scorer.lint import analyse, compared, too_large
-from scorer.offline.ruleset_files import load_ruleset, read_rule_files
+from scorer.offline.ruleset_files import job_titles_file, load_ruleset, read_rule_file, read_rule_files
+from scorer.offline.source_files import own_files, parsed_source
 from scorer.rules.finding import Finding, Level, RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime import record_bytes
+from scorer.sources.company.job_titles import parse_job_titles
 
 _LEVELS: Sequence[Level] = ("error", "warning", "info")
 
@@ -93,16 +95,48 @@ def _examined(
 ) -> tuple[Ruleset | None, Sequence[Finding], Sequence[Finding], Mapping[str, bytes]]:
     """The ruleset (None if it was rejected), its findings, those about the change, and the files that were read."""
     files: Mapping[str, bytes] = {}
+    findings: Sequence[Finding] = ()
     try:
-        files = read_rule_files(rules)
-        ruleset, source = parse_with_source(files)
+        rule_files = read_rule_files(rules)
+        titles, findings = _job_titles(rules)
+        mappings, of_mappings = _sources(rules)
+        files, findings = {**rule_files, **titles, **mappings}, [*findings, *of_mappings]
+        ruleset, source = parse_with_source(rule_files)
     except RulesetError as error:
-        return None, error.findings, [], files
+        return None, [*error.findings, *findings], [], files
+    if findings:
+        return None, findings, [], files
     refusals = too_large(ruleset, source, max_record_bytes)
     if refusals:
         return None, refusals, [], files
     changes = [] if in_use is None else compared(ruleset, source, in_use)
     return ruleset, analyse(ruleset, source), changes, files
+
+
+def _job_titles(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
+    """The table of job titles beside the rules, if there is one, and its findings."""
+    files: dict[str, bytes] = {}
+    try:
+        path = job_titles_file(rules)
+        if path is not None:
+            files[str(path)] = read_rule_file(path)
+            parse_job_titles(str(path), files[str(path)])
+    except RulesetError as error:
+        return files, error.findings
+    return files, ()
+
+
+def _sources(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
+    """The mapping files beside the rules, and their findings."""
+    files: dict[str, bytes] = {}
+    findings: list[Finding] = []
+    for path in own_files(rules).values():
+        try:
+            files[str(path)] = read_rule_file(path)
+            parsed_source(path, files[str(path)], None)
+        except RulesetError as error:
+            findings += error.findings
+    return files, findings
 
 
 def _print(findings: Sequence[Finding], files: Mapping[str, bytes], output: Format) -> None:

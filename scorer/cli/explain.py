@@ -30,6 +30,7 @@ from scorer.cli.common import (
     rejected_of,
     say,
 )
+from scorer.cli.source_input import SourceOption, source_or_exit
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
 from scorer.domain.lead import Lead
@@ -41,6 +42,7 @@ from scorer.explain.timeline import History
 from scorer.offline.place import activity_at, place_text
 from scorer.runtime.default_rules import default_rules
 from scorer.sources.cloudevents import Rejected
+from scorer.sources.source import Source
 
 _TIMEOUT = 30.0
 
@@ -52,6 +54,7 @@ def explain(
         typer.Option("--input", metavar="F|-", help="JSON Lines (plain or gzipped) or Parquet; - is stdin."),
     ] = None,
     topic: TopicOption = None,
+    source: SourceOption = None,
     service: Annotated[
         str | None,
         typer.Option("--service", metavar="URL", help="Ask a running service instead, such as http://127.0.0.1:8090."),
@@ -81,7 +84,7 @@ def explain(
     Exit status 1 if the lead is unknown or was erased. Exit status 3 if a line cannot be read (it is printed on
     stderr), or if the service does not answer.
     """
-    if sum(source is not None for source in (input_, topic, service)) != 1:
+    if sum(given is not None for given in (input_, topic, service)) != 1:
         _fail(
             "give one of --input F (an activity file), --topic NAME (an input topic) and --service URL (a running "
             "service)",
@@ -94,15 +97,16 @@ def explain(
     if service is None and any(login):
         _fail("--token-file, --ca-file, --cert-file and --key-file are for --service", ExitStatus.USAGE)
     if service is not None:
-        if rules is not None or engine is not None:
-            _fail("--rules and --engine are for --input and --topic; the service uses its own rules", ExitStatus.USAGE)
+        if rules is not None or engine is not None or source is not None:
+            _fail("--rules, --engine and --source are for files; the service uses its own rules", ExitStatus.USAGE)
         if not is_utf8(lead_id):
             _fail("the id of the lead is not UTF-8; the id of a lead always is", ExitStatus.USAGE)
         story = _ask(service, lead_id, None if moment is None else to_text(moment), login)
     else:
         if input_ is not None:
             _refuse_same_file(input_, output)
-        with _opened(input_, topic, lead_id, now) as activities:
+        translator = source_or_exit(source, rules, topic)
+        with _opened(input_, topic, lead_id, now, translator) as activities:
             story, rejected = _read(activities, lead_id, rules or default_rules(), engine, moment, now)
     _write(story, format_, output)
     if rejected:
@@ -110,9 +114,11 @@ def explain(
 
 
 @contextmanager
-def _opened(input_: str | None, topic: str | None, lead_id: str, now: int) -> Iterator[Activities]:
+def _opened(
+    input_: str | None, topic: str | None, lead_id: str, now: int, translator: Source | None
+) -> Iterator[Activities]:
     if topic is None:
-        with opened([input_ or ""], None, now, "explain") as activities:
+        with opened([input_ or ""], None, now, "explain", source=translator) as activities:
             yield activities
     else:
         # Keys that no lead has are not read, so they need not be UTF-8.

@@ -28,6 +28,7 @@ from scorer.cli.activity_input import (
 from scorer.cli.backtest import OutputFormat
 from scorer.cli.common import EngineOption, RulesOption, load_or_exit, moment_or_exit, print_document, say, usage_error
 from scorer.cli.report_output import show
+from scorer.cli.source_input import SourceOption, source_or_exit
 from scorer.keyfigures.result import Read, report
 from scorer.keyfigures.shard import Counted, report_shard
 from scorer.offline.ruleset_files import read_rule_files
@@ -42,6 +43,7 @@ _NAMED = 20
 def run_report(
     input_: InputOption = None,
     topic: TopicOption = None,
+    source: SourceOption = None,
     rules: RulesOption = None,
     page: Annotated[
         str | None, typer.Option("--report", metavar="F", help="Also write the report as an HTML page.")
@@ -65,6 +67,7 @@ def run_report(
     The figures are those of the arrival of the latest activity, or of --until if that is later.
     """
     end = moment_or_exit("--until", until, time.time_ns() // 1000)
+    translator = source_or_exit(source, rules, topic)
     inputs = inputs_or_exit(input_, more, topic, [page, rejects])
     if page is not None and page == rejects:
         usage_error(f"{page}: the report and the rejected lines need separate files")
@@ -72,7 +75,7 @@ def run_report(
     ruleset = load_or_exit(rules, engine).ruleset
     now = time.time_ns() // 1000
     with ExitStack() as stack:
-        activities = stack.enter_context(opened(inputs, topic, now, "report", rereadable=True))
+        activities = stack.enter_context(opened(inputs, topic, now, "report", source=translator, rereadable=True))
         sink = None if page is None else open_output(page, stack)
         rejected = Rejects(None if rejects is None else open_output(rejects, stack), shown=_NAMED)
         lines, as_of = 0, None

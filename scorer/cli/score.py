@@ -33,6 +33,7 @@ from scorer.cli.common import (
     say,
     usage_error,
 )
+from scorer.cli.source_input import SourceOption, source_or_exit
 from scorer.offline.decisions import BlockDecisions, decision_shard, in_order_of_time
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards
@@ -42,6 +43,7 @@ from scorer.runtime.default_rules import default_rules
 def score(
     input_: InputOption = None,
     topic: TopicOption = None,
+    source: SourceOption = None,
     output: Annotated[str, typer.Option("--output", metavar="F|-", help="Decisions, JSON Lines; - is stdout.")] = "-",
     rules: RulesOption = None,
     engine: EngineOption = None,
@@ -65,13 +67,14 @@ def score(
     end = moment_or_exit("--until", until, time.time_ns() // 1000)
     rules = rules or default_rules()
     load_or_exit(rules, engine)
+    translator = source_or_exit(source, rules, topic)
     inputs = inputs_or_exit(input_, more, topic, [output, rejects])
     if rejects is not None and rejects == output:
         usage_error(f"{output}: decisions and rejected lines need separate files")
     now = time.time_ns() // 1000
     read = 0
     with ExitStack() as stack:
-        activities = stack.enter_context(opened(inputs, topic, now, "score"))
+        activities = stack.enter_context(opened(inputs, topic, now, "score", source=translator))
         sink = open_output(output, stack)
         rejected = Rejects(None if rejects is None else open_output(rejects, stack))
         stack.enter_context(lost_worker())

@@ -14,6 +14,7 @@ from scorer.rules.condition import OPERATORS, FieldType, Op
 from scorer.rules.language import CONDITION_MARK, RulesetFile
 from scorer.rules.routing_facts import COMMON, routing_catalogue
 from scorer.ruletests.run import RuleTestFile
+from scorer.sources.company.job_titles import JobTitlesFile
 
 Schema = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -84,6 +85,11 @@ def rule_tests() -> Schema:
     return _model(RuleTestFile, "Lead scoring rule tests")
 
 
+def job_titles() -> Schema:
+    """A table of job titles, `job_titles.yaml` beside the rules."""
+    return _model(JobTitlesFile, "Job titles")
+
+
 def story() -> Schema:
     """The output of `scorer explain --format json` and of `GET /leads/{id}`."""
     return _model(Story, "Story of a lead")
@@ -101,6 +107,7 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "dead-letter": dead_letter,
     "ruleset": ruleset,
     "rule-tests": rule_tests,
+    "job-titles": job_titles,
     "story": story,
     "report": report,
 }

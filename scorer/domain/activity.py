@@ -43,6 +43,8 @@ Names = Annotated[
 ]
 CustomName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+JobLevel = Literal["student", "employee", "manager", "director", "executive"]
+EmailKind = Literal["business", "free", "university", "disposable"]
 CustomValue = bool | Integer | float | Text | Names | None
 
 
@@ -87,16 +89,12 @@ class ProfileUpdated(Statement):
     )
     language: Name | None = Field(None, description="Language, BCP 47.")
     job_title: Name | None = Field(None, description="Job title as written by the lead.")
-    job_level: Literal["student", "employee", "manager", "director", "executive"] | None = Field(
-        None, description="Level of the position."
-    )
+    job_level: JobLevel | None = Field(None, description="Level of the position.")
     department: Name | None = Field(None, description="Department of the company.")
     email_domain: Name | None = Field(
         None, description="The part after the @ of the lead's email address, in lower case."
     )
-    email_kind: Literal["business", "free", "university", "disposable"] | None = Field(
-        None, description="Kind of the lead's email address."
-    )
+    email_kind: EmailKind | None = Field(None, description="Kind of the lead's email address.")
     technologies: Names | None = Field(None, description="Products that the company already uses.")
     lead_source: Name | None = Field(None, description="Where the lead came from.")
     is_competitor: bool | None = Field(None, description="Works for a competitor.")

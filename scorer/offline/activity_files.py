@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -78,6 +78,10 @@ def block_of(file: str, first: int, lines: Sequence[bytes], size: int) -> Block:
     return Block(file, places, lines, size)
 
 
+def _raw_block(file: str, first: int, lines: Sequence[bytes], size: int) -> Block:
+    return Block(file, range(place(first), place(first + len(lines)), place(1)), lines, size)
+
+
 def _split_batches(places: Sequence[int], lines: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
     """The places and lines, with the events of a batch instead of its line. A batch that cannot be split stays."""
     all_places: list[int] = []
@@ -120,16 +124,26 @@ class ActivityFile:
             raise InputError(f"{self.name}: Parquet cannot be read from a pipe; name the file")
 
     def blocks(self) -> Iterator[Block]:
-        """All lines, in order. Raises `InputError` if the file cannot be read to its end."""
+        """All activities, in order. Raises `InputError` if the file cannot be read to its end."""
+        return self._blocks(block_of, _no_csv)
+
+    def raw_blocks(self) -> Iterator[Block]:
+        """All lines as they are, in order, whatever they contain. Raises `InputError` as `blocks` does, and for
+        Parquet, which has none."""
+        if self._magic == _PARQUET:
+            raise InputError(f"{self.name}: is Parquet, which contains CloudEvents; read it without --source")
+        return self._blocks(_raw_block, iter)
+
+    def _blocks(self, make: "MakeBlock", checked: Callable[[Iterator[Block]], Iterator[Block]]) -> Iterator[Block]:
         if self._stream.seekable():
             self._stream.seek(self._start)
         try:
             if self._magic == _PARQUET:
                 yield from _parquet_blocks(self._stream, self.name, self.size or 0)
             elif self._magic.startswith(_GZIP):
-                yield from self._gzip_blocks()
+                yield from self._gzip_blocks(make, checked)
             else:
-                yield from _no_csv(line_blocks(self._stream, self.name))
+                yield from checked(line_blocks(self._stream, self.name, make=make))
         except OSError as error:
             raise InputError(f"{self.name}: {error.strerror or error}") from None
 
@@ -138,11 +152,11 @@ class ActivityFile:
         if self._path != STDIN:
             self._stream.close()
 
-    def _gzip_blocks(self) -> Iterator[Block]:
+    def _gzip_blocks(self, make: "MakeBlock", checked: Callable[[Iterator[Block]], Iterator[Block]]) -> Iterator[Block]:
         read = last = 0
         try:
             with gzip.GzipFile(fileobj=self._stream) as content:
-                for block in _no_csv(line_blocks(content, self.name)):
+                for block in checked(line_blocks(content, self.name, make=make)):
                     before, read = read, self._stream.tell() if self._stream.seekable() else 0
                     last = line_of(block.places[-1]) if block.places else last
                     yield block._replace(size=read - before)
@@ -239,7 +253,11 @@ class Readable(Protocol):
         """At most `size` bytes; none at the end."""
 
 
-def line_blocks(stream: Readable, name: str, size: int = BLOCK) -> Iterator[Block]:
+MakeBlock = Callable[[str, int, Sequence[bytes], int], Block]
+"""The block of lines of a file: its name, the number of the first line, the lines, and the bytes that were read."""
+
+
+def line_blocks(stream: Readable, name: str, size: int = BLOCK, make: MakeBlock = block_of) -> Iterator[Block]:
     """The lines of a stream, read `size` bytes at a time."""
     number = 1
     rest = b""
@@ -249,18 +267,18 @@ def line_blocks(stream: Readable, name: str, size: int = BLOCK) -> Iterator[Bloc
             _, end, chunk_rest = chunk.partition(b"\n")
             if not end:
                 continue
-            yield block_of(name, number, [rest], len(chunk) - len(chunk_rest))
+            yield make(name, number, [rest], len(chunk) - len(chunk_rest))
             number += 1
             rest, chunk, skipping = b"", chunk_rest, False
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop()
         if lines:
-            yield block_of(name, number, lines, len(chunk))
+            yield make(name, number, lines, len(chunk))
             number += len(lines)
         if len(rest) > MAX_LINE:
             rest, skipping = rest[:MAX_LINE], True
     if rest:
-        yield block_of(name, number, [rest], 0)
+        yield make(name, number, [rest], 0)
 
 
 def _parquet_blocks(stream: BufferedReader, name: str, size: int) -> Iterator[Block]:

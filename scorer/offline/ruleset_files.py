@@ -8,6 +8,7 @@ from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.loader import parse_ruleset
 from scorer.rules.ruleset import Ruleset
 from scorer.rules.yaml_source import MAX_BYTES
+from scorer.sources.company import job_titles
 
 MAX_FILES = 256
 MAX_TOTAL_BYTES = 2 * MAX_BYTES
@@ -15,7 +16,8 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def rule_files(location: Path) -> list[Path]:
-    """The rule files of a ruleset directory (or the one file given), sorted, without test files (`*_test.yaml`).
+    """The rule files of a ruleset directory (or the one file given), sorted, without test files (`*_test.yaml`)
+    and job titles.
 
     Raises `RulesetError` if the directory does not exist or cannot be listed.
     """
@@ -31,13 +33,25 @@ def rule_files(location: Path) -> list[Path]:
 
 def is_rule_file(path: Path) -> bool:
     """Whether a file of this name in a ruleset directory is a rule file."""
-    return _is_yaml(path) and not path.stem.endswith("_test")
+    return _is_yaml(path) and not path.stem.endswith("_test") and path.name != job_titles.FILE
 
 
 def rule_test_files(location: Path) -> list[Path]:
     """The test files beside the rules, sorted."""
-    directory = location if location.is_dir() else location.parent
-    return [path for path in sorted(directory.iterdir()) if _is_yaml(path) and path.stem.endswith("_test")]
+    return [path for path in sorted(_folder(location).iterdir()) if _is_yaml(path) and path.stem.endswith("_test")]
+
+
+def job_titles_file(location: Path) -> Path | None:
+    """The table of job titles beside the rules; None if there is none. Raises `RulesetError`."""
+    return next((path for path in _listed(_folder(location)) if path.name == job_titles.FILE), None)
+
+
+def load_job_titles(location: Path) -> job_titles.JobTitles:
+    """The table of job titles beside the rules, or the built-in one. Raises `RulesetError` with every mistake."""
+    path = job_titles_file(location)
+    if path is None:
+        return job_titles.built_in_job_titles()
+    return job_titles.parse_job_titles(str(path), read_rule_file(path))
 
 
 def load_ruleset(location: Path) -> Ruleset:
@@ -85,6 +99,10 @@ def read_rule_file(path: Path) -> bytes:
             os.close(descriptor)
     except (OSError, ValueError) as error:
         raise _refused(path, "unreadable", f"cannot be read: {_reason(error)}") from error
+
+
+def _folder(location: Path) -> Path:
+    return location if location.is_dir() else location.parent
 
 
 def _listed(directory: Path) -> list[Path]:

@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import Final
 
 import scorer.sources
-from scorer.offline.ruleset_files import read_rule_file
+from scorer.domain.printable import printable
+from scorer.offline.ruleset_files import load_job_titles, read_rule_file
+from scorer.rules.catalogue import suggestion
 from scorer.rules.finding import Finding, Position, RulesetError
-from scorer.sources.mapping.converters import CONVERTERS
+from scorer.sources.company.job_titles import built_in_job_titles
+from scorer.sources.mapping.converters import converters
 from scorer.sources.mapping.loader import parse_mapping
+from scorer.sources.mapping.translation import MappingSource
 from scorer.sources.own_events import OwnEvents
 from scorer.sources.source import Source, SourceError
 
@@ -20,27 +24,55 @@ BUILT_IN: Final = frozenset(path.stem for path in _DELIVERED.glob(f"*{_SUFFIX}")
 """The names of the sources that are delivered."""
 
 
-def load_source(name: str, folder: Path | None) -> Source:
-    """The source of this name. `folder`: of the ruleset, whose `sources/NAME.yaml` replaces what is delivered.
+def load_source(name: str, rules: Path | None) -> Source:
+    """The source of this name. `rules`: the location of the ruleset, whose `sources/NAME.yaml` replaces what is
+    delivered, and whose table of job titles is used.
 
     Raises `SourceError`.
     """
     if name == CLOUDEVENTS:
         return OwnEvents()
-    path = source_file(name, folder)
+    path = source_file(name, rules)
     try:
-        content = read_rule_file(path)
+        return parsed_source(path, read_rule_file(path), rules)
     except RulesetError as error:
         raise SourceError(error.findings) from error
-    return parse_mapping(name, str(path), content, CONVERTERS)
 
 
-def source_file(name: str, folder: Path | None) -> Path:
+def parsed_source(path: Path, content: bytes, rules: Path | None) -> MappingSource:
+    """The source of a mapping file. Raises `RulesetError` with every mistake and its position."""
+    titles = built_in_job_titles() if rules is None else load_job_titles(rules)
+    return parse_mapping(path.stem, str(path), content, converters(titles))
+
+
+def source_file(name: str, rules: Path | None) -> Path:
     """The mapping file of this name. Raises `SourceError` if there is none."""
-    candidates = [] if folder is None else [folder / FOLDER / f"{name}{_SUFFIX}"]
-    candidates.append(_DELIVERED / f"{name}{_SUFFIX}")
-    for path in candidates:
-        if path.exists():
-            return path
-    message = f"there is no source `{name}`"
-    raise SourceError([Finding(Position(str(candidates[0])), "no-files", message)])
+    own = own_files(rules)
+    if name in own:
+        return own[name]
+    if name in BUILT_IN - {CLOUDEVENTS}:
+        return _DELIVERED / f"{name}{_SUFFIX}"
+    where = _DELIVERED if rules is None else _folder(rules) / FOLDER
+    message = f"there is no source `{printable(name)}`{suggestion(name, tuple(known_sources(rules)))}"
+    raise SourceError([Finding(Position(str(where)), "no-files", message)])
+
+
+def described(name: str, rules: Path | None) -> str:
+    """What the source is. Raises `SourceError`."""
+    source = load_source(name, rules)
+    return source.description if isinstance(source, MappingSource) else "Our own format: CloudEvents in any mode."
+
+
+def known_sources(rules: Path | None) -> list[str]:
+    """The names of all sources, sorted. `rules`: the location of the ruleset, which can have more."""
+    return sorted({*BUILT_IN, *own_files(rules)})
+
+
+def own_files(rules: Path | None) -> dict[str, Path]:
+    """The mapping files of a ruleset, by the name of their source."""
+    paths = [] if rules is None else sorted((_folder(rules) / FOLDER).glob(f"*{_SUFFIX}"))
+    return {path.stem: path for path in paths if not path.name.startswith(".")}
+
+
+def _folder(rules: Path) -> Path:
+    return rules.parent if rules.is_file() else rules

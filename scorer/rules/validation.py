@@ -73,6 +73,11 @@ ModelAt = Callable[[Path], type[BaseModel] | None]
 """The model of what is at a path of a file; None if it is not one of a single model."""
 
 
+def by_generic_path(models: Mapping[Path, type[BaseModel]]) -> ModelAt:
+    """The models by their paths, in which `*` stands for any place in a list."""
+    return lambda path: models.get(tuple("*" if isinstance(part, int) else part for part in path))
+
+
 def findings_of(document: Document, error: ValidationError, model_at: ModelAt) -> list[Finding]:
     """The errors of pydantic as findings with positions. With the model of a section, the finding about an unknown key
     can suggest a known one. A step in brackets, such as `[key]` or the tag of a union, is no step of the document."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from scorer.domain.printable import printable
 from scorer.rules.catalogue import suggestion
 from scorer.rules.finding import Finding, Position, RulesetError
-from scorer.rules.validation import findings_of
+from scorer.rules.validation import by_generic_path, findings_of
 from scorer.rules.yaml_source import Document, Path, Slip, read_with_slips
 from scorer.ruletests.model import Expectation, GivenActivity, TestCase, one_line
 
@@ -23,10 +23,6 @@ _SECTIONS: Mapping[Path, type[BaseModel]] = {
     ("activities", "*"): GivenActivity,
     ("expect", "*"): Expectation,
 }
-
-
-def _model_at(path: Path) -> type[BaseModel] | None:
-    return _SECTIONS.get(tuple("*" if isinstance(part, int) else part for part in path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +112,7 @@ def _test(index: int, document: Document, slips: Sequence[Finding]) -> ReadTest:
     try:
         return ReadTest(name, document, TestCase.model_validate(data))
     except ValidationError as error:
-        return ReadTest(name, document, None, tuple(findings_of(document, error, _model_at)))
+        return ReadTest(name, document, None, tuple(findings_of(document, error, by_generic_path(_SECTIONS))))
 
 
 def _with_each_name_once(tests: Sequence[ReadTest]) -> Iterator[ReadTest]:

@@ -30,6 +30,7 @@ STAND_FOR: Final = {
     **dict.fromkeys(("RULES", "DIR", "OLD", "/etc/scorer/rules"), str(RULES)),
     **dict.fromkeys(("F", "activities.jsonl", "week.jsonl"), str(EXAMPLE)),
     **dict.fromkeys(("LEAD_ID", "ID"), LEAD),
+    "FILE": str(ROOT / "docs" / "segment.jsonl"),
     "NAME": "activity",
     "N": "0",
     "P": "0",

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from scorer.cli import app
+from scorer.offline.ruleset_files import rule_files
 from tests.factory import SMALL_RULES
 
-B2B = {path.name: path.read_bytes() for path in (Path(__file__).parents[2] / "rules" / "b2b").glob("*[!t].yaml")}
+B2B = {path.name: path.read_bytes() for path in rule_files(Path(__file__).parents[2] / "rules" / "b2b")}
 PLACE = re.compile(r".+:\d+:\d+: (error|warning|info)\[[a-z0-9-]+\]: .+")
 # Characters with a meaning in YAML or in conditions, and bytes that are not text.
 PIECES = [

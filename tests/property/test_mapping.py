@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from scorer.domain.activity import LeadActivity
 from scorer.sources.cloudevents import MAX_BYTES, parse_line
-from scorer.sources.mapping.converters import CONVERTERS
+from scorer.sources.company.job_titles import built_in_job_titles
+from scorer.sources.mapping.converters import converters
 from scorer.sources.mapping.language import MappingFile
 from scorer.sources.mapping.loader import parse_mapping
 from scorer.sources.rejected import Rejected
 from scorer.sources.source import Source, SourceError
 
+CONVERTERS = converters(built_in_job_titles())
 NOW: Final = 1_800_000_000_000_000
 KINDS: Final = """
 kinds:

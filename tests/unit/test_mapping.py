@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from scorer.sources.cloudevents import MAX_BYTES, parse_line
-from scorer.sources.mapping.converters import CONVERTERS
+from scorer.sources.company.job_titles import built_in_job_titles
+from scorer.sources.mapping.converters import converters
 from scorer.sources.mapping.loader import parse_mapping
 from scorer.sources.mapping.records import MAX_EVENTS
 from scorer.sources.rejected import Rejected
 from scorer.sources.source import Outcome, Source, SourceError
 
+CONVERTERS = converters(built_in_job_titles())
 NOW = 1_800_000_000_000_000
 HEAD = """
 description: Test.
@@ -241,6 +243,15 @@ class TestData:
         assert data_of("properties", {"properties": {"a": [1], "b": None}})[0] == {"a": [1]}
         assert data_of("properties", {"properties": 5}) == ({}, [("data", "wrong_type")])
 
+    def test_a_list_of_names_and_values_is_an_object(self) -> None:
+        items = [{"name": "Conference Date", "value": "2026-02-02"}, {"name": "Größe", "value": 3}, {"name": "N"}]
+        assert data_of("items", {"items": items}) == ({"conference_date": "2026-02-02", "groe": 3}, [])
+        assert data_of("items", {"items": []}) == ({}, [])
+        assert data_of("items", {"items": [{"name": "A", "value": 1}, {"name": 7}, 5, {"name": "?"}]}) == (
+            {"a": 1},
+            [("data", "wrong_type")],
+        )
+
     def test_texts_by_name(self) -> None:
         text = "{a: {path: x, values: {'1': page, 2: {form}}}}".replace("{form}", "form")
         assert data_of(text, {"x": 1})[0] == {"a": "page"}
@@ -411,6 +422,14 @@ class TestFormats:
         assert [events(outcome)[0]["data"] for outcome in outcomes] == [{"campaign": 'a "b"'}, {}]
         with pytest.raises(Rejected, match="the row has 2 columns; expected 4 columns"):
             translated(mapping, b"l\t1")
+
+    def test_tsv_or_json(self) -> None:
+        mapping = source(OPENED, f"{HEAD}format: tsv_or_json\ncolumns: [lead, id, time, name]\n")
+        rows = b"l\t1\t2026-01-31 09:30:00\ta", b' {"lead": "l", "id": 1, "time": "2026-01-31 09:30:00", "name": "a"}'
+        of_tsv, of_json = (events(translated(mapping, row)[0]) for row in rows)
+        assert of_tsv == of_json
+        with pytest.raises(Rejected, match="not JSON"):
+            translated(mapping, b"{l\t1\t2026-01-31 09:30:00\ta")
 
     def test_csv_names_its_columns_in_the_first_line(self) -> None:
         mapping = source(OPENED, f"{HEAD}format: csv\nseparator: ';'\n")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import idna
 
 from scorer.sources.company.converter import Reason, Unfit
+from scorer.sources.company.universities import UNIVERSITIES
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
@@ -73,9 +74,12 @@ def is_free(domain: str) -> bool:
 
 
 def is_academic(domain: str) -> bool:
-    """Whether only universities get domains like this one: `edu`, and `ac`, `edu` or `univ` below a country."""
+    """Whether it is that of a university: a known one, or one below `edu`, or below `ac`, `edu` or `univ` of a country.
+
+    Their schools have `sch` or `k12`, and are none."""
     first, _, rest = _suffix(domain).partition(".")
-    return (first == "edu" and not rest) or (first in ("ac", "edu", "univ") and len(rest) == len("uk"))
+    by_suffix = (first == "edu" and not rest) or (first in ("ac", "edu", "univ") and len(rest) == len("uk"))
+    return by_suffix or registrable(domain) in UNIVERSITIES
 
 
 def _names(domain: str) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """An email address in one form, its domain, and what kind of address it is."""
 
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
+from scorer.domain.activity import EmailKind
 from scorer.sources.company.converter import Reason, Unfit, text_of
 from scorer.sources.company.domain import host, is_academic, is_disposable, is_free, registrable
 
@@ -13,8 +14,6 @@ _LONGEST_LOCAL_PART: Final = 64
 _LONGEST_WEBSITE: Final = 2048
 _SPECIAL: Final = frozenset(' "(),:;<>@[\\]')
 """They stand only in quoted local parts, which mail providers do not give out (RFC 5322, 3.2.3)."""
-
-EmailKind = Literal["business", "free", "university", "disposable"]
 
 
 def email(value: object) -> str | None:
@@ -52,7 +51,8 @@ def company_key(value: object) -> str | None:
     text = text_of(value, _LONGEST_WEBSITE)
     if text is None:
         return None
-    domain = _parts_of(text)[1] if "@" in text else host(_without_scheme(text))
+    is_address = "@" in text.partition("/")[0]
+    domain = _parts_of(text)[1] if is_address else host(_without_scheme(text))
     return registrable(domain) if _kind(domain) == "business" else None
 
 

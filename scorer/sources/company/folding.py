@@ -4,6 +4,9 @@ from re import compile as pattern
 from typing import Final
 from unicodedata import combining, normalize
 
+_MOST: Final = 512
+"""Characters that are looked at. One character can stand for eighteen, and no name or title has so many of those."""
+
 _UMLAUTS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "&": " and "})
 _INITIALS: Final = pattern(r"\b(\w)\.(?=\w\b)")
 _APOSTROPHES: Final = pattern(r"['’`´]")
@@ -24,5 +27,5 @@ def without_umlauts(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    plain = "".join(letter for letter in normalize("NFKD", text) if not combining(letter)).casefold()
+    plain = "".join(letter for letter in normalize("NFKD", text)[:_MOST] if not combining(letter)).casefold()
     return _BETWEEN_WORDS.sub(" ", _INITIALS.sub(r"\1", _APOSTROPHES.sub("", plain))).strip()

@@ -1,10 +1,7 @@
 """The activities of an event: of its kind, and the further ones beside it."""
 
-import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -15,13 +12,13 @@ from scorer.sources.mapping.conditions import Condition, holds
 from scorer.sources.mapping.converters import text
 from scorer.sources.mapping.expression import getter
 from scorer.sources.mapping.language import ActivitySection, KindSection, TypeSection
+from scorer.sources.mapping.names import as_name
 from scorer.sources.mapping.payload import Maker, data_maker
 from scorer.sources.mapping.recipes import Recipe, lead_recipe
 from scorer.sources.source import Activity, Dropped
 
 Event = Mapping[str, Any]
 _MERGED: Final = "lead.merged"
-_OTHERS: Final = re.compile("[^a-z0-9]+")
 
 
 class _CloudEvent(msgspec.Struct):
@@ -89,16 +86,9 @@ def _named(section: TypeSection) -> Callable[[Event], str]:
             written = None
         if written is None:
             raise UnnamedError
-        name = _name(written[:256])
+        name = as_name(written)
         if not name:
             raise UnnamedError
         return (prefix + name)[: LENGTHS["type"]]
 
     return named
-
-
-# A company has few names of events, so a cache pays off.
-@lru_cache(1024)
-def _name(written: str) -> str:
-    ascii_only = unicodedata.normalize("NFKD", written).encode("ascii", "ignore").decode()
-    return _OTHERS.sub("_", ascii_only.lower()).strip("_")

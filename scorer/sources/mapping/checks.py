@@ -55,7 +55,7 @@ def _mistakes(file: MappingFile) -> Iterator[_Mistake]:
 
 def _of_format(file: MappingFile) -> Iterator[_Mistake]:
     written = file.model_fields_set
-    if "columns" in written and file.format not in ("tsv", "csv"):
+    if "columns" in written and file.format not in ("tsv", "tsv_or_json", "csv"):
         yield ("columns",), False, "bad-value", f"`columns` has no meaning for the format {file.format}"
     if "separator" in written and file.format != "csv":
         yield ("separator",), False, "bad-value", f"`separator` has no meaning for the format {file.format}"

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from scorer.sources.company.converter import Unfit
 from scorer.sources.mapping.converters import text
-from scorer.sources.mapping.expression import Getter, getter
+from scorer.sources.mapping.expression import Getter, getter, is_true
 from scorer.sources.mapping.language import Conditions
 
 Event = Mapping[str, Any]
@@ -143,9 +143,7 @@ def _is_present(get: Getter) -> Condition:
 def _is_true(get: Getter) -> Condition:
     def true(event: Event) -> bool:
         try:
-            # What JMESPath takes for true. Zero is.
-            value = get(event)
-            return not (value is None or value is False or value in ("", [], {}))
+            return is_true(get(event))
         except Unfit:
             return False
 

@@ -11,6 +11,8 @@ from scorer.sources.company.converter import Converter, Reason, Unfit
 from scorer.sources.company.country import country
 from scorer.sources.company.email_address import email, email_domain, email_kind
 from scorer.sources.company.employees import employees
+from scorer.sources.company.job_titles import JobTitles
+from scorer.sources.company.language import language
 from scorer.sources.company.revenue import revenue
 
 _LONGEST: Final = 65_536
@@ -135,7 +137,12 @@ def _number_in(written: str) -> int | float | None:
     return int(exact) if exact.adjusted() < 30 and exact == exact.to_integral_value() else float(exact)
 
 
-CONVERTERS: Final[Mapping[str, Converter]] = {
+def converters(titles: JobTitles) -> Mapping[str, Converter]:
+    """All functions, by their names in `as`. `titles`: the table of job titles of the ruleset."""
+    return {**_CONVERTERS, "job_level": titles.job_level, "department": titles.department}
+
+
+_CONVERTERS: Final[Mapping[str, Converter]] = {
     "text": text,
     "texts": texts,
     "lower": lower,
@@ -148,7 +155,7 @@ CONVERTERS: Final[Mapping[str, Converter]] = {
     "email_domain": email_domain,
     "email_kind": email_kind,
     "country": country,
+    "language": language,
     "employees": employees,
     "revenue": revenue,
 }
-"""By their names in `as`."""

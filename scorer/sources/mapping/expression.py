@@ -10,6 +10,7 @@ from typing import Any, Final
 import jmespath
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
+from jmespath.visitor import TreeInterpreter
 
 from scorer.domain.printable import counted
 from scorer.rules.catalogue import suggestion
@@ -26,7 +27,9 @@ _MOST_GROWING, _WIDEST = 4, 16
 _FAILURES: Final = (JMESPathError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What evaluating raises. The library checks the types of arguments, but not of all that it compares or sorts."""
 
-_Node = Mapping[str, Any]
+_Node = Any
+"""A dictionary with `type`, `children` and, of some, `value`."""
+_visit: Final = TreeInterpreter().visit
 
 
 def check_expression(text: str) -> None:
@@ -58,8 +61,9 @@ def names_in(text: str) -> tuple[str, ...] | None:
 
 def getter(text: str) -> Getter:
     """The function of a checked expression."""
-    compiled = jmespath.compile(text)
-    return _plain_getter(compiled.parsed) or _by_library(compiled.search)
+    node = _parsed(text)
+    names = _names(node)
+    return _compiled(node) if names is None else along(names)
 
 
 def along(names: Sequence[str]) -> Getter:
@@ -77,14 +81,7 @@ def along(names: Sequence[str]) -> Getter:
 
             return of_two
 
-    def of_many(event: Any) -> Any:
-        for step in names:
-            if type(event) is not dict:
-                return None
-            event = event.get(step)
-        return event
-
-    return of_many
+    return _walk(names)
 
 
 def _parsed(text: str) -> _Node:
@@ -131,51 +128,80 @@ def _names(node: _Node) -> tuple[str, ...] | None:
     return None
 
 
-def _plain_getter(node: _Node) -> Getter | None:
-    """The function of a plain path, a literal, an index, and of alternatives of these; None for the rest."""
+def _compiled(node: _Node) -> Getter:
+    """The function of a node, for any value. What costs more than its parts is evaluated by the library."""
     names = _names(node)
     if names is not None:
-        return along(names)
+        return _walk(names)
+    children = node["children"]
     match node["type"]:
         case "literal":
             constant = node["value"]
-            return lambda event: constant
-        case "index_expression":
-            return _of_index(node)
+            return lambda value: constant
+        case "current" | "identity":
+            return lambda value: value
+        case "index":
+            return _item(node["value"])
+        case "subexpression" | "index_expression" | "pipe":
+            return _one_after_the_other([_compiled(child) for child in children])
         case "or_expression":
-            first, second = map(_plain_getter, node["children"])
-            if first is not None and second is not None:
-                return _either(first, second)
-    return None
+            return _first_true([_compiled(each) for each in _alternatives(node)])
+    return _by_library(node)
 
 
-def _of_index(node: _Node) -> Getter | None:
-    child, place = node["children"]
-    of_child = _plain_getter(child)
-    if of_child is None or place["type"] != "index":
-        return None
-    inner, index = of_child, place["value"]
+def _walk(names: Sequence[str]) -> Getter:
+    def walk(value: Any) -> Any:
+        for name in names:
+            if type(value) is not dict:
+                return None
+            value = value.get(name)
+        return value
 
-    def item(event: Mapping[str, Any]) -> Any:
-        items = inner(event)
+    return walk
+
+
+def _one_after_the_other(steps: Sequence[Getter]) -> Getter:
+    def value_of(value: Any) -> Any:
+        for step in steps:
+            value = step(value)
+        return value
+
+    return value_of
+
+
+def _item(index: int) -> Getter:
+    def item(items: Any) -> Any:
         return items[index] if type(items) is list and -len(items) <= index < len(items) else None
 
     return item
 
 
-def _either(first: Getter, second: Getter) -> Getter:
-    def either(event: Mapping[str, Any]) -> Any:
-        value = first(event)
-        # What JMESPath takes for false. Zero is true.
-        return second(event) if value is None or value is False or value in ("", [], {}) else value
-
-    return either
+def _alternatives(node: _Node) -> Iterator[_Node]:
+    for child in node["children"]:
+        yield from _alternatives(child) if child["type"] == "or_expression" else (child,)
 
 
-def _by_library(search: Callable[[Any], Any]) -> Getter:
-    def searched(event: Mapping[str, Any]) -> Any:
+def _first_true(alternatives: Sequence[Getter]) -> Getter:
+    def first_true(event: Any) -> Any:
+        value = None
+        for get in alternatives:
+            value = get(event)
+            if is_true(value):
+                return value
+        return value
+
+    return first_true
+
+
+def is_true(value: Any) -> bool:
+    """What JMESPath takes for true: everything but null, false and what is empty. Zero is."""
+    return bool(value) or (value is not False and value == 0)
+
+
+def _by_library(node: _Node) -> Getter:
+    def searched(value: Any) -> Any:
         try:
-            found = search(event)
+            found = _visit(node, value)
         except _FAILURES:
             raise Unfit(Reason.WRONG_TYPE) from None
         if isinstance(found, float) and not isfinite(found):

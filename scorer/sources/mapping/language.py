@@ -228,7 +228,7 @@ class MappingFile(Section):
     """A mapping file."""
 
     description: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
-    format: Literal["json", "tsv", "csv", "form"] = "json"
+    format: Literal["json", "tsv", "tsv_or_json", "csv", "form"] = "json"
     columns: Annotated[list[Annotated[str, StringConstraints(min_length=1)]], Field(max_length=MAX_COLUMNS)] | None = (
         None
     )

@@ -12,6 +12,7 @@ from scorer.sources.mapping.converters import text
 from scorer.sources.mapping.expression import Getter, along, getter, names_in
 from scorer.sources.mapping.fitting import fitted
 from scorer.sources.mapping.language import ValueSection
+from scorer.sources.mapping.names import as_name
 from scorer.sources.source import Dropped
 
 Event = Mapping[str, Any]
@@ -59,7 +60,7 @@ def base_type(annotation: Any) -> Any:
 
 
 def _whole(get: Getter) -> Maker:
-    """An object as it is, without its nulls."""
+    """An object as it is, or one made of a list of `{name: …, value: …}`, without its nulls."""
 
     def whole(event: Event, dropped: list[Dropped]) -> Data:
         try:
@@ -67,6 +68,8 @@ def _whole(get: Getter) -> Maker:
         except Unfit as unfit:
             dropped.append(Dropped("data", unfit.reason))
             return {}
+        if isinstance(found, list):
+            found = _by_name(found, dropped)
         if isinstance(found, dict):
             return {key: value for key, value in found.items() if value is not None}
         if found is not None:
@@ -74,6 +77,17 @@ def _whole(get: Getter) -> Maker:
         return {}
 
     return whole
+
+
+def _by_name(items: list[Any], dropped: list[Dropped]) -> Data:
+    named = [
+        (as_name(item["name"]), item.get("value"))
+        for item in items
+        if isinstance(item, dict) and isinstance(item.get("name"), str)
+    ]
+    if len(named) < len(items):
+        dropped.append(Dropped("data", Reason.WRONG_TYPE))
+    return {name: value for name, value in named if name}
 
 
 def _object(

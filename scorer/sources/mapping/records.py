@@ -54,9 +54,10 @@ class Records:
         ]
         if self._unfold is None:
             return Events(roots, is_list, dropped)
-        events = list(islice((event for root in roots for event in self._unfold(root)), MAX_EVENTS + 1))
+        found = [self._unfold(root) for root in roots]
+        events = [event for part in found for event in part.events]
         _check_number(events)
-        return Events(events, True, dropped)
+        return Events(events, is_list or any(part.is_list for part in found), dropped)
 
 
 def _check_number(events: Sequence[Any]) -> None:
@@ -74,6 +75,8 @@ def _reader(file: MappingFile) -> _Read:
             return lambda value, max_bytes: ([decode_form(_text(value))], False)
         case "tsv":
             return _table(file.columns, _tab_separated)
+        case "tsv_or_json":
+            return _either(_json, _table(file.columns, _tab_separated))
         case "csv":
             separator = file.separator
             return _table(file.columns, lambda text: csv.reader(StringIO(text, newline=""), delimiter=separator))
@@ -87,6 +90,15 @@ def _json(value: bytes, max_bytes: int) -> tuple[list[Any], bool]:
         case list():
             return decoded, True
     raise Rejected("not_an_object", f"the record is {kind(decoded)}; expected an object or a list of objects")
+
+
+def _either(json: _Read, other: _Read) -> _Read:
+    """Reads what begins as an object or a list in JSON as that, and the rest in the other way."""
+
+    def read(value: bytes, max_bytes: int) -> tuple[list[Any], bool]:
+        return (json if value.lstrip()[:1] in (b"{", b"[") else other)(value, max_bytes)
+
+    return read
 
 
 def _table(columns: Sequence[str] | None, rows_of: Callable[[str], Iterator[list[str]]]) -> _Read:
@@ -138,31 +150,35 @@ def _decode_text(root: Any, names: Sequence[str], max_bytes: int) -> bool:
     return True
 
 
-def _unfolding(file: MappingFile) -> Callable[[Any], Iterator[Any]] | None:
+def _unfolding(file: MappingFile) -> Callable[[Any], Events] | None:
     """The function from a decoded record to the events inside it."""
     if file.unfold_by_key:
         return _by_key
     return None if file.unfold is None else _inside(getter(file.unfold))
 
 
-def _inside(get: Getter) -> Callable[[Any], Iterator[Any]]:
-    def inside(root: Any) -> Iterator[Any]:
+def _inside(get: Getter) -> Callable[[Any], Events]:
+    def inside(root: Any) -> Events:
         try:
             found = get(root) if isinstance(root, dict) else root
         except Unfit:
             raise Rejected("not_an_object", "`unfold` of the mapping does not fit the record") from None
-        if found is not None:
-            yield from found if isinstance(found, list) else (found,)
+        if isinstance(found, list):
+            return Events(found, True)
+        return Events(() if found is None else (found,), False)
 
     return inside
 
 
-def _by_key(root: Any) -> Iterator[Any]:
+def _by_key(root: Any) -> Events:
     """The items of the lists of an object. An object is a list of one, and a value of another kind is no event."""
     if not isinstance(root, dict):
-        yield root
-        return
-    for key, items in root.items():
-        for item in items if isinstance(items, list) else (items,):
-            if isinstance(items, list | dict):
-                yield {"key": key, "item": item}
+        return Events((root,), False)
+    lists = [
+        (key, items if isinstance(items, list) else [items]) for key, items in root.items() if _is_container(items)
+    ]
+    return Events([{"key": key, "item": item} for key, items in lists for item in items], True)
+
+
+def _is_container(value: object) -> bool:
+    return isinstance(value, list | dict)

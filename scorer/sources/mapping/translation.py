@@ -39,6 +39,7 @@ class MappingSource:
 
     def __init__(self, name: str, file: MappingFile, converters: Mapping[str, Converter]) -> None:
         self.name = name
+        self.description = file.description
         self._records = Records(file)
         self._format, self._has_columns = file.format, bool(file.columns)
         lead, identity, time = lead_recipe(file.lead, converters), id_recipe(file.id), time_recipe(file.time)
@@ -59,7 +60,7 @@ class MappingSource:
 
     def framing(self) -> Framing:
         """How the records are written in one file."""
-        is_table = self._format in ("csv", "tsv")
+        is_table = self._format in ("csv", "tsv", "tsv_or_json")
         return Framing(table=is_table, header=is_table and not self._has_columns, quotes=self._format == "csv")
 
     def outcomes(self, value: bytes | None, headers: Iterable[Header], now: int, max_bytes: int) -> Sequence[Outcome]:

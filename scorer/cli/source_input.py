@@ -1,0 +1,77 @@
+"""Shared by the commands that read files of other senders (`--source`)."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from scorer.cli.common import ExitStatus, say, usage_error
+from scorer.offline.activity_files import ActivityFile, Block
+from scorer.offline.source_files import load_source
+from scorer.offline.translation import Count, Translated, Translation
+from scorer.runtime.default_rules import default_rules
+from scorer.sources.cloudevents import MAX_BYTES
+from scorer.sources.source import Source, SourceError
+
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="NAME",
+        help="Translate the files by this source (scorer sources list); left out: they contain CloudEvents.",
+    ),
+]
+
+
+class TranslatedFiles:
+    """Files of another sender as one part."""
+
+    log_time: Final = None
+
+    def __init__(self, files: Sequence[ActivityFile], source: Source, now: int) -> None:
+        self.translated = Translated()
+        self._files = files
+        self._source = source
+        self._now = now
+
+    def blocks(self) -> Iterator[Block]:
+        """All activities, in order. What came of the records beside them is counted from zero."""
+        translation = Translation(self._source, self._now, MAX_BYTES)
+        self.translated = translation.translated
+        for file in self._files:
+            yield from translation.blocks(file.raw_blocks())
+
+
+def source_or_exit(name: str | None, rules: Path | None, topic: str | None = None) -> Source | None:
+    """The source of `--source`; None without the option. If its file has mistakes, print them and exit."""
+    if name is None:
+        return None
+    if topic is not None:
+        usage_error("--source is for files; a topic of another sender is translated by the service (SCORER_SOURCES)")
+    return loaded_or_exit(name, rules)
+
+
+def loaded_or_exit(name: str, rules: Path | None) -> Source:
+    """The source of this name. If there is none or its file has mistakes, print them and exit."""
+    try:
+        return load_source(name, rules or default_rules())
+    except SourceError as error:
+        for finding in error.findings:
+            say(str(finding))
+        raise typer.Exit(ExitStatus.USAGE) from None
+
+
+def say_translated(translated: Translated) -> None:
+    """Print what came of the records beside activities, each with the place where it came first."""
+    for (kind, reason), count in translated.ignored.items():
+        of_kind = f" of the kind {kind}" if kind else ""
+        say(f"ignored{of_kind}: {reason}: {_times(count)}")
+    for (kind, activity_type), count in translated.held.items():
+        say(f"held back, of the kind {kind}: {activity_type}: {_times(count)}")
+    for (key, reason), count in translated.dropped.items():
+        say(f"dropped {key}: {reason}: {_times(count)}")
+
+
+def _times(count: Count) -> str:
+    return f"{count.number:,} {'time' if count.number == 1 else 'times'}, first at {count.first}"
