@@ -24,6 +24,8 @@ def asyncapi(settings: Settings | None = None, *, bundled: bool = False) -> dict
         Settings.model_fields[name].default if settings is None else getattr(settings, name) for name in names
     )
     document = _document(activity, routing, dead)
+    if settings is not None:
+        _add_sources(document, settings)
     if not bundled:
         return document
     schemas = {name: _moved(SCHEMAS[name](), f"#/components/schemas/{name}") for name in _PAYLOADS}
@@ -83,6 +85,7 @@ def _document(activity: str, routing: str, dead: str) -> dict[str, Any]:
         "operations": {
             "receiveActivity": _operation("receive", "activity", "activity", "activityBatch", "tick"),
             "sendTick": _operation("send", "activity", "tick"),
+            "sendTranslated": _operation("send", "activity", "activity"),
             "sendDecision": _operation("send", "routing"),
             "sendDeadLetter": _operation("send", "deadLetters"),
         },
@@ -93,6 +96,7 @@ def _document(activity: str, routing: str, dead: str) -> dict[str, Any]:
                     "summary": "CloudEvents in structured mode; binary mode (ce_ headers, data as value) works too. So "
                     "does the object as a JSON string in `data`, or as Base64 in `data_base64`.",
                     "contentType": "application/cloudevents+json",
+                    "headers": {"$ref": "#/components/schemas/activityHeaders"},
                     "payload": {"$ref": "./activity.json"},
                     "bindings": _key("The lead id, equal to `subject`."),
                 },
@@ -140,9 +144,27 @@ def _document(activity: str, routing: str, dead: str) -> dict[str, Any]:
                     "bindings": _key("The original key."),
                 },
             },
-            "schemas": {"decisionHeaders": _decision_headers()},
+            "schemas": {"activityHeaders": _activity_headers(), "decisionHeaders": _decision_headers()},
         },
     }
+
+
+def _add_sources(document: dict[str, Any], settings: Settings) -> None:
+    """Add the topics of other senders, of which only the sender knows the format."""
+    for number, (topic, source) in enumerate(settings.source_topics.items()):
+        name = f"source{number}"
+        document["channels"][name] = _channel(
+            topic,
+            f"Events of another sender, which the source `{source}` translates into activities. They may be anything, "
+            "as may their keys.",
+            "foreignEvent",
+        )
+        document["operations"][f"receive{name.title()}"] = _operation("receive", name)
+        document["components"]["messages"]["foreignEvent"] = {
+            "title": "Event of another sender",
+            "summary": "In the format of its platform; `scorer sources show NAME` prints what is read of it.",
+            "payload": {"description": "The bytes of the sender."},
+        }
 
 
 def asyncapi_yaml() -> str:
@@ -171,6 +193,21 @@ def _operation(action: str, channel: str, *messages: str) -> dict[str, Any]:
 
 def _key(description: str) -> dict[str, Any]:
     return {"kafka": {"key": {"type": "string", "description": description}}}
+
+
+def _activity_headers() -> dict[str, Any]:
+    texts = {
+        "translated-from": "Of an activity that was made from an event of another sender (SCORER_SOURCES): "
+        "<topic>/<partition>/<offset>, and #<index> of an event in an array.",
+        "rekeyed-from": "Of an activity that came without a key (SCORER_NULL_KEYS=rekey), in the same form.",
+        "replayed-from": "Of a dead letter that was sent back: its place.",
+        "traceparent": "The trace of the activity (W3C Trace Context).",
+        "tracestate": "What belongs to it.",
+    }
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": text} for name, text in texts.items()},
+    }
 
 
 def _decision_headers() -> dict[str, Any]:

@@ -31,7 +31,7 @@ class SourceContext:
     """What the workers of all partitions of other senders share.
 
     `translators`: by topic. `scoring_is_behind`: whether activities wait to be judged; translation then takes half of
-    the time at most, so that neither of the two starves.
+    the time at most, so that neither of the two starves. `monotonic` gives seconds, also to `pace`.
     """
 
     settings: Settings
@@ -42,6 +42,7 @@ class SourceContext:
     access: AccessWatch
     limits: TopicLimits
     scoring_is_behind: Callable[[], bool]
+    monotonic: Callable[[], float] = time.monotonic
     pace: TokenBucket = field(default_factory=lambda: TokenBucket(time.monotonic))
 
 
@@ -99,15 +100,15 @@ class SourceWorker(AssignedPartition):
         steps = self._translator.steps(batch)
         spent = 0.0
         while True:
-            began = time.monotonic()
+            began = context.monotonic()
             try:
                 next(steps)
             except StopIteration as end:
                 if context.scoring_is_behind():
-                    context.pace.spend(spent + time.monotonic() - began)
+                    context.pace.spend(spent + context.monotonic() - began)
                 translation: Translation = end.value
                 return translation
-            spent += time.monotonic() - began
+            spent += context.monotonic() - began
             self._inbox.step()
             await asyncio.sleep(0)
 

@@ -4,9 +4,9 @@ An event that is none becomes a dead letter. If the record is a JSON array with 
 this event alone. Otherwise the events cannot be told apart in the bytes, and one letter has the whole record.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka import ConsumerRecord
 
@@ -52,6 +52,17 @@ class Translation:
     figures: SourceFigures
 
 
+class _Found(NamedTuple):
+    """What comes of one record: the outcomes, the activities, why which outcomes give none, dead letters by the number
+    of the outcome, and the bytes of all values."""
+
+    outcomes: Sequence[Outcome]
+    messages: list[Message]
+    refused: Mapping[int, Rejected]
+    letters: Mapping[int, Message]
+    size: int
+
+
 Steps = Generator[None, None, Translation]
 
 
@@ -75,9 +86,9 @@ class Translator:
             if events >= _STEP:
                 events = 0
                 yield
-            messages = self._messages(record, figures, limits)
+            messages, written = self._messages(record, figures, limits)
             outbox.messages += messages
-            taken, events, size = taken + 1, events + 1 + len(messages), size + _size(messages)
+            taken, events, size = taken + 1, events + 1 + len(messages), size + written
             if size >= _BYTES:
                 outbox.next_offset = record.offset + 1
                 break
@@ -85,34 +96,37 @@ class Translator:
 
     def _messages(
         self, record: "ConsumerRecord[bytes, bytes]", figures: SourceFigures, limits: RecordLimits
-    ) -> list[Message]:
-        """What comes of one record."""
-        now = self._clock()
-        arrival = record.timestamp * MILLISECOND if is_stamped(record) else now
+    ) -> tuple[list[Message], int]:
+        """What comes of one record, and the bytes of the values."""
         try:
-            outcomes = attempt(self._outcomes, record, arrival, now)
-            messages, refused = self._activities(record, outcomes, limits)
-            letters = self._letters(record, outcomes, refused, limits)
-            if _size(messages) + _size(letters.values()) > _BYTES:
-                raise Rejected("too_large", f"the record gives more than {_BYTES:,} bytes of activities and letters")
+            found = attempt(self._found, record, limits, self._clock())
         except Rejected as rejected:
             figures.events["rejected"] += 1
             figures.dead_letters[rejected.reason] += 1
-            return [self._letter(record, rejected, limits)]
-        figures.activities += len(messages)
-        for number, outcome in enumerate(outcomes):
-            figures.events[_fate(outcome, number in refused)] += 1
+            letter = self._letter(record, rejected, limits)
+            return [letter], len(letter.value or b"")
+        figures.activities += len(found.messages)
+        for number, outcome in enumerate(found.outcomes):
+            figures.events[_fate(outcome, number in found.refused)] += 1
             if outcome.ignored is not None:
                 figures.ignored[outcome.kind, outcome.ignored] += 1
             for key, reason in outcome.dropped:
                 figures.dropped[key, reason] += 1
-        figures.dead_letters.update(refused[number].reason for number in letters)
-        return [*messages, *letters.values()]
+        for number in found.letters:
+            figures.dead_letters[found.refused[number].reason] += 1
+        return [*found.messages, *found.letters.values()], found.size
 
-    def _outcomes(self, record: "ConsumerRecord[bytes, bytes]", arrival: int) -> Sequence[Outcome]:
+    def _found(self, record: "ConsumerRecord[bytes, bytes]", limits: RecordLimits) -> _Found:
         max_bytes = self._settings.max_value_bytes
         refuse_cut(record, max_bytes)
-        return self._source.outcomes(record.value, record.headers, arrival, max_bytes)
+        arrival = record.timestamp * MILLISECOND if is_stamped(record) else self._clock()
+        outcomes = self._source.outcomes(record.value, record.headers, arrival, max_bytes)
+        messages, refused = self._activities(record, outcomes, limits)
+        letters = self._letters(record, outcomes, refused, limits) if refused else {}
+        size = sum(len(message.value or b"") for message in (*messages, *letters.values()))
+        if size > _BYTES:
+            raise Rejected("too_large", f"the record gives {size:,} bytes of activities and letters, over {_BYTES:,}")
+        return _Found(outcomes, messages, refused, letters, size)
 
     def _activities(
         self, record: "ConsumerRecord[bytes, bytes]", outcomes: Sequence[Outcome], limits: RecordLimits
@@ -152,9 +166,7 @@ class Translator:
         refused: Mapping[int, Rejected],
         limits: RecordLimits,
     ) -> dict[int, Message]:
-        """The dead letters of a record, by the number of the outcome."""
-        if not refused:
-            return {}
+        """The dead letters of a record with refused outcomes, by the number of the outcome."""
         items = _items(record, len(outcomes))
         if items is not None and len(refused) <= _MOST_LETTERS:
             headers = few(record.headers)
@@ -197,7 +209,3 @@ def _fate(outcome: Outcome, refused: bool) -> str:
     if outcome.activities:
         return "translated"
     return "held" if outcome.held else "ignored"
-
-
-def _size(messages: Iterable[Message]) -> int:
-    return sum(len(message.value or b"") for message in messages)

@@ -15,7 +15,12 @@ from scorer.explain.story import parse_time
 from scorer.runtime.settings import Settings
 
 DOCUMENT = openapi()
-OWN_TOPICS = Settings(_env_file=None, activity_topic="own.activity", routing_topic="own.routing")
+OWN_TOPICS = Settings(
+    _env_file=None,
+    activity_topic="own.activity",
+    routing_topic="own.routing",
+    sources="crm.events:hubspot,web.events:segment",
+)
 
 
 def references(part: Any) -> Iterator[str]:
@@ -49,7 +54,8 @@ def test_a_document_that_is_served_refers_only_to_itself(document: Any) -> None:
 
 def test_the_document_of_the_topics_has_those_of_the_service() -> None:
     channels = asyncapi(OWN_TOPICS, bundled=True)["channels"]
-    assert {channel["address"] for channel in channels.values()} == {"own.activity", "own.routing", "lead.activity.dlq"}
+    known = {"own.activity", "own.routing", "lead.activity.dlq", "crm.events", "web.events"}
+    assert {channel["address"] for channel in channels.values()} == known
 
 
 def test_every_operation_has_the_answers_that_any_request_may_get() -> None:

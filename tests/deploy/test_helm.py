@@ -332,7 +332,7 @@ def test_what_is_set_arrives_as_it_was_set(tmp_path: Path) -> None:
         elif field["type"] == "integer":
             values[name] = min(field.get("maximum", 40_000_000), 40_000_000)
         else:
-            values[name] = f"a.{name}"
+            values[name] = "a.b:c" if name == "sources" else f"a.{name}"
     objects = render(values={"settings": {camel(name): value for name, value in values.items()}})
     settings = settings_of(worker_pod(objects), tmp_path)
     # A path comes as a text.
@@ -518,7 +518,7 @@ def test_the_topics_are_those_that_the_service_needs(name: str, tmp_path: Path) 
     objects = rendered(name)
     topics = {each["spec"]["topicName"]: each["spec"] for each in of_kind(objects, "KafkaTopic")}
     settings = settings_of(worker_pod(objects), tmp_path)
-    wanted = {need.topic: need for need in needs(settings)}
+    wanted = {need.topic: need for need in needs(settings) if need.ours}
     assert set(topics) == set(wanted)
     for topic, spec in topics.items():
         need = wanted[topic]
@@ -572,6 +572,10 @@ RUN: Final = "`scorer run`"
         ({"settings": {"tickSeconds": 0}}, [RUN]),
         ({"settings": {"createTopics": True}}, [RUN, TICKS, "… with `SCORER_CREATE_TOPICS=true`"]),
         ({"settings": {"nullKeys": "rekey", "tickSeconds": 0}}, [RUN, "… with `SCORER_NULL_KEYS=rekey`"]),
+        (
+            {"settings": {"sources": "lead.activity:cloudevents,crm.events:segment", "tickSeconds": 0}},
+            [RUN, "… with `SCORER_SOURCES`"],
+        ),
         ({"shadowRules": {"source": "configMap", "configMap": "c"}}, [RUN, TICKS, "… with `SCORER_SHADOW_RULES`"]),
         ({"settings": {"group": "emea", "deadLetterTopic": "letters", "stateTopic": "states"}}, [RUN, TICKS]),
         *(

@@ -30,6 +30,7 @@ from scorer.runtime.metrics import (
     BatchFigures,
     Metrics,
 )
+from scorer.runtime.source_metrics import SourceFigures
 from scorer.sources.cloudevents import parse_record
 from tests.deploy.mixin import (
     RUNBOOKS,
@@ -73,6 +74,10 @@ def every_metric() -> Metrics:
         ),
         now=1.0,
     )
+    metrics.translated(
+        SourceFigures("segment", Counter({"rejected": 1}), 1, Counter({("page", "why"): 1}), Counter({("k", "why"): 1}))
+    )
+    metrics.sources.partitions({"running": 1})
     metrics.ruleset("b2b", "1", "durable", queues=["queue-0"], stages=["Open"])
     metrics.key_figures({name: {("x",) * len(labels): 1.0} for name, (_, labels) in KEY_FIGURES.items()})
     metrics.shadow("b2b", "2")

@@ -54,6 +54,7 @@ def documented(settings: Settings, command: str) -> list[Acl]:
         "input": settings.activity_topic,
         "changelog": settings.state_topic,
         "routing": settings.routing_topic,
+        "topics of other senders": next(iter(settings.source_topics), ""),
         "shadow topic": settings.shadow_topic,
         "`<dlq>`": settings.dead_letter_topic,
         "`<dlq>.replayed`": settings.replay_marks_topic,
@@ -93,6 +94,7 @@ def acl_of(permission: Permission) -> Acl:
         ("run", ["`scorer run`", "… with `SCORER_CREATE_TOPICS=true`"], {"create_topics": "true"}),
         ("run", ["`scorer run`", "… with `SCORER_NULL_KEYS=rekey`"], {"null_keys": "rekey"}),
         ("run", ["`scorer run`", "… with `SCORER_SHADOW_RULES`"], {"shadow_rules": str(RULES)}),
+        ("run", ["`scorer run`", "… with `SCORER_SOURCES`"], {"sources": "crm.events:segment"}),
     ],
 )
 def test_the_documented_permissions_are_those_that_are_checked(

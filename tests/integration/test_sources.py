@@ -1,11 +1,14 @@
 """Topics of other senders in front of the input, with a real broker."""
 
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from aiokafka import ConsumerRecord
 
+from scorer.sources.rejected import Rejected
+from scorer.stream.translation import TRANSLATED_FROM
 from tests.faults.foreign import wait_until_translated
 from tests.faults.group import wait_until_processed
 from tests.integration.activities import START, event, offline, stream, structured
@@ -14,7 +17,10 @@ from tests.integration.service import service
 from tests.integration.test_dlq import dlq, listed
 from tests.integration.test_offsets import delete, expire, offsets, refusal
 from tests.integration.test_service import by_lead, total
+from tests.integration.test_topic import BY_THE_BROKER, published, run
+from tests.integration.test_topic import by_lead as lines_by_lead
 from tests.integration.test_topics import ensure
+from tests.senders.samples import outcomes, platforms, samples
 
 
 def others(names: Names) -> tuple[str, str]:
@@ -77,6 +83,35 @@ def test_two_topics_are_translated_and_the_input_alone_gives_the_decisions(
     assert by_lead(decisions) == expected
     places = Counter(place.split("/")[0] for place in translated(published))
     assert places == {crm: len(first), web: len(second)}
+
+
+def test_what_all_platforms_send_is_scored_and_replays_from_the_input_alone(
+    kafka: Kafka, names: Names, tmp_path: Path
+) -> None:
+    topics = {platform: f"{names.prefix}.{platform}" for platform in platforms()}
+    kafka.create(dict.fromkeys(topics.values(), 1))
+    kafka.create({names.activity: 3}, BY_THE_BROKER)
+    wanted: Counter[str] = Counter()
+    for platform, topic in topics.items():
+        kafka.write(topic, [Record(None, sample.value) for sample in samples(platform)])
+        for sample in samples(platform):
+            with suppress(Rejected):
+                wanted[topic] += sum(len(outcome.activities) for outcome in outcomes(platform, sample.value))
+    assert min(wanted[topic] for topic in topics.values()) > 0
+    sources = ",".join(f"{topic}:{platform}" for platform, topic in topics.items())
+    with service(kafka, names, tmp_path, sources=sources, topic_partitions="3") as running:
+        wait_until_translated(kafka, names, [*topics.values()], [running])
+        wait_until_processed(kafka, names, [running])
+        assert running.terminate() == 0
+    records = kafka.read(names.activity)
+    origins = [
+        (value or b"").decode() for record in records for name, value in record.headers if name == TRANSLATED_FROM
+    ]
+    assert Counter(origin.partition("/")[0] for origin in origins) == wanted
+    scored = run(kafka, names, "score", "--topic", names.activity, "--engine", "compiled")
+    expected = lines_by_lead(scored.stdout.splitlines())
+    assert published(kafka, names, 1) == expected
+    assert len(expected) > len(topics)
 
 
 def test_bad_events_are_dead_letters_that_go_back_to_their_topic(kafka: Kafka, names: Names, tmp_path: Path) -> None:

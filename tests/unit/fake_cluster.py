@@ -18,17 +18,21 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError, ProducerFenced
 
+from scorer.domain.instant import DAY
 from scorer.kafka.message import Message
 from scorer.kafka.record_limits import TopicLimits
 from scorer.kafka.session import Batch, GroupFencedError, Member, Offset, RefusedBatchError
 from scorer.kafka.topic_reader import Poll, Span
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.sources.own_events import OwnEvents
 from scorer.stream.assigned import State
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
 from scorer.stream.jobs.job import JobFactory
 from scorer.stream.partitions import Partitions
+from scorer.stream.source_worker import SourceContext
+from scorer.stream.translation import Translator
 from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, WorkerContext
 from tests.factory import nothing_denied
@@ -98,6 +102,12 @@ class Cluster:
         self._rebalancing = asyncio.Lock()
         self._own = Context()
         self._names = 0
+
+    def numbers(self, topic: str) -> list[int]:
+        """The partitions of a topic. Those that are no input have as many as the one of the service."""
+        known = {partition.topic for partition in self.inputs}
+        found = topic if topic in known else self.settings.activity_topic
+        return sorted(partition.partition for partition in self.inputs if partition.topic == found)
 
     async def pause(self) -> None:
         """The time that a request takes."""
@@ -318,7 +328,7 @@ class Session:
         pass
 
     async def partitions_of(self, topic: str) -> list[int]:
-        return sorted(partition.partition for partition in self._cluster.inputs)
+        return self._cluster.numbers(topic)
 
     async def add(self, partitions: Collection[TopicPartition], group: str | None) -> None:
         async def effect() -> None:
@@ -455,7 +465,7 @@ class Consumer:
         return 0
 
     def partitions_for_topic(self, topic: str) -> set[int]:
-        return {partition.partition for partition in self._cluster.inputs}
+        return set(self._cluster.numbers(topic))
 
     def poll(self) -> "list[ConsumerRecord[bytes, bytes]]":
         """Some records of each partition that is not paused."""
@@ -500,7 +510,21 @@ class Process:
             Watch(settings, metrics),
             nothing_denied(settings),
         )
-        self.partitions = Partitions(context)
+        limits = TopicLimits(settings)
+        sources = SourceContext(
+            settings,
+            {
+                topic: Translator(OwnEvents(), settings, lambda: 21_000 * DAY, limits)
+                for topic in settings.source_topics
+            },
+            self.committer,
+            metrics,
+            Watch(settings, metrics),
+            nothing_denied(settings),
+            limits,
+            lambda: self.partitions.behind,
+        )
+        self.partitions = Partitions(context, sources=sources)
         self.partitions.attach(lambda: self.consumer)
         self.partitions.failure = self.failure
         cluster.processes.append(self)

@@ -7,7 +7,7 @@ The expectation comes from the activities one after the other, without batches, 
 import asyncio
 import dataclasses
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from random import Random
@@ -29,7 +29,7 @@ from scorer.sources.rejected import Rejected
 from scorer.state.codec import decode_lead, encode_lead
 from scorer.state.input_position import POSITION_KEY, decode_position
 from scorer.state.store import LeadStore
-from scorer.stream import recovery
+from scorer.stream import recovery, source_worker
 from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.outbox import Outbox
@@ -78,6 +78,8 @@ def given(partition: TopicPartition) -> "list[ConsumerRecord[bytes, bytes]]":
 
 
 INPUTS = {partition: given(partition) for partition in PARTITIONS}
+CRM = {partition: given(partition) for partition in (TopicPartition("crm", 0), TopicPartition("crm", 1))}
+"""The topic of another sender."""
 
 
 class Published(NamedTuple):
@@ -126,6 +128,8 @@ def published(cluster: Cluster) -> Published:
             decisions[lead_id].append(value)
         elif message.topic == settings.dead_letter_topic:
             headers = dict(message.headers)
+            if headers["dlq-topic"] != INPUT.encode():
+                continue
             dead_letters.append((int(headers["dlq-partition"] or b""), int(headers["dlq-offset"] or b"")))
         elif message.topic == "ticks":
             ticks[partition.partition].append(int(value))
@@ -186,12 +190,13 @@ class Ticks:
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Cluster]:
     """Play a scenario over a cluster without processes. `partitions`: so many of the input's; with jobs if `jobs`.
-    `inputs`: other records. `null_keys`: the setting."""
+    `inputs`: other records. `null_keys`: the setting. `sources`: with another sender's topic."""
 
     async def unchanged(*_: object) -> None:
         """The input is the same log."""
 
     monkeypatch.setattr(recovery, "check_input", unchanged)
+    monkeypatch.setattr(source_worker, "check_input", unchanged)
 
     def run(
         scenario: Callable[[Cluster, Callable[[], Process]], Coroutine[Any, Any, None]],
@@ -200,6 +205,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Clust
         jobs: bool = False,
         inputs: "Mapping[TopicPartition, list[ConsumerRecord[bytes, bytes]]]" = INPUTS,
         null_keys: str = "dead_letter",
+        sources: bool = False,
     ) -> Cluster:
         settings = load_settings(
             None,
@@ -209,8 +215,10 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Clust
             activity_topic=INPUT,
             session_timeout_ms=10_000,
             null_keys=null_keys,
+            sources="crm:cloudevents" if sources else "",
         )
-        cluster = Cluster(settings, {partition: inputs[partition] for partition in PARTITIONS[:partitions]})
+        records = {partition: inputs[partition] for partition in PARTITIONS[:partitions]}
+        cluster = Cluster(settings, records | CRM if sources else records)
         monkeypatch.setattr(transaction, "Session", cluster.session)
         monkeypatch.setattr(recovery, "topic_reader", cluster.reader)
 
@@ -243,7 +251,7 @@ def finished(cluster: Cluster, *, ticks: int = 0) -> bool:
     if not ticks:
         return not cluster.open
     done = sum(message.topic == "ticks" for _, message in cluster.messages())
-    return done >= ticks * len(cluster.inputs) and not cluster.open
+    return done >= ticks * len(cluster.numbers(INPUT)) and not cluster.open
 
 
 async def to_the_end(cluster: Cluster, *, ticks: int = 0) -> None:
@@ -254,7 +262,8 @@ async def to_the_end(cluster: Cluster, *, ticks: int = 0) -> None:
         """Each partition has an owner that knows its result."""
         workers = [worker for one in cluster.processes if one.alive for worker in one.running().values()]
         known = {worker.partition for worker in workers if worker.next_offset == COUNT}
-        return known == set(cluster.inputs) and not any(one.committer._queue for one in cluster.processes if one.alive)
+        ours = {partition for partition in cluster.inputs if partition.topic == INPUT}
+        return known == ours and not any(one.committer._queue for one in cluster.processes if one.alive)
 
     await cluster.settle(owned)
     found = published(cluster)
@@ -459,6 +468,42 @@ def check_copies(cluster: Cluster) -> None:
     assert [copy.value for copy in copies] == [one.value for one in without_key]
     assert [(copy.key or b"").decode() for copy in copies] == [f"lead-0-{one.offset % LEADS}" for one in without_key]
     assert published(cluster) == expected([one for one in WITHOUT_KEYS if one not in without_key])
+
+
+def check_translated(cluster: Cluster) -> None:
+    """Each event of the other sender is in the input once, or once in the dead letters."""
+    everything = [one for records in CRM.values() for one in records]
+    values = Counter(one.value for one in everything if one.value not in (b"{broken", None))
+    messages = [message for _, message in cluster.messages()]
+    assert Counter(message.value for message in messages if message.topic == INPUT) == values
+    letters = [dict(message.headers) for message in messages if message.topic == cluster.settings.dead_letter_topic]
+    places = Counter(
+        (int(each["dlq-partition"]), int(each["dlq-offset"])) for each in letters if each["dlq-topic"] == b"crm"
+    )
+    bad = [one for one in everything if one.value == b"{broken"]
+    assert places == Counter((one.partition, one.offset) for one in bad)
+
+
+@pytest.mark.parametrize(
+    "endings",
+    [
+        ["committed"],
+        ["aborted", "aborted when written"],
+        ["committed", "aborted when written", "request lost", "aborted"],
+        ["answer lost", "late"],
+    ],
+    ids=", ".join,
+)
+def test_an_event_of_another_sender_is_translated_once(play: Callable[..., Cluster], endings: list[Ending]) -> None:
+    async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
+        await process().start()
+        cluster.fault = script(list(endings))
+        await cluster.rebalance()
+        await to_the_end(cluster)
+
+    cluster = play(scenario, sources=True)
+    check_translated(cluster)
+    assert published(cluster) == expected(INPUTS[PARTITIONS[0]])
 
 
 def test_a_batch_that_is_too_large_is_judged_again(
@@ -774,8 +819,10 @@ def test_random_schedules(play: Callable[..., Cluster], seed: int) -> None:
         await cluster.rebalance()
         await to_the_end(cluster, ticks=TICKS)
 
-    cluster = play(scenario, partitions=3, jobs=True)
+    cluster = play(scenario, partitions=3, jobs=True, sources=seed % 2 == 0)
     assert published(cluster) == EVERYTHING
+    if seed % 2 == 0:
+        check_translated(cluster)
 
 
 def test_the_fake_group_refuses_as_kafka_does(play: Callable[..., Cluster]) -> None:

@@ -216,3 +216,30 @@ def test_a_client_ca_needs_a_certificate_of_the_listener(tmp_path: Path) -> None
     (tmp_path / "ca.pem").touch()
     with pytest.raises(SettingsError, match="SCORER_API_TLS_CERT_FILE is not set, but SCORER_API_CLIENT_CA_FILE is"):
         load_settings(None, api_port=0, api_host="0.0.0.0", api_client_ca_file=tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("sources", "problem"),
+    [
+        ("segment.events", "has 'segment.events'; expected topic:source, such as segment.events:segment"),
+        ("a b:segment", "has 'a b:segment'; expected topic:source"),
+        ("crm:hubspot,crm:segment", "has the topic 'crm' twice; expected one source for a topic"),
+        ("lead.activity:segment", "and 'lead.activity' is SCORER_ACTIVITY_TOPIC; the input has cloudevents only"),
+        ("lead.routing:segment", "which the service itself writes (SCORER_ROUTING_TOPIC)"),
+        ("lead.activity.dlq:segment", "which the service itself writes (SCORER_DEAD_LETTER_TOPIC)"),
+        ("lead-scorer.lead-state:segment", "which the service itself writes (SCORER_STATE_TOPIC)"),
+        ("lead.routing.shadow:segment", "which the service itself writes (SCORER_SHADOW_TOPIC)"),
+        ("lead.activity.dlq.replayed:segment", "which the service itself writes (the marks of replayed dead letters)"),
+    ],
+)
+def test_a_wrong_topic_of_another_sender_is_named(sources: str, problem: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(sources=sources)
+    assert str(raised.value).startswith("SCORER_SOURCES ")
+    assert problem in str(raised.value)
+
+
+def test_the_input_may_be_named_among_the_sources_and_is_not_translated() -> None:
+    settings = load_settings(sources="lead.activity:cloudevents, segment.events:segment,,crm-1:own_crm")
+    assert settings.source_topics == {"segment.events": "segment", "crm-1": "own_crm"}
+    assert load_settings().source_topics == {}

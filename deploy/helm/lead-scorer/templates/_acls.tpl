@@ -6,6 +6,14 @@ Read, Write and Delete include Describe.
 {{- $topics := include "lead-scorer.topics" . | fromJson }}
 {{- $group := include "lead-scorer.group" . }}
 {{- $shadow := ne .Values.shadowRules.source "none" }}
+{{- $sources := list }}
+{{- range splitList "," (default "" .Values.settings.sources) }}
+{{- $topic := first (splitList ":" (trim .)) }}
+{{- if and $topic (ne $topic (get $topics "activity")) }}
+{{- $_ := set $topics (printf "source/%s" $topic) $topic }}
+{{- $sources = append $sources (printf "source/%s" $topic) }}
+{{- end }}
+{{- end }}
 {{- $needs := list }}
 {{- range prepend .Values.strimzi.user.commands "run" | uniq }}
 {{- if eq . "run" }}
@@ -16,7 +24,10 @@ Read, Write and Delete include Describe.
 {{- $needs = append $needs "create shadow" }}
 {{- end }}
 {{- end }}
-{{- if or (eq (default "" $.Values.settings.nullKeys) "rekey") (ne (toString $.Values.settings.tickSeconds) "0") }}
+{{- range $sources }}
+{{- $needs = append $needs (printf "topic %s Read" .) }}
+{{- end }}
+{{- if or $sources (eq (default "" $.Values.settings.nullKeys) "rekey") (ne (toString $.Values.settings.tickSeconds) "0") }}
 {{- $needs = append $needs "topic activity Write" }}
 {{- end }}
 {{- if $shadow }}
@@ -27,18 +38,30 @@ Read, Write and Delete include Describe.
 {{- if $shadow }}
 {{- $needs = append $needs "create shadow" }}
 {{- end }}
+{{- range $sources }}
+{{- $needs = append $needs (printf "topic %s Describe" .) }}
+{{- end }}
 {{- else if has . (list "topics dump" "score" "backtest" "report" "explain") }}
 {{- $needs = append $needs "topic activity Read" }}
 {{- else if eq . "dlq list" }}
 {{- $needs = concat $needs (list "topic deadLetter Read" "topic replayMarks Read") }}
 {{- else if eq . "dlq replay" }}
 {{- $needs = concat $needs (list "topic deadLetter Read" "topic replayMarks Read" "topic replayMarks Write" "topic activity Write" "replay Write") }}
+{{- range $sources }}
+{{- $needs = append $needs (printf "topic %s Write" .) }}
+{{- end }}
 {{- else if eq . "dlq purge" }}
 {{- $needs = concat $needs (list "topic deadLetter Read" "topic deadLetter Write" "topic deadLetter Delete" "purge Write") }}
 {{- else if eq . "offsets show" }}
 {{- $needs = concat $needs (list "topic activity Read" "topic state Read" "group Describe") }}
+{{- range $sources }}
+{{- $needs = append $needs (printf "topic %s Read" .) }}
+{{- end }}
 {{- else if eq . "offsets reset" }}
 {{- $needs = concat $needs (list "topic activity Read" "topic state Read" "topic state Write" "group Read" "workers Write") }}
+{{- range $sources }}
+{{- $needs = append $needs (printf "topic %s Read" .) }}
+{{- end }}
 {{- else if eq . "retention" }}
 {{- $needs = append $needs "topic state Read" }}
 {{- end }}
