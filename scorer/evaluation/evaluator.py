@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from scorer.domain.activity import LeadActivity
+from scorer.domain.activity import LISTING, LeadActivity
 from scorer.domain.counts import Hit
 from scorer.domain.decision import Contribution
 from scorer.domain.effects import Decided, Deleted, Effect, Escalated, HandedOver
@@ -145,6 +145,8 @@ class Evaluator:
     def unfitting(self, activity: LeadActivity) -> Sequence[Drop]:
         """What of the activity does not fit the contract or the own fields, so that it is not kept: at most one for
         each field and reason."""
+        if not activity.dropped and activity.type not in LISTING:
+            return ()
         return unfitting(activity, self.kept_facts, self._kept_names)
 
     def reassess(
