@@ -1,4 +1,4 @@
-"""What becomes of a payload with keys that do not fit: such a key is mended or dropped, and the rest counts.
+"""What becomes of a payload with keys that do not fit: such a key is corrected or dropped, and the rest counts.
 
 Only a payload without a key that its type needs is no payload at all.
 """
@@ -75,7 +75,7 @@ def fitted(kind: str, data: Mapping[str, object]) -> tuple[Mapping[str, object],
         error = first
     draft = _Draft(kind, data)
     while True:
-        if not draft.mend(error):
+        if not draft.correct(error):
             raise Rejected("invalid_data", summary(error, kind, draft.data)) from None
         try:
             valid = validate_data(kind, draft.data)
@@ -119,8 +119,8 @@ class _Draft:
         self._kind = kind
         self._sent: dict[_Path, object] = {}
 
-    def mend(self, error: ValidationError) -> bool:
-        """Mend or drop the keys that the error is about, except those that the type needs. Whether there was one."""
+    def correct(self, error: ValidationError) -> bool:
+        """Correct or drop the keys that the error is about, except those that the type needs. Whether there was one."""
         problems: dict[_Path, list[ErrorDetails]] = {}
         # Without the input, of which an error about a large list would contain every item.
         for problem in error.errors(include_url=False, include_input=False):
@@ -129,7 +129,7 @@ class _Draft:
                 problems.setdefault(self._path(problem), []).append(problem)
         for path in problems:
             if len(path) == 1 or path[:1] not in problems:
-                self._mend(path, problems[path])
+                self._correct(path, problems[path])
         return bool(problems)
 
     def _path(self, problem: ErrorDetails) -> _Path:
@@ -142,7 +142,7 @@ class _Draft:
         has_keys = len(section) <= MOST_CUSTOM if key == CUSTOM else key in _SECTIONS[self._kind]
         return (key, str(rest[0])) if has_keys else (key,)
 
-    def _mend(self, path: _Path, problems: list[ErrorDetails]) -> None:
+    def _correct(self, path: _Path, problems: list[ErrorDetails]) -> None:
         *above, key = path
         holder = self.data
         if above:

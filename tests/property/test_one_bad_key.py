@@ -132,7 +132,7 @@ def test_one_key_never_costs_the_others(draw: st.DataObject, kind: str) -> None:
     if fits:
         assert activity.dropped == () or all(drop.reason in ("misspelt", "undeclared") for drop in activity.dropped)
     elif not activity.dropped:
-        # What is mended instead of dropped: a country in small letters, and half a character in a text.
+        # What is corrected instead of dropped: a country in small letters, and half a character in a text.
         assert value == "de" or "\\ud" in json.dumps(value)
     if activity.dropped and not below:
         assert {drop.field.split(".")[-1] for drop in activity.dropped if drop.field.endswith(f".{top}")} <= {top}

@@ -1,4 +1,4 @@
-"""A key that does not fit is mended or dropped; the rest of the activity counts, and what was dropped is told."""
+"""A key that does not fit is corrected or dropped; the rest of the activity counts, and what was dropped is told."""
 
 import json
 from typing import Any
@@ -99,7 +99,7 @@ def test_an_empty_text_in_a_statement_withdraws(kind: str) -> None:
     assert parsed("qualification_updated", {"bant": {"need": ""}}).data == {"bant": {"need": None}}
 
 
-def test_mending_is_no_drop() -> None:
+def test_a_correction_is_no_drop() -> None:
     activity = parsed("profile_updated", {"country": "de", "employees": 400.0})
     assert activity.data == {"country": "DE", "employees": 400}
     assert type(activity.data["employees"]) is int
