@@ -1,6 +1,6 @@
 """Keys of an activity that do not fit the contract or the rules. They are dropped, and the rest counts."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -24,12 +24,14 @@ _MARKS: Final = str.maketrans("", "", "_- ")
 
 class Drop(NamedTuple):
     """A key that was dropped, or an empty text that was taken as withdrawn. `field` is a name of the contract or of the
-    rules, or `other`, so it may be shown anywhere. `key` and `value` are as they were sent: they can be personal."""
+    rules, or `other`, so it may be shown anywhere. `key` and `value` are as they were sent: they can be personal.
+    `section`: the key of the object that had the key; empty for `data` itself."""
 
     field: str
     reason: Reason
     key: str
     value: object
+    section: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,27 @@ def meant(key: str, names: frozenset[str]) -> str | None:
     return next(iter(get_close_matches(key.lower(), sorted(names), n=1, cutoff=_CLOSE)), None)
 
 
-def unknown(key: str, value: object, names: frozenset[str], sent: Collection[str], prefix: str = "") -> Drop:
+def unknown(
+    key: str, value: object, names: frozenset[str], sent: Collection[str], prefix: str = "", section: str = ""
+) -> Drop:
     """The drop of a key that is none of the `names`. `sent`: all keys that were sent beside it; a name that is among
     them was not misspelt. `prefix`: what the field has before the name."""
     name = meant(key, names)
     if name is None or name in sent:
-        return Drop(OTHER, "undeclared", key, value)
-    return Drop(f"{prefix}{name}", "misspelt", key, value)
+        return Drop(OTHER, "undeclared", key, value, section)
+    return Drop(f"{prefix}{name}", "misspelt", key, value, section)
+
+
+def as_sent(data: Mapping[str, object], drops: Iterable[Drop]) -> Mapping[str, object]:
+    """The payload with what was dropped from it."""
+    sent = dict(data)
+    for drop in drops:
+        if drop.section:
+            section = sent.get(drop.section)
+            sent[drop.section] = {**(section if isinstance(section, Mapping) else {}), drop.key: drop.value}
+        else:
+            sent[drop.key] = drop.value
+    return sent
 
 
 def distinct(drops: Iterable[Drop]) -> tuple[Drop, ...]:

@@ -103,7 +103,7 @@ def _unknown(kind: str, names: frozenset[str], data: Mapping[str, object]) -> It
         if isinstance(section, Mapping):
             for key in section:
                 if key not in inner:
-                    yield unknown(key, section[key], inner, section.keys(), f"{name}.")
+                    yield unknown(key, section[key], inner, section.keys(), f"{name}.", name)
 
 
 def _prefix(kind: str) -> str:
@@ -159,7 +159,7 @@ class _Draft:
                 holder[key] = value.upper()
                 return
         value = self._sent[path]
-        self.drops.append(Drop(self._field(path), _reason(value, problems), key, value))
+        self.drops.append(Drop(self._field(path), _reason(value, problems), key, value, "".join(above)))
         if value == "" and self._kind in _STATEMENTS and path[0] != CUSTOM:
             holder[key] = None
         else:

@@ -1,16 +1,25 @@
 """A key that does not fit is corrected or dropped; the rest of the activity counts, and what was dropped is told."""
 
 import json
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord
 
 from scorer.domain.activity import LeadActivity
+from scorer.domain.instant import DAY
+from scorer.domain.unfitting_keys import UnfittingKeys
+from scorer.runtime.settings import load_settings
 from scorer.sources.cloudevents import parse_line, parse_record
 from scorer.sources.rejected import Rejected
 from scorer.sources.strict_json import split_list
+from scorer.state.store import LeadStore
+from scorer.stream.batch import BatchProcessor
+from tests.factory import SMALL_RULES, evaluator
 
-NOW = 1 << 60
+NOW = 20_500 * DAY
 LONG = "x" * 300
 BAD_CUSTOM: dict[str, object] = {f"a{number}": {} for number in range(65)}
 
@@ -163,3 +172,74 @@ def test_without_a_key_that_it_needs_an_event_is_none(kind: str, data: object) -
     with pytest.raises(Rejected) as refused:
         parsed(kind, data)
     assert refused.value.reason == "invalid_data"
+
+
+CLEAN: dict[str, dict[str, Any]] = {
+    "profile_updated": {"country": "DE", "employees": 40, "job_level": "manager", "custom": {"installed_base": 3}},
+    "qualification_updated": {"bant": {"need": "critical", "budget_status": "approved"}},
+    "page_viewed": {"url": "/pricing", "seconds": 4},
+    "email_clicked": {"campaign": "a", "url": "/"},
+    "demo_requested": {"product": "p"},
+}
+BAD_KEYS: dict[str, list[dict[str, Any]]] = {
+    "profile_updated": [{"country": "Germany"}, {"employees": "40"}, {"job_title": LONG}, {"jobLevel": "manager"}],
+    "qualification_updated": [{"competition": []}, {"project": {"resources": "some"}}, {"custom": {"seats": 1}}],
+    "page_viewed": [{"seconds": "4"}, {"utm_source": "a"}],
+    "email_clicked": [{"machine": "no"}, {"campaign": LONG}],
+    "demo_requested": [{"product": ""}],
+}
+
+
+def test_of_a_stream_with_a_bad_key_in_every_fifth_event_none_is_lost_and_all_are_counted() -> None:
+    random = Random(5)
+    records = []
+    bad = 0
+    for number in range(2_000):
+        kind = random.choice(list(CLEAN))
+        data = dict(CLEAN[kind])
+        if number % 5 == 0:
+            data |= random.choice(BAD_KEYS[kind])
+            bad += 1
+        sent = json.loads(event(kind, data)) | {"id": f"e{number}", "subject": f"L-{number % 50}"}
+        value = json.dumps(sent).encode()
+        records.append(
+            ConsumerRecord("in", 0, number, 1000, 0, sent["subject"].encode(), value, None, 1, len(value), ())
+        )
+    rules = evaluator()
+    settings = load_settings(None, rules=Path(__file__).parent)
+    processor = BatchProcessor(settings, rules.assess, lambda: NOW, unfitting=rules.unfitting)
+    outbox, figures = processor.process(records, LeadStore())
+    assert not figures.dead_letters
+    assert figures.activities.total() == 2_000
+    assert figures.unfitting.total() == bad
+    assert not [message for message in outbox.messages if message.topic == settings.dead_letter_topic]
+    strict = evaluator(SMALL_RULES + "unfitting: dead_letter\n")
+    processor = BatchProcessor(settings, strict.assess, lambda: NOW, unfitting=strict.unfitting)
+    _, refused = processor.process(records, LeadStore())
+    assert refused.dead_letters == {"unfitting": bad}
+    assert refused.unfitting == figures.unfitting
+
+
+def test_the_summary_does_not_depend_on_the_order_of_its_parts() -> None:
+    drops = [
+        (place, parsed("profile_updated", data).dropped)
+        for place, data in enumerate(
+            [{"employees": "40"}, {"employees": "41\u202e"}, {"employees": True}, {"shoe": "x" * 99}, {"country": ""}]
+        )
+    ]
+    together, first, second = UnfittingKeys(), UnfittingKeys(), UnfittingKeys()
+    for place, dropped in drops:
+        together.note(place, dropped)
+        (second if place % 2 else first).note(place, dropped)
+    second.add(first)
+    assert list(second) == list(together)
+    assert [key.sentence(17_886) for key in together] == [
+        '`profile.employees` was text in 2 of 17,886 activities, e.g. "40"',
+        'a key that nobody declares was sent in 1 of 17,886 activities, e.g. "shoe"',
+        '`profile.country` was an empty text in 1 of 17,886 activities, e.g. ""',
+        "`profile.employees` was true or false in 1 of 17,886 activities, e.g. true",
+    ]
+    loud = UnfittingKeys()
+    loud.note(0, parsed("profile_updated", {"employees": "\u202e" + "x" * 99}).dropped)
+    (key,) = loud
+    assert key.example == '"\\u202e' + "x" * 32 + "…"
