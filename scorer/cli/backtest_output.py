@@ -17,11 +17,15 @@ _MOVERS = 10
 _RULES = 12
 _WEEKS = 12
 _MOVES = 8
+_UNFITTING = 8
 
 
 def show(result: Backtest, console: Console) -> None:
     """Print the answer first, then the tables behind it."""
     show_answer(result.headline, result.input, console)
+    for key in result.input.unfitting[:_UNFITTING]:
+        console.print(Text(key.sentence(result.input.lines), "dim"))
+    _more(len(result.input.unfitting) - _UNFITTING, console)
     if result.changes is not None and result.input.leads:
         console.print(CAUTION, style="dim", highlight=False)
     if not result.input.leads:

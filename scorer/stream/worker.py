@@ -33,6 +33,8 @@ from scorer.stream.recovery import restore, starting_offset
 from scorer.stream.watch import Watch
 
 _PARALLEL_RESTORES: Final = 4
+_NAMED: Final = 20
+"""Kinds of keys that do not fit which a line of the log names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +189,15 @@ class PartitionWorker(AssignedPartition):
             spans.committed(figures.dead_letters.total())
         if batch:
             self._context.watch.committed(batch, figures.dead_letters, broker_time)
+        if figures.unfitting:
+            self._log_unfitting(figures.unfitting)
         self._measure_log_time()
         self.measure_lag()
+
+    def _log_unfitting(self, counts: Counter[tuple[str, str]]) -> None:
+        named = counts.most_common(_NAMED)
+        shown = {f"{field} {reason}": count for (field, reason), count in named}
+        self.log.info("activities_unfitting", keys=shown, others=counts.total() - sum(shown.values()))
 
     def _spans(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> BatchSpans | None:
         """The spans of a batch; None if nothing is traced."""
