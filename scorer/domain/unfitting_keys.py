@@ -24,7 +24,9 @@ _WORDS: Final[Mapping[Reason, str]] = {
 }
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
+    """How many activities, and the first of them: its place, and what was sent."""
+
     activities: int
     place: int
     example: str
@@ -51,34 +53,35 @@ class UnfittingKey:
 class UnfittingKeys:
     """Counts of activities by field, reason and what was found instead."""
 
-    _seen: dict[tuple[str, Reason, str], _Seen] = field(default_factory=dict)
+    by_kind: dict[tuple[str, Reason, str], Seen] = field(default_factory=dict)
+    """By field, reason and what was found instead."""
 
     def note(self, place: int, drops: Iterable[Drop]) -> None:
         """Count the drops of one activity. `place`: where it is; places ascend."""
         for drop in drops:
             kind = drop.field, drop.reason, _found(drop)
-            known = self._seen.get(kind)
+            known = self.by_kind.get(kind)
             if known is None or place < known.place:
-                self._add(kind, _Seen(1, place, _example(drop)))
+                self._add(kind, Seen(1, place, _example(drop)))
             else:
-                self._seen[kind] = known._replace(activities=known.activities + 1)
+                self.by_kind[kind] = known._replace(activities=known.activities + 1)
 
     def add(self, other: "UnfittingKeys") -> None:
         """Add the counts of other activities."""
-        for kind, seen in other._seen.items():
+        for kind, seen in other.by_kind.items():
             self._add(kind, seen)
 
-    def _add(self, kind: tuple[str, Reason, str], seen: _Seen) -> None:
-        known = self._seen.get(kind)
+    def _add(self, kind: tuple[str, Reason, str], seen: Seen) -> None:
+        known = self.by_kind.get(kind)
         if known is not None:
             place, example = min(known[1:], seen[1:])
-            seen = _Seen(known.activities + seen.activities, place, example)
-        self._seen[kind] = seen
+            seen = Seen(known.activities + seen.activities, place, example)
+        self.by_kind[kind] = seen
 
     def __iter__(self) -> Iterator[UnfittingKey]:
         """The most frequent ones first."""
         for (name, reason, found), seen in sorted(
-            self._seen.items(), key=lambda entry: (-entry[1].activities, entry[0])
+            self.by_kind.items(), key=lambda entry: (-entry[1].activities, entry[0])
         ):
             yield UnfittingKey(name, reason, found, seen.activities, seen.example)
 
