@@ -426,7 +426,8 @@ class TestExtending:
         return parse_mapping("test", "sources/test.yaml", text.encode(), CONVERTERS, delivered)
 
     def test_takes_what_it_does_not_say_itself(self) -> None:
-        text = "description: Own.\nextends: base\nkinds: [{name: own, when: {k: c}, ignore: own}, {name: b, when: {k: b}, ignore: own}]"
+        kinds = "kinds: [{name: own, when: {k: c}, ignore: own}, {name: b, when: {k: b}, ignore: own}]"
+        text = f"description: Own.\nextends: base\n{kinds}"
         mapping = self.extending(text)
         found = [translated(mapping, {"k": kind})[0] for kind in "abc"]
         assert [(outcome.kind, outcome.ignored) for outcome in found] == [("a", "base"), ("b", "own"), ("own", "own")]
