@@ -35,7 +35,11 @@ def load_source(name: str, folder: Path | None) -> Source:
         content = read_rule_file(path)
     except RulesetError as error:
         raise SourceError(error.findings) from error
-    return parse_mapping(name, str(path), content, CONVERTERS)
+    return parse_mapping(name, str(path), content, CONVERTERS, _delivered)
+
+
+def _delivered(name: str) -> bytes | None:
+    return read_rule_file(_DELIVERED / f"{name}{_SUFFIX}") if name in BUILT_IN - {CLOUDEVENTS} else None
 
 
 def source_file(name: str, folder: Path | None) -> Path:

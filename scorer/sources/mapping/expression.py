@@ -137,6 +137,8 @@ def _plain_getter(node: _Node) -> Getter | None:
     if names is not None:
         return along(names)
     match node["type"]:
+        case "current":
+            return lambda event: event
         case "literal":
             constant = node["value"]
             return lambda event: constant
