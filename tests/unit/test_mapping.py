@@ -387,56 +387,6 @@ kinds:
         assert [activity.type for activity in outcome.held] == ["lead.merged"]
 
 
-class TestEach:
-    TEXT = """
-kinds:
-  - name: merge
-    each: losers
-    type: lead.merged
-    held: true
-    lead: {path: item, prefix: "crm:"}
-    data: {into: {path: lead, prefix: "crm:"}}
-"""
-
-    def test_makes_an_activity_of_each_item(self) -> None:
-        (outcome,) = translated(source(self.TEXT), EVENT | {"losers": [7, 8, None, "l-1"]})
-        assert [(event["id"], event["subject"]) for event in events(outcome)] == [
-            ("e-1:0", "crm:7"),
-            ("e-1:1", "crm:8"),
-        ]
-        assert [tuple(dropped) for dropped in outcome.dropped] == [("each", "missing_attribute")]
-
-    def test_without_items_is_ignored(self) -> None:
-        for losers in ([], None, 5):
-            assert translated(source(self.TEXT), EVENT | {"losers": losers})[0].ignored == "no_items"
-
-    def test_of_too_many_items_only_the_first_are_taken(self) -> None:
-        (outcome,) = translated(source(self.TEXT), EVENT | {"losers": list(range(20))})
-        assert len(outcome.held) == 16
-        assert [tuple(dropped) for dropped in outcome.dropped] == [("each", "too_long")]
-
-
-class TestExtending:
-    BASE = f"{HEAD}kinds: [{{name: a, when: {{k: a}}, ignore: base}}, {{name: b, when: {{k: b}}, ignore: base}}]"
-
-    def extending(self, text: str) -> Source:
-        def delivered(name: str) -> bytes | None:
-            return self.BASE.encode() if name == "base" else None
-
-        return parse_mapping("test", "sources/test.yaml", text.encode(), CONVERTERS, delivered)
-
-    def test_takes_what_it_does_not_say_itself(self) -> None:
-        kinds = "kinds: [{name: own, when: {k: c}, ignore: own}, {name: b, when: {k: b}, ignore: own}]"
-        text = f"description: Own.\nextends: base\n{kinds}"
-        mapping = self.extending(text)
-        found = [translated(mapping, {"k": kind})[0] for kind in "abc"]
-        assert [(outcome.kind, outcome.ignored) for outcome in found] == [("a", "base"), ("b", "own"), ("own", "own")]
-
-    def test_needs_one_that_exists(self) -> None:
-        with pytest.raises(SourceError, match=r"test.yaml:2:10: error: there is no delivered mapping `bas`"):
-            self.extending("description: Own.\nextends: bas\n")
-
-
 class TestFormats:
     def test_json_is_an_object_or_a_list(self) -> None:
         outcomes = translated(source(OPENED), [EVENT, 5, EVENT | {"lead": None}])

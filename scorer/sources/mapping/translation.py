@@ -154,8 +154,9 @@ class MappingSource:
                 made.append(activity)
         if not made:
             return Outcome(index, found.name, ignored=NO_ITEMS, dropped=dropped)
-        activities, held = ((), made) if main.held else (made, ())
-        return Outcome(index, found.name, activities, held, dropped=dropped)
+        if main.held:
+            return Outcome(index, found.name, (), made, dropped=dropped)
+        return Outcome(index, found.name, made, dropped=dropped)
 
     def _further(
         self, further: Template, event: Any, identity: str, time: str, lead_id: str, dropped: list[Dropped]
