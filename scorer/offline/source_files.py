@@ -42,7 +42,11 @@ def load_source(name: str, rules: Path | None) -> Source:
 def parsed_source(path: Path, content: bytes, rules: Path | None) -> MappingSource:
     """The source of a mapping file. Raises `RulesetError` with every mistake and its position."""
     titles = built_in_job_titles() if rules is None else load_job_titles(rules)
-    return parse_mapping(path.stem, str(path), content, converters(titles))
+    return parse_mapping(path.stem, str(path), content, converters(titles), _delivered)
+
+
+def _delivered(name: str) -> bytes | None:
+    return read_rule_file(_DELIVERED / f"{name}{_SUFFIX}") if name in BUILT_IN - {CLOUDEVENTS} else None
 
 
 def source_file(name: str, rules: Path | None) -> Path:

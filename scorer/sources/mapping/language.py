@@ -210,6 +210,7 @@ class KindSection(Conditions):
     """A kind of event: when an event is one, and what it becomes."""
 
     name: Id
+    each: Expression | None = None
     type: Type | None = None
     data: Data = Field(default_factory=dict)
     lead: LeadPaths | None = None
@@ -223,9 +224,15 @@ class KindSection(Conditions):
     def _activity_or_ignored(self) -> "KindSection":
         if self.ignore is None and self.type is None:
             raise ValueError("write the `type` of the activity, or `ignore` with the reason")
+        if self.each is not None and self.also:
+            raise MisplacedKeyError("also", "`also` has no meaning beside `each`, which makes an activity of each item")
         if self.ignore is not None:
             wrong = next(
-                (key for key in ("type", "data", "lead", "id", "time", "held", "also") if key in self.model_fields_set),
+                (
+                    key
+                    for key in ("each", "type", "data", "lead", "id", "time", "held", "also")
+                    if key in self.model_fields_set
+                ),
                 None,
             )
             if wrong is not None:
@@ -250,6 +257,7 @@ class MappingFile(Section):
     """A mapping file."""
 
     description: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    extends: ShortText | None = None
     format: Literal["json", "tsv", "tsv_or_json", "csv", "form"] = "json"
     columns: Annotated[list[Annotated[str, StringConstraints(min_length=1)]], Field(max_length=MAX_COLUMNS)] | None = (
         None

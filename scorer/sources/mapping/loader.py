@@ -9,6 +9,7 @@ from scorer.rules.validation import findings_of
 from scorer.rules.yaml_source import Document, Path, read
 from scorer.sources.company.converter import Converter
 from scorer.sources.mapping.checks import check_mapping
+from scorer.sources.mapping.extending import Delivered, extended
 from scorer.sources.mapping.language import (
     ActivitySection,
     KindSection,
@@ -23,13 +24,23 @@ from scorer.sources.mapping.translation import MappingSource
 from scorer.sources.source import SourceError
 
 
-def parse_mapping(name: str, file: str, content: bytes, converters: Mapping[str, Converter]) -> MappingSource:
-    """The source of a mapping file. `name`: of the source; `file`: for findings. Raises `SourceError` with every
-    mistake and its position."""
+def parse_mapping(
+    name: str,
+    file: str,
+    content: bytes,
+    converters: Mapping[str, Converter],
+    delivered: Delivered = lambda name: None,
+) -> MappingSource:
+    """The source of a mapping file. `name`: of the source; `file`: for findings; `delivered`: what it can extend.
+    Raises `SourceError` with every mistake and its position."""
     try:
         document = read(file, content)
     except RulesetError as error:
         raise SourceError(error.findings) from error
+    if not isinstance(document.data, dict):
+        message = "a mapping file is a mapping of sections: description, lead, id, time, kinds …"
+        raise SourceError([Finding(document.position(()), "bad-file", message)])
+    document = extended(document, delivered)
     mapping = _model(document)
     findings = check_mapping(mapping, document)
     if findings:
@@ -38,9 +49,6 @@ def parse_mapping(name: str, file: str, content: bytes, converters: Mapping[str,
 
 
 def _model(document: Document) -> MappingFile:
-    if not isinstance(document.data, dict):
-        message = "a mapping file is a mapping of sections: description, lead, id, time, kinds …"
-        raise SourceError([Finding(document.position(()), "bad-file", message)])
     try:
         return MappingFile.model_validate(document.data)
     except ValidationError as error:

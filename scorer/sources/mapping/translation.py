@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scorer.sources.cloudevents import Header
-from scorer.sources.company.converter import Converter
+from scorer.sources.company.converter import Converter, Reason, Unfit
 from scorer.sources.framing import Framing
 from scorer.sources.mapping.activities import SameLeadError, Template, UnnamedError, template
 from scorer.sources.mapping.conditions import Choice
+from scorer.sources.mapping.expression import Getter, getter
 from scorer.sources.mapping.language import KindSection, MappingFile
 from scorer.sources.mapping.recipes import Recipe, id_recipe, lead_recipe, time_recipe
 from scorer.sources.mapping.records import Records
@@ -19,13 +20,19 @@ NO_KIND: Final = "no_kind"
 NO_EVENTS: Final = "no_events"
 SAME_LEAD: Final = "same_lead"
 NO_NAME: Final = "no_name"
+NO_ITEMS: Final = "no_items"
+ITEM: Final = "item"
+MOST_ITEMS: Final = 16
+"""Of the list of an event that `each` names."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of event, compiled. `ignored`: why nothing comes of it; None if it has templates."""
+    """A kind of event, compiled. `ignored`: why nothing comes of it; None if it has templates. `each`: the list whose
+    items become an activity each; None for one of the event."""
 
     name: str
+    each: Getter | None
     ignored: str | None
     identity: Recipe
     time: Recipe
@@ -47,6 +54,7 @@ class MappingSource:
         def compiled(section: KindSection) -> _Kind:
             return _Kind(
                 section.name,
+                None if section.each is None else getter(section.each),
                 section.ignore,
                 identity if section.id is None else id_recipe(section.id),
                 time if section.time is None else time_recipe(section.time),
@@ -85,6 +93,8 @@ class MappingSource:
         if found.main is None:
             return Outcome(index, found.name, ignored=found.ignored, dropped=before)
         dropped = [*before]
+        if found.each is not None:
+            return self._of_each(found, found.main, found.each, event, index, max_bytes, dropped)
         try:
             return self._activities(found, found.main, event, index, max_bytes, dropped)
         except Rejected as rejected:
@@ -114,6 +124,40 @@ class MappingSource:
                 (held if further.held else activities).append(made)
         return Outcome(index, found.name, activities, held, dropped=dropped)
 
+    def _of_each(
+        self,
+        found: _Kind,
+        main: Template,
+        each: Getter,
+        event: Any,
+        index: int | None,
+        max_bytes: int,
+        dropped: list[Dropped],
+    ) -> Outcome:
+        """An activity of each item of a list. One that cannot be made is dropped, and so is what is over the bound."""
+        made: list[Activity] = []
+        try:
+            identity, time = found.identity(event), found.time(event)
+        except Rejected as rejected:
+            return Outcome(index, found.name, rejected=rejected, dropped=dropped)
+        for place, item in enumerate(_items(each, event, dropped)):
+            with_item = {**event, ITEM: item}
+            try:
+                lead_id = found.lead(with_item)
+                activity = main.activity(self.name, with_item, f"{identity}:{place}", time, lead_id, dropped)
+                _check_size(activity, max_bytes)
+            except (UnnamedError, SameLeadError):
+                continue
+            except Rejected as rejected:
+                dropped.append(Dropped("each", rejected.reason))
+            else:
+                made.append(activity)
+        if not made:
+            return Outcome(index, found.name, ignored=NO_ITEMS, dropped=dropped)
+        if main.held:
+            return Outcome(index, found.name, (), made, dropped=dropped)
+        return Outcome(index, found.name, made, dropped=dropped)
+
     def _further(
         self, further: Template, event: Any, identity: str, time: str, lead_id: str, dropped: list[Dropped]
     ) -> Activity | None:
@@ -128,6 +172,19 @@ class MappingSource:
         except Rejected as rejected:
             dropped.append(Dropped("also", rejected.reason))
             return None
+
+
+def _items(each: Getter, event: Any, dropped: list[Dropped]) -> Sequence[Any]:
+    try:
+        items = each(event)
+    except Unfit as unfit:
+        dropped.append(Dropped("each", unfit.reason))
+        return ()
+    if not isinstance(items, list):
+        return ()
+    if len(items) > MOST_ITEMS:
+        dropped.append(Dropped("each", Reason.TOO_LONG))
+    return items[:MOST_ITEMS]
 
 
 def _check_size(activity: Activity, max_bytes: int) -> None:

@@ -1,0 +1,1 @@
+"""The mapping files of the platforms that are built in."""
