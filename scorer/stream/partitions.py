@@ -258,10 +258,10 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
             str(name_of(partition, settings)): worker.state.value for partition, worker in sorted(self._workers.items())
         }
         details: dict[str, object] = {"partitions": states}
-        restoring = [worker for worker in self._judges if worker.state is State.RESTORING]
+        restoring = [worker for worker in self._workers.values() if worker.state is State.RESTORING]
         if restoring:
             details["restoring"] = {
-                str(worker.partition.partition): {"done": worker.progress.done, "total": worker.progress.total}
+                str(name_of(worker.partition, settings)): {"done": worker.progress.done, "total": worker.progress.total}
                 for worker in restoring
             }
         running = all(state == State.RUNNING for state in states.values())
