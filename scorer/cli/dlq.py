@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Dead letters: list them, send them back, remove those of a lead.", no_args_is_help=True)
 
 REASONS: Final = (
-    *("empty_value", "not_utf8", "not_json", "not_an_object", "not_a_list", "too_large", "too_deep"),
+    *("empty_value", "not_utf8", "not_json", "not_an_object", "not_a_list", "not_csv", "wrong_columns"),
+    *("too_large", "too_deep"),
     *("number_out_of_range", "bad_header", "unsupported_content_type", "unsupported_specversion"),
     *("missing_attribute", "invalid_attribute", "unknown_type", "invalid_time", "time_in_future", "invalid_data"),
     *("null_key", "key_mismatch", "source_not_allowed", "unfitting", "internal_error"),

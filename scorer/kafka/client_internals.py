@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition, client, conn
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
@@ -175,6 +177,33 @@ def request_rejoin(consumer: AIOKafkaConsumer) -> None:
     coordinator = getattr(consumer, "_coordinator", None)
     if coordinator is not None and hasattr(coordinator, "request_rejoin"):
         coordinator.request_rejoin()
+
+
+def tolerate_former_topics() -> None:
+    """Make all consumers of this process leave out what they are assigned of topics that they do not read, and join
+    their group again.
+
+    Kafka gives a member with a fixed name its former partitions back when it comes again, also if it reads other topics
+    now. aiokafka's coordination then fails on an assertion. The metadata of the second join differs, so Kafka lets the
+    group assign again.
+    """
+    GroupCoordinator._on_join_complete = _without_former_topics
+
+
+_join_complete: Final = GroupCoordinator._on_join_complete
+
+
+async def _without_former_topics(
+    coordinator: GroupCoordinator, generation: int, member_id: str, protocol: str, data: bytes
+) -> None:
+    found = ConsumerProtocol.ASSIGNMENT.decode(data)
+    known = [(topic, numbers) for topic, numbers in found.assignment if topic in coordinator._subscription.topics]
+    if len(known) == len(found.assignment):
+        await _join_complete(coordinator, generation, member_id, protocol, data)
+        return
+    data = ConsumerProtocol.ASSIGNMENT(found.version, known, found.user_data).encode()
+    await _join_complete(coordinator, generation, member_id, protocol, data)
+    coordinator.request_rejoin()
 
 
 def record_size(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:

@@ -18,7 +18,12 @@ from scorer.evaluation.results import Assessment
 from scorer.evaluation.rule_change import RuleChange
 from scorer.figures.contributions import queues_of
 from scorer.kafka.access import missing
-from scorer.kafka.client_internals import report_refused_logins, request_rejoin, tolerate_header_names
+from scorer.kafka.client_internals import (
+    report_refused_logins,
+    request_rejoin,
+    tolerate_former_topics,
+    tolerate_header_names,
+)
 from scorer.kafka.record_limits import TopicLimits
 from scorer.kafka.sign_in import refused_because
 from scorer.lint import too_large
@@ -145,6 +150,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     """Load the rules and connect everything. `context` gets the `revision`, now and after every reload. Raises
     `RulesetError`, `SettingsError`, `EngineUnavailableError`, or `AuditError` if the audit log cannot be written."""
     tolerate_header_names()
+    tolerate_former_topics()
     engine = default_engine(settings.engine)
     known = ruleset_fingerprint(settings.rules)
     metrics = Metrics()

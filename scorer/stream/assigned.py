@@ -131,6 +131,10 @@ class AssignedPartition(ABC):
         """Process a batch and have it committed. `reached`: the consumer's offset after the batch if nothing else
         waits, or 0. The batch is empty only if `_is_due`."""
 
+    @abstractmethod
+    def _forget(self) -> None:
+        """The partition is not ours any more: let go of what is in memory."""
+
     def _patience(self) -> float | None:
         """How long to wait for records, in seconds; None: until there are some."""
         return None
@@ -399,3 +403,4 @@ class AssignedPartition(ABC):
         self.state = State.CLOSED
         self._inbox.clear()
         self._metrics.lag(self._name, None)
+        self._forget()

@@ -96,7 +96,11 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         """Pause the partitions. Those that stay go on when the group says that nobody else has committed for them; the
         others get a worker, which restores, seeks and resumes by itself."""
         partitions = sorted(assigned)
+        consumer, settings = self._consumer, self._context.settings
         log.info("partitions_assigned", **self._named(partitions))
+        if not self._assigned_once and settings.instance is not None and settings.source_topics:
+            # Kafka gives a worker with a fixed name its former partitions, and looks at no topic that is new to it.
+            request_rejoin(consumer)
         self._assigned_once = True
         self._rejoining = False
         for partition in self._workers.keys() - set(partitions):
@@ -104,7 +108,6 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
             self._close(partition)
         if self._draining:
             return
-        consumer, settings = self._consumer, self._context.settings
         self._context.watch.assigned(name_of(partition, settings) for partition in partitions)
         consumer.pause(*partitions)
         if not self._may_go_on(partitions):
@@ -255,10 +258,10 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
             str(name_of(partition, settings)): worker.state.value for partition, worker in sorted(self._workers.items())
         }
         details: dict[str, object] = {"partitions": states}
-        restoring = [worker for worker in self._judges if worker.state is State.RESTORING]
+        restoring = [worker for worker in self._workers.values() if worker.state is State.RESTORING]
         if restoring:
             details["restoring"] = {
-                str(worker.partition.partition): {"done": worker.progress.done, "total": worker.progress.total}
+                str(name_of(worker.partition, settings)): {"done": worker.progress.done, "total": worker.progress.total}
                 for worker in restoring
             }
         running = all(state == State.RUNNING for state in states.values())

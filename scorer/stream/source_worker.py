@@ -82,6 +82,9 @@ class SourceWorker(AssignedPartition):
     def _opened(self) -> Mapping[str, object]:
         return {}
 
+    def _forget(self) -> None:
+        """Nothing is kept."""
+
     async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]", reached: int) -> None:
         """As many transactions as the activities of the batch need."""
         while batch and not self._closing.is_set():

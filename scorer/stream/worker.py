@@ -232,8 +232,7 @@ class PartitionWorker(AssignedPartition):
         log_time = self._store.log_time
         self._metrics.log_time(self.partition.partition, None if log_time is None else log_time / SECOND)
 
-    def _shut(self) -> None:
-        super()._shut()
+    def _forget(self) -> None:
         self._store = LeadStore(0)
         self._jobs = Turns()
         self._metrics.log_time(self.partition.partition, None)

@@ -10,7 +10,7 @@ import logging
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, client, conn
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
@@ -39,6 +41,7 @@ from scorer.kafka.client_internals import (
     report_errors,
     report_refused_logins,
     request_rejoin,
+    tolerate_former_topics,
     tolerate_header_names,
 )
 
@@ -364,6 +367,29 @@ def test_broken_header_names_are_read(monkeypatch: pytest.MonkeyPatch, compressi
         [("c", b"1")],
         [("d", b"1")],
     ]
+
+
+@pytest.mark.parametrize(("topics", "left", "again"), [({"a", "b"}, ["a", "b"], 0), ({"b", "c"}, ["b"], 1)])
+def test_partitions_of_former_topics_are_left_out_and_the_group_is_joined_again(
+    monkeypatch: pytest.MonkeyPatch, topics: set[str], left: list[str], again: int
+) -> None:
+    given: list[Any] = []
+    rejoins: list[None] = []
+
+    async def complete(coordinator: object, generation: int, member_id: str, protocol: str, data: bytes) -> None:
+        given.append((generation, member_id, protocol, ConsumerProtocol.ASSIGNMENT.decode(data)))
+
+    monkeypatch.setattr(client_internals, "_join_complete", complete)
+    monkeypatch.setattr(GroupCoordinator, "_on_join_complete", GroupCoordinator._on_join_complete)
+    tolerate_former_topics()
+    subscription = SimpleNamespace(topics=topics)
+    coordinator: Any = SimpleNamespace(_subscription=subscription, request_rejoin=lambda: rejoins.append(None))
+    data = ConsumerProtocol.ASSIGNMENT(0, [("a", [0, 1]), ("b", [2])], b"").encode()
+    asyncio.run(GroupCoordinator._on_join_complete(coordinator, 3, "me", "sticky", data))
+    ((generation, member_id, protocol, assignment),) = given
+    assert (generation, member_id, protocol) == (3, "me", "sticky")
+    assert [topic for topic, _ in assignment.assignment] == left
+    assert len(rejoins) == again
 
 
 def test_good_records_are_read_as_before() -> None:

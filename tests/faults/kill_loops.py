@@ -37,6 +37,7 @@ from tests.faults.cluster import NODES, SETTINGS, Cluster
 from tests.faults.cooling import COOLING_RULES, TICKING, create_topics, finish
 from tests.faults.crew import Crew
 from tests.faults.deaths import death
+from tests.faults.foreign import translated, wait_until_translated
 from tests.faults.load import Load
 from tests.faults.oracle import (
     Output,
@@ -67,11 +68,13 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Result:
-    """One loop. `lost`, `doubled` and `differing` count decisions, dead letters and states."""
+    """One loop. `lost`, `doubled` and `differing` count decisions, dead letters and states; `lost` and `doubled` also
+    the activities of another sender's events."""
 
     loop: int
     seed: int
     activities: int = 0
+    translated: int = 0
     decisions: int = 0
     by_time: int = 0
     escalations: int = 0
@@ -89,7 +92,8 @@ class Result:
         """The result as one line."""
         parts = ", ".join(f"{name} {seconds:.0f}" for name, seconds in self.seconds.items())
         return (
-            f"loop {self.loop}: {self.activities:,} activities, {self.ticks} ticks, {self.decisions:,} decisions, "
+            f"loop {self.loop}: {self.activities:,} activities, {self.translated:,} events of another sender, "
+            f"{self.ticks} ticks, {self.decisions:,} decisions, "
             f"{self.by_time:,} of them by time, {self.escalations:,} escalations, {len(self.kills)} kills "
             f"({', '.join(self.kills)}), nodes: "
             f"{', '.join(self.bounces)}; {sum(self.seconds.values()):.0f} s ({parts}): "
@@ -149,14 +153,18 @@ def run_loop(
     count = PARTITIONS
     watch = _Watch(result.seconds)
     create_topics(cluster, names, count)
+    sender = f"{names.prefix}.sender"
+    cluster.create({sender: 2}, {"message.timestamp.type": "LogAppendTime"})
     settings = {
         **TICKING,
+        "sources": f"{sender}:cloudevents",
         "topic_partitions": str(count),
         "session_timeout_ms": "3000",
         "transaction_timeout_ms": "5000",
     }
     writer = Writer(cluster, names.activity, Load(random, events // 20, live=True), _RATE, most=events)
-    with Crew(cluster, names, folder, 0, **settings) as crew, writer:
+    other = Writer(cluster, sender, Load(Random(seed + 1), events // 40, live=True), _RATE // 4, most=events // 4)
+    with Crew(cluster, names, folder, 0, **settings) as crew, writer, other:
         bouncer = Bouncer(cluster, Random(seed), thread)
         try:
             _kill_all(crew, Random(seed), random.randint(*kills), result)
@@ -166,12 +174,18 @@ def run_loop(
         watch.ends("healing")
         result.bounces = bouncer.done
         result.activities = writer.finish()
+        other.finish()
         # Without ticks the time of the log stands still in the end, and everything up to it is done.
         crew.workers = [crew.start(max_records="200", tick_seconds="0") for _ in range(_WORKERS)]
+        wait_until_translated(cluster, names, [sender], crew.workers, _DRAIN_SECONDS)
         finish(cluster, names, crew.workers, seconds=_DRAIN_SECONDS)
     wait_until_closed(cluster, names, _DRAIN_SECONDS)
     watch.ends("draining")
     _compare(cluster, names, folder, result)
+    of_sender = translated(cluster, names, [sender])
+    result.translated = of_sender.activities + of_sender.letters
+    result.lost += of_sender.lost
+    result.doubled += of_sender.doubled
     watch.ends("comparing")
     return result
 
@@ -318,12 +332,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def summary(results: Path) -> int:
     """Sum up all loops in the file of results."""
     loops = [json.loads(line) for line in results.read_text().splitlines()]
-    counted = ("activities", "ticks", "decisions", "by_time", "escalations", *FINDINGS)
+    counted = ("activities", "translated", "ticks", "decisions", "by_time", "escalations", *FINDINGS)
     total = {name: sum(loop.get(name, 0) for loop in loops) for name in counted}
     kills, bounces = sum(len(loop["kills"]) for loop in loops), sum(len(loop["bounces"]) for loop in loops)
     problems = sum(len(loop["problems"]) for loop in loops)
     tell(
-        f"{len(loops)} loops, {total['activities']:,} activities, {total['ticks']:,} ticks, {total['decisions']:,} "
+        f"{len(loops)} loops, {total['activities']:,} activities, {total['translated']:,} events of another sender, "
+        f"{total['ticks']:,} ticks, {total['decisions']:,} "
         f"decisions, {total['by_time']:,} of them by time, {total['escalations']:,} escalations, {kills} kills of "
         f"workers, {bounces} of nodes: "
         f"lost {total['lost']}, doubled {total['doubled']}, differing {total['differing']}, problems {problems}"

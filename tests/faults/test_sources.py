@@ -76,3 +76,34 @@ def test_workers_of_a_group_that_are_killed_translate_each_event_once(
         reached = finish(kafka, names, workers)
     check_translated(kafka, names, load.topics)
     check_cooled(kafka, names, reached)
+
+
+@fencing
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("fixed", [True, False], ids=["fixed names", "no names"])
+def test_rolling_restarts_bring_in_topics_and_take_them_away(
+    kafka: Kafka, names: Names, tmp_path: Path, fixed: bool
+) -> None:
+    """Workers of different SCORER_SOURCES are in the group meanwhile. Those with a name keep it."""
+    random = randomness()
+    create_topics(kafka, names, 4)
+    load = loads(kafka, names, random)
+    old, new = load.setting.split(",")[0], load.setting
+    with ExitStack() as stack:
+
+        def begin(number: int, sources: str) -> Service:
+            settings = {"topic_partitions": "4", "sources": sources, **TICKING}
+            name = {"instance": f"worker-{number}"} if fixed else {}
+            return stack.enter_context(service(kafka, names, tmp_path, ready=True, **settings, **name))
+
+        workers = [begin(number, old) for number in range(2)]
+        for sources in (new, load.setting.split(",")[1], new):
+            for number in range(2):
+                load.write(200)
+                assert workers[number].terminate() == 0, workers[number].text()
+                workers[number] = begin(number, sources)
+        load.write(200)
+        wait_until_translated(kafka, names, load.topics, workers)
+        reached = finish(kafka, names, workers)
+    check_translated(kafka, names, load.topics)
+    check_cooled(kafka, names, reached)

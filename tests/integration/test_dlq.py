@@ -439,7 +439,8 @@ def test_records_that_cannot_go_back_are_reported_with_the_reason(kafka: Kafka, 
     assert "1 dead letter replayed" in done.stdout
     stays = dict(line.split(" not sent: ") for line in done.stderr.splitlines())
     assert stays.pop("0:0") == f"only 65,536 of its 100,000 bytes are here; the whole was at {names.activity}:0:4"
-    assert stays.pop("0:1") == "it came from elsewhere; set SCORER_ACTIVITY_TOPIC to that topic to send it back"
+    fix = "set SCORER_ACTIVITY_TOPIC to that topic to send it back, or name it in SCORER_SOURCES"
+    assert stays.pop("0:1") == f"it came from elsewhere; {fix}"
     assert list(stays.values()) == ["it does not say where it came from (dlq-topic, dlq-partition, dlq-offset)"]
     assert [record.value for record in kafka.read(names.activity)] == [b"fine"]
     none = dlq(kafka, names, "replay", "--offset", "0:99", "--offset", "7:0", "--yes")
