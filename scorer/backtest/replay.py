@@ -96,9 +96,13 @@ class ReplayShard:
         take = self._find_outcome if task == FIND_OUTCOMES else self._replay
         for place, line in zip(places, lines, strict=True):
             try:
-                take(*activity_at(place, line, self._now, self._max_bytes))
+                activity, arrival = activity_at(place, line, self._now, self._max_bytes)
+                take(activity, arrival)
             except Rejected as error:
                 rejected.append(Rejection(place, error.reason, error.detail))
+                continue
+            if task == REPLAY:
+                self._tally.unfitting.note(place, self._evaluators[0].unfitting(activity))
         return rejected
 
     def finish(self, until: int | None = None) -> Tally:

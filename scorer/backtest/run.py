@@ -8,6 +8,7 @@ from scorer.backtest.outcomes import SideOutcomes, ratio, side_outcomes
 from scorer.backtest.tally import DealOutcome, Tally
 from scorer.domain.instant import to_text
 from scorer.domain.rounding import percentage
+from scorer.domain.unfitting_keys import UnfittingKey
 from scorer.rules.ruleset import Ruleset
 
 FEW = 30
@@ -23,7 +24,8 @@ CAUTION = (
 @dataclass(frozen=True, slots=True)
 class Input:
     """The input that was read. `lines`: how many activities were read, good or bad; each event of a batch
-    counts. `rejected` counts the bad ones by reason."""
+    counts. `rejected` counts the bad ones by reason. `unfitting`: what the new rules drop from the good ones, the most
+    frequent first."""
 
     files: Sequence[str]
     lines: int
@@ -32,6 +34,7 @@ class Input:
     leads: int
     first: str | None
     last: str | None
+    unfitting: Sequence[UnfittingKey] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ def backtest(
     sides = [side(counts, ruleset, weeks, listed) for counts, ruleset in zip(tally.sides, rulesets, strict=True)]
     new, old = sides[0], sides[1] if len(sides) > 1 else None
     first, last = (None if time is None else to_text(time) for time in (tally.first, tally.last))
-    read = Input(files, lines, tally.activities.total(), dict(sorted(rejected.items())), tally.leads, first, last)
+    activities, reasons = tally.activities.total(), dict(sorted(rejected.items()))
+    read = Input(files, lines, activities, reasons, tally.leads, first, last, list(tally.unfitting))
     changed = changes(tally, rulesets[1], rulesets[0]) if len(rulesets) > 1 else None
     outcomes = _outcomes(tally, rulesets)
     return Backtest(_headline(read, new, old, changed, outcomes, tally.one_sided), read, new, old, changed, outcomes)

@@ -8,6 +8,7 @@ from heapq import nsmallest
 from typing import Literal, NamedTuple
 
 from scorer.domain.score import Rating, Route
+from scorer.domain.unfitting_keys import UnfittingKeys
 
 MOVERS = 20
 """The number of leads in the list of those that move most."""
@@ -107,6 +108,8 @@ class Tally:
     sales: Counter[tuple[DealOutcome, bool, bool]] = field(default_factory=Counter)
     """By (outcome, handed over by the old ruleset, handed over by the new one)."""
     movers: list[Mover] = field(default_factory=list)
+    unfitting: UnfittingKeys = field(default_factory=UnfittingKeys)
+    """What the new rules drop from the activities."""
 
     def add(self, other: "Tally") -> None:
         """Add the counts of other leads."""
@@ -135,6 +138,7 @@ class Tally:
         self.otherwise += other.otherwise
         self.seen(other.first, other.last)
         self.movers = most(self.movers + other.movers)
+        self.unfitting.add(other.unfitting)
 
     def seen(self, *times: int | None) -> None:
         """Extend the period from the first to the last activity."""

@@ -18,6 +18,7 @@ from scorer.cli.activities import Activities, Part
 from scorer.cli.atomic import atomic_output
 from scorer.cli.common import ExitStatus, say, usage_error
 from scorer.cli.source_input import TranslatedFiles, say_translated
+from scorer.domain.unfitting_keys import UnfittingKeys
 from scorer.offline.activity_files import ActivityFile, Block, InputError, open_activities
 from scorer.offline.place import Rejection, index_of, line_of, place_text
 from scorer.offline.shards import ShardError
@@ -47,6 +48,8 @@ TopicOption = Annotated[
 RejectsOption = Annotated[
     str | None, typer.Option("--rejects", metavar="F", help="Write rejected lines to this file, with place and reason.")
 ]
+_UNFITTING: Final = 10
+"""Kinds of keys that do not fit which are printed."""
 UntilOption = Annotated[
     str | None,
     typer.Option(
@@ -186,6 +189,15 @@ def open_output(name: str, stack: ExitStack) -> BinaryIO:
         return stack.enter_context(atomic_output(Path(name)))
     except OSError as error:
         usage_error(f"{name or 'an empty file name'}: {error.strerror}")
+
+
+def say_unfitting(unfitting: UnfittingKeys, total: int) -> None:
+    """Print on stderr what was dropped from `total` activities."""
+    found = list(unfitting)
+    for key in found[:_UNFITTING]:
+        say(key.sentence(total))
+    if len(found) > _UNFITTING:
+        say(f"… and {len(found) - _UNFITTING:,} more kinds of keys that do not fit")
 
 
 class Rejects:

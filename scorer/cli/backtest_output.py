@@ -16,6 +16,7 @@ _MOVERS = 10
 _RULES = 12
 _WEEKS = 12
 _MOVES = 8
+_UNFITTING = 8
 
 
 def show(result: Backtest, console: Console) -> None:
@@ -28,6 +29,9 @@ def show(result: Backtest, console: Console) -> None:
     left_out = f"; {rejected:,} of {plural(read.lines, 'activity')} rejected" if rejected else ""
     facts = f"{plural(read.activities, 'activity')} of {plural(read.leads, 'lead')}, {span}{left_out}"
     console.print(facts, style="dim", highlight=False)
+    for key in read.unfitting[:_UNFITTING]:
+        console.print(Text(key.sentence(read.lines), "dim"))
+    _more(len(read.unfitting) - _UNFITTING, console)
     if result.changes is not None and read.leads:
         console.print(CAUTION, style="dim", highlight=False)
     if not read.leads:

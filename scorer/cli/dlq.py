@@ -27,7 +27,8 @@ REASONS: Final = (
     *("empty_value", "not_utf8", "not_json", "not_an_object", "not_a_list", "too_large", "too_deep"),
     *("number_out_of_range", "bad_header", "unsupported_content_type", "unsupported_specversion"),
     *("missing_attribute", "invalid_attribute", "unknown_type", "invalid_time", "time_in_future", "invalid_data"),
-    *("null_key", "key_mismatch", "source_not_allowed", "internal_error", "state_too_large", "decision_too_large"),
+    *("null_key", "key_mismatch", "source_not_allowed", "unfitting", "internal_error"),
+    *("state_too_large", "decision_too_large"),
     "unknown",
 )
 """The reasons that the service gives, and `unknown` for records that it did not write."""

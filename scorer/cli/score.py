@@ -21,6 +21,7 @@ from scorer.cli.activity_input import (
     no_activity,
     open_output,
     opened,
+    say_unfitting,
     show_progress,
 )
 from scorer.cli.common import (
@@ -34,6 +35,7 @@ from scorer.cli.common import (
     usage_error,
 )
 from scorer.cli.source_input import SourceOption, source_or_exit
+from scorer.domain.unfitting_keys import UnfittingKeys
 from scorer.offline.decisions import BlockDecisions, decision_shard, in_order_of_time
 from scorer.offline.ruleset_files import read_rule_files
 from scorer.offline.shards import open_shards
@@ -56,7 +58,8 @@ def score(
 
     The output is the same, byte for byte, every time and for any number of workers. A bad line is printed on stderr
     (`F:LINE: reason: …`) and skipped, as is a bad event of a batch (`F:LINE#INDEX: …`); the exit status is then 3, as
-    it is for an empty input. The output file is replaced only when all of it is written.
+    it is for an empty input. A key that does not fit is dropped; stderr says how often, with an example. The output
+    file is replaced only when all of it is written.
 
     What time alone changes is decided too: before the next activity of a lead, and with --until also after its last
     one. These last decisions come at the end, in order of time and lead.
@@ -73,6 +76,7 @@ def score(
         usage_error(f"{output}: decisions and rejected lines need separate files")
     now = time.time_ns() // 1000
     read = 0
+    unfitting = UnfittingKeys()
     with ExitStack() as stack:
         activities = stack.enter_context(opened(inputs, topic, now, "score", source=translator))
         sink = open_output(output, stack)
@@ -85,6 +89,8 @@ def score(
             for block, answers in shards.run("score", counted_blocks(part, progress)):
                 read += len(block.lines) + len(block.refused)
                 sink.writelines(_in_order(answers))
+                for answer in answers:
+                    unfitting.add(answer.unfitting)
                 rejected.add(block, sorted(rejection for answer in answers for rejection in answer.rejected))
             late = [
                 decision for decisions in shards.finish(part.log_time if end is None else end) for decision in decisions
@@ -93,6 +99,7 @@ def score(
         sink.flush()
         if not read:
             no_activity(activities.names)
+    say_unfitting(unfitting, read)
     if rejected.total:
         say(rejected_of(rejected.total, read))
         raise typer.Exit(ExitStatus.REJECTED)

@@ -12,6 +12,8 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from scorer.domain.unfitting import Drop
+
 TYPE_PREFIX = "lead."
 TYPE_PATTERN = r"^lead\.[a-z0-9_]+(\.[a-z0-9_]+)*$"
 
@@ -33,6 +35,9 @@ def within_bytes(names: list[str]) -> list[str]:
         )
     return names
 
+
+MOST_CUSTOM = 64
+"""The most custom facts of one activity."""
 
 Text = Annotated[str, StringConstraints(max_length=2048)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -69,7 +74,7 @@ class Statement(Payload):
     """A payload that states facts about the lead. An absent key changes nothing. An explicit null withdraws the known
     value."""
 
-    custom: Annotated[dict[CustomName, CustomValue], Field(max_length=64)] = Field(
+    custom: Annotated[dict[CustomName, CustomValue], Field(max_length=MOST_CUSTOM)] = Field(
         default_factory=dict,
         description="Custom facts, by the name that the ruleset declares under `fields`.",
     )
@@ -301,6 +306,10 @@ PAYLOADS: Mapping[str, type[Payload]] = {
 LISTING = frozenset({"lead.profile_updated", "lead.qualification_updated"})
 """The types whose payloads can contain lists of names and custom facts."""
 
+DECISIVE: Mapping[str, frozenset[str]] = {"lead.consent_changed": frozenset({"channel"})}
+"""By type: the keys that may be left out, but must fit if they are sent. Without its channel, a consent to one that we
+do not know would be a consent to all."""
+
 
 class Envelope(BaseModel):
     """The CloudEvents 1.0 attributes of an activity (https://github.com/cloudevents/spec, v1.0.2)."""
@@ -328,8 +337,8 @@ class LeadActivity(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened to one lead, validated.
 
     `time` is in microseconds since the epoch. `data` is the payload as plain values, without the keys that a built-in
-    type does not name; the payload of a custom activity type is complete. An absent key says nothing, None withdraws
-    the value.
+    type does not name or that do not fit it; the payload of a custom activity type is complete. An absent key says
+    nothing, None withdraws the value. `dropped` are the keys that did not fit the contract.
     """
 
     id: str
@@ -338,6 +347,7 @@ class LeadActivity(msgspec.Struct, frozen=True, gc=False):
     time: int
     lead_id: str
     data: Mapping[str, object]
+    dropped: tuple[Drop, ...] = ()
 
     @property
     def key(self) -> str:

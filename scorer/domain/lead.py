@@ -2,8 +2,8 @@
 with different times.
 
 - The latest event writes a fact (profile, qualification, lifecycle). Of several at one time the one that arrived last
-  counts. Custom facts that the rules do not declare are not kept. A value of another type than the declared one is
-  unknown. Consent has a rule of its own (`consent`).
+  counts. Custom facts that the rules do not declare are not kept, nor is a value that does not fit its field. Consent
+  has a rule of its own (`consent`).
 - A signal is counted per UTC day, up to its daily cap, by the smallest hashes of the day's events (`counts`).
 - An activity with the source and id of a known one changes nothing, also with another time (`identities`).
 - Status and stage follow from the set of the steps of sales (`lifecycle`).
@@ -48,6 +48,7 @@ from scorer.domain.lifecycle import (
 )
 from scorer.domain.score import Grade, Rating, Route, Score
 from scorer.domain.statements import CONSENT, FIRST_LEAD_SOURCE, LEAD_SOURCE, RETURNED, STATING, statements
+from scorer.domain.unfitting import Unfit
 
 NO_CLOCK: Final = -(1 << 62)
 """The clock of a lead without events: before every possible event."""
@@ -58,10 +59,11 @@ NEVER: Final = 1 << 62
 TOLERANCE: Final = 5 * MINUTE
 """How far ahead the clock of a sender may be, in microseconds, if the rules do not say."""
 
-ValueTests = Mapping[str, Callable[[object], bool]]
-"""The custom facts that a lead keeps, by name, each with the test whether a value has its type."""
+ValueReaders = Mapping[str, Callable[[object], object]]
+"""The custom facts that a lead keeps, by name. Each reader gives the value to keep, None to withdraw the fact, or
+`Unfit` for a value that does not fit."""
 
-_KEEPS_NONE: Final[ValueTests] = MappingProxyType({})
+_KEEPS_NONE: Final[ValueReaders] = MappingProxyType({})
 
 
 class Published(NamedTuple):
@@ -119,14 +121,14 @@ class Lead:
         self,
         activity: LeadActivity,
         hits: Collection[Hit] = (),
-        custom: ValueTests = _KEEPS_NONE,
+        custom: ValueReaders = _KEEPS_NONE,
         arrival: int | None = None,
         tolerance: int = TOLERANCE,
     ) -> "Lead":
         """The lead after the activity; the same object if nothing changes (a repeated or outdated event).
 
-        `custom`: the custom facts that the lead keeps. A value without the type of its fact withdraws the fact. An
-        older fact of another name, which earlier rules declared, stays until a later event gives it another value.
+        `custom`: the custom facts that the lead keeps. A value that does not fit its fact changes nothing. An older
+        fact of another name, which earlier rules declared, stays until a later event gives it another value.
         `arrival`: when the activity arrived; None: at its own time, which is its effective time here. `tolerance`: by
         how much a grant of consent must be later than a withdrawal.
         """
@@ -328,7 +330,7 @@ class Lead:
         return replaced(lifecycle, promise=None)
 
     def _facts_after(
-        self, activity: LeadActivity, custom: ValueTests, tolerance: int, *, ties: bool
+        self, activity: LeadActivity, custom: ValueReaders, tolerance: int, *, ties: bool
     ) -> Mapping[str, Fact]:
         stamp = Stamp(activity.time, activity.id, activity.source)
         stated = statements(activity)
@@ -347,11 +349,10 @@ class Lead:
             name, value = statement
             if "." in name:
                 kept.append(statement)
-            elif (has_type := custom.get(name)) is None:
+            elif (read := custom.get(name)) is None:
                 others.append(statement)
-            else:
-                # Rules cannot tell a value of another type from none, and the type bounds the size of the state.
-                kept.append(statement if has_type(value) else (name, None))
+            elif not isinstance(known_value := read(value), Unfit):
+                kept.append((name, known_value))
         # Rules that declare another name again must find it unknown rather than wrong.
         return drop_contradicted(write_facts(known, kept, stamp, ties=ties), others, stamp)
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from scorer.domain.activity import LeadActivity
+from scorer.domain.activity import LISTING, LeadActivity
 from scorer.domain.counts import Hit
 from scorer.domain.decision import Contribution
 from scorer.domain.effects import Decided, Deleted, Effect, Escalated, HandedOver
@@ -22,12 +22,13 @@ from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
 from scorer.domain.lifecycle import STATUS
 from scorer.domain.score import Route
 from scorer.domain.statements import RETURNED, is_kept
+from scorer.domain.unfitting import Drop
 from scorer.engines.engine import RuleEngine
 from scorer.evaluation.allowed_sources import restrictions
 from scorer.evaluation.categories import Categories
 from scorer.evaluation.contributions import Cause, ContributionTemplates, contributions, decision
 from scorer.evaluation.criteria import CriteriaTables
-from scorer.evaluation.kept_facts import value_tests
+from scorer.evaluation.kept_facts import Unfitting, unfitting, value_readers
 from scorer.evaluation.notes import MARK_SIZE, Notes
 from scorer.evaluation.promises import passed, place, promise_of, promised, status_changes
 from scorer.evaluation.results import Assessment, CriteriaResult, Evaluation
@@ -46,7 +47,8 @@ class Evaluator:
     `Lead.notes`, which only evaluators read. Instants are microseconds since the epoch.
 
     Leads keep the custom facts that the ruleset declares, and those of `keeps`: the own fields of other rules that
-    judge the same leads. A value needs a type that either declares. `keeps_signals` are the signals of those rules.
+    judge the same leads. A value must fit the field as the ruleset declares it; if only `keeps` has the field, as that
+    does. `keeps_signals` are the signals of those rules.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class Evaluator:
         self.mark = blake2b(ruleset.revision.encode(), digest_size=MARK_SIZE).digest()
         """Identifies these rules in `Lead.judged_by`."""
         self._restricted = restrictions(ruleset.allowed_sources)
-        self.kept_facts = value_tests(ruleset.own_fields, keeps)
+        self._sets_aside = ruleset.sets_unfitting_aside
+        self.kept_facts = value_readers(ruleset.own_fields, keeps)
         """The custom facts that leads keep, for `Lead.apply`."""
+        self._kept_names = frozenset(self.kept_facts)
         self._kept_signals = frozenset(_counted(ruleset)).union(keeps_signals)
 
     def keeping(self, keeps: Catalogue, keeps_signals: Collection[str]) -> "Evaluator":
@@ -82,7 +86,8 @@ class Evaluator:
         other = copy(self)
         ruleset = self.ruleset
         vars(other).update(
-            kept_facts=value_tests(ruleset.own_fields, keeps),
+            kept_facts=value_readers(ruleset.own_fields, keeps),
+            _kept_names=frozenset([*ruleset.own_fields, *keeps]),
             _kept_signals=frozenset(_counted(ruleset)).union(keeps_signals),
         )
         return other
@@ -93,12 +98,12 @@ class Evaluator:
         """Do the lead's reviews that are due when the activity arrives (`catch_up`), apply the activity, and judge the
         lead as of its arrival, or as of the latest instant as of which the lead was judged, if that is later. If the
         lead is due to be deleted by then, the activity is the first one of a new lead. Raises `Rejected` if the rules
-        do not accept the activity from its source (`admit`).
+        do not accept the activity (`admit`).
 
         `arrival`: microseconds since the epoch; None for a file, where an activity arrives at its own time. The
         activity counts as of its own time, but at most the ruleset's tolerance after the arrival.
         """
-        if activity.type in self._restricted:
+        if self._sets_aside or activity.type in self._restricted:
             self.admit(activity)
         if arrival is None:
             arrival = activity.time
@@ -130,9 +135,19 @@ class Evaluator:
         return assessment
 
     def admit(self, activity: LeadActivity) -> None:
-        """Raises `Rejected` if the `allowed_sources` of the rules refuse the activity. `assess` does this itself."""
+        """Raises `Rejected` if the `allowed_sources` of the rules refuse the activity, and `Unfitting` if it has keys
+        that do not fit and the rules set such an activity aside. `assess` does this itself."""
         for restriction in self._restricted.get(activity.type, ()):
             restriction.check(activity)
+        if self._sets_aside and (drops := self.unfitting(activity)):
+            raise Unfitting(drops)
+
+    def unfitting(self, activity: LeadActivity) -> Sequence[Drop]:
+        """What of the activity does not fit the contract or the own fields, so that it is not kept: at most one for
+        each field and reason."""
+        if not activity.dropped and activity.type not in LISTING:
+            return ()
+        return unfitting(activity, self.kept_facts, self._kept_names)
 
     def reassess(
         self,

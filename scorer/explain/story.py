@@ -26,6 +26,8 @@ from scorer.rules.ruleset import ACTION, Ruleset
 
 NO_HISTORY = "There is no timeline, because the service keeps the state of a lead but not its history."
 FIRST_YEAR, LAST_YEAR = 1970, 9000
+_MOST_DROPPED = 20
+"""Kinds of keys that do not fit which a story names."""
 _CONSENT = ("consent.email", "consent.phone")
 
 
@@ -112,7 +114,10 @@ def explain_lead(lead: Lead, evaluator: Evaluator, now: int | None = None, histo
         targets=[] if merged is not None else targets(lead, evaluator, evaluation),
         timeline=None if history is None else history.entries,
         without_effect=0 if history is None else history.without_effect,
-        notes=[*([NO_HISTORY] if history is None else []), *_differences(lead, evaluation)],
+        notes=[
+            *([NO_HISTORY] if history is None else _dropped(history)),
+            *_differences(lead, evaluation),
+        ],
     )
 
 
@@ -183,6 +188,14 @@ def _meanings(ruleset: Ruleset, values: Iterable[KnownValue]) -> dict[str, str]:
         else:
             meanings[field] = ""
     return meanings
+
+
+def _dropped(history: History) -> list[str]:
+    """What did not fit, as it was sent."""
+    found = list(history.unfitting)
+    sentences = [f"Not used: {key.sentence(history.added)}." for key in found[:_MOST_DROPPED]]
+    more = len(found) - _MOST_DROPPED
+    return sentences if more <= 0 else [*sentences, f"And {more:,} more kinds of keys that do not fit."]
 
 
 def _differences(lead: Lead, evaluation: Evaluation) -> list[str]:

@@ -11,6 +11,7 @@ from scorer.domain.effects import Answered
 from scorer.domain.instant import to_text
 from scorer.domain.lead import NO_CLOCK, Lead
 from scorer.domain.lifecycle import STAGE_NAME, STATUS, Step
+from scorer.domain.unfitting_keys import UnfittingKeys
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Evaluation
 from scorer.explain.escalations import escalations
@@ -42,6 +43,9 @@ class History:
     escalated: list[Escalation] = field(default_factory=list)
     stated: dict[Step, Event] = field(default_factory=dict)
     """The events of the steps of sales."""
+    unfitting: UnfittingKeys = field(default_factory=UnfittingKeys)
+    """What was dropped from the activities."""
+    added: int = 0
     _last: _View | None = None
 
     def add(self, activity: LeadActivity, arrival: int | None = None) -> None:
@@ -55,8 +59,11 @@ class History:
             # A lead whose retention has ended meanwhile has no history either.
             self.entries, self.events, self.stated, self.escalated = [], {}, {}, []
             self.without_effect, self._last = 0, None
+            self.unfitting, self.added = UnfittingKeys(), 0
         assessment = self.evaluator.assess(before, activity, arrival)
         self.lead = assessment.lead
+        self.added += 1
+        self.unfitting.note(self.added, self.evaluator.unfitting(activity))
         self.escalated += escalations(assessment.effects)
         event = Event(time=to_text(activity.time), id=activity.id, source=activity.source)
         self.events.setdefault(event_hash(activity), event)

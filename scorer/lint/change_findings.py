@@ -18,6 +18,7 @@ def compared(ruleset: Ruleset, source: Source, before: Ruleset) -> list[Finding]
     _compare_signals(ruleset, before, reporter)
     _compare_sources(ruleset, before, reporter)
     _compare_retention(ruleset, before, reporter)
+    _compare_unfitting(ruleset, before, reporter)
     if ruleset.calendar != before.calendar:
         message = "the calendar changes; promises made from now on count by it, and those made before stay as they are"
         reporter.report(("calendar",), "changed-calendar", message, level="info")
@@ -43,6 +44,12 @@ def _compare_fields(now: Catalogue, before: Catalogue, reporter: Reporter) -> No
             )
             message = f"the field `{name}` is of type {field.type} and was of type {was.type}; {effect}"
             reporter.report(("fields", name, "type"), "changed-field", message, level="info")
+        elif (was.choices, was.accept_text) != (field.choices, field.accept_text):
+            message = (
+                f"the field `{name}` takes other values than before (`choices`, `accept_text`); this counts from now "
+                "on, and what leads already have stays"
+            )
+            reporter.report(("fields", name), "changed-field", message, level="info")
     for name in before:
         if name not in now:
             message = (
@@ -82,6 +89,17 @@ def _compare_retention(ruleset: Ruleset, before: Ruleset, reporter: Reporter) ->
                 "few at a time; `scorer retention` counts them"
             )
             reporter.report(("retention",), "shorter-retention", message, level="info")
+
+
+def _compare_unfitting(ruleset: Ruleset, before: Ruleset, reporter: Reporter) -> None:
+    if ruleset.sets_unfitting_aside != before.sets_unfitting_aside:
+        effect = (
+            "becomes a dead letter from now on, also under a key that nobody declares"
+            if ruleset.sets_unfitting_aside
+            else "loses that key from now on, and the rest of it counts; earlier dead letters can be sent back"
+        )
+        message = f"`unfitting` changes: an activity with a key that does not fit {effect}"
+        reporter.report(("unfitting",), "changed-unfitting", message, level="info")
 
 
 def _compare_sources(ruleset: Ruleset, before: Ruleset, reporter: Reporter) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from scorer.domain.instant import from_datetime
 from scorer.domain.lead import Lead
+from scorer.domain.unfitting_keys import UnfittingKeys
 from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.place import Rejection, activity_at
@@ -17,11 +18,12 @@ from scorer.state.shelf import LeadShelf
 
 class BlockDecisions(NamedTuple):
     """The results of some lines. `decisions` are JSON, each with a line end; `places` are the places that they
-    came from, ascending."""
+    came from, ascending. `unfitting`: what was dropped from the activities."""
 
     places: list[int]
     decisions: list[bytes]
     rejected: list[Rejection]
+    unfitting: UnfittingKeys
 
 
 class LateDecision(NamedTuple):
@@ -46,7 +48,7 @@ class DecisionShard:
 
     def handle(self, task: str, places: Sequence[int], lines: Sequence[bytes]) -> BlockDecisions:
         """Score the lines. A decision by time has the place of the next activity of its lead."""
-        found = BlockDecisions([], [], [])
+        found = BlockDecisions([], [], [], UnfittingKeys())
         evaluator, shelf, now = self._evaluator, self._shelf, self._now
         for place, line in zip(places, lines, strict=True):
             try:
@@ -56,6 +58,7 @@ class DecisionShard:
             except Rejected as error:
                 found.rejected.append(Rejection(place, error.reason, error.detail))
                 continue
+            found.unfitting.note(place, evaluator.unfitting(activity))
             if assessment.lead is not lead:
                 shelf.put(assessment.lead)
             if assessment.effects:

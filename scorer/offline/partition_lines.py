@@ -11,6 +11,7 @@ import msgspec
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import to_text
+from scorer.domain.unfitting import as_sent
 from scorer.offline.activity_files import Block, Refused
 from scorer.offline.place import ARRIVAL, Rejection, place
 from scorer.sources.arrival import arrival_of, is_stamped, log_time_after
@@ -90,12 +91,14 @@ def activity_line(activity: LeadActivity, arrival: int | None) -> bytes:
     }
     if arrival is not None:
         event[ARRIVAL] = to_text(arrival)
-    line = msgspec.json.encode({**event, "data": activity.data})
+    # What does not fit is said where the line is read.
+    data = as_sent(activity.data, activity.dropped) if activity.dropped else activity.data
+    line = msgspec.json.encode({**event, "data": data})
     if line.count(b"{") + line.count(b"[") <= MAX_DEPTH:
         return line
     try:
         decode_object(line, len(line), "the event")
     except Rejected:
         # The data was a value of its own, so it may be as deep as a whole event. So it may in a string.
-        line = msgspec.json.encode({**event, "data": msgspec.json.encode(activity.data).decode()})
+        line = msgspec.json.encode({**event, "data": msgspec.json.encode(data).decode()})
     return line

@@ -13,6 +13,7 @@ from scorer.sources.arrival import TOO_LATE
 from scorer.sources.attributes import EARLIEST
 from scorer.sources.cloudevents import MAX_BYTES, parse_event, parse_instant, parse_line
 from scorer.sources.rejected import Rejected
+from scorer.sources.strict_json import decoded_whole
 
 _BITS: Final = 24
 _MASK: Final = (1 << _BITS) - 1
@@ -66,7 +67,7 @@ def activity_at(place: int, line: bytes, now: int, max_bytes: int = MAX_BYTES) -
 
 def _arrival(line: bytes) -> int | None:
     try:
-        arrival = _read(line).arrivedat
+        arrival = decoded_whole(_read, line).arrivedat
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # not an activity either; its own error says more
     if arrival is None:

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from scorer.offline.activity_files import Block
+from scorer.sources.strict_json import decoded_whole
 
 AHEAD: Final = 4
 """Blocks in progress at a time: enough to keep every process busy, few enough to hold in memory."""
@@ -80,7 +81,7 @@ def shard_of(line: bytes, count: int) -> int:
     """The shard of a line, 0 to `count` - 1, by its lead. Unlike `hash`, it is the same in every process. A line
     without a lead is rejected by any shard."""
     try:
-        subject = _subject(line).subject
+        subject = decoded_whole(_subject, line).subject
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0
     return zlib.crc32(subject.encode("utf-8", "surrogatepass")) % count

@@ -18,7 +18,8 @@ from scorer.rules.condition import FieldType
 @dataclass(frozen=True, slots=True)
 class Field:
     """A field of the catalogue. `choices` are its only possible values; empty if any value is possible. `minimum` and
-    `maximum` are possible values and bound all others; None if there is no bound."""
+    `maximum` are possible values and bound all others; None if there is no bound. `accept_text`: whether a text that is
+    a number counts as the number."""
 
     name: str
     type: FieldType
@@ -26,6 +27,7 @@ class Field:
     choices: tuple[str, ...] = ()
     minimum: int | float | None = None
     maximum: int | float | None = None
+    accept_text: bool = False
 
 
 Catalogue = Mapping[str, Field]

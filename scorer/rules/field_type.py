@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
@@ -103,6 +104,22 @@ _READERS: Final[Mapping[FieldType, Callable[[object], Value | None]]] = MappingP
         FieldType.STRINGS: _read_strings,
     }
 )
+
+
+_NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,3})?")
+"""A number as JSON writes it (RFC 8259, section 6), with a bounded number of digits."""
+
+
+def number_in_text(text: str) -> int | float | None:
+    """The number that a text is, written as in JSON: no spaces, no thousands separators, a point for the decimals. None
+    if it is none, or if it needs more than 64 bits."""
+    written = _NUMBER.fullmatch(text)
+    if written is None:
+        return None
+    if written[2] is None and written[3] is None:
+        whole = int(text)
+        return whole if -(2**63) <= whole < 2**63 else None
+    return _read_number(float(text))
 
 
 def operand_problem(kind: FieldType, op: Op, operand: object) -> str | None:

@@ -264,11 +264,16 @@ class FieldSection(Section):
     type: FieldType = Field(description="string, integer, number, boolean or strings (a list).", strict=False)
     description: str = Field("", description="The meaning of the field.")
     choices: list[str] = Field(default_factory=list, description="The possible values (only for string fields).")
+    accept_text: bool = Field(
+        False, description='Whether a text that is a number counts as the number, as in `"40"` (only for numbers).'
+    )
 
     @model_validator(mode="after")
-    def _choices_are_text(self) -> "FieldSection":
+    def _keys_fit_the_type(self) -> "FieldSection":
         if self.choices and self.type is not FieldType.STRING:
             raise ValueError("only fields of type string can have choices")
+        if self.accept_text and self.type not in (FieldType.INTEGER, FieldType.NUMBER):
+            raise MisplacedKeyError("accept_text", "only fields of type integer or number can have `accept_text`")
         return self
 
 
@@ -489,6 +494,12 @@ class RulesetFile(Section):
         description="How far the clock of a sender may be ahead; at most 1d. An activity counts as of its own time, "
         "but at most this long after it arrived. A grant of consent counts if it is later than the withdrawal by more "
         "than this.",
+    )
+    unfitting: Literal["count", "dead_letter"] = Field(
+        "count",
+        description="What happens to an activity with a key that does not fit: a value of another type or outside "
+        "`choices`, a key that nobody declares. `count`: the key is dropped and counted, the rest counts. "
+        "`dead_letter`: the whole activity is set aside.",
     )
     retention: RetentionSection | None = None
     calendar: CalendarSection | None = None

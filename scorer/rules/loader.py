@@ -188,6 +188,7 @@ class _Checker:
             lifecycle=lifecycle,
             targets=targets,
             calendar=calendar,
+            sets_unfitting_aside=file.unfitting == "dead_letter",
         )
 
     def _calendar(self) -> BusinessCalendar | None:
@@ -240,7 +241,9 @@ class _Checker:
         for name, section in self._file.fields.items():
             if name in ("all", "any", "not", "rating"):
                 self._report(("fields", name), "reserved-name", f"`{name}` has another meaning in conditions")
-            custom_fields[name] = Field(name, section.type, section.description, tuple(section.choices))
+            custom_fields[name] = Field(
+                name, section.type, section.description, tuple(section.choices), accept_text=section.accept_text
+            )
         return custom_fields
 
     def _signal(self, name: str, section: SignalSection) -> Signal:

@@ -211,7 +211,8 @@ class Ruleset:
 
     `revision` is the SHA-256 of the canonical ruleset, hexadecimal. Equal rules have equal revisions, whatever their
     files, order of sections and comments. `tolerance`: how far the clock of a sender may be ahead, in microseconds.
-    `calendar`: how the times of promises count; None: as elapsed time.
+    `calendar`: how the times of promises count; None: as elapsed time. `sets_unfitting_aside`: whether an activity with
+    a key that does not fit is a dead letter, instead of losing the key.
     """
 
     name: str
@@ -230,6 +231,7 @@ class Ruleset:
     lifecycle: LifecycleRules = NO_LIFECYCLE
     targets: Targets | None = None
     calendar: BusinessCalendar | None = None
+    sets_unfitting_aside: bool = False
 
     @property
     def rule_count(self) -> int:

@@ -13,8 +13,9 @@ from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, TYPE_PREFIX, LeadActi
 from scorer.domain.instant import DAY
 from scorer.evaluation.allowed_sources import restrictions
 from scorer.rules import duration
-from scorer.rules.catalogue import suggestion
+from scorer.rules.catalogue import Field, suggestion
 from scorer.rules.condition import known
+from scorer.rules.field_type import number_in_text
 from scorer.rules.ruleset import Ruleset
 from scorer.rules.yaml_source import Path
 from scorer.ruletests.model import GivenActivity
@@ -142,13 +143,17 @@ def _check_keys(payload: BaseModel, data: Mapping[str, object], path: Path, repo
             _check_keys(part, value, (*path, key), report)
 
 
+def _as_number(field: Field, value: object) -> object:
+    return number_in_text(value) if field.accept_text and isinstance(value, str) else value
+
+
 def _check_custom(custom: Mapping[str, object], path: Path, ruleset: Ruleset, report: Report) -> None:
     for name, value in custom.items():
         field = ruleset.own_fields.get(name)
         if field is None:
             hint = suggestion(name, tuple(ruleset.own_fields)) or "; declare it under `fields`"
             report((*path, name), "unknown-field", f"unknown field `{name}`{hint}")
-        elif value is not None and known(field.type, value) is None:
+        elif value is not None and known(field.type, _as_number(field, value)) is None:
             report((*path, name), "wrong-type", f"`{name}` is of type {field.type}, not {value!r}")
         elif field.choices and value is not None and value not in field.choices:
             hint = suggestion(str(value), field.choices) or f"; it is one of {', '.join(field.choices)}"

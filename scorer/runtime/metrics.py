@@ -40,7 +40,6 @@ OUTCOMES: Final = {
     "rescore": ("published", "unchanged", "skipped", "failed", "too_large"),
     "reviews": ("published", "unchanged", "deleted", "failed", "too_large"),
     "deleted": ("inactive", "erased"),
-    "dropped": ("undeclared", "wrong_type"),
     "differences": ("rating", "grade", "route", "queue", "score"),
 }
 """Label values that are known beforehand. Their counters start at 0, because Prometheus cannot see the first increase
@@ -165,8 +164,8 @@ class BatchFigures:
     dead_letters: Counter[str] = field(default_factory=Counter)
     ahead: Counter[str] = field(default_factory=Counter)
     """Activities with a time well after their arrival, by source."""
-    dropped_facts: Counter[str] = field(default_factory=Counter)
-    """Custom facts that leads do not keep, by reason."""
+    unfitting: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Activities with a key that does not fit, by its field and the reason."""
     rekeyed: int = 0
     """Records without a key that went back into the input with one."""
     timestamps: list[int] = field(default_factory=list)
@@ -231,8 +230,8 @@ class Metrics:
         self._dead_letters = counter(
             "scorer_dead_letters", "Records sent to the dead letter topic.", "reason", known=WORTH_A_LOOK
         )
-        self._dropped_facts = counter(
-            "scorer_facts_dropped", "Custom facts that leads do not keep.", "reason", known=OUTCOMES["dropped"]
+        self._unfitting = counter(
+            "scorer_unfitting_activities", "Activities with a key that does not fit.", "field", "reason"
         )
         self._rekeyed = counter("scorer_records_rekeyed", "Records without a key written back with one.")
         self._restored = counter("scorer_restore_records", "Changelog records read to restore state.")
@@ -393,8 +392,8 @@ class Metrics:
             self._dead_letters.labels(reason).inc(count)
         for source, count in figures.ahead.items():
             self._ahead.labels(self._source_label(source)).inc(count)
-        for reason, count in figures.dropped_facts.items():
-            self._dropped_facts.labels(reason).inc(count)
+        for (name, reason), count in figures.unfitting.items():
+            self._unfitting.labels(name, reason).inc(count)
         self._rekeyed.inc(figures.rekeyed)
         for outcome, count in figures.rescored.items():
             self._rescored.labels(outcome).inc(count)

@@ -187,7 +187,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         shadow,
         trim=trim,
         limits=limits,
-        kept_facts=lambda: live.evaluator.kept_facts,
+        unfitting=lambda activity: live.evaluator.unfitting(activity),
     )
     pace, reading = TokenBucket(time.monotonic), TokenBucket(time.monotonic)
     rescorer = Rescorer(

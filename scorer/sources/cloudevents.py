@@ -9,19 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from pydantic import ValidationError
 
-from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity, validate_data
+from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity
 from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
 from scorer.sources.attributes import CONTROL, EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.contract_names import CONTRACT_NAMES
 from scorer.sources.event_batch import EventBatch, is_array, split_batch
-from scorer.sources.payload_errors import summary
+from scorer.sources.fitting import fitted
 from scorer.sources.rejected import Rejected, described, described_name
 from scorer.sources.rejected import kind as kind_of
 from scorer.sources.strict_json import decode_object
 from scorer.sources.usual_event import usual
-from scorer.sources.whole_numbers import with_whole_numbers
 
 __all__ = [
     "CONTENT_TYPE",
@@ -216,24 +214,10 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
         )
     subject = _attribute(attributes, "subject", prefix)
     time = _time(attributes.get("time"), prefix, now)
-    data = _valid(kind, data)
+    data, dropped = fitted(kind, data)
     if kind == "lead.merged" and data["into"] == subject:
         raise Rejected("invalid_data", "data.into is the lead itself; expected another lead")
-    return LeadActivity(identity, source, kind, time, subject, data)
-
-
-def _valid(kind: str, data: Mapping[str, object]) -> Mapping[str, object]:
-    try:
-        try:
-            return validate_data(kind, data)
-        except ValidationError as error:
-            again = with_whole_numbers(data, error)
-            if again is None:
-                raise
-            data = again
-        return validate_data(kind, data)
-    except ValidationError as error:
-        raise Rejected("invalid_data", summary(error, kind, data)) from None
+    return LeadActivity(identity, source, kind, time, subject, data, dropped)
 
 
 def _attribute(attributes: Mapping[str, Any], name: str, prefix: str) -> str:

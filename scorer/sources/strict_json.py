@@ -1,13 +1,23 @@
 """Strict JSON (RFC 8259): UTF-8, finite numbers, bounded depth. Everything else is rejected with a reason."""
 
 import json
-from typing import Any, Final, NoReturn
+import re
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 
 from scorer.sources.rejected import Rejected, kind
 
 MAX_DEPTH: Final = 64
+
+_ESCAPE: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+"""A pair, half of one, or any other escape: of an escaped backslash the second one begins no escape."""
+_REPLACEMENT: Final = b"\\ufffd"
+
+_Decoded = TypeVar("_Decoded")
 
 _decode: Final = msgspec.json.Decoder().decode
 _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -31,7 +41,7 @@ def decode_value(value: bytes, max_bytes: int) -> Any:
     if len(value) > max_bytes:
         raise too_large(len(value), max_bytes)
     try:
-        decoded = _decode(value)
+        decoded = decoded_whole(_decode, value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _reject_json(value, error)
     # Counting brackets is about a hundred times cheaper than a walk, so only values that may be deep are walked.
@@ -40,11 +50,24 @@ def decode_value(value: bytes, max_bytes: int) -> Any:
     return decoded
 
 
+def decoded_whole(decode: Callable[[bytes], _Decoded], value: bytes) -> _Decoded:
+    """What `decode` makes of the JSON, with U+FFFD for each half of a surrogate pair, as decoders of UTF-16 have it.
+    Half a pair is no character, but senders cut texts in the middle of one. Raises what `decode` raises."""
+    try:
+        return decode(value)
+    except msgspec.DecodeError:
+        return decode(_ESCAPE.sub(_whole, value))
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    return _REPLACEMENT if escape["half"] else escape[0]
+
+
 def split_list(value: bytes) -> list[bytes]:
     """The items of the JSON list in the value of a batch, each as its own bytes. Of the items only the syntax is
     checked. Raises `Rejected`."""
     try:
-        return [bytes(item) for item in _split(value)]
+        return [bytes(item) for item in decoded_whole(_split, value)]
     except msgspec.ValidationError:
         raise Rejected(
             "not_a_list", "the value does not begin with a list, but the content-type says that it is a batch"
@@ -75,9 +98,7 @@ def _reject_json(value: bytes, error: Exception) -> NoReturn:
         # The messages of the decoder are constants with the number of a byte; they quote nothing.
         message = str(error).removeprefix("JSON is malformed: ")
         raise Rejected("not_json", f"the value is not JSON: {message}") from None
-    raise Rejected(
-        "not_json", "the value contains half of a surrogate pair (an escape such as \\ud800), which is not a character"
-    ) from None
+    raise Rejected("not_json", "the value is not JSON (RFC 8259)") from None
 
 
 def _reject_constant(_name: str) -> NoReturn:

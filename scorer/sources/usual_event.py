@@ -11,8 +11,10 @@ import msgspec
 
 from scorer.domain.activity import LISTING, NAMES_BYTES, LeadActivity, path_of
 from scorer.domain.instant import from_datetime
+from scorer.domain.unfitting import Drop
 from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.fast_payload import CLOSED, OPEN
+from scorer.sources.fitting import unknown_keys
 
 _PAGE_VIEWED: Final = "lead.page_viewed"
 _MERGED: Final = "lead.merged"
@@ -88,6 +90,7 @@ def usual(value: bytes, now: int, max_bytes: int) -> LeadActivity | None:
     """The activity of a usual event; None if the full parser must decide. `now` in microseconds since the epoch."""
     if len(value) > max_bytes:
         return None
+    dropped: tuple[Drop, ...] = ()
     try:
         event = _decode_known(value)
         kind, data = event.kind, _to_builtins(event.data) or {}
@@ -95,7 +98,7 @@ def usual(value: bytes, now: int, max_bytes: int) -> LeadActivity | None:
         decoded = _of_any_type(value)
         if decoded is None:
             return None
-        event, kind, data = decoded
+        event, kind, data, dropped = decoded
     # The JSON of a list that is too long is longer still. So only a large event needs the full parser for it.
     if len(value) > NAMES_BYTES and kind in LISTING:
         return None
@@ -108,17 +111,17 @@ def usual(value: bytes, now: int, max_bytes: int) -> LeadActivity | None:
     printable = harmless or f"{identity}{source}{subject}".isprintable()
     if not printable or not EARLIEST <= time <= now + MAX_AHEAD or (kind == _MERGED and data["into"] == subject):
         return None
-    return LeadActivity(identity, source, kind, time, subject, data)
+    return LeadActivity(identity, source, kind, time, subject, data, dropped)
 
 
-def _of_any_type(value: bytes) -> tuple[Any, str, dict[str, Any]] | None:
-    """The event, its type and its data, for a custom type or a built-in type with unknown keys."""
+def _of_any_type(value: bytes) -> tuple[Any, str, dict[str, Any], tuple[Drop, ...]] | None:
+    """The event, its type, its data and its unknown keys, for a custom type or a built-in type with unknown keys."""
     try:
         event = _decode_any(value)
         kind, data = event.type, event.data or {}
         payload = OPEN.get(kind)
         if payload is not None:
-            return event, kind, _to_builtins(_convert(data, payload))
+            return event, kind, _to_builtins(_convert(data, payload)), unknown_keys(kind, data)
     except _REFUSED:
         return None
-    return (event, kind, data) if is_type(kind) else None
+    return (event, kind, data, ()) if is_type(kind) else None

@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from functools import partial
+from operator import attrgetter
 from time import perf_counter
 from typing import Final
 
@@ -13,8 +14,9 @@ from msgspec import structs
 from scorer.dlq.dead_letter import INTERNAL_ERROR, dead_letter, internal_error
 from scorer.domain.activity import LISTING, LeadActivity
 from scorer.domain.instant import MINUTE, to_text
-from scorer.domain.lead import Lead, ValueTests
-from scorer.evaluation.kept_facts import dropped_facts
+from scorer.domain.lead import Lead
+from scorer.domain.unfitting import Drop
+from scorer.evaluation.kept_facts import Unfitting
 from scorer.evaluation.results import Assessment, CriteriaResult
 from scorer.evaluation.rule_change import RuleChange
 from scorer.kafka.fault_points import poisoned
@@ -55,8 +57,8 @@ log = structlog.get_logger()
 
 class BatchProcessor:
     """Parses, assesses and stages. `clock` gives microseconds since the epoch. `trim` makes a lead smaller that has
-    grown too large; `limits` says when that is. `kept_facts` gives the custom facts that leads keep now; without it,
-    those that are dropped are not counted."""
+    grown too large; `limits` says when that is. `unfitting` gives what of an activity does not fit; without it, only
+    what does not fit the contract is counted."""
 
     def __init__(
         self,
@@ -67,12 +69,12 @@ class BatchProcessor:
         *,
         trim: Trim = untrimmed,
         limits: TopicLimits | None = None,
-        kept_facts: Callable[[], ValueTests] | None = None,
+        unfitting: Callable[[LeadActivity], Sequence[Drop]] = attrgetter("dropped"),
     ) -> None:
         self.limits = limits or TopicLimits(settings)
         self._settings = settings
         self._trim = trim
-        self._kept_facts = kept_facts
+        self._unfitting = unfitting
         self._assess = poisoned(assess)
         self._clock = clock
         self._shadow = shadow
@@ -154,7 +156,7 @@ class BatchProcessor:
             if assessment.lead is not lead:
                 store.stage(assessment.lead)
             types.append(activity.type)
-            if activity.type in LISTING:
+            if activity.dropped or activity.type in LISTING:
                 stating.append(activity)
             evaluation = assessment.evaluation
             if evaluation is not None:
@@ -163,8 +165,8 @@ class BatchProcessor:
             if self._shadow is not None:
                 self._shadow.compare(activity, assessment, outbox, figures)
         figures.activities.update(types)
-        if stating and self._kept_facts is not None:
-            figures.dropped_facts = dropped_facts(stating, self._kept_facts())
+        for activity in stating:
+            _count(self._unfitting(activity), figures)
         for result, times in Counter(results).items():
             for hit in result.hits:
                 figures.rule_hits[hit] += times
@@ -200,6 +202,8 @@ class BatchProcessor:
                 return ()
         except Rejected as final:
             rejected = final
+        if isinstance(rejected, Unfitting):
+            _count(rejected.drops, figures)
         topic, whole, cut = settings.dead_letter_topic, limits.whole_letter, limits.cut_letter
         reason, index = rejected.reason, index_of(record)
         outbox.messages.append(dead_letter(record, reason, rejected.detail, topic, limit=whole, room=cut, index=index))
@@ -234,6 +238,10 @@ class BatchProcessor:
             fitting, _ = fitting_state(assessment.lead, limits.state, self._trim)
             assessment = structs.replace(assessment, lead=fitting)
         return lead, activity, assessment
+
+
+def _count(drops: Collection[Drop], figures: BatchFigures) -> None:
+    figures.unfitting.update((drop.field, drop.reason) for drop in drops)
 
 
 def _with_elements(

@@ -42,6 +42,8 @@ from scorer.stream.watch import Watch
 _PARALLEL_RESTORES: Final = 4
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
+_NAMED: Final = 20
+"""Kinds of keys that do not fit which a line of the log names."""
 
 log = structlog.get_logger()
 
@@ -394,8 +396,15 @@ class PartitionWorker:
             spans.committed(figures.dead_letters.total())
         if batch:
             self._context.watch.committed(batch, figures.dead_letters, broker_time)
+        if figures.unfitting:
+            self._log_unfitting(figures.unfitting)
         self._measure_log_time()
         self.measure_lag()
+
+    def _log_unfitting(self, counts: Counter[tuple[str, str]]) -> None:
+        named = counts.most_common(_NAMED)
+        shown = {f"{field} {reason}": count for (field, reason), count in named}
+        self.log.info("activities_unfitting", keys=shown, others=counts.total() - sum(shown.values()))
 
     async def _accept_less(self, error: TooLargeError, accepted: Mapping[str, int]) -> None:
         """Learn what the topic accepts. `accepted`: what was known of the topics before the transaction.

@@ -5,7 +5,9 @@ import re
 import subprocess
 from collections import Counter, defaultdict
 from functools import cache
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
@@ -15,6 +17,7 @@ from scorer.cli import app
 from scorer.domain.activity import PAYLOADS
 from scorer.domain.lead import Lead
 from scorer.domain.lifecycle import STATUSES, is_usual
+from scorer.domain.unfitting import Reason
 from scorer.engines.engine import default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.figures.figures import Figures
@@ -66,6 +69,7 @@ def every_metric() -> Metrics:
             escalations=Counter({("queue-0", 1): 1}),
             statuses=Counter({("new", "won", False): 1}),
             stages=Counter({("", "Open"): 1}),
+            unfitting=Counter({("other", "undeclared"): 1}),
             rule_hits=Counter({("criterion-0", "rule-0"): 1}),
             timestamps=[0],
             assess_seconds=[0.1],
@@ -313,6 +317,10 @@ def generated(rules: int) -> Counter[tuple[str, str]]:
     return Counter(evaluation.criteria_result.hits)
 
 
+CONTRACT_FIELDS = [f"field.{number}" for number in range(80)]
+"""As many as the built-in types have keys."""
+
+
 def large(rules: int, queues: int = 10) -> Metrics:
     """The exposition of a worker after a million leads under this number of rules, each of which has given points."""
     metrics = every_metric()
@@ -344,6 +352,7 @@ def large(rules: int, queues: int = 10) -> Metrics:
                 stages=Counter(
                     {(before, f"{after}"): 1 for before in ["", *stages] for after in [*stages, *range(999)]}
                 ),
+                unfitting=Counter(dict.fromkeys(product(CONTRACT_FIELDS, get_args(Reason)), 1)),
                 rule_hits=Counter(dict.fromkeys(hits, 100)),
                 shadow=Counter({(live[0], other[0], live[1], other[1]): 10 for live in pairs for other in pairs}),
                 timestamps=[part * 1000] * 1000,

@@ -64,6 +64,8 @@ def records(
             yield _batch(random, record, senders) if random.random() < 0.03 else record
         elif chance < 0.90:
             yield _damaged(random, event, recent)
+        elif chance < 0.92:
+            yield _unfitting(random, event)
         else:
             yield _invalid(random, event, now)
 
@@ -339,6 +341,17 @@ def _wrong_time(random: Random, event: Event, now: int) -> Raw:
 
 
 _WRONG_DATA: Final[Sequence[tuple[str, Any]]] = (
+    ("page_viewed", {}),
+    ("page_viewed", {"url": None}),
+    ("page_viewed", {"url": "/" * 2049}),
+    ("form_submitted", {"form": ""}),
+    ("call_logged", {"outcome": "busy"}),
+    ("stage_changed", {"previous": "x"}),
+    ("consent_changed", {"channel": "fax", "status": "granted"}),
+    ("merged", {"into": ""}),
+)
+"""Without a key that they need, these are no activities."""
+_UNFITTING_DATA: Final[Sequence[tuple[str, Any]]] = (
     ("profile_updated", {"employees": "12"}),
     ("profile_updated", {"employees": -1}),
     ("profile_updated", {"employees": 2**63}),
@@ -367,21 +380,14 @@ _WRONG_DATA: Final[Sequence[tuple[str, Any]]] = (
     ("qualification_updated", {"bant": []}),
     ("qualification_updated", {"competition": {"competitors": [None]}}),
     ("assessment_recorded", {"probability": 1.0000000000000002}),
-    ("page_viewed", {}),
-    ("page_viewed", {"url": None}),
-    ("page_viewed", {"url": "/" * 2049}),
     ("page_viewed", {"url": "/", "seconds": "5"}),
-    ("form_submitted", {"form": ""}),
     ("email_clicked", {"machine": "no"}),
     ("email_bounced", {"kind": None}),
-    ("call_logged", {"outcome": "busy"}),
     ("meeting_held", {"participants": 0.5}),
     ("opportunity_won", {"value": -0.01}),
-    ("stage_changed", {"previous": "x"}),
-    ("consent_changed", {"channel": "fax", "status": "granted"}),
-    ("merged", {"into": ""}),
     ("erased", {"reason": 5}),
 )
+"""These lose one key."""
 
 
 def _wrong_data(random: Random, event: Event, now: int) -> Raw:
@@ -389,6 +395,18 @@ def _wrong_data(random: Random, event: Event, now: int) -> Raw:
     write = random.choice((structured, binary))
     value, headers = write(random, event | {"type": f"lead.{kind}", "data": dict(data)})
     return _key(event), value, headers
+
+
+def _unfitting(random: Random, event: Event) -> FuzzRecord:
+    if random.random() < 0.2:
+        text = random.choice((b"\\ud800", b"\\udc00 x", b"\\ud83d\\u0041"))
+        chat = event | {"type": "lead.chat_started", "data": {"x": "@@"}}
+        key, value, headers = _as_it_is(event, _plain(chat).replace(b"@@", text))
+        return FuzzRecord(key, value, headers, Expected.GOOD, "half a pair")
+    kind, data = random.choice(_UNFITTING_DATA)
+    write = random.choice((structured, binary))
+    value, headers = write(random, event | {"type": f"lead.{kind}", "data": dict(data)})
+    return FuzzRecord(_key(event), value, headers, Expected.GOOD, f"a key that does not fit: {kind}")
 
 
 def _merged_into_itself(random: Random, event: Event, now: int) -> Raw:
@@ -418,8 +436,8 @@ def _other_encoding(random: Random, event: Event, now: int) -> Raw:
     return _as_it_is(event, random.choice(forms))
 
 
-def _half_pair(random: Random, event: Event, now: int) -> Raw:
-    text = random.choice((b"\\ud800", b"\\udc00 x", b"\\ud83d\\u0041", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\\x"))
+def _no_character(random: Random, event: Event, now: int) -> Raw:
+    text = random.choice((b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\\x"))
     event = event | {"type": "lead.chat_started", "data": {"x": "@@"}}
     return _as_it_is(event, _plain(event).replace(b"@@", text))
 
@@ -483,7 +501,7 @@ _INVALID: Final[Mapping[str, Callable[[Random, Event, int], Raw]]] = {
     "merged into itself": _merged_into_itself,
     "no number": _no_number,
     "other encoding": _other_encoding,
-    "half a pair": _half_pair,
+    "no character": _no_character,
     "bomb": _bomb,
     "truncated": _truncated,
     "no event": _no_event,

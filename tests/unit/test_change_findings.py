@@ -78,6 +78,20 @@ def test_a_removed_and_a_new_field() -> None:
     assert lead.value("installed_base") == 3
 
 
+def test_which_values_are_taken_from_now_on() -> None:
+    strict = SMALL_RULES + "unfitting: dead_letter\n"
+    (finding,) = changes(strict)
+    assert finding.endswith(
+        "[changed-unfitting] `unfitting` changes: an activity with a key that does not fit becomes a dead letter from "
+        "now on, also under a key that nobody declares"
+    )
+    (finding,) = changes(SMALL_RULES, strict)
+    assert "loses that key from now on, and the rest of it counts" in finding
+    assert changes(SMALL_RULES + "unfitting: count\n") == []
+    (finding,) = changes(SMALL_RULES.replace("{type: integer}", "{type: integer, accept_text: true}"))
+    assert "[changed-field] the field `installed_base` takes other values than before" in finding
+
+
 def test_a_new_signal_counts_from_now_on() -> None:
     before = SMALL_RULES.replace(TRIAL, "")
     (finding,) = changes(SMALL_RULES, before)

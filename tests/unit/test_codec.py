@@ -39,7 +39,7 @@ def rich_lead() -> Lead:
         "industry": None,
         "custom": {"installed_base": -3},
     }
-    lead = lead.apply(activity(6, "lead.profile_updated", profile), custom={"installed_base": lambda _: True})
+    lead = lead.apply(activity(6, "lead.profile_updated", profile), custom={"installed_base": lambda value: value})
     lead = lead.apply(activity(7, "lead.sales_returned", {}))
     decided = DAY_0 + 8 * DAY
     published = Published(Rating.HOT, Grade("A", 1), Route.SALES, "key-accounts", Score(50, -3), decided)
@@ -96,7 +96,7 @@ def test_equal_states_give_equal_bytes_in_any_order_of_events() -> None:
 def test_ten_facts_of_one_event_take_little_space() -> None:
     data: dict[str, object] = {f"custom_{number}": number for number in range(10)}
     lead = Lead("L-1").apply(
-        activity(1, "lead.profile_updated", {"custom": data}), custom=dict.fromkeys(data, lambda _: True)
+        activity(1, "lead.profile_updated", {"custom": data}), custom=dict.fromkeys(data, lambda value: value)
     )
     assert len(encode_lead(lead)) < 200
 

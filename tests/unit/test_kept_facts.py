@@ -21,6 +21,7 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.runtime.metrics import MAX_CUSTOM_TYPES, BatchFigures
 from scorer.runtime.settings import load_settings
 from scorer.service.compose import Service, build
+from scorer.sources.rejected import Rejected
 from scorer.state.codec import decode_lead, encode_lead
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
@@ -32,6 +33,7 @@ from tests.unit.test_metrics import value as sample
 RULES = evaluator()
 WITH_PLAN = SMALL_RULES.replace("fields: {", "fields: {plan: {type: string}, ")
 PLAN_FIELD = {"plan": evaluator(WITH_PLAN).ruleset.own_fields["plan"]}
+TEXT_RULES = SMALL_RULES.replace("{type: integer}", "{type: integer, accept_text: true}")
 PLAN = WITH_PLAN.replace(
     "rules:\n      - {id: large", "rules:\n      - {id: big-plan, when: {plan: big}, points: 3}\n      - {id: large"
 )
@@ -116,12 +118,11 @@ def test_facts_of_earlier_rules_do_not_depend_on_the_order_of_activities() -> No
         assert len(ends) == 1
 
 
-NOTHING: dict[str, object] = {"custom": {"installed_base": None}}
 MISTYPED: list[object] = ["three", True, 1.5, ["x" * 256] * 64, "x" * 2048]
 
 
 @pytest.mark.parametrize("value", MISTYPED)
-def test_a_value_of_another_type_is_stored_as_unknown_in_any_order(value: object) -> None:
+def test_a_value_of_another_type_leaves_the_known_one_in_any_order(value: object) -> None:
     events = [
         told({"installed_base": 3}, day=1),
         told({"installed_base": value}, day=2),
@@ -129,12 +130,78 @@ def test_a_value_of_another_type_is_stored_as_unknown_in_any_order(value: object
         activity("profile_updated", {"country": "DE"}, day=3),
     ]
     ends = {encode_lead(unpublished(judged(RULES, *order))) for order in permutations(events)}
-    null = LeadActivity(events[1].id, events[1].source, events[1].type, events[1].time, "lead-1", NOTHING)
-    withdrawn = judged(RULES, events[0], null, events[2], events[3])
-    assert ends == {encode_lead(unpublished(withdrawn))}
-    assert max(map(len, ends)) < 200
+    silent = [
+        LeadActivity(event.id, event.source, event.type, event.time, "lead-1", {"custom": {}}) for event in events[1:3]
+    ]
+    assert ends == {encode_lead(unpublished(judged(RULES, events[0], *silent, events[3])))}
+    assert [(drop.field, drop.reason) for drop in RULES.unfitting(events[1])] == [("installed_base", "wrong_type")]
     again = RULES.assess(judged(RULES, *events), told({"installed_base": 7}, day=4)).lead
     assert again.value("installed_base") == 7
+
+
+def test_an_empty_text_withdraws_what_is_no_text() -> None:
+    known = judged(RULES, told({"installed_base": 3}, day=1))
+    empty = told({"installed_base": ""}, day=2)
+    assert RULES.assess(known, empty).lead.value("installed_base") is None
+    assert [(drop.field, drop.reason) for drop in RULES.unfitting(empty)] == [("installed_base", "empty")]
+
+
+def test_a_value_outside_the_choices_is_dropped() -> None:
+    rules = evaluator(WITH_PLAN.replace("plan: {type: string}", "plan: {type: string, choices: [big, small]}"))
+    known = judged(rules, told({"plan": "big"}, day=1))
+    for value, kept, reason in (
+        ("small", "small", None),
+        ("huge", "big", "not_a_choice"),
+        (["big"], "big", "wrong_type"),
+        ("", None, "empty"),
+        (None, None, None),
+    ):
+        event = told({"plan": value}, day=2)
+        assert rules.assess(known, event).lead.value("plan") == kept, value
+        assert [drop.reason for drop in rules.unfitting(event)] == ([] if reason is None else [reason])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("40", 40), ("-3", -3), ("4e1", 40.0), ("40.0", 40.0), ("0", 0), ("9223372036854775807", 2**63 - 1)],
+)
+def test_a_number_may_come_as_text_if_the_rules_say_so(text: str, number: float) -> None:
+    rules = evaluator(TEXT_RULES)
+    event = told({"installed_base": text})
+    lead = judged(rules, event)
+    assert (lead.value("installed_base"), type(lead.value("installed_base"))) == (number, type(number))
+    assert list(rules.unfitting(event)) == []
+    assert judged(RULES, event).value("installed_base") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["40 ", "+40", "040", "1,000", "1_000", "40.5", "4O", "٤٠", "1e999", "NaN", "9223372036854775808", ".5", "0x1"],
+)
+def test_no_other_text_is_a_whole_number(text: str) -> None:
+    rules = evaluator(TEXT_RULES)
+    event = told({"installed_base": text})
+    assert judged(rules, event).value("installed_base") is None
+    assert [drop.reason for drop in rules.unfitting(event)] == ["wrong_type"]
+
+
+def test_the_rules_may_set_the_whole_activity_aside() -> None:
+    rules = evaluator(SMALL_RULES + "unfitting: dead_letter\n")
+    known = judged(rules, told({"installed_base": 3}))
+    for event, words in (
+        (told({"installed_base": "3"}, day=1), "installed_base (a string of 1 character) is of another type;"),
+        (
+            told({"instaled_base": 3}, day=1),
+            "installed_base (a number) is probably meant by a key that nobody declares;",
+        ),
+        (told({"shoe": 3, "installed_base": True}, day=1), "a key (a number) is not declared (and 1 more);"),
+    ):
+        with pytest.raises(Rejected) as refused:
+            rules.assess(known, event)
+        assert refused.value.reason == "unfitting"
+        assert refused.value.detail.startswith(words)
+        assert "unfitting: dead_letter" in refused.value.detail
+    assert rules.assess(known, told({"installed_base": 4}, day=1)).lead.value("installed_base") == 4
 
 
 def test_a_value_of_the_right_type_is_stored_as_it_was_sent() -> None:
@@ -147,15 +214,14 @@ def test_a_value_of_the_right_type_is_stored_as_it_was_sent() -> None:
     assert type(lead.value("d")) is list
 
 
-def test_the_type_in_the_other_rules_counts_too() -> None:
+def test_what_other_rules_declare_changes_nothing_for_the_rules_themselves() -> None:
     other = evaluator(WITH_PLAN.replace("plan: {type: string}", "plan: {type: strings}"))
     alone = evaluator(PLAN)
     both = alone.keeping(other.ruleset.own_fields, ())
-    for value, known in ((["a"], ["a"]), ("big", "big"), (3, None), (True, None)):
-        lead = judged(both, told({"plan": value}))
-        assert lead.value("plan") == known
-        typed = judged(alone, told({"plan": value}))
-        assert typed.value("plan") == (value if value == "big" else None)
+    for value in (["a"], "big", 3, True):
+        events = [told({"plan": "big"}), told({"plan": value}, day=1)]
+        lead, typed = judged(both, *events), judged(alone, *events)
+        assert lead.value("plan") == typed.value("plan") == "big"
         assert both.evaluate(lead, lead.clock).score == alone.evaluate(typed, typed.clock).score
 
 
@@ -299,9 +365,9 @@ def test_facts_that_are_dropped_show_in_a_metric(tmp_path: Path) -> None:
     _, figures = service.partitions._context.processor.process(records, LeadStore())
     service.metrics.committed(figures, 0.0)
     shown = service.metrics.render().decode().splitlines()
-    assert 'scorer_facts_dropped_total{reason="undeclared"} 3.0' in shown
-    assert 'scorer_facts_dropped_total{reason="wrong_type"} 1.0' in shown
-    # No name of a fact becomes a label.
+    for field, reason in (("installed_base", "misspelt"), ("other", "undeclared"), ("installed_base", "wrong_type")):
+        assert f'scorer_unfitting_activities_total{{field="{field}",reason="{reason}"}} 1.0' in shown
+    # No name that was made up becomes a label.
     assert "instaled_base" not in "".join(shown)
 
 

@@ -63,6 +63,11 @@ def scoring(condition: str) -> str:
         ),
         (HEAD + "routing:\n  - {id: a, route: discrad}\n", 'not "discrad"; did you mean discard?'),
         (HEAD + ROUTE + "fields: {x: {type: int}}\n", 'not "int"; did you mean integer?'),
+        (
+            HEAD + ROUTE + "fields: {x: {type: string, accept_text: true}}\n",
+            "1.yaml:5:28: error: only fields of type integer or number can have `accept_text`",
+        ),
+        (HEAD + ROUTE + "unfitting: ignore\n", "1.yaml:5:12: error: `unfitting` must be 'count' or 'dead_letter'"),
         (HEAD + ROUTE + "scoring:\n  c: {hit_policy: some, rules: [{id: a, points: 1}]}\n", "did you mean sum?"),
         (
             HEAD + ROUTE + "scoring:\n  c:\n    group: g\n    max: 3\n    rules: [{id: a, points: 1}]\n",

@@ -6,8 +6,8 @@ from scorer.ruletests.run import Result, RuleTestReport, run_tests
 from tests.factory import SMALL_RULES, evaluator
 
 
-def results(text: str) -> tuple[Result, ...]:
-    return run_tests({"a_test.yaml": text.encode()}, evaluator()).results
+def results(text: str, rules: str = SMALL_RULES) -> tuple[Result, ...]:
+    return run_tests({"a_test.yaml": text.encode()}, evaluator(rules)).results
 
 
 STORY = """
@@ -262,6 +262,15 @@ def test_a_mistake_in_an_activity_is_an_error_with_its_position(activity: str, f
     assert result.outcome == "error"
     assert len(result.details) == 1
     assert result.details[0].startswith(f"a_test.yaml:{finding}")
+
+
+def test_a_number_may_be_given_as_text_where_the_rules_take_it() -> None:
+    accepting = SMALL_RULES.replace("{type: integer}", "{type: integer, accept_text: true}")
+    for given, outcome in (("40", "pass"), ("4O", "error")):
+        told = f"{{type: profile_updated, data: {{custom: {{installed_base: '{given}'}}}}}}"
+        text = f"tests:\n  - name: x\n    activities: [{told}]\n    expect: {{fit: {{gt: 0}}}}\n"
+        (result,) = results(text, accepting)
+        assert result.outcome == outcome
 
 
 def test_a_custom_activity_type_needs_no_signal() -> None:

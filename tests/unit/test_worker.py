@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from structlog.testing import capture_logs
 
 from scorer.domain.activity import LeadActivity
 from scorer.domain.facts import Fact, Stamp
@@ -168,6 +169,26 @@ def test_a_worker_keeps_as_many_leads_decoded_as_the_settings_say(
     process(rules.assess, lambda: rules, lambda: None)
     assert set(sizes[:-1]) == {CACHED}
     assert sizes[-1] == 0
+
+
+def test_a_batch_has_one_line_about_keys_that_do_not_fit_and_it_quotes_nothing(
+    process: Callable[..., list[Outbox]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = record
+
+    def unfitting(offset: int, lead: str) -> "ConsumerRecord[bytes, bytes]":
+        value = usual(offset, lead).value or b""
+        bad = b', "seconds": "secret"' if offset % 2 else b', "secret": 1'
+        return usual(offset, lead, value.replace(b'"url": "/"', b'"url": "/"' + bad))
+
+    monkeypatch.setattr("tests.unit.test_worker.record", unfitting)
+    rules = evaluator()
+    with capture_logs() as lines:
+        process(rules.assess, lambda: rules, lambda: None)
+    (line,) = [line for line in lines if line["event"] == "activities_unfitting"]
+    assert line["keys"] == {"other undeclared": COUNT // 2, "page_viewed.seconds wrong_type": COUNT // 2}
+    assert line["others"] == 0
+    assert "secret" not in repr(lines)
 
 
 def test_rules_that_change_within_a_batch_judge_the_whole_batch(process: Callable[..., list[Outbox]]) -> None:
