@@ -356,6 +356,12 @@ class TestBuiltInTypes:
         problem = rejected("kinds: [{name: p, type: lead.page_viewed, data: {url: u}}]", EVENT)
         assert (problem.reason, problem.detail) == ("invalid_data", "lead.page_viewed: data.url is missing")
 
+    @pytest.mark.parametrize("channel", ["fax", 5, []])
+    def test_a_consent_to_an_unknown_channel_is_no_consent_to_all(self, channel: object) -> None:
+        text = "kinds: [{name: c, type: lead.consent_changed, data: {status: {value: granted}, channel: c}}]"
+        assert rejected(text, EVENT | {"c": channel}).reason == "invalid_data"
+        assert events(translated(source(text), EVENT | {"c": "email"})[0])[0]["data"]["channel"] == "email"
+
 
 class TestFurtherActivities:
     TEXT = """
@@ -417,6 +423,10 @@ class TestFormats:
         with pytest.raises(Rejected) as refused:
             source(OPENED).outcomes(value, (), NOW, MAX_BYTES)
         assert refused.value.reason == reason
+
+    def test_half_a_surrogate_pair_is_a_replacement_character(self) -> None:
+        value = b'{"lead":"l","id":1,"time":"2026-01-31T09:30:00Z","name":"a\\ud83d"}'
+        assert events(translated(source(OPENED), value)[0])[0]["data"] == {"campaign": "a\ufffd"}
 
     def test_of_two_equal_keys_the_later_one_counts(self) -> None:
         value = b'{"lead":"a","lead":"b","id":1,"time":"2026-01-31T09:30:00Z"}'

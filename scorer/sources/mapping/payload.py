@@ -6,13 +6,14 @@ from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origi
 
 from pydantic import BaseModel
 
-from scorer.domain.activity import PAYLOADS
+from scorer.domain.activity import DECISIVE, PAYLOADS
 from scorer.sources.company.converter import Converter, Reason, Unfit
 from scorer.sources.mapping.converters import text
 from scorer.sources.mapping.expression import Getter, along, getter, names_in
 from scorer.sources.mapping.fitting import fitted
 from scorer.sources.mapping.language import ValueSection
 from scorer.sources.mapping.names import as_name
+from scorer.sources.rejected import Rejected
 from scorer.sources.source import Dropped
 
 Event = Mapping[str, Any]
@@ -41,10 +42,14 @@ def data_maker(kind: str | None, section: str | Mapping[str, Any], converters: M
     make = _object(section, payload, converters, "")
     if payload is None or kind is None:
         return make
-    built_in = kind
+    built_in, decisive = kind, DECISIVE.get(kind, frozenset())
 
     def checked(event: Event, dropped: list[Dropped]) -> Data:
-        return fitted(built_in, make(event, dropped), dropped)
+        before = len(dropped)
+        data = fitted(built_in, make(event, dropped), dropped)
+        if decisive and (lost := decisive.intersection(key for key, _ in dropped[before:])):
+            raise Rejected("invalid_data", f"{built_in}: data.{min(lost)} does not fit, and without it means more")
+        return data
 
     return checked
 
