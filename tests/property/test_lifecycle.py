@@ -83,7 +83,7 @@ def followed(entries: Sequence[Entry]) -> tuple[str, str | None, int]:
     """Status, stage and how often the lead was returned, from all that was told and said, in that order."""
     erased = -1
     steps, ours = list[tuple[int, int, str]](), list[tuple[int, str | None]]()
-    rating: Rating | None = None
+    known = list[tuple[int, Rating, Route]]()
     route: Route | None = None
     stages = list[tuple[int, str]]()
     for entry in entries:
@@ -91,15 +91,18 @@ def followed(entries: Sequence[Entry]) -> tuple[str, str | None, int]:
             status = OURS.get(entry.route)
             if entry.route is Route.SALES and route is not Route.SALES and said_so_far(ours, steps) != "accepted":
                 status = "handed_over"
-            if (entry.rating, entry.route) != (rating, route) or status == "handed_over":
+            # After an erasure nothing is known of what was said before.
+            if not known or (entry.rating, entry.route) != known[-1][1:] or status == "handed_over":
                 ours.append((entry.place, status))
-            rating, route = entry.rating, entry.route
+                known.append((entry.place, entry.rating, entry.route))
+            route = entry.route
         elif entry.time <= erased:
             continue
         elif entry.type == "lead.erased":
             steps = [step for step in steps if step[0] > entry.time]
             stages = [step for step in stages if step[0] > entry.time]
             ours = [said for said in ours if said[0] > entry.time]
+            known = [said for said in known if said[0] > entry.time]
             erased = entry.time
         elif entry.type in SALES:
             steps.append((entry.time, list(SALES).index(entry.type), SALES[entry.type]))
