@@ -48,7 +48,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Source(Protocol):
-    """Translates records. Pure: equal records give equal outcomes."""
+    """Translates records. Pure: equal records that arrive at the same time give equal outcomes."""
 
     @property
     def name(self) -> str:

@@ -21,6 +21,8 @@ from scorer.sources.rejected import Rejected, described
 Event = Mapping[str, Any]
 Recipe = Callable[[Event], str]
 """A text of an event. Raises `Rejected` if the event has none."""
+TimeRecipe = Callable[[Event, int], str]
+"""The time of an event as RFC 3339; at most the given instant, in microseconds since the epoch. Raises `Rejected`."""
 
 _UNITS: Final = {"s": SECOND, "ms": MILLISECOND, "us": 1}
 _COUNT: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,9})?")
@@ -79,14 +81,15 @@ def id_recipe(paths: Sequence[str]) -> Recipe:
     return identity
 
 
-def time_recipe(paths: Sequence[TimePath]) -> Recipe:
-    """The first path at which there is a time that can be read; as RFC 3339."""
-    steps = [(getter(path.path), None if path.unit is None else _UNITS[path.unit]) for path in paths]
+def time_recipe(paths: Sequence[TimePath]) -> TimeRecipe:
+    """The first path at which there is a time that can be read and is not too late."""
+    steps = [(path.path, getter(path.path), None if path.unit is None else _UNITS[path.unit]) for path in paths]
     names = ", ".join(path.path for path in paths)
 
-    def time(event: Event) -> str:
+    def time(event: Event, latest: int) -> str:
         unread: object = None
-        for get, unit in steps:
+        is_late = False
+        for path, get, unit in steps:
             try:
                 found = get(event)
             except Unfit:
@@ -95,10 +98,16 @@ def time_recipe(paths: Sequence[TimePath]) -> Recipe:
                 continue
             instant = rfc3339(found, unit)
             if instant is not None:
-                return instant
+                if parse_instant(instant, path) <= latest:
+                    return instant
+                is_late = True
             unread = found
         if unread is None:
             raise Rejected("missing_attribute", f"the event has no time: there is no value at {names}")
+        if is_late:
+            raise Rejected(
+                "time_in_future", f"the time at {names} is in the future; expected at most {to_text(latest)}"
+            )
         raise Rejected("invalid_time", f"no time can be read at {names} ({described(unread)})")
 
     return time

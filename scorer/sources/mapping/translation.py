@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from scorer.sources.attributes import MAX_AHEAD
 from scorer.sources.cloudevents import Header
 from scorer.sources.company.converter import Converter, Reason, Unfit
 from scorer.sources.framing import Framing
@@ -11,7 +12,7 @@ from scorer.sources.mapping.activities import SameLeadError, Template, UnnamedEr
 from scorer.sources.mapping.conditions import Choice
 from scorer.sources.mapping.expression import Getter, getter
 from scorer.sources.mapping.language import KindSection, MappingFile
-from scorer.sources.mapping.recipes import Recipe, id_recipe, lead_recipe, time_recipe
+from scorer.sources.mapping.recipes import Recipe, TimeRecipe, id_recipe, lead_recipe, time_recipe
 from scorer.sources.mapping.records import Records
 from scorer.sources.rejected import Rejected, kind
 from scorer.sources.source import Activity, Dropped, Outcome
@@ -26,6 +27,13 @@ MOST_ITEMS: Final = 16
 """Of the list of an event that `each` names."""
 
 
+class _Limits(NamedTuple):
+    """What an activity must stay within. `latest`: its time, in microseconds since the epoch; `max_bytes`: its size."""
+
+    latest: int
+    max_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     """A kind of event, compiled. `ignored`: why nothing comes of it; None if it has templates. `each`: the list whose
@@ -35,7 +43,7 @@ class _Kind:
     each: Getter | None
     ignored: str | None
     identity: Recipe
-    time: Recipe
+    time: TimeRecipe
     lead: Recipe
     main: Template | None
     also: Sequence[Template]
@@ -78,12 +86,13 @@ class MappingSource:
         events, is_list, dropped = self._records.events(value, max_bytes)
         if not events:
             return [Outcome(None, "", ignored=NO_EVENTS, dropped=dropped)]
+        limits = _Limits(now + MAX_AHEAD, max_bytes)
         return [
-            self._outcome(event, index if is_list else None, max_bytes, dropped if index == 0 else ())
+            self._outcome(event, index if is_list else None, limits, dropped if index == 0 else ())
             for index, event in enumerate(events)
         ]
 
-    def _outcome(self, event: Any, index: int | None, max_bytes: int, before: Sequence[Dropped]) -> Outcome:
+    def _outcome(self, event: Any, index: int | None, limits: _Limits, before: Sequence[Dropped]) -> Outcome:
         if type(event) is not dict:
             problem = Rejected("not_an_object", f"the event is {kind(event)}; expected an object")
             return Outcome(index, "", rejected=problem)
@@ -94,9 +103,9 @@ class MappingSource:
             return Outcome(index, found.name, ignored=found.ignored, dropped=before)
         dropped = [*before]
         if found.each is not None:
-            return self._of_each(found, found.main, found.each, event, index, max_bytes, dropped)
+            return self._of_each(found, found.main, found.each, event, index, limits, dropped)
         try:
-            return self._activities(found, found.main, event, index, max_bytes, dropped)
+            return self._activities(found, found.main, event, index, limits, dropped)
         except Rejected as rejected:
             return Outcome(index, found.name, rejected=rejected, dropped=dropped)
         except SameLeadError:
@@ -105,11 +114,11 @@ class MappingSource:
             return Outcome(index, found.name, ignored=NO_NAME, dropped=dropped)
 
     def _activities(
-        self, found: _Kind, main: Template, event: Any, index: int | None, max_bytes: int, dropped: list[Dropped]
+        self, found: _Kind, main: Template, event: Any, index: int | None, limits: _Limits, dropped: list[Dropped]
     ) -> Outcome:
-        lead_id, identity, time = found.lead(event), found.identity(event), found.time(event)
+        lead_id, identity, time = found.lead(event), found.identity(event), found.time(event, limits.latest)
         activity = main.activity(self.name, event, identity, time, lead_id, dropped)
-        _check_size(activity, max_bytes)
+        _check_size(activity, limits.max_bytes)
         if not found.also:
             if main.held:
                 return Outcome(index, found.name, (), (activity,), dropped=dropped)
@@ -120,7 +129,7 @@ class MappingSource:
         for place, further in enumerate(found.also, 1):
             made = self._further(further, event, f"{identity}:{place}", time, lead_id, dropped)
             if made is not None:
-                _check_size(made, max_bytes)
+                _check_size(made, limits.max_bytes)
                 (held if further.held else activities).append(made)
         return Outcome(index, found.name, activities, held, dropped=dropped)
 
@@ -131,13 +140,13 @@ class MappingSource:
         each: Getter,
         event: Any,
         index: int | None,
-        max_bytes: int,
+        limits: _Limits,
         dropped: list[Dropped],
     ) -> Outcome:
         """An activity of each item of a list. One that cannot be made is dropped, and so is what is over the bound."""
         made: list[Activity] = []
         try:
-            identity, time = found.identity(event), found.time(event)
+            identity, time = found.identity(event), found.time(event, limits.latest)
         except Rejected as rejected:
             return Outcome(index, found.name, rejected=rejected, dropped=dropped)
         for place, item in enumerate(_items(each, event, dropped)):
@@ -145,7 +154,7 @@ class MappingSource:
             try:
                 lead_id = found.lead(with_item)
                 activity = main.activity(self.name, with_item, f"{identity}:{place}", time, lead_id, dropped)
-                _check_size(activity, max_bytes)
+                _check_size(activity, limits.max_bytes)
             except (UnnamedError, SameLeadError):
                 continue
             except Rejected as rejected:
