@@ -10,7 +10,7 @@ from tests.senders.samples import Sample
 
 BAD: Final[Sequence[Any]] = (
     {"name": {"deep": [1]}}, ["a", 2, None], True, -1, 2**63, 1e300, 0.5, "x" * 300, "x" * 5_000, "Atlantis",
-    "not an address", "yes and no", "12 or so", "\u0000", "2026-13-45", "null",
+    "not an address", "yes and no", "12 or so", "\ud800", "\u0000", "2026-13-45", "null",
 )  # fmt: skip
 """Values that hardly any key accepts. Null, false and what is empty are not among them: they say that there is none."""
 

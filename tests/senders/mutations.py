@@ -10,7 +10,7 @@ from tests.senders.dirty import BAD
 from tests.senders.samples import Sample
 
 JUNK: Final[Sequence[Any]] = (
-    *BAD, "\ud800", None, False, [], {}, "", " ", 0, -0.0, float("inf"), float("nan"), 2**70, -(2**63) - 1, 10**300,
+    *BAD, None, False, [], {}, "", " ", 0, -0.0, float("inf"), float("nan"), 2**70, -(2**63) - 1, 10**300,
     "9" * 400, "x" * 100_000, "\uffff", "0000-00-00T00:00:00Z", "9999-12-31T23:59:59Z", "2026-02-30 25:61:61", [[]],
     [{}] * 500, {"": ""}, {str(number): number for number in range(500)}, "{" * 500, '{"a":' * 50 + "1" + "}" * 50,
     "[1,2", "%5B%5D=%ZZ",
