@@ -16,7 +16,7 @@ from scorer.offline.place import place, place_text
 from scorer.offline.source_files import CLOUDEVENTS, described, known_sources, own_files, source_file
 from scorer.offline.translation import framing_of
 from scorer.runtime.default_rules import default_rules
-from scorer.sources.cloudevents import MAX_BYTES, parse_line
+from scorer.sources.cloudevents import MAX_BYTES
 from scorer.sources.framing import Record
 from scorer.sources.rejected import Rejected
 from scorer.sources.source import Activity, Outcome, Source, SourceError
@@ -86,7 +86,7 @@ def try_out(
     else:
         told = list(_told(content, loaded_or_exit(source, location), now))
     for each in told:
-        _print(name, each, now)
+        _print(name, each)
     _summarise([each.outcome for each in told])
 
 
@@ -138,7 +138,7 @@ def _best(content: bytes, location: Path, now: int) -> list[_Told]:
     return by_source[best]
 
 
-def _print(file: str, told: _Told, now: int) -> None:
+def _print(file: str, told: _Told) -> None:
     outcome = told.outcome
     kind = f" {outcome.kind}" if outcome.kind else ""
     text = f"{file}:{place_text(told.place)}{kind}"
@@ -148,21 +148,17 @@ def _print(file: str, told: _Told, now: int) -> None:
         text += f": rejected: {outcome.rejected.reason}: {outcome.rejected.detail}"
     typer.echo(printable(text))
     for activity in outcome.activities:
-        _print_activity("", activity, now)
+        _print_activity("", activity)
     for activity in outcome.held:
-        _print_activity("held back: ", activity, now)
+        _print_activity("held back: ", activity)
     for key, reason in outcome.dropped:
         typer.echo(printable(f"  dropped: {key}: {reason}"))
 
 
-def _print_activity(prefix: str, activity: Activity, now: int) -> None:
+def _print_activity(prefix: str, activity: Activity) -> None:
     event = msgspec.json.decode(activity.value)
     data = msgspec.json.encode(event.get("data", {})).decode()
     typer.echo(printable(f"  {prefix}{activity.type} of {activity.lead_id} at {event['time']} {data}"))
-    try:
-        parse_line(activity.value, now)
-    except Rejected as rejected:
-        typer.echo(printable(f"  but the input topic refuses it: {rejected.reason}: {rejected.detail}"))
 
 
 def _summarise(outcomes: Sequence[Outcome]) -> None:
