@@ -25,6 +25,18 @@ Place = tuple[str, int, int, int | None]
 """Of an event: topic, partition, offset, and its index in an array."""
 
 
+class OtherLeads(Load):
+    """A load whose leads are not those of another load."""
+
+    def take(self, count: int) -> list[Record]:
+        """The next `count` records."""
+        return [record._replace(key=_other(record.key), value=_other(record.value)) for record in super().take(count)]
+
+
+def _other(text: bytes | None) -> bytes | None:
+    return None if text is None else text.replace(b"L-", b"S-")
+
+
 class ForeignLoad:
     """Writes a load into topics of other senders: single events and arrays of them, with keys that mean nothing. Their
     broker stamps the records."""

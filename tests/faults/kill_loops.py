@@ -37,7 +37,7 @@ from tests.faults.cluster import NODES, SETTINGS, Cluster
 from tests.faults.cooling import COOLING_RULES, TICKING, create_topics, finish
 from tests.faults.crew import Crew
 from tests.faults.deaths import death
-from tests.faults.foreign import translated, wait_until_translated
+from tests.faults.foreign import OtherLeads, translated, wait_until_translated
 from tests.faults.load import Load
 from tests.faults.oracle import (
     Output,
@@ -163,7 +163,7 @@ def run_loop(
         "transaction_timeout_ms": "5000",
     }
     writer = Writer(cluster, names.activity, Load(random, events // 20, live=True), _RATE, most=events)
-    other = Writer(cluster, sender, Load(Random(seed + 1), events // 40, live=True), _RATE // 4, most=events // 4)
+    other = Writer(cluster, sender, OtherLeads(Random(seed + 1), events // 40, live=True), _RATE // 4, most=events // 4)
     with Crew(cluster, names, folder, 0, **settings) as crew, writer, other:
         bouncer = Bouncer(cluster, Random(seed), thread)
         try:
