@@ -96,6 +96,15 @@ class _Story:
         if told.kind in _ANSWERS | _ENDINGS and told.time >= self.since:
             self.levels, self.level = [], 0
 
+    def escalate_with(self, decision: RoutingDecision, arrival: int) -> None:
+        """A level that was due before a sender that is ahead had the lead judged later: the next activity that changes
+        the lead brings it, if no review did before."""
+        is_due = self.level < len(self.levels) and self.levels[self.level][0] <= arrival
+        if is_due and decision.escalated == self.level + 1:
+            self.judged = max(self.judged, arrival)
+            self.found.append(Escalation(self.judged, decision.escalated, self.levels[self.level][1]))
+            self.level += 1
+
     def say(self, decision: RoutingDecision) -> None:
         now = from_datetime(datetime.fromisoformat(decision.decided_at))
         is_by_activity = decision.cause == "activity"
@@ -128,6 +137,7 @@ def escalations(
         story.hear(told)
         cause = rest[0].reference if rest else None
         if cause is not None and (cause.source, cause.id) == told.key and not is_known:
+            story.escalate_with(rest[0], told.arrival)
             story.say(rest.pop(0))
     for decision in rest:
         story.say(decision)
