@@ -108,7 +108,10 @@ def time_recipe(paths: Sequence[TimePath]) -> TimeRecipe:
             raise Rejected(
                 "time_in_future", f"the time at {names} is in the future; expected at most {to_text(latest)}"
             )
-        raise Rejected("invalid_time", f"no time can be read at {names} ({described(unread)})")
+        raise Rejected(
+            "invalid_time",
+            f"no time can be read at {names} ({described(unread)}); expected RFC 3339, or a number with its `unit`",
+        )
 
     return time
 
