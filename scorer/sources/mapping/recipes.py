@@ -142,7 +142,9 @@ def _of_text(written: str) -> str | None:
         _convert(written, Aware)
     except msgspec.ValidationError:
         return _mended(written)
-    return written
+    # The library also reads a space for the T and a zone without colon, which are not RFC 3339.
+    is_standard = written[10] in "Tt" and (written[-1] in "Zz" or written[-3] == ":")
+    return written if is_standard else _mended(written)
 
 
 def _mended(written: str) -> str | None:
