@@ -18,7 +18,7 @@ from scorer.evaluation.largest_decision import largest_decision
 from scorer.evaluation.largest_state import largest_state
 from scorer.lint import analyse, compared, too_large
 from scorer.offline.ruleset_files import job_titles_file, load_ruleset, read_rule_file, read_rule_files
-from scorer.offline.source_files import own_files, parsed_source
+from scorer.offline.source_files import misnamed_files, own_files, parsed_source
 from scorer.rules.finding import Finding, Level, RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
@@ -129,7 +129,7 @@ def _job_titles(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
 def _sources(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
     """The mapping files beside the rules, and their findings."""
     files: dict[str, bytes] = {}
-    findings: list[Finding] = []
+    findings = misnamed_files(rules)
     for path in own_files(rules).values():
         try:
             files[str(path)] = read_rule_file(path)

@@ -53,7 +53,7 @@ def list_sources(rules: RulesOption = None) -> None:
 def show(name: _NameArgument, rules: RulesOption = None) -> None:
     """Show the mapping file of a source, as a start for one of your own."""
     if name == CLOUDEVENTS:
-        usage_error("cloudevents is our own format and has no mapping file (docs/input-format.md)")
+        usage_error("cloudevents is our own format and has no mapping file (scorer schema activity)")
     try:
         path = source_file(name, rules or default_rules())
         print_document(path.read_text("utf-8"))
@@ -131,10 +131,13 @@ def _best(content: bytes, location: Path, now: int) -> list[_Told]:
         known[name] = sum(bool(outcome.activities or outcome.held) for _, outcome in by_source[name])
     most = max(known.values())
     if not most:
-        say("error: no source makes an activity of this file; scorer sources list names them all")
+        say("error: no source makes an activity of this file; --source NAME shows why (scorer sources list)")
         raise typer.Exit(ExitStatus.FINDINGS)
     best, *others = [name for name, number in known.items() if number == most]
-    say(f"the source that fits best is {best}" + (f"; others that fit as well: {', '.join(others)}" if others else ""))
+    say(
+        f"the source that fits best is {best}"
+        + (f"; --source chooses another that fits as well: {', '.join(others)}" if others else "")
+    )
     return by_source[best]
 
 

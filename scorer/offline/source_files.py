@@ -57,7 +57,8 @@ def source_file(name: str, rules: Path | None) -> Path:
     if name in BUILT_IN - {CLOUDEVENTS}:
         return _DELIVERED / f"{name}{_SUFFIX}"
     where = _DELIVERED if rules is None else _folder(rules) / FOLDER
-    message = f"there is no source `{printable(name)}`{suggestion(name, tuple(known_sources(rules)))}"
+    own_file = f"; a ruleset's own is the file {FOLDER}/{printable(name)}{_SUFFIX} in its folder"
+    message = f"there is no source `{printable(name)}`{suggestion(name, tuple(known_sources(rules))) or own_file}"
     raise SourceError([Finding(Position(str(where)), "no-files", message)])
 
 
@@ -76,6 +77,14 @@ def own_files(rules: Path | None) -> dict[str, Path]:
     """The mapping files of a ruleset, by the name of their source."""
     paths = [] if rules is None else sorted((_folder(rules) / FOLDER).glob(f"*{_SUFFIX}"))
     return {path.stem: path for path in paths if not path.name.startswith(".")}
+
+
+def misnamed_files(rules: Path) -> list[Finding]:
+    """The files beside the mapping files of a ruleset that look like one, but are never read."""
+    message = f"this file is not read; the name of a mapping file ends in {_SUFFIX}"
+    return [
+        Finding(Position(str(path)), "bad-file", message) for path in sorted((_folder(rules) / FOLDER).glob("*.yml"))
+    ]
 
 
 def _folder(rules: Path) -> Path:

@@ -21,12 +21,14 @@ def test_each_part_of_a_mapping_is_read(block: str) -> None:
     parsed_source(Path("block.yaml"), content.encode(), None)
 
 
-def test_the_first_mapping_does_what_is_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "name", "file", "language"), [(0, "shop", "events.jsonl", "json"), (1, "crm", "export.csv", "csv")]
+)
+def test_a_whole_mapping_does_what_is_shown(number: int, name: str, file: str, language: str, tmp_path: Path) -> None:
     rules = ruleset_folder(tmp_path / "rules", SMALL_RULES)
     (rules / "sources").mkdir()
-    (rules / "sources" / "shop.yaml").write_text(MAPPINGS[0])
-    records = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[0]
-    (tmp_path / "events.jsonl").write_text(records)
-    done = scorer("sources", "test", "events.jsonl", "--source", "shop", "--rules", str(rules), cwd=tmp_path)
-    shown = re.findall(r"```text\n\$ [^\n]*\n(.*?)```", PAGE, re.DOTALL)[0]
+    (rules / "sources" / f"{name}.yaml").write_text(MAPPINGS[number])
+    (tmp_path / file).write_text(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[0])
+    done = scorer("sources", "test", file, "--source", name, "--rules", str(rules), cwd=tmp_path)
+    shown = re.findall(r"```text\n\$ [^\n]*\n(.*?)```", PAGE, re.DOTALL)[number]
     assert done.stdout.decode() == shown

@@ -44,6 +44,12 @@ def test_an_event_without_a_possible_time_is_rejected(times: dict[str, object], 
     assert outcome.rejected.reason == reason
 
 
+def test_a_time_of_a_spreadsheet_is_refused_with_what_is_expected() -> None:
+    (outcome,) = translated(at="02.03.2026 09:00")
+    assert outcome.rejected is not None
+    assert outcome.rejected.detail.endswith("; expected RFC 3339, or a number with its `unit`")
+
+
 def test_a_clock_may_be_a_day_ahead() -> None:
     (outcome,) = translated(at=to_text(NOW + DAY))
     assert outcome.rejected is None

@@ -93,7 +93,7 @@ def test_test_says_if_no_source_fits(rules: Path) -> None:
     done = scorer("sources", "test", "-", "--rules", str(rules), stdin="{}")
     assert (done.returncode, done.stderr.decode()) == (
         1,
-        "error: no source makes an activity of this file; scorer sources list names them all\n",
+        "error: no source makes an activity of this file; --source NAME shows why (scorer sources list)\n",
     )
 
 
@@ -184,3 +184,18 @@ def test_check_finds_mistakes_in_mapping_files(rules: Path) -> None:
     )
     done = scorer("convert", "--source", "shop", "--rules", str(rules))
     assert (done.returncode, done.stderr.decode().split(": ", 1)[0]) == (2, f"{path}:7:80")
+
+
+def test_check_finds_a_mapping_file_that_is_never_read(rules: Path) -> None:
+    path = rules / "sources" / "crm.yml"
+    path.write_text(MAPPING)
+    done = scorer("check", str(rules))
+    assert done.returncode == 1
+    message = "error[bad-file]: this file is not read; the name of a mapping file ends in .yaml"
+    assert done.stdout.decode().startswith(f"{path}:1:1: {message}\n")
+
+
+def test_a_source_that_is_nowhere_is_refused_with_the_file_that_it_could_have(rules: Path) -> None:
+    done = scorer("sources", "show", "unheard", "--rules", str(rules))
+    message = "there is no source `unheard`; a ruleset's own is the file sources/unheard.yaml in its folder"
+    assert (done.returncode, done.stderr.decode()) == (2, f"error: {message}\n")

@@ -23,8 +23,8 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{0,30})?([eE][+-]?[0-9]{1,
 _INT64: Final = 1 << 63
 _MOST_ITEMS: Final = 1_000
 """Of a list that is looked at."""
-_TRUE: Final = frozenset({"true", "yes", "y", "t", "1", "on"})
-_FALSE: Final = frozenset({"false", "no", "n", "f", "0", "off"})
+_TRUE: Final = frozenset({"true", "yes", "y", "t", "1", "on", "ja", "wahr"})
+_FALSE: Final = frozenset({"false", "no", "n", "f", "0", "off", "nein", "falsch"})
 _WHOLE_FLOATS: Final = 1 << 53
 """Beyond it a float does not tell neighbouring whole numbers apart."""
 
@@ -113,7 +113,7 @@ def whole_number(value: object) -> int | None:
 
 
 def boolean(value: object) -> bool | None:
-    """True or false, also as 1, 0 or one of a few English words. None for a blank text."""
+    """True or false, also as 1, 0 or one of a few English or German words. None for a blank text."""
     if isinstance(value, bool):
         return value
     word = lower(value)

@@ -3,6 +3,7 @@
 Plain paths cost a look-up each, because each of them is asked for each event. The library evaluates the rest.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any, Final
@@ -27,6 +28,9 @@ _MOST_GROWING, _WIDEST = 4, 16
 _FAILURES: Final = (JMESPathError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
 """What evaluating raises. The library checks the types of arguments, but not of all that it compares or sorts."""
 
+_BARE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_UNQUOTED: Final = re.compile(r"[\w$@/-]([\w$@/ -]*[\w$@/-])?")
+"""A key as the header of a table or a JSON object has it, such as `E-Mail` and `Geändert am`."""
 _Node = Any
 """A dictionary with `type`, `children` and, of some, `value`."""
 _MOST_STEPS: Final = 5_000
@@ -113,10 +117,20 @@ def _parsed(text: str) -> _Node:
     try:
         parsed: _Node = jmespath.compile(text).parsed
     except JMESPathError as error:
-        raise ValueError(f"not JMESPath: {' '.join(str(error).split())}") from None
+        raise ValueError(f"not JMESPath: {' '.join(str(error).split())}{_quoting(text)}") from None
     except RecursionError:
         raise ValueError("not JMESPath: nested too deeply") from None
     return parsed
+
+
+def _quoting(text: str) -> str:
+    """What to write instead, if the text names keys and only lacks their quotes; otherwise nothing."""
+    keys = text.split(".")
+    if not all(map(_UNQUOTED.fullmatch, keys)):
+        return ""
+    path = ".".join(key if _BARE.fullmatch(key) else f'"{key}"' for key in keys)
+    # YAML takes one pair of quotes away, so the path needs a second pair.
+    return f"; a key with other characters than letters, digits and _ needs double quotes inside single ones: '{path}'"
 
 
 def _nodes(node: _Node) -> Iterator[_Node]:

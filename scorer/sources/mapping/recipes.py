@@ -108,7 +108,10 @@ def time_recipe(paths: Sequence[TimePath]) -> TimeRecipe:
             raise Rejected(
                 "time_in_future", f"the time at {names} is in the future; expected at most {to_text(latest)}"
             )
-        raise Rejected("invalid_time", f"no time can be read at {names} ({described(unread)})")
+        raise Rejected(
+            "invalid_time",
+            f"no time can be read at {names} ({described(unread)}); expected RFC 3339, or a number with its `unit`",
+        )
 
     return time
 
@@ -139,7 +142,9 @@ def _of_text(written: str) -> str | None:
         _convert(written, Aware)
     except msgspec.ValidationError:
         return _mended(written)
-    return written
+    # The library also reads a space for the T and a zone without colon, which are not RFC 3339.
+    is_standard = written[10] in "Tt" and (written[-1] in "Zz" or written[-3] == ":")
+    return written if is_standard else _mended(written)
 
 
 def _mended(written: str) -> str | None:
