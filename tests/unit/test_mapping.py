@@ -577,3 +577,20 @@ class TestMistakes:
     def test_a_file_that_is_no_mapping(self) -> None:
         assert "a mapping file is a mapping of sections" in findings("- a", "")[0]
         assert "not valid YAML" in findings("{", "")[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("9" * 400, "fits in 64 bits"),
+        (".inf", "finite"),
+        (".nan", "finite"),
+        (r'"\ud800"', "half a surrogate pair"),
+    ],
+)
+@pytest.mark.parametrize(
+    "place", ["when: {a: VALUE}", "data: {a: {value: VALUE}}", "data: {a: {path: b, values: {x: VALUE}}}"]
+)
+def test_a_constant_that_no_event_can_have_is_a_finding(place: str, written: str, message: str) -> None:
+    found = findings(f"kinds: [{{name: k, type: lead.custom, {place.replace('VALUE', written)}}}]")
+    assert any(message in finding for finding in found)

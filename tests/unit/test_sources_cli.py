@@ -1,5 +1,6 @@
 """`scorer sources`, `scorer convert` and `--source`, as the shell sees them."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -184,3 +185,14 @@ def test_check_finds_mistakes_in_mapping_files(rules: Path) -> None:
     )
     done = scorer("convert", "--source", "shop", "--rules", str(rules))
     assert (done.returncode, done.stderr.decode().split(": ", 1)[0]) == (2, f"{path}:7:80")
+
+
+def test_test_reads_gzip_and_says_if_it_is_damaged(rules: Path, tmp_path: Path) -> None:
+    packed = gzip.compress(json.dumps(view(1)).encode())
+    path = tmp_path / "in.jsonl.gz"
+    path.write_bytes(packed)
+    done = scorer("sources", "test", str(path), "--source", "shop", "--rules", str(rules))
+    assert (done.returncode, done.stdout.decode().splitlines()[0]) == (0, f"{path}:1 view")
+    path.write_bytes(packed[:-12])
+    done = scorer("sources", "test", str(path), "--source", "shop", "--rules", str(rules))
+    assert (done.returncode, done.stderr.decode()) == (2, f"error: {path}: damaged gzip file: it ends early\n")
