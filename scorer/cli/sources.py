@@ -1,7 +1,9 @@
 """`scorer sources`: what is translated into activities, and what comes of a file."""
 
+import gzip
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -24,6 +26,7 @@ from scorer.sources.strict_json import decode_value
 
 app = typer.Typer(no_args_is_help=True, help="Translate what other senders emit (docs/sources.md).")
 
+_GZIP = b"\x1f\x8b"
 _NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The name of a source.")]
 
 
@@ -92,9 +95,15 @@ def try_out(
 
 def _content(file: str) -> tuple[bytes, str]:
     try:
-        return (sys.stdin.buffer.read(), "<stdin>") if file == "-" else (Path(file).read_bytes(), file)
+        content, name = (sys.stdin.buffer.read(), "<stdin>") if file == "-" else (Path(file).read_bytes(), file)
     except OSError as error:
         usage_error(f"{file or 'an empty file name'}: {error.strerror}")
+    if not content.startswith(_GZIP):
+        return content, name
+    try:
+        return gzip.decompress(content), name
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        usage_error(f"{name}: damaged gzip file: {'it ends early' if isinstance(error, EOFError) else error}")
 
 
 def _records(content: bytes, source: Source) -> Iterator[Record]:

@@ -11,10 +11,12 @@ from scorer.sources.rejected import Rejected, kind
 
 MAX_DEPTH: Final = 64
 
-_ESCAPE: Final = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+_SURROGATE: Final = re.compile(
+    rb"(?P<before>(?<!\\)(?:\\\\)*+)"
+    rb"(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2}))"
 )
-"""A pair, half of one, or any other escape: of an escaped backslash the second one begins no escape."""
+"""A pair, or half of one. `before`: escaped backslashes, which are looked at once, however many there are: after an odd
+number of backslashes, `u` begins an escape."""
 _REPLACEMENT: Final = b"\\ufffd"
 
 _Decoded = TypeVar("_Decoded")
@@ -56,11 +58,11 @@ def decoded_whole(decode: Callable[[bytes], _Decoded], value: bytes) -> _Decoded
     try:
         return decode(value)
     except msgspec.DecodeError:
-        return decode(_ESCAPE.sub(_whole, value))
+        return decode(_SURROGATE.sub(_whole, value))
 
 
 def _whole(escape: re.Match[bytes]) -> bytes:
-    return _REPLACEMENT if escape["half"] else escape[0]
+    return escape["before"] + _REPLACEMENT if escape["half"] else escape[0]
 
 
 def split_list(value: bytes) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from time import process_time
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from scorer.sources.mapping.loader import parse_mapping
 from scorer.sources.mapping.records import MAX_EVENTS
 from scorer.sources.rejected import Rejected
 from scorer.sources.source import Outcome, Source, SourceError
+from scorer.sources.strict_json import decode_value
 
 CONVERTERS = converters(built_in_job_titles())
 NOW = 1_800_000_000_000_000
@@ -133,6 +135,22 @@ class TestId:
         assert one.startswith("sha256:")
         assert one != other
 
+    def test_two_events_never_have_the_same_one(self) -> None:
+        mapping = source("kinds: [{name: k, type: lead.custom, also: [{type: lead.custom}]}]}", self.HEAD)
+        pairs = [("a:b", "c"), ("a", "b:c"), ("a", "b"), ("a", "b:1"), ("a", "b:1:1"), ("a", "b:15"), ("a", "b:16")]
+        ids = [
+            event["id"]
+            for portal, object_ in pairs
+            for event in events(translated(mapping, EVENT | {"portal": portal, "object": object_})[0])
+        ]
+        assert len(set(ids)) == 2 * len(pairs)
+
+    def test_a_text_like_a_digest_is_not_taken_for_one(self) -> None:
+        mapping = source(OPENED)
+        (long,) = events(translated(mapping, EVENT | {"id": "x" * 300})[0])
+        (forged,) = events(translated(mapping, EVENT | {"id": long["id"]})[0])
+        assert forged["id"] != long["id"]
+
 
 class TestTime:
     @pytest.mark.parametrize(
@@ -177,6 +195,13 @@ class TestTime:
     def test_beyond_the_calendar_is_no_event(self, written: object) -> None:
         head = HEAD.replace("time: time", "time: {path: time, unit: s}")
         assert rejected(OPENED, EVENT | {"time": written}, head).reason == "invalid_time"
+
+    @pytest.mark.parametrize("written", ["0001-01-01T00:00:00+14:00", "0001-01-01 00:30:00+0100"])
+    def test_before_the_calendar_in_utc_is_no_event(self, written: str) -> None:
+        assert rejected(OPENED, EVENT | {"time": written}).reason == "invalid_time"
+        mapping = source(OPENED, HEAD.replace("time: time", "time: [time, later]"))
+        (event,) = events(translated(mapping, EVENT | {"time": written, "later": "2026-01-31T09:30:00Z"})[0])
+        assert event["time"] == "2026-01-31T09:30:00Z"
 
     def test_that_is_missing_is_no_event(self) -> None:
         assert rejected(OPENED, {"lead": "l", "id": "i"}).detail == "the event has no time: there is no value at time"
@@ -435,6 +460,24 @@ class TestFormats:
         value = b'{"lead":"l","id":1,"time":"2026-01-31T09:30:00Z","name":"a\\ud83d"}'
         assert events(translated(source(OPENED), value)[0])[0]["data"] == {"campaign": "a\ufffd"}
 
+    @pytest.mark.parametrize(
+        ("written", "read"),
+        [
+            (r"\\ud83d", r"\ud83d"),
+            (r"\\\ud83d", "\\\ufffd"),
+            (r"\n\udc00\\n", "\n\ufffd\\n"),
+            (r"\ud83d\ud83d\ude00\ude00", "\ufffd\U0001f600\ufffd"),
+        ],
+    )
+    def test_an_escaped_backslash_begins_no_surrogate(self, written: str, read: str) -> None:
+        assert decode_value(f'["\\ud83d", "{written}"]'.encode(), MAX_BYTES)[1] == read
+
+    def test_a_text_of_backslashes_without_an_end_is_refused_at_once(self) -> None:
+        start = process_time()
+        with pytest.raises(Rejected):
+            decode_value(b'"' + b"\\\\" * 500_000, MAX_BYTES)
+        assert process_time() - start < 0.1
+
     def test_of_two_equal_keys_the_later_one_counts(self) -> None:
         value = b'{"lead":"a","lead":"b","id":1,"time":"2026-01-31T09:30:00Z"}'
         assert translated(source(OPENED), value)[0].activities[0].lead_id == "b"
@@ -544,3 +587,20 @@ class TestMistakes:
     def test_a_file_that_is_no_mapping(self) -> None:
         assert "a mapping file is a mapping of sections" in findings("- a", "")[0]
         assert "not valid YAML" in findings("{", "")[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("9" * 400, "fits in 64 bits"),
+        (".inf", "finite"),
+        (".nan", "finite"),
+        (r'"\ud800"', "half a surrogate pair"),
+    ],
+)
+@pytest.mark.parametrize(
+    "place", ["when: {a: VALUE}", "data: {a: {value: VALUE}}", "data: {a: {path: b, values: {x: VALUE}}}"]
+)
+def test_a_constant_that_no_event_can_have_is_a_finding(place: str, written: str, message: str) -> None:
+    found = findings(f"kinds: [{{name: k, type: lead.custom, {place.replace('VALUE', written)}}}]")
+    assert any(message in finding for finding in found)

@@ -1,5 +1,6 @@
 """`scorer sources`, `scorer convert` and `--source`, as the shell sees them."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -199,3 +200,14 @@ def test_a_source_that_is_nowhere_is_refused_with_the_file_that_it_could_have(ru
     done = scorer("sources", "show", "unheard", "--rules", str(rules))
     message = "there is no source `unheard`; a ruleset's own is the file sources/unheard.yaml in its folder"
     assert (done.returncode, done.stderr.decode()) == (2, f"error: {message}\n")
+
+
+def test_test_reads_gzip_and_says_if_it_is_damaged(rules: Path, tmp_path: Path) -> None:
+    packed = gzip.compress(json.dumps(view(1)).encode())
+    path = tmp_path / "in.jsonl.gz"
+    path.write_bytes(packed)
+    done = scorer("sources", "test", str(path), "--source", "shop", "--rules", str(rules))
+    assert (done.returncode, done.stdout.decode().splitlines()[0]) == (0, f"{path}:1 view")
+    path.write_bytes(packed[:-12])
+    done = scorer("sources", "test", str(path), "--source", "shop", "--rules", str(rules))
+    assert (done.returncode, done.stderr.decode()) == (2, f"error: {path}: damaged gzip file: it ends early\n")

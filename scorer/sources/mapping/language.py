@@ -1,7 +1,9 @@
 """A mapping file: what it can contain. `scorer.sources.mapping.compiled` says what it does."""
 
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from math import isfinite
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +21,8 @@ from scorer.rules.language import Id, MisplacedKeyError, Section
 from scorer.sources.mapping.expression import check_expression, check_plain
 
 MAX_COLUMNS = 1_000
+_INT64: Final = 1 << 63
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _VALUE, _OBJECT, _NAME, _SECTION = "[value]", "[object]", "[name]", "[section]"
 """Branches of unions. They are steps of the path of an error, but not of the file."""
 
@@ -44,6 +48,12 @@ def _plain(text: str) -> str:
 def _scalar(written: object) -> object:
     if not isinstance(written, str | int | float):
         raise ValueError("expected text, a number, true or false")
+    if isinstance(written, float) and not isfinite(written):
+        raise ValueError("expected a number that is finite")
+    if isinstance(written, int) and not -_INT64 <= written < _INT64:
+        raise ValueError("expected a number that fits in 64 bits; write a longer one as text")
+    if isinstance(written, str) and _SURROGATE.search(written) is not None:
+        raise ValueError("expected text without half a surrogate pair")
     return written
 
 

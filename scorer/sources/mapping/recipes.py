@@ -35,6 +35,9 @@ _MOST_CHARACTERS: Final = 64
 """Of a time that is looked at."""
 _LONGEST_ID: Final = LENGTHS["id"] - 8
 """Leaves room for the suffix of a further activity of an event."""
+_DIGEST: Final = "sha256:"
+_AMBIGUOUS: Final = re.compile(rf"^{_DIGEST}|:([0-9]|1[0-5])$")
+"""The last part of an id that looks like a digest, or like the id of a further activity of an event."""
 _convert: Final = msgspec.convert
 
 
@@ -60,7 +63,8 @@ def lead_recipe(paths: Sequence[LeadPath], converters: Mapping[str, Converter]) 
 
 
 def id_recipe(paths: Sequence[str]) -> Recipe:
-    """All parts, with colons between them; their SHA-256 if that is too long for an id or has a control character."""
+    """All parts, with colons between them; their SHA-256 if that is too long for an id, has a control character, or is
+    also what other parts or a further activity of another event could give."""
     parts = [(path, getter(path)) for path in paths]
 
     def identity(event: Event) -> str:
@@ -74,8 +78,9 @@ def id_recipe(paths: Sequence[str]) -> Recipe:
                 raise Rejected("missing_attribute", f"the event has no id: there is no text or number at {path}")
             texts.append(found)
         joined = ":".join(texts)
-        if len(joined) > _LONGEST_ID or not _is_clean(joined):
-            return f"sha256:{sha256(joined.encode()).hexdigest()}"
+        is_ambiguous = any(":" in part for part in texts[:-1]) or _AMBIGUOUS.search(texts[-1]) is not None
+        if is_ambiguous or len(joined) > _LONGEST_ID or not _is_clean(joined):
+            return f"{_DIGEST}{sha256(msgspec.json.encode(texts)).hexdigest()}"
         return joined
 
     return identity
@@ -98,9 +103,10 @@ def time_recipe(paths: Sequence[TimePath]) -> TimeRecipe:
                 continue
             instant = rfc3339(found, unit)
             if instant is not None:
-                if parse_instant(instant, path) <= latest:
+                moment = parse_instant(instant, path)
+                if EARLIEST <= moment <= latest:
                     return instant
-                is_late = True
+                is_late = is_late or moment > latest
             unread = found
         if unread is None:
             raise Rejected("missing_attribute", f"the event has no time: there is no value at {names}")

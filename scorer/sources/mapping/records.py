@@ -174,10 +174,14 @@ def _by_key(root: Any) -> Events:
     """The items of the lists of an object. An object is a list of one, and a value of another kind is no event."""
     if not isinstance(root, dict):
         return Events((root,), False)
-    lists = [
-        (key, items if isinstance(items, list) else [items]) for key, items in root.items() if _is_container(items)
-    ]
-    return Events([{"key": key, "item": item} for key, items in lists for item in items], True)
+    events = (
+        {"key": key, "item": item}
+        for key, items in root.items()
+        if _is_container(items)
+        for item in (items if isinstance(items, list) else (items,))
+    )
+    # One more than a record may have shows that there are too many.
+    return Events(list(islice(events, MAX_EVENTS + 1)), True)
 
 
 def _is_container(value: object) -> bool:
