@@ -278,13 +278,13 @@ def one_run(stream: Stream) -> Run:
     with broker(broker_core, KAFKA) as running:
         bootstrap = running.bootstrap
         fill_changelog(bootstrap, zip(stream.leads, cycle(states), strict=False), revision)
-        settings, partitions = {}, PARTITIONS
+        settings: dict[str, str] = {}
         if stream.source is not None:
-            made = AdminClient({"bootstrap.servers": bootstrap, **QUIET}).create_topics([NewTopic(topic, PARTITIONS, 1)])
-            made[topic].result(30)
-            settings, partitions = {"sources": f"{topic}:{stream.source}"}, 2 * PARTITIONS
+            admin = AdminClient({"bootstrap.servers": bootstrap, **QUIET})
+            admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
+            settings["sources"] = f"{topic}:{stream.source}"
         with ours(bootstrap, {worker_core}, http_port=str(port), **settings) as worker:
-            wait_until_shared([port], [worker], partitions)
+            wait_until_shared([port], [worker])
             with closing(Drained(bootstrap, topic)) as seen:
                 before = fill(bootstrap, stream.records[:first])
                 wait_until_done(seen, [worker], before + 1)
@@ -317,7 +317,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=20_000)
-    parser.add_argument("--leads", type=int, default=2_000)
+    parser.add_argument("--leads", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--translation", action="store_true", help="only the time of translation, without a broker")
     options = parser.parse_args()
