@@ -43,7 +43,7 @@ from benchmarks.kafka import (
     sample_states,
     stay_with_broker,
 )
-from benchmarks.measuring import Spread, progress, ratio
+from benchmarks.measuring import progress, ratio
 from benchmarks.results import Figure, Result, Target
 from benchmarks.runs import Committed, Run, wait_until_done, watch
 from benchmarks.traffic import HEADERS, PARTITIONS, RULES, lead_name, partition_of, traffic
@@ -52,10 +52,11 @@ from scorer.demo.broker import free_port
 from scorer.domain.instant import MILLISECOND, from_datetime
 from scorer.offline.source_files import load_source
 from scorer.sources.cloudevents import parse_record
-from scorer.sources.source import Source
+from scorer.sources.source import Outcome, Source
 
 OWN, SEGMENT, HUBSPOT = "our own CloudEvents", "segment", "hubspot"
 FOREIGN: Final = "bench.sender"
+SCORED, BOTH, WHOLE = "scored from the input", "translated and scored", "with re-keying"
 BOUND: Final = 1.3
 _ARRAY: Final = 20
 """Events of a record of HubSpot, which sends up to 100."""
@@ -238,10 +239,7 @@ def streams(count: int, leads: int) -> dict[str, Stream]:
     return found
 
 
-SCORED: Final = "scored from the input"
-
-
-def translated(source: Source, records: Sequence[Record]) -> Iterator[Any]:
+def translated(source: Source, records: Sequence[Record]) -> Iterator[Outcome]:
     """What comes of the events of these records."""
     now = time.time_ns() // 1_000
     for record in records:
@@ -344,8 +342,8 @@ def main() -> None:
     for name in SENDERS:
         report(result, name, alone[name], runs)
     result.notes.append(
-        "Every activity of a platform is translated and then scored from the input. Re-keying is what the whole service "
-        "costs more than scoring: it contains the translation, the transactions, and reading and writing once more."
+        "Every activity of a platform is translated and then scored from the input. Re-keying is what the whole "
+        "service costs more than scoring: the translation, the transactions, and reading and writing once more."
     )
     result.finish()
 
@@ -354,7 +352,7 @@ def report_translation(result: Result, alone: Mapping[str, Sequence[float]]) -> 
     """The time of translation, against parsing an activity."""
     for name, seconds in alone.items():
         label = "parsing our own" if name == OWN else f"translating an event of {name}"
-        result.figures.append(figure(label, seconds, alone[OWN], "in one process, without a broker (ratio: to parsing)"))
+        result.figures.append(figure(label, seconds, alone[OWN], "without a broker (ratio: to parsing)"))
 
 
 def report(result: Result, name: str, alone: Sequence[float], runs: Mapping[str, Sequence[float]]) -> None:
@@ -362,22 +360,18 @@ def report(result: Result, name: str, alone: Sequence[float], runs: Mapping[str,
     own, scored, whole = runs[OWN], runs[f"{name}, {SCORED}"], runs[name]
     both = [a + b for a, b in zip(scored, alone, strict=True)]
     rekeying = [a - b for a, b in zip(whole, scored, strict=True)]
-    costs = {SCORED: scored, "translated and scored": both, "with re-keying": whole}
+    costs = {SCORED: scored, BOTH: both, WHOLE: whole}
     result.figures += [figure(label, values, own, name) for label, values in costs.items()]
     result.figures.append(figure("re-keying alone", rekeying, own, name))
     result.targets += [
-        Target(f"{name}, {label}: CPU of an activity / ours", BOUND, _against(costs[label], own).median, at_least=False)
-        for label in (SCORED, "translated and scored")
+        Target(f"{name}, {label}: CPU of an activity / ours", BOUND, ratio(costs[label], own).median, at_least=False)
+        for label in (SCORED, BOTH)
     ]
 
 
 def figure(name: str, seconds: Sequence[float], own: Sequence[float], group: str) -> Figure:
     """A line of the table."""
-    return Figure.of(name, 1e6 * statistics.median(seconds), "µs", _against(seconds, own), group)
-
-
-def _against(seconds: Sequence[float], own: Sequence[float]) -> Spread:
-    return ratio(seconds, own)
+    return Figure.of(name, 1e6 * statistics.median(seconds), "µs", ratio(seconds, own), group)
 
 
 if __name__ == "__main__":

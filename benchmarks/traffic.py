@@ -47,7 +47,8 @@ def lead_name(number: int) -> str:
 def partition_of(lead_id: str, partitions: int = PARTITIONS) -> int:
     """The partition of a lead: of its activities, and of its state. Clients of Kafka choose the same by default, and so
     does the service where it writes activities itself."""
-    return (murmur2(lead_id.encode()) & 0x7FFFFFFF) % partitions
+    digest: int = murmur2(lead_id.encode()) & 0x7FFFFFFF
+    return digest % partitions
 
 
 def encoded(name: str, lead_id: str, time: int, kind: str, data: dict[str, Any]) -> bytes:

@@ -128,7 +128,7 @@ def rfc3339(value: object, unit: int | None) -> str | None:
         count = value
     else:
         count = Decimal(repr(value))
-    if unit is None or abs(count) > TOO_LATE:
+    if unit is None or not -TOO_LATE <= count <= TOO_LATE:
         return None
     instant = int(count * unit)
     return to_text(instant) if EARLIEST <= instant < TOO_LATE else None
