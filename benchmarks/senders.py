@@ -7,7 +7,7 @@ there, like any other. So there are three costs, all in CPU time of the worker:
 - `scored from the input`: the activities that translation makes are in the input already.
 - `translated and scored`: the same, and the time of translation alone (`Source.outcomes`, in this process).
 - `with re-keying`: the platform's topic through the whole service, which also reads that topic and writes the
-  activities into the input, in a transaction. What it costs more than scoring is shown apart.
+  activities into the input, in a transaction. What it costs more than the second one is shown apart.
 
 The runs take turns, on Apache Kafka. Each one begins with an empty broker and leads with a history.
 
@@ -100,7 +100,7 @@ class Stream:
 
 
 def behaviour(count: int, leads: int) -> Iterator[tuple[str, bytes]]:
-    """So many activities that all senders can say, each as (lead id, value)."""
+    """This number of activities that all senders can say, each as (lead id, value)."""
     told = ((lead, value) for lead, value in traffic(2 * count, leads) if _decode(value)["type"] in _TOLD)
     return islice(told, count)
 
@@ -342,8 +342,8 @@ def main() -> None:
     for name in SENDERS:
         report(result, name, alone[name], runs)
     result.notes.append(
-        "Every activity of a platform is translated and then scored from the input. Re-keying is what the whole "
-        "service costs more than scoring: the translation, the transactions, and reading and writing once more."
+        "Every activity of a platform is translated and then scored from the input. Re-keying alone is what the whole "
+        "service costs beyond that: reading the platform's topic, and writing the activities in transactions."
     )
     result.finish()
 
@@ -359,7 +359,7 @@ def report(result: Result, name: str, alone: Sequence[float], runs: Mapping[str,
     """The three costs of an activity of a platform, and re-keying apart."""
     own, scored, whole = runs[OWN], runs[f"{name}, {SCORED}"], runs[name]
     both = [a + b for a, b in zip(scored, alone, strict=True)]
-    rekeying = [a - b for a, b in zip(whole, scored, strict=True)]
+    rekeying = [a - b for a, b in zip(whole, both, strict=True)]
     costs = {SCORED: scored, BOTH: both, WHOLE: whole}
     result.figures += [figure(label, values, own, name) for label, values in costs.items()]
     result.figures.append(figure("re-keying alone", rekeying, own, name))
