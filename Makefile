@@ -14,12 +14,12 @@ BROKER := tests/faults tests/deploy tests/integration tests/security
 FAST := tests/unit tests/property tests/contract tests/senders $(wildcard tests/golden) tests/supply examples
 
 .PHONY: help demo install test test-full test-fast test-kafka test-embedded test-faults test-deploy cluster kill-loops mutants fuzz fuzz-senders golden coverage \
-	lint format bench bench-reviews schemas sbom licences audit site lock clean
+	lint format bench bench-reviews bench-senders schemas sbom licences audit site lock clean
 .DEFAULT_GOAL := help
 
 ## help: this list
 help:
-	@awk '/^## [a-z-]+: / { name = substr($$2, 1, length($$2) - 1); sub(/^## [a-z-]+: /, ""); printf "  make %-12s %s\n", name, $$0 }' Makefile
+	@awk '/^## [a-z-]+: / { name = substr($$2, 1, length($$2) - 1); sub(/^## [a-z-]+: /, ""); printf "  make %-13s %s\n", name, $$0 }' Makefile
 
 ## demo: leads rated and routed over Kafka on this machine; Ctrl-C ends it
 demo: install
@@ -125,6 +125,10 @@ bench: install .venv/bench .cache/bench-streams/installed
 ## bench-reviews: 1,000,000 leads at midnight, also on Apache Kafka (45 minutes); BENCH="--leads 20000 --seconds 20"
 bench-reviews: install .venv/bench
 	@$(BIN)/python -m benchmarks.reviews --leads 1000000 --broker kafka $(BENCH)
+
+## bench-senders: streams of Segment and HubSpot on Apache Kafka (some minutes); BENCH="--events 1000000 --leads 50000"
+bench-senders: install .venv/bench
+	@$(BIN)/python -m benchmarks.senders $(BENCH)
 
 .venv/bench: requirements-bench.lock .venv/installed
 	@$(BIN)/pip install -q --require-hashes -r requirements-bench.lock

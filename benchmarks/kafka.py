@@ -85,7 +85,7 @@ def create_topics(bootstrap: str, partitions: int = PARTITIONS) -> None:
 
 def fill_input(bootstrap: str, events: Iterable[tuple[str, bytes]], partitions: int = PARTITIONS) -> int:
     """Write the activities; returns how many."""
-    return _fill(bootstrap, ((INPUT, partition_of(lead, partitions), lead, value, HEADERS) for lead, value in events))
+    return fill(bootstrap, ((INPUT, partition_of(lead, partitions), lead, value, HEADERS) for lead, value in events))
 
 
 @cache
@@ -117,14 +117,15 @@ def fill_changelog(
     the marker the service would re-score all leads during the measurement."""
     # Without the header for the input offset: these states are older than the topic.
     place = partial(partition_of, partitions=partitions)
-    _fill(bootstrap, ((STATE, place(lead_id), lead_id, state, []) for lead_id, state in states))
+    fill(bootstrap, ((STATE, place(lead_id), lead_id, state, []) for lead_id, state in states))
     marker, position = Marker(revision, 1, None, NO_CLOCK), InputPosition(0, None, log_time)
     for number in range(partitions):
         ours = marker_message(marker, STATE, number), position_message(position, STATE, number)
-        _fill(bootstrap, ((STATE, number, one.key, one.value, one.headers) for one in ours))
+        fill(bootstrap, ((STATE, number, one.key, one.value, one.headers) for one in ours))
 
 
-def _fill(bootstrap: str, records: Iterable[tuple[str, int, str | bytes | None, bytes | None, Any]]) -> int:
+def fill(bootstrap: str, records: Iterable[tuple[str, int, str | bytes | None, bytes | None, Any]]) -> int:
+    """Write records: topic, partition, key, value, headers. Returns how many."""
     producer = Producer(
         {"bootstrap.servers": bootstrap, "linger.ms": 20, "batch.size": 500_000, "acks": "all", **QUIET}
     )

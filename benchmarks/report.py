@@ -36,6 +36,7 @@ ORDER = (
     "restore_kafka",
     "reviews",
     "reviews_kafka",
+    "senders",
 )
 COMMANDS = {
     "service_large": "service --large",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -33,6 +34,13 @@ from scorer.demo.broker import free_port
 _POLL = 0.05
 _FIRST = 400
 _STALLED = 240.0
+
+
+class Progress(Protocol):
+    """Says how far the workers are."""
+
+    def done(self) -> int:
+        """How many activities, or other units, are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +115,14 @@ def measure(
 
 
 class Committed:
-    """Progress by the input offsets committed at the broker."""
+    """Progress by the offsets of a topic that are committed at the broker."""
 
-    def __init__(self, bootstrap: str, partitions: int = PARTITIONS) -> None:
+    def __init__(self, bootstrap: str, partitions: int = PARTITIONS, topic: str = INPUT) -> None:
         # By default it would ask for stable offsets: Kafka has none to give while a transaction is open, and the client
         # asks again until there are. Then the time of a commit is the time at which no next transaction was open.
         settings = {"isolation.level": "read_uncommitted", "group.id": GROUP}
         self._consumer = Consumer({"bootstrap.servers": bootstrap, **settings, **QUIET})
-        self._partitions = [TopicPartition(INPUT, number) for number in range(partitions)]
+        self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
 
     def offsets(self) -> list[int]:
         """The offset of each partition. Raises `KafkaException` if the broker does not answer."""
@@ -127,12 +135,17 @@ class Committed:
         except KafkaException:
             return 0
 
+    def reached_the_end(self) -> bool:
+        """Whether no record is left. The marker of the last transaction may be: it has an offset, and is no record."""
+        ends = [self._consumer.get_watermark_offsets(partition, timeout=10)[1] for partition in self._partitions]
+        return all(end - offset <= 1 for offset, end in zip(self.offsets(), ends, strict=True))
+
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()
 
 
-def wait_until_done(progress: Committed, workers: Sequence[Worker], count: int, seconds: float = _STALLED) -> None:
+def wait_until_done(progress: Progress, workers: Sequence[Worker], count: int, seconds: float = _STALLED) -> None:
     """Wait until that many activities are done. Raises `WorkerError` if it takes longer or a worker ends."""
     deadline = time.monotonic() + seconds
     while (done := progress.done()) < count:
@@ -144,7 +157,7 @@ def wait_until_done(progress: Committed, workers: Sequence[Worker], count: int, 
         time.sleep(_POLL)
 
 
-def watch(progress: Committed, workers: Sequence[Worker], broker_pid: int, before: int, total: int) -> Run:
+def watch(progress: Progress, workers: Sequence[Worker], broker_pid: int, before: int, total: int) -> Run:
     """Measure from now until all `total` activities are done; `before` of them already are. Raises `WorkerError`."""
     broker = psutil.Process(broker_pid)
     began, cpu, broker_cpu = time.monotonic(), sum(worker.cpu() for worker in workers), cpu_of(broker)

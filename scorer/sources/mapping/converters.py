@@ -35,15 +35,15 @@ def text(value: object) -> str | None:
         if len(value) > _LONGEST:
             raise Unfit(Reason.TOO_LONG)
         return value or None
+    if value is None:
+        return None
+    if type(value) is int:
+        if value.bit_length() > _MOST_BITS:
+            raise Unfit(Reason.OUT_OF_RANGE)
+        return str(value)
     match value:
-        case None:
-            return None
         case bool():
             return "true" if value else "false"
-        case int():
-            if value.bit_length() > _MOST_BITS:
-                raise Unfit(Reason.OUT_OF_RANGE)
-            return str(value)
         case float():
             return str(int(value)) if value.is_integer() and abs(value) < _WHOLE_FLOATS else repr(value)
     raise Unfit(Reason.WRONG_TYPE)

@@ -130,14 +130,14 @@ def rfc3339(value: object, unit: int | None) -> str | None:
             return None
         if unit is None or _COUNT.fullmatch(value) is None:
             return _of_text(value)
-        count = Decimal(value)
+        count: Decimal | int = Decimal(value)
     elif unit is None or isinstance(value, bool) or not isinstance(value, int | float):
         return None
     elif isinstance(value, int):
-        count = Decimal(value) if abs(value) < TOO_LATE else Decimal(TOO_LATE)
+        count = value
     else:
         count = Decimal(repr(value))
-    if unit is None or abs(count) > TOO_LATE:
+    if unit is None or not -TOO_LATE <= count <= TOO_LATE:
         return None
     instant = int(count * unit)
     return to_text(instant) if EARLIEST <= instant < TOO_LATE else None

@@ -54,6 +54,10 @@ class Records:
         ]
         if self._unfold is None:
             return Events(roots, is_list, dropped)
+        if len(roots) == 1:
+            events, is_inner, _ = self._unfold(roots[0])
+            _check_number(events)
+            return Events(events, is_list or is_inner, dropped)
         found = [self._unfold(root) for root in roots]
         events = [event for part in found for event in part.events]
         _check_number(events)
