@@ -18,6 +18,7 @@ from tests.deploy.monitoring import Alertmanager, Prometheus, Receiver, promtool
 from tests.deploy.sizes import FULL
 from tests.deploy.workers import address, rules_with_figures, rules_without_tests
 from tests.faults.load import Load
+from tests.integration.activities import event, structured
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import service
 from tests.variables import given
@@ -30,11 +31,16 @@ PATIENCE: Final = 120.0
 pytestmark = [pytest.mark.timeout(SECONDS + 400), pytest.mark.usefixtures("programs")]
 
 
-def load(kafka: Kafka, names: Names, seconds: float, records: Load) -> None:
-    """Write for this time."""
+def load(kafka: Kafka, names: Names, seconds: float, records: Load, crm: str | None = None) -> None:
+    """Write for this time. `crm`: a topic of another sender, which gets events with a key that does not fit, and bytes
+    that are no event."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         kafka.write(names.activity, records.take(100))
+        if crm is not None:
+            now = time.time_ns() // 1000
+            profile = event("lead-of-the-crm", now, "lead.profile_updated", {"employees": "many"}, now)
+            kafka.write(crm, [structured(profile), Record(None, b"no event")])
         time.sleep(0.5)
 
 
@@ -42,8 +48,10 @@ def load(kafka: Kafka, names: Names, seconds: float, records: Load) -> None:
 def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Names, tmp_path: Path) -> None:
     live, shadow = rules_with_figures(tmp_path / "live"), rules_with_figures(tmp_path / "shadow")
     replace(shadow / "b2b.yaml", "hot: 70", "hot: 80")
+    crm = f"{names.prefix}.crm"
     settings = {"rules": str(live), "shadow_rules": str(shadow), "topic_partitions": "6"}
-    kafka.create({names.activity: 6}, {"message.timestamp.type": "LogAppendTime"})
+    settings["sources"] = f"{crm}:cloudevents"
+    kafka.create({names.activity: 6, crm: 1}, {"message.timestamp.type": "LogAppendTime"})
     with ExitStack() as stack:
         workers = [
             stack.enter_context(service(kafka, names, tmp_path, ready=True, instance=f"scorer-{number}", **settings))
@@ -52,11 +60,11 @@ def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Nam
         prometheus = stack.enter_context(Prometheus(tmp_path, map(address, workers), factor=FACTOR))
         # Sales must answer after the decision.
         records = Load(Random(3), leads=1000, broken_every=40, live=True)
-        load(kafka, names, SECONDS / 2, records)
+        load(kafka, names, SECONDS / 2, records, crm)
         replace(live / "b2b.yaml", "warm: 30", "warm: 35")
         for worker in workers:
             worker.wait(lambda worker=worker: worker.metric('scorer_rules_reloads_total{outcome="loaded"}') == 1)  # type: ignore[misc]
-        load(kafka, names, SECONDS / 2, records)
+        load(kafka, names, SECONDS / 2, records, crm)
         for worker in workers:
             done = promtool("check", "metrics", given=worker.get("/metrics")[1])
             assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -85,7 +85,7 @@ def test_an_open_transaction_of_a_producer_holds_the_partition_up(kafka: Kafka, 
                 about = await asyncio.to_thread(stalled, running)
                 assert about["offset"] == 1
                 assert about["log_end"] == 2
-                assert about["waits_for"] == ("a producer that has had a transaction open in the input since offset 1")
+                assert about["waits_for"] == "a producer that has had a transaction open in the topic since offset 1"
                 await producer.commit_transaction()
             finally:
                 await producer.stop()
