@@ -76,9 +76,11 @@ def test_each_lead_is_judged_once_with_kills_at_every_step(kafka: Kafka, names: 
     load = Load(randomness(), leads=120, live=True)
     create_topics(kafka, names, 2)
     kafka.write(names.activity, load.take(600))
-    sleep(COOLED)
-    kafka.write(names.activity, load.take(10))
     with service(kafka, names, tmp_path, rules=str(rules)) as worker:
+        wait_until_processed(kafka, names, [worker])
+        sleep(COOLED)
+        # They bring time after the first rules have taken effect, whatever was in one batch.
+        kafka.write(names.activity, load.take(10))
         worker.wait(lambda: by_time(kafka, names) > 10)
         ruleset_folder(rules, after)
         worker.wait(lambda: rules_changed(committed_output(kafka, names)) > 0)
@@ -102,7 +104,7 @@ def test_each_lead_is_judged_once_with_kills_at_every_step(kafka: Kafka, names: 
         assert worker.terminate() == 0
     output = check_exactly_once(kafka, names, rules=[old, new], reached=reached)
     assert max(map(len, history(kafka.read(names.state)).values())) > 2, "the rules changed only once"
-    assert rules_changed(output) > 20
+    assert rules_changed(output) > 5
     assert output.by_time > 20
 
 
