@@ -412,7 +412,7 @@ WITHOUT_KEYS = [
 ]
 
 
-@pytest.mark.parametrize(
+any_endings = pytest.mark.parametrize(
     "endings",
     [
         ["committed"],
@@ -422,6 +422,9 @@ WITHOUT_KEYS = [
     ],
     ids=", ".join,
 )
+
+
+@any_endings
 def test_a_record_without_a_key_is_written_back_once(play: Callable[..., Cluster], endings: list[Ending]) -> None:
     """Its copy is part of the transaction that commits its offset, so an aborted one leaves no copy behind."""
 
@@ -484,16 +487,7 @@ def check_translated(cluster: Cluster) -> None:
     assert places == Counter((one.partition, one.offset) for one in bad)
 
 
-@pytest.mark.parametrize(
-    "endings",
-    [
-        ["committed"],
-        ["aborted", "aborted when written"],
-        ["committed", "aborted when written", "request lost", "aborted"],
-        ["answer lost", "late"],
-    ],
-    ids=", ".join,
-)
+@any_endings
 def test_an_event_of_another_sender_is_translated_once(play: Callable[..., Cluster], endings: list[Ending]) -> None:
     async def scenario(cluster: Cluster, process: Callable[[], Process]) -> None:
         await process().start()
