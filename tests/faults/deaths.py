@@ -1,7 +1,13 @@
 """How a worker of the kill loops dies: at a step of its transactions, or at a random moment."""
 
+from pathlib import Path
 from random import Random
+from time import sleep
 from typing import Final
+
+from tests.faults.group import evict
+from tests.integration.kafka import DEADLINE, Kafka, Names
+from tests.integration.service import service
 
 POINTS: Final = ("begun", "sent", "offsets_sent", "committed", "restoring", "fenced")
 _ONCE: Final = ("restoring", "fenced")
@@ -18,3 +24,15 @@ def death(random: Random, number: int, batches: tuple[int, ...] = (3, 10, 30)) -
         count = 1 if point in _ONCE else random.randint(1, 6)
         settings["fault_point"] = f"{point}:{count}:kill"
     return settings
+
+
+def die(kafka: Kafka, names: Names, folder: Path, random: Random, **settings: str) -> None:
+    """A worker with these settings dies by its fault point, or without one at any moment soon after it began. The group
+    forgets it."""
+    with service(kafka, names, folder, ready=False, **settings) as worker:
+        if "fault_point" not in settings:
+            worker.wait(lambda: "partition_running" in worker.text())
+            sleep(random.uniform(0, 0.4))
+            worker.process.kill()
+        assert worker.process.wait(DEADLINE) == -9, worker.text()
+    evict(kafka, names)

@@ -8,8 +8,7 @@ import pytest
 
 from tests.brokers.marks import fencing
 from tests.faults.cooling import COOLING, TICKING, check_cooled, create_topics, finish
-from tests.faults.deaths import POINTS, death
-from tests.faults.group import evict
+from tests.faults.deaths import POINTS, death, die
 from tests.faults.load import Load
 from tests.faults.sizes import EVENTS, ROUNDS, randomness
 from tests.integration.kafka import DEADLINE, Kafka, Names
@@ -23,14 +22,7 @@ def test_nothing_is_lost_and_nothing_counts_twice(kafka: Kafka, names: Names, tm
     create_topics(kafka, names, 2)
     for number in range(ROUNDS):
         kafka.write(names.activity, load.take(-(-EVENTS // ROUNDS)))
-        settings = death(random, number)
-        with service(kafka, names, tmp_path, ready=False, **COOLING, **settings) as worker:
-            if "fault_point" not in settings:
-                worker.wait(lambda worker=worker: "partition_running" in worker.text())  # type: ignore[misc]
-                sleep(random.uniform(0, 0.4))
-                worker.process.kill()
-            assert worker.process.wait(DEADLINE) == -9, worker.text()
-        evict(kafka, names)
+        die(kafka, names, tmp_path, random, **COOLING, **death(random, number))
     with service(kafka, names, tmp_path, ready=True, **COOLING) as worker:
         reached = finish(kafka, names, [worker])
     check_cooled(kafka, names, reached)

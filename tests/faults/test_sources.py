@@ -9,9 +9,8 @@ import pytest
 
 from tests.brokers.marks import fencing
 from tests.faults.cooling import COOLING, TICKING, check_cooled, create_topics, finish
-from tests.faults.deaths import POINTS, death
+from tests.faults.deaths import POINTS, death, die
 from tests.faults.foreign import ForeignLoad, check_translated, wait_until_translated
-from tests.faults.group import evict
 from tests.faults.load import Load
 from tests.faults.sizes import EVENTS, ROUNDS, randomness
 from tests.integration.kafka import DEADLINE, Kafka, Names
@@ -29,14 +28,7 @@ def test_each_event_is_translated_once_whenever_the_worker_dies(kafka: Kafka, na
     load = loads(kafka, names, random)
     for number in range(ROUNDS):
         load.write(-(-EVENTS // ROUNDS))
-        settings = {"sources": load.setting, **death(random, number)}
-        with service(kafka, names, tmp_path, ready=False, **COOLING, **settings) as worker:
-            if "fault_point" not in settings:
-                worker.wait(lambda worker=worker: "partition_running" in worker.text())  # type: ignore[misc]
-                sleep(random.uniform(0, 0.4))
-                worker.process.kill()
-            assert worker.process.wait(DEADLINE) == -9, worker.text()
-        evict(kafka, names)
+        die(kafka, names, tmp_path, random, **COOLING, **death(random, number), sources=load.setting)
     with service(kafka, names, tmp_path, ready=True, **COOLING, sources=load.setting) as worker:
         wait_until_translated(kafka, names, load.topics, [worker])
         reached = finish(kafka, names, [worker])
