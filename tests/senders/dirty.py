@@ -15,7 +15,18 @@ BAD: Final[Sequence[Any]] = (
 """Values that hardly any key accepts. Null, false and what is empty are not among them: they say that there is none."""
 
 _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
-    "segment": ("messageId", "userId", "anonymousId", "previousId", "Previous ID", "User ID", "timestamp", "type"),
+    "segment": (
+        "messageId",
+        "userId",
+        "anonymousId",
+        "previousId",
+        "Previous ID",
+        "User ID",
+        "timestamp",
+        "receivedAt",
+        "sentAt",
+        "type",
+    ),
     "rudderstack": ("messageId", "userId", "anonymousId", "previousId", "timestamp", "type"),
     "hubspot": (
         "portalId",
@@ -29,7 +40,7 @@ _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
         "newObjectId",
     ),
     "posthog": ("uuid", "distinct_id", "timestamp", "alias", "$anon_distinct_id"),
-    "customerio": ("event_id", "timestamp", "id", "customer_id", "email"),
+    "customerio": ("event_id", "timestamp", "id", "customer_id", "email", "recipient"),
     "mautic": ("id", "timestamp", "new_points", "new_status", "openCount"),
     "marketo": ("marketoGUID", "id", "leadId", "activityDate", "name", "requestId", "0"),
     "snowplow": (
@@ -46,7 +57,7 @@ _ESSENTIAL: Final[Mapping[str, Sequence[str]]] = {
         "collector_tstamp",
     ),
     "sendgrid": ("sg_event_id", "email", "timestamp"),
-    "brevo": ("message-id", "camp_id", "email", "event", "ts_event"),
+    "brevo": ("message-id", "camp_id", "email", "event", "ts_event", "ts_epoch"),
     "sfmc": ("mid", "jobId", "batchId", "subscriberId", "eventCategoryType", "timestampUTC", "jobUrlId"),
 }
 """The keys without which a record is no event: who, when, which one. By platform; columns of TSV by their number."""
