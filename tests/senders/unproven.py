@@ -110,7 +110,7 @@ def _at(data: Any, path: Path) -> Any:
 
 
 def _with(data: Any, paths: Sequence[Path], value: str | None) -> Any:
-    """A copy with the value at the paths; None takes away what is there."""
+    """A copy with the value at the paths; None for a copy without the paths."""
     for path in paths:
         data = _with_one(data, path, value)
     return data
