@@ -76,13 +76,17 @@ class _Story:
             self.level, self.judged = self.level + 1, instant
             self.found.append(Escalation(instant, self.level, queue))
 
+    def see(self, told: Told) -> None:
+        """The lead was active."""
+        self.clock, self.arrival = max(self.clock, told.time), told.arrival
+        self.judged = max(self.judged, self.clock)
+
     def hear(self, told: Told) -> None:
         self.pass_time(told.arrival)
         if told.time <= self.erased or told.key in self.known:
             return
         self.known.add(told.key)
-        self.clock, self.arrival = max(self.clock, told.time), told.arrival
-        self.judged = max(self.judged, self.clock)
+        self.see(told)
         if told.kind in _ANSWERS | _ENDINGS:
             self.touched.append(told.time)
         if told.kind == "lead.erased":
@@ -136,7 +140,10 @@ def escalations(
         is_known = told.key in story.known
         story.hear(told)
         cause = rest[0].reference if rest else None
-        if cause is not None and (cause.source, cause.id) == told.key and not is_known:
+        if cause is not None and (cause.source, cause.id) == told.key:
+            if is_known:
+                # One that only says that the lead was active is not remembered, so a repeat with a later time says more.
+                story.see(told)
             story.escalate_with(rest[0], told.arrival)
             story.say(rest.pop(0))
     for decision in rest:

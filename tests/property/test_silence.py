@@ -192,7 +192,9 @@ def candidates(lead: Lead, judge: Evaluator, days: int) -> list[int]:
                 for bound in test.operand if isinstance(test.operand, tuple) else (test.operand,):
                     assert isinstance(bound, (int, float))
                     found |= {times[name] + round(bound * DAY) + near for near in range(-2, 4)}
-    return sorted(instant for instant in found | set(levels_of(lead, judge)) if instant > lead.judged_at)
+    # A level that is due when the lead was judged is not reached yet: a sender that is ahead made that later.
+    levels = {instant for instant in levels_of(lead, judge) if instant >= lead.judged_at}
+    return sorted({instant for instant in found if instant > lead.judged_at} | levels)
 
 
 def levels_of(lead: Lead, judge: Evaluator) -> list[int]:
