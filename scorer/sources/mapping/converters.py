@@ -45,7 +45,10 @@ def text(value: object) -> str | None:
         case bool():
             return "true" if value else "false"
         case float():
-            return str(int(value)) if value.is_integer() and abs(value) < _WHOLE_FLOATS else repr(value)
+            # Its digits are lost: the sender wrote any of the numbers around it.
+            if abs(value) >= _WHOLE_FLOATS:
+                raise Unfit(Reason.OUT_OF_RANGE)
+            return str(int(value)) if value.is_integer() else repr(value)
     raise Unfit(Reason.WRONG_TYPE)
 
 
