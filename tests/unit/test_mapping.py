@@ -6,6 +6,8 @@ from time import process_time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import lists, sampled_from
 
 from scorer.sources.cloudevents import MAX_BYTES, parse_line
 from scorer.sources.company.job_titles import built_in_job_titles
@@ -320,6 +322,14 @@ class TestData:
             ("whole_number", "9007199254740993", 9007199254740993),
             ("number", " 1.5 ", 1.5),
             ("number", "1e3", 1000),
+            ("number", "12.5", 12.5),
+            ("number", "0.125", 0.125),
+            ("number", "1234.567", 1234.567),
+            ("number", "1.2345", 1.2345),
+            ("number", 1.234, 1.234),
+            ("employees", "12.000", 12000),
+            ("revenue", "12.000", 12000),
+            ("revenue", "12.000,50", 12000.5),
             ("boolean", "Yes", True),
             ("boolean", "ja", True),
             ("boolean", "WAHR", True),
@@ -339,10 +349,15 @@ class TestData:
             ("whole_number", 1.5, "wrong_type"),
             ("whole_number", "many", "unreadable"),
             ("whole_number", 2**63, "out_of_range"),
+            ("whole_number", "12.000", "ambiguous"),
+            ("number", " 1.234", "ambiguous"),
+            ("number", "-999.999", "ambiguous"),
+            ("number", "12.000,50", "unreadable"),
             ("number", True, "wrong_type"),
             ("number", "nan", "unreadable"),
             ("boolean", "maybe", "unknown"),
             ("texts", [["a"]], "wrong_type"),
+            ("country", "ZZ", "unknown"),
         ],
     )
     def test_what_cannot_be_converted_is_dropped(self, name: str, value: object, reason: str) -> None:
@@ -485,6 +500,29 @@ class TestFormats:
     )
     def test_an_escaped_backslash_begins_no_surrogate(self, written: str, read: str) -> None:
         assert decode_value(f'["\\ud83d", "{written}"]'.encode(), MAX_BYTES)[1] == read
+
+    @given(lists(sampled_from([r"\ud83d", r"\ude00", r"\uDE00", r"\\", r"\n", "u", "d83d", "ä", "/"])))
+    def test_halves_of_pairs_are_replaced_as_decoders_of_utf_16_do(self, parts: list[str]) -> None:
+        document = f'["{"".join(parts)}"]'
+        (expected,) = json.loads(document)
+        expected = expected.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        assert decode_value(document.encode(), MAX_BYTES) == [expected]
+
+    @pytest.mark.parametrize("repeated", [r"\ud83d", r"\ud83dx", r"\ude00", r"\ud83d\ude00", r"\\"])
+    def test_a_megabyte_of_them_takes_less_than_50_ms(self, repeated: str) -> None:
+        value = f'["{repeated * ((1 << 20) // len(repeated) - 8)}\\ud83d"]'.encode()
+        seconds = []
+        for _ in range(5):
+            start = process_time()
+            decode_value(value, MAX_BYTES)
+            seconds.append(process_time() - start)
+        assert min(seconds) < 0.05
+
+    def test_a_mistake_after_one_keeps_its_place(self) -> None:
+        with pytest.raises(Rejected, match=r"\(byte 13\)"):
+            decode_value(rb'["\\\ud83d", ,1]', MAX_BYTES)
+        with pytest.raises(Rejected, match="not_json"):
+            decode_value(b'["\\ud83d\0\0"]', MAX_BYTES)
 
     def test_a_text_of_backslashes_without_an_end_is_refused_at_once(self) -> None:
         start = process_time()
