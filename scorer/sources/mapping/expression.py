@@ -227,7 +227,7 @@ def _first_true(alternatives: Sequence[Getter]) -> Getter:
         value = None
         for get in alternatives:
             value = get(event)
-            if is_true(value):
+            if value is not None and is_true(value):
                 return value
         return value
 
