@@ -104,13 +104,13 @@ def _examined(
         ruleset, source = parse_with_source(rule_files)
     except RulesetError as error:
         return None, [*error.findings, *findings], [], files
-    if findings:
+    if any(finding.level == "error" for finding in findings):
         return None, findings, [], files
     refusals = too_large(ruleset, source, max_record_bytes)
     if refusals:
         return None, refusals, [], files
     changes = [] if in_use is None else compared(ruleset, source, in_use)
-    return ruleset, analyse(ruleset, source), changes, files
+    return ruleset, [*analyse(ruleset, source), *findings], changes, files
 
 
 def _job_titles(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
@@ -133,7 +133,7 @@ def _sources(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
     for path in own_files(rules).values():
         try:
             files[str(path)] = read_rule_file(path)
-            parsed_source(path, files[str(path)], None)
+            findings += parsed_source(path, files[str(path)], None).warnings
         except RulesetError as error:
             findings += error.findings
     return files, findings

@@ -12,6 +12,7 @@ from scorer.offline.source_files import load_source
 from scorer.offline.translation import Count, Translated, Translation
 from scorer.runtime.default_rules import default_rules
 from scorer.sources.cloudevents import MAX_BYTES
+from scorer.sources.mapping.translation import MappingSource
 from scorer.sources.source import Source, SourceError
 
 SourceOption = Annotated[
@@ -53,13 +54,18 @@ def source_or_exit(name: str | None, rules: Path | None, topic: str | None = Non
 
 
 def loaded_or_exit(name: str, rules: Path | None) -> Source:
-    """The source of this name. If there is none or its file has mistakes, print them and exit."""
+    """The source of this name; the warnings about its file are printed. If there is none or its file has mistakes,
+    print them and exit."""
     try:
-        return load_source(name, rules or default_rules())
+        source = load_source(name, rules or default_rules())
     except SourceError as error:
         for finding in error.findings:
             say(str(finding))
         raise typer.Exit(ExitStatus.USAGE) from None
+    if isinstance(source, MappingSource):
+        for warning in source.warnings:
+            say(str(warning))
+    return source
 
 
 def say_translated(translated: Translated) -> None:

@@ -16,7 +16,7 @@ from scorer.lint.space import Space
 from scorer.lint.table_findings import place_of
 from scorer.lint.tables import Fate, TableAnalysis
 from scorer.lint.wording import never
-from scorer.rules.catalogue import Catalogue, payload_fields
+from scorer.rules.catalogue import SLIP, Catalogue, payload_fields
 from scorer.rules.condition import Condition, FieldType, tests
 from scorer.rules.language import RulesetFile
 from scorer.rules.parse_condition import parse_condition
@@ -109,7 +109,7 @@ def mistyped(activity: str) -> str | None:
     """What the type is if it looks like a built-in one with a slip; None if it does not. Completes a sentence."""
     if activity in PAYLOADS:
         return None
-    close = get_close_matches(activity, list(PAYLOADS), n=1, cutoff=0.88)
+    close = get_close_matches(activity, list(PAYLOADS), n=1, cutoff=SLIP)
     if close:
         return f"`{activity}`, a custom activity type; did you mean {close[0].removeprefix(TYPE_PREFIX)}?"
     return None

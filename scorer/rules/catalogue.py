@@ -58,6 +58,10 @@ def payload_fields(activity_type: str) -> Catalogue | None:
     return None if payload is None else _model_fields(payload, "")
 
 
+SLIP: Final = 0.88
+"""The least similarity of a name that is legal and yet probably another one with a slip."""
+
+
 def suggestion(name: str, candidates: Mapping[str, object] | tuple[str, ...], cutoff: float = 0.6) -> str:
     """`; did you mean …?` if a candidate is similar, else an empty text. `cutoff`: the least similarity (0 to 1)."""
     close = get_close_matches(name, list(candidates), n=1, cutoff=cutoff)

@@ -85,7 +85,7 @@ def findings_of(document: Document, error: ValidationError, model_at: ModelAt) -
 
 
 def _finding(document: Document, error: ErrorDetails, model_at: ModelAt) -> Finding:
-    path = tuple(part for part in error["loc"] if not _is_tag(part))
+    path = _written(document, error["loc"])
     of_key = error["loc"][-1:] == ("[key]",)
     match error["type"]:
         case "extra_forbidden":
@@ -122,6 +122,21 @@ def _finding(document: Document, error: ErrorDetails, model_at: ModelAt) -> Find
         shown += suggestion(value, _choices(error), cutoff=0.5)
         code = "bad-key" if of_key else "bad-value"
     return Finding(position, code, f"`{name}` {_expected(error)}{shown}")
+
+
+def _written(document: Document, location: tuple[str | int, ...]) -> Path:
+    """The steps of the document: without tags, and without the place in a list where one entry is written alone."""
+    here = document.data
+    path: Path = ()
+    for part in location:
+        if _is_tag(part) or (isinstance(part, int) and isinstance(here, dict)):
+            continue
+        path = (*path, part)
+        try:
+            here = here[part]
+        except (LookupError, TypeError):
+            here = None
+    return path
 
 
 def _is_tag(part: str | int) -> bool:

@@ -11,13 +11,17 @@ from scorer.sources.rejected import Rejected, kind
 
 MAX_DEPTH: Final = 64
 
-_SURROGATE: Final = re.compile(
-    rb"(?P<before>(?<!\\)(?:\\\\)*+)"
-    rb"(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2}))"
+_HALF: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-"""A pair, or half of one. `before`: escaped backslashes, which are looked at once, however many there are: after an odd
-number of backslashes, `u` begins an escape."""
-_REPLACEMENT: Final = b"\\ufffd"
+"""Half a surrogate pair, where no backslash is escaped by another one."""
+_REPLACEMENT: Final = rb"\\ufffd"
+"""As a template of `re`, in which a backslash is written twice. Of one without groups, `re` is fast."""
+_ESCAPED: Final = rb"\\"
+"""A backslash that is escaped by another one."""
+_HIDDEN: Final = b"\0\0"
+"""What JSON never contains, and as many bytes: so a mistake in the JSON keeps its place."""
 
 _Decoded = TypeVar("_Decoded")
 
@@ -58,11 +62,10 @@ def decoded_whole(decode: Callable[[bytes], _Decoded], value: bytes) -> _Decoded
     try:
         return decode(value)
     except msgspec.DecodeError:
-        return decode(_SURROGATE.sub(_whole, value))
-
-
-def _whole(escape: re.Match[bytes]) -> bytes:
-    return escape["before"] + _REPLACEMENT if escape["half"] else escape[0]
+        if _HIDDEN[:1] in value:
+            raise
+    hidden = value.replace(_ESCAPED, _HIDDEN)
+    return decode(_HALF.sub(_REPLACEMENT, hidden).replace(_HIDDEN, _ESCAPED))
 
 
 def split_list(value: bytes) -> list[bytes]:

@@ -29,3 +29,9 @@ def test_a_line_with_other_columns_is_refused_with_their_number(columns: slice, 
 def test_a_line_with_one_column_more_is_refused() -> None:
     with pytest.raises(Rejected, match="132 columns; expected 131 columns"):
         outcomes("snowplow", PAIRS[0][0].value + b"\t1")
+
+
+def test_a_number_in_a_line_has_a_decimal_point() -> None:
+    line = next(sample for sample in samples("snowplow") if sample.path.name == "struct.tsv").value
+    (outcome,) = outcomes("snowplow", line.replace(b"\t12.5\t", b"\t1.234\t"))
+    assert readable(outcome)["activities"][0]["data"]["value"] == 1.234

@@ -17,27 +17,48 @@ RULES = Path(__file__).parents[2] / "rules"
 BUILT_IN = built_in_job_titles()
 
 LEVELS = {
-    "executive": """Geschäftsführer; Geschäftsführerin; Geschäftsführer/in; Geschäftsführer:in (m/w/d);
-        GeschäftsführerIn; Geschaeftsfuehrer; GESCHÄFTSFÜHRER; Geschäftsführender Gesellschafter; CEO; C.E.O.; CFO;
-        Founder & CEO; Co-Founder; Mitgründerin; Inhaber; Inhaberin; Owner; Managing Director; President; Chief
-        Revenue Officer; Vorstand; Vorständin Finanzen; Mitglied des Vorstands (Vorstand); Prokurist; Managing
-    Partner; Chairman of the Board""", "director": """Head of Marketing; VP Sales; V.P. of Sales; Vice President,
-        Finance; SVP Operations; Director of Operations; Leiter (m/w/d) Vertrieb; Leiterin Marketing; Leiter/-in IT;
-        IT-Leiter; Vertriebsleiter; Vertriebsleiterin DACH; Marketingleitung; Bereichsleiter; Technischer Leiter;
-        LeiterIn Personal; Werkleiter; Direktorin; Sales Director; Head of Student Services; General Manager; Chief of
-    Staff""", "manager": """Marketing Manager; Produktmanagerin; Teamleiter Einkauf; Team Lead; Abteilungsleitung
-        Rechnungswesen; Projektleiter; Project Manager; Assistant Manager; Gruppenleiterin; Tech Lead; Supervisor;
-    Partner Manager""", "employee": """Assistant to the CEO; Executive Assistant to the Managing Director; Assistenz
-        der Geschäftsführung; Vorstandsassistentin; Sekretärin des Vorstands; Referentin der Geschäftsleitung;
-        Personal Assistant; PA to CFO; Senior Software Engineer; Key Account Manager; Office Manager; Product Owner;
-        HR Business Partner; Sachbearbeiter/in Buchhaltung; Bürokauffrau; Angestellte/r; Rechtsanwältin; Lehrerin;
-        Professor; Unternehmensberater; Junior Consultant; IT-Administrator; Controller; Datenschutzbeauftragter;
-    Vertriebsmitarbeiterin im Innendienst""", "student": """Werkstudent; Werkstudentin im Marketing; Working Student
-        Product Management; Praktikantin Geschäftsführung; Intern; Student; Studentin; Auszubildende; Azubi zum
-Industriekaufmann; Trainee Sales; PhD Student; Doktorandin""", }  # fmt: skip
+    "executive": """
+        Geschäftsführer; Geschäftsführerin; Geschäftsführer/in; Geschäftsführer:in (m/w/d); GeschäftsführerIn;
+        Geschaeftsfuehrer; GESCHÄFTSFÜHRER; Geschäftsführender Gesellschafter; CEO; C.E.O.; CFO; Founder & CEO;
+        Co-Founder; Mitgründerin; Inhaber; Inhaberin; Owner; Managing Director; President; Chief Revenue
+        Officer; Vorstand; Vorständin Finanzen; Mitglied des Vorstands (Vorstand); Prokurist; Managing Partner;
+        Chairman of the Board; Hauptgeschäftsführerin; Vorstandssprecherin; Aufsichtsratsvorsitzender;
+        Oberbürgermeister
+        """,
+    "director": """
+        Head of Marketing; VP Sales; V.P. of Sales; Vice President, Finance; SVP Operations; Director of
+        Operations; Leiter (m/w/d) Vertrieb; Leiterin Marketing; Leiter/-in IT; IT-Leiter; Vertriebsleiter;
+        Vertriebsleiterin DACH; Marketingleitung; Bereichsleiter; Technischer Leiter; LeiterIn Personal;
+        Werkleiter; Direktorin; Sales Director; Head of Student Services; General Manager; Chief of Staff;
+        Abteilungsleiter; Abteilungsleitung Rechnungswesen; Leiterin Einkauf; Leiter der Abteilung Einkauf; Head
+        of Department; Referatsleiterin; Schulleiter; Schulleitung; Niederlassungsleiter; Personalleiter;
+        Stellv. Abteilungsleiterin
+        """,
+    "manager": """
+        Marketing Manager; Produktmanagerin; Teamleiter Einkauf; Team Lead; Projektleiter; Project Manager;
+        Assistant Manager; Gruppenleiterin; Tech Lead; Supervisor; Partner Manager; Teilprojektleiterin;
+        Vertriebsteamleiter; Arbeitsgruppenleiter; Baumarktleiter; Marktleitung; Schichtleitung; Branch Manager;
+        Bauleitung; Handwerksmeister
+        """,
+    "employee": """
+        Assistant to the CEO; Executive Assistant to the Managing Director; Assistenz der Geschäftsführung;
+        Vorstandsassistentin; Sekretärin des Vorstands; Referentin der Geschäftsleitung; Personal Assistant; PA
+        to CFO; Senior Software Engineer; Key Account Manager; Office Manager; Product Owner; HR Business
+        Partner; Sachbearbeiter/in Buchhaltung; Bürokauffrau; Angestellte/r; Rechtsanwältin; Lehrerin;
+        Professor; Unternehmensberater; Junior Consultant; IT-Administrator; Controller;
+        Datenschutzbeauftragter; Vertriebsmitarbeiterin im Innendienst; Hausmeister; Art Director; Scrum Master;
+        Receptionist; Mitarbeiterin Empfang
+        """,
+    "student": """
+        Werkstudent; Werkstudentin im Marketing; Working Student Product Management; Praktikantin
+        Geschäftsführung; Intern; Student; Studentin; Auszubildende; Azubi zum Industriekaufmann; Trainee Sales;
+        PhD Student; Doktorandin
+        """,
+}  # fmt: skip
 
 DEPARTMENTS = {
-    "sales": "Vertriebsleiter; VP Sales; Leiter (m/w/d) Vertrieb; Key Account Manager; Chief Revenue Officer",
+    "sales": "Vertriebsleiter; VP Sales; Leiter (m/w/d) Vertrieb; Key Account Manager; Chief Revenue Officer; "
+    "Außendienstmitarbeiterin",
     "marketing": "Head of Marketing; Marketingleiterin; CMO; Product Marketing Manager; Social Media Manager",
     "it": "IT-Leiter; Leiter IT; CIO; Head of IT Operations; Systemadministrator; Informatikerin",
     "engineering": "CTO; Software Developer; Senior Software Engineer; Entwicklungsleiter; Technischer Leiter",
@@ -45,17 +66,19 @@ DEPARTMENTS = {
     "hr": "Personalleiterin; HR Business Partner; Head of People; Recruiterin; Leitung Personal",
     "legal": "General Counsel; Rechtsanwältin; Datenschutzbeauftragter; Compliance Manager",
     "procurement": "Teamleiter Einkauf; Einkäufer; Head of Procurement; Strategische Einkäuferin",
-    "operations": "COO; Werkleiter; Produktionsleiter; Supply Chain Manager; Logistikleiterin; Director of Operations",
+    "operations": "COO; Werkleiter; Produktionsleiter; Supply Chain Manager; Logistikleiterin; Director of Operations; "
+    "Project Manager; Projektmanagerin",
     "product": "Product Owner; Produktmanagerin; VP Product",
     "research": "Wissenschaftliche Mitarbeiterin; Head of R&D; Leiter Forschung und Entwicklung",
     "customer_service": "Customer Success Manager; Kundenberater; Leitung Kundenservice",
     "education": "Lehrerin; Professor; Dozentin; Schulleiterin",
-    "management": "CEO; Geschäftsführerin; Managing Director; Founder; Assistenz der Geschäftsführung",
+    "management": "CEO; Geschäftsführerin; Managing Director; Founder; Assistenz der Geschäftsführung; "
+    "Hauptgeschäftsführer; Aufsichtsratsvorsitzende",
 }  # fmt: skip
 
 
 def titles(groups: dict[str, str]) -> list[tuple[str, str]]:
-    return [(title, name) for name, written in groups.items() for title in re.split(r";\s+", written)]
+    return [(title, name) for name, written in groups.items() for title in re.split(r";\s+", written.strip())]
 
 
 @pytest.mark.parametrize(("title", "level"), titles(LEVELS))

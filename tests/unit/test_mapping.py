@@ -6,12 +6,15 @@ from time import process_time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import lists, sampled_from
 
 from scorer.sources.cloudevents import MAX_BYTES, parse_line
 from scorer.sources.company.job_titles import built_in_job_titles
 from scorer.sources.mapping.converters import converters
 from scorer.sources.mapping.loader import parse_mapping
 from scorer.sources.mapping.records import MAX_EVENTS
+from scorer.sources.mapping.translation import MappingSource
 from scorer.sources.rejected import Rejected
 from scorer.sources.source import Outcome, Source, SourceError
 from scorer.sources.strict_json import decode_value
@@ -27,7 +30,7 @@ time: time
 EVENT = {"lead": "l-1", "id": "e-1", "time": "2026-01-31T09:30:00Z"}
 
 
-def source(text: str, head: str = HEAD) -> Source:
+def source(text: str, head: str = HEAD) -> MappingSource:
     return parse_mapping("test", "sources/test.yaml", f"{head}{text}".encode(), CONVERTERS)
 
 
@@ -144,6 +147,19 @@ class TestId:
             for event in events(translated(mapping, EVENT | {"portal": portal, "object": object_})[0])
         ]
         assert len(set(ids)) == 2 * len(pairs)
+
+    @pytest.mark.parametrize("number", [b"1.2345678901234567e19", b"12345678901234567890.0", b"9007199254740993.0"])
+    def test_of_a_number_that_lost_digits_is_none(self, number: bytes) -> None:
+        template = b'{"lead":"l","id":"e","time":"2026-01-31T09:30:00Z"}'
+        of_id = rejected(OPENED, template.replace(b'"e"', number))
+        assert (of_id.reason, of_id.detail) == (
+            "missing_attribute",
+            "the event has no id: there is no value that can be read at id",
+        )
+        of_lead = rejected(OPENED, template.replace(b'"l"', number))
+        assert of_lead.detail == "the lead is not named: there is no value that can be read at lead"
+        (exact,) = events(translated(source(OPENED), template.replace(b'"e"', b"12345678901234567890"))[0])
+        assert exact["id"] == "12345678901234567890"
 
     def test_a_text_like_a_digest_is_not_taken_for_one(self) -> None:
         mapping = source(OPENED)
@@ -306,6 +322,14 @@ class TestData:
             ("whole_number", "9007199254740993", 9007199254740993),
             ("number", " 1.5 ", 1.5),
             ("number", "1e3", 1000),
+            ("number", "12.5", 12.5),
+            ("number", "0.125", 0.125),
+            ("number", "1234.567", 1234.567),
+            ("number", "1.2345", 1.2345),
+            ("number", 1.234, 1.234),
+            ("employees", "12.000", 12000),
+            ("revenue", "12.000", 12000),
+            ("revenue", "12.000,50", 12000.5),
             ("boolean", "Yes", True),
             ("boolean", "ja", True),
             ("boolean", "WAHR", True),
@@ -325,10 +349,15 @@ class TestData:
             ("whole_number", 1.5, "wrong_type"),
             ("whole_number", "many", "unreadable"),
             ("whole_number", 2**63, "out_of_range"),
+            ("whole_number", "12.000", "ambiguous"),
+            ("number", " 1.234", "ambiguous"),
+            ("number", "-999.999", "ambiguous"),
+            ("number", "12.000,50", "unreadable"),
             ("number", True, "wrong_type"),
             ("number", "nan", "unreadable"),
             ("boolean", "maybe", "unknown"),
             ("texts", [["a"]], "wrong_type"),
+            ("country", "ZZ", "unknown"),
         ],
     )
     def test_what_cannot_be_converted_is_dropped(self, name: str, value: object, reason: str) -> None:
@@ -472,6 +501,29 @@ class TestFormats:
     def test_an_escaped_backslash_begins_no_surrogate(self, written: str, read: str) -> None:
         assert decode_value(f'["\\ud83d", "{written}"]'.encode(), MAX_BYTES)[1] == read
 
+    @given(lists(sampled_from([r"\ud83d", r"\ude00", r"\uDE00", r"\\", r"\n", "u", "d83d", "ä", "/"])))
+    def test_halves_of_pairs_are_replaced_as_decoders_of_utf_16_do(self, parts: list[str]) -> None:
+        document = f'["{"".join(parts)}"]'
+        (expected,) = json.loads(document)
+        expected = expected.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        assert decode_value(document.encode(), MAX_BYTES) == [expected]
+
+    @pytest.mark.parametrize("repeated", [r"\ud83d", r"\ud83dx", r"\ude00", r"\ud83d\ude00", r"\\"])
+    def test_a_megabyte_of_them_takes_less_than_50_ms(self, repeated: str) -> None:
+        value = f'["{repeated * ((1 << 20) // len(repeated) - 8)}\\ud83d"]'.encode()
+        seconds = []
+        for _ in range(5):
+            start = process_time()
+            decode_value(value, MAX_BYTES)
+            seconds.append(process_time() - start)
+        assert min(seconds) < 0.05
+
+    def test_a_mistake_after_one_keeps_its_place(self) -> None:
+        with pytest.raises(Rejected, match=r"\(byte 13\)"):
+            decode_value(rb'["\\\ud83d", ,1]', MAX_BYTES)
+        with pytest.raises(Rejected, match="not_json"):
+            decode_value(b'["\\ud83d\0\0"]', MAX_BYTES)
+
     def test_a_text_of_backslashes_without_an_end_is_refused_at_once(self) -> None:
         start = process_time()
         with pytest.raises(Rejected):
@@ -579,10 +631,37 @@ class TestMistakes:
             ("kinds: []\notherwise: {when: {a: b}, ignore: x}", "so it has no condition"),
             ("kinds: []\nformat: xml", "`format` must be"),
             ("kinds: []\nlead: x", "is given twice"),
+            ("kinds: [{name: a, type: lead.x, lead: {path: b, perfix: c}}]", "did you mean prefix?"),
+            ("kinds: [{name: a, type: lead.x, when: {b: 1e300}}]", "a number with all its digits"),
         ],
     )
     def test_are_named(self, text: str, message: str) -> None:
         assert any(message in finding for finding in findings(text)), findings(text)
+
+    @pytest.mark.parametrize("code", [r"\n", r"\u0000", r"\u009f"])
+    def test_a_prefix_that_no_id_can_have_has_a_place(self, code: str) -> None:
+        at_lead = f'{{path: user, prefix: "crm{code}"}}'
+        assert findings("kinds: []", HEAD.replace("lead: lead", f"lead: {at_lead}")) == [
+            "sources/test.yaml:3:28: error: expected text without control characters"
+        ]
+        (found,) = findings(f'kinds: [{{name: a, type: lead.merged, data: {{into: {{path: b, prefix: "{code}"}}}}}}]')
+        assert found == "sources/test.yaml:6:69: error: expected text without control characters"
+
+    def test_a_custom_type_like_a_built_in_one_is_a_warning(self) -> None:
+        text = """
+kinds:
+  - {name: a, when: {x: z}, type: lead.profil_updated, also: [{type: lead.page_veiwed}]}
+  - {name: b, when: {x: y}, type: lead.web.signed_up}
+otherwise: {type: lead.email_open}
+"""
+        assert [str(warning) for warning in source(text, HEAD.lstrip()).warnings] == [
+            "sources/test.yaml:7:35: warning: `lead.profil_updated` is a custom activity type; did you mean "
+            "lead.profile_updated?",
+            "sources/test.yaml:7:70: warning: `lead.page_veiwed` is a custom activity type; did you mean "
+            "lead.page_viewed?",
+            "sources/test.yaml:9:19: warning: `lead.email_open` is a custom activity type; did you mean "
+            "lead.email_opened?",
+        ]
 
     def test_a_file_that_is_no_mapping(self) -> None:
         assert "a mapping file is a mapping of sections" in findings("- a", "")[0]

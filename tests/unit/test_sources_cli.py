@@ -187,6 +187,20 @@ def test_check_finds_mistakes_in_mapping_files(rules: Path) -> None:
     assert (done.returncode, done.stderr.decode().split(": ", 1)[0]) == (2, f"{path}:7:80")
 
 
+def test_check_warns_of_a_type_that_is_probably_misspelt(rules: Path, records: Path) -> None:
+    path = rules / "sources" / "shop.yaml"
+    path.write_text(
+        MAPPING.replace("type: lead.page_viewed, data: {url: url, seconds: seconds}", "type: lead.page_veiwed")
+    )
+    message = "`lead.page_veiwed` is a custom activity type; did you mean lead.page_viewed?"
+    done = scorer("check", str(rules))
+    assert done.returncode == 0
+    assert f"{path}:7:45: warning[mistyped-type]: {message}\n" in done.stdout.decode()
+    assert scorer("check", str(rules), "--strict").returncode == 1
+    done = scorer("sources", "test", str(records), "--source", "shop", "--rules", str(rules))
+    assert done.stderr.decode() == f"{path}:7:45: warning: {message}\n"
+
+
 def test_check_finds_a_mapping_file_that_is_never_read(rules: Path) -> None:
     path = rules / "sources" / "crm.yml"
     path.write_text(MAPPING)

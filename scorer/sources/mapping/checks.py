@@ -8,7 +8,7 @@ import msgspec
 from pydantic import BaseModel
 
 from scorer.domain.activity import PAYLOADS
-from scorer.rules.catalogue import suggestion
+from scorer.rules.catalogue import SLIP, suggestion
 from scorer.rules.finding import Finding
 from scorer.rules.yaml_source import Document, Path
 from scorer.sources.fast_payload import CLOSED
@@ -26,6 +26,21 @@ def check_mapping(file: MappingFile, document: Document) -> list[Finding]:
     return [
         Finding(document.position(path, of_value=of_value), code, message)
         for path, of_value, code, message in _mistakes(file)
+    ]
+
+
+def doubtful_types(file: MappingFile, document: Document) -> list[Finding]:
+    """A warning for each custom type that looks like a built-in one with a slip."""
+    return [
+        Finding(
+            document.position((*path, "type"), of_value=True),
+            "mistyped-type",
+            f"`{section.type}` is a custom activity type{hint}",
+            "warning",
+        )
+        for path, section in _activities(file)
+        if isinstance(section.type, str) and section.type not in PAYLOADS
+        if (hint := suggestion(section.type, tuple(PAYLOADS), SLIP))
     ]
 
 
@@ -48,9 +63,19 @@ def _mistakes(file: MappingFile) -> Iterator[_Mistake]:
             unconditional = None
         if not (kind.when or kind.present or kind.if_):
             unconditional = kind
-        yield from _of_kind(kind, path)
+    for path, section in _activities(file):
+        yield from _of_activity(section, path)
+
+
+def _activities(file: MappingFile) -> Iterator[tuple[Path, KindSection | ActivitySection]]:
+    """The sections that make activities, with their paths."""
+    kinds: list[tuple[Path, KindSection]] = [(("kinds", index), kind) for index, kind in enumerate(file.kinds)]
     if file.otherwise is not None:
-        yield from _of_kind(file.otherwise, ("otherwise",))
+        kinds.append((("otherwise",), file.otherwise))
+    for path, kind in kinds:
+        yield path, kind
+        for index, further in enumerate(kind.also):
+            yield (*path, "also", index), further
 
 
 def _of_format(file: MappingFile) -> Iterator[_Mistake]:
@@ -66,12 +91,6 @@ def _of_format(file: MappingFile) -> Iterator[_Mistake]:
         if name in seen:
             yield ("columns", index), True, "duplicate-key", f"the column `{name}` is named twice"
         seen.add(name)
-
-
-def _of_kind(kind: KindSection, path: Path) -> Iterator[_Mistake]:
-    yield from _of_activity(kind, path)
-    for index, further in enumerate(kind.also):
-        yield from _of_activity(further, (*path, "also", index))
 
 
 def _of_activity(section: KindSection | ActivitySection, path: Path) -> Iterator[_Mistake]:

@@ -20,6 +20,8 @@ _LONGEST: Final = 65_536
 _MOST_BITS: Final = 256
 """Of a whole number that is written as text. Longer ones are no ids, and writing them takes long."""
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,30}(\.[0-9]{0,30})?([eE][+-]?[0-9]{1,3})?")
+_AMBIGUOUS: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}\.[0-9]{3}")
+"""One point with three digits after it: in German it separates thousands, in English decimals."""
 _INT64: Final = 1 << 63
 _MOST_ITEMS: Final = 1_000
 """Of a list that is looked at."""
@@ -45,7 +47,10 @@ def text(value: object) -> str | None:
         case bool():
             return "true" if value else "false"
         case float():
-            return str(int(value)) if value.is_integer() and abs(value) < _WHOLE_FLOATS else repr(value)
+            # Its digits are lost: the sender wrote any of the numbers around it.
+            if abs(value) >= _WHOLE_FLOATS:
+                raise Unfit(Reason.OUT_OF_RANGE)
+            return str(int(value)) if value.is_integer() else repr(value)
     raise Unfit(Reason.WRONG_TYPE)
 
 
@@ -132,6 +137,8 @@ def _number_in(written: str) -> int | float | None:
         return None
     if _NUMBER.fullmatch(written) is None:
         raise Unfit(Reason.UNREADABLE)
+    if _AMBIGUOUS.fullmatch(written) is not None:
+        raise Unfit(Reason.AMBIGUOUS)
     exact = Decimal(written)
     # Through a float, a whole number of 64 bits would lose digits.
     return int(exact) if exact.adjusted() < 30 and exact == exact.to_integral_value() else float(exact)

@@ -185,6 +185,8 @@ def _compiled(node: _Node) -> Getter:
             return _one_after_the_other([_compiled(child) for child in children])
         case "or_expression":
             return _first_true([_compiled(each) for each in _alternatives(node)])
+        case "and_expression":
+            return _both(*map(_compiled, children))
     return _by_library(node)
 
 
@@ -225,11 +227,19 @@ def _first_true(alternatives: Sequence[Getter]) -> Getter:
         value = None
         for get in alternatives:
             value = get(event)
-            if is_true(value):
+            if value is not None and is_true(value):
                 return value
         return value
 
     return first_true
+
+
+def _both(condition: Getter, then: Getter) -> Getter:
+    def both(value: Any) -> Any:
+        found = condition(value)
+        return then(value) if is_true(found) else found
+
+    return both
 
 
 def is_true(value: Any) -> bool:

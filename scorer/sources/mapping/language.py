@@ -17,8 +17,12 @@ from pydantic import (
 )
 
 from scorer.domain.activity import TYPE_PATTERN
-from scorer.rules.language import Id, MisplacedKeyError, Section
+from scorer.rules.language import Id, MisplacedKeyError, Section, ZoneName
+from scorer.sources.attributes import CONTROL
+from scorer.sources.company.converter import Unfit
+from scorer.sources.mapping.converters import text
 from scorer.sources.mapping.expression import check_expression, check_plain
+from scorer.sources.mapping.time_format import check_time_format
 
 MAX_COLUMNS = 1_000
 _INT64: Final = 1 << 63
@@ -45,6 +49,17 @@ def _plain(text: str) -> str:
     return text
 
 
+def _time_format(text: str) -> str:
+    check_time_format(text)
+    return text
+
+
+def _prefix(text: str) -> str:
+    if CONTROL.search(text) is not None:
+        raise ValueError("expected text without control characters")
+    return text
+
+
 def _scalar(written: object) -> object:
     if not isinstance(written, str | int | float):
         raise ValueError("expected text, a number, true or false")
@@ -57,6 +72,14 @@ def _scalar(written: object) -> object:
     return written
 
 
+def _wanted(written: object) -> object:
+    try:
+        text(written)
+    except Unfit:
+        raise ValueError("expected a number with all its digits; write a longer one as text") from None
+    return written
+
+
 Scalar = Annotated[Any, AfterValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=1_000), AfterValidator(_expression)]
 """JMESPath."""
@@ -66,6 +89,9 @@ ActivityType = Annotated[str, StringConstraints(pattern=TYPE_PATTERN, max_length
 TypePrefix = Annotated[str, StringConstraints(pattern=r"^lead\.([a-z0-9_]+\.)+$", max_length=64)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 ShortText = Annotated[str, StringConstraints(max_length=64)]
+Prefix = Annotated[ShortText, AfterValidator(_prefix)]
+TimeFormat = Annotated[str, StringConstraints(max_length=64), AfterValidator(_time_format)]
+"""As in `%d.%m.%Y %H:%M`: codes of `strptime`."""
 Conversion = Literal[
     "text",
     "texts",
@@ -92,14 +118,23 @@ class LeadPath(Section):
 
     path: Expression
     as_: Literal["text", "lower", "email"] = Field("text", alias="as")
-    prefix: ShortText = ""
+    prefix: Prefix = ""
 
 
 class TimePath(Section):
-    """A path to the time of the event. `unit`: what a number counts since 1970."""
+    """A path to the time of the event. `unit`: what a number counts since 1970. `format`: how a text is written.
+    `zone`: of a text that names none; UTC without it."""
 
     path: Expression
     unit: Literal["s", "ms", "us"] | None = None
+    format: TimeFormat | None = None
+    zone: ZoneName | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "TimePath":
+        if self.unit is not None and self.format is not None:
+            raise MisplacedKeyError("unit", "`unit` has no meaning beside `format`, which is about texts")
+        return self
 
 
 class TypeSection(Section):
@@ -115,7 +150,7 @@ class ValueSection(Section):
     path: Expression | None = None
     value: Scalar | None = None
     as_: Conversion | None = Field(None, alias="as")
-    prefix: ShortText = ""
+    prefix: Prefix = ""
     values: dict[str | int, Scalar] | None = None
     empty: Literal["withdraws"] | None = None
 
@@ -184,7 +219,7 @@ TimePaths = Annotated[
 ]
 _Constant = str | int | float | bool
 Wanted = Annotated[
-    list[Scalar],
+    list[Annotated[Scalar, AfterValidator(_wanted)]],
     Field(min_length=1, max_length=1_000),
     BeforeValidator(_as_list, json_schema_input_type=_Constant | list[_Constant]),
 ]

@@ -8,7 +8,7 @@ from scorer.rules.finding import Finding, RulesetError
 from scorer.rules.validation import findings_of
 from scorer.rules.yaml_source import Document, Path, read
 from scorer.sources.company.converter import Converter
-from scorer.sources.mapping.checks import check_mapping
+from scorer.sources.mapping.checks import check_mapping, doubtful_types
 from scorer.sources.mapping.extending import Delivered, extended
 from scorer.sources.mapping.language import (
     ActivitySection,
@@ -45,7 +45,7 @@ def parse_mapping(
     findings = check_mapping(mapping, document)
     if findings:
         raise SourceError(findings)
-    return MappingSource(name, mapping, converters)
+    return MappingSource(name, mapping, converters, doubtful_types(mapping, document))
 
 
 def _model(document: Document) -> MappingFile:
@@ -66,9 +66,9 @@ def _model_at(path: Path) -> type[BaseModel] | None:
             return Otherwise
         case (*_, "also", "*"):
             return ActivitySection
-        case (*_, "lead", "*"):
+        case (*_, "lead") | (*_, "lead", "*"):
             return LeadPath
-        case (*_, "time", "*"):
+        case (*_, "time") | (*_, "time", "*"):
             return TimePath
         case (*_, "type"):
             return TypeSection

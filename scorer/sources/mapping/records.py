@@ -15,8 +15,8 @@ from scorer.sources.rejected import Rejected, kind
 from scorer.sources.source import Dropped
 from scorer.sources.strict_json import decode_value, too_large
 
-MAX_EVENTS: Final = 5_000
-"""Of one record. More of them would hold up the records behind it."""
+MAX_EVENTS: Final = 1_000
+"""Of one record: the most that a platform sends in one by default. More of them would hold up the records behind it."""
 
 
 class Events(NamedTuple):

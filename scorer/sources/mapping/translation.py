@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from scorer.rules.finding import Finding
 from scorer.sources.attributes import MAX_AHEAD
 from scorer.sources.cloudevents import Header
 from scorer.sources.company.converter import Converter, Reason, Unfit
@@ -11,9 +12,11 @@ from scorer.sources.framing import Framing
 from scorer.sources.mapping.activities import SameLeadError, Template, UnnamedError, template
 from scorer.sources.mapping.conditions import Choice
 from scorer.sources.mapping.expression import Getter, getter
+from scorer.sources.mapping.ids import id_recipes
 from scorer.sources.mapping.language import KindSection, MappingFile
-from scorer.sources.mapping.recipes import Recipe, TimeRecipe, id_recipe, lead_recipe, time_recipe
+from scorer.sources.mapping.recipes import Recipe, lead_recipe
 from scorer.sources.mapping.records import Records
+from scorer.sources.mapping.times import TimeRecipe, time_recipe
 from scorer.sources.rejected import Rejected, kind
 from scorer.sources.source import Activity, Dropped, Outcome
 
@@ -50,21 +53,25 @@ class _Kind:
 
 
 class MappingSource:
-    """Translates records by a mapping file."""
+    """Translates records by a mapping file. `warnings`: what in the file is probably not what its author meant."""
 
-    def __init__(self, name: str, file: MappingFile, converters: Mapping[str, Converter]) -> None:
+    def __init__(
+        self, name: str, file: MappingFile, converters: Mapping[str, Converter], warnings: Sequence[Finding]
+    ) -> None:
         self.name = name
         self.description = file.description
+        self.warnings = warnings
         self._records = Records(file)
         self._format, self._has_columns = file.format, bool(file.columns)
-        lead, identity, time = lead_recipe(file.lead, converters), id_recipe(file.id), time_recipe(file.time)
+        lead, time = lead_recipe(file.lead, converters), time_recipe(file.time)
+        identities = id_recipes(file)
 
         def compiled(section: KindSection) -> _Kind:
             return _Kind(
                 section.name,
                 None if section.each is None else getter(section.each),
                 section.ignore,
-                identity if section.id is None else id_recipe(section.id),
+                identities[section.name],
                 time if section.time is None else time_recipe(section.time),
                 lead if section.lead is None else lead_recipe(section.lead, converters),
                 None if section.type is None else template(section, converters),
