@@ -341,16 +341,11 @@ def _wrong_time(random: Random, event: Event, now: int) -> Raw:
 
 
 _WRONG_DATA: Final[Sequence[tuple[str, Any]]] = (
-    ("page_viewed", {}),
-    ("page_viewed", {"url": None}),
-    ("page_viewed", {"url": "/" * 2049}),
-    ("form_submitted", {"form": ""}),
-    ("call_logged", {"outcome": "busy"}),
     ("stage_changed", {"previous": "x"}),
     ("consent_changed", {"channel": "fax", "status": "granted"}),
     ("merged", {"into": ""}),
 )
-"""Without a key that they need, these are no activities."""
+"""Without a decisive key, these are no activities."""
 _UNFITTING_DATA: Final[Sequence[tuple[str, Any]]] = (
     ("profile_updated", {"employees": "12"}),
     ("profile_updated", {"employees": -1}),
@@ -380,7 +375,12 @@ _UNFITTING_DATA: Final[Sequence[tuple[str, Any]]] = (
     ("qualification_updated", {"bant": []}),
     ("qualification_updated", {"competition": {"competitors": [None]}}),
     ("assessment_recorded", {"probability": 1.0000000000000002}),
+    ("page_viewed", {}),
+    ("page_viewed", {"url": None}),
+    ("page_viewed", {"url": "/" * 2049}),
     ("page_viewed", {"url": "/", "seconds": "5"}),
+    ("form_submitted", {"form": ""}),
+    ("call_logged", {"outcome": "busy"}),
     ("email_clicked", {"machine": "no"}),
     ("email_bounced", {"kind": None}),
     ("meeting_held", {"participants": 0.5}),

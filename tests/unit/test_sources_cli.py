@@ -158,10 +158,10 @@ def test_csv_with_a_header_line(rules: Path, tmp_path: Path) -> None:
 
 
 def test_our_own_format_is_a_source_too(rules: Path) -> None:
-    lines = f"{event(1, url='/')}\n[{event(2, url='/')},{event(3)}]\n"
+    lines = f"{event(1, url='/')}\n[{event(2, url='/')},{event(3, 'lead.merged')}]\n"
     done = scorer("convert", "--source", "cloudevents", "--rules", str(rules), stdin=lines)
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["1", "2"]
-    assert "<stdin>:2#1: invalid_data: lead.page_viewed: data.url is missing\n" in done.stderr.decode()
+    assert "<stdin>:2#1: invalid_data: lead.merged: data.into is missing\n" in done.stderr.decode()
 
 
 def test_source_is_for_files(rules: Path) -> None:

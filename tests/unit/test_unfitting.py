@@ -154,13 +154,53 @@ def test_thousands_of_unknown_keys_are_told_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "key", "sent", "reason"),
+    [
+        ("page_viewed", "url", {"seconds": 4}, "missing"),
+        ("page_viewed", "url", {"seconds": 4, "url": 5}, "wrong_type"),
+        ("page_viewed", "url", {"url": None}, "wrong_type"),
+        ("form_submitted", "form", {"form": "", "url": "/"}, "empty"),
+        ("content_downloaded", "content", {"content": LONG, "kind": "guide"}, "too_long"),
+        ("webinar_attended", "name", {}, "missing"),
+        ("event_attended", "name", {"name": [], "minutes": 4}, "wrong_type"),
+        ("call_logged", "outcome", {"outcome": "busy", "minutes": 4}, "not_a_choice"),
+    ],
+)
+def test_an_activity_counts_without_a_required_key(kind: str, key: str, sent: dict[str, Any], reason: str) -> None:
+    activity = parsed(kind, sent)
+    assert activity.data == {name: value for name, value in sent.items() if name != key}
+    assert told(activity) == [(f"{kind}.{key}", reason, key)]
+    with pytest.raises(Rejected) as refused:
+        evaluator(SMALL_RULES + "unfitting: dead_letter\n").admit(activity)
+    assert refused.value.reason == "unfitting"
+
+
+def test_a_misspelt_required_key_is_told_once() -> None:
+    assert told(parsed("page_viewed", {"Url": "/"})) == [("page_viewed.url", "misspelt", "Url")]
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://example.com/pricing?" + "x" * 3_000, "/pricing"),
+        ("/pricing#" + "x" * 3_000, "/pricing"),
+        ("/" + "x" * 3_000, None),
+        ("https://[" + "?" * 3_000, "/"),
+    ],
+)
+def test_the_path_of_an_address_that_is_too_long_counts(url: str, path: str | None) -> None:
+    activity = parsed("page_viewed", {"url": url})
+    assert activity.data == ({} if path is None else {"path": path})
+    assert told(activity) == [("page_viewed.url", "too_long", "url")]
+    assert parsed("page_viewed", {"url": url, "path": "/own"}).data == {"path": "/own"}
+    assert parsed("page_viewed", {"url": url, "path": None}).data == {"path": path}
+
+
+@pytest.mark.parametrize(
     ("kind", "data"),
     [
-        ("page_viewed", {}),
-        ("page_viewed", {"url": 5}),
-        ("form_submitted", {"form": ""}),
-        ("call_logged", {"outcome": "busy"}),
         ("merged", {"into": None}),
+        ("merged", {"into": LONG}),
         ("stage_changed", {"stage": LONG}),
         ("consent_changed", {"status": "yes"}),
         # Without its channel it would be a consent to all of them.
@@ -168,7 +208,7 @@ def test_thousands_of_unknown_keys_are_told_once() -> None:
         ("consent_changed", {"status": "granted", "channel": ""}),
     ],
 )
-def test_without_a_key_that_it_needs_an_event_is_none(kind: str, data: object) -> None:
+def test_without_a_decisive_key_an_event_is_none(kind: str, data: object) -> None:
     with pytest.raises(Rejected) as refused:
         parsed(kind, data)
     assert refused.value.reason == "invalid_data"
@@ -184,7 +224,7 @@ CLEAN: dict[str, dict[str, Any]] = {
 BAD_KEYS: dict[str, list[dict[str, Any]]] = {
     "profile_updated": [{"country": "Germany"}, {"employees": "40"}, {"job_title": LONG}, {"jobLevel": "manager"}],
     "qualification_updated": [{"competition": []}, {"project": {"resources": "some"}}, {"custom": {"seats": 1}}],
-    "page_viewed": [{"seconds": "4"}, {"utm_source": "a"}],
+    "page_viewed": [{"seconds": "4"}, {"utm_source": "a"}, {"url": 5}],
     "email_clicked": [{"machine": "no"}, {"campaign": LONG}],
     "demo_requested": [{"product": ""}],
 }
@@ -239,6 +279,9 @@ def test_the_summary_does_not_depend_on_the_order_of_its_parts() -> None:
         '`profile.country` was an empty text in 1 of 17,886 activities, e.g. ""',
         "`profile.employees` was true or false in 1 of 17,886 activities, e.g. true",
     ]
+    absent = UnfittingKeys()
+    absent.note(0, parsed("page_viewed", {}).dropped)
+    assert [key.sentence(2) for key in absent] == ["`page_viewed.url` was missing in 1 of 2 activities"]
     loud = UnfittingKeys()
     loud.note(0, parsed("profile_updated", {"employees": "\u202e" + "x" * 99}).dropped)
     (key,) = loud
