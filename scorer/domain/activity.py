@@ -317,12 +317,12 @@ DECISIVE: Mapping[str, frozenset[str]] = {
     "lead.merged": frozenset({"into"}),
     "lead.stage_changed": frozenset({"stage"}),
 }
-"""By type: the keys that must fit, because an activity without them would say nothing, or something else. A stage, a
-status and the lead that remains are all that their types say. `channel` may be left out, but a consent to a channel that
-we do not know is no consent to all of them.
+"""By type: the keys that must fit, because an activity without them says nothing, or something else. A stage, a status
+and the lead that remains are all that their types say. `channel` may be left out, but a consent to a channel that we do
+not know is no consent to all of them.
 
-Other required keys only say more: a page was viewed whatever its address, and a call answers the hand-over whatever came
-of it. An activity counts without them."""
+An activity counts without other required keys. A page was viewed whatever its address, and a call keeps the promise of
+a hand-over whatever came of it."""
 
 
 class Envelope(BaseModel):

@@ -284,7 +284,7 @@ class TestData:
         text = "{a: {path: x, values: {'1': page, 2: {form}}}}".replace("{form}", "form")
         assert data_of(text, {"x": 1})[0] == {"a": "page"}
         assert data_of(text, {"x": "2"})[0] == {"a": "form"}
-        assert data_of(text, {"x": "3"}) == ({}, [("a", "unknown")])
+        assert data_of(text, {"x": "3"}) == ({}, [("a", "not_a_choice")])
 
     def test_a_prefix(self) -> None:
         assert data_of("{a: {path: x, prefix: 'crm:'}}", {"x": 1})[0] == {"a": "crm:1"}
@@ -323,11 +323,11 @@ class TestData:
             ("text", [], "wrong_type"),
             ("text", 10**100, "out_of_range"),
             ("whole_number", 1.5, "wrong_type"),
-            ("whole_number", "many", "unreadable"),
+            ("whole_number", "many", "malformed"),
             ("whole_number", 2**63, "out_of_range"),
             ("number", True, "wrong_type"),
-            ("number", "nan", "unreadable"),
-            ("boolean", "maybe", "unknown"),
+            ("number", "nan", "malformed"),
+            ("boolean", "maybe", "not_a_choice"),
             ("texts", [["a"]], "wrong_type"),
         ],
     )
@@ -365,14 +365,14 @@ class TestBuiltInTypes:
         text = "{company: a, country: b, job_level: c, employees: d, industry: e, custom: {plan: f, x: g}}"
         event = {"a": "x" * 300, "b": "Germany", "c": "boss", "d": -1, "e": "IT", "f": {}, "g": "y" * 3000}
         data, dropped = data_of(text, event, "lead.profile_updated")
-        assert data == {"industry": "IT"}
+        assert data == {"industry": "IT", "custom": {}}
         assert sorted(dropped) == [
             ("company", "too_long"),
-            ("country", "unreadable"),
+            ("country", "malformed"),
             ("custom.plan", "wrong_type"),
             ("custom.x", "too_long"),
             ("employees", "out_of_range"),
-            ("job_level", "unknown"),
+            ("job_level", "not_a_choice"),
         ]
 
     def test_sixty_five_technologies_and_too_many_bytes_of_them_are_dropped(self) -> None:
@@ -380,13 +380,23 @@ class TestBuiltInTypes:
             data, dropped = data_of("{technologies: a, industry: id}", {"a": names}, "lead.profile_updated")
             assert (data, dropped) == ({"industry": "e-1"}, [("technologies", "too_long")])
 
-    def test_a_required_text_that_is_too_long_is_cut(self) -> None:
-        data, dropped = data_of("{url: u, seconds: s}", {"u": "/" + "x" * 5000, "s": "soon"}, "lead.page_viewed")
-        assert (len(data["url"]), sorted(dropped)) == (2048, [("seconds", "unreadable"), ("url", "too_long")])
+    def test_of_an_address_that_is_too_long_the_path_counts(self) -> None:
+        event = {"u": "/a?" + "x" * 5000, "s": "soon"}
+        data, dropped = data_of("{url: u, seconds: s}", event, "lead.page_viewed")
+        assert (data, sorted(dropped)) == ({"path": "/a"}, [("seconds", "malformed"), ("url", "too_long")])
 
-    def test_without_a_required_key_there_is_no_event(self) -> None:
-        problem = rejected("kinds: [{name: p, type: lead.page_viewed, data: {url: u}}]", EVENT)
-        assert (problem.reason, problem.detail) == ("invalid_data", "lead.page_viewed: data.url is missing")
+    @pytest.mark.parametrize(
+        ("sent", "reason"), [(None, "missing"), ("", "missing"), ([], "wrong_type"), ("x" * 300, "too_long")]
+    )
+    def test_an_activity_counts_without_a_required_key(self, sent: object, reason: str) -> None:
+        assert data_of("{form: f}", {"f": sent}, "lead.form_submitted") == ({}, [("form", reason)])
+
+    def test_without_a_decisive_key_there_is_no_event(self) -> None:
+        problem = rejected("kinds: [{name: s, type: lead.stage_changed, data: {stage: u}}]", EVENT)
+        assert (problem.reason, problem.detail) == ("invalid_data", "lead.stage_changed: data.stage is missing")
+        # A shorter id would be that of another lead.
+        text = "kinds: [{name: m, type: lead.merged, data: {into: u}}]"
+        assert rejected(text, EVENT | {"u": "x" * 300}).reason == "invalid_data"
 
     @pytest.mark.parametrize("channel", ["fax", 5, []])
     def test_a_consent_to_an_unknown_channel_is_no_consent_to_all(self, channel: object) -> None:
@@ -516,7 +526,7 @@ class TestFormats:
         (outcome,) = translated(mapping, EVENT | {"props": '{"inner": "{\\"name\\": \\"x\\"}"}'})
         assert (events(outcome)[0]["data"], list(outcome.dropped)) == ({"campaign": "x"}, [])
         (outcome,) = translated(mapping, EVENT | {"props": "{"})
-        assert (events(outcome)[0]["data"], list(outcome.dropped)) == ({}, [("props", "not_json")])
+        assert (events(outcome)[0]["data"], list(outcome.dropped)) == ({}, [("props", "malformed")])
 
     def test_events_inside_a_record(self) -> None:
         mapping = source(OPENED, f"{HEAD}unfold: batch[].item\n")

@@ -15,7 +15,7 @@ from jmespath.visitor import TreeInterpreter
 
 from scorer.domain.printable import counted
 from scorer.rules.catalogue import suggestion
-from scorer.sources.company.converter import Reason, Unfit
+from scorer.sources.company.converter import Unfit
 
 Getter = Callable[[Mapping[str, Any]], Any]
 """The value of an expression in an event, a decoded JSON object; None if it has none. Raises `Unfit` if the expression
@@ -244,11 +244,11 @@ def _by_library(node: _Node) -> Getter:
         try:
             found = interpreter.value(node, value)
         except _FAILURES:
-            raise Unfit(Reason.WRONG_TYPE) from None
+            raise Unfit("wrong_type") from None
         except _TooManyStepsError:
-            raise Unfit(Reason.TOO_LONG) from None
+            raise Unfit("too_long") from None
         if isinstance(found, float) and not isfinite(found):
-            raise Unfit(Reason.OUT_OF_RANGE)
+            raise Unfit("out_of_range")
         return found
 
     return searched
