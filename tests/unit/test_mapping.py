@@ -341,6 +341,12 @@ class TestData:
         assert data_of(text, {"a": {"title": ""}}, kind)[0] == {"job_title": None}
         assert data_of(text, {"a": {}}, kind)[0] == {}
 
+    @pytest.mark.parametrize("path", ["to_number(x)", "[to_number(x), `1`]", "{n: {m: [sum([to_number(x)])]}}"])
+    @pytest.mark.parametrize("text", ["nan", "inf", "-1e999"])
+    def test_a_result_with_a_number_that_json_has_not_is_dropped(self, path: str, text: str) -> None:
+        data = data_of(f'{{a: {{path: "{path}", as: raw}}, b: id}}', {"x": text})
+        assert data == ({"b": "e-1"}, [("a", "out_of_range")])
+
     def test_an_expression_that_does_not_fit_is_dropped(self) -> None:
         assert data_of('{a: "length(x)", b: id}', {"x": 5}) == ({"b": "e-1"}, [("a", "wrong_type")])
         assert data_of('{a: "sum(x)"}', {"x": [1e308, 1e308]}) == ({}, [("a", "out_of_range")])
@@ -455,7 +461,7 @@ class TestFormats:
             (b"{", "not_json"),
             (b"5", "not_an_object"),
             (b"\xff", "not_utf8"),
-            (b'{"a": 1e999}', "number_out_of_range"),
+            (b'{"a": NaN}', "number_out_of_range"),
             (b"[" * 100 + b"]" * 100, "too_deep"),
             (b" " * (MAX_BYTES + 1), "too_large"),
             (b"[" + b"0," * MAX_EVENTS + b"0]", "too_large"),
@@ -465,6 +471,13 @@ class TestFormats:
         with pytest.raises(Rejected) as refused:
             source(OPENED).outcomes(value, (), NOW, MAX_BYTES)
         assert refused.value.reason == reason
+
+    def test_a_number_that_is_out_of_range_costs_its_key(self) -> None:
+        text = "kinds: [{name: p, type: lead.profile_updated, data: {employees: n, industry: id, custom: {seats: n}}}]"
+        value = json.dumps(EVENT | {"n": 1}).replace('"n": 1', '"n": 1e999').encode()
+        (outcome,) = source(text).outcomes(value, (), NOW, MAX_BYTES)
+        assert events(outcome)[0]["data"] == {"industry": "e-1"}
+        assert list(outcome.dropped) == [("employees", "out_of_range"), ("custom.seats", "out_of_range")]
 
     def test_half_a_surrogate_pair_is_a_replacement_character(self) -> None:
         value = b'{"lead":"l","id":1,"time":"2026-01-31T09:30:00Z","name":"a\\ud83d"}'
@@ -573,6 +586,8 @@ class TestMistakes:
             ("kinds: [{name: a, type: lead.x, data: {b: {value: c, as: text}}}]", "has no meaning beside `value`"),
             ("kinds: [{name: a, type: lead.x, data: {b: {path: 'c[0]', empty: withdraws}}}]", "only names keys"),
             ("kinds: [{name: a, type: lead.x, data: {b: 'c ['}}]", "not JMESPath"),
+            ("kinds: [{name: a, type: lead.x, data: {b: 'max([c, `[1e999]`])'}}]", "a number that is out of range"),
+            ("kinds: [{name: a, type: lead.x, data: {b: '`NaN`'}}]", "NaN"),
             ("kinds: [{name: a, type: lead.x, data: {b: E-Mail}}]", "inside single ones: '\"E-Mail\"'"),
             ("kinds: [{name: a, type: lead.x, data: {b: Geändert am}}]", "inside single ones: '\"Geändert am\"'"),
             ("kinds: [{name: a, type: lead.x, data: {b: a.$b}}]", "inside single ones: 'a.\"$b\"'"),

@@ -132,6 +132,24 @@ def test_half_a_surrogate_pair_becomes_the_replacement_character(text: str, read
     assert [parse_line(one, NOW).data for one in split_list(b"[" + sent + b"]")] == [{"form": read}]
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"1.5E+400", b"9" * 5_000, b"-" + b"9" * 5_000])
+def test_a_number_that_is_out_of_range_costs_its_key(number: bytes) -> None:
+    data = {"annual_revenue": "HERE", "employees": "HERE", "company": "a\ud800", "custom": {"seats": "HERE", "a": 1}}
+    sent = event("profile_updated", data).replace(b'"HERE"', number)
+    for activity in (parse_line(sent, NOW), parse_record(sent, b"L-1", [], NOW)):
+        assert activity.data == {"company": "a\ufffd", "custom": {"a": 1}}
+        assert told(activity) == [
+            ("custom", "out_of_range", "seats"),
+            ("profile.employees", "out_of_range", "employees"),
+            ("profile.annual_revenue", "out_of_range", "annual_revenue"),
+        ]
+    # A type of one's own has no limits. The number is larger than all others there.
+    (value,) = parse_line(event("my_type", {"n": "HERE"}).replace(b'"HERE"', number), NOW).data.values()
+    assert isinstance(value, int)
+    assert abs(value) > 1e308
+    assert (value < 0) == number.startswith(b"-")
+
+
 def test_an_unknown_key_is_told_and_perhaps_which_one_was_meant() -> None:
     activity = parsed("profile_updated", {"jobTitle": "CTO", "contry": "DE", "shoe_size": 43})
     assert activity.data == {}
