@@ -387,7 +387,7 @@ class TestBuiltInTypes:
             assert (data, dropped) == ({"industry": "e-1"}, [("technologies", "too_long")])
 
     def test_of_an_address_that_is_too_long_the_path_counts(self) -> None:
-        event = {"u": "/a?" + "x" * 5000, "s": "soon"}
+        event: dict[str, object] = {"u": "/a?" + "x" * 5000, "s": "soon"}
         data, dropped = data_of("{url: u, seconds: s}", event, "lead.page_viewed")
         assert (data, sorted(dropped)) == ({"path": "/a"}, [("seconds", "malformed"), ("url", "too_long")])
 
