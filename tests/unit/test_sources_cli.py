@@ -74,7 +74,7 @@ def test_test_tells_what_comes_of_each_event_and_which_source_fits(rules: Path, 
 {records}:2#0 ping: ignored: says nothing
 {records}:2#1 view
   lead.page_viewed of u-1 at 2026-01-01T09:00:02Z {{"url":"/pricing"}}
-  dropped: seconds: unreadable
+  dropped: seconds: malformed
 {records}:2#2 view: rejected: missing_attribute: the lead is not named: there is no value at user
 {records}:3 login
   lead.custom.login of u-1 at 2026-01-01T09:00:00Z {{}}
@@ -106,7 +106,7 @@ def test_test_refuses_a_time_that_the_input_would_refuse(rules: Path) -> None:
 SUMMARY = """\
 ignored of the kind ping: says nothing: 1 time, first at {records}:2#0
 held back, of the kind login: lead.merged: 1 time, first at {records}:3
-dropped seconds: unreadable: 1 time, first at {records}:2#1
+dropped seconds: malformed: 1 time, first at {records}:2#1
 """
 REJECTED = """\
 {records}:2#2: missing_attribute: the lead is not named: there is no value at user

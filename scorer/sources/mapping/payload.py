@@ -45,16 +45,16 @@ def data_maker(kind: str | None, section: str | Mapping[str, Any], converters: M
     make = _object(section, payload, converters, "")
     if payload is None or kind is None:
         return make
-    built_in, decisive = kind, DECISIVE.get(kind, frozenset())
+    built_in, accepted, decisive = kind, CLOSED[kind], DECISIVE.get(kind, frozenset())
 
     def checked(event: Event, dropped: list[Dropped]) -> Data:
         before = len(dropped)
         data = make(event, dropped)
         if decisive and (lost := decisive.intersection(key for key, _ in dropped[before:])):
-            raise Rejected("invalid_data", f"{built_in}: data.{min(lost)} does not fit, and nothing else says it")
+            raise Rejected("invalid_data", f"{built_in}: data.{min(lost)} is decisive and does not fit")
         try:
             # A tenth of the time of `fitted`, which is asked only if something does not fit.
-            _convert(data, CLOSED[built_in])
+            _convert(data, accepted)
         except msgspec.ValidationError:
             return _cut_down(built_in, data, dropped, before)
         return data
