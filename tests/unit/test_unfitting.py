@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY
 from scorer.domain.unfitting_keys import UnfittingKeys
+from scorer.offline.partition_lines import activity_line
 from scorer.runtime.settings import load_settings
 from scorer.sources.cloudevents import parse_line, parse_record
 from scorer.sources.rejected import Rejected
@@ -191,6 +192,12 @@ def test_an_activity_counts_without_a_required_key(kind: str, key: str, sent: di
     with pytest.raises(Rejected) as refused:
         evaluator(SMALL_RULES + "unfitting: dead_letter\n").admit(activity)
     assert refused.value.reason == "unfitting"
+
+
+@pytest.mark.parametrize("sent", [{}, {"url": None}, {"url": "/a?" + "x" * 3_000}, {"Url": "/"}])
+def test_the_line_of_an_activity_in_a_topic_says_the_same(sent: dict[str, Any]) -> None:
+    activity = parsed("page_viewed", sent)
+    assert parse_line(activity_line(activity, None), NOW) == activity
 
 
 def test_a_misspelt_required_key_is_told_once() -> None:
