@@ -104,7 +104,7 @@ _BREAKAGES: Sequence[Callable[[Record], Record]] = (
     lambda record: record._replace(value=b""),
     lambda record: record._replace(value=record.value.replace(b'"data":{', b'"data":{"note":"M\xfcnchen",')),  # Latin-1
     lambda record: _edit(record, type="crm.contact_synchronised"),
-    lambda record: _edit(record, type="lead.page_viewed", data={"url": 404}),
+    lambda record: _edit(record, type="lead.stage_changed", data={"stage": ""}),
     lambda record: _edit(record, time="2199-01-01T00:00:00Z"),
     _without_subject,
 )

@@ -39,7 +39,10 @@ def within_bytes(names: list[str]) -> list[str]:
 MOST_CUSTOM = 64
 """The most custom facts of one activity."""
 
-Text = Annotated[str, StringConstraints(max_length=2048)]
+TEXT_LENGTH = 2048
+"""The most characters of a text."""
+
+Text = Annotated[str, StringConstraints(max_length=TEXT_LENGTH)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Names = Annotated[
     list[Name],
@@ -171,8 +174,11 @@ class PageViewed(Payload):
     @model_validator(mode="before")
     @classmethod
     def _path_from_url(cls, data: object) -> object:
-        if isinstance(data, Mapping) and data.get("path") is None and isinstance(data.get("url"), str):
-            return {**data, "path": path_of(data["url"])}
+        if isinstance(data, Mapping) and data.get("path") is None:
+            url = data.get("url")
+            # The paths of longer ones, which are refused, would only fill the cache.
+            if isinstance(url, str) and len(url) <= TEXT_LENGTH:
+                return {**data, "path": path_of(url)}
         return data
 
 
@@ -306,9 +312,17 @@ PAYLOADS: Mapping[str, type[Payload]] = {
 LISTING = frozenset({"lead.profile_updated", "lead.qualification_updated"})
 """The types whose payloads can contain lists of names and custom facts."""
 
-DECISIVE: Mapping[str, frozenset[str]] = {"lead.consent_changed": frozenset({"channel"})}
-"""By type: the keys that may be left out, but must fit if they are sent. Without its channel, a consent to one that we
-do not know would be a consent to all."""
+DECISIVE: Mapping[str, frozenset[str]] = {
+    "lead.consent_changed": frozenset({"channel", "status"}),
+    "lead.merged": frozenset({"into"}),
+    "lead.stage_changed": frozenset({"stage"}),
+}
+"""By type: the keys that must fit, because an activity without them says nothing, or something else. A stage, a status
+and the lead that remains are all that their types say. `channel` may be left out, but a consent to a channel that we do
+not know is no consent to all of them.
+
+An activity counts without other required keys. A page was viewed whatever its address, and a call keeps the promise of
+a hand-over whatever came of it."""
 
 
 class Envelope(BaseModel):

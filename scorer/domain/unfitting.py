@@ -7,8 +7,18 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 Reason = Literal[
-    "empty", "malformed", "misspelt", "not_a_choice", "out_of_range", "too_long", "undeclared", "wrong_type"
+    "ambiguous",
+    "empty",
+    "malformed",
+    "misspelt",
+    "missing",
+    "not_a_choice",
+    "out_of_range",
+    "too_long",
+    "undeclared",
+    "wrong_type",
 ]
+"""Why a key or its value does not fit. Metrics carry these names."""
 
 OTHER: Final = "other"
 """The field of a key that neither the contract nor the rules name."""
@@ -23,9 +33,10 @@ _MARKS: Final = str.maketrans("", "", "_- ")
 
 
 class Drop(NamedTuple):
-    """A key that was dropped, or an empty text that was taken as withdrawn. `field` is a name of the contract or of the
-    rules, or `other`, so it may be shown anywhere. `key` and `value` are as they were sent: they can be personal.
-    `section`: the key of the object that had the key; empty for `data` itself."""
+    """A key that was dropped or is missing, or an empty text that was taken as withdrawn. `field` is a name of the
+    contract or of the rules, or `other`, so it may be shown anywhere. `key` and `value` are as they were sent: they can
+    be personal. The value of a missing key is None. `section`: the key of the object that had the key; empty for `data`
+    itself."""
 
     field: str
     reason: Reason
@@ -68,6 +79,8 @@ def as_sent(data: Mapping[str, object], drops: Iterable[Drop]) -> Mapping[str, o
     """The payload with what was dropped from it."""
     sent = dict(data)
     for drop in drops:
+        if drop.reason == "missing":
+            continue
         if drop.section:
             section = sent.get(drop.section)
             sent[drop.section] = {**(section if isinstance(section, Mapping) else {}), drop.key: drop.value}

@@ -17,6 +17,7 @@ _WORDS: Final[Mapping[Reason, str]] = {
     "empty": "was an empty text",
     "malformed": "was malformed",
     "misspelt": "was probably meant by another key",
+    "missing": "was missing",
     "not_a_choice": "was none of its choices",
     "out_of_range": "was out of range",
     "too_long": "was too long",
@@ -34,7 +35,8 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UnfittingKey:
-    """A field that did not fit in some activities. `example`: what was sent, as JSON in at most 40 characters."""
+    """A field that did not fit in some activities. `example`: what was sent, as JSON in at most 40 characters; empty if
+    nothing was."""
 
     field: str
     reason: Reason
@@ -46,7 +48,8 @@ class UnfittingKey:
         """What was found, for a person. `total`: how many activities were read."""
         name = "a key that nobody declares" if self.field == OTHER else f"`{self.field}`"
         words = "was sent" if self.field == OTHER else _WORDS.get(self.reason, f"was {self.found}")
-        return f"{name} {words} in {self.activities:,} of {counted(total, 'activity')}, e.g. {self.example}"
+        example = f", e.g. {self.example}" if self.example else ""
+        return f"{name} {words} in {self.activities:,} of {counted(total, 'activity')}{example}"
 
 
 @dataclass(slots=True)
@@ -105,4 +108,6 @@ def _found(drop: Drop) -> str:
 
 
 def _example(drop: Drop) -> str:
+    if drop.reason == "missing":
+        return ""
     return shortened(json.dumps(drop.key if drop.reason in _NAMES else drop.value, ensure_ascii=False))

@@ -14,6 +14,7 @@ _WORDS = {
     "empty": "is an empty text",
     "malformed": "is malformed",
     "misspelt": "is probably meant by a key that nobody declares",
+    "missing": "is missing",
     "not_a_choice": "is none of its choices",
     "out_of_range": "is out of range",
     "too_long": "is too long",
@@ -28,10 +29,11 @@ class Unfitting(Rejected):
     def __init__(self, drops: Collection[Drop]) -> None:
         first = next(iter(drops))
         name = "a key" if first.field == OTHER else first.field
+        sent = "" if first.reason == "missing" else f" ({described(first.value)})"
         more = f" (and {len(drops) - 1} more)" if len(drops) > 1 else ""
         super().__init__(
             "unfitting",
-            f"{name} ({described(first.value)}) {_WORDS[first.reason]}{more}; the rules set such an activity aside "
+            f"{name}{sent} {_WORDS[first.reason]}{more}; the rules set such an activity aside "
             "(`unfitting: dead_letter`)",
         )
         self.drops = drops

@@ -19,6 +19,7 @@ from scorer.sources.fitting import fitted
 from scorer.sources.rejected import Rejected, described, described_name
 from scorer.sources.rejected import kind as kind_of
 from scorer.sources.strict_json import decode_object
+from scorer.sources.tick import check_source
 from scorer.sources.usual_event import usual
 
 __all__ = [
@@ -212,6 +213,7 @@ def _activity(attributes: Mapping[str, Any], data: Mapping[str, object], prefix:
             f"{prefix}type is malformed ({described(kind)}); "
             "expected lead. followed by names of a-z, 0-9 and _, separated by .",
         )
+    check_source(kind, source)
     subject = _attribute(attributes, "subject", prefix)
     time = _time(attributes.get("time"), prefix, now)
     data, dropped = fitted(kind, data)

@@ -1,26 +1,39 @@
 """What becomes of a payload with keys that do not fit: such a key is corrected or dropped, and the rest counts.
 
-Only a payload without a key that its type needs is no payload at all.
+So it is with keys that the contract requires: the activity counts without them. Only a decisive one costs the event.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from scorer.domain.activity import DECISIVE, LISTING, MOST_CUSTOM, PAYLOADS, TOO_MANY_BYTES, TYPE_PREFIX, validate_data
+from scorer.domain.activity import (
+    DECISIVE,
+    LISTING,
+    MOST_CUSTOM,
+    PAYLOADS,
+    TEXT_LENGTH,
+    TOO_MANY_BYTES,
+    TYPE_PREFIX,
+    Payload,
+    path_of,
+    validate_data,
+)
 from scorer.domain.unfitting import CUSTOM, Drop, Reason, distinct, unknown
 from scorer.sources.payload_errors import is_about_key, summary
 from scorer.sources.rejected import Rejected
 
 _ASSESSMENT: Final = "lead.assessment_recorded"
+_PAGE_VIEWED: Final = "lead.page_viewed"
 _STATEMENTS: Final = LISTING | {_ASSESSMENT}
 """The types in which null withdraws a value, so that an empty text does too."""
 _PREFIXES: Final = {"lead.profile_updated": "profile.", "lead.qualification_updated": "", _ASSESSMENT: "assessment."}
 _COUNTRY: Final = re.compile("[A-Za-z]{2}")
+_QUERY: Final = re.compile("[?#]")
 _NOT_WHOLE: Final = ("int_type", "int_from_float")
 _MOST_UNKNOWN: Final = 32
 """Unknown keys of an activity that are looked at."""
@@ -59,30 +72,53 @@ _SECTIONS: Final = {
     for kind, payload in PAYLOADS.items()
 }
 """By type: the keys that hold an object with keys of its own."""
-_NEEDED: Final = {
-    kind: frozenset(name for name, field in payload.model_fields.items() if field.is_required())
-    | DECISIVE.get(kind, frozenset())
+_EXPECTED: Final = {
+    kind: [
+        name
+        for name, field in payload.model_fields.items()
+        if field.is_required() and name not in DECISIVE.get(kind, ())
+    ]
     for kind, payload in PAYLOADS.items()
 }
+"""By type: the keys that senders must send, and without which an activity counts all the same."""
+
+
+def _tolerant(kind: str, payload: type[Payload]) -> type[BaseModel]:
+    """The type of the payload of which only decisive keys are required."""
+    optional: dict[str, Any] = {
+        name: (payload.model_fields[name].rebuild_annotation(), None) for name in _EXPECTED[kind]
+    }
+    return create_model(payload.__name__, __base__=payload, **optional)
+
+
+_TOLERANT: Final = {kind: _tolerant(kind, payload) for kind, payload in PAYLOADS.items()}
 
 
 def fitted(kind: str, data: Mapping[str, object]) -> tuple[Mapping[str, object], tuple[Drop, ...]]:
-    """The payload of an activity of this type, and what was dropped from it. Raises `Rejected` if a key that the type
-    needs is missing or does not fit."""
+    """The payload of an activity of this type, and what was dropped from it or is missing. Raises `Rejected` if a
+    decisive key is missing or does not fit."""
     try:
         return validate_data(kind, data), unknown_keys(kind, data)
-    except ValidationError as first:
-        error = first
-    draft = _Draft(kind, data)
+    except ValidationError:
+        draft = _Draft(kind, data)
     while True:
-        if not draft.correct(error):
-            raise Rejected("invalid_data", summary(error, kind, draft.data)) from None
         try:
-            valid = validate_data(kind, draft.data)
-        except ValidationError as again:
-            error = again
+            valid = draft.validated()
+        except ValidationError as error:
+            if not draft.correct(error):
+                raise Rejected("invalid_data", summary(error, kind, draft.data)) from None
         else:
-            return valid, distinct((*draft.drops, *unknown_keys(kind, data)))
+            strange = unknown_keys(kind, data)
+            return valid, distinct((*draft.drops, *_missing(kind, data, strange), *strange))
+
+
+def _missing(kind: str, data: Mapping[str, object], strange: Iterable[Drop]) -> Iterator[Drop]:
+    """The required keys that were not sent. One that was misspelt was."""
+    misspelt = {drop.field for drop in strange}
+    for name in _EXPECTED[kind]:
+        field = f"{_prefix(kind)}{name}"
+        if name not in data and field not in misspelt:
+            yield Drop(field, "missing", name, None)
 
 
 def unknown_keys(kind: str, data: Mapping[str, object]) -> tuple[Drop, ...]:
@@ -119,13 +155,16 @@ class _Draft:
         self._kind = kind
         self._sent: dict[_Path, object] = {}
 
+    def validated(self) -> Mapping[str, object]:
+        """The payload as it is now. Raises `ValidationError`."""
+        return _TOLERANT[self._kind].model_validate(self.data).model_dump(exclude_unset=True)
+
     def correct(self, error: ValidationError) -> bool:
-        """Correct or drop the keys that the error is about, except those that the type needs. Whether there was one."""
+        """Correct or drop the keys that the error is about, except decisive ones. Whether there was one."""
         problems: dict[_Path, list[ErrorDetails]] = {}
         # Without the input, of which an error about a large list would contain every item.
         for problem in error.errors(include_url=False, include_input=False):
-            # A path that was derived from the address is no key of its own.
-            if problem["loc"][0] in self.data and problem["loc"][0] not in _NEEDED[self._kind]:
+            if problem["loc"][0] in self.data and problem["loc"][0] not in DECISIVE.get(self._kind, ()):
                 problems.setdefault(self._path(problem), []).append(problem)
         for path in problems:
             if len(path) == 1 or path[:1] not in problems:
@@ -164,6 +203,11 @@ class _Draft:
             holder[key] = None
         else:
             del holder[key]
+        if self._kind == _PAGE_VIEWED and key == "url" and isinstance(value, str) and self.data.get("path") is None:
+            # Long addresses are long because of their query. The path is what rules compare.
+            address = _QUERY.split(value, maxsplit=1)[0]
+            if len(address) <= TEXT_LENGTH:
+                self.data["path"] = path_of(address)
 
     def _field(self, path: _Path) -> str:
         if path[0] == CUSTOM:

@@ -1,8 +1,12 @@
-"""Strict JSON (RFC 8259): UTF-8, finite numbers, bounded depth. Everything else is rejected with a reason."""
+"""Strict JSON (RFC 8259): UTF-8, bounded depth, no NaN. Everything else is rejected with a reason.
+
+A number that no float can hold, such as 1e999, becomes a whole number that is out of range everywhere.
+"""
 
 import json
 import re
 from collections.abc import Callable
+from math import isfinite
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -22,6 +26,11 @@ _ESCAPED: Final = rb"\\"
 """A backslash that is escaped by another one."""
 _HIDDEN: Final = b"\0\0"
 """What JSON never contains, and as many bytes: so a mistake in the JSON keeps its place."""
+
+_BEYOND: Final = 10**400
+"""Instead of a number that is larger than every float. As a float it would be infinity, which JSON cannot write."""
+_MOST_DIGITS: Final = 1_000
+"""Of a whole number that is computed. Python refuses to read those of more than a few thousand digits."""
 
 _Decoded = TypeVar("_Decoded")
 
@@ -48,6 +57,8 @@ def decode_value(value: bytes, max_bytes: int) -> Any:
         raise too_large(len(value), max_bytes)
     try:
         decoded = decoded_whole(_decode, value)
+    except msgspec.ValidationError:
+        decoded = _with_any_numbers(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _reject_json(value, error)
     # Counting brackets is about a hundred times cheaper than a walk, so only values that may be deep are walked.
@@ -66,6 +77,29 @@ def decoded_whole(decode: Callable[[bytes], _Decoded], value: bytes) -> _Decoded
             raise
     hidden = value.replace(_ESCAPED, _HIDDEN)
     return decode(_HALF.sub(_REPLACEMENT, hidden).replace(_HIDDEN, _ESCAPED))
+
+
+def _with_any_numbers(value: bytes) -> Any:
+    """The JSON value, of which a number is out of range. Only the parser of the standard library lets us say what
+    becomes of it. Raises `Rejected`."""
+    try:
+        text = _SURROGATE.sub(_whole, value).decode()
+        return json.loads(text, parse_float=_float, parse_int=_integer, parse_constant=_reject_constant)
+    except (ValueError, RecursionError) as error:
+        _reject_json(value, error)
+
+
+def _float(written: str) -> float | int:
+    number = float(written)
+    return number if isfinite(number) else _beyond(written)
+
+
+def _integer(written: str) -> int:
+    return int(written) if len(written) <= _MOST_DIGITS else _beyond(written)
+
+
+def _beyond(written: str) -> int:
+    return -_BEYOND if written.startswith("-") else _BEYOND
 
 
 def split_list(value: bytes) -> list[bytes]:
@@ -88,10 +122,6 @@ def _reject_json(value: bytes, error: Exception) -> NoReturn:
         text = value.decode()
     except UnicodeDecodeError as not_utf8:
         raise Rejected("not_utf8", f"the value is not UTF-8 (byte {not_utf8.start}); expected UTF-8") from None
-    if isinstance(error, msgspec.ValidationError):
-        raise Rejected(
-            "number_out_of_range", "a number is out of range; expected numbers that fit in 64 bits"
-        ) from None
     if text.startswith("\ufeff"):
         raise Rejected("not_json", "the value begins with a byte order mark; JSON does not allow one") from None
     # The standard library accepts more than RFC 8259 allows. Where it succeeds, the error can be named.

@@ -3,11 +3,15 @@
 A release that knows no ticks reads one as an activity of a custom type in the year 1. It then changes nothing about the
 lead, because the lead is known and was active later. So the subject is a lead of the partition, and no reserved id,
 about which such a release would publish a decision.
+
+The type is reserved: an event of it with another source is rejected (`check_source`).
 """
 
 from typing import Final
 
 import msgspec
+
+from scorer.sources.rejected import Rejected
 
 TICK_TYPE: Final = "lead.tick"
 _SOURCE: Final = "/lead-scorer"
@@ -22,6 +26,14 @@ _LEAD_ID_BYTES: Final = 1_600
 def tick(lead_id: str) -> bytes:
     """The value of a tick, an event in structured mode. `lead_id`: any lead of the partition that had an activity."""
     return _BEGIN + msgspec.json.encode(lead_id) + b"}"
+
+
+def check_source(kind: str, source: str) -> None:
+    """Raises `Rejected` for an event of the type of ticks that is none of ours."""
+    if kind == TICK_TYPE and source != _SOURCE:
+        raise Rejected(
+            "invalid_attribute", f"type is {TICK_TYPE}, which only the scorer itself sends; expected another name"
+        )
 
 
 def is_written_tick(line: bytes) -> bool:

@@ -15,6 +15,7 @@ from scorer.domain.unfitting import Drop
 from scorer.sources.attributes import EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
 from scorer.sources.fast_payload import CLOSED, OPEN
 from scorer.sources.fitting import unknown_keys
+from scorer.sources.tick import TICK_TYPE
 
 _PAGE_VIEWED: Final = "lead.page_viewed"
 _MERGED: Final = "lead.merged"
@@ -124,4 +125,4 @@ def _of_any_type(value: bytes) -> tuple[Any, str, dict[str, Any], tuple[Drop, ..
             return event, kind, _to_builtins(_convert(data, payload)), unknown_keys(kind, data)
     except _REFUSED:
         return None
-    return (event, kind, data, ()) if is_type(kind) else None
+    return (event, kind, data, ()) if is_type(kind) and kind != TICK_TYPE else None

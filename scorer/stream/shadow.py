@@ -3,7 +3,8 @@
 It judges what the live rules judge because of an activity, and what they publish because of time alone. It judges the
 live lead as it was before the live rules published anything about it: with the same counts, the same last decision (for
 the hysteresis) and the same evidence that sales has seen. So the rules cause every difference. Errors of the candidate
-are counted, and cost no decision.
+are counted, and cost no decision. The candidate refuses no activity, whatever its `unfitting` and `allowed_sources`
+say, because the live lead has it already.
 
 The live leads keep the custom facts that the candidate declares (`Evaluator.keeping`). They count only the signals of
 the live rules.

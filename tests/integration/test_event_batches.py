@@ -35,7 +35,7 @@ def test_bad_events_of_a_batch_are_listed_and_sent_back_by_their_index(
     kafka.create({names.activity: 1, names.state: 1, names.routing: 1, names.dead_letters: 1})
     kafka.create({f"{names.dead_letters}.replayed": 1}, {"cleanup.policy": "compact"})
     good = [page("a", number) for number in range(4)]
-    bad = page("a", 5, data={})
+    bad = page("a", 5, data=5)
     other = page("b", 6)
     given = [page("c", 0), batch(b"a", good[0], bad, good[1], other, good[2]), good[3]]
     expected, _ = offline([page("c", 0), *good])

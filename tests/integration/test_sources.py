@@ -118,7 +118,7 @@ def test_bad_events_are_dead_letters_that_go_back_to_their_topic(kafka: Kafka, n
     sources = prepared(kafka, names)
     crm, _ = others(names)
     kafka.create({names.dead_letters: 1})
-    bad = page("a", 5, url=7)
+    bad = structured(event("a", 5, "lead.merged", {}, START + 5))
     given = [array(page("a", 0), bad, page("b", 1)), Record(b"k", b"{broken"), Record(b"k", None)]
     with service(kafka, names, tmp_path, sources=sources) as running:
         kafka.write(crm, given)

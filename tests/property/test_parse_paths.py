@@ -261,10 +261,10 @@ def test_both_parsers_agree_on_empty_and_missing_data(kind: str) -> None:
 
 
 _UNREADABLE = [
-    *(b"1e999", b"-1e999", b"1" * 5000, b"NaN", b"Infinity", b"01", b"1.", b"tru", b"nul", b"'a'", b"/**/1", b"{,}"),
+    *(b"NaN", b"-Infinity", b"Infinity", b"01", b"1.", b"tru", b"nul", b"'a'", b"/**/1", b"{,}"),
     *(b'"\\x41"', b'"\xff"', b'"\xed\xa0\x80"', b'"\n"', b'"\x00"', b'"a'),
     *(b"[" * 64 + b"]" * 64, b'{"a":' * 64 + b"1" + b"}" * 64, b"[" * 5000 + b"]" * 5000, b"[" * 5000),
-    *(b'{"a":1e999}', b'["\xff"]', b'{"\xff":1}', b'{"a":1e999,"a":1}', b"[1,]"),
+    *(b'["\xff"]', b'{"\xff":1}', b'{"a":NaN,"a":1}', b"[1,]"),
 ]
 _READABLE = [
     b"1",
@@ -276,6 +276,10 @@ _READABLE = [
     b'"\\ud800"',
     b'{"\\udc00\\ud800":1}',
     b"1" * 400,
+    b"1" * 5000,
+    b"1e999",
+    b"-1e999",
+    b'{"a":1e999,"a":1}',
     b"[" * 9 + b"]" * 9,
 ]
 _PLACES = [

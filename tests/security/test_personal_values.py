@@ -69,7 +69,7 @@ def bad() -> Iterator[Record]:
     yield Record(b"L-1", WHO)
     yield Record(b"L-1", json.dumps([VALUES, page]).encode())
     yield Record(b"L-1", json.dumps(EMAIL).encode())
-    yield Record(b"L-1", b'{"email": "%b", "n": 1e999}' % EMAIL.encode())
+    yield Record(b"L-1", b'{"email": "%b", "n": NaN}' % EMAIL.encode())
     yield Record(b"L-1", b'{"email": "%b", "n": ' % EMAIL.encode() + b"[" * 200 + b"]" * 200 + b"}")
     yield Record(b"L-1", json.dumps({**page, "filler": LARGE}).encode())
     yield Record(b"L-1", None, [("ce_id", EMAIL.encode())])

@@ -136,7 +136,7 @@ def test_score_gives_the_same_bytes_every_time_and_with_either_engine(rules: Pat
 
 def test_score_prints_and_skips_bad_lines_and_exits_3(rules: Path, tmp_path: Path) -> None:
     source, sink = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_bytes(event(1, url="/").encode() + b"\n{broken\n\xff\xfe\n" + event(2, url=5).encode() + b"\n")
+    source.write_bytes(event(1, url="/").encode() + b"\n{broken\n\xff\xfe\n" + event(2, "lead.merged").encode() + b"\n")
     done = scorer("score", "--rules", str(rules), "--input", str(source), "--output", str(sink))
     assert done.returncode == 3
     assert len(sink.read_text().splitlines()) == 1
@@ -150,7 +150,7 @@ def test_score_prints_and_skips_bad_lines_and_exits_3(rules: Path, tmp_path: Pat
 
 
 def test_the_number_of_rejected_activities_counts_the_events_of_a_batch(rules: Path) -> None:
-    line = f"[{event(1, url='/')}, {event(2, url=5)}, 7]"
+    line = f"[{event(1, url='/')}, {event(2, 'lead.merged')}, 7]"
     done = scorer("score", "--rules", str(rules), stdin=line)
     report = done.stderr.decode().splitlines()
     assert [entry.partition(": ")[0] for entry in report[:2]] == ["<stdin>:1#1", "<stdin>:1#2"]

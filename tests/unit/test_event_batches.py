@@ -97,7 +97,7 @@ def test_each_event_of_a_batch_counts_and_each_bad_one_is_one_dead_letter(tmp_pa
     given = settings(tmp_path)
     events = (
         event("a", 0),
-        event("a", 1, data={}),
+        event("a", 1, data=5),
         event("b", 2),
         array(event("a", 3)),
         b"5",
@@ -175,7 +175,7 @@ def test_other_tasks_run_while_a_large_batch_is_processed(tmp_path: Path) -> Non
 
 def test_the_dead_letters_of_a_batch_do_not_repeat_long_headers_and_keys(tmp_path: Path) -> None:
     given = settings(tmp_path)
-    value = array(*(event("a", number, data={}) for number in range(2_000)))
+    value = array(*(event("a", number, data=5) for number in range(2_000)))
     long_headers = record(0, b"a", value, [BATCH, ("blob", b"x" * 500_000)])
     long_key = record(1, b"k" * 500_000, value)
     tracemalloc.start()
@@ -194,7 +194,7 @@ def test_a_record_without_a_key(tmp_path: Path, mode: str) -> None:
     given = settings(tmp_path, null_keys=mode)
     headers = [SINGLE, ("trace", b"t"), ("replayed-from", b"dlq/0/3")]
     value = event("ä", 1)
-    bad = event("a", 2, data={})
+    bad = event("a", 2, data=5)
     outbox, figures, store = process(given, record(4, None, value, headers), record(5, None, bad, headers))
     assert len(store) == 0
     assert figures.activities == {}

@@ -156,8 +156,8 @@ def test_unknown_and_erased_leads_exit_1_with_a_message(source: Path, rules: Pat
 
 
 def test_unreadable_lines_that_may_belong_to_the_lead_are_reported_with_exit_3(source: Path, rules: Path) -> None:
-    bad_other = event(8, "lead.page_viewed", lead="lead-2")
-    bad_own = event(9, "lead.page_viewed")
+    bad_other = event(8, "lead.merged", lead="lead-2")
+    bad_own = event(9, "lead.merged")
     source.write_text(source.read_text() + f"{{broken\n{bad_other}\n{bad_own}\n")
     done = explain("lead-1", "--input", str(source), "--rules", str(rules), "--format", "json")
     assert done.returncode == 3

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from scorer.cli import app
 from scorer.offline.ruleset_files import load_job_titles, load_ruleset
 from scorer.rules.finding import RulesetError
-from scorer.sources.company.converter import Reason, Unfit
+from scorer.sources.company.converter import Unfit
 from scorer.sources.company.job_titles import FILE, JobTitles, built_in_job_titles, parse_job_titles
 from tests.factory import SMALL_RULES
 
@@ -93,14 +93,14 @@ def test_a_title_has_a_department(title: str, department: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("Ninja", Reason.UNKNOWN), ("(m/w/d)", Reason.UNKNOWN), ("ceos", Reason.UNKNOWN), ("x" * 257, Reason.TOO_LONG),
-     (7, Reason.WRONG_TYPE), (["CEO"], Reason.WRONG_TYPE)],
+    [("Ninja", "not_a_choice"), ("(m/w/d)", "not_a_choice"), ("ceos", "not_a_choice"), ("x" * 257, "too_long"),
+     (7, "wrong_type"), (["CEO"], "wrong_type")],
 )  # fmt: skip
-def test_a_title_without_a_known_word_is_refused(value: object, reason: Reason) -> None:
+def test_a_title_without_a_known_word_is_refused(value: object, reason: str) -> None:
     for convert in (BUILT_IN.job_level, BUILT_IN.department):
         with pytest.raises(Unfit) as caught:
             convert(value)
-        assert caught.value.reason is reason
+        assert caught.value.reason == reason
         assert convert(None) is convert(" ") is None
 
 

@@ -74,7 +74,7 @@ def test_test_tells_what_comes_of_each_event_and_which_source_fits(rules: Path, 
 {records}:2#0 ping: ignored: says nothing
 {records}:2#1 view
   lead.page_viewed of u-1 at 2026-01-01T09:00:02Z {{"url":"/pricing"}}
-  dropped: seconds: unreadable
+  dropped: seconds: malformed
 {records}:2#2 view: rejected: missing_attribute: the lead is not named: there is no value at user
 {records}:3 login
   lead.custom.login of u-1 at 2026-01-01T09:00:00Z {{}}
@@ -106,7 +106,7 @@ def test_test_refuses_a_time_that_the_input_would_refuse(rules: Path) -> None:
 SUMMARY = """\
 ignored of the kind ping: says nothing: 1 time, first at {records}:2#0
 held back, of the kind login: lead.merged: 1 time, first at {records}:3
-dropped seconds: unreadable: 1 time, first at {records}:2#1
+dropped seconds: malformed: 1 time, first at {records}:2#1
 """
 REJECTED = """\
 {records}:2#2: missing_attribute: the lead is not named: there is no value at user
@@ -158,10 +158,10 @@ def test_csv_with_a_header_line(rules: Path, tmp_path: Path) -> None:
 
 
 def test_our_own_format_is_a_source_too(rules: Path) -> None:
-    lines = f"{event(1, url='/')}\n[{event(2, url='/')},{event(3)}]\n"
+    lines = f"{event(1, url='/')}\n[{event(2, url='/')},{event(3, 'lead.merged')}]\n"
     done = scorer("convert", "--source", "cloudevents", "--rules", str(rules), stdin=lines)
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == ["1", "2"]
-    assert "<stdin>:2#1: invalid_data: lead.page_viewed: data.url is missing\n" in done.stderr.decode()
+    assert "<stdin>:2#1: invalid_data: lead.merged: data.into is missing\n" in done.stderr.decode()
 
 
 def test_source_is_for_files(rules: Path) -> None:

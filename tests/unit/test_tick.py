@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import msgspec
 import pytest
 from aiokafka import ConsumerRecord
 
@@ -13,6 +14,8 @@ from scorer.kafka.denied import Operation
 from scorer.runtime.settings import Settings
 from scorer.sources.arrival import arrival_of, log_time_after
 from scorer.sources.cloudevents import parse_record
+from scorer.sources.own_events import OwnEvents
+from scorer.sources.rejected import Rejected
 from scorer.sources.tick import TICK_TYPE, is_tick, tick
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
@@ -44,6 +47,23 @@ def test_a_tick_is_an_event_about_a_lead_and_is_recognised(lead_id: str) -> None
     assert is_tick(value)
     event = parse_record(value, lead_id.encode(), (), NOW)
     assert (event.type, event.lead_id) == (TICK_TYPE, lead_id)
+
+
+@pytest.mark.parametrize("value", [tick("a"), b" " + tick("a"), b"[" + tick("a") + b"]"])
+def test_a_tick_in_a_topic_of_other_senders_is_ignored(value: bytes) -> None:
+    """As in a mirror of the input of another scorer."""
+    (outcome,) = OwnEvents().outcomes(value, (), NOW, 1 << 20)
+    assert (outcome.ignored, outcome.activities) == ("tick", ())
+
+
+@pytest.mark.parametrize("source", ["/crm", "/lead-scorer/", "tick"])
+def test_nobody_else_can_send_events_of_the_type_of_ticks(source: str) -> None:
+    value = tick("a").replace(b'"/lead-scorer"', msgspec.json.encode(source))
+    with pytest.raises(Rejected) as refused:
+        parse_record(value, b"a", (), NOW)
+    assert refused.value.reason == "invalid_attribute"
+    (outcome,) = OwnEvents().outcomes(b"[" + value + b"]", (), NOW, 1 << 20)
+    assert outcome.rejected is not None
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b" " + tick("a"), tick("a")[:-1], tick("a") + b" " * 2_000])

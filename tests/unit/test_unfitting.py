@@ -11,6 +11,7 @@ from aiokafka import ConsumerRecord
 from scorer.domain.activity import LeadActivity
 from scorer.domain.instant import DAY
 from scorer.domain.unfitting_keys import UnfittingKeys
+from scorer.offline.partition_lines import activity_line
 from scorer.runtime.settings import load_settings
 from scorer.sources.cloudevents import parse_line, parse_record
 from scorer.sources.rejected import Rejected
@@ -132,6 +133,24 @@ def test_half_a_surrogate_pair_becomes_the_replacement_character(text: str, read
     assert [parse_line(one, NOW).data for one in split_list(b"[" + sent + b"]")] == [{"form": read}]
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"1.5E+400", b"9" * 5_000, b"-" + b"9" * 5_000])
+def test_a_number_that_is_out_of_range_costs_its_key(number: bytes) -> None:
+    data = {"annual_revenue": "HERE", "employees": "HERE", "company": "a\ud800", "custom": {"seats": "HERE", "a": 1}}
+    sent = event("profile_updated", data).replace(b'"HERE"', number)
+    for activity in (parse_line(sent, NOW), parse_record(sent, b"L-1", [], NOW)):
+        assert activity.data == {"company": "a\ufffd", "custom": {"a": 1}}
+        assert told(activity) == [
+            ("custom", "out_of_range", "seats"),
+            ("profile.employees", "out_of_range", "employees"),
+            ("profile.annual_revenue", "out_of_range", "annual_revenue"),
+        ]
+    # A type of one's own has no limits. The number is larger than all others there.
+    (value,) = parse_line(event("my_type", {"n": "HERE"}).replace(b'"HERE"', number), NOW).data.values()
+    assert isinstance(value, int)
+    assert abs(value) > 1e308
+    assert (value < 0) == number.startswith(b"-")
+
+
 def test_an_unknown_key_is_told_and_perhaps_which_one_was_meant() -> None:
     activity = parsed("profile_updated", {"jobTitle": "CTO", "contry": "DE", "shoe_size": 43})
     assert activity.data == {}
@@ -154,13 +173,59 @@ def test_thousands_of_unknown_keys_are_told_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "key", "sent", "reason"),
+    [
+        ("page_viewed", "url", {"seconds": 4}, "missing"),
+        ("page_viewed", "url", {"seconds": 4, "url": 5}, "wrong_type"),
+        ("page_viewed", "url", {"url": None}, "wrong_type"),
+        ("form_submitted", "form", {"form": "", "url": "/"}, "empty"),
+        ("content_downloaded", "content", {"content": LONG, "kind": "guide"}, "too_long"),
+        ("webinar_attended", "name", {}, "missing"),
+        ("event_attended", "name", {"name": [], "minutes": 4}, "wrong_type"),
+        ("call_logged", "outcome", {"outcome": "busy", "minutes": 4}, "not_a_choice"),
+    ],
+)
+def test_an_activity_counts_without_a_required_key(kind: str, key: str, sent: dict[str, Any], reason: str) -> None:
+    activity = parsed(kind, sent)
+    assert activity.data == {name: value for name, value in sent.items() if name != key}
+    assert told(activity) == [(f"{kind}.{key}", reason, key)]
+    with pytest.raises(Rejected) as refused:
+        evaluator(SMALL_RULES + "unfitting: dead_letter\n").admit(activity)
+    assert refused.value.reason == "unfitting"
+
+
+@pytest.mark.parametrize("sent", [{}, {"url": None}, {"url": "/a?" + "x" * 3_000}, {"Url": "/"}])
+def test_the_line_of_an_activity_in_a_topic_says_the_same(sent: dict[str, Any]) -> None:
+    activity = parsed("page_viewed", sent)
+    assert parse_line(activity_line(activity, None), NOW) == activity
+
+
+def test_a_misspelt_required_key_is_told_once() -> None:
+    assert told(parsed("page_viewed", {"Url": "/"})) == [("page_viewed.url", "misspelt", "Url")]
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("https://example.com/pricing?" + "x" * 3_000, "/pricing"),
+        ("/pricing#" + "x" * 3_000, "/pricing"),
+        ("/" + "x" * 3_000, None),
+        ("https://[" + "?" * 3_000, "/"),
+    ],
+)
+def test_the_path_of_an_address_that_is_too_long_counts(url: str, path: str | None) -> None:
+    activity = parsed("page_viewed", {"url": url})
+    assert activity.data == ({} if path is None else {"path": path})
+    assert told(activity) == [("page_viewed.url", "too_long", "url")]
+    assert parsed("page_viewed", {"url": url, "path": "/own"}).data == {"path": "/own"}
+    assert parsed("page_viewed", {"url": url, "path": None}).data == {"path": path}
+
+
+@pytest.mark.parametrize(
     ("kind", "data"),
     [
-        ("page_viewed", {}),
-        ("page_viewed", {"url": 5}),
-        ("form_submitted", {"form": ""}),
-        ("call_logged", {"outcome": "busy"}),
         ("merged", {"into": None}),
+        ("merged", {"into": LONG}),
         ("stage_changed", {"stage": LONG}),
         ("consent_changed", {"status": "yes"}),
         # Without its channel it would be a consent to all of them.
@@ -168,7 +233,7 @@ def test_thousands_of_unknown_keys_are_told_once() -> None:
         ("consent_changed", {"status": "granted", "channel": ""}),
     ],
 )
-def test_without_a_key_that_it_needs_an_event_is_none(kind: str, data: object) -> None:
+def test_without_a_decisive_key_an_event_is_none(kind: str, data: object) -> None:
     with pytest.raises(Rejected) as refused:
         parsed(kind, data)
     assert refused.value.reason == "invalid_data"
@@ -184,7 +249,7 @@ CLEAN: dict[str, dict[str, Any]] = {
 BAD_KEYS: dict[str, list[dict[str, Any]]] = {
     "profile_updated": [{"country": "Germany"}, {"employees": "40"}, {"job_title": LONG}, {"jobLevel": "manager"}],
     "qualification_updated": [{"competition": []}, {"project": {"resources": "some"}}, {"custom": {"seats": 1}}],
-    "page_viewed": [{"seconds": "4"}, {"utm_source": "a"}],
+    "page_viewed": [{"seconds": "4"}, {"utm_source": "a"}, {"url": 5}],
     "email_clicked": [{"machine": "no"}, {"campaign": LONG}],
     "demo_requested": [{"product": ""}],
 }
@@ -239,6 +304,9 @@ def test_the_summary_does_not_depend_on_the_order_of_its_parts() -> None:
         '`profile.country` was an empty text in 1 of 17,886 activities, e.g. ""',
         "`profile.employees` was true or false in 1 of 17,886 activities, e.g. true",
     ]
+    absent = UnfittingKeys()
+    absent.note(0, parsed("page_viewed", {}).dropped)
+    assert [key.sentence(2) for key in absent] == ["`page_viewed.url` was missing in 1 of 2 activities"]
     loud = UnfittingKeys()
     loud.note(0, parsed("profile_updated", {"employees": "\u202e" + "x" * 99}).dropped)
     (key,) = loud

@@ -1,19 +1,9 @@
 """What converts one value that a sender wrote, and why it cannot."""
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Final
 
-
-class Reason(StrEnum):
-    """Why a value cannot be converted. The names are bounded, because metrics carry them."""
-
-    WRONG_TYPE = "wrong_type"
-    TOO_LONG = "too_long"
-    UNREADABLE = "unreadable"
-    AMBIGUOUS = "ambiguous"
-    OUT_OF_RANGE = "out_of_range"
-    UNKNOWN = "unknown"
+from scorer.domain.unfitting import Reason
 
 
 class Unfit(Exception):  # noqa: N818 (an answer with a reason, not an error in the service)
@@ -39,8 +29,8 @@ def text_of(value: object, most: int) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise Unfit(Reason.WRONG_TYPE)
+        raise Unfit("wrong_type")
     text = value.strip()
     if len(text) > most:
-        raise Unfit(Reason.TOO_LONG)
+        raise Unfit("too_long")
     return text or None

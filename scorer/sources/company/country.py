@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from gettext import translation
 from typing import Final
 
-from scorer.sources.company.converter import Reason, Unfit, text_of
+from scorer.sources.company.converter import Unfit, text_of
 from scorer.sources.company.folding import folded, without_umlauts
 
 KOSOVO: Final = "XK"
@@ -53,7 +53,7 @@ def _code(text: str) -> str:
     known = country_names()
     code = known.get(folded(text)) or known.get(without_umlauts(text))
     if code is None:
-        raise Unfit(Reason.UNKNOWN)
+        raise Unfit("not_a_choice")
     return code
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import idna
 
-from scorer.sources.company.converter import Reason, Unfit
+from scorer.sources.company.converter import Unfit
 from scorer.sources.company.universities import UNIVERSITIES
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def host(text: str) -> str:
     """
     name = text.lower().removesuffix(".")
     if len(name) > _LONGEST:
-        raise Unfit(Reason.TOO_LONG)
+        raise Unfit("too_long")
     if not name.isascii():
         name = _in_ascii(name)
     if _HOST.fullmatch(name) is None or len(name) > _LONGEST:
-        raise Unfit(Reason.UNREADABLE)
+        raise Unfit("malformed")
     return name
 
 
@@ -50,7 +50,7 @@ def _in_ascii(name: str) -> str:
     try:
         return idna.encode(name, uts46=True).decode().removesuffix(".")
     except UnicodeError as error:
-        raise Unfit(Reason.UNREADABLE) from error
+        raise Unfit("malformed") from error
 
 
 @lru_cache(4096)
@@ -96,7 +96,7 @@ def _names(domain: str) -> Iterator[str]:
 def _suffix(domain: str) -> str:
     suffix = _suffixes().publicsuffix(domain)
     if suffix is None:
-        raise Unfit(Reason.UNKNOWN)
+        raise Unfit("not_a_choice")
     return suffix
 
 

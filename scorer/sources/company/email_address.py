@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Final
 
 from scorer.domain.activity import EmailKind
-from scorer.sources.company.converter import Reason, Unfit, text_of
+from scorer.sources.company.converter import Unfit, text_of
 from scorer.sources.company.domain import host, is_academic, is_disposable, is_free, registrable
 
 _LONGEST: Final = 254
@@ -59,11 +59,11 @@ def company_key(value: object) -> str | None:
 def _without_scheme(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if separator and scheme.lower() not in ("http", "https"):
-        raise Unfit(Reason.UNREADABLE)
+        raise Unfit("malformed")
     place = (rest if separator else scheme).partition("/")[0].partition("?")[0].partition("#")[0]
     name, separator, port = place.partition(":")
     if separator and not (port.isascii() and port.isdigit()):
-        raise Unfit(Reason.UNREADABLE)
+        raise Unfit("malformed")
     return name
 
 
@@ -84,8 +84,8 @@ def _parts(value: object) -> tuple[str, str] | None:
 def _parts_of(text: str) -> tuple[str, str]:
     local, at, domain = text.lower().rpartition("@")
     if not at or not local or not local.isprintable() or not _SPECIAL.isdisjoint(local):
-        raise Unfit(Reason.UNREADABLE)
+        raise Unfit("malformed")
     domain = host(domain)
     if len(local) > _LONGEST_LOCAL_PART or len(local) + len(domain) >= _LONGEST:
-        raise Unfit(Reason.TOO_LONG)
+        raise Unfit("too_long")
     return local, domain

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from scorer.sources.company.converter import Reason, Unfit
+from scorer.sources.company.converter import Unfit
 from scorer.sources.company.quantity import THOUSANDS, Mark, Unit, reader
 
 _PEOPLE: Final = (
@@ -33,5 +33,5 @@ def employees(value: object) -> int | None:
     if amount is None:
         return None
     if amount.denominator != 1:
-        raise Unfit(Reason.UNREADABLE)
+        raise Unfit("malformed")
     return amount.numerator

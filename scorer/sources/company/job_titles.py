@@ -14,7 +14,7 @@ from scorer.domain.activity import JobLevel, Name
 from scorer.rules.finding import Finding, RulesetError
 from scorer.rules.validation import by_generic_path, findings_of
 from scorer.rules.yaml_source import Document, Path, read
-from scorer.sources.company.converter import Reason, Unfit, text_of
+from scorer.sources.company.converter import Unfit, text_of
 from scorer.sources.company.job_title_words import MOST_WORDS, PhraseKey, Phrases, key_of, words_of
 
 FILE: Final = "job_titles.yaml"
@@ -162,7 +162,7 @@ def _converter(groups: Sequence[tuple[str, Sequence[str]]]) -> Callable[[object]
             return None
         name = name_of(title)
         if name is None:
-            raise Unfit(Reason.UNKNOWN)
+            raise Unfit("not_a_choice")
         return name
 
     return convert

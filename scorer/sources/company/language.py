@@ -6,7 +6,7 @@ from gettext import translation
 from re import compile as pattern
 from typing import Any, Final
 
-from scorer.sources.company.converter import Reason, Unfit, text_of
+from scorer.sources.company.converter import Unfit, text_of
 from scorer.sources.company.country import country
 from scorer.sources.company.folding import folded, without_umlauts
 
@@ -49,17 +49,17 @@ def _tag(text: str) -> str:
     match = _OF_COUNTRY.fullmatch(text)
     spoken, region = (None, None) if match is None else (names.get(folded(match[1])), country(match[2]))
     if spoken is None or region is None:
-        raise Unfit(Reason.UNKNOWN)
+        raise Unfit("not_a_choice")
     return f"{spoken}-{region}"
 
 
 def _canonical(primary: str, script: str | None, region: str | None, variants: str) -> str:
     tag = _codes().get(primary)
     if tag is None:
-        raise Unfit(Reason.UNKNOWN)
+        raise Unfit("not_a_choice")
     if script is not None:
         if script not in _scripts():
-            raise Unfit(Reason.UNKNOWN)
+            raise Unfit("not_a_choice")
         tag += f"-{script.title()}"
     if region is not None:
         tag += f"-{region if region.isdigit() else country(region)}"

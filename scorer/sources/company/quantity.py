@@ -13,7 +13,7 @@ from re import compile as pattern
 from typing import Final
 from unicodedata import normalize
 
-from scorer.sources.company.converter import Reason, Unfit, text_of
+from scorer.sources.company.converter import Unfit, text_of
 
 _LONGEST: Final = 64
 _LIMIT: Final = 2**63
@@ -87,9 +87,9 @@ def reader(own: Words, *, least: int, step: int) -> Callable[[object], Fraction 
 
     def amount(value: object) -> Fraction | None:
         if isinstance(value, bool):
-            raise Unfit(Reason.WRONG_TYPE)
+            raise Unfit("wrong_type")
         if isinstance(value, float) and not isfinite(value):
-            raise Unfit(Reason.OUT_OF_RANGE)
+            raise Unfit("out_of_range")
         if isinstance(value, int | float):
             return _within_limit(Fraction(value))
         text = text_of(value, _LONGEST)
@@ -100,7 +100,7 @@ def reader(own: Words, *, least: int, step: int) -> Callable[[object], Fraction 
 
 def _within_limit(amount: Fraction) -> Fraction:
     if not 0 <= amount < _LIMIT:
-        raise Unfit(Reason.OUT_OF_RANGE)
+        raise Unfit("out_of_range")
     return amount
 
 
@@ -113,22 +113,22 @@ def _bound(text: str, words: Words, least: int, step: int) -> Fraction:
         case [(low, low_unit), (high, high_unit)], [before, between, after]:
             joined = between in ({Mark.DASH}, {Mark.TO}) and before <= {Mark.BETWEEN}
             if after or not (joined or (between == {Mark.AND} and before == {Mark.BETWEEN})):
-                raise Unfit(Reason.UNREADABLE)
+                raise Unfit("malformed")
             return _lower(low, low_unit, high, high_unit)
-    raise Unfit(Reason.UNREADABLE)
+    raise Unfit("malformed")
 
 
 def _one_sided(amount: Fraction, before: set[Mark], after: set[Mark], least: int, step: int) -> Fraction:
     said = before | (after - {Mark.AND})
     if (before and after) or len(said) > 1 or (Mark.AND in after and not said):
-        raise Unfit(Reason.UNREADABLE)
+        raise Unfit("malformed")
     if not said or said == {Mark.LEAST} or (not before and said == {Mark.OVER}):
         return amount
     if before == {Mark.OVER}:
         return amount + step
     if said == {Mark.UNDER} or before == {Mark.TO}:
         return min(Fraction(least), max(Fraction(0), amount - step))
-    raise Unfit(Reason.UNREADABLE)
+    raise Unfit("malformed")
 
 
 def _lower(low: str, low_unit: Unit | None, high: str, high_unit: Unit | None) -> Fraction:
@@ -138,10 +138,10 @@ def _lower(low: str, low_unit: Unit | None, high: str, high_unit: Unit | None) -
         if plain < _amount(high, high_unit) / high_unit.factor:
             low_unit = high_unit
         elif high_unit.factor > 1000:
-            raise Unfit(Reason.AMBIGUOUS)
+            raise Unfit("ambiguous")
     first = _amount(low, low_unit)
     if first > _amount(high, high_unit):
-        raise Unfit(Reason.UNREADABLE)
+        raise Unfit("malformed")
     return first
 
 
@@ -161,7 +161,7 @@ def _parts(text: str, words: Words) -> tuple[list[tuple[str, Unit | None]], list
                 if mark is not Mark.NOISE:
                     marks[-1].add(mark)
             case _:
-                raise Unfit(Reason.UNREADABLE)
+                raise Unfit("malformed")
     return numbers, marks
 
 
@@ -174,7 +174,7 @@ def _amount(text: str, unit: Unit | None) -> Fraction:
     whole, _, digits = text.partition(decimal) if decimal else (text, "", "")
     first, *groups = whole.split(signs[0]) if signs else [whole]
     if len(set(signs)) > 1 or any(len(group) != 3 for group in groups) or (groups and len(first) > 3):
-        raise Unfit(Reason.UNREADABLE)
+        raise Unfit("malformed")
     amount = Fraction(f"{first}{''.join(groups)}.{digits or 0}")
     return amount if unit is None else amount * unit.factor
 
@@ -186,5 +186,5 @@ def _is_decimal(text: str, sign: str, unit: Unit | None) -> bool:
     if unit is None:
         return False
     if unit.decimal is None:
-        raise Unfit(Reason.AMBIGUOUS)
+        raise Unfit("ambiguous")
     return unit.decimal == sign

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Final
 
 from scorer.domain.activity import NAMES_BYTES
-from scorer.sources.company.converter import Converter, Reason, Unfit
+from scorer.sources.company.converter import Converter, Unfit
 from scorer.sources.company.country import country
 from scorer.sources.company.email_address import email, email_domain, email_kind
 from scorer.sources.company.employees import employees
@@ -35,13 +35,13 @@ def text(value: object) -> str | None:
     """The text, or a number or a boolean as JSON writes it. None for an empty text."""
     if type(value) is str:
         if len(value) > _LONGEST:
-            raise Unfit(Reason.TOO_LONG)
+            raise Unfit("too_long")
         return value or None
     if value is None:
         return None
     if type(value) is int:
         if value.bit_length() > _MOST_BITS:
-            raise Unfit(Reason.OUT_OF_RANGE)
+            raise Unfit("out_of_range")
         return str(value)
     match value:
         case bool():
@@ -49,9 +49,9 @@ def text(value: object) -> str | None:
         case float():
             # Its digits are lost: the sender wrote any of the numbers around it.
             if abs(value) >= _WHOLE_FLOATS:
-                raise Unfit(Reason.OUT_OF_RANGE)
+                raise Unfit("out_of_range")
             return str(int(value)) if value.is_integer() else repr(value)
-    raise Unfit(Reason.WRONG_TYPE)
+    raise Unfit("wrong_type")
 
 
 def lower(value: object) -> str | None:
@@ -64,10 +64,10 @@ def texts(value: object) -> list[str] | None:
     """A list of texts; one text is a list of it. None if it has none."""
     items = value if isinstance(value, list) else [value]
     if len(items) > _MOST_ITEMS:
-        raise Unfit(Reason.TOO_LONG)
+        raise Unfit("too_long")
     found = [written for written in map(text, items) if written is not None]
     if sum(len(written.encode()) for written in found) > NAMES_BYTES:
-        raise Unfit(Reason.TOO_LONG)
+        raise Unfit("too_long")
     return found or None
 
 
@@ -80,7 +80,7 @@ def fact(value: object) -> object | None:
     """The value of a custom fact: a text, a number, a boolean or a list of texts, as it is. None for an empty text."""
     match value:
         case dict():
-            raise Unfit(Reason.WRONG_TYPE)
+            raise Unfit("wrong_type")
         case list():
             return texts(value)
         case bool() | str():
@@ -95,13 +95,13 @@ def number(value: object) -> int | float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unfit(Reason.WRONG_TYPE)
+        raise Unfit("wrong_type")
     if isinstance(value, float):
         if not isfinite(value):
-            raise Unfit(Reason.OUT_OF_RANGE)
+            raise Unfit("out_of_range")
         return value
     if not -_INT64 <= value < _INT64:
-        raise Unfit(Reason.OUT_OF_RANGE)
+        raise Unfit("out_of_range")
     return value
 
 
@@ -110,9 +110,9 @@ def whole_number(value: object) -> int | None:
     found = number(value)
     if isinstance(found, float):
         if not found.is_integer():
-            raise Unfit(Reason.WRONG_TYPE)
+            raise Unfit("wrong_type")
         if abs(found) > _WHOLE_FLOATS:
-            raise Unfit(Reason.OUT_OF_RANGE)
+            raise Unfit("out_of_range")
         return int(found)
     return found
 
@@ -128,7 +128,7 @@ def boolean(value: object) -> bool | None:
         return True
     if word in _FALSE:
         return False
-    raise Unfit(Reason.UNKNOWN)
+    raise Unfit("not_a_choice")
 
 
 def _number_in(written: str) -> int | float | None:
@@ -136,9 +136,9 @@ def _number_in(written: str) -> int | float | None:
     if not written:
         return None
     if _NUMBER.fullmatch(written) is None:
-        raise Unfit(Reason.UNREADABLE)
+        raise Unfit("malformed")
     if _AMBIGUOUS.fullmatch(written) is not None:
-        raise Unfit(Reason.AMBIGUOUS)
+        raise Unfit("ambiguous")
     exact = Decimal(written)
     # Through a float, a whole number of 64 bits would lose digits.
     return int(exact) if exact.adjusted() < 30 and exact == exact.to_integral_value() else float(exact)

@@ -3,6 +3,7 @@
 Plain paths cost a look-up each, because each of them is asked for each event. The library evaluates the rest.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isfinite
@@ -15,7 +16,7 @@ from jmespath.visitor import TreeInterpreter
 
 from scorer.domain.printable import counted
 from scorer.rules.catalogue import suggestion
-from scorer.sources.company.converter import Reason, Unfit
+from scorer.sources.company.converter import Unfit
 
 Getter = Callable[[Mapping[str, Any]], Any]
 """The value of an expression in an event, a decoded JSON object; None if it has none. Raises `Unfit` if the expression
@@ -60,6 +61,14 @@ class _Interpreter(TreeInterpreter):
             raise _TooManyStepsError
         return super().visit(node, *args, **kwargs)
 
+    def visit_function_expression(self, node: _Node, value: Any) -> Any:
+        """What a function gives. Raises `Unfit` for infinity and NaN, as of `to_number('nan')`: wherever they end up,
+        JSON would write null for them."""
+        found = super().visit_function_expression(node, value)
+        if isinstance(found, float) and not isfinite(found):
+            raise Unfit("out_of_range")
+        return found
+
 
 def check_expression(text: str) -> None:
     """Raises `ValueError` if the text is not JMESPath, or more than a mapping can use."""
@@ -74,6 +83,8 @@ def check_expression(text: str) -> None:
     for node in nodes:
         if node["type"] == "function_expression":
             _check_call(node["value"], len(node["children"]))
+        elif node["type"] == "literal":
+            _check_literal(node["value"])
 
 
 def check_plain(text: str) -> None:
@@ -150,6 +161,13 @@ def _check_call(name: str, given: int) -> None:
     if given < len(signature) or (given > len(signature) and not is_open):
         wanted = counted(len(signature), "argument")
         raise ValueError(f"`{name}` takes {wanted}{' or more' if is_open else ''}, not {given}")
+
+
+def _check_literal(value: Any) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("a literal has NaN, or a number that is out of range") from None
 
 
 def _names(node: _Node) -> tuple[str, ...] | None:
@@ -254,11 +272,9 @@ def _by_library(node: _Node) -> Getter:
         try:
             found = interpreter.value(node, value)
         except _FAILURES:
-            raise Unfit(Reason.WRONG_TYPE) from None
+            raise Unfit("wrong_type") from None
         except _TooManyStepsError:
-            raise Unfit(Reason.TOO_LONG) from None
-        if isinstance(found, float) and not isfinite(found):
-            raise Unfit(Reason.OUT_OF_RANGE)
+            raise Unfit("too_long") from None
         return found
 
     return searched

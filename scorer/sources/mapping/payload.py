@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin
 
+import msgspec
 from pydantic import BaseModel
 
 from scorer.domain.activity import DECISIVE, PAYLOADS
-from scorer.sources.company.converter import Converter, Reason, Unfit
+from scorer.sources.company.converter import Converter, Unfit
+from scorer.sources.fast_payload import CLOSED
+from scorer.sources.fitting import fitted
 from scorer.sources.mapping.converters import text
 from scorer.sources.mapping.expression import Getter, along, getter, names_in
-from scorer.sources.mapping.fitting import fitted
 from scorer.sources.mapping.language import ValueSection
 from scorer.sources.mapping.names import as_name
 from scorer.sources.rejected import Rejected
@@ -21,6 +23,7 @@ Data = dict[str, Any]
 Maker = Callable[[Event, list[Dropped]], Data]
 """The data of an event. The keys that it leaves out are added to the list. Raises `Rejected`."""
 
+_convert: Final = msgspec.convert
 _BY_TYPE: Final[Mapping[type, str]] = {bool: "boolean", int: "whole_number", float: "number", list: "texts"}
 
 
@@ -42,16 +45,33 @@ def data_maker(kind: str | None, section: str | Mapping[str, Any], converters: M
     make = _object(section, payload, converters, "")
     if payload is None or kind is None:
         return make
-    built_in, decisive = kind, DECISIVE.get(kind, frozenset())
+    built_in, accepted, decisive = kind, CLOSED[kind], DECISIVE.get(kind, frozenset())
 
     def checked(event: Event, dropped: list[Dropped]) -> Data:
         before = len(dropped)
-        data = fitted(built_in, make(event, dropped), dropped)
+        data = make(event, dropped)
         if decisive and (lost := decisive.intersection(key for key, _ in dropped[before:])):
-            raise Rejected("invalid_data", f"{built_in}: data.{min(lost)} does not fit, and without it means more")
+            raise Rejected("invalid_data", f"{built_in}: data.{min(lost)} is decisive and does not fit")
+        try:
+            # A tenth of the time of `fitted`, which is asked only if something does not fit.
+            _convert(data, accepted)
+        except msgspec.ValidationError:
+            return _cut_down(built_in, data, dropped, before)
         return data
 
     return checked
+
+
+def _cut_down(kind: str, data: Data, dropped: list[Dropped], before: int) -> Data:
+    """The data without what does not fit. `before`: from this place on, the list has what this activity lost."""
+    lost = {key for key, _ in dropped[before:]}
+    fitting, drops = fitted(kind, data)
+    for drop in drops:
+        key = f"{drop.section}.{drop.key}" if drop.section else drop.key
+        # What could not be converted is missing, too, and is told already.
+        if key not in lost:
+            dropped.append(Dropped(key, drop.reason))
+    return dict(fitting)
 
 
 def base_type(annotation: Any) -> Any:
@@ -91,7 +111,7 @@ def _by_name(items: list[Any], dropped: list[Dropped]) -> Data:
         if isinstance(item, dict) and isinstance(item.get("name"), str)
     ]
     if len(named) < len(items):
-        dropped.append(Dropped("data", Reason.WRONG_TYPE))
+        dropped.append(Dropped("data", "wrong_type"))
     return {name: value for name, value in named if name}
 
 
@@ -159,7 +179,7 @@ def _one_of(values: Mapping[str, Any]) -> Converter:
         if written is None:
             return None
         if written not in values:
-            raise Unfit(Reason.UNKNOWN)
+            raise Unfit("not_a_choice")
         found: object = values[written]
         return found
 

@@ -47,7 +47,7 @@ class Records:
         roots, is_list = self._read(value, max_bytes)
         _check_number(roots)
         dropped = [
-            Dropped(path, "not_json")
+            Dropped(path, "malformed")
             for path, names in self._encoded
             for root in roots
             if not _decode_text(root, names, max_bytes)

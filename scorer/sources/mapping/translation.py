@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from scorer.rules.finding import Finding
 from scorer.sources.attributes import MAX_AHEAD
 from scorer.sources.cloudevents import Header
-from scorer.sources.company.converter import Converter, Reason, Unfit
+from scorer.sources.company.converter import Converter, Unfit
 from scorer.sources.framing import Framing
 from scorer.sources.mapping.activities import SameLeadError, Template, UnnamedError, template
 from scorer.sources.mapping.conditions import Choice
@@ -199,7 +199,7 @@ def _items(each: Getter, event: Any, dropped: list[Dropped]) -> Sequence[Any]:
     if not isinstance(items, list):
         return ()
     if len(items) > MOST_ITEMS:
-        dropped.append(Dropped("each", Reason.TOO_LONG))
+        dropped.append(Dropped("each", "too_long"))
     return items[:MOST_ITEMS]
 
 
