@@ -70,6 +70,7 @@ class _Files:
     """All files as one part."""
 
     log_time: Final = None
+    translated: Final = None
 
     def __init__(self, files: Sequence[ActivityFile]) -> None:
         self._files = files
@@ -102,12 +103,15 @@ def opened(
     command: str,
     *,
     source: Source | None = None,
+    only: str | None = None,
     rereadable: bool = False,
+    says_dropped: bool = True,
 ) -> Iterator[Activities]:
     """Open the input: the topic, if there is one, or else the files. Exit if it cannot be read.
 
     `now`: in microseconds since the epoch. `command`: its name among `access.NEEDS`. `source`: translates the files;
-    what came of their records beside activities is printed at the end.
+    what came of their records beside activities is printed at the end, if it concerns the lead `only`. None: all leads.
+    `says_dropped`: also print the keys that translation left out.
     """
     if topic is not None:
         with opened_topic(topic, now, command) as activities:
@@ -117,10 +121,12 @@ def opened(
         with open_activities(paths, rereadable=rereadable) as files:
             sizes = [file.size for file in files if file.size is not None]
             size = sum(sizes) if len(sizes) == len(files) else None
-            translated = None if source is None else TranslatedFiles(files, source, now)
+            translated = None if source is None else TranslatedFiles(files, source, now, only)
             yield Activities([file.name for file in files], size, MAX_BYTES, [translated or _Files(files)])
             if translated is not None:
                 say_translated(translated.translated)
+                if says_dropped:
+                    say_unfitting(translated.translated.dropped, translated.translated.events, "event")
     except InputError as error:
         usage_error(str(error))
 
@@ -191,11 +197,11 @@ def open_output(name: str, stack: ExitStack) -> BinaryIO:
         usage_error(f"{name or 'an empty file name'}: {error.strerror}")
 
 
-def say_unfitting(unfitting: UnfittingKeys, total: int) -> None:
-    """Print on stderr what was dropped from `total` activities."""
+def say_unfitting(unfitting: UnfittingKeys, total: int, unit: str = "activity") -> None:
+    """Print on stderr what was dropped from `total` activities, or whatever the `unit` is."""
     found = list(unfitting)
     for key in found[:_UNFITTING]:
-        say(key.sentence(total))
+        say(key.sentence(total, unit))
     if len(found) > _UNFITTING:
         say(f"… and {len(found) - _UNFITTING:,} more kinds of keys that do not fit")
 

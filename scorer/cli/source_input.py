@@ -12,6 +12,7 @@ from scorer.offline.source_files import load_source
 from scorer.offline.translation import Count, Translated, Translation
 from scorer.runtime.default_rules import default_rules
 from scorer.sources.cloudevents import MAX_BYTES
+from scorer.sources.mapping.translation import NO_KIND
 from scorer.sources.source import Source, SourceError
 
 SourceOption = Annotated[
@@ -24,20 +25,26 @@ SourceOption = Annotated[
 ]
 
 
+_MOST_LINES: Final = 30
+"""Lines about what is no activity."""
+
+
 class TranslatedFiles:
     """Files of another sender as one part."""
 
     log_time: Final = None
 
-    def __init__(self, files: Sequence[ActivityFile], source: Source, now: int) -> None:
+    def __init__(self, files: Sequence[ActivityFile], source: Source, now: int, only: str | None = None) -> None:
+        """`only`: as in `Translation`."""
         self.translated = Translated()
         self._files = files
         self._source = source
         self._now = now
+        self._only = only
 
     def blocks(self) -> Iterator[Block]:
         """All activities, in order. What came of the records beside them is counted from zero."""
-        translation = Translation(self._source, self._now, MAX_BYTES)
+        translation = Translation(self._source, self._now, MAX_BYTES, self._only)
         self.translated = translation.translated
         for file in self._files:
             yield from translation.blocks(file.raw_blocks())
@@ -63,14 +70,24 @@ def loaded_or_exit(name: str, rules: Path | None) -> Source:
 
 
 def say_translated(translated: Translated) -> None:
-    """Print what came of the records beside activities, each with the place where it came first."""
-    for (kind, reason), count in translated.ignored.items():
-        of_kind = f" of the kind {kind}" if kind else ""
-        say(f"ignored{of_kind}: {reason}: {_times(count)}")
-    for (kind, activity_type), count in translated.held.items():
-        say(f"held back, of the kind {kind}: {activity_type}: {_times(count)}")
-    for (key, reason), count in translated.dropped.items():
-        say(f"dropped {key}: {reason}: {_times(count)}")
+    """Print what came of the records beside activities, each with the place where it came first. What was dropped is
+    left to the caller."""
+    lines = [
+        f"ignored{f' of the kind {kind}' if kind else ''}: {_explained(reason)}: {_times(count)}"
+        for (kind, reason), count in translated.ignored.items()
+    ]
+    lines += [
+        f"held back, of the kind {kind}: {activity_type}: {_times(count)}"
+        for (kind, activity_type), count in translated.held.items()
+    ]
+    for line in lines[:_MOST_LINES]:
+        say(line)
+    if len(lines) > _MOST_LINES:
+        say(f"… and {len(lines) - _MOST_LINES:,} more kinds of events that are ignored or held back")
+
+
+def _explained(reason: str) -> str:
+    return f"{reason}, see scorer sources test" if reason == NO_KIND else reason
 
 
 def _times(count: Count) -> str:

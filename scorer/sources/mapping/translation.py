@@ -50,10 +50,11 @@ class _Kind:
 
 
 class MappingSource:
-    """Translates records by a mapping file."""
+    """Translates records by a mapping file. `file`: for those who tell people about it."""
 
     def __init__(self, name: str, file: MappingFile, converters: Mapping[str, Converter]) -> None:
         self.name = name
+        self.file = file
         self.description = file.description
         self._records = Records(file)
         self._format, self._has_columns = file.format, bool(file.columns)
