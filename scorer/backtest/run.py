@@ -26,8 +26,7 @@ CAUTION = (
 class Input:
     """The input that was read. `lines`: how many activities were read, good or bad; each event of a batch
     counts. `rejected` counts the bad ones by reason. `unfitting`: what the new rules drop from the good ones, the most
-    frequent first. Of another sender's records: how many `events` they had, and what translation `dropped` from them.
-    """
+    frequent first."""
 
     files: Sequence[str]
     lines: int
@@ -37,13 +36,25 @@ class Input:
     first: str | None
     last: str | None
     unfitting: Sequence[UnfittingKey] = ()
-    events: int | None = None
+
+    @property
+    def unfitting_sentences(self) -> list[str]:
+        """What was dropped, for a person."""
+        return [key.sentence(self.lines) for key in self.unfitting]
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedInput(Input):
+    """Activities that were translated from the records of another sender. `events`: how many the records had.
+    `dropped`: what translation left out of the activities."""
+
+    events: int = 0
     dropped: Sequence[UnfittingKey] = ()
 
     @property
     def unfitting_sentences(self) -> list[str]:
         """What was dropped by translation and by the rules, for a person."""
-        found = [(key.activities, key.sentence(self.events or 0, "event")) for key in self.dropped]
+        found = [(key.activities, key.sentence(self.events, "event")) for key in self.dropped]
         found += [(key.activities, key.sentence(self.lines)) for key in self.unfitting]
         return [sentence for _, sentence in sorted(found, key=lambda entry: -entry[0])]
 
@@ -102,8 +113,12 @@ def backtest(
     new, old = sides[0], sides[1] if len(sides) > 1 else None
     first, last = (None if time is None else to_text(time) for time in (tally.first, tally.last))
     activities, reasons = tally.activities.total(), dict(sorted(rejected.items()))
-    events, dropped = (None, []) if translated is None else (translated.events, list(translated.dropped))
-    read = Input(files, lines, activities, reasons, tally.leads, first, last, list(tally.unfitting), events, dropped)
+    counted = (files, lines, activities, reasons, tally.leads, first, last, list(tally.unfitting))
+    read = (
+        Input(*counted)
+        if translated is None
+        else TranslatedInput(*counted, translated.events, list(translated.dropped))
+    )
     changed = changes(tally, rulesets[1], rulesets[0]) if len(rulesets) > 1 else None
     outcomes = _outcomes(tally, rulesets)
     return Backtest(_headline(read, new, old, changed, outcomes, tally.one_sided), read, new, old, changed, outcomes)
