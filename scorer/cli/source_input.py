@@ -1,6 +1,6 @@
 """Shared by the commands that read files of other senders (`--source`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,7 +12,7 @@ from scorer.offline.source_files import load_source
 from scorer.offline.translation import Count, Translated, Translation
 from scorer.runtime.default_rules import default_rules
 from scorer.sources.cloudevents import MAX_BYTES
-from scorer.sources.mapping.translation import NO_KIND
+from scorer.sources.mapping.translation import NO_EVENTS, NO_ITEMS, NO_KIND, NO_NAME, SAME_LEAD
 from scorer.sources.source import Source, SourceError
 
 SourceOption = Annotated[
@@ -27,6 +27,14 @@ SourceOption = Annotated[
 
 _MOST_LINES: Final = 30
 """Lines about what is no activity."""
+
+_WORDS: Final[Mapping[str, str]] = {
+    NO_EVENTS: "the record has no event",
+    NO_ITEMS: "its list has no item that can be used",
+    NO_KIND: "no kind of the mapping is for it; scorer sources test shows why",
+    NO_NAME: "it does not say what it is called",
+    SAME_LEAD: "it would merge a lead into itself",
+}
 
 
 class TranslatedFiles:
@@ -73,7 +81,7 @@ def say_translated(translated: Translated) -> None:
     """Print what came of the records beside activities, each with the place where it came first. What was dropped is
     left to the caller."""
     lines = [
-        f"ignored{f' of the kind {kind}' if kind else ''}: {_explained(reason)}: {_times(count)}"
+        f"ignored{f' of the kind {kind}' if kind else ''}: {explained(reason)}: {_times(count)}"
         for (kind, reason), count in translated.ignored.items()
     ]
     lines += [
@@ -86,8 +94,10 @@ def say_translated(translated: Translated) -> None:
         say(f"… and {len(lines) - _MOST_LINES:,} more kinds of events that are ignored or held back")
 
 
-def _explained(reason: str) -> str:
-    return f"{reason}, see scorer sources test" if reason == NO_KIND else reason
+def explained(reason: str) -> str:
+    """Why an event is ignored, for a person. The reasons that a mapping gives are for people already."""
+    words = _WORDS.get(reason)
+    return reason if words is None else f"{reason} ({words})"
 
 
 def _times(count: Count) -> str:

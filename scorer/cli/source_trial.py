@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from scorer.cli.common import ExitStatus, say
-from scorer.cli.source_input import loaded_or_exit
+from scorer.cli.source_input import explained, loaded_or_exit
 from scorer.domain.activity import LISTING
 from scorer.domain.printable import counted, printable
 from scorer.domain.unfitting_keys import as_example
@@ -128,7 +128,8 @@ class Trial:
     def _show_outcome(self, line: int, outcome: Outcome) -> None:
         text = f"{self._file}:{place_text(place(line, outcome.index))}{outcome.kind and f' {outcome.kind}'}"
         if outcome.ignored is not None:
-            text += f": ignored: {outcome.ignored}"
+            # For an event of no kind, a line of its own says more.
+            text += f": ignored: {NO_KIND if outcome.ignored == NO_KIND else explained(outcome.ignored)}"
         if outcome.rejected is not None:
             text += f": rejected: {outcome.rejected.reason}: {outcome.rejected.detail}"
         typer.echo(printable(text))
