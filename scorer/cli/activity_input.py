@@ -122,13 +122,23 @@ def opened(
             sizes = [file.size for file in files if file.size is not None]
             size = sum(sizes) if len(sizes) == len(files) else None
             translated = None if source is None else TranslatedFiles(files, source, now, only)
-            yield Activities([file.name for file in files], size, MAX_BYTES, [translated or _Files(files)])
-            if translated is not None:
-                say_translated(translated.translated)
-                if says_dropped:
-                    say_unfitting(translated.translated.dropped, translated.translated.events, "event")
+            try:
+                yield Activities([file.name for file in files], size, MAX_BYTES, [translated or _Files(files)])
+            except typer.Exit:
+                # Nothing is left of a file perhaps because all of it is ignored.
+                _say_translated(translated, says_dropped=says_dropped)
+                raise
+            _say_translated(translated, says_dropped=says_dropped)
     except InputError as error:
         usage_error(str(error))
+
+
+def _say_translated(files: TranslatedFiles | None, *, says_dropped: bool) -> None:
+    if files is None:
+        return
+    say_translated(files.translated)
+    if says_dropped:
+        say_unfitting(files.translated.dropped, files.translated.events, "event")
 
 
 @contextmanager

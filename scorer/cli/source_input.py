@@ -73,7 +73,7 @@ def loaded_or_exit(name: str, rules: Path | None) -> Source:
         return load_source(name, rules or default_rules())
     except SourceError as error:
         for finding in error.findings:
-            say(str(finding))
+            say(f"error: {finding.message}" if finding.code == "no-files" else str(finding))
         raise typer.Exit(ExitStatus.USAGE) from None
 
 

@@ -89,7 +89,8 @@ class Trial:
         ]
         if dropped := sum(len(outcome.dropped) for outcome in self._outcomes):
             parts.append(f"{counted(dropped, 'key')} dropped")
-        typer.echo(f"{counted(len(self._outcomes), 'event')}: {', '.join(parts)}")
+        if self._outcomes:
+            typer.echo(f"{counted(len(self._outcomes), 'event')}: {', '.join(parts)}")
 
     def give_hints(self, rules: Path | None) -> None:
         """Print what the mapping probably did not intend. `rules`: those that shall score the activities."""

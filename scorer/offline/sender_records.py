@@ -39,7 +39,7 @@ def records_of(source: Source, raw: Iterator[Block], max_bytes: int) -> Iterator
     else:
         # The whole file is read.
         lines = [line for block in begun for line in block.lines]
-        content = b"\n".join(lines)
+        content = b"\n".join(lines).removeprefix(_BOM)
         if len(lines) > 1 and content.lstrip()[:1] in _OPEN and _is_json(content, max_bytes):
             yield Records(begun[0].file, iter([Record(1, content)]), sum(block.size for block in begun))
             return
@@ -47,7 +47,9 @@ def records_of(source: Source, raw: Iterator[Block], max_bytes: int) -> Iterator
     for block in chain(begun, raw):
         name = block.file
         first = line_of(block.places[0]) if block.places else 1
-        yield Records(name, framing.records(first, block.lines), block.size)
+        # A byte order mark belongs to the file, not to its first record.
+        lines = [block.lines[0].removeprefix(_BOM), *block.lines[1:]] if first == 1 and block.lines else block.lines
+        yield Records(name, framing.records(first, lines), block.size)
     yield Records(name, framing.end(), 0)
 
 

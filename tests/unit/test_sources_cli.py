@@ -201,6 +201,32 @@ def test_sources_that_make_the_same_are_no_choice(rules: Path) -> None:
     assert done.stderr.startswith(told)
 
 
+def test_a_byte_order_mark_and_windows_line_ends_cost_no_event(rules: Path) -> None:
+    for lines in ([view(1), view(2)], [[view(1), view(2)]]):
+        text = "\ufeff" + "".join(json.dumps(line, indent=None) + "\r\n" for line in lines)
+        done = scorer("convert", "--source", "shop", "--rules", str(rules), stdin=text)
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
+    document = "\ufeff" + json.dumps([view(1), view(2)], indent=2).replace("\n", "\r\n")
+    assert len(scorer("convert", "--source", "shop", "--rules", str(rules), stdin=document).stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize("command", ["score", "convert"])
+def test_a_file_of_which_all_is_ignored_says_so(command: str, rules: Path) -> None:
+    done = scorer(command, "--source", "shop", "--rules", str(rules), stdin='{"event": "ping"}\n{"event": "x"}\n')
+    assert done.returncode == 3
+    assert "ignored: no_kind (no kind of the mapping is for it; scorer sources test shows why): 1 time" in (
+        done.stderr.decode()
+    )
+
+
+def test_score_hints_at_sources_if_no_line_is_an_activity(rules: Path) -> None:
+    done = scorer("score", "--rules", str(rules), "--input", "docs/segment.jsonl")
+    assert done.stderr.decode().endswith(
+        "5 of 5 activities rejected\n"
+        "hint: if another platform wrote this file, --source NAME translates it (scorer sources list)\n"
+    )
+
+
 def test_test_says_that_a_file_has_no_event(rules: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     done = scorer("sources", "test", str(tmp_path / "empty"), "--source", "shop", "--rules", str(rules))
