@@ -48,8 +48,8 @@ def records_of(source: Source, raw: Iterator[Block], max_bytes: int) -> Iterator
         name = block.file
         first = line_of(block.places[0]) if block.places else 1
         # A byte order mark belongs to the file, not to its first record.
-        lines = [block.lines[0].removeprefix(_BOM), *block.lines[1:]] if first == 1 and block.lines else block.lines
-        yield Records(name, framing.records(first, lines), block.size)
+        unmarked = [block.lines[0].removeprefix(_BOM), *block.lines[1:]] if first == 1 and block.lines else block.lines
+        yield Records(name, framing.records(first, unmarked), block.size)
     yield Records(name, framing.end(), 0)
 
 
