@@ -18,8 +18,8 @@ class _ClosedOutput(io.TextIOBase):
 
 
 def main() -> None:
-    """Run the command line. Exit status 130 after Ctrl-C, 1 if the output cannot be written, 2 if stdout is closed;
-    never a traceback."""
+    """Run the command line. Exit status 130 after Ctrl-C, 141 if the reader of the output is gone, 1 if the output
+    cannot be written, 2 if stdout is closed; never a traceback."""
     if sys.stdout is None:
         sys.stdout = _ClosedOutput()
     elif isinstance(sys.stdout, io.TextIOWrapper):
@@ -40,7 +40,7 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         _abandon_output()
-        sys.exit(1)
+        sys.exit(141)
     except OSError as error:
         sys.stderr.write(f"error: {error.strerror or error}\n")
         _abandon_output()

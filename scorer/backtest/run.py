@@ -9,6 +9,7 @@ from scorer.backtest.tally import DealOutcome, Tally
 from scorer.domain import rounding
 from scorer.domain.instant import to_text
 from scorer.domain.unfitting_keys import UnfittingKey
+from scorer.offline.translation import Translated
 from scorer.rules.ruleset import Ruleset
 
 FEW = 30
@@ -35,6 +36,27 @@ class Input:
     first: str | None
     last: str | None
     unfitting: Sequence[UnfittingKey] = ()
+
+    @property
+    def unfitting_sentences(self) -> list[str]:
+        """What was dropped, for a person."""
+        return [key.sentence(self.lines) for key in self.unfitting]
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedInput(Input):
+    """Activities that were translated from the records of another sender. `events`: how many the records had.
+    `dropped`: what translation left out of the activities."""
+
+    events: int = 0
+    dropped: Sequence[UnfittingKey] = ()
+
+    @property
+    def unfitting_sentences(self) -> list[str]:
+        """What was dropped by translation and by the rules, for a person."""
+        found = [(key.activities, key.sentence(self.events, "event")) for key in self.dropped]
+        found += [(key.activities, key.sentence(self.lines)) for key in self.unfitting]
+        return [sentence for _, sentence in sorted(found, key=lambda entry: -entry[0])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +98,27 @@ class Backtest:
 
 
 def backtest(
-    tally: Tally, rulesets: Sequence[Ruleset], files: Sequence[str], lines: int, rejected: dict[str, int]
+    tally: Tally,
+    rulesets: Sequence[Ruleset],
+    files: Sequence[str],
+    lines: int,
+    rejected: dict[str, int],
+    translated: Translated | None = None,
 ) -> Backtest:
-    """The result, from counts over all leads. `rulesets` holds the new one and, if two were compared, the old one."""
+    """The result, from counts over all leads. `rulesets` holds the new one and, if two were compared, the old one.
+    `translated`: what came of another sender's records beside the activities."""
     weeks = sorted(tally.weeks)
     listed = between([*weeks, *(week for side_tally in tally.sides for week in side_tally.handovers)])
     sides = [side(counts, ruleset, weeks, listed) for counts, ruleset in zip(tally.sides, rulesets, strict=True)]
     new, old = sides[0], sides[1] if len(sides) > 1 else None
     first, last = (None if time is None else to_text(time) for time in (tally.first, tally.last))
     activities, reasons = tally.activities.total(), dict(sorted(rejected.items()))
-    read = Input(files, lines, activities, reasons, tally.leads, first, last, list(tally.unfitting))
+    counted = (files, lines, activities, reasons, tally.leads, first, last, list(tally.unfitting))
+    read = (
+        Input(*counted)
+        if translated is None
+        else TranslatedInput(*counted, translated.events, list(translated.dropped))
+    )
     changed = changes(tally, rulesets[1], rulesets[0]) if len(rulesets) > 1 else None
     outcomes = _outcomes(tally, rulesets)
     return Backtest(_headline(read, new, old, changed, outcomes, tally.one_sided), read, new, old, changed, outcomes)

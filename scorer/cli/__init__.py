@@ -1,6 +1,7 @@
 """The command line.
 
-Exit status: 0 success, 1 findings or failed tests, 2 wrong usage or settings, 3 some input was rejected.
+Exit status: 0 success, 1 findings or failed tests, 2 wrong usage or settings, 3 some input was rejected, 141 the reader
+of the output is gone.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +13,7 @@ from typer.core import TyperGroup
 from scorer.cli import dlq, offsets, sources, topics
 from scorer.cli.backtest import run_backtest
 from scorer.cli.check import check
+from scorer.cli.common import ExitStatus
 from scorer.cli.convert import convert
 from scorer.cli.demo import demo
 from scorer.cli.explain import explain
@@ -33,6 +35,9 @@ class _Group(TyperGroup):
             # pydantic, which reads the options, puts this before the message of a `ValueError`.
             error.message = error.message.removeprefix("Value error, ")
             raise
+        except BrokenPipeError:
+            # Otherwise typer ends with 1, which says that something was found.
+            raise typer.Exit(ExitStatus.CLOSED_PIPE) from None
 
 
 app = typer.Typer(

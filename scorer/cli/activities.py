@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from scorer.offline.activity_files import Block
+from scorer.offline.translation import Translated
 
 
 class Part(Protocol):
@@ -16,6 +17,11 @@ class Part(Protocol):
     def log_time(self) -> int | None:
         """The instant that the log has reached at their end, in microseconds since the epoch; None if the activities
         come from no log, or if it is not known. Only after the last block."""
+
+    @property
+    def translated(self) -> Translated | None:
+        """What came of the records of another sender beside the activities; None if there are none. Only after the last
+        block."""
 
 
 class Activities(NamedTuple):

@@ -70,6 +70,7 @@ class _Files:
     """All files as one part."""
 
     log_time: Final = None
+    translated: Final = None
 
     def __init__(self, files: Sequence[ActivityFile]) -> None:
         self._files = files
@@ -102,12 +103,15 @@ def opened(
     command: str,
     *,
     source: Source | None = None,
+    only: str | None = None,
     rereadable: bool = False,
+    says_dropped: bool = True,
 ) -> Iterator[Activities]:
     """Open the input: the topic, if there is one, or else the files. Exit if it cannot be read.
 
     `now`: in microseconds since the epoch. `command`: its name among `access.NEEDS`. `source`: translates the files;
-    what came of their records beside activities is printed at the end.
+    what came of their records beside activities is printed at the end, if it concerns the lead `only`. None: all leads.
+    `says_dropped`: also print the keys that translation left out.
     """
     if topic is not None:
         with opened_topic(topic, now, command) as activities:
@@ -117,12 +121,24 @@ def opened(
         with open_activities(paths, rereadable=rereadable) as files:
             sizes = [file.size for file in files if file.size is not None]
             size = sum(sizes) if len(sizes) == len(files) else None
-            translated = None if source is None else TranslatedFiles(files, source, now)
-            yield Activities([file.name for file in files], size, MAX_BYTES, [translated or _Files(files)])
-            if translated is not None:
-                say_translated(translated.translated)
+            translated = None if source is None else TranslatedFiles(files, source, now, only)
+            try:
+                yield Activities([file.name for file in files], size, MAX_BYTES, [translated or _Files(files)])
+            except typer.Exit:
+                # Nothing is left of a file perhaps because all of it is ignored.
+                _say_translated(translated, says_dropped=says_dropped)
+                raise
+            _say_translated(translated, says_dropped=says_dropped)
     except InputError as error:
         usage_error(str(error))
+
+
+def _say_translated(files: TranslatedFiles | None, *, says_dropped: bool) -> None:
+    if files is None:
+        return
+    say_translated(files.translated)
+    if says_dropped:
+        say_unfitting(files.translated.dropped, files.translated.events, "event")
 
 
 @contextmanager
@@ -191,11 +207,11 @@ def open_output(name: str, stack: ExitStack) -> BinaryIO:
         usage_error(f"{name or 'an empty file name'}: {error.strerror}")
 
 
-def say_unfitting(unfitting: UnfittingKeys, total: int) -> None:
-    """Print on stderr what was dropped from `total` activities."""
+def say_unfitting(unfitting: UnfittingKeys, total: int, unit: str = "activity") -> None:
+    """Print on stderr what was dropped from `total` activities, or whatever the `unit` is."""
     found = list(unfitting)
     for key in found[:_UNFITTING]:
-        say(key.sentence(total))
+        say(key.sentence(total, unit))
     if len(found) > _UNFITTING:
         say(f"… and {len(found) - _UNFITTING:,} more kinds of keys that do not fit")
 

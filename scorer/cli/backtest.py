@@ -52,7 +52,7 @@ def run_backtest(
     locations = [rules] if against is None else [rules, against]
     rulesets = [load_or_exit(location, engine).ruleset for location in locations]
     contents = tuple(read_rule_files(location) for location in locations)
-    with opened_replay(inputs, topic, "backtest", report, rejects, translator) as replay:
+    with opened_replay(inputs, topic, "backtest", report, rejects, translator, says_dropped=False) as replay:
         make = partial(replay_shard, contents, engine, replay.now, replay.max_bytes)
         tally: Tally = replay.run(
             make,
@@ -61,7 +61,7 @@ def run_backtest(
             refused=lambda answer: answer,
             until=lambda part: part.log_time if end is None else end,
         )
-        result = backtest(tally, rulesets, replay.names, replay.lines, replay.rejected)
+        result = backtest(tally, rulesets, replay.names, replay.lines, replay.rejected, replay.translated)
         replay.write_page(lambda: backtest_page(result))
     replay.say_unnamed(rejects)
     _print(result, output_format)

@@ -23,9 +23,10 @@ _UNFITTING = 8
 def show(result: Backtest, console: Console) -> None:
     """Print the answer first, then the tables behind it."""
     show_answer(result.headline, result.input, console)
-    for key in result.input.unfitting[:_UNFITTING]:
-        console.print(Text(key.sentence(result.input.lines), "dim"))
-    _more(len(result.input.unfitting) - _UNFITTING, console)
+    unfitting = result.input.unfitting_sentences
+    for sentence in unfitting[:_UNFITTING]:
+        console.print(Text(sentence, "dim"))
+    _more(len(unfitting) - _UNFITTING, console)
     if result.changes is not None and result.input.leads:
         console.print(CAUTION, style="dim", highlight=False)
     if not result.input.leads:

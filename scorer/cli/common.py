@@ -25,6 +25,8 @@ class ExitStatus(IntEnum):
     USAGE = 2
     REJECTED = 3
     UNANSWERED = 3
+    CLOSED_PIPE = 141
+    """What a shell shows for a tool that SIGPIPE ended: `scorer … | head` has read enough."""
 
 
 RulesArgument = Annotated[Path, typer.Argument(metavar="RULES", help="Ruleset directory, or one rule file.")]

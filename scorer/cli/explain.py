@@ -45,6 +45,7 @@ from scorer.sources.cloudevents import Rejected
 from scorer.sources.source import Source
 
 _TIMEOUT = 30.0
+_MOST_SIMILAR = 5
 
 
 def explain(
@@ -118,7 +119,8 @@ def _opened(
     input_: str | None, topic: str | None, lead_id: str, now: int, translator: Source | None
 ) -> Iterator[Activities]:
     if topic is None:
-        with opened([input_ or ""], None, now, "explain", source=translator) as activities:
+        of_lead = opened([input_ or ""], None, now, "explain", source=translator, only=lead_id, says_dropped=False)
+        with of_lead as activities:
             yield activities
     else:
         # Keys that no lead has are not read, so they need not be UTF-8.
@@ -134,6 +136,9 @@ def _read(
     found = History(evaluator, Lead(lead_id))
     for activity, arrival in reader.activities():
         found.add(activity, arrival)
+    for part in activities.parts:
+        if part.translated is not None:
+            found.unfitting.add(part.translated.dropped)
     if reader.rejected:
         say(rejected_of(reader.rejected, reader.read))
     try:
@@ -144,14 +149,16 @@ def _read(
             where = ", ".join(activities.names)
             # Of a topic, only the records with the key of the lead are read.
             which = f"none of {counted(reader.read)}" if reader.read else "no activity"
-            _fail(f"{where}: {which} is of {_quoted(lead_id)}{until}")
+            meant = " or ".join(map(_quoted, sorted(reader.similar)))
+            _fail(f"{where}: {which} is of {_quoted(lead_id)}{until}{f'; did you mean {meant}?' if meant else ''}")
         _fail(f"{_quoted(lead_id)}: {error}")
 
 
 class _Reader:
     """The activities of one lead in a file or a topic. A line is skipped as soon as its subject names another lead. A
     line without a readable subject could belong to this lead: it is read in full, and reported if it is no activity. An
-    activity of this lead that the rules refuse (`admit`) is reported too."""
+    activity of this lead that the rules refuse (`admit`) is reported too. `similar`: a few ids of others that could be
+    meant."""
 
     def __init__(
         self,
@@ -163,8 +170,10 @@ class _Reader:
     ) -> None:
         self.read = 0
         self.rejected = 0
+        self.similar: set[str] = set()
         self._activities = activities
         self._lead_id = lead_id
+        self._wanted = lead_id.strip().lower()
         self._moment = moment
         self._now = now
         self._admit = admit
@@ -176,8 +185,16 @@ class _Reader:
                 for rejection, _ in block.refused:
                     self._reject(block.file, *rejection)
                 for place, line in zip(block.places, block.lines, strict=True):
-                    if not _other_lead(line, self._lead_id):
+                    other = _other_lead(line, self._lead_id)
+                    if other is None:
                         yield from self._read(block.file, place, line)
+                    elif len(self.similar) < _MOST_SIMILAR and self._is_similar(other):
+                        self.similar.add(other)
+
+    def _is_similar(self, other: str) -> bool:
+        """Whether it is this id with the prefix of a source, or in another case."""
+        lower = other.lower()
+        return lower == self._wanted or lower.endswith(f":{self._wanted}")
 
     def _read(self, file: str, place: int, line: bytes) -> Iterator[tuple[LeadActivity, int]]:
         try:
@@ -203,11 +220,13 @@ class _Subject(msgspec.Struct):
 _subject = msgspec.json.Decoder(_Subject).decode
 
 
-def _other_lead(line: bytes, lead_id: str) -> bool:
+def _other_lead(line: bytes, lead_id: str) -> str | None:
+    """The id of the lead that the line is of, if it is another one."""
     try:
-        return _subject(line).subject != lead_id
+        subject = _subject(line).subject
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+        return None
+    return None if subject == lead_id else subject
 
 
 def _quoted(lead_id: str) -> str:

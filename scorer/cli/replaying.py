@@ -28,6 +28,7 @@ from scorer.domain.printable import printable
 from scorer.figures.report_model import ReportInput
 from scorer.offline.place import Rejection
 from scorer.offline.shards import Maker, open_shards, usable_cores
+from scorer.offline.translation import Translated
 from scorer.sources.source import Source
 
 _NAMED: Final = 20
@@ -51,13 +52,14 @@ WorkersOption = Annotated[
 
 class Replay:
     """Activities that are read twice, and where the page and the rejected lines go. `now`: when it began, in
-    microseconds since the epoch. `lines`: how many were read, good or bad."""
+    microseconds since the epoch. `lines`: how many were read, good or bad. `translated`: as in `Part`."""
 
     def __init__(self, activities: Activities, now: int, page: BinaryIO | None, rejects: BinaryIO | None) -> None:
         self.now = now
         self.max_bytes = activities.max_bytes
         self.names = activities.names
         self.lines = 0
+        self.translated: Translated | None = None
         self._activities = activities
         self._page = page
         self._rejects = Rejects(rejects, shown=_NAMED)
@@ -91,6 +93,7 @@ class Replay:
                 for block, answers in shards.run(REPLAY, counted_blocks(part, progress)):
                     self.lines += len(block.lines) + len(block.refused)
                     self._rejects.add(block, sorted(line for answer in answers for line in refused(answer)))
+                self.translated = part.translated
                 for counts in shards.finish(until(part)):
                     if total is None:
                         total = counts
@@ -133,12 +136,17 @@ def opened_replay(
     page: str | None,
     rejects: str | None,
     source: Source | None,
+    *,
+    says_dropped: bool = True,
 ) -> Iterator[Replay]:
     """Open the inputs and outputs, or exit. The outputs are there when the context ends without an error. `command`:
-    its name among `access.NEEDS`. `source`: translates the files, if they are of another sender."""
+    its name among `access.NEEDS`. `source`: translates the files, if they are of another sender. `says_dropped`: as in
+    `opened`."""
     now = time.time_ns() // 1000
     with ExitStack() as stack:
-        activities = stack.enter_context(opened(inputs, topic, now, command, source=source, rereadable=True))
+        activities = stack.enter_context(
+            opened(inputs, topic, now, command, source=source, rereadable=True, says_dropped=says_dropped)
+        )
         outputs = (None if name is None else open_output(name, stack) for name in (page, rejects))
         yield Replay(activities, now, *outputs)
 

@@ -102,6 +102,8 @@ def score(
     say_unfitting(unfitting, read)
     if rejected.total:
         say(rejected_of(rejected.total, read))
+        if rejected.total == read and translator is None and topic is None:
+            say("hint: if another platform wrote this file, --source NAME translates it (scorer sources list)")
         raise typer.Exit(ExitStatus.REJECTED)
 
 

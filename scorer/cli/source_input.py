@@ -1,6 +1,6 @@
 """Shared by the commands that read files of other senders (`--source`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,7 +12,7 @@ from scorer.offline.source_files import load_source
 from scorer.offline.translation import Count, Translated, Translation
 from scorer.runtime.default_rules import default_rules
 from scorer.sources.cloudevents import MAX_BYTES
-from scorer.sources.mapping.translation import MappingSource
+from scorer.sources.mapping.translation import NO_EVENTS, NO_ITEMS, NO_KIND, NO_NAME, SAME_LEAD, MappingSource
 from scorer.sources.source import Source, SourceError
 
 SourceOption = Annotated[
@@ -25,20 +25,34 @@ SourceOption = Annotated[
 ]
 
 
+_MOST_LINES: Final = 30
+"""Lines about what is no activity."""
+
+_WORDS: Final[Mapping[str, str]] = {
+    NO_EVENTS: "the record has no event",
+    NO_ITEMS: "its list has no item that can be used",
+    NO_KIND: "no kind of the mapping is for it; scorer sources test shows why",
+    NO_NAME: "it does not say what it is called",
+    SAME_LEAD: "it would merge a lead into itself",
+}
+
+
 class TranslatedFiles:
     """Files of another sender as one part."""
 
     log_time: Final = None
 
-    def __init__(self, files: Sequence[ActivityFile], source: Source, now: int) -> None:
+    def __init__(self, files: Sequence[ActivityFile], source: Source, now: int, only: str | None = None) -> None:
+        """`only`: as in `Translation`."""
         self.translated = Translated()
         self._files = files
         self._source = source
         self._now = now
+        self._only = only
 
     def blocks(self) -> Iterator[Block]:
         """All activities, in order. What came of the records beside them is counted from zero."""
-        translation = Translation(self._source, self._now, MAX_BYTES)
+        translation = Translation(self._source, self._now, MAX_BYTES, self._only)
         self.translated = translation.translated
         for file in self._files:
             yield from translation.blocks(file.raw_blocks())
@@ -60,7 +74,7 @@ def loaded_or_exit(name: str, rules: Path | None) -> Source:
         source = load_source(name, rules or default_rules())
     except SourceError as error:
         for finding in error.findings:
-            say(str(finding))
+            say(f"error: {finding.message}" if finding.code == "no-files" else str(finding))
         raise typer.Exit(ExitStatus.USAGE) from None
     if isinstance(source, MappingSource):
         for warning in source.warnings:
@@ -69,14 +83,26 @@ def loaded_or_exit(name: str, rules: Path | None) -> Source:
 
 
 def say_translated(translated: Translated) -> None:
-    """Print what came of the records beside activities, each with the place where it came first."""
-    for (kind, reason), count in translated.ignored.items():
-        of_kind = f" of the kind {kind}" if kind else ""
-        say(f"ignored{of_kind}: {reason}: {_times(count)}")
-    for (kind, activity_type), count in translated.held.items():
-        say(f"held back, of the kind {kind}: {activity_type}: {_times(count)}")
-    for (key, reason), count in translated.dropped.items():
-        say(f"dropped {key}: {reason}: {_times(count)}")
+    """Print what came of the records beside activities, each with the place where it came first. What was dropped is
+    left to the caller."""
+    lines = [
+        f"ignored{f' of the kind {kind}' if kind else ''}: {explained(reason)}: {_times(count)}"
+        for (kind, reason), count in translated.ignored.items()
+    ]
+    lines += [
+        f"held back, of the kind {kind}: {activity_type}: {_times(count)}"
+        for (kind, activity_type), count in translated.held.items()
+    ]
+    for line in lines[:_MOST_LINES]:
+        say(line)
+    if len(lines) > _MOST_LINES:
+        say(f"… and {len(lines) - _MOST_LINES:,} more kinds of events that are ignored or held back")
+
+
+def explained(reason: str) -> str:
+    """Why an event is ignored, for a person. The reasons that a mapping gives are for people already."""
+    words = _WORDS.get(reason)
+    return reason if words is None else f"{reason} ({words})"
 
 
 def _times(count: Count) -> str:

@@ -64,6 +64,8 @@ class _Run:
 class _Partition:
     """A partition of the topic."""
 
+    translated: Final = None
+
     def __init__(
         self, partition: TopicPartition, span: Span, run: _Run, reader: TopicReader, now: int, only: bytes | None
     ) -> None:

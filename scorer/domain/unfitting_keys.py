@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from scorer.domain.printable import counted, shortened
-from scorer.domain.unfitting import OTHER, Drop, Reason
+from scorer.domain.unfitting import OTHER, Drop
 
 _NAMES: Final = ("undeclared", "misspelt")
 """Reasons that are about the name of a key, not about its value."""
-_WORDS: Final[Mapping[Reason, str]] = {
+_WORDS: Final[Mapping[str, str]] = {
+    "ambiguous": "was ambiguous",
     "empty": "was an empty text",
     "malformed": "was malformed",
     "misspelt": "was probably meant by another key",
@@ -23,6 +24,9 @@ _WORDS: Final[Mapping[Reason, str]] = {
     "too_long": "was too long",
     "undeclared": "was not declared",
 }
+
+NOT_KNOWN: Final = object()
+"""Instead of a value that is not known."""
 
 
 class Seen(NamedTuple):
@@ -35,46 +39,60 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UnfittingKey:
-    """A field that did not fit in some activities. `example`: what was sent, as JSON in at most 40 characters; empty if
-    nothing was."""
+    """A field that did not fit in some activities. `reason`: of the contract, of the rules or of a converter.
+    `example`: what was sent, as JSON in at most 40 characters; empty if it is not known."""
 
     field: str
-    reason: Reason
+    reason: str
     found: str
     activities: int
     example: str
 
-    def sentence(self, total: int) -> str:
-        """What was found, for a person. `total`: how many activities were read."""
+    def sentence(self, total: int, unit: str = "activity") -> str:
+        """What was found, for a person. `total`: how many activities were read, or whatever the `unit` is."""
         name = "a key that nobody declares" if self.field == OTHER else f"`{self.field}`"
-        words = "was sent" if self.field == OTHER else _WORDS.get(self.reason, f"was {self.found}")
         example = f", e.g. {self.example}" if self.example else ""
-        return f"{name} {words} in {self.activities:,} of {counted(total, 'activity')}{example}"
+        return f"{name} {self._words()} in {self.activities:,} of {counted(total, unit)}{example}"
+
+    def _words(self) -> str:
+        if self.field == OTHER:
+            return "was sent"
+        if self.reason == "wrong_type":
+            return f"was {self.found or 'of another type'}"
+        return _WORDS.get(self.reason, f"did not fit ({self.reason})")
 
 
 @dataclass(slots=True)
 class UnfittingKeys:
     """Counts of activities by field, reason and what was found instead."""
 
-    by_kind: dict[tuple[str, Reason, str], Seen] = field(default_factory=dict)
+    by_kind: dict[tuple[str, str, str], Seen] = field(default_factory=dict)
     """By field, reason and what was found instead."""
 
     def note(self, place: int, drops: Iterable[Drop]) -> None:
         """Count the drops of one activity. `place`: where it is; places ascend."""
         for drop in drops:
-            kind = drop.field, drop.reason, _found(drop)
-            known = self.by_kind.get(kind)
-            if known is None or place < known.place:
-                self._add(kind, Seen(1, place, _example(drop)))
-            else:
-                self.by_kind[kind] = known._replace(activities=known.activities + 1)
+            missing = drop.reason == "missing"
+            example = NOT_KNOWN if missing else drop.key if drop.reason in _NAMES else drop.value
+            self._count((drop.field, drop.reason, _found(drop.reason, drop.value)), place, example)
+
+    def note_untranslated(self, place: int, key: str, reason: str, value: object) -> None:
+        """Count a key that a mapping left out of an event. `value`: what was sent; `NOT_KNOWN` if that is not known."""
+        self._count((key, reason, _found(reason, value)), place, value)
+
+    def _count(self, kind: tuple[str, str, str], place: int, example: object) -> None:
+        known = self.by_kind.get(kind)
+        if known is None or place < known.place:
+            self._add(kind, Seen(1, place, as_example(example)))
+        else:
+            self.by_kind[kind] = known._replace(activities=known.activities + 1)
 
     def add(self, other: "UnfittingKeys") -> None:
         """Add the counts of other activities."""
         for kind, seen in other.by_kind.items():
             self._add(kind, seen)
 
-    def _add(self, kind: tuple[str, Reason, str], seen: Seen) -> None:
+    def _add(self, kind: tuple[str, str, str], seen: Seen) -> None:
         known = self.by_kind.get(kind)
         if known is not None:
             place, example = min(known[1:], seen[1:])
@@ -89,10 +107,15 @@ class UnfittingKeys:
             yield UnfittingKey(name, reason, found, seen.activities, seen.example)
 
 
-def _found(drop: Drop) -> str:
-    if drop.reason != "wrong_type":
+def as_example(value: object) -> str:
+    """A value that was sent, as JSON in at most 40 characters; empty if it is not known."""
+    return "" if value is NOT_KNOWN else shortened(json.dumps(value, ensure_ascii=False))
+
+
+def _found(reason: str, value: object) -> str:
+    if reason != "wrong_type" or value is NOT_KNOWN:
         return ""
-    match drop.value:
+    match value:
         case None:
             return "null"
         case bool():
@@ -105,9 +128,3 @@ def _found(drop: Drop) -> str:
             return "a list"
         case _:
             return "an object"
-
-
-def _example(drop: Drop) -> str:
-    if drop.reason == "missing":
-        return ""
-    return shortened(json.dumps(drop.key if drop.reason in _NAMES else drop.value, ensure_ascii=False))

@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BufferedReader
@@ -40,7 +40,14 @@ _BEYOND: Final = msgspec.Raw(b"1e999")
 
 _TICK_TYPE: Final = TICK_TYPE.encode()
 
-_GZIP, _PARQUET, _ZSTD = b"\x1f\x8b", b"PAR1", b"\x28\xb5\x2f\xfd"
+_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+_UNREADABLE: Final[Mapping[bytes, str]] = {
+    b"\x28\xb5\x2f\xfd": "is compressed with zstd; use: zstd -dc FILE | scorer … --input -",
+    b"PK\x03\x04": "is a ZIP archive or a workbook of a spreadsheet; unpack it, or save the sheet as CSV in UTF-8",
+    b"\xff\xfe": "is UTF-16, as Excel's format Unicode Text; save it as CSV in UTF-8",
+    b"\xfe\xff": "is UTF-16; save it as UTF-8",
+}
+"""Why a file with this beginning cannot be read, and what to do."""
 
 
 class InputError(Exception):
@@ -118,8 +125,9 @@ class ActivityFile:
             self.size = _size(self._stream)
         except OSError as error:
             raise InputError(f"{self.name}: {error.strerror or error}") from None
-        if self._magic == _ZSTD:
-            raise InputError(f"{self.name}: is compressed with zstd; use: zstd -dc FILE | scorer … --input -")
+        for beginning, problem in _UNREADABLE.items():
+            if self._magic.startswith(beginning):
+                raise InputError(f"{self.name}: {problem}")
         if self._magic == _PARQUET and not self._stream.seekable():
             raise InputError(f"{self.name}: Parquet cannot be read from a pipe; name the file")
 

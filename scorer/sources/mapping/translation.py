@@ -53,12 +53,14 @@ class _Kind:
 
 
 class MappingSource:
-    """Translates records by a mapping file. `warnings`: what in the file is probably not what its author meant."""
+    """Translates records by a mapping file. `file`: for those who tell people about it. `warnings`: what in it is probably
+    not what its author meant."""
 
     def __init__(
         self, name: str, file: MappingFile, converters: Mapping[str, Converter], warnings: Sequence[Finding]
     ) -> None:
         self.name = name
+        self.file = file
         self.description = file.description
         self.warnings = warnings
         self._records = Records(file)
