@@ -1,14 +1,14 @@
 """The worker of another sender's partition: neither translation nor scoring keeps the other from working."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from scorer.kafka.message import Message
 from scorer.kafka.record_limits import TopicLimits
 from scorer.kafka.topic_reader import Span
 from scorer.kafka.transaction import Offset
@@ -21,69 +21,11 @@ from scorer.stream.translation import Translator
 from scorer.stream.watch import Watch
 from tests import virtual_time
 from tests.factory import nothing_denied
+from tests.unit.stand_ins import Committer, Consumer, Owner
 from tests.unit.test_translation import NOW, Words, record
 
 OTHER = TopicPartition("other", 3)
-
-
-class Consumer:
-    """The methods that a worker uses."""
-
-    def __init__(self) -> None:
-        self.paused = True
-        self.opened = asyncio.Event()
-        self.sought: list[int] = []
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        self.sought.append(offset)
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        self.paused = True
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        self.paused = False
-        self.opened.set()
-
-    def assignment(self) -> set[TopicPartition]:
-        return set()
-
-
-class Committer:
-    """Records what is committed, and when."""
-
-    waits_for = ""
-    generation = 1
-
-    def __init__(self, committed: Offset | None = None) -> None:
-        self.offsets: list[int] = []
-        self.times: list[float] = []
-        self.messages: list[Message] = []
-        self._committed = committed
-
-    async def joined(self) -> None:
-        pass
-
-    def is_current(self, generation: int) -> bool:
-        return True
-
-    async def take_over(self, partition: TopicPartition) -> Offset | None:
-        return self._committed
-
-    async def log_span(self, partition: TopicPartition) -> Span:
-        return Span(4, 100)
-
-    async def commit(self, partition: TopicPartition, messages: Sequence[Message], next_offset: int) -> None:
-        assert partition == OTHER
-        self.offsets.append(next_offset)
-        self.messages += messages
-        self.times.append(asyncio.get_running_loop().time())
-
-
-class Owner:
-    """Expects no reports."""
-
-    def failed(self, error: BaseException) -> None:
-        raise error
+LOG = Span(4, 100)
 
 
 class Slow(Words):
@@ -116,7 +58,9 @@ def play(
     *,
     behind: bool = False,
     max_records: int = 2,
+    translators: dict[str, Translator] | None = None,
 ) -> None:
+    """`translators`: those of the worker, which the test can replace meanwhile."""
     settings = load_settings(None, rules=tmp_path, max_records=max_records, sources="other:words")
     metrics, limits, clock = Metrics(), TopicLimits(settings), Clock()
 
@@ -126,11 +70,12 @@ def play(
     monkeypatch.setattr(source_worker, "check_input", unchanged)
 
     async def main() -> None:
-        consumer, kept = Consumer(), committer
-        anything: Any = kept
+        consumer, kept = Consumer(), {} if translators is None else translators
+        kept["other"] = Translator(Slow(clock), settings, lambda: NOW, limits)
+        anything: Any = committer
         context = SourceContext(
             settings,
-            {"other": Translator(Slow(clock), settings, lambda: NOW, limits)},
+            kept,
             anything,
             metrics,
             Watch(settings, metrics),
@@ -167,10 +112,12 @@ def test_a_new_topic_is_read_from_its_first_record_and_a_known_one_goes_on(
         worker.offer(words(start, 3))
         await until(worker, start + 3)
 
-    committer = Committer(committed)
+    committer = Committer(OTHER, committed, LOG)
     play(tmp_path, monkeypatch, scenario, committer)
-    assert committer.offsets == [start + 2, start + 3]
-    assert len(committer.messages) == 6
+    assert [(each.next_offset, len(each.messages)) for each in committer.transactions] == [
+        (start + 2, 4),
+        (start + 3, 2),
+    ]
 
 
 @pytest.mark.parametrize("behind", [False, True])
@@ -181,10 +128,10 @@ def test_while_activities_wait_translation_takes_half_of_the_time(
         worker.offer(words(4, 8))
         await until(worker, 12)
 
-    committer = Committer()
+    committer = Committer(OTHER, span=LOG)
     play(tmp_path, monkeypatch, scenario, committer, behind=behind)
     # Each batch of two records costs four seconds of work, of which the loop sees none.
-    pauses = [later - earlier for earlier, later in zip(committer.times, committer.times[1:], strict=False)]
+    pauses = [later.at - earlier.at for earlier, later in pairwise(committer.transactions)]
     assert pauses == pytest.approx([0.0] * 3 if not behind else [4.0] * 3, abs=0.2)
 
 
@@ -200,4 +147,4 @@ def test_a_full_partition_makes_nobody_wait_and_goes_on_when_there_is_room(
         await until(worker, 9)
         assert not consumer.paused
 
-    play(tmp_path, monkeypatch, scenario, Committer())
+    play(tmp_path, monkeypatch, scenario, Committer(OTHER, span=LOG))
