@@ -30,8 +30,9 @@ from scorer.stream.watch import Watch
 class SourceContext:
     """What the workers of all partitions of other senders share.
 
-    `translators`: by topic. `scoring_is_behind`: whether activities wait to be judged; translation then takes half of
-    the time at most, so that neither of the two starves. `monotonic` gives seconds, also to `pace`.
+    `translators`: by topic; others replace them when mappings change. `scoring_is_behind`: whether activities wait to
+    be judged; translation then takes half of the time at most, so that neither of the two starves. `monotonic` gives
+    seconds, also to `pace`.
     """
 
     settings: Settings
@@ -58,7 +59,6 @@ class SourceWorker(AssignedPartition):
         predecessor: "asyncio.Task[None] | None" = None,
     ) -> None:
         self._context = context
-        self._translator = context.translators[partition.topic]
         super().__init__(partition, consumer, owner, context, predecessor)
 
     async def room(self) -> None:
@@ -86,21 +86,22 @@ class SourceWorker(AssignedPartition):
         """Nothing is kept."""
 
     async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]", reached: int) -> None:
-        """As many transactions as the activities of the batch need."""
+        """As many transactions as the activities of the batch need, all by the mapping that is in effect now."""
+        translator = self._context.translators[self.partition.topic]
         while batch and not self._closing.is_set():
             self._step = "its turn, because activities wait to be judged"
             await pause_unless(self._closing, self._context.pace.wait())
-            translation = await self._translate(batch)
+            translation = await self._translate(translator, batch)
             batch = batch[translation.records :]
             if not batch:
                 translation.outbox.next_offset = max(translation.outbox.next_offset, reached)
             await self._commit(translation)
 
-    async def _translate(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> Translation:
+    async def _translate(self, translator: Translator, batch: "list[ConsumerRecord[bytes, bytes]]") -> Translation:
         """Translate the beginning of a batch. Scoring, heartbeats and requests run between the steps."""
         self._step = "the translation of a batch"
         context = self._context
-        steps = self._translator.steps(batch)
+        steps = translator.steps(batch)
         spent = 0.0
         while True:
             began = context.monotonic()

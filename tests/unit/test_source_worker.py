@@ -1,7 +1,7 @@
 """The worker of another sender's partition: neither translation nor scoring keeps the other from working."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
+from scorer.kafka.message import Message
 from scorer.kafka.record_limits import TopicLimits
 from scorer.kafka.topic_reader import Span
 from scorer.kafka.transaction import Offset
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.sources.source import Activity, Outcome
 from scorer.stream import source_worker
 from scorer.stream.source_worker import SourceContext, SourceWorker
 from scorer.stream.translation import Translator
@@ -148,3 +150,35 @@ def test_a_full_partition_makes_nobody_wait_and_goes_on_when_there_is_room(
         assert not consumer.paused
 
     play(tmp_path, monkeypatch, scenario, Committer(OTHER, span=LOG))
+
+
+class Renamed(Words):
+    """By another mapping, all activities are of one lead."""
+
+    def outcomes(self, *arguments: Any) -> Sequence[Outcome]:
+        return [Outcome(None, "word", [Activity("renamed", "lead.x", b"{}")])]
+
+
+def test_another_mapping_translates_the_next_batch_and_never_a_part_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch needs two transactions, and the mapping changes after the first one."""
+    translators: dict[str, Translator] = {}
+    settings = load_settings(None, rules=tmp_path)
+
+    class Changing(Committer):
+        async def commit(
+            self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str = ""
+        ) -> int | None:
+            translators["other"] = Translator(Renamed(), settings, lambda: NOW, TopicLimits(settings))
+            return await super().commit(partition, messages, next_offset, note)
+
+    async def scenario(worker: SourceWorker, consumer: Consumer) -> None:
+        worker.offer([record(["large 900000"] * 8, offset) for offset in range(4, 8)])
+        worker.offer(words(8, 1))
+        await until(worker, 9)
+
+    committer = Changing(OTHER, span=LOG)
+    play(tmp_path, monkeypatch, scenario, committer, max_records=4, translators=translators)
+    keys = [(each.next_offset, {message.key for message in each.messages}) for each in committer.transactions]
+    assert keys == [(6, {b"large"}), (8, {b"large"}), (9, {b"renamed"})]
