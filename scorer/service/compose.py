@@ -252,7 +252,9 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     translate(first_sources)
     metrics.sources.known(first_sources)
-    sources = SourceContext(settings, translators, committer, metrics, watch, access, limits, lambda: partitions.behind)
+    sources = SourceContext(
+        settings, translators, committer, metrics, watch, access, limits, lambda: partitions.behind, spans
+    )
     workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access, spans)
     partitions = Partitions(workers, no_ticks, sources if translators else None)
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)

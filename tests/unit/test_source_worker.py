@@ -84,8 +84,8 @@ def play(
             nothing_denied(settings),
             limits,
             lambda: behind,
-            clock.monotonic,
-            TokenBucket(clock.monotonic),
+            monotonic=clock.monotonic,
+            pace=TokenBucket(clock.monotonic),
         )
         worker = SourceWorker(OTHER, consumer, Owner(), context)
         await consumer.opened.wait()
