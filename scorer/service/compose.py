@@ -231,7 +231,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     def suspicious() -> bool:
         ready, details = partitions.ready()
-        return not ready or not details["partitions"]
+        return not ready or not details["partitions"] or bool(partitions.missing_topics())
 
     def rejoin() -> None:
         # A member that was refused has stopped its heartbeats.
