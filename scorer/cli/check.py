@@ -17,13 +17,12 @@ from scorer.engines.engine import EngineUnavailableError, default_engine
 from scorer.evaluation.largest_decision import largest_decision
 from scorer.evaluation.largest_state import largest_state
 from scorer.lint import analyse, compared, too_large
-from scorer.offline.ruleset_files import job_titles_file, load_ruleset, read_rule_file, read_rule_files
-from scorer.offline.source_files import misnamed_files, own_files, parsed_source
+from scorer.offline.ruleset_files import load_ruleset, read_rule_file, read_rule_files
+from scorer.offline.source_files import check_source_file, misnamed_files, source_files
 from scorer.rules.finding import Finding, Level, RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime import record_bytes
-from scorer.sources.company.job_titles import parse_job_titles
 
 _LEVELS: Sequence[Level] = ("error", "warning", "info")
 
@@ -98,9 +97,8 @@ def _examined(
     findings: Sequence[Finding] = ()
     try:
         rule_files = read_rule_files(rules)
-        titles, findings = _job_titles(rules)
-        mappings, of_mappings = _sources(rules)
-        files, findings = {**rule_files, **titles, **mappings}, [*findings, *of_mappings]
+        beside, findings = _beside(rules)
+        files = {**rule_files, **beside}
         ruleset, source = parse_with_source(rule_files)
     except RulesetError as error:
         return None, [*error.findings, *findings], [], files
@@ -113,29 +111,17 @@ def _examined(
     return ruleset, [*analyse(ruleset, source), *findings], changes, files
 
 
-def _job_titles(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
-    """The table of job titles beside the rules, if there is one, and its findings."""
-    files: dict[str, bytes] = {}
-    try:
-        path = job_titles_file(rules)
-        if path is not None:
-            files[str(path)] = read_rule_file(path)
-            parse_job_titles(str(path), files[str(path)])
-    except RulesetError as error:
-        return files, error.findings
-    return files, ()
-
-
-def _sources(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
-    """The mapping files beside the rules, and their findings."""
+def _beside(rules: Path) -> tuple[Mapping[str, bytes], Sequence[Finding]]:
+    """The job titles and mapping files beside the rules, and their findings."""
     files: dict[str, bytes] = {}
     findings = misnamed_files(rules)
-    for path in own_files(rules).values():
+    for path in source_files(rules):
         try:
-            files[str(path)] = read_rule_file(path)
-            findings += parsed_source(path, files[str(path)], None).warnings
+            content = files[str(path)] = read_rule_file(path)
         except RulesetError as error:
             findings += error.findings
+        else:
+            findings += check_source_file(rules, path, content)
     return files, findings
 
 

@@ -20,7 +20,7 @@ from scorer.runtime.settings import Settings, SettingsError, variable
 EVENTS: Final = frozenset(
     {
         "lead_read",
-        *("rules_in_effect", "rules_change_refused"),
+        *("rules_in_effect", "rules_change_refused", "mappings_in_effect", "mappings_change_refused"),
         *("replay_started", "replay_ended", "purge_started", "purge_ended"),
         *("offsets_reset_started", "offsets_reset_ended"),
     }

@@ -24,7 +24,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from scorer.domain.activity import PAYLOADS
-from scorer.runtime.source_metrics import SourceFigures, SourceMetrics
+from scorer.runtime.source_metrics import RELOADS, SourceFigures, SourceMetrics
 
 MAX_CUSTOM_TYPES: Final = 100
 """Activity types that no rule names and that get their own label; the rest is `other`."""
@@ -37,7 +37,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 ASSESS_BUCKETS: Final = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 0.1, 1.0)
 OUTCOMES: Final = {
     "transactions": ("committed", "aborted", "fenced", "doubtful"),
-    "reloads": ("loaded", "unchanged", "refused"),
+    "reloads": RELOADS,
     "rescore": ("published", "unchanged", "skipped", "failed", "too_large"),
     "reviews": ("published", "unchanged", "deleted", "failed", "too_large"),
     "deleted": ("inactive", "erased"),

@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     )
 
     reload: Literal["on", "off"] = Field(
-        "on", description="Whether changed rules are loaded while the service runs, and on SIGHUP."
+        "on", description="Whether changed rules and mapping files are loaded while the service runs, and on SIGHUP."
     )
     shadow_rules: Path | None = Field(
         None, description="Directory of a candidate ruleset that judges beside the live one, without effect."

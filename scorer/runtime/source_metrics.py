@@ -1,7 +1,7 @@
 """Metrics of the sources, which translate the records of other senders into activities."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +10,8 @@ from prometheus_client import Counter as PrometheusCounter
 
 OUTCOMES: Final = ("translated", "held", "ignored", "rejected")
 """What came of an event. `held`: only activities that are not passed on yet."""
+RELOADS: Final = ("loaded", "unchanged", "refused")
+"""How a reload of rules or of mapping files ends."""
 
 
 @dataclass(slots=True)
@@ -39,17 +41,36 @@ class SourceMetrics:
         self._activities = counter("scorer_source_activities", "Activities written into the input.")
         self._ignored = counter("scorer_source_ignored", "Events of other senders left out.", "kind", "reason")
         self._dropped = counter("scorer_source_keys_dropped", "Keys of an event that were left out.", "key", "reason")
+        self._reloads = PrometheusCounter(
+            "scorer_mappings_reloads", "Reloads of the mapping files by outcome.", ("outcome",), registry=registry
+        )
+        self._reload_successful = Gauge(
+            "scorer_mappings_last_reload_successful",
+            "1: the mapping files on disk are in effect; 0: they were refused. Absent without topics of other senders.",
+            registry=None,
+        )
+        self._registry = registry
         self._partitions = Gauge(
             "scorer_source_partitions", "Assigned partitions of other senders by state.", ("state",), registry=registry
         )
 
-    def known(self, sources: Iterable[str]) -> None:
-        """Start the counters of these sources at 0, because Prometheus cannot see the first increase of a counter that
-        appears with it."""
+    def known(self, sources: Collection[str]) -> None:
+        """The mappings of these sources are in effect. Their counters start at 0, because Prometheus cannot see the
+        first increase of a counter that appears with it."""
         for source in sources:
             self._activities.labels(source)
             for outcome in OUTCOMES:
                 self._events.labels(source, outcome)
+        if sources:
+            self._reload_successful.set(1)
+            self._registry.register(self._reload_successful)
+            for outcome in RELOADS:
+                self._reloads.labels(outcome)
+
+    def reloaded(self, outcome: str) -> None:
+        """Count a reload of the mapping files: `loaded`, `unchanged`, `refused`."""
+        self._reloads.labels(outcome).inc()
+        self._reload_successful.set(outcome != "refused")
 
     def committed(self, figures: SourceFigures) -> None:
         """Count a committed batch."""

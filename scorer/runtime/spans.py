@@ -1,4 +1,5 @@
-"""OpenTelemetry spans: one for each batch, and one for each decision in the trace of the activity that caused it.
+"""OpenTelemetry spans: one for each batch, one for each decision in the trace of the activity that caused it, and one
+for each activity in the trace of the record of another sender that it was made of.
 
 FastStream's own middleware does not fit: its span would end when a batch is handed over to its partition, before
 anything is judged, and it knows of no decision. Nothing here is imported or called unless `SCORER_TRACING` is on.
@@ -8,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from scorer.domain.trace_context import TraceContext
 from scorer.runtime.settings import Settings, SettingsError, variable
@@ -21,6 +22,7 @@ MOST_LINKS: Final = 128
 """Links of a batch to the traces of its activities; OpenTelemetry keeps no more by default."""
 _CLOSING_SECONDS: Final = 3.0
 _NAME: Final = "lead-scorer"
+_COUNT: Final = "messaging.batch.message_count"
 
 
 class Spans:
@@ -40,7 +42,15 @@ class Spans:
 
     def batch(self, partition: int, offset: int, records: int, causes: Iterable[TraceContext]) -> "BatchSpans":
         """Begin the span of a batch of the input. `offset`: of its first record. `causes`: the traces of activities."""
-        return BatchSpans(self._tracer, self._settings, partition, offset, records, causes)
+        topics = _Topics(self._settings.activity_topic, self._settings.routing_topic, "scorer.decisions")
+        return BatchSpans(self._tracer, self._settings, topics, partition, offset, records, causes)
+
+    def translation(
+        self, topic: str, partition: int, offset: int, records: int, causes: Iterable[TraceContext]
+    ) -> "BatchSpans":
+        """Begin the span of records of another sender's `topic`, as `batch`."""
+        topics = _Topics(topic, self._settings.activity_topic, "scorer.activities")
+        return BatchSpans(self._tracer, self._settings, topics, partition, offset, records, causes)
 
     def close(self) -> None:
         """Export what is left, for a few seconds at most."""
@@ -51,13 +61,23 @@ class Spans:
             closing.join(_CLOSING_SECONDS)
 
 
+class _Topics(NamedTuple):
+    """Where records come from and where what is made of them goes, and the attribute that counts the latter."""
+
+    source: str
+    target: str
+    counter: str
+
+
 class BatchSpans:
-    """The span of one batch and those of its decisions. They end when the batch is committed or given up."""
+    """The span of one batch and those of what is made of it: decisions or activities. They end when the batch is
+    committed or given up."""
 
     def __init__(
         self,
         tracer: "Tracer",
         settings: Settings,
+        topics: _Topics,
         partition: int,
         offset: int,
         records: int,
@@ -67,33 +87,33 @@ class BatchSpans:
         from opentelemetry.trace import Link, SpanKind
 
         self._tracer = tracer
-        self._topic = settings.routing_topic
+        self._topics = topics
         self._began = time.time_ns()
-        self._decisions: list[Span] = []
+        self._sent: list[Span] = []
         self._batch = tracer.start_span(
-            f"process {settings.activity_topic}",
+            f"process {topics.source}",
             Context(),
             SpanKind.CONSUMER,
             {
                 "messaging.system": "kafka",
                 "messaging.operation.name": "process",
                 "messaging.operation.type": "process",
-                "messaging.destination.name": settings.activity_topic,
+                "messaging.destination.name": topics.source,
                 "messaging.destination.partition.id": str(partition),
                 "messaging.consumer.group.name": settings.group,
                 "messaging.kafka.offset": offset,
-                "messaging.batch.message_count": records,
+                _COUNT: records,
             },
             [Link(_span_context(cause)) for cause in islice(causes, MOST_LINKS)],
             start_time=self._began,
         )
 
     def restart(self) -> None:
-        """Forget the decisions, because the batch is judged again."""
-        self._decisions.clear()
+        """Forget what was made, because the batch is processed again."""
+        self._sent.clear()
 
-    def decision(self, cause: TraceContext | None, decision_id: str) -> TraceContext | None:
-        """Begin the span of a decision in the trace of its cause, or in that of the batch; the context to pass on."""
+    def sent(self, cause: TraceContext | None, message_id: str) -> TraceContext | None:
+        """Begin the span of a message in the trace of its cause, or in that of the batch; the context to pass on."""
         from opentelemetry.context import Context
         from opentelemetry.trace import Link, NonRecordingSpan, SpanKind, set_span_in_context
 
@@ -103,25 +123,28 @@ class BatchSpans:
         else:
             parent, links = set_span_in_context(NonRecordingSpan(_span_context(cause)), Context()), [Link(batch)]
         span = self._tracer.start_span(
-            f"send {self._topic}",
+            f"send {self._topics.target}",
             parent,
             SpanKind.PRODUCER,
             {
                 "messaging.system": "kafka",
                 "messaging.operation.name": "send",
                 "messaging.operation.type": "send",
-                "messaging.destination.name": self._topic,
-                "messaging.message.id": decision_id,
+                "messaging.destination.name": self._topics.target,
+                "messaging.message.id": message_id,
             },
             links,
             start_time=self._began,
         )
-        self._decisions.append(span)
+        self._sent.append(span)
         return _trace_context(span.get_span_context(), cause) or cause
 
-    def committed(self, dead_letters: int) -> None:
-        """The batch is committed, and this many of its records were rejected."""
-        self._batch.set_attribute("scorer.decisions", len(self._decisions))
+    def committed(self, dead_letters: int, made: int | None = None, records: int | None = None) -> None:
+        """The batch is committed, and this much of it was rejected. `made`: what came of it, if not everything has a
+        span. `records`: how many of the batch were processed, if not all."""
+        self._batch.set_attribute(self._topics.counter, len(self._sent) if made is None else made)
+        if records is not None:
+            self._batch.set_attribute(_COUNT, records)
         self._batch.set_attribute("scorer.dead_letters", dead_letters)
         self._end()
 
@@ -129,13 +152,13 @@ class BatchSpans:
         """The batch was not committed. Only the class of the error is recorded: its text may quote a lead."""
         from opentelemetry.trace import Status, StatusCode
 
-        for span in (*self._decisions, self._batch):
+        for span in (*self._sent, self._batch):
             span.set_attribute("error.type", type(error).__qualname__)
             span.set_status(Status(StatusCode.ERROR))
         self._end()
 
     def _end(self) -> None:
-        for span in self._decisions:
+        for span in self._sent:
             span.end()
         self._batch.end()
 

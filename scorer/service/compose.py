@@ -41,8 +41,11 @@ from scorer.service.api import Api, Sources
 from scorer.service.api_access import Access
 from scorer.service.http import build_asgi
 from scorer.service.lead_explanations import LeadExplanations
-from scorer.service.reload import Reload, Reloader, RulesAudit, SizeLimit, ruleset_fingerprint
-from scorer.service.sources import source_of
+from scorer.service.mappings_reload import MappingsAudit, MappingsReloader, mappings_fingerprint
+from scorer.service.reload import Reload, Reloader
+from scorer.service.rules_reload import RulesAudit, RulesReloader, SizeLimit, ruleset_fingerprint
+from scorer.service.sources import source_names, sources_in
+from scorer.sources.source import Source
 from scorer.state.store import LeadStore
 from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
@@ -106,7 +109,8 @@ class Service:
 
     settings: Settings
     rules: LiveRules
-    reloaders: tuple[Reloader, ...]
+    reloaders: tuple[RulesReloader, ...]
+    mappings: MappingsReloader | None
     metrics: Metrics
     partitions: Partitions
     subscription: Subscription
@@ -130,7 +134,11 @@ class Service:
         if denied:
             ready, details = False, {**details, **denied, "status": "access denied"}
         rules = {"name": self.ruleset.name, "revision": self.ruleset.revision}
-        return ready and self.trouble is None, {**details, "ruleset": rules, "rules": self.rules.details()}
+        details = {**details, "ruleset": rules, "rules": self.rules.details()}
+        if self.mappings is not None:
+            last = self.mappings.last
+            details["mappings"] = {"last_reload": None if last is None else last.details()}
+        return ready and self.trouble is None, details
 
     @property
     def ruleset(self) -> Ruleset:
@@ -138,12 +146,17 @@ class Service:
         return self.rules.ruleset
 
     def reload(self, why: str) -> None:
-        """Check whether the rules changed, and use them if they are fine."""
+        """Check whether the rules or the mappings changed, and use them if they are fine."""
         if self.settings.reload == "off":
             log.warning("reload_is_off", why=why)
             return
-        for reloader in self.reloaders:
+        for reloader in self.watching:
             reloader.request(why)
+
+    @property
+    def watching(self) -> list[Reloader]:
+        """All that follows files on disk."""
+        return [*self.reloaders, *([] if self.mappings is None else [self.mappings])]
 
 
 def build(settings: Settings, context: dict[str, object] | None = None) -> Service:
@@ -218,7 +231,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
 
     def suspicious() -> bool:
         ready, details = partitions.ready()
-        return not ready or not details["partitions"]
+        return not ready or not details["partitions"] or bool(partitions.missing_topics())
 
     def rejoin() -> None:
         # A member that was refused has stopped its heartbeats.
@@ -229,17 +242,37 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     report_refused_logins(access.login_refused)
     committer = Committer(settings, limits, metrics, access)
     spans = Spans(settings) if settings.tracing == "on" else None
-    translators = {
-        topic: Translator(source_of(name, settings), settings, _microseconds, limits)
-        for topic, name in settings.source_topics.items()
-    }
-    metrics.sources.known(settings.source_topics.values())
-    sources = SourceContext(settings, translators, committer, metrics, watch, access, limits, lambda: partitions.behind)
+    known_mappings = mappings_fingerprint(settings.rules)
+    first_sources, source_files = sources_in(settings)
+    translators: dict[str, Translator] = {}
+
+    def translate(sources: Mapping[str, Source]) -> None:
+        for topic, name in settings.source_topics.items():
+            translators[topic] = Translator(sources[name], settings, _microseconds, limits)
+
+    translate(first_sources)
+    metrics.sources.known(first_sources)
+    sources = SourceContext(
+        settings, translators, committer, metrics, watch, access, limits, lambda: partitions.behind, spans
+    )
     workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access, spans)
     partitions = Partitions(workers, no_ticks, sources if translators else None)
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
+    mappings = None
+    if translators:
+        mappings_audit = MappingsAudit(audit, settings.rules, settings.rules_source_file)
+        mappings_audit.in_effect(source_files, mappings_audit.source(), "start")
+        mappings = MappingsReloader(
+            settings.rules,
+            source_names(settings),
+            source_files,
+            translate,
+            lambda done: metrics.sources.reloaded(done.outcome),
+            known_mappings,
+            mappings_audit,
+        )
     reloaders = [
-        Reloader(
+        RulesReloader(
             "rules",
             settings.rules,
             engine,
@@ -261,7 +294,18 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     announce()
     subscription = Subscription(settings, partitions, access.refused)
     return Service(
-        settings, live, tuple(reloaders), metrics, partitions, subscription, committer, limits, access, audit, spans
+        settings,
+        live,
+        tuple(reloaders),
+        mappings,
+        metrics,
+        partitions,
+        subscription,
+        committer,
+        limits,
+        access,
+        audit,
+        spans,
     )
 
 
@@ -298,7 +342,7 @@ def _shadow_reloader(
     metrics: Metrics,
     size_limit: SizeLimit,
     audit: RulesAudit,
-) -> Reloader:
+) -> RulesReloader:
     def adopt(evaluator: Evaluator) -> None:
         shadow.use(evaluator)
         ruleset = evaluator.ruleset
@@ -311,7 +355,7 @@ def _shadow_reloader(
         metrics.shadow_loaded(done.outcome != "refused")
 
     known = ruleset_fingerprint(location)
-    return Reloader(
+    return RulesReloader(
         "shadow_rules",
         location,
         engine,

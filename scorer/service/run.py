@@ -182,8 +182,8 @@ async def _join_and_work(service: Service, stop: asyncio.Event, failure: "asynci
 
 
 async def _reload(service: Service) -> None:
-    """Follow the rules on disk. This also loads the shadow rules, because the service must run without them if they are
-    wrong."""
+    """Follow the rules and the mappings on disk. This also loads the shadow rules, because the service must run without
+    them if they are wrong."""
     shadow = service.reloaders[1:]
     try:
         if service.settings.reload == "off":
@@ -191,7 +191,7 @@ async def _reload(service: Service) -> None:
             return
         for reloader in shadow:
             reloader.request("start")
-        await asyncio.gather(*(reloader.run() for reloader in service.reloaders))
+        await asyncio.gather(*(reloader.run() for reloader in service.watching))
     except Exception as error:  # the rules in effect stay
         log.error("reload_ended", error=repr(error), exc_info=error)
 

@@ -1,4 +1,4 @@
-"""A process of its own reads, checks and tests rules before they take effect in a running service.
+"""A process of its own reads, checks and tests rules, or mapping files, before they take effect in a running service.
 
 Anything bad in the directory (a pipe, a file that unfolds to gigabytes, a table on which the engine crashes) costs that
 process and not the service. The report contains the bytes of the files, so the service uses exactly what was checked.
@@ -11,7 +11,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ import msgspec
 from scorer.engines.engine import EngineName, default_engine
 from scorer.evaluation.evaluator import Evaluator
 from scorer.offline.ruleset_files import read_rule_file, rule_files, rule_test_files
+from scorer.offline.source_files import check_source_file, misnamed_files, source_files
 from scorer.rules.finding import Finding, Position, RulesetError
 from scorer.rules.loader import parse_ruleset
 from scorer.ruletests.run import Result, run_tests
@@ -34,10 +35,11 @@ _MAX_FINDINGS: Final = 100
 _READINGS: Final = 20
 _PAUSE: Final = 0.1
 _NICE: Final = 10
+_MAPPINGS: Final = "mappings"
 
 
 class VettingReport(msgspec.Struct):
-    """The rule files by name, their revision, the number of tests, and the findings (none: the rules are fine)."""
+    """The files by name, the revision of the rules, the number of tests, and the findings (none: all is fine)."""
 
     files: dict[bytes, bytes] = {}
     revision: str = ""
@@ -51,10 +53,19 @@ class VettingReport(msgspec.Struct):
 
 async def vet(location: Path, engine: EngineName | None, seconds: float = SECONDS) -> VettingReport:
     """Check the rules of a directory in a process of its own. Never raises; an error is a finding."""
+    return await _vet(location, engine or "", seconds)
+
+
+async def vet_mappings(location: Path) -> VettingReport:
+    """Check the mapping files and the job titles beside rules, as `vet` checks the rules."""
+    return await _vet(location, _MAPPINGS, SECONDS)
+
+
+async def _vet(location: Path, what: str, seconds: float) -> VettingReport:
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "scorer.service.vetting", str(location), engine or ""),
+            *("-m", "scorer.service.vetting", str(location), what),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -83,8 +94,9 @@ async def vet(location: Path, engine: EngineName | None, seconds: float = SECOND
 
 def examine(location: Path, engine: EngineName | None) -> VettingReport:
     """Read, check and test the rules of a directory in this process."""
-    try:
-        files, test_files = _read_twice(location)
+
+    def examined() -> VettingReport:
+        files, test_files = _read_twice(location, rule_files, rule_test_files)
         if not files:
             raise RulesetError([Finding(Position(str(location)), "no-files", "there is no rule file (*.yaml) here")])
         evaluator = Evaluator(parse_ruleset(files), default_engine(engine))
@@ -93,42 +105,66 @@ def examine(location: Path, engine: EngineName | None) -> VettingReport:
         for result in run_tests(test_files, evaluator).results:
             count += 1
             findings += _findings(result)
+        return VettingReport(_by_bytes(files), evaluator.ruleset.revision, count, findings)
+
+    return _reported(location, examined)
+
+
+def examine_mappings(location: Path) -> VettingReport:
+    """Read and check the mapping files and the job titles beside rules in this process, as `scorer check` does."""
+
+    def examined() -> VettingReport:
+        (files,) = _read_twice(location, source_files)
+        findings = misnamed_files(location)
+        for file, content in files.items():
+            findings += check_source_file(location, Path(file), content)
+        return VettingReport(
+            _by_bytes(files), findings=[str(finding) for finding in findings if finding.level == "error"]
+        )
+
+    return _reported(location, examined)
+
+
+def _reported(location: Path, examined: Callable[[], VettingReport]) -> VettingReport:
+    try:
+        return examined()
     except RulesetError as error:
         return VettingReport(findings=[str(finding) for finding in error.findings])
     except OSError as error:
         return _refused(Path(error.filename or location), f"cannot be read: {error.strerror}")
     except MemoryError:
         return _refused(location, f"takes more than {_MEMORY >> 20} MiB of memory to check")
-    return VettingReport(
-        {os.fsencode(name): content for name, content in files.items()}, evaluator.ruleset.revision, count, findings
-    )
 
 
-def _read_twice(location: Path) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
-    """The rule files and the test files, once two readings in a row are equal: files that are being replaced one after
-    the other are not a ruleset."""
-    current = _read(location)
+def _by_bytes(files: Mapping[str, bytes]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): content for name, content in files.items()}
+
+
+def _read_twice(location: Path, *listings: Callable[[Path], Iterable[Path]]) -> Sequence[Mapping[str, bytes]]:
+    """The files of each listing, once two readings in a row are equal: files that are being replaced one after the
+    other are not a ruleset."""
+    current = _read(location, listings)
     for _ in range(_READINGS):
         time.sleep(_PAUSE)
-        before, current = current, _read(location)
+        before, current = current, _read(location, listings)
         if before == current:
             return current
     raise RulesetError([Finding(Position(str(location)), "unstable", "the files keep changing")])
 
 
-def _read(location: Path) -> tuple[dict[str, bytes], dict[str, bytes]]:
+def _read(location: Path, listings: Iterable[Callable[[Path], Iterable[Path]]]) -> Sequence[Mapping[str, bytes]]:
     bytes_left = _MAX_BYTES
     groups: list[dict[str, bytes]] = []
-    for paths in (rule_files(location), rule_test_files(location)):
+    for listing in listings:
         files: dict[str, bytes] = {}
-        for path in paths:
+        for path in listing(location):
             content = files[str(path)] = read_rule_file(path)
             bytes_left -= len(content)
             if bytes_left < 0:
                 message = f"the files are larger than {_MAX_BYTES:,} bytes together"
                 raise RulesetError([Finding(Position(str(path)), "too-large", message)])
         groups.append(files)
-    return groups[0], groups[1]
+    return groups
 
 
 def _findings(result: Result) -> list[str]:
@@ -145,8 +181,8 @@ def _refused(location: Path, message: str) -> VettingReport:
 
 
 def main() -> None:
-    """`python -m scorer.service.vetting DIRECTORY ENGINE`: write the report as MessagePack to stdout."""
-    location, engine = sys.argv[1:]
+    """`python -m scorer.service.vetting DIRECTORY ENGINE|mappings`: write the report as MessagePack to stdout."""
+    location, what = sys.argv[1:]
     # Output of libraries must not mix with the report.
     out = os.dup(1)
     os.dup2(2, 1)
@@ -156,7 +192,8 @@ def main() -> None:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    report = examine(Path(location), engine or None)  # type: ignore[arg-type]
+    rules = Path(location)
+    report = examine_mappings(rules) if what == _MAPPINGS else examine(rules, what or None)  # type: ignore[arg-type]
     # Nobody reads thousands of findings.
     shown = report.findings[:_MAX_FINDINGS]
     report.findings = [text.encode("utf-8", "surrogateescape").decode(errors="backslashreplace") for text in shown]

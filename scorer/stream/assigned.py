@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
@@ -13,6 +13,7 @@ import structlog
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
+from scorer.domain.trace_context import TraceContext
 from scorer.kafka.client_internals import on_out_of_range, position_of
 from scorer.kafka.record_limits import TopicLimits
 from scorer.kafka.topic_admin import raising
@@ -20,6 +21,7 @@ from scorer.kafka.transaction import Offset, TooLargeError
 from scorer.runtime.backoff import Backoff, pause_unless
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.sources.tracing import trace_of_record
 from scorer.stream.access_watch import AccessWatch
 from scorer.stream.committer import Committer, OutdatedError, WithdrawnError
 from scorer.stream.inbox import Inbox
@@ -40,6 +42,12 @@ class State(StrEnum):
     RUNNING = "running"
     REJOINING = "rejoining"
     CLOSED = "closed"
+
+
+def traces_of(records: "Iterable[ConsumerRecord[bytes, bytes]]") -> Iterator[TraceContext]:
+    """The traces of those records that belong to one."""
+    traces = (trace_of_record(record.headers, record.value) for record in records)
+    return (trace for trace in traces if trace is not None)
 
 
 class FatalError(Exception):

@@ -50,7 +50,7 @@ def stage_effects(
         # What time alone decided before an activity arrived does not belong to the trace of that activity.
         context = None if decision.cause == "time" else trace
         if spans is not None:
-            context = spans.decision(context, decision.decision_id)
+            context = spans.sent(context, decision.decision_id)
         if context is not None:
             message.headers.extend(trace_headers(context))
     outbox.messages += messages

@@ -294,8 +294,17 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
             {
                 name_of(partition, self._context.settings): worker.standing()
                 for partition, worker in self._workers.items()
-            }
+            },
+            self.missing_topics(),
         )
+
+    def missing_topics(self) -> list[str]:
+        """The topics that we read and that Kafka does not show: nobody gets their partitions."""
+        if not self._assigned_once:
+            return []
+        settings, consumer = self._context.settings, self._consumer
+        topics = (settings.activity_topic, *settings.source_topics)
+        return [topic for topic in topics if not consumer.partitions_for_topic(topic)]
 
     def _unready(self, restoring: bool, trouble: Container[str]) -> str:
         if self._draining:

@@ -17,9 +17,10 @@ from scorer.kafka.transaction import Offset, TooLargeError
 from scorer.runtime.backoff import pause_unless
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
+from scorer.runtime.spans import BatchSpans, Spans
 from scorer.runtime.token_bucket import TokenBucket
 from scorer.stream.access_watch import AccessWatch
-from scorer.stream.assigned import AssignedPartition, FatalError, Owner
+from scorer.stream.assigned import AssignedPartition, FatalError, Owner, traces_of
 from scorer.stream.committer import Committer, RefusedError
 from scorer.stream.input_log import check_input
 from scorer.stream.translation import Translation, Translator
@@ -30,8 +31,9 @@ from scorer.stream.watch import Watch
 class SourceContext:
     """What the workers of all partitions of other senders share.
 
-    `translators`: by topic. `scoring_is_behind`: whether activities wait to be judged; translation then takes half of
-    the time at most, so that neither of the two starves. `monotonic` gives seconds, also to `pace`.
+    `translators`: by topic; others replace them when mappings change. `scoring_is_behind`: whether activities wait to
+    be judged; translation then takes half of the time at most, so that neither of the two starves. `monotonic` gives
+    seconds, also to `pace`.
     """
 
     settings: Settings
@@ -42,6 +44,7 @@ class SourceContext:
     access: AccessWatch
     limits: TopicLimits
     scoring_is_behind: Callable[[], bool]
+    spans: Spans | None = None
     monotonic: Callable[[], float] = time.monotonic
     pace: TokenBucket = field(default_factory=lambda: TokenBucket(time.monotonic))
 
@@ -58,7 +61,6 @@ class SourceWorker(AssignedPartition):
         predecessor: "asyncio.Task[None] | None" = None,
     ) -> None:
         self._context = context
-        self._translator = context.translators[partition.topic]
         super().__init__(partition, consumer, owner, context, predecessor)
 
     async def room(self) -> None:
@@ -86,21 +88,41 @@ class SourceWorker(AssignedPartition):
         """Nothing is kept."""
 
     async def _transact(self, batch: "list[ConsumerRecord[bytes, bytes]]", reached: int) -> None:
-        """As many transactions as the activities of the batch need."""
+        """As many transactions as the activities of the batch need, all by the mapping that is in effect now."""
+        translator = self._context.translators[self.partition.topic]
         while batch and not self._closing.is_set():
             self._step = "its turn, because activities wait to be judged"
             await pause_unless(self._closing, self._context.pace.wait())
-            translation = await self._translate(batch)
-            batch = batch[translation.records :]
-            if not batch:
-                translation.outbox.next_offset = max(translation.outbox.next_offset, reached)
-            await self._commit(translation)
+            spans = self._spans(batch)
+            try:
+                translation = await self._translate(translator, batch, spans)
+                batch = batch[translation.records :]
+                if not batch:
+                    translation.outbox.next_offset = max(translation.outbox.next_offset, reached)
+                await self._commit(translation)
+            except BaseException as error:
+                if spans is not None:
+                    spans.failed(error)
+                raise
+            if spans is not None:
+                figures = translation.figures
+                spans.committed(figures.dead_letters.total(), figures.activities, translation.records)
 
-    async def _translate(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> Translation:
+    def _spans(self, batch: "list[ConsumerRecord[bytes, bytes]]") -> BatchSpans | None:
+        """The spans of a batch; None if nothing is traced."""
+        spans = self._context.spans
+        if spans is None:
+            return None
+        causes = traces_of(batch)
+        return spans.translation(self.partition.topic, self.partition.partition, batch[0].offset, len(batch), causes)
+
+    async def _translate(
+        self, translator: Translator, batch: "list[ConsumerRecord[bytes, bytes]]", spans: BatchSpans | None
+    ) -> Translation:
         """Translate the beginning of a batch. Scoring, heartbeats and requests run between the steps."""
         self._step = "the translation of a batch"
         context = self._context
-        steps = self._translator.steps(batch)
+        steps = translator.steps(batch, spans)
         spent = 0.0
         while True:
             began = context.monotonic()

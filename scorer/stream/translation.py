@@ -6,6 +6,7 @@ this event alone. Otherwise the events cannot be told apart in the bytes, and on
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from aiokafka import ConsumerRecord
@@ -13,13 +14,14 @@ from aiokafka import ConsumerRecord
 from scorer.dlq.dead_letter import dead_letter
 from scorer.domain.instant import MILLISECOND
 from scorer.domain.printable import counted
-from scorer.domain.trace_context import TRACEPARENT, TRACESTATE
+from scorer.domain.trace_context import TraceContext
 from scorer.kafka.client_internals import record_size
 from scorer.kafka.message import Headers, Message
 from scorer.kafka.record_limits import RecordLimits, TopicLimits
 from scorer.kafka.sizes import ROOM
 from scorer.runtime.settings import Settings
 from scorer.runtime.source_metrics import SourceFigures
+from scorer.runtime.spans import BatchSpans
 from scorer.sources.arrival import is_stamped
 from scorer.sources.cloudevents import CONTENT_TYPE, STRUCTURED
 from scorer.sources.elements import KEY_BYTES, element, few
@@ -27,13 +29,16 @@ from scorer.sources.event_batch import is_array
 from scorer.sources.rejected import Rejected
 from scorer.sources.source import Activity, Outcome, Source
 from scorer.sources.strict_json import split_list
+from scorer.sources.tracing import trace_of_record
 from scorer.stream.attempt import attempt, refuse_cut
-from scorer.stream.outbox import Outbox
+from scorer.stream.outbox import Outbox, trace_headers
 
 TRANSLATED_FROM: Final = "translated-from"
 """The header that says of which event an activity was made: `topic/partition/offset`, and `#index` in an array."""
 
 _STRUCTURED: Final = (CONTENT_TYPE, STRUCTURED.encode())
+_OUR_HEADERS: Final = 2
+"""Those before the trace; the last of them says where the event was."""
 _STEP: Final = 100
 _BYTES: Final = 8 * 1024 * 1024
 """What a transaction takes; the last record of it may be over it, and has no more than this itself."""
@@ -53,11 +58,12 @@ class Translation:
 
 
 class _Found(NamedTuple):
-    """What comes of one record: the outcomes, the activities, why which outcomes give none, dead letters by the number
-    of the outcome, and the bytes of all values."""
+    """What comes of one record: the outcomes, the activities and the traces to which they belong, why which outcomes
+    give none, dead letters by the number of the outcome, and the bytes of all values."""
 
     outcomes: Sequence[Outcome]
     messages: list[Message]
+    traces: Sequence[TraceContext | None]
     refused: Mapping[int, Rejected]
     letters: Mapping[int, Message]
     size: int
@@ -76,9 +82,9 @@ class Translator:
         self._clock = clock
         self._limits = limits
 
-    def steps(self, records: "Sequence[ConsumerRecord[bytes, bytes]]") -> Steps:
+    def steps(self, records: "Sequence[ConsumerRecord[bytes, bytes]]", spans: BatchSpans | None = None) -> Steps:
         """Translate the records in order, at least one, as far as one transaction takes them. Other tasks can run
-        between the steps, of about a hundred events each."""
+        between the steps, of about a hundred events each. `spans` are those of the batch; None: nothing is traced."""
         limits = self._limits.current
         figures, outbox = SourceFigures(self._source.name), Outbox(records[-1].offset + 1)
         size = taken = events = 0
@@ -86,7 +92,7 @@ class Translator:
             if events >= _STEP:
                 events = 0
                 yield
-            messages, written = self._messages(record, figures, limits)
+            messages, written = self._messages(record, figures, limits, spans)
             outbox.messages += messages
             taken, events, size = taken + 1, events + 1 + len(messages), size + written
             if size >= _BYTES:
@@ -95,7 +101,11 @@ class Translator:
         return Translation(taken, outbox, figures)
 
     def _messages(
-        self, record: "ConsumerRecord[bytes, bytes]", figures: SourceFigures, limits: RecordLimits
+        self,
+        record: "ConsumerRecord[bytes, bytes]",
+        figures: SourceFigures,
+        limits: RecordLimits,
+        spans: BatchSpans | None,
     ) -> tuple[list[Message], int]:
         """What comes of one record, and the bytes of the values."""
         try:
@@ -114,27 +124,28 @@ class Translator:
                 figures.dropped[key, reason] += 1
         for number in found.letters:
             figures.dead_letters[found.refused[number].reason] += 1
-        return [*found.messages, *found.letters.values()], found.size
+        messages = found.messages if spans is None else [*map(partial(_with_span, spans), found.messages, found.traces)]
+        return [*messages, *found.letters.values()], found.size
 
     def _found(self, record: "ConsumerRecord[bytes, bytes]", limits: RecordLimits) -> _Found:
         max_bytes = self._settings.max_value_bytes
         refuse_cut(record, max_bytes)
         arrival = record.timestamp * MILLISECOND if is_stamped(record) else self._clock()
         outcomes = self._source.outcomes(record.value, record.headers, arrival, max_bytes)
-        messages, refused = self._activities(record, outcomes, limits)
+        messages, traces, refused = self._activities(record, outcomes, limits)
         letters = self._letters(record, outcomes, refused, limits) if refused else {}
         size = sum(len(message.value or b"") for message in (*messages, *letters.values()))
         if size > _BYTES:
             raise Rejected("too_large", f"the record gives {size:,} bytes of activities and letters, over {_BYTES:,}")
-        return _Found(outcomes, messages, refused, letters, size)
+        return _Found(outcomes, messages, traces, refused, letters, size)
 
     def _activities(
         self, record: "ConsumerRecord[bytes, bytes]", outcomes: Sequence[Outcome], limits: RecordLimits
-    ) -> tuple[list[Message], dict[int, Rejected]]:
-        """The activities of a record for the input, and why which of its outcomes give none."""
+    ) -> tuple[list[Message], list[TraceContext | None], dict[int, Rejected]]:
+        """The activities of a record for the input, the trace of each, and why which of its outcomes give none."""
         place = f"{record.topic}/{record.partition}/{record.offset}"
-        trace = [(name, value) for name, value in record.headers if name in (TRACEPARENT, TRACESTATE)]
         messages: list[Message] = []
+        traces: list[TraceContext | None] = []
         refused: dict[int, Rejected] = {}
         for number, outcome in enumerate(outcomes):
             if outcome.rejected is not None:
@@ -142,12 +153,17 @@ class Translator:
             if not outcome.activities:
                 continue
             origin = place if outcome.index is None else f"{place}#{outcome.index}"
-            headers: Headers = [_STRUCTURED, (TRANSLATED_FROM, origin.encode()), *trace]
+            headers: Headers = [_STRUCTURED, (TRANSLATED_FROM, origin.encode())]
+            value, is_element = outcome.activities[0].value, outcome.index is not None
+            trace = trace_of_record(record.headers, value, element=is_element)
+            if trace is not None:
+                headers += trace_headers(trace)
             try:
                 messages += [self._message(activity, headers, limits.rekeyed) for activity in outcome.activities]
+                traces += [trace] * len(outcome.activities)
             except Rejected as rejected:
                 refused[number] = rejected
-        return messages, refused
+        return messages, traces, refused
 
     def _message(self, activity: Activity, headers: Headers, limit: int) -> Message:
         key, value = activity.lead_id.encode(), activity.value
@@ -209,3 +225,13 @@ def _fate(outcome: Outcome, refused: bool) -> str:
     if outcome.activities:
         return "translated"
     return "held" if outcome.held else "ignored"
+
+
+def _with_span(spans: BatchSpans, message: Message, trace: TraceContext | None) -> Message:
+    """The activity with the context of a span of its own. One that belongs to no trace gets none, because there are too
+    many of them."""
+    if trace is None:
+        return message
+    headers = message.headers[:_OUR_HEADERS]
+    origin = headers[-1][1].decode()
+    return message._replace(headers=[*headers, *trace_headers(spans.sent(trace, origin) or trace)])

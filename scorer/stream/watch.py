@@ -1,7 +1,7 @@
 """Watches what a worker does: whether its partitions advance, its clock is right, and few records are dead letters."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -15,6 +15,7 @@ from scorer.stream.dead_letter_share import DeadLetterShare, Many
 from scorer.stream.stall import Stall, Standing
 
 _REVOKED: Final = Standing(None, 0, "the group, which must assign partitions again")
+_MISSING: Final = Standing(None, 0, "its topic, which Kafka does not show: it was deleted, or we may not describe it")
 _CLOCK_ADVICE: Final = "set the clock of this machine; if that is right, the clock named in the evidence is wrong"
 
 log = structlog.get_logger()
@@ -38,6 +39,7 @@ class Watch:
         self._monotonic = monotonic
         self._wall = wall
         self._stalls: dict[int | str, tuple[Stall, Episode]] = {}
+        self._missing: frozenset[str] = frozenset()
         self._clock = ClockCheck()
         self._clock_off = Episode()
         self._offset: Offset | None = None
@@ -73,18 +75,25 @@ class Watch:
     def assigned(self, partitions: Iterable[int | str]) -> None:
         """These partitions, by name, are ours from now on; forget the others. One that stays ours is not younger after
         a rebalance."""
-        for partition in self._stalls.keys() - set(partitions):
-            stall, episode = self._stalls.pop(partition)
-            self._metrics.stalled(partition, None)
-            if episode.on:
-                log.info("partition_stall_ended", partition=partition, offset=stall.offset, why="not assigned any more")
+        for partition in self._stalls.keys() - set(partitions) - self._missing:
+            self._forget(partition, "not assigned any more")
 
-    def look(self, standings: Mapping[int | str, Standing]) -> None:
+    def _forget(self, partition: int | str, why: str) -> None:
+        stall, episode = self._stalls.pop(partition)
+        self._metrics.stalled(partition, None)
+        if episode.on:
+            log.info("partition_stall_ended", partition=partition, offset=stall.offset, why=why)
+
+    def look(self, standings: Mapping[int | str, Standing], missing: Collection[str] = ()) -> None:
         """Look at the partitions and at the clock, once or twice a second. A partition that is missing waits for the
-        group until `assigned`."""
+        group until `assigned`. `missing`: topics of ours that Kafka does not show, so that they have no partitions."""
         now = self._monotonic()
+        for topic in self._missing.difference(missing):
+            self._forget(topic, "Kafka shows the topic again")
+        self._missing = frozenset(missing)
         revoked: dict[int | str, Standing] = dict.fromkeys(self._stalls, _REVOKED)
-        for partition, standing in {**revoked, **standings}.items():
+        hidden: dict[int | str, Standing] = dict.fromkeys(missing, _MISSING)
+        for partition, standing in {**revoked, **standings, **hidden}.items():
             stall, episode = self._stalls.setdefault(partition, (Stall(now), Episode()))
             lasted = stall.seconds
             seconds = stall.see(standing, now)

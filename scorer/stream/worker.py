@@ -17,11 +17,10 @@ from scorer.kafka.transaction import Offset, TooLargeError
 from scorer.runtime.metrics import BatchFigures, Metrics
 from scorer.runtime.settings import Settings
 from scorer.runtime.spans import BatchSpans, Spans
-from scorer.sources.tracing import trace_of_record
 from scorer.state.input_position import NOTED, InputPosition
 from scorer.state.store import LeadStore
 from scorer.stream.access_watch import AccessWatch
-from scorer.stream.assigned import AssignedPartition, FatalError, Owner, State
+from scorer.stream.assigned import AssignedPartition, FatalError, Owner, State, traces_of
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer, RefusedError
 from scorer.stream.input_log import seen
@@ -203,9 +202,7 @@ class PartitionWorker(AssignedPartition):
         """The spans of a batch; None if nothing is traced."""
         if self._context.spans is None or not batch:
             return None
-        traces = (trace_of_record(record.headers, record.value) for record in batch)
-        causes = (trace for trace in traces if trace is not None)
-        return self._context.spans.batch(self.partition.partition, batch[0].offset, len(batch), causes)
+        return self._context.spans.batch(self.partition.partition, batch[0].offset, len(batch), traces_of(batch))
 
     async def _process(
         self, batch: "list[ConsumerRecord[bytes, bytes]]", spans: BatchSpans | None

@@ -18,7 +18,7 @@ SAID_BY_A_NAME: Final = {
     "event": ["http_listening", "api_listening"],
 }
 """Events that the code gives by a variable."""
-LABELS: Final = ("rules", "shadow_rules")
+LABELS: Final = ("rules", "shadow_rules", "mappings")
 """What a reloader puts before its events."""
 OF_A_LEAD: Final = {"lead", "lead_id"}
 

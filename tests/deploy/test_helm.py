@@ -718,14 +718,32 @@ def test_one_party_alone_sets_the_number_of_workers(name: str) -> None:
 def test_keda_looks_at_the_lag_of_the_service(tmp_path: Path) -> None:
     objects = rendered("everything")
     settings = settings_of(worker_pod(objects), tmp_path)
-    (trigger,) = only(objects, "ScaledObject")["spec"]["triggers"]
-    shown = trigger["metadata"]
-    assert (shown["topic"], shown["consumerGroup"]) == (settings.activity_topic, settings.group)
-    assert shown["bootstrapServers"] == settings.bootstrap_servers
-    assert (shown["sasl"], shown["tls"]) == ("scram_sha512", "enable")
-    assert trigger["authenticationRef"]["name"] == only(objects, "TriggerAuthentication")["metadata"]["name"]
-    assert all(isinstance(value, str) for value in shown.values())
-    assert tuple(map(int, shown["version"].split("."))) >= (2, 1, 0), "Kafka 4 answers nothing older"
+    triggers = only(objects, "ScaledObject")["spec"]["triggers"]
+    assert settings.source_topics
+    assert [each["metadata"]["topic"] for each in triggers] == [settings.activity_topic, *settings.source_topics]
+    for trigger in triggers:
+        shown = trigger["metadata"]
+        assert (shown["consumerGroup"], shown["bootstrapServers"]) == (settings.group, settings.bootstrap_servers)
+        assert (shown["sasl"], shown["tls"]) == ("scram_sha512", "enable")
+        assert trigger["authenticationRef"]["name"] == only(objects, "TriggerAuthentication")["metadata"]["name"]
+        assert all(isinstance(value, str) for value in shown.values())
+        assert tuple(map(int, shown["version"].split("."))) >= (2, 1, 0), "Kafka 4 answers nothing older"
+
+
+@pytest.mark.parametrize(
+    ("sources", "topics"),
+    [
+        (None, ["lead.activity"]),
+        ("a.events:segment,b.events:hubspot", ["lead.activity", "a.events", "b.events"]),
+        ("lead.activity:cloudevents,a.events:segment", ["lead.activity", "a.events"]),
+    ],
+)
+def test_keda_looks_at_each_topic_that_the_workers_read(sources: str | None, topics: list[str]) -> None:
+    objects = render("keda", values={"settings": {} if sources is None else {"sources": sources}})
+    triggers = only(objects, "ScaledObject")["spec"]["triggers"]
+    assert [trigger["metadata"]["topic"] for trigger in triggers] == topics
+    for each in objects:
+        check(each)
 
 
 # Network and monitoring

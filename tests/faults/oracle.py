@@ -388,12 +388,15 @@ def _eras(transactions: "Iterable[Sequence[ConsumerRecord[bytes, bytes]]]", *, m
     return eras
 
 
-def _is_of_old_release(records: "Iterable[ConsumerRecord[bytes, bytes]]") -> bool | None:
-    """Whether a worker without reviews has written the transaction; None if that does not show."""
+def _is_of_old_release(records: "Sequence[ConsumerRecord[bytes, bytes]]") -> bool | None:
+    """Whether a worker without reviews has written the transaction; None if that does not show. The position says it
+    for certain: a lead that a worker with reviews does not judge, because it only remembers an outdated activity, has a
+    state as from one without."""
     for record in records:
         if record.key == POSITION_KEY and record.value is not None:
             return decode_position(record.value, record.headers).log_time is None
-        if record.key not in (MARKER_KEY, None) and record.value is not None:
+    for record in records:
+        if record.key not in (MARKER_KEY, POSITION_KEY, None) and record.value is not None:
             return not decode_lead(record.key.decode(), record.value).judged_by
     return None
 

@@ -12,13 +12,16 @@ from typing import Final
 import psutil
 import pytest
 
+from scorer.domain.instant import DAY
 from scorer.sources.tick import is_tick
 from tests.faults.cooling import COOLING_RULES, TICKING, create_topics
 from tests.faults.crew import Crew
+from tests.faults.group import wait_until_processed
 from tests.faults.load import Load
 from tests.faults.oracle import OldRelease, check_exactly_once, history, wait_until_closed, wait_until_reviewed
 from tests.faults.sizes import FULL_CLUSTER, randomness
 from tests.faults.writer import Writer
+from tests.integration.activities import event, structured
 from tests.integration.kafka import Kafka, Names
 from tests.integration.service import ROOT, Service
 
@@ -144,6 +147,28 @@ def test_worker_by_worker_to_the_present_version(apache_kafka: Kafka, names: Nam
         writer.await_more(2 * PER_SECOND)
         writer.stop()
         check(apache_kafka, names, old, fleet)
+
+
+def test_the_first_batch_of_the_present_version_begins_with_an_activity_that_is_only_remembered(
+    apache_kafka: Kafka, names: Names, tmp_path: Path, old: str
+) -> None:
+    """Its lead is not judged, so its state looks like one of the old version. The new one judged the whole batch."""
+    create_topics(apache_kafka, names, 1)
+    kind = "lead.profile_updated"
+    first = structured(event("lead-1", 1, kind, {"country": "DE"}, 20_000 * DAY))
+    outdated = structured(event("lead-1", 2, kind, {"country": "FR"}, 19_999 * DAY))
+    second = structured(event("lead-2", 3, "lead.demo_requested", {}, 20_000 * DAY))
+    with Fleet(apache_kafka, names, tmp_path) as fleet:
+        worker = fleet.join(old)
+        apache_kafka.write(names.activity, [first])
+        wait_until_processed(apache_kafka, names, fleet.workers)
+        fleet.leave(worker)
+        apache_kafka.write(names.activity, [outdated, second])
+        fleet.join(NEW)
+        with OldRelease(old, fleet.rules) as before:
+            reached = wait_until_reviewed(apache_kafka, names, fleet.workers, (), fleet.rules, HANG_SECONDS, before)
+            fleet.finish(HANG_SECONDS)
+            check_exactly_once(apache_kafka, names, (), fleet.rules, reached, before)
 
 
 @pytest.mark.skipif(not FULL_CLUSTER, reason="only with SCORER_FAULT_CLUSTER=full")

@@ -472,6 +472,7 @@ def taken(settings: Settings) -> dict[str, Taken]:
     state = Acl("topic", settings.state_topic, "Write")
     source = Acl("topic", settings.activity_topic, "Read")
     group = Acl("group", settings.group, "Read")
+    crm = Acl("topic", next(iter(settings.source_topics), ""), "Read")
     ids = Acl("transactional-id", f"{settings.group}-", "Write", prefixed=True)
     return {
         "routing": Taken(
@@ -480,6 +481,8 @@ def taken(settings: Settings) -> dict[str, Taken]:
         "state": Taken(state, None, f"Write to the topic {settings.state_topic}"),
         "input": Taken(source, source._replace(operation="Describe"), f"Read the topic {settings.activity_topic}"),
         "input, hidden": Taken(source, None, f"Describe and Read the topic {settings.activity_topic}"),
+        "other sender": Taken(crm, crm._replace(operation="Describe"), f"Read the topic {crm.name}"),
+        "other sender, hidden": Taken(crm, None, f"Describe and Read the topic {crm.name}"),
         "group": Taken(group, group._replace(operation="Describe"), f"Read the group {settings.group}"),
         "transactional ids": Taken(ids, None, f"Write to the transactional ids {settings.group}-*"),
     }
@@ -492,6 +495,8 @@ def taken(settings: Settings) -> dict[str, Taken]:
         pytest.param("state", marks=full_size),
         pytest.param("input", marks=full_size),
         "input, hidden",
+        "other sender",
+        "other sender, hidden",
         pytest.param("group, idle", marks=full_size),
         "group",
         "transactional ids",
@@ -500,19 +505,25 @@ def taken(settings: Settings) -> dict[str, Taken]:
 def test_a_permission_that_is_taken_away_later_makes_the_service_wait(
     cluster: Cluster, names: Names, tmp_path: Path, case: str
 ) -> None:
-    settings = settings_of(cluster, names)
     create_topics(cluster, names)
-    acls = documented(settings, "`scorer run`")
+    topic, sources, rows = names.activity, {}, ["`scorer run`"]
+    if case.startswith("other sender"):
+        topic = f"{names.prefix}.crm"
+        cluster.admin.create({topic: 1})
+        sources = {"sources": f"{topic}:cloudevents"}
+        rows.append("… with `SCORER_SOURCES`")
+    settings = settings_of(cluster, names, **sources)
+    acls = [acl for row in rows for acl in documented(settings, row)]
     missing = taken(settings)[case.removesuffix(", idle")]
     grant(cluster.admin.bootstrap, USER, acls)
-    with service(cluster.admin, names, tmp_path, ready=True, **cluster.login()) as running:
-        cluster.admin.write(names.activity, [demo_request("lead-1")])
+    with service(cluster.admin, names, tmp_path, ready=True, **cluster.login(), **sources) as running:
+        cluster.admin.write(topic, [demo_request("lead-1")])
         cluster.admin.read(names.routing, 1)
         if missing.stays is not None:
             grant(cluster.admin.bootstrap, USER, [missing.stays])
         take_away(cluster.admin.bootstrap, USER, [missing.acl])
         if not case.endswith("idle"):
-            cluster.admin.write(names.activity, [demo_request("lead-2")])
+            cluster.admin.write(topic, [demo_request("lead-2")])
         status, body = running.wait(lambda: unready(running))
         details = json.loads(body)
         assert status == 503

@@ -265,3 +265,26 @@ def test_records_that_expired_untranslated_are_refused_until_somebody_says_where
     offsets(kafka, names, "reset", "--topic", crm, "--to", "earliest", "--yes", SCORER_SOURCES=sources)
     process(kafka, names, tmp_path, sources)
     assert sorted(translated(kafka.read(names.activity))) == [f"{crm}/0/{n}" for n in (0, 1, 2, 6, 7)]
+
+
+def test_a_topic_that_goes_away_is_named_until_it_is_there_again(kafka: Kafka, names: Names, tmp_path: Path) -> None:
+    sources = prepared(kafka, names)
+    crm, web = others(names)
+    with service(kafka, names, tmp_path, sources=sources, stalled_after_s="1") as running:
+        kafka.write(crm, [page("a", 0)])
+        wait_until_translated(kafka, names, [crm, web], [running])
+        delete(kafka, crm)
+        about = running.wait(lambda: running.unready().get("stalled"))
+        assert about.keys() == {crm}
+        assert "its topic, which Kafka does not show" in about[crm]["waits_for"]
+        assert running.metric(f'scorer_partition_stalled_seconds{{partition="{crm}"}}') >= 1
+        # The others are translated and judged meanwhile.
+        kafka.write(web, [page("b", 1)])
+        kafka.read(names.activity, at_least=2)
+        kafka.create({crm: 1})
+        kafka.write(crm, [page("c", 2)])
+        kafka.read(names.activity, at_least=3)
+        running.wait(running.ready)
+        stalls = [line["partition"] for line in running.log() if line["event"].startswith("partition_stall")]
+        assert stalls == [crm] * len(stalls)
+        assert running.terminate() == 0

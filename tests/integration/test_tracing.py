@@ -79,6 +79,31 @@ def test_the_trace_of_an_activity_goes_on_in_its_decision(
 
 
 @embedded_only
+def test_the_trace_of_another_senders_record_goes_on_in_its_activities_and_their_decisions(
+    kafka: Kafka, names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = f"{names.prefix}.web"
+    kafka.create({topic: 1})
+    content = event("L-1", 1, "lead.demo_requested", {}, START)
+    with collector() as (address, received):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        with service(kafka, names, tmp_path, tracing="on", sources=f"{topic}:cloudevents") as running:
+            kafka.write(topic, [structured(content)._replace(headers=[("traceparent", TRACEPARENT.encode())])])
+            (decision,) = kafka.read(names.routing, at_least=1)
+            assert running.terminate() == 0
+        named = spans_of(received)
+    (activity,) = kafka.read(names.activity)
+    (translation,) = named[f"process {topic}"]
+    (passed_on,) = named[f"send {names.activity}"]
+    (sent,) = named[f"send {names.routing}"]
+    assert [link.trace_id.hex() for link in translation.links] == [TRACE]
+    assert (passed_on.trace_id.hex(), passed_on.parent_span_id.hex()) == (TRACE, PARENT)
+    assert dict(activity.headers)["traceparent"] == f"00-{TRACE}-{passed_on.span_id.hex()}-01".encode()
+    assert (sent.trace_id.hex(), sent.parent_span_id) == (TRACE, passed_on.span_id)
+    assert dict(decision.headers)["traceparent"] == f"00-{TRACE}-{sent.span_id.hex()}-01".encode()
+
+
+@embedded_only
 def test_a_collector_that_does_not_answer_holds_up_nothing(
     kafka: Kafka, names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

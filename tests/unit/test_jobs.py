@@ -37,9 +37,10 @@ from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, WorkerContext
 from tests import virtual_time
 from tests.factory import nothing_denied
+from tests.unit.stand_ins import Consumer, Owner
 from tests.unit.test_batch import NOW, record, touch
 from tests.unit.test_metrics import value
-from tests.unit.test_worker import PARTITION, Consumer, Owner
+from tests.unit.test_worker import PARTITION
 
 BATCH = 2
 """In records."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,75 +16,18 @@ from scorer.kafka.transaction import Offset
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
+from scorer.sources.source import Activity, Outcome
 from scorer.stream import source_worker
 from scorer.stream.source_worker import SourceContext, SourceWorker
 from scorer.stream.translation import Translator
 from scorer.stream.watch import Watch
 from tests import virtual_time
 from tests.factory import nothing_denied
+from tests.unit.stand_ins import Committer, Consumer, Owner
 from tests.unit.test_translation import NOW, Words, record
 
 OTHER = TopicPartition("other", 3)
-
-
-class Consumer:
-    """The methods that a worker uses."""
-
-    def __init__(self) -> None:
-        self.paused = True
-        self.opened = asyncio.Event()
-        self.sought: list[int] = []
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        self.sought.append(offset)
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        self.paused = True
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        self.paused = False
-        self.opened.set()
-
-    def assignment(self) -> set[TopicPartition]:
-        return set()
-
-
-class Committer:
-    """Records what is committed, and when."""
-
-    waits_for = ""
-    generation = 1
-
-    def __init__(self, committed: Offset | None = None) -> None:
-        self.offsets: list[int] = []
-        self.times: list[float] = []
-        self.messages: list[Message] = []
-        self._committed = committed
-
-    async def joined(self) -> None:
-        pass
-
-    def is_current(self, generation: int) -> bool:
-        return True
-
-    async def take_over(self, partition: TopicPartition) -> Offset | None:
-        return self._committed
-
-    async def log_span(self, partition: TopicPartition) -> Span:
-        return Span(4, 100)
-
-    async def commit(self, partition: TopicPartition, messages: Sequence[Message], next_offset: int) -> None:
-        assert partition == OTHER
-        self.offsets.append(next_offset)
-        self.messages += messages
-        self.times.append(asyncio.get_running_loop().time())
-
-
-class Owner:
-    """Expects no reports."""
-
-    def failed(self, error: BaseException) -> None:
-        raise error
+LOG = Span(4, 100)
 
 
 class Slow(Words):
@@ -116,7 +60,9 @@ def play(
     *,
     behind: bool = False,
     max_records: int = 2,
+    translators: dict[str, Translator] | None = None,
 ) -> None:
+    """`translators`: those of the worker, which the test can replace meanwhile."""
     settings = load_settings(None, rules=tmp_path, max_records=max_records, sources="other:words")
     metrics, limits, clock = Metrics(), TopicLimits(settings), Clock()
 
@@ -126,19 +72,20 @@ def play(
     monkeypatch.setattr(source_worker, "check_input", unchanged)
 
     async def main() -> None:
-        consumer, kept = Consumer(), committer
-        anything: Any = kept
+        consumer, kept = Consumer(), {} if translators is None else translators
+        kept["other"] = Translator(Slow(clock), settings, lambda: NOW, limits)
+        anything: Any = committer
         context = SourceContext(
             settings,
-            {"other": Translator(Slow(clock), settings, lambda: NOW, limits)},
+            kept,
             anything,
             metrics,
             Watch(settings, metrics),
             nothing_denied(settings),
             limits,
             lambda: behind,
-            clock.monotonic,
-            TokenBucket(clock.monotonic),
+            monotonic=clock.monotonic,
+            pace=TokenBucket(clock.monotonic),
         )
         worker = SourceWorker(OTHER, consumer, Owner(), context)
         await consumer.opened.wait()
@@ -167,10 +114,12 @@ def test_a_new_topic_is_read_from_its_first_record_and_a_known_one_goes_on(
         worker.offer(words(start, 3))
         await until(worker, start + 3)
 
-    committer = Committer(committed)
+    committer = Committer(OTHER, committed, LOG)
     play(tmp_path, monkeypatch, scenario, committer)
-    assert committer.offsets == [start + 2, start + 3]
-    assert len(committer.messages) == 6
+    assert [(each.next_offset, len(each.messages)) for each in committer.transactions] == [
+        (start + 2, 4),
+        (start + 3, 2),
+    ]
 
 
 @pytest.mark.parametrize("behind", [False, True])
@@ -181,10 +130,10 @@ def test_while_activities_wait_translation_takes_half_of_the_time(
         worker.offer(words(4, 8))
         await until(worker, 12)
 
-    committer = Committer()
+    committer = Committer(OTHER, span=LOG)
     play(tmp_path, monkeypatch, scenario, committer, behind=behind)
     # Each batch of two records costs four seconds of work, of which the loop sees none.
-    pauses = [later - earlier for earlier, later in zip(committer.times, committer.times[1:], strict=False)]
+    pauses = [later.at - earlier.at for earlier, later in pairwise(committer.transactions)]
     assert pauses == pytest.approx([0.0] * 3 if not behind else [4.0] * 3, abs=0.2)
 
 
@@ -200,4 +149,36 @@ def test_a_full_partition_makes_nobody_wait_and_goes_on_when_there_is_room(
         await until(worker, 9)
         assert not consumer.paused
 
-    play(tmp_path, monkeypatch, scenario, Committer())
+    play(tmp_path, monkeypatch, scenario, Committer(OTHER, span=LOG))
+
+
+class Renamed(Words):
+    """By another mapping, all activities are of one lead."""
+
+    def outcomes(self, *arguments: Any) -> Sequence[Outcome]:
+        return [Outcome(None, "word", [Activity("renamed", "lead.x", b"{}")])]
+
+
+def test_another_mapping_translates_the_next_batch_and_never_a_part_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first batch needs two transactions, and the mapping changes after the first one."""
+    translators: dict[str, Translator] = {}
+    settings = load_settings(None, rules=tmp_path)
+
+    class Changing(Committer):
+        async def commit(
+            self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str = ""
+        ) -> int | None:
+            translators["other"] = Translator(Renamed(), settings, lambda: NOW, TopicLimits(settings))
+            return await super().commit(partition, messages, next_offset, note)
+
+    async def scenario(worker: SourceWorker, consumer: Consumer) -> None:
+        worker.offer([record(["large 900000"] * 8, offset) for offset in range(4, 8)])
+        worker.offer(words(8, 1))
+        await until(worker, 9)
+
+    committer = Changing(OTHER, span=LOG)
+    play(tmp_path, monkeypatch, scenario, committer, max_records=4, translators=translators)
+    keys = [(each.next_offset, {message.key for message in each.messages}) for each in committer.transactions]
+    assert keys == [(6, {b"large"}), (8, {b"large"}), (9, {b"renamed"})]

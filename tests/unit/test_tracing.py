@@ -16,11 +16,15 @@ from opentelemetry.trace import SpanKind, StatusCode
 from scorer.domain.instant import DAY
 from scorer.domain.trace_context import TraceContext
 from scorer.kafka.message import Message
+from scorer.kafka.record_limits import TopicLimits
 from scorer.runtime.settings import Settings, SettingsError, load_settings
 from scorer.runtime.spans import BatchSpans, Spans
+from scorer.sources.own_events import OwnEvents
 from scorer.sources.tracing import trace_of_record
 from scorer.state.store import LeadStore
 from scorer.stream.batch import BatchProcessor
+from scorer.stream.outbox import trace_headers
+from scorer.stream.translation import Translator
 from tests.factory import SMALL_RULES, evaluator
 
 NOW = 21_000 * DAY
@@ -272,6 +276,67 @@ def test_a_batch_that_is_judged_again_counts_once(settings: Settings, exporter: 
         decisions(settings, [record(0, event())], spans)
     spans.committed(0)
     assert len(by_name(exporter)[f"send {settings.routing_topic}"]) == 1
+
+
+def translated(
+    settings: Settings, content: object, headers: Headers, spans: BatchSpans | None = None
+) -> list[list[tuple[str, bytes]]]:
+    """The traces of the activities that a record of another sender in our own format becomes."""
+    translator = Translator(OwnEvents(), settings, lambda: NOW, TopicLimits(settings))
+    steps = translator.steps([record(4, content, headers)], spans)
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    return [traced(message) for message in end.value.value.outbox.messages]
+
+
+BATCH = ("content-type", b"application/cloudevents-batch+json")
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "expected"),
+    [
+        ([("traceparent", FIRST.encode()), ("tracestate", b"a=1")], event(), [TraceContext(FIRST, "a=1")]),
+        ([], event(traceparent=FIRST), [TraceContext(FIRST)]),
+        # The header belongs to the whole batch, and an event has its own.
+        (
+            [BATCH, ("traceparent", FIRST.encode())],
+            [event(traceparent=SECOND), event()],
+            [TraceContext(SECOND), TraceContext(FIRST)],
+        ),
+        ([], event(), [None]),
+        ([("traceparent", b"any text"), ("tracestate", b"any text")], event(), [None]),
+        ([("traceparent", None)], event(), [None]),
+    ],
+)
+def test_an_activity_has_the_trace_of_the_record_that_it_was_made_of(
+    settings: Settings, headers: Any, content: object, expected: list[TraceContext | None]
+) -> None:
+    assert translated(settings, content, headers) == [[] if each is None else trace_headers(each) for each in expected]
+
+
+def test_the_spans_of_a_translation(settings: Settings, exporter: InMemorySpanExporter) -> None:
+    spans = Spans(settings).translation("web", 3, 4, 1, [TraceContext(FIRST, "a=1")])
+    headers = [BATCH, ("traceparent", FIRST.encode()), ("tracestate", b"a=1")]
+    (activity,) = translated(settings, [event()], headers, spans)
+    spans.committed(0, made=2, records=1)
+    named = by_name(exporter)
+    (batch,), (sent,) = named["process web"], named[f"send {settings.activity_topic}"]
+    attributes = dict(batch.attributes or {})
+    assert (attributes["scorer.activities"], attributes["messaging.destination.name"]) == (2, "web")
+    context = sent.get_span_context()
+    assert context is not None
+    assert sent.parent is not None
+    assert f"{sent.parent.span_id:016x}" == PARENT
+    assert activity == [("traceparent", f"00-{TRACE}-{context.span_id:016x}-01".encode()), ("tracestate", b"a=1")]
+    assert dict(sent.attributes or {})["messaging.message.id"] == "in/3/4#0"
+
+
+def test_an_activity_without_a_trace_has_no_span(settings: Settings, exporter: InMemorySpanExporter) -> None:
+    """There are too many of them."""
+    spans = Spans(settings).translation("web", 3, 4, 1, [])
+    assert translated(settings, event(), [], spans) == [[]]
+    spans.committed(0, made=1, records=1)
+    assert set(by_name(exporter)) == {"process web"}
 
 
 def test_without_opentelemetry_the_setting_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,11 @@ def watch(clock: Clock, metrics: Metrics, tmp_path: Path) -> Watch:
 def look(watch: Watch, clock: Clock) -> Callable[..., list[str]]:
     """Look at the partitions once a second; returns the logged events."""
 
-    def run(standings: dict[int | str, Standing], seconds: int) -> list[str]:
+    def run(standings: dict[int | str, Standing], seconds: int, missing: Collection[str] = ()) -> list[str]:
         with capture_logs() as lines:
             for _ in range(seconds):
                 clock.now += 1.0
-                watch.look(standings)
+                watch.look(standings, missing)
         return [line["event"] for line in lines]
 
     return run
@@ -114,6 +114,19 @@ def test_a_partition_that_is_not_assigned_any_more_is_forgotten(
     assert watch.trouble() == {}
     assert b"stalled_seconds{" not in metrics.render()
     assert look({}, 200) == []
+
+
+def test_a_topic_that_kafka_does_not_show_is_a_stall_of_its_own_until_it_is_there_again(
+    watch: Watch, look: Callable[..., list[str]], metrics: Metrics
+) -> None:
+    assert look({3: DONE}, 120, ["crm"]) == []
+    watch.assigned([3])
+    assert look({3: DONE}, 1, ["crm"]) == ["partition_stalled"], "a rebalance makes it no younger"
+    assert value(metrics, "scorer_partition_stalled_seconds", partition="crm") == 120
+    assert watch.trouble()["stalled"].keys() == {"crm"}  # type: ignore[attr-defined]
+    assert look({3: DONE}, 1) == ["partition_stall_ended"]
+    assert watch.trouble() == {}
+    assert b'partition="crm"' not in metrics.render()
 
 
 def test_a_wrong_clock_is_reported_until_it_is_set(

@@ -16,8 +16,6 @@ from scorer.domain.lead import Lead
 from scorer.evaluation.evaluator import Evaluator
 from scorer.evaluation.results import Assessment
 from scorer.kafka.message import Message
-from scorer.kafka.topic_reader import Span
-from scorer.kafka.transaction import Offset
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import load_settings
 from scorer.runtime.token_bucket import TokenBucket
@@ -30,10 +28,10 @@ from scorer.stream import worker as worker_module
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.jobs.job import Job
 from scorer.stream.jobs.rescore import Rescorer, Sweep
-from scorer.stream.outbox import Outbox
 from scorer.stream.watch import Watch
 from scorer.stream.worker import PartitionWorker, WorkerContext
 from tests.factory import SMALL_RULES, evaluator, nothing_denied
+from tests.unit.stand_ins import Committed, Committer, Consumer, Owner
 from tests.unit.test_batch import NOW, record
 
 COUNT = 1_000
@@ -43,63 +41,8 @@ STEP = 100
 PARTITION = TopicPartition("in", 3)
 
 
-class Consumer:
-    """The methods that a worker uses. `opened` is set when it starts to read."""
-
-    def __init__(self) -> None:
-        self.opened = asyncio.Event()
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        pass
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        pass
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        self.opened.set()
-
-    def assignment(self) -> set[TopicPartition]:
-        return set()
-
-
-class Committer:
-    """Records what is committed."""
-
-    waits_for = ""
-    generation = 1
-
-    async def joined(self) -> None:
-        pass
-
-    def is_current(self, generation: int) -> bool:
-        return True
-
-    async def take_over(self, partition: TopicPartition) -> Offset | None:
-        return None
-
-    async def log_span(self, partition: TopicPartition) -> Span:
-        return Span(0, 0)
-
-    async def commit(
-        self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str
-    ) -> int | None:
-        assert partition == PARTITION
-        committed.append(Outbox(next_offset, list(messages)))
-        return None
-
-
-class Owner:
-    """Expects no reports."""
-
-    def failed(self, error: BaseException) -> None:
-        raise error
-
-
-committed: list[Outbox] = []
-
-
 @pytest.fixture
-def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Outbox]]:
+def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Committed]]:
     """Let a worker process COUNT records of different leads; returns what it committed."""
 
     async def nothing(*_: object) -> int:
@@ -108,8 +51,8 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
     monkeypatch.setattr(worker_module, "restore", nothing)
     monkeypatch.setattr(worker_module, "starting_offset", nothing)
 
-    async def scenario(judge: Any, rules: Callable[[], Evaluator], beside: Callable[[], None]) -> None:
-        consumer = Consumer()
+    async def scenario(judge: Any, rules: Callable[[], Evaluator], beside: Callable[[], None]) -> list[Committed]:
+        consumer, committer = Consumer(), Committer(PARTITION)
         settings = load_settings(None, rules=tmp_path, max_records=COUNT, cache_leads=CACHED)
         rescorer = Rescorer(settings, rules, lambda: NOW, TokenBucket(time.monotonic), time.monotonic)
 
@@ -117,30 +60,29 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., li
             return [Sweep(rescorer, store, partition)]
 
         metrics = Metrics()
-        committer: Any = Committer()
+        anything: Any = committer
         processor = BatchProcessor(settings, judge, lambda: NOW)
         context = WorkerContext(
-            settings, processor, committer, metrics, jobs, rules, Watch(settings, metrics), nothing_denied(settings)
+            settings, processor, anything, metrics, jobs, rules, Watch(settings, metrics), nothing_denied(settings)
         )
         worker = PartitionWorker(PARTITION, consumer, Owner(), context)
         await consumer.opened.wait()
         records: list[ConsumerRecord[bytes, bytes]] = [record(offset, f"lead-{offset}") for offset in range(COUNT)]
         worker.offer(records)
-        while not committed:
+        while not committer.transactions:
             beside()
             await asyncio.sleep(0)
         worker.close()
         await worker.task
+        return committer.transactions
 
-    def run(judge: Any, rules: Callable[[], Evaluator], beside: Callable[[], None]) -> list[Outbox]:
-        committed.clear()
-        asyncio.run(asyncio.wait_for(scenario(judge, rules, beside), 30))
-        return committed
+    def run(judge: Any, rules: Callable[[], Evaluator], beside: Callable[[], None]) -> list[Committed]:
+        return asyncio.run(asyncio.wait_for(scenario(judge, rules, beside), 30))
 
     return run
 
 
-def test_other_tasks_run_within_a_batch(process: Callable[..., list[Outbox]]) -> None:
+def test_other_tasks_run_within_a_batch(process: Callable[..., list[Committed]]) -> None:
     judged, seen, rules = 0, [0], evaluator()
 
     def judge(lead: Lead, activity: LeadActivity, *_: object) -> Assessment:
@@ -155,7 +97,7 @@ def test_other_tasks_run_within_a_batch(process: Callable[..., list[Outbox]]) ->
 
 
 def test_a_worker_keeps_as_many_leads_decoded_as_the_settings_say(
-    process: Callable[..., list[Outbox]], monkeypatch: pytest.MonkeyPatch
+    process: Callable[..., list[Committed]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Zero once it is closed."""
     sizes: list[int] = []
@@ -172,7 +114,7 @@ def test_a_worker_keeps_as_many_leads_decoded_as_the_settings_say(
 
 
 def test_a_batch_has_one_line_about_keys_that_do_not_fit_and_it_quotes_nothing(
-    process: Callable[..., list[Outbox]], monkeypatch: pytest.MonkeyPatch
+    process: Callable[..., list[Committed]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = record
 
@@ -191,7 +133,7 @@ def test_a_batch_has_one_line_about_keys_that_do_not_fit_and_it_quotes_nothing(
     assert "secret" not in repr(lines)
 
 
-def test_rules_that_change_within_a_batch_judge_the_whole_batch(process: Callable[..., list[Outbox]]) -> None:
+def test_rules_that_change_within_a_batch_judge_the_whole_batch(process: Callable[..., list[Committed]]) -> None:
     """The marker in the changelog says that they judged everything in the transaction."""
     old = evaluator()
     new = evaluator(SMALL_RULES.replace("warm: 20", "warm: 21"))
@@ -252,7 +194,7 @@ def test_a_partition_that_hangs_is_not_fetched_until_there_is_room(
 
         class Hanging(Committer):
             async def commit(
-                self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str
+                self, partition: TopicPartition, messages: Sequence[Message], next_offset: int, note: str = ""
             ) -> int | None:
                 await gate.wait()
                 return await super().commit(partition, messages, next_offset, note)
@@ -260,13 +202,14 @@ def test_a_partition_that_hangs_is_not_fetched_until_there_is_room(
         consumer = Noting()
         settings = load_settings(None, rules=tmp_path, max_records=10)
         metrics = Metrics()
-        committer: Any = Hanging()
+        committer = Hanging(PARTITION)
+        anything: Any = committer
         rules = evaluator()
         processor = BatchProcessor(settings, rules.assess, lambda: NOW)
         context = WorkerContext(
             settings,
             processor,
-            committer,
+            anything,
             metrics,
             lambda *_: (),
             lambda: rules,
@@ -283,13 +226,12 @@ def test_a_partition_that_hangs_is_not_fetched_until_there_is_room(
         await worker.room()
         assert calls == ["pause"]
         gate.set()
-        while not committed or committed[-1].next_offset < 40:  # noqa: ASYNC110
+        while not committer.transactions or committer.transactions[-1].next_offset < 40:  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert calls == ["pause", "resume"]
         worker.close()
         await worker.task
 
-    committed.clear()
     asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
@@ -330,7 +272,7 @@ def test_a_worker_says_what_it_waits_for(
             def last_poll_timestamp(self, partition: TopicPartition) -> None:
                 return None
 
-        committer: Any = Committer()
+        committer: Any = Committer(PARTITION)
         committer.waits_for = obstacle
         for name, result in (("joined", None), ("take_over", None), ("commit", None)):
             setattr(committer, name, step(name, result))

@@ -7,12 +7,9 @@ Read, Write and Delete include Describe.
 {{- $group := include "lead-scorer.group" . }}
 {{- $shadow := ne .Values.shadowRules.source "none" }}
 {{- $sources := list }}
-{{- range splitList "," (default "" .Values.settings.sources) }}
-{{- $topic := first (splitList ":" (trim .)) }}
-{{- if and $topic (ne $topic (get $topics "activity")) }}
-{{- $_ := set $topics (printf "source/%s" $topic) $topic }}
-{{- $sources = append $sources (printf "source/%s" $topic) }}
-{{- end }}
+{{- range include "lead-scorer.sourceTopics" . | fromJsonArray }}
+{{- $_ := set $topics (printf "source/%s" .) . }}
+{{- $sources = append $sources (printf "source/%s" .) }}
 {{- end }}
 {{- $needs := list }}
 {{- range prepend .Values.strimzi.user.commands "run" | uniq }}

@@ -77,6 +77,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toJson $topics }}
 {{- end }}
 
+{{/* The topics of other senders, as JSON. */}}
+{{- define "lead-scorer.sourceTopics" -}}
+{{- $activity := get (include "lead-scorer.topics" . | fromJson) "activity" }}
+{{- $names := list }}
+{{- range splitList "," (default "" .Values.settings.sources) }}
+{{- $names = append $names (first (splitList ":" (trim .))) }}
+{{- end }}
+{{- toJson (without (compact $names | uniq) $activity) }}
+{{- end }}
+
 {{- define "lead-scorer.strimziNamespace" -}}
 {{- default .Release.Namespace .Values.strimzi.namespace }}
 {{- end }}
