@@ -10,7 +10,7 @@ import msgspec
 
 from scorer.domain.instant import MILLISECOND, SECOND, to_text
 from scorer.sources.arrival import TOO_LATE
-from scorer.sources.attributes import CONTROL, EARLIEST, LENGTHS, Aware
+from scorer.sources.attributes import CONTROL, EARLIEST, LENGTHS, aware
 from scorer.sources.cloudevents import parse_instant
 from scorer.sources.company.converter import Converter, Unfit
 from scorer.sources.mapping.converters import text
@@ -38,7 +38,6 @@ _LONGEST_ID: Final = LENGTHS["id"] - 8
 _DIGEST: Final = "sha256:"
 _AMBIGUOUS: Final = re.compile(rf"^{_DIGEST}|:([0-9]|1[0-5])$")
 """The last part of an id that looks like a digest, or like the id of a further activity of an event."""
-_convert: Final = msgspec.convert
 
 
 def lead_recipe(paths: Sequence[LeadPath], converters: Mapping[str, Converter]) -> Recipe:
@@ -145,7 +144,7 @@ def rfc3339(value: object, unit: int | None) -> str | None:
 
 def _of_text(written: str) -> str | None:
     try:
-        _convert(written, Aware)
+        aware(written)
     except msgspec.ValidationError:
         return _mended(written)
     # The library also reads a space for the T and a zone without colon, which are not RFC 3339.
