@@ -87,8 +87,8 @@ class Measured:
     scored: list[Run] = field(default_factory=list)
     own: list[Run] = field(default_factory=list)
     whole: list[Run] = field(default_factory=list)
-    growth: list[float] = field(default_factory=list)
-    """Bytes of memory (RSS) that the worker has more at the end of the whole run than after its first tenth."""
+    memory: list[Sequence[int]] = field(default_factory=list)
+    """Bytes of memory (RSS) of the worker after each tenth of the whole run."""
 
 
 class Drained:
@@ -119,15 +119,15 @@ class Shown:
     def done(self) -> int:
         """The number."""
         done = self._progress.done()
-        if done * _SHOWN >= self._total * (len(self.memory) + 1):
+        while done * _SHOWN >= self._total * (len(self.memory) + 1):
             self.memory.append(self._worker.rss())
             progress(f"    {done:,} of {self._total:,}; memory {self.memory[-1] / 1e6:.0f} MB")
         return done
 
 
-def one_run(stream: Stream) -> tuple[Run, int]:
+def one_run(stream: Stream) -> tuple[Run, Sequence[int]]:
     """The service alone on its core. It scores a few activities, is paused while the topic is filled, and is measured
-    from then to its last commit. Also gives by how many bytes its memory grows after a tenth. Raises `WorkerError`."""
+    from then to its last commit. Also gives its memory after each tenth. Raises `WorkerError`."""
     worker_core, broker_core = cores()
     stay_with_broker()
     revision, states = sample_states()
@@ -156,7 +156,7 @@ def one_run(stream: Stream) -> tuple[Run, int]:
         if stream.source is not None and (found := content_of_input(bootstrap)) != stream.activities:
             wanted = stream.activities.count
             raise WorkerError(f"the input has {found.count:,} activities, and not each of the {wanted:,} expected once")
-    return replace(run, activities=stream.activities.count - first * stream.array), run.rss - shown.memory[0]
+    return replace(run, activities=stream.activities.count - first * stream.array), shown.memory
 
 
 def content_of_input(bootstrap: str) -> Content:
@@ -226,12 +226,12 @@ def one_turn(streams: Mapping[str, Stream], name: str, runs: Measured) -> None:
     """The runs of a platform, with one of ours between them."""
     for into, stream_name in ((runs.scored, scored(name)), (runs.own, OWN), (runs.whole, name)):
         try:
-            run, growth = one_run(streams[stream_name])
+            run, memory = one_run(streams[stream_name])
         except WorkerError as error:
             raise SystemExit(f"{stream_name}: {error}") from None
         into.append(run)
         if into is runs.whole:
-            runs.growth.append(growth)
+            runs.memory.append(memory)
         progress(f"  {stream_name}: {run.cpu * 1e6:.1f} µs CPU, {run.rate:,.0f} activities/s")
 
 
@@ -270,9 +270,9 @@ def report(result: Result, name: str, runs: Measured) -> None:
         values = [run.rate for run in of_label]
         result.figures.append(Figure.of(label, statistics.median(values), "/s", ratio(values, rates), group))
     group = f"{name}, memory (RSS) of the worker, {WHOLE}"
-    at_end = [float(run.rss) for run in runs.whole]
-    result.figures.append(Figure.of("at the end", statistics.median(at_end) / 1e6, "MB", group=group))
-    result.figures.append(Figure.of("since a tenth", statistics.median(runs.growth) / 1e6, "MB", group=group))
+    for label, part in (("a tenth", 0), ("a half", _SHOWN // 2 - 1), ("all", _SHOWN - 1)):
+        values = [memory[part] / 1e6 for memory in runs.memory]
+        result.figures.append(Figure.of(f"after {label}", statistics.median(values), "MB", group=group))
     result.targets += [
         Target(f"{name}, {label}: CPU of an activity / ours", BOUND, ratio(costs[label], own).median, at_least=False)
         for label in (SCORED, BOTH)
