@@ -130,9 +130,9 @@ bench: install .venv/bench .cache/bench-streams/installed
 bench-reviews: install .venv/bench
 	@$(BIN)/python -m benchmarks.reviews --leads 1000000 --broker kafka $(BENCH)
 
-## bench-senders: streams of Segment and HubSpot on Apache Kafka (some minutes); BENCH="--events 1000000 --leads 50000"
+## bench-senders: 1,000,000 events of Segment and HubSpot on Apache Kafka (an hour); BENCH="--events 20000 --leads 5000"
 bench-senders: install .venv/bench
-	@$(BIN)/python -m benchmarks.senders $(BENCH)
+	@$(BIN)/python -m benchmarks.senders --events 1000000 --leads 50000 $(BENCH)
 
 .venv/bench: requirements-bench.lock .venv/installed
 	@$(BIN)/pip install -q --require-hashes -r requirements-bench.lock

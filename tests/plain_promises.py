@@ -142,7 +142,7 @@ def escalations(
         cause = rest[0].reference if rest else None
         if cause is not None and (cause.source, cause.id) == told.key:
             if is_known:
-                # One that only says that the lead was active is not remembered, so a repeat with a later time says more.
+                # What only says that the lead was active is not remembered, and a later time says so again.
                 story.see(told)
             story.escalate_with(rest[0], told.arrival)
             story.say(rest.pop(0))

@@ -5,11 +5,12 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NoReturn
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.partitioner import murmur2
 
 from scorer.domain.printable import counted
 from scorer.kafka.fault_points import reached
@@ -120,7 +121,6 @@ class TransactionalProducer:
         self.transactional_id = transactional_id
         self._settings = settings
         self._limits = limits
-        self._partitioner = DefaultPartitioner()
         self._session: Session | None = None
         self.broker_time: int | None = None
         """When the broker says that it got the last commit, in milliseconds since the epoch. None if none of its topics
@@ -268,21 +268,28 @@ class TransactionalProducer:
         raise AbortedError(repr(cause)) from cause
 
     async def _batches(self, session: Session, messages: Iterable[Message], limit: int) -> list[list[Batch]]:
-        by_partition: dict[TopicPartition, list[Message]] = defaultdict(list)
+        by_partition: dict[tuple[str, int], list[Message]] = defaultdict(list)
         partitions: dict[str, list[int]] = {}
         for message in messages:
             topic = message.topic
             if topic not in partitions:
                 partitions[topic] = await session.partitions_of(topic)
-            by_partition[TopicPartition(topic, self._choose(message, partitions[topic]))].append(message)
-        return [batches(partition, group, limit) for partition, group in by_partition.items()]
+            by_partition[topic, _choose(message, partitions[topic])].append(message)
+        return [batches(TopicPartition(*place), group, limit) for place, group in by_partition.items()]
 
-    def _choose(self, message: Message, partitions: list[int]) -> int:
-        if message.partition is not None:
-            return message.partition
-        if message.key is None:
-            return partitions[message.spread % len(partitions)]
-        return int(self._partitioner(message.key, partitions, partitions))
+
+def _choose(message: Message, partitions: list[int]) -> int:
+    if message.partition is not None:
+        return message.partition
+    spread = message.spread if message.key is None else _hash(message.key)
+    return partitions[spread % len(partitions)]
+
+
+# Cached because the hash is computed in Python, and a lead has several activities in a visit.
+@lru_cache(16_384)
+def _hash(key: bytes) -> int:
+    """The positive hash by which clients of Kafka choose the partition of a key."""
+    return int(murmur2(key)) & 0x7FFFFFFF
 
 
 def _too_large(batch: Batch) -> TooLargeError:

@@ -12,7 +12,7 @@ import msgspec
 
 from scorer.domain.activity import PAYLOADS, TYPE_PREFIX, LeadActivity
 from scorer.domain.instant import DAY, SECOND, from_datetime, to_text
-from scorer.sources.attributes import CONTROL, EARLIEST, LENGTHS, MAX_AHEAD, Aware, is_type
+from scorer.sources.attributes import CONTROL, EARLIEST, LENGTHS, MAX_AHEAD, aware, is_type
 from scorer.sources.contract_names import CONTRACT_NAMES
 from scorer.sources.event_batch import EventBatch, is_array, split_batch
 from scorer.sources.fitting import fitted
@@ -274,11 +274,11 @@ def _time(text: object, prefix: str, now: int) -> int:
 def _instant(text: str) -> int:
     """The instant of an RFC 3339 time. A leap second is the second before. Raises `ValueError`."""
     try:
-        return from_datetime(msgspec.convert(text, Aware))
+        return from_datetime(aware(text))
     except msgspec.ValidationError:
         if text[_SECONDS] != ":60":
             raise
-    instant = from_datetime(msgspec.convert(f"{text[:16]}:59{text[19:]}", Aware))
+    instant = from_datetime(aware(f"{text[:16]}:59{text[19:]}"))
     # A second earlier, because a fraction of more than six digits may be rounded up to the next day.
     if (instant - SECOND) % DAY < _LAST_MINUTE:
         raise ValueError("a leap second is the last second of a day in UTC")

@@ -73,17 +73,21 @@ def decoded_whole(decode: Callable[[bytes], _Decoded], value: bytes) -> _Decoded
     try:
         return decode(value)
     except msgspec.DecodeError:
-        if _HIDDEN[:1] in value:
-            raise
+        return decode(_without_halves(value))
+
+
+def _without_halves(value: bytes) -> bytes:
+    if _HIDDEN[:1] in value:
+        return value
     hidden = value.replace(_ESCAPED, _HIDDEN)
-    return decode(_HALF.sub(_REPLACEMENT, hidden).replace(_HIDDEN, _ESCAPED))
+    return _HALF.sub(_REPLACEMENT, hidden).replace(_HIDDEN, _ESCAPED)
 
 
 def _with_any_numbers(value: bytes) -> Any:
     """The JSON value, of which a number is out of range. Only the parser of the standard library lets us say what
     becomes of it. Raises `Rejected`."""
     try:
-        text = _SURROGATE.sub(_whole, value).decode()
+        text = _without_halves(value).decode()
         return json.loads(text, parse_float=_float, parse_int=_integer, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         _reject_json(value, error)

@@ -74,7 +74,7 @@ def _source(data: Any) -> MappingSource | None:
         file = MappingFile.model_validate(data)
     except ValidationError:
         return None
-    return None if check_mapping(file, Document("", data, {}, {})) else MappingSource("", file, _CONVERTERS)
+    return None if check_mapping(file, Document("", data, {}, {})) else MappingSource("", file, _CONVERTERS, ())
 
 
 def _told(source: MappingSource, value: bytes) -> Sequence[Outcome]:

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     RequestTimedOutError,
     TransactionalIdAuthorizationFailed,
 )
+from aiokafka.partitioner import DefaultPartitioner
 
 from scorer.kafka import transaction
 from scorer.kafka.message import Message
@@ -212,6 +213,14 @@ def committing(messages: Sequence[Message], **arguments: Any) -> TransactionalPr
         return producer
 
     return virtual_time.run(work())
+
+
+def test_a_key_chooses_the_partition_that_it_chooses_in_every_client(broker: Broker) -> None:
+    keys = [f"lead-{number}".encode() for number in range(200)]
+    # Twice, because a key that was seen is remembered.
+    committing([Message("out", None, key, b"v", []) for key in (*keys, *keys)])
+    chosen = {message.key: batch.partition.partition for batch in broker.sent for message in batch.messages}
+    assert chosen == {key: DefaultPartitioner()(key, broker.partitions, broker.partitions) for key in keys}
 
 
 def test_full_batches_are_followed_by_another(broker: Broker) -> None:

@@ -209,6 +209,18 @@ def _compiled(node: _Node) -> Getter:
 
 
 def _walk(names: Sequence[str]) -> Getter:
+    """As `along`, for any value."""
+    match names:
+        case (name,):
+            return lambda value: value.get(name) if type(value) is dict else None
+        case (outer, name):
+
+            def of_two(value: Any) -> Any:
+                inner = value.get(outer) if type(value) is dict else None
+                return inner.get(name) if type(inner) is dict else None
+
+            return of_two
+
     def walk(value: Any) -> Any:
         for name in names:
             if type(value) is not dict:
@@ -245,7 +257,8 @@ def _first_true(alternatives: Sequence[Getter]) -> Getter:
         value = None
         for get in alternatives:
             value = get(event)
-            if value is not None and is_true(value):
+            # Most values are found true or not there, and then nothing else need be asked.
+            if value or (value is not None and is_true(value)):
                 return value
         return value
 

@@ -28,6 +28,8 @@ class Events(NamedTuple):
     dropped: Sequence[Dropped] = ()
 
 
+_Unfold = Callable[[Any], tuple[Sequence[Any], bool]]
+"""The events inside a decoded record, and whether they are a list."""
 _Read = Callable[[bytes, int], tuple[list[Any], bool]]
 """The objects in a value of at most so many bytes, and whether they are a list. Raises `Rejected`."""
 
@@ -46,22 +48,27 @@ class Records:
             raise too_large(len(value), max_bytes)
         roots, is_list = self._read(value, max_bytes)
         _check_number(roots)
-        dropped = [
+        dropped = self._decode_texts(roots, max_bytes) if self._encoded else ()
+        if self._unfold is None:
+            return Events(roots, is_list, dropped)
+        if len(roots) == 1:
+            events, is_inner = self._unfold(roots[0])
+            is_list = is_list or is_inner
+        else:
+            found = [self._unfold(root) for root in roots]
+            events = [event for part, _ in found for event in part]
+            is_list = is_list or any(is_inner for _, is_inner in found)
+        _check_number(events)
+        return Events(events, is_list, dropped)
+
+    def _decode_texts(self, roots: Sequence[Any], max_bytes: int) -> list[Dropped]:
+        """Put the JSON in the place of the texts that contain it. Gives the texts that contain none."""
+        return [
             Dropped(path, "malformed")
             for path, names in self._encoded
             for root in roots
             if not _decode_text(root, names, max_bytes)
         ]
-        if self._unfold is None:
-            return Events(roots, is_list, dropped)
-        if len(roots) == 1:
-            events, is_inner, _ = self._unfold(roots[0])
-            _check_number(events)
-            return Events(events, is_list or is_inner, dropped)
-        found = [self._unfold(root) for root in roots]
-        events = [event for part in found for event in part.events]
-        _check_number(events)
-        return Events(events, is_list or any(part.is_list for part in found), dropped)
 
 
 def _check_number(events: Sequence[Any]) -> None:
@@ -154,30 +161,30 @@ def _decode_text(root: Any, names: Sequence[str], max_bytes: int) -> bool:
     return True
 
 
-def _unfolding(file: MappingFile) -> Callable[[Any], Events] | None:
-    """The function from a decoded record to the events inside it."""
+def _unfolding(file: MappingFile) -> _Unfold | None:
+    """How the events inside a record are found; None if it is one."""
     if file.unfold_by_key:
         return _by_key
     return None if file.unfold is None else _inside(getter(file.unfold))
 
 
-def _inside(get: Getter) -> Callable[[Any], Events]:
-    def inside(root: Any) -> Events:
+def _inside(get: Getter) -> _Unfold:
+    def inside(root: Any) -> tuple[Sequence[Any], bool]:
         try:
             found = get(root) if isinstance(root, dict) else root
         except Unfit:
             raise Rejected("not_an_object", "`unfold` of the mapping does not fit the record") from None
         if isinstance(found, list):
-            return Events(found, True)
-        return Events(() if found is None else (found,), False)
+            return found, True
+        return () if found is None else (found,), False
 
     return inside
 
 
-def _by_key(root: Any) -> Events:
+def _by_key(root: Any) -> tuple[Sequence[Any], bool]:
     """The items of the lists of an object. An object is a list of one, and a value of another kind is no event."""
     if not isinstance(root, dict):
-        return Events((root,), False)
+        return (root,), False
     events = (
         {"key": key, "item": item}
         for key, items in root.items()
@@ -185,7 +192,7 @@ def _by_key(root: Any) -> Events:
         for item in (items if isinstance(items, list) else (items,))
     )
     # One more than a record may have shows that there are too many.
-    return Events(list(islice(events, MAX_EVENTS + 1)), True)
+    return list(islice(events, MAX_EVENTS + 1)), True
 
 
 def _is_container(value: object) -> bool:

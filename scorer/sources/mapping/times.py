@@ -12,7 +12,7 @@ import msgspec
 from scorer.domain.instant import MILLISECOND, SECOND, from_datetime, to_datetime, to_text
 from scorer.rules.zones import zone
 from scorer.sources.arrival import TOO_LATE
-from scorer.sources.attributes import EARLIEST, Aware
+from scorer.sources.attributes import EARLIEST, aware
 from scorer.sources.cloudevents import parse_instant
 from scorer.sources.company.converter import Unfit
 from scorer.sources.mapping.expression import getter
@@ -34,7 +34,6 @@ _WRITTEN: Final = re.compile(
 )
 _MOST_CHARACTERS: Final = 64
 """Of a time that is looked at."""
-_convert: Final = msgspec.convert
 
 
 def time_recipe(paths: Sequence[TimePath]) -> TimeRecipe:
@@ -127,7 +126,7 @@ def _instant(moment: datetime, local: ZoneInfo | None) -> int:
 
 def _of_text(written: str, local: ZoneInfo | None) -> str | None:
     try:
-        _convert(written, Aware)
+        aware(written)
     except msgspec.ValidationError:
         return _mended(written, local)
     # The library also reads a space for the T and a zone without colon, which are not RFC 3339.
