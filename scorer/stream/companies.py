@@ -10,6 +10,9 @@ from scorer.domain.unfitting import Drop
 from scorer.sources.company.profile import Profile, read_profile
 from scorer.sources.rejected import Rejected
 
+_SLACK: Final = 2
+"""How often the allowed number of companies may be in memory while the topic is read."""
+
 
 class TooManyError(Exception):
     """The topic has profiles of more companies than the settings allow."""
@@ -45,7 +48,7 @@ class Findings:
 
 
 class Companies:
-    """Profiles by company key. At most `most`, because all of them are in memory."""
+    """Profiles by company key. There may be `most`, because all of them are in memory."""
 
     def __init__(self, most: int) -> None:
         self._most: Final = most
@@ -69,11 +72,17 @@ class Companies:
         if known is not None and known.data == profile.data:
             findings.outcomes["unchanged"] += 1
             return None
-        if known is None and len(self.profiles) >= self._most:
+        if known is None and len(self.profiles) >= _SLACK * self._most:
             raise TooManyError(self._most)
         findings.outcomes["changed"] += 1
         self.profiles[company] = profile
         return company
+
+    def check(self) -> None:
+        """Raises `TooManyError` for more companies than are allowed. Call it at the end of the topic: before that there
+        may be profiles that later records delete."""
+        if len(self.profiles) > self._most:
+            raise TooManyError(self._most)
 
     def replace(self, profiles: dict[str, Profile]) -> set[str]:
         """Know these profiles from now on. Returns the companies with another profile than before."""

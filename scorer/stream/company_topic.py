@@ -126,6 +126,7 @@ class CompanyTopic:
                         changed.add(company)
         finally:
             self._report(findings)
+        companies.check()
         return changed
 
     def _report(self, findings: Findings) -> None:
