@@ -6,6 +6,7 @@ Read, Write and Delete include Describe.
 {{- $topics := include "lead-scorer.topics" . | fromJson }}
 {{- $group := include "lead-scorer.group" . }}
 {{- $shadow := ne .Values.shadowRules.source "none" }}
+{{- $companies := hasKey $topics "companies" }}
 {{- $sources := list }}
 {{- range splitList "," (default "" .Values.settings.sources) }}
 {{- $topic := first (splitList ":" (trim .)) }}
@@ -23,11 +24,17 @@ Read, Write and Delete include Describe.
 {{- if $shadow }}
 {{- $needs = append $needs "create shadow" }}
 {{- end }}
+{{- if $companies }}
+{{- $needs = append $needs "create companies" }}
+{{- end }}
 {{- end }}
 {{- range $sources }}
 {{- $needs = append $needs (printf "topic %s Read" .) }}
 {{- end }}
-{{- if or $sources (eq (default "" $.Values.settings.nullKeys) "rekey") (ne (toString $.Values.settings.tickSeconds) "0") }}
+{{- if $companies }}
+{{- $needs = append $needs "topic companies Read" }}
+{{- end }}
+{{- if or $sources $companies (eq (default "" $.Values.settings.nullKeys) "rekey") (ne (toString $.Values.settings.tickSeconds) "0") }}
 {{- $needs = append $needs "topic activity Write" }}
 {{- end }}
 {{- if $shadow }}
@@ -37,6 +44,9 @@ Read, Write and Delete include Describe.
 {{- $needs = concat $needs (list "create activity" "create routing" "create deadLetter" "create state" "create replayMarks") }}
 {{- if $shadow }}
 {{- $needs = append $needs "create shadow" }}
+{{- end }}
+{{- if $companies }}
+{{- $needs = append $needs "create companies" }}
 {{- end }}
 {{- range $sources }}
 {{- $needs = append $needs (printf "topic %s Describe" .) }}
