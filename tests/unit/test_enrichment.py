@@ -9,6 +9,9 @@ from scorer.domain.activity import LeadActivity
 from scorer.domain.enrichment import COMPANY_PROFILE, ENRICHING
 from scorer.domain.instant import DAY, SECOND
 from scorer.domain.lead import Lead
+from scorer.explain.story import explain_lead
+from scorer.explain.timeline import History
+from scorer.explain.wording import source_text
 from scorer.sources.cloudevents import parse_event
 from scorer.sources.company.enrichment import as_event, company_of, enrichment
 from scorer.sources.company.profile import Profile, read_profile
@@ -246,3 +249,20 @@ def test_a_second_is_enough_for_many_changes() -> None:
     for employees in range(100):
         lead = enriched(lead, profile({"employees": employees}, day=2), MONDAY + 2 * DAY + SECOND)
         assert lead.value("profile.employees") == employees
+
+
+def test_an_explanation_says_that_a_value_is_from_the_profile_of_the_company() -> None:
+    rules = evaluator()
+    history = History(rules, Lead("lead-1"))
+    history.add(said(1, email_domain="acme.com"))
+    found = enrichment(history.lead, "acme.com", profile(ACME, day=2), NOW)
+    assert found is not None
+    history.add(found)
+    story = explain_lead(history.lead, rules, history=history)
+    events = {fact.field: fact.event for fact in story.known}
+    assert [source_text(event) for name, event in events.items() if event and name.startswith("profile.e")] == [
+        "web",
+        "the profile of the company",
+    ]
+    assert story.meanings[COMPANY_PROFILE] == "The company of the lead, and which profile of it the lead has."
+    assert story.latest_activity == "2026-01-06T00:00:00Z"
