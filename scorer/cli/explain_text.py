@@ -32,6 +32,7 @@ from scorer.explain.wording import (
     moment_text,
     points_text,
     signal_text,
+    source_text,
     times_text,
     value_text,
     waiting_text,
@@ -171,7 +172,7 @@ def _evidence(value: KnownValue) -> str:
 def _event(event: Event) -> str:
     if event.id is None:
         return ", ".join(filter(None, (moment_text(event.time), by_text(event))))
-    return f"{moment_text(event.time)} {event.id} {event.source or ''}".rstrip()
+    return f"{moment_text(event.time)} {event.id} {source_text(event)}".rstrip()
 
 
 def _silent(story: Story) -> Iterable[RenderableType]:

@@ -13,7 +13,9 @@ from scorer.runtime.settings import Settings
 from scorer.sources.cloudevents import STRUCTURED
 from scorer.sources.tick import TICK_TYPE
 
-_PAYLOADS: Final = ("activity", "decision", "dead-letter")
+_PAYLOADS: Final = ("activity", "decision", "dead-letter", "company-profile")
+_COMPANY_TOPIC: Final = "company.profile"
+"""What the pages call the topic, which has no default."""
 
 
 def asyncapi(settings: Settings | None = None, *, bundled: bool = False) -> dict[str, Any]:
@@ -24,6 +26,9 @@ def asyncapi(settings: Settings | None = None, *, bundled: bool = False) -> dict
         Settings.model_fields[name].default if settings is None else getattr(settings, name) for name in names
     )
     document = _document(activity, routing, dead)
+    companies = _COMPANY_TOPIC if settings is None else settings.company_topic
+    if companies is not None:
+        _add_companies(document, companies)
     if settings is not None:
         _add_sources(document, settings)
     if not bundled:
@@ -146,6 +151,23 @@ def _document(activity: str, routing: str, dead: str) -> dict[str, Any]:
             },
             "schemas": {"activityHeaders": _activity_headers(), "decisionHeaders": _decision_headers()},
         },
+    }
+
+
+def _add_companies(document: dict[str, Any], topic: str) -> None:
+    """Add the topic of company profiles, and that the service writes them into the input."""
+    document["channels"]["companies"] = _channel(
+        topic, "Profiles of companies, compacted. Only with SCORER_COMPANY_TOPIC.", "companyProfile"
+    )
+    document["operations"]["receiveCompany"] = _operation("receive", "companies")
+    document["operations"]["sendEnrichment"] = _operation("send", "activity", "activity")
+    document["components"]["messages"]["companyProfile"] = {
+        "title": "Profile of a company",
+        "summary": "All that is known of it; without a value, nothing is. Each lead of the company gets it as an "
+        "activity `lead.profile_updated` from `/lead-scorer/company-profile`.",
+        "contentType": "application/json",
+        "payload": {"$ref": "./company-profile.json"},
+        "bindings": _key("The company key, such as example.com."),
     }
 
 

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, Envelope
+from scorer.domain.activity import PAYLOADS, TYPE_PATTERN, Envelope, ProfileUpdated
 from scorer.domain.decision import RoutingDecision
+from scorer.domain.enrichment import COMPANY_KEYS
 from scorer.explain.story_model import Story
 from scorer.figures.report_model import Report
 from scorer.rules.catalogue import LEAD_FIELDS, Field
@@ -49,6 +50,19 @@ def tolerant_decision() -> Schema:
     schema: Schema = _tolerant(decision())
     schema["description"] = tolerant_decision.__doc__
     return {**schema, "title": "Routing decision of any version"}
+
+
+def company_profile() -> Schema:
+    """What is known of a company: the value of a record whose key is the company key. Other keys are dropped."""
+    schema = ProfileUpdated.model_json_schema()
+    properties = {name: schema["properties"][name] for name in COMPANY_KEYS}
+    return {
+        "$schema": _DIALECT,
+        "title": "Company profile",
+        "description": company_profile.__doc__,
+        "type": "object",
+        "properties": properties,
+    }
 
 
 def dead_letter() -> Schema:
@@ -113,6 +127,7 @@ SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "decision": decision,
     "decision-tolerant": tolerant_decision,
     "dead-letter": dead_letter,
+    "company-profile": company_profile,
     "ruleset": ruleset,
     "rule-tests": rule_tests,
     "job-titles": job_titles,

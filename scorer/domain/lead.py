@@ -9,6 +9,8 @@ with different times.
 - Status and stage follow from the set of the steps of sales (`lifecycle`).
 - An erasure forgets everything up to its time and keeps only that time. `profile.first_lead_source` is then the latest
   one that remains.
+- What the service itself states about the company (`enrichment`) is no sign of life: it moves neither `clock` nor
+  `seen_at`, no signal counts it, and without an activity of the lead it states nothing.
 
 Some parts do depend on the order, because they record what was published and what sales saw, not the lead itself:
 `published`, the decisions and the promise in `lifecycle`, `rules_at_return`, and `judged_at`.
@@ -22,6 +24,7 @@ from typing import Final, NamedTuple, cast
 from scorer.domain.activity import LeadActivity
 from scorer.domain.consent import without_gaps, write_consent
 from scorer.domain.counts import KEEP_DAYS, Counts, Days, Hit, count_event, days_of, event_digest, forget_until
+from scorer.domain.enrichment import ENRICHING, is_enrichment, is_outdated, withdrawn
 from scorer.domain.facts import NO_FACTS, Fact, Facts, Stamp, drop_contradicted, write_earliest, write_facts
 from scorer.domain.identities import REMEMBERED_DAYS, contains, pushed_out, remember
 from scorer.domain.instant import DAY, MINUTE, day_of
@@ -88,7 +91,7 @@ class Lead:
 
     Instants are in microseconds since the epoch. `clock` is the effective time of the latest activity. `judged_at` is
     the latest instant as of which the lead was judged, never before `clock`. `seen_at` is the latest arrival of an
-    activity that changed something, or its effective time if that is later; reviews do not move it.
+    activity that changed something, or its effective time if that is later; neither reviews nor enrichments move it.
     `counted` contains the counts of each signal, in ascending order of name. `recent` are the remembered activities.
     `rules_at_return` are the ids of the rules that held when sales last returned the lead. Sales knows their evidence.
     """
@@ -142,6 +145,11 @@ class Lead:
         before = self.clock
         clock = time if time > before else before
         facts, counted, recent, lifecycle = self.facts, self.counted, self.recent, self.lifecycle
+        is_ours = is_enrichment(activity)
+        if is_ours:
+            if before == NO_CLOCK or self.is_erased or is_outdated(facts, time):
+                return self
+            clock, hits = before, ()
         today = clock // DAY
         oldest = today - REMEMBERED_DAYS
         is_stating = kind in STATING
@@ -178,7 +186,8 @@ class Lead:
         else:
             now = time if arrival is None or time > arrival else arrival
             if now > seen_at:
-                seen_at = now
+                if not is_ours:
+                    seen_at = now
                 if now > judged_at:
                     judged_at = now
         return Lead(
@@ -291,8 +300,16 @@ class Lead:
     def _erase(self, time: int, arrival: int | None) -> "Lead":
         # Counts are kept per day, so the whole day of the erasure is forgotten, whichever event arrives first.
         counted = {name: forget_until(counts, day_of(time)) for name, counts in self.counted.items()}
-        facts = without_gaps({name: fact for name, fact in self.facts.items() if fact.stamp.time > time})
         clock = max(self.clock, time)
+        is_gone = clock == time
+        facts = without_gaps(
+            {
+                name: fact
+                for name, fact in self.facts.items()
+                # What we stated later is about somebody who has done nothing since.
+                if fact.stamp.time > time and not (is_gone and fact.stamp.source == ENRICHING)
+            }
+        )
         arrived = time if arrival is None else max(time, arrival)
         source = facts.get(LEAD_SOURCE)
         if FIRST_LEAD_SOURCE not in facts and source is not None and source.value is not None:
@@ -344,6 +361,8 @@ class Lead:
             for name, value in stated:
                 facts = write_consent(facts, name, value, stamp, tolerance, ties=ties)
             return facts
+        if is_enrichment(activity):
+            stated += withdrawn(self.facts, activity.data)
         source = activity.data.get("lead_source") if activity.type == "lead.profile_updated" else None
         known = self.facts if source is None else write_earliest(self.facts, FIRST_LEAD_SOURCE, source, stamp)
         if not activity.data.get("custom"):

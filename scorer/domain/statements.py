@@ -3,6 +3,7 @@
 from collections.abc import Container, Mapping, Sequence
 
 from scorer.domain.activity import LISTING, LeadActivity
+from scorer.domain.enrichment import COMPANY_PROFILE, is_enrichment, mark_of
 from scorer.domain.lifecycle import STATES, STEPS
 
 RETURNED = "at.sales_returned"
@@ -57,6 +58,8 @@ def statements(activity: LeadActivity) -> list[tuple[str, object]]:
         case "lead.profile_updated":
             stated += [(f"profile.{key}", value) for key, value in data.items() if key != "custom"]
             stated += _items(data, "custom", "")
+            if is_enrichment(activity):
+                stated.append((COMPANY_PROFILE, mark_of(activity.id)))
         case "lead.qualification_updated":
             stated += _items(data, "bant", "bant.")
             stated += _items(data, "competition", "competition.")

@@ -16,6 +16,7 @@ from scorer.domain.activity import LISTING, LeadActivity
 from scorer.domain.counts import Hit
 from scorer.domain.decision import Contribution
 from scorer.domain.effects import Decided, Deleted, Effect, Escalated, HandedOver
+from scorer.domain.enrichment import is_enrichment
 from scorer.domain.facts import Facts
 from scorer.domain.instant import DAY
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead, Published
@@ -176,8 +177,9 @@ class Evaluator:
             return Assessment(lead, evaluation)
         routing, standing = evaluation.routing, evaluation.standing
         published = Published(standing.rating, standing.grade, routing.route, routing.queue, standing.score, now)
-        # Later events about what sales does with the lead have times of their own, which may be before the arrival.
-        since = now if activity is None else lead.clock
+        # Later events about what sales does with the lead have times of their own, which may be before the arrival. An
+        # enrichment has none: its time is that of a profile.
+        since = now if activity is None or is_enrichment(activity) else lead.clock
         is_handed_over = lead.is_handed_over_by(routing.route)
         if is_handed_over:
             # The clock of a sender that is ahead must not make the answer of sales older than the hand-over.

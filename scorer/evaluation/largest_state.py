@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from scorer.domain.consent import CHANNELS, other
 from scorer.domain.counts import KEEP_DAYS, KEEP_HASHES
+from scorer.domain.enrichment import COMPANY_PROFILE, ENRICHING
 from scorer.domain.identities import REMEMBERED, REMEMBERED_DAYS
 from scorer.domain.lifecycle import FOLLOWING, MOST_DECISIONS, MOST_LEVELS, MOST_STATED, TIMES_RETURNED
 from scorer.domain.statements import FIRST_LEAD_SOURCE, RETURN_REASON, VALUE
@@ -56,10 +57,7 @@ def largest_state(rulesets: Iterable[Ruleset]) -> LargestState:
     own = own_values(ruleset.own_fields for ruleset in judging)
     return LargestState(
         facts=_LIFECYCLE
-        + sum(
-            _name_size(name) + value.state + (_OUR_STAMP if name in FOLLOWING else _STAMP)
-            for name, value in built_in_values().items()
-        ),
+        + sum(_name_size(name) + value.state + _STAMPS.get(name, _STAMP) for name, value in built_in_values().items()),
         fields={name: text_size(len(name)) + own[name].state + _STAMP for name in sorted(own)},
         signals={name: text_size(len(name)) + _counts(cap) for name, cap in caps.items()},
         rest=_FRAME + max((_rules_at_return(ruleset) + _notes(ruleset) for ruleset in judging), default=0),
@@ -71,7 +69,9 @@ def _name_size(fact: str) -> int:
     return text_size(len(fact)) if fact in UNNUMBERED else 1
 
 
-UNNUMBERED: Final = frozenset({*map(other, CHANNELS), FIRST_LEAD_SOURCE, TIMES_RETURNED, RETURN_REASON, VALUE})
+UNNUMBERED: Final = frozenset(
+    {*map(other, CHANNELS), FIRST_LEAD_SOURCE, TIMES_RETURNED, RETURN_REASON, VALUE, COMPANY_PROFILE}
+)
 """Facts whose names the codec writes as text, because releases before do not know a number for them."""
 
 
@@ -81,6 +81,11 @@ _STAMP: Final = _INTEGER + _ID + _SOURCE + 3 + 1
 
 # What follows from the lifecycle has neither id nor source.
 _OUR_STAMP: Final = _INTEGER + 1 + 1 + 3 + 1
+_STAMPS: Final = {
+    **dict.fromkeys(FOLLOWING, _OUR_STAMP),
+    # Only an enrichment states it.
+    COMPANY_PROFILE: _INTEGER + _ID + text_size(len(ENRICHING)) + 3 + 1,
+}
 
 # The remembered activities: their hashes, and for each day its number and the number of its hashes.
 _RECENT: Final = 2 * _HEAD + 8 * REMEMBERED + (REMEMBERED_DAYS + 1) * (_DAY + 3)

@@ -16,6 +16,7 @@ from scorer.domain.activity import (
     Text,
 )
 from scorer.domain.consent import CHANNELS, other
+from scorer.domain.enrichment import COMPANY_PROFILE, LONGEST_MARK
 from scorer.domain.lifecycle import TIMES_RETURNED
 from scorer.domain.statements import FIRST_LEAD_SOURCE, MILESTONES, RETURN_REASON, VALUE
 from scorer.evaluation.evidence import EVIDENCE_BYTES
@@ -84,6 +85,7 @@ def built_in_values() -> Mapping[str, LargestValue]:
     values |= {"lifecycle.stage": name, "lifecycle.merged_into": name, FIRST_LEAD_SOURCE: values["profile.lead_source"]}
     values[RETURN_REASON] = _of(TypeAdapter[Any](Text).json_schema())
     values |= {VALUE: NUMBER, TIMES_RETURNED: _of({"type": "integer"})}
+    values[COMPANY_PROFILE] = LargestValue(text_size(LONGEST_MARK), LONGEST_MARK + 2)
     return values | {f"at.{milestone}": _of({"type": "boolean"}) for milestone in MILESTONES}
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from scorer.domain.decision import RulesetReference, ScoreView
 from scorer.domain.effects import Effect
+from scorer.domain.enrichment import COMPANY_PROFILE
 from scorer.domain.instant import from_datetime, to_text
 from scorer.domain.lead import NEVER, NO_CLOCK, Lead
 from scorer.domain.score import Grades, Rating
@@ -185,6 +186,8 @@ def _meanings(ruleset: Ruleset, values: Iterable[KnownValue]) -> dict[str, str]:
             meanings[field] = f"The latest {field.removeprefix('at.').replace('_', ' ')}; the event says when."
         elif field == "lifecycle.merged_into":
             meanings[field] = "The lead into which this one was merged."
+        elif field == COMPANY_PROFILE:
+            meanings[field] = "The company of the lead, and which profile of it the lead has."
         else:
             meanings[field] = ""
     return meanings

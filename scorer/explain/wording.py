@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from scorer.domain.decision import EvidenceValue
+from scorer.domain.enrichment import ENRICHING
 from scorer.domain.score import Route
 from scorer.explain.story_model import (
     ConditionPart,
@@ -159,6 +160,11 @@ def moment_text(time: str) -> str:
 def by_text(event: Event) -> str:
     """Who stated what no event is known for: `stated by sales`, `decided by this service`, or empty."""
     return {"sales": "stated by sales", "service": "decided by this service", None: ""}[event.by]
+
+
+def source_text(event: Event) -> str:
+    """The source of an event; in words if it is this service."""
+    return "the profile of the company" if event.source == ENRICHING else event.source or ""
 
 
 def activity_text(activity: str) -> str:

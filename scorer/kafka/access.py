@@ -67,8 +67,9 @@ def topic_needs(settings: Settings, name: str, *operations: Operation) -> list[P
 
 def tick_permission(settings: Settings) -> Permission:
     """What ticks need. Without it the service works, and nothing cools in a silent partition. Records that get a key
-    (`SCORER_NULL_KEYS=rekey`) and translated ones (`SCORER_SOURCES`) cannot wait."""
-    needed = settings.null_keys == "rekey" or bool(settings.source_topics)
+    (`SCORER_NULL_KEYS=rekey`), translated ones (`SCORER_SOURCES`) and enrichments (`SCORER_COMPANY_TOPIC`) cannot
+    wait."""
+    needed = settings.null_keys == "rekey" or bool(settings.source_topics) or settings.company_topic is not None
     return Permission(Resource.TOPIC, settings.activity_topic, Operation.WRITE, required=needed)
 
 
@@ -91,6 +92,8 @@ def _run(settings: Settings) -> list[Permission]:
         needs += topic_needs(settings, settings.replay_marks_topic, *creating)
     if settings.shadow_rules is not None:
         needs += topic_needs(settings, settings.shadow_topic, writing, *creating)
+    if settings.company_topic is not None:
+        needs += topic_needs(settings, settings.company_topic, reading, *creating)
     return [*needs, *_group(settings, reading), *_ids(f"{settings.group}-", prefixed=True)]
 
 
@@ -99,6 +102,8 @@ def _topics_ensure(settings: Settings) -> list[Permission]:
     names.append(settings.replay_marks_topic)
     if settings.shadow_rules is not None:
         names.append(settings.shadow_topic)
+    if settings.company_topic is not None:
+        names.append(settings.company_topic)
     needed = [need for name in names for need in topic_needs(settings, name, Operation.CREATE)]
     return [*needed, *(need for topic in settings.source_topics for need in topic_needs(settings, topic))]
 

@@ -6,6 +6,7 @@ These are all the messages that the service writes, and why each fits its topic:
   and re-scoring leaves such a lead as it is.
 - Samples of the shadow rules: larger ones are left out.
 - Dead letters: cut to what their topic accepts.
+- Enrichments: those that the input would refuse are not written.
 - Records that are written back with a key: those that the input would refuse become dead letters.
 - The marker of the rules, and the position in the input: less than 2 KiB.
 - The marks of replayed dead letters: less than 1 KiB. The records that a replay sends back are reported when the input

@@ -66,6 +66,11 @@ class TopicReader:
         self._consumer = consumer
         self._pace = pace
 
+    def partitions(self, topic: str) -> int | None:
+        """How many partitions a topic has that is being read, as the client last heard; None if it does not know."""
+        numbers = self._consumer.partitions_for_topic(topic)
+        return len(numbers) if numbers else None
+
     async def spans(self, topic: str, partitions: int) -> dict[TopicPartition, Span]:
         """Where each of the first `partitions` partitions begins and ends now. Raises `KafkaError`."""
         return await self.spans_of([TopicPartition(topic, number) for number in range(partitions)])

@@ -98,6 +98,19 @@ def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
         if settings.shadow_rules is None
         else (Need(settings.shadow_topic, "shadow_topic", None, "", room, least_bytes=least),)
     )
+    companies = (
+        ()
+        if settings.company_topic is None
+        else (
+            Need(
+                settings.company_topic,
+                "company_topic",
+                True,
+                "profiles that have not changed for long would be deleted",
+                {_POLICY: "compact", **_BROKER_CLOCK},
+            ),
+        )
+    )
     return (
         Need(settings.activity_topic, "activity_topic", False, lost, _BROKER_CLOCK),
         Need(settings.routing_topic, "routing_topic", None, "", room, least_bytes=least),
@@ -126,6 +139,7 @@ def needs(settings: Settings, source: Topic | None = None) -> tuple[Need, ...]:
             partitions=1,
         ),
         *shadow,
+        *companies,
         *(Need(topic, "sources", None, "", ours=False) for topic in settings.source_topics),
     )
 

@@ -280,6 +280,11 @@ class Metrics:
                 "Leads of this worker that are due by the time of the log, at most.",
                 registry=registry,
             ),
+            "enrichment": Gauge(
+                "scorer_enrichment_remaining",
+                "Leads of this worker that do not have the present profile of their company, as far as is known.",
+                registry=registry,
+            ),
             "tick": Gauge(
                 "scorer_partitions_awaiting_time",
                 "Partitions of this worker in which a lead is due by the clock and not by the time of the log.",

@@ -71,6 +71,12 @@ class Settings(BaseSettings):
         description="Topics of other senders that are translated into the input, comma-separated `topic:source`; "
         "`scorer sources list` names the sources.",
     )
+    company_topic: TopicName | None = Field(
+        None, description="Profiles of companies, compacted, by company key; default: none."
+    )
+    company_profiles: Annotated[int, Field(ge=1)] = Field(
+        200_000, description="Most companies of that topic; each worker has all of them in memory."
+    )
     routing_topic: TopicName = Field("lead.routing", description="Output: decisions.")
     dead_letter_topic: TopicName = Field("lead.activity.dlq", description="Output: rejected input.")
     state_topic: str = Field("", description="Changelog of lead states; default: <group>.lead-state.")
@@ -261,6 +267,8 @@ class Settings(BaseSettings):
         names = ["activity_topic", "routing_topic", "dead_letter_topic", "state_topic"]
         if self.shadow_rules is not None:
             names.append("shadow_topic")
+        if self.company_topic is not None:
+            names.append("company_topic")
         for name in names[3:]:
             topic = getattr(self, name)
             if re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic) is None:
@@ -291,6 +299,8 @@ class Settings(BaseSettings):
             if topic == self.activity_topic and source != _INPUT_SOURCE:
                 expected = f"the input has {_INPUT_SOURCE} only, and another topic of that sender is translated into it"
                 raise _wrong("sources", f"has {entry.strip()!r}, and {topic!r} is SCORER_ACTIVITY_TOPIC; {expected}")
+            if topic == self.company_topic:
+                raise _wrong("sources", f"has the topic {topic!r}, which is SCORER_COMPANY_TOPIC; expected another one")
             if topic in ours:
                 what = f"has the topic {topic!r}, which the service itself writes ({ours[topic]})"
                 raise _wrong("sources", f"{what}; expected a topic of another sender")

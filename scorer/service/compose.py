@@ -32,6 +32,7 @@ from scorer.rules.finding import RulesetError
 from scorer.rules.loader import parse_with_source
 from scorer.rules.ruleset import Ruleset
 from scorer.runtime.audit import Audit
+from scorer.runtime.company_metrics import CompanyMetrics
 from scorer.runtime.memory_limit import memory_limit
 from scorer.runtime.metrics import Metrics
 from scorer.runtime.settings import Settings
@@ -50,6 +51,9 @@ from scorer.state.store import LeadStore
 from scorer.stream.access_watch import AccessWatch
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer
+from scorer.stream.companies import Companies
+from scorer.stream.company_topic import CompanyTopic
+from scorer.stream.jobs.enrichments import Enrichments
 from scorer.stream.jobs.job import Job
 from scorer.stream.jobs.key_figures import KeyFigures
 from scorer.stream.jobs.rescore import Rescorer, Sweep
@@ -119,6 +123,7 @@ class Service:
     access: AccessWatch
     audit: Audit
     spans: Spans | None
+    company_topic: CompanyTopic | None = None
     trouble: str | None = None
 
     def live(self) -> tuple[bool, Mapping[str, object]]:
@@ -133,6 +138,8 @@ class Service:
         denied = self.access.trouble()
         if denied:
             ready, details = False, {**details, **denied, "status": "access denied"}
+        if self.company_topic is not None:
+            details = {**details, "companies": self.company_topic.details()}
         rules = {"name": self.ruleset.name, "revision": self.ruleset.revision}
         details = {**details, "ruleset": rules, "rules": self.rules.details()}
         if self.mappings is not None:
@@ -211,7 +218,9 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         limits=limits,
         unfitting=lambda activity: live.evaluator.unfitting(activity),
     )
-    pace, reading = TokenBucket(time.monotonic), TokenBucket(time.monotonic)
+    pace, reading, comparing = (TokenBucket(time.monotonic) for _ in range(3))
+    companies = Companies(settings.company_profiles)
+    company_metrics = None if settings.company_topic is None else CompanyMetrics(metrics.registry)
     rescorer = Rescorer(
         settings, lambda: live.evaluator, _microseconds, pace, time.monotonic, trim=trim, limits=limits, shadow=shadow
     )
@@ -220,7 +229,21 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         # The sweep is first, because it knows since when the rules have been in effect.
         sweep, reviews = Sweep(rescorer, store, partition), Reviews(rescorer, store, partition)
         ticks = Ticks(settings, reviews, store, partition, _microseconds, time.monotonic, lambda: no_ticks() is None)
-        return [sweep, reviews, ticks, KeyFigures(lambda: live.evaluator, store, partition, reading)]
+        found: list[Job] = [sweep, reviews, ticks, KeyFigures(lambda: live.evaluator, store, partition, reading)]
+        if company_metrics is not None:
+            found.append(
+                Enrichments(
+                    rescorer,
+                    companies,
+                    company_metrics,
+                    store,
+                    partition,
+                    comparing,
+                    lambda: partitions.caught_up(partition),
+                    lambda: not watch.is_clock_off,
+                )
+            )
+        return found
 
     def no_ticks() -> str | None:
         if settings.tick_seconds == 0:
@@ -257,6 +280,11 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
     )
     workers = WorkerContext(settings, processor, committer, metrics, jobs, lambda: live.evaluator, watch, access, spans)
     partitions = Partitions(workers, no_ticks, sources if translators else None)
+    company_topic = None
+    if settings.company_topic is not None and company_metrics is not None:
+        company_topic = CompanyTopic(
+            settings, settings.company_topic, companies, company_metrics, access, partitions.companies_changed
+        )
     size_limit = SizeLimit(settings.max_record_bytes, lambda: None if shadow is None else shadow.ruleset)
     mappings = None
     if translators:
@@ -306,6 +334,7 @@ def build(settings: Settings, context: dict[str, object] | None = None) -> Servi
         access,
         audit,
         spans,
+        company_topic,
     )
 
 

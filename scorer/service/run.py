@@ -160,15 +160,16 @@ async def _join_and_work(service: Service, stop: asyncio.Event, failure: "asynci
     watch = asyncio.create_task(_watch(service, failure))
     access = asyncio.create_task(service.access.run())
     stopping = asyncio.create_task(stop.wait())
-    ends: list[asyncio.Future[Any]] = [failure, stopping, watch, access]
+    companies = [] if service.company_topic is None else [asyncio.create_task(service.company_topic.run())]
+    ends: list[asyncio.Future[Any]] = [failure, stopping, watch, access, *companies]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    # A worker that nobody watches could stand still unnoticed.
-    unwatched = next((task.exception() for task in (watch, access) if task.done() and task.exception()), None)
+    # A worker that nobody watches could stand still unnoticed, and so could the profiles of companies.
+    tasks = (watch, access, *companies)
+    unwatched = next((task.exception() for task in tasks if task.done() and task.exception()), None)
     if unwatched is not None:
         log.error("watch_failed", error=repr(unwatched), exc_info=unwatched)
-    watch.cancel()
-    access.cancel()
-    stopping.cancel()
+    for task in (*tasks, stopping):
+        task.cancel()
     failed = failure.done() or unwatched is not None
     log.info("stopping", failed=failed)
     drained = await service.partitions.drain(settings.shutdown_timeout_s)

@@ -33,9 +33,10 @@ class LeadStore:
         """The change by which the rules in effect took effect in the partition; None while its instant is not known."""
         self.on_commit: Callable[[Iterable[Lead], Iterable[str]], None] = lambda changed, removed: None
         """Called with the leads that a transaction has changed, and the ids of those that it has removed."""
-        self.on_change: Callable[[Mapping[str, Lead], Mapping[str, Lead]], None] = lambda changed, read: None
-        """Called before `on_commit`, with the leads that a transaction has changed, and as it has read leads, by id. A
-        lead of which nothing is known is an empty one. Parts of a lead that did not change are the same objects."""
+        self.on_change: list[Callable[[Mapping[str, Lead], Mapping[str, Lead]], None]] = []
+        """Each is called before `on_commit`, with the leads that a transaction has changed, and as it has read leads,
+        by id. A lead of which nothing is known is an empty one. Parts of a lead that did not change are the same
+        objects."""
 
     def __len__(self) -> int:
         """How many leads there are at rest."""
@@ -96,7 +97,8 @@ class LeadStore:
     def commit(self) -> None:
         """Make what is staged the state: the transaction is committed."""
         self.encode_staged()
-        self.on_change(self._staged, self._read)
+        for on_change in self.on_change:
+            on_change(self._staged, self._read)
         self._states.update(self._encoded)
         for lead_id in self._removed:
             self._states.pop(lead_id, None)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -196,6 +196,16 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
         """Tell the workers that other rules have taken effect."""
         for worker in self._judges:
             worker.rules_changed()
+
+    def companies_changed(self, companies: Collection[str]) -> None:
+        """Tell the workers that the profiles of these companies have changed."""
+        for worker in self._judges:
+            worker.companies_changed(companies)
+
+    def caught_up(self, partition: int) -> bool:
+        """Whether a partition of the input is ours and was read to its end."""
+        worker = self._workers.get(TopicPartition(self._context.settings.activity_topic, partition))
+        return isinstance(worker, PartitionWorker) and worker.caught_up
 
     async def drain(self, seconds: float) -> bool:
         """End all workers after their current transaction. False if some did not end in time."""

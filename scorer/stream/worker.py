@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from scorer.stream.assigned import AssignedPartition, FatalError, Owner, State, 
 from scorer.stream.batch import BatchProcessor
 from scorer.stream.committer import Committer, RefusedError
 from scorer.stream.input_log import seen
+from scorer.stream.jobs.enrichments import Enrichments
 from scorer.stream.jobs.job import JobFactory
 from scorer.stream.jobs.key_figures import KeyFigures
 from scorer.stream.jobs.turns import Turns
@@ -77,11 +78,26 @@ class PartitionWorker(AssignedPartition):
         self._jobs = Turns()
         self._store = LeadStore(context.settings.cache_leads)
         self._noted = False
+        self._end: int | None = None
         super().__init__(partition, consumer, owner, context, predecessor)
 
     def rules_changed(self) -> None:
         """Other rules have taken effect: let the jobs look at them."""
         self._inbox.nudge()
+
+    def companies_changed(self, companies: Collection[str]) -> None:
+        """The profiles of these companies have changed: let the job look at their leads."""
+        job = self._jobs.find(Enrichments)
+        if job is not None:
+            job.changed(companies)
+            self._inbox.nudge()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything is processed that was in the log when its end was first seen."""
+        if self._end is None and self._is_ours():
+            self._end = self._consumer.highwater(self.partition)
+        return self._end is not None and self._is_ours() and self._reached() >= self._end
 
     def remaining(self) -> Counter[str]:
         """How much work each background job still has, by its name."""
@@ -120,6 +136,7 @@ class PartitionWorker(AssignedPartition):
         return start
 
     def _opened(self) -> Mapping[str, object]:
+        self._end = None
         self._jobs = Turns(self._context.jobs(self._store, self.partition.partition))
         self._measure_log_time()
         return {"leads": len(self._store), "restored": self.progress.done}

@@ -428,6 +428,7 @@ def test_addresses_that_the_service_accepts_are_accepted(servers: str, tmp_path:
                 ("deadLetter", "compact,delete"),
                 ("state", "delete"),
                 ("replayMarks", "delete"),
+                ("companies", "delete"),
             ]
         ),
     ],
@@ -575,6 +576,10 @@ RUN: Final = "`scorer run`"
         (
             {"settings": {"sources": "lead.activity:cloudevents,crm.events:segment", "tickSeconds": 0}},
             [RUN, "… with `SCORER_SOURCES`"],
+        ),
+        (
+            {"settings": {"companyTopic": "company.profile", "tickSeconds": 0}},
+            [RUN, "… with `SCORER_COMPANY_TOPIC`"],
         ),
         ({"shadowRules": {"source": "configMap", "configMap": "c"}}, [RUN, TICKS, "… with `SCORER_SHADOW_RULES`"]),
         ({"settings": {"group": "emea", "deadLetterTopic": "letters", "stateTopic": "states"}}, [RUN, TICKS]),

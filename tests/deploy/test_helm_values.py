@@ -109,9 +109,10 @@ SITUATIONS: Final[dict[str, dict[str, Any]]] = {
         "strimzi.user.commands": ["dlq purge"],
         "strimzi.topics.partitions": 7030,
         "strimzi.topics.replicas": 71,
+        "settings.companyTopic": "mark.companies",
         **{
             f"strimzi.topics.config.{role}": {"mark": f"mark-{role}"}
-            for role in ("activity", "routing", "deadLetter", "state", "replayMarks", "shadow")
+            for role in ("activity", "routing", "deadLetter", "state", "replayMarks", "companies", "shadow")
         },
         "autoscaling.kind": "keda",
         "autoscaling.keda.lagThreshold": 7032,

@@ -56,6 +56,7 @@ def documented(settings: Settings, command: str) -> list[Acl]:
         "routing": settings.routing_topic,
         "topics of other senders": next(iter(settings.source_topics), ""),
         "shadow topic": settings.shadow_topic,
+        "topic of companies": settings.company_topic or "",
         "`<dlq>`": settings.dead_letter_topic,
         "`<dlq>.replayed`": settings.replay_marks_topic,
     }
@@ -94,6 +95,7 @@ def acl_of(permission: Permission) -> Acl:
         ("run", ["`scorer run`", "… with `SCORER_CREATE_TOPICS=true`"], {"create_topics": "true"}),
         ("run", ["`scorer run`", "… with `SCORER_NULL_KEYS=rekey`"], {"null_keys": "rekey"}),
         ("run", ["`scorer run`", "… with `SCORER_SHADOW_RULES`"], {"shadow_rules": str(RULES)}),
+        ("run", ["`scorer run`", "… with `SCORER_COMPANY_TOPIC`"], {"company_topic": "company.profile"}),
         ("run", ["`scorer run`", "… with `SCORER_SOURCES`"], {"sources": "crm.events:segment"}),
     ],
 )

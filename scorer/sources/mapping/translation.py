@@ -53,8 +53,8 @@ class _Kind:
 
 
 class MappingSource:
-    """Translates records by a mapping file. `file`: for those who tell people about it. `warnings`: what in it is probably
-    not what its author meant."""
+    """Translates records by a mapping file. `file`: for those who tell people about it. `warnings`: what in it is
+    probably not what its author meant."""
 
     def __init__(
         self, name: str, file: MappingFile, converters: Mapping[str, Converter], warnings: Sequence[Finding]

@@ -51,7 +51,7 @@ class KeyFigures:
         self._actions: tuple[str, ...] = ()
         self._unread: list[str] = []
         self._as_it_was: dict[str, _Part] = {}
-        store.on_change = self._note
+        store.on_change.append(self._note)
         self._follow()
 
     @property

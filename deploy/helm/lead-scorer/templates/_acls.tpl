@@ -6,6 +6,7 @@ Read, Write and Delete include Describe.
 {{- $topics := include "lead-scorer.topics" . | fromJson }}
 {{- $group := include "lead-scorer.group" . }}
 {{- $shadow := ne .Values.shadowRules.source "none" }}
+{{- $companies := hasKey $topics "companies" }}
 {{- $sources := list }}
 {{- range include "lead-scorer.sourceTopics" . | fromJsonArray }}
 {{- $_ := set $topics (printf "source/%s" .) . }}
@@ -20,11 +21,17 @@ Read, Write and Delete include Describe.
 {{- if $shadow }}
 {{- $needs = append $needs "create shadow" }}
 {{- end }}
+{{- if $companies }}
+{{- $needs = append $needs "create companies" }}
+{{- end }}
 {{- end }}
 {{- range $sources }}
 {{- $needs = append $needs (printf "topic %s Read" .) }}
 {{- end }}
-{{- if or $sources (eq (default "" $.Values.settings.nullKeys) "rekey") (ne (toString $.Values.settings.tickSeconds) "0") }}
+{{- if $companies }}
+{{- $needs = append $needs "topic companies Read" }}
+{{- end }}
+{{- if or $sources $companies (eq (default "" $.Values.settings.nullKeys) "rekey") (ne (toString $.Values.settings.tickSeconds) "0") }}
 {{- $needs = append $needs "topic activity Write" }}
 {{- end }}
 {{- if $shadow }}
@@ -34,6 +41,9 @@ Read, Write and Delete include Describe.
 {{- $needs = concat $needs (list "create activity" "create routing" "create deadLetter" "create state" "create replayMarks") }}
 {{- if $shadow }}
 {{- $needs = append $needs "create shadow" }}
+{{- end }}
+{{- if $companies }}
+{{- $needs = append $needs "create companies" }}
 {{- end }}
 {{- range $sources }}
 {{- $needs = append $needs (printf "topic %s Describe" .) }}

@@ -74,6 +74,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if ne .Values.shadowRules.source "none" }}
 {{- $_ := set $topics "shadow" (default (printf "%s.shadow" $routing) $set.shadowTopic) }}
 {{- end }}
+{{- with $set.companyTopic }}
+{{- $_ := set $topics "companies" . }}
+{{- end }}
 {{- toJson $topics }}
 {{- end }}
 
@@ -220,7 +223,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and $values.topicsJob.enabled $values.strimzi.enabled $values.strimzi.topics.create }}
 {{- fail "topicsJob.enabled and strimzi.topics.create are both true; the topics can have one creator" }}
 {{- end }}
-{{- range $role, $policy := dict "activity" "delete" "deadLetter" "delete" "state" "compact" "replayMarks" "compact" }}
+{{- range $role, $policy := dict "activity" "delete" "deadLetter" "delete" "state" "compact" "replayMarks" "compact" "companies" "compact" }}
 {{- $given := get (get $values.strimzi.topics.config $role) "cleanup.policy" }}
 {{- if and $given (ne $given $policy) }}
 {{- fail (printf "strimzi.topics.config.%s has cleanup.policy %s; the service needs %s" $role $given $policy) }}
