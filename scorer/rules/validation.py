@@ -126,17 +126,20 @@ def _finding(document: Document, error: ErrorDetails, model_at: ModelAt) -> Find
 
 def _written(document: Document, location: tuple[str | int, ...]) -> Path:
     """The steps of the document: without tags, and without the place in a list where one entry is written alone."""
+    path = tuple(part for part in location if not _is_tag(part))
+    if path in document.keys or path in document.values:
+        return path
     here = document.data
-    path: Path = ()
-    for part in location:
-        if _is_tag(part) or (isinstance(part, int) and isinstance(here, dict)):
+    alone: Path = ()
+    for part in path[:-1]:
+        if isinstance(part, int) and isinstance(here, dict):
             continue
-        path = (*path, part)
+        alone = (*alone, part)
         try:
             here = here[part]
         except (LookupError, TypeError):
-            here = None
-    return path
+            return path
+    return (*alone, *path[-1:])
 
 
 def _is_tag(part: str | int) -> bool:

@@ -1,5 +1,6 @@
 """Every line of the tables in docs/company-data.md is what the conversions do."""
 
+import json
 import re
 from collections.abc import Iterator
 from importlib.resources import files
@@ -9,6 +10,7 @@ from typing import get_args
 import pytest
 from ruamel.yaml import YAML
 
+from scorer.domain.enrichment import COMPANY_KEYS
 from scorer.domain.unfitting import Reason
 from scorer.sources import company
 from scorer.sources.company.converter import Converter, Unfit
@@ -17,6 +19,7 @@ from scorer.sources.company.email_address import company_key, email, email_kind
 from scorer.sources.company.employees import employees
 from scorer.sources.company.job_titles import FILE, built_in_job_titles, parse_job_titles
 from scorer.sources.company.language import language
+from scorer.sources.company.profile import read_profile
 from scorer.sources.company.revenue import revenue
 
 PAGE = (Path(__file__).parents[2] / "docs" / "company-data.md").read_text()
@@ -75,3 +78,15 @@ def test_the_page_names_the_departments_of_the_built_in_table() -> None:
     assert sentence is not None
     table = YAML(typ="safe").load((files(company) / FILE).read_text())
     assert re.findall(r"`(\w+)`", sentence[1]) == [group["department"] for group in table["departments"]]
+
+
+def test_the_profile_of_the_page_is_one_and_the_page_names_all_keys() -> None:
+    line = re.search(r"^(acme\S+)  (\{.*\})$", PAGE, re.MULTILINE)
+    assert line is not None
+    record = read_profile(line[1].encode(), line[2].encode(), 0)
+    assert record.profile is not None
+    assert json.loads(record.profile.data) == json.loads(line[2])
+    assert record.dropped == ()
+    keys = re.search(r"^\| (`company`.*?) \| the field", PAGE, re.MULTILINE)
+    assert keys is not None
+    assert re.findall(r"`(\w+)`", keys[1]) == list(COMPANY_KEYS)

@@ -23,6 +23,7 @@ from scorer.evaluation.evaluator import Evaluator
 from scorer.figures.figures import Figures
 from scorer.figures.gauges import gauges
 from scorer.rules.loader import parse_ruleset
+from scorer.runtime.company_metrics import CompanyMetrics
 from scorer.runtime.metrics import (
     ASSESS_BUCKETS,
     KEY_FIGURES,
@@ -82,6 +83,7 @@ def every_metric() -> Metrics:
         SourceFigures("segment", Counter({"rejected": 1}), 1, Counter({("page", "why"): 1}), Counter({("k", "why"): 1}))
     )
     metrics.sources.partitions({"running": 1})
+    CompanyMetrics(metrics.registry)
     metrics.ruleset("b2b", "1", "durable", queues=["queue-0"], stages=["Open"])
     metrics.key_figures({name: {("x",) * len(labels): 1.0} for name, (_, labels) in KEY_FIGURES.items()})
     metrics.shadow("b2b", "2")

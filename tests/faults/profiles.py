@@ -15,6 +15,7 @@ from scorer.sources.rejected import Rejected
 from scorer.state.codec import decode_lead
 from scorer.state.input_position import POSITION_KEY
 from scorer.state.marker import MARKER_KEY
+from tests.faults.group import wait_until_processed
 from tests.faults.load import Load
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import Service
@@ -109,7 +110,8 @@ def behind(leads: Iterable[Lead], profiles: Mapping[str, Profile]) -> list[str]:
 
 
 def wait_until_enriched(kafka: Kafka, names: Names, worker: Service) -> None:
-    """Return once every lead has the present profile of its company."""
+    """Return once the input is processed and every lead has the present profile of its company."""
+    wait_until_processed(kafka, names, [worker])
     profiles = present_profiles(kafka, names)
     worker.wait(lambda: not behind(present_leads(kafka, names), profiles))
 

@@ -11,7 +11,6 @@ import pytest
 from tests.brokers.marks import fencing
 from tests.faults.cooling import COOLING, TICKING, check_cooled, create_topics, finish
 from tests.faults.deaths import POINTS, death, die
-from tests.faults.group import wait_until_processed
 from tests.faults.profiles import (
     CompanyLoad,
     ProfileLoad,
@@ -53,7 +52,6 @@ def test_leads_have_the_present_profile_whenever_the_worker_dies(kafka: Kafka, n
         profiles.write(CHANGES)
         die(kafka, names, tmp_path, random, **settings, **death(random, number))
     with service(kafka, names, tmp_path, ready=True, **settings) as worker:
-        wait_until_processed(kafka, names, [worker])
         wait_until_enriched(kafka, names, worker)
         reached = finish(kafka, names, [worker])
     check_enriched(kafka, names)
@@ -89,7 +87,6 @@ def test_workers_of_a_group_that_are_killed_give_each_lead_its_profile(
                 profiles.write(CHANGES)
                 sleep(0.3)
             assert victim.process.returncode == -9, victim.text()
-        wait_until_processed(kafka, names, workers)
         wait_until_enriched(kafka, names, workers[0])
         reached = finish(kafka, names, workers)
     check_enriched(kafka, names)

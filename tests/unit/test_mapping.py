@@ -352,12 +352,12 @@ class TestData:
             ("whole_number", "12.000", "ambiguous"),
             ("number", " 1.234", "ambiguous"),
             ("number", "-999.999", "ambiguous"),
-            ("number", "12.000,50", "unreadable"),
+            ("number", "12.000,50", "malformed"),
             ("number", True, "wrong_type"),
             ("number", "nan", "malformed"),
             ("boolean", "maybe", "not_a_choice"),
             ("texts", [["a"]], "wrong_type"),
-            ("country", "ZZ", "unknown"),
+            ("country", "ZZ", "not_a_choice"),
         ],
     )
     def test_what_cannot_be_converted_is_dropped(self, name: str, value: object, reason: str) -> None:
