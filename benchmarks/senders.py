@@ -270,9 +270,12 @@ def report(result: Result, name: str, runs: Measured) -> None:
         values = [run.rate for run in of_label]
         result.figures.append(Figure.of(label, statistics.median(values), "/s", ratio(values, rates), group))
     group = f"{name}, memory (RSS) of the worker, {WHOLE}"
-    for label, part in (("a tenth", 0), ("a half", _SHOWN // 2 - 1), ("all", _SHOWN - 1)):
-        values = [memory[part] / 1e6 for memory in runs.memory]
-        result.figures.append(Figure.of(f"after {label}", statistics.median(values), "MB", group=group))
+    sizes = {
+        "after a tenth": [memory[0] for memory in runs.memory],
+        "after a half": [memory[_SHOWN // 2 - 1] for memory in runs.memory],
+        "at the end": [run.rss for run in runs.whole],
+    }
+    result.figures += [Figure.of(label, statistics.median(of) / 1e6, "MB", group=group) for label, of in sizes.items()]
     result.targets += [
         Target(f"{name}, {label}: CPU of an activity / ours", BOUND, ratio(costs[label], own).median, at_least=False)
         for label in (SCORED, BOTH)
