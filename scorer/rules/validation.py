@@ -131,15 +131,16 @@ def _written(document: Document, location: tuple[str | int, ...]) -> Path:
         return path
     here = document.data
     alone: Path = ()
-    for part in path[:-1]:
+    for part in path:
         if isinstance(part, int) and isinstance(here, dict):
             continue
         alone = (*alone, part)
-        try:
-            here = here[part]
-        except (LookupError, TypeError):
-            return path
-    return (*alone, *path[-1:])
+        here = here[part] if _has(here, part) else None
+    return alone
+
+
+def _has(here: object, part: str | int) -> bool:
+    return part in here if isinstance(here, dict) else isinstance(here, list) and part in range(len(here))
 
 
 def _is_tag(part: str | int) -> bool:
