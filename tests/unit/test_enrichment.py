@@ -80,6 +80,18 @@ def test_a_key_that_the_profile_loses_is_withdrawn_and_one_of_the_lead_is_not() 
     assert lead.value("profile.is_customer") is True
 
 
+def test_an_enrichment_that_comes_after_a_later_one_states_nothing() -> None:
+    lead = lead_after(said(1, email_domain="acme.com"))
+    older, newer = (
+        enrichment(lead, company_of(lead), known, NOW)
+        for known in (profile(ACME, day=2), profile({"employees": 500}, day=4))
+    )
+    assert older is not None
+    assert newer is not None
+    after = lead.apply(newer).apply(older)
+    assert (after.value("profile.industry"), after.value("profile.employees")) == (None, 500)
+
+
 def test_of_another_company_nothing_stays_and_what_the_same_form_says_does() -> None:
     lead = enriched(lead_after(said(1, email_domain="acme.com")), profile(ACME, day=2))
     lead = lead.apply(said(3, employees=7)).apply(said(5, email_domain="bolt.com", industry="Logistics"))
