@@ -1,12 +1,12 @@
 """What comes of the records of a file by one source, for `scorer sources test`."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import typer
 
 from scorer.cli.common import ExitStatus, say
@@ -27,6 +27,7 @@ from scorer.sources.cloudevents import MAX_BYTES
 from scorer.sources.mapping.translation import NO_KIND, MappingSource
 from scorer.sources.rejected import Rejected
 from scorer.sources.source import Activity, Outcome
+from scorer.sources.strict_json import decode_object
 
 _MOST_HINTS: Final = 10
 
@@ -61,7 +62,7 @@ class Trial:
     def made(self) -> list[Any]:
         """What all activities say, but for the name of the source."""
         return [
-            {**msgspec.json.decode(activity.value), "source": None}
+            {**_event(activity), "source": None}
             for outcome in self._outcomes
             for activity in (*outcome.activities, *outcome.held)
         ]
@@ -160,7 +161,7 @@ class Trial:
             for outcome in self._outcomes
             for activity in outcome.activities
             if activity.type in LISTING
-            for name in msgspec.json.decode(activity.value)["data"].get("custom", {})
+            for name in _event(activity)["data"].get("custom", {})
             if name not in declared
         )
         return [
@@ -174,7 +175,12 @@ def _needs_events(outcomes: Sequence[Outcome]) -> bool:
     return any(outcome.dropped or outcome.ignored == NO_KIND for outcome in outcomes)
 
 
+def _event(activity: Activity) -> dict[str, Any]:
+    # An event in our own format is as it was sent, with numbers and halves of pairs that only our own parser reads.
+    return decode_object(activity.value, len(activity.value), "the event")
+
+
 def _show_activity(prefix: str, activity: Activity) -> None:
-    event = msgspec.json.decode(activity.value)
-    data = msgspec.json.encode(event.get("data", {})).decode()
+    event = _event(activity)
+    data = json.dumps(event.get("data", {}), ensure_ascii=False, separators=(",", ":"))
     typer.echo(printable(f"  {prefix}{activity.type} of {activity.lead_id} at {event['time']} {data}"))
