@@ -13,6 +13,7 @@ from scorer.cli.common import ExitStatus, say
 from scorer.cli.source_input import explained, loaded_or_exit
 from scorer.domain.activity import LISTING
 from scorer.domain.printable import counted, printable
+from scorer.domain.unfitting import CUSTOM
 from scorer.domain.unfitting_keys import as_example
 from scorer.offline.activity_files import ActivityFile
 from scorer.offline.mapping_hints import EmptyPaths, Unchosen
@@ -161,7 +162,7 @@ class Trial:
             for outcome in self._outcomes
             for activity in outcome.activities
             if activity.type in LISTING
-            for name in _event(activity)["data"].get("custom", {})
+            for name in _own_facts(activity)
             if name not in declared
         )
         return [
@@ -178,6 +179,13 @@ def _needs_events(outcomes: Sequence[Outcome]) -> bool:
 def _event(activity: Activity) -> dict[str, Any]:
     # An event in our own format is as it was sent, with numbers and halves of pairs that only our own parser reads.
     return decode_object(activity.value, len(activity.value), "the event")
+
+
+def _own_facts(activity: Activity) -> Sequence[str]:
+    # An event in our own format can be without data, or have it as text, and the facts in it need not be an object.
+    data = _event(activity).get("data")
+    facts = data.get(CUSTOM) if isinstance(data, dict) else None
+    return list(facts) if isinstance(facts, dict) else []
 
 
 def _show_activity(prefix: str, activity: Activity) -> None:
