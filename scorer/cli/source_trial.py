@@ -1,18 +1,19 @@
 """What comes of the records of a file by one source, for `scorer sources test`."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import msgspec
 import typer
 
 from scorer.cli.common import ExitStatus, say
 from scorer.cli.source_input import explained, loaded_or_exit
 from scorer.domain.activity import LISTING
 from scorer.domain.printable import counted, printable
+from scorer.domain.unfitting import CUSTOM
 from scorer.domain.unfitting_keys import as_example
 from scorer.offline.activity_files import ActivityFile
 from scorer.offline.mapping_hints import EmptyPaths, Unchosen
@@ -27,6 +28,7 @@ from scorer.sources.cloudevents import MAX_BYTES
 from scorer.sources.mapping.translation import NO_KIND, MappingSource
 from scorer.sources.rejected import Rejected
 from scorer.sources.source import Activity, Outcome
+from scorer.sources.strict_json import decode_object
 
 _MOST_HINTS: Final = 10
 
@@ -61,7 +63,7 @@ class Trial:
     def made(self) -> list[Any]:
         """What all activities say, but for the name of the source."""
         return [
-            {**msgspec.json.decode(activity.value), "source": None}
+            {**_event(activity), "source": None}
             for outcome in self._outcomes
             for activity in (*outcome.activities, *outcome.held)
         ]
@@ -160,7 +162,7 @@ class Trial:
             for outcome in self._outcomes
             for activity in outcome.activities
             if activity.type in LISTING
-            for name in msgspec.json.decode(activity.value)["data"].get("custom", {})
+            for name in _own_facts(activity)
             if name not in declared
         )
         return [
@@ -174,7 +176,19 @@ def _needs_events(outcomes: Sequence[Outcome]) -> bool:
     return any(outcome.dropped or outcome.ignored == NO_KIND for outcome in outcomes)
 
 
+def _event(activity: Activity) -> dict[str, Any]:
+    # An event in our own format is as it was sent, with numbers and halves of pairs that only our own parser reads.
+    return decode_object(activity.value, len(activity.value), "the event")
+
+
+def _own_facts(activity: Activity) -> Sequence[str]:
+    # An event in our own format can be without data, or have it as text, and the facts in it need not be an object.
+    data = _event(activity).get("data")
+    facts = data.get(CUSTOM) if isinstance(data, dict) else None
+    return list(facts) if isinstance(facts, dict) else []
+
+
 def _show_activity(prefix: str, activity: Activity) -> None:
-    event = msgspec.json.decode(activity.value)
-    data = msgspec.json.encode(event.get("data", {})).decode()
+    event = _event(activity)
+    data = json.dumps(event.get("data", {}), ensure_ascii=False, separators=(",", ":"))
     typer.echo(printable(f"  {prefix}{activity.type} of {activity.lead_id} at {event['time']} {data}"))

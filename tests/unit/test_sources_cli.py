@@ -344,6 +344,22 @@ def test_our_own_format_is_a_source_too(rules: Path) -> None:
     assert "<stdin>:2#1: invalid_data: lead.merged: data.into is missing\n" in done.stderr.decode()
 
 
+def test_test_shows_an_event_of_our_own_with_a_number_that_is_out_of_range(rules: Path) -> None:
+    line = event(1, "lead.custom.any", size=0).replace('"size": 0', '"size": 1e999')
+    done = scorer("sources", "test", "-", "--source", "cloudevents", "--rules", str(rules), stdin=line.encode())
+    assert b"lead.custom.any" in done.stdout, done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("data", [None, "{}", {"custom": [1]}, {"custom": None}, {"custom": {"plan": "pro"}}])
+def test_test_compares_own_facts_whatever_the_data_of_an_event_of_our_own_is(data: object, rules: Path) -> None:
+    line = json.dumps(json.loads(event(1, "lead.profile_updated")) | {"data": data})
+    done = scorer("sources", "test", "-", "--source", "cloudevents", "--rules", str(rules), stdin=line)
+    assert b"1 event: 1 activity" in done.stdout + done.stderr
+    assert (b"custom.plan" in done.stdout + done.stderr) == (isinstance(data, dict) and "plan" in str(data))
+    assert b"Traceback" not in done.stderr
+
+
 def test_source_is_for_files(rules: Path) -> None:
     done = scorer("score", "--topic", "x", "--source", "shop", "--rules", str(rules))
     assert done.returncode == 2
