@@ -33,6 +33,14 @@ InputOption = Annotated[
         help="Activities: JSON Lines (plain or gzipped) or Parquet; - is stdin. Repeatable.",
     ),
 ]
+RecordsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="F|-",
+        help="Records of the sender: JSON, JSON Lines, CSV … (plain or gzipped); - is stdin. Repeatable.",
+    ),
+]
 MoreInputs = Annotated[
     list[str] | None,
     typer.Argument(metavar="[F]...", help="More input files, so that --input *.jsonl works.", show_default=False),

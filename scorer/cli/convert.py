@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from scorer.cli.activity_input import (
-    InputOption,
     MoreInputs,
+    RecordsOption,
     Rejects,
     RejectsOption,
     inputs_or_exit,
@@ -22,7 +22,7 @@ from scorer.cli.source_input import loaded_or_exit
 
 def convert(
     source: Annotated[str, typer.Option("--source", metavar="NAME", help="The source (scorer sources list).")],
-    input_: InputOption = None,
+    input_: RecordsOption = None,
     output: Annotated[str, typer.Option("--output", metavar="F|-", help="Activities, JSON Lines; - is stdout.")] = "-",
     rules: RulesOption = None,
     rejects: RejectsOption = None,

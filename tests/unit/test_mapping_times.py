@@ -54,6 +54,16 @@ def test_a_time_of_a_spreadsheet_is_refused_with_what_is_expected() -> None:
     assert outcome.rejected.detail.endswith(expected)
 
 
+@pytest.mark.parametrize("at", [None, "31.02.2026"])
+def test_a_path_of_two_forms_is_named_once(at: str | None) -> None:
+    recipe = '[{path: at, format: "%d.%m.%Y %H:%M"}, {path: at, format: "%d.%m.%Y"}]'
+    head = HEAD.replace("[at, {path: received, unit: s}]", recipe)
+    (outcome,) = by_mapping(source("kinds: [{name: any, type: lead.x}]", head), {"id": "e", "at": at})
+    assert outcome.rejected is not None
+    assert "at at, at" not in outcome.rejected.detail
+    assert "at at" in outcome.rejected.detail
+
+
 def time_of(recipe: str, at: object) -> str | None:
     """The time of an event by a recipe; None if it cannot be read."""
     head = HEAD.replace("[at, {path: received, unit: s}]", recipe)

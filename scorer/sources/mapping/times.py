@@ -39,7 +39,8 @@ _MOST_CHARACTERS: Final = 64
 def time_recipe(paths: Sequence[TimePath]) -> TimeRecipe:
     """The first path at which there is a time that can be read and is not too late."""
     steps = [(path.path, getter(path.path), _reader(path)) for path in paths]
-    names = ", ".join(path.path for path in paths)
+    # A path is given twice if an export writes times in two forms. A reader looks for it once.
+    names = ", ".join(dict.fromkeys(path.path for path in paths))
 
     def time(event: Event, latest: int) -> str:
         unread: object = None
