@@ -18,6 +18,7 @@ from tests.deploy.monitoring import Alertmanager, Prometheus, Receiver, promtool
 from tests.deploy.sizes import FULL
 from tests.deploy.workers import address, rules_with_figures, rules_without_tests
 from tests.faults.load import Load
+from tests.faults.profiles import company_topic
 from tests.integration.activities import event, structured
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import service
@@ -51,6 +52,7 @@ def test_all_that_rules_and_dashboards_ask_for_is_there(kafka: Kafka, names: Nam
     crm = f"{names.prefix}.crm"
     settings = {"rules": str(live), "shadow_rules": str(shadow), "topic_partitions": "6"}
     settings["sources"] = f"{crm}:cloudevents"
+    settings["company_topic"] = company_topic(names)
     kafka.create({names.activity: 6, crm: 1}, {"message.timestamp.type": "LogAppendTime"})
     with ExitStack() as stack:
         workers = [

@@ -20,7 +20,7 @@ def test_it_does_not_start_with_them(kafka: Kafka, names: Names, tmp_path: Path)
     rules = ruleset_folder(tmp_path / "rules", MANY_SIGNALS)
     with service(kafka, names, tmp_path, ready=False, rules=str(rules)) as running:
         assert running.process.wait(DEADLINE) == 1
-        assert f"{rules / 'rules.yaml'}:5:3: error: a lead's state can take 1,112,144 bytes" in running.text()
+        assert f"{rules / 'rules.yaml'}:5:3: error: a lead's state can take 1,113,448 bytes" in running.text()
     with service(kafka, names, tmp_path, rules=str(rules), max_record_bytes="2000000") as running:
         assert running.terminate() == 0
 
@@ -31,7 +31,7 @@ def test_a_reload_keeps_the_rules_that_fit(kafka: Kafka, names: Names, tmp_path:
     with service(kafka, names, tmp_path, rules=str(rules)) as running:
         before = running.ready()
         ruleset_folder(rules, MANY_SIGNALS)
-        assert "rules.yaml:5:3: error: a lead's state can take 1,112,144 bytes" in refused(running, "rules_refused")
+        assert "rules.yaml:5:3: error: a lead's state can take 1,113,448 bytes" in refused(running, "rules_refused")
         after = running.ready()
         assert before is not None
         assert after is not None
@@ -52,7 +52,7 @@ def test_live_and_shadow_rules_are_refused_if_they_do_not_fit_together(
         ruleset_folder(candidate, SMALL_RULES)
         running.wait(lambda: "shadow_rules_reloaded" in running.text())
         ruleset_folder(candidate, MANY_SIGNALS)
-        running.wait(lambda: "1,112,144 bytes" in refused(running, "shadow_rules_refused"))
+        running.wait(lambda: "1,113,448 bytes" in refused(running, "shadow_rules_refused"))
         ruleset_folder(candidate, with_fields(0, 20))
         running.wait(lambda: running.text().count("shadow_rules_reloaded") == 2)
         ruleset_folder(live, with_fields(20, 20))
