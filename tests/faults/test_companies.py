@@ -4,13 +4,12 @@ company, nothing is lost or doubled, and the input alone gives the same decision
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 
 from tests.brokers.marks import fencing
 from tests.faults.cooling import COOLING, TICKING, check_cooled, create_topics, finish
-from tests.faults.deaths import POINTS, death, die
+from tests.faults.deaths import death, die, die_in_a_group
 from tests.faults.profiles import (
     CompanyLoad,
     ProfileLoad,
@@ -22,7 +21,7 @@ from tests.faults.profiles import (
     wait_until_enriched,
 )
 from tests.faults.sizes import EVENTS, ROUNDS, randomness
-from tests.integration.kafka import DEADLINE, Kafka, Names
+from tests.integration.kafka import Kafka, Names
 from tests.integration.service import Service, service
 
 CHANGES = 10
@@ -75,18 +74,13 @@ def test_workers_of_a_group_that_are_killed_give_each_lead_its_profile(
             settings["company_topic"] = company_topic(names)
             return stack.enter_context(service(kafka, names, tmp_path, ready=False, **settings))
 
+        def feed() -> None:
+            kafka.write(names.activity, load.take(60))
+            profiles.write(CHANGES)
+
         workers = [join(), join()]
         for number in range(-(-ROUNDS // 2)):
-            point = POINTS[number % len(POINTS)]
-            count = 1 if point in ("restoring", "fenced") else random.randint(1, 6)
-            victim = join(fault_point=f"{point}:{count}:kill")
-            deadline = monotonic() + DEADLINE
-            while victim.process.poll() is None:
-                assert monotonic() < deadline, f"it does not reach {point}:\n{victim.text()}"
-                kafka.write(names.activity, load.take(60))
-                profiles.write(CHANGES)
-                sleep(0.3)
-            assert victim.process.returncode == -9, victim.text()
+            die_in_a_group(join, random, number, feed)
         wait_until_enriched(kafka, names, workers[0])
         reached = finish(kafka, names, workers)
     check_enriched(kafka, names)

@@ -2,16 +2,15 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 
 from tests.brokers.marks import fencing
 from tests.faults.cooling import COOLING, TICKING, check_cooled, create_topics, finish
-from tests.faults.deaths import POINTS, death, die
+from tests.faults.deaths import death, die, die_in_a_group
 from tests.faults.load import Load
 from tests.faults.sizes import EVENTS, ROUNDS, randomness
-from tests.integration.kafka import DEADLINE, Kafka, Names
+from tests.integration.kafka import Kafka, Names
 from tests.integration.service import Service, service
 
 
@@ -43,16 +42,7 @@ def test_workers_of_a_group_that_are_killed_lose_nothing(kafka: Kafka, names: Na
 
         workers = [join(), join()]
         for number in range(-(-ROUNDS // 2)):
-            point = POINTS[number % len(POINTS)]
-            count = 1 if point in ("restoring", "fenced") else random.randint(1, 6)
-            victim = join(fault_point=f"{point}:{count}:kill")
-            deadline = monotonic() + DEADLINE
-            while victim.process.poll() is None:
-                assert monotonic() < deadline, f"it does not reach {point}:\n{victim.text()}"
-                # It needs input once it has its partitions, but a backlog would only take time.
-                kafka.write(names.activity, load.take(30))
-                sleep(0.3)
-            assert victim.process.returncode == -9, victim.text()
+            die_in_a_group(join, random, number, lambda: kafka.write(names.activity, load.take(30)))
             if number % 2:
                 # One of the others dies too, wherever it is, and a new one takes its place.
                 workers.pop(random.randrange(len(workers))).process.kill()

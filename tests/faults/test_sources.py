@@ -1,19 +1,19 @@
 """Topics of other senders in front of the input, while workers die at each step."""
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
-from time import monotonic, sleep
 
 import pytest
 
 from tests.brokers.marks import fencing
 from tests.faults.cooling import COOLING, TICKING, check_cooled, create_topics, finish
-from tests.faults.deaths import POINTS, death, die
+from tests.faults.deaths import death, die, die_in_a_group
 from tests.faults.foreign import ForeignLoad, check_translated, wait_until_translated
 from tests.faults.load import Load
 from tests.faults.sizes import EVENTS, ROUNDS, randomness
-from tests.integration.kafka import DEADLINE, Kafka, Names
+from tests.integration.kafka import Kafka, Names
 from tests.integration.service import Service, service
 
 
@@ -55,15 +55,7 @@ def test_workers_of_a_group_that_are_killed_translate_each_event_once(
 
         workers = [join(), join(",".join(reversed(entries)))]
         for number in range(-(-ROUNDS // 2)):
-            point = POINTS[number % len(POINTS)]
-            count = 1 if point in ("restoring", "fenced") else random.randint(1, 6)
-            victim = join(entries[number % 2], fault_point=f"{point}:{count}:kill")
-            deadline = monotonic() + DEADLINE
-            while victim.process.poll() is None:
-                assert monotonic() < deadline, f"it does not reach {point}:\n{victim.text()}"
-                load.write(60)
-                sleep(0.3)
-            assert victim.process.returncode == -9, victim.text()
+            die_in_a_group(partial(join, entries[number % 2]), random, number, lambda: load.write(60))
         wait_until_translated(kafka, names, load.topics, workers)
         reached = finish(kafka, names, workers)
     check_translated(kafka, names, load.topics)
