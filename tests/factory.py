@@ -98,6 +98,19 @@ def evaluator(text: str = SMALL_RULES) -> Evaluator:
     return Evaluator(ruleset(text), default_engine("compiled"))
 
 
+SHOP_MAPPING = """description: Events of our shop.
+lead: user
+id: id
+time: {path: at, unit: s}
+kinds:
+  - name: viewed
+    when: {event: viewed}
+    type: lead.page_viewed
+    data: {url: page}
+"""
+"""The mapping file of a source."""
+
+
 def ruleset_folder(path: Path, text: str = SMALL_RULES, file: str = "rules.yaml") -> Path:
     """A ruleset on disk. An existing file is replaced atomically."""
     path.mkdir(exist_ok=True)

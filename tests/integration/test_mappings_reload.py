@@ -3,21 +3,10 @@
 import json
 from pathlib import Path
 
-from tests.factory import ruleset_folder
+from tests.factory import SHOP_MAPPING, ruleset_folder
 from tests.integration.kafka import Kafka, Names, Record
 from tests.integration.service import Service, service
 from tests.integration.test_reload import logged
-
-SHOP = """description: Events of our shop.
-lead: user
-id: id
-time: {path: at, unit: s}
-kinds:
-  - name: viewed
-    when: {event: viewed}
-    type: lead.page_viewed
-    data: {url: page}
-"""
 
 
 def viewed(lead: str, number: int) -> Record:
@@ -44,7 +33,7 @@ def test_a_changed_mapping_translates_the_next_records_and_a_wrong_one_changes_n
     rules = ruleset_folder(tmp_path / "rules")
     mapping = rules / "sources" / "shop.yaml"
     mapping.parent.mkdir()
-    mapping.write_text(SHOP)
+    mapping.write_text(SHOP_MAPPING)
     topic = f"{names.prefix}.shop"
     kafka.create({topic: 1})
 
@@ -60,14 +49,14 @@ def test_a_changed_mapping_translates_the_next_records_and_a_wrong_one_changes_n
         kafka.write(topic, [viewed("a", 1), viewed("b", 2)])
         assert urls(2) == ["/page"] * 2
 
-        replace(mapping, SHOP.replace("url: page", "url: address"))
+        replace(mapping, SHOP_MAPPING.replace("url: page", "url: address"))
         line = wait_for(running, "mappings_reloaded")
         assert (line["files"], line["why"]) == ({str(mapping): "changed"}, "files")
         kafka.write(topic, [viewed("a", 3)])
         assert urls(3) == ["/page", "/page", "/address"]
         assert running.metric('scorer_mappings_reloads_total{outcome="loaded"}') == 1
 
-        replace(mapping, SHOP.replace("url: page", "urll: page"))
+        replace(mapping, SHOP_MAPPING.replace("url: page", "urll: page"))
         line = wait_for(running, "mappings_refused")
         finding = f"{mapping}:9:12: error: `lead.page_viewed` has no `urll`"
         assert any(finding in str(text) for text in line["findings"])  # type: ignore[attr-defined]

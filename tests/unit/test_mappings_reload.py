@@ -21,22 +21,13 @@ from scorer.service.mappings_reload import MappingsAudit, MappingsReloader, mapp
 from scorer.service.reload import Reload
 from scorer.service.vetting import examine_mappings
 from scorer.sources.source import Source
-from tests.factory import ruleset_folder
+from tests.factory import SHOP_MAPPING, ruleset_folder
 
 NOW = 1_772_500_000_000_000
-SHOP = """description: Events of our shop.
-lead: user
-id: id
-time: {path: at, unit: s}
-kinds:
-  - name: viewed
-    when: {event: viewed}
-    type: lead.page_viewed
-    data: {url: page}
-  - name: joined
-    when: {event: joined}
+SHOP = f"""{SHOP_MAPPING}  - name: joined
+    when: {{event: joined}}
     type: lead.profile_updated
-    data: {job_level: {path: title, as: job_level}}
+    data: {{job_level: {{path: title, as: job_level}}}}
 """
 TITLES = "levels: [{level: executive, titles: [Wizard]}]\n"
 WRONG = SHOP.replace("url: page", "urll: page")
