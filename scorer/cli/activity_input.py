@@ -25,21 +25,14 @@ from scorer.offline.shards import ShardError
 from scorer.sources.cloudevents import MAX_BYTES
 from scorer.sources.source import Source
 
-InputOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input",
-        metavar="F|-",
-        help="Activities: JSON Lines (plain or gzipped) or Parquet; - is stdin. Repeatable.",
-    ),
-]
+
+def _input_option(contents: str) -> Any:
+    return typer.Option("--input", metavar="F|-", help=f"{contents}; - is stdin. Repeatable.")
+
+
+InputOption = Annotated[list[str] | None, _input_option("Activities: JSON Lines (plain or gzipped) or Parquet")]
 RecordsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input",
-        metavar="F|-",
-        help="Records of the sender: JSON, JSON Lines, CSV … (plain or gzipped); - is stdin. Repeatable.",
-    ),
+    list[str] | None, _input_option("Records of the sender: JSON, JSON Lines, CSV … (plain or gzipped)")
 ]
 MoreInputs = Annotated[
     list[str] | None,
