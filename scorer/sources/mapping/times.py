@@ -22,8 +22,10 @@ from scorer.sources.rejected import Rejected, described
 Event = Mapping[str, Any]
 TimeRecipe = Callable[[Event, int], str]
 """The time of an event as RFC 3339; at most the given instant, in microseconds since the epoch. Raises `Rejected`."""
-_Reader = Callable[[object], str | None]
-"""The time that a value says, as RFC 3339; None if it cannot be read."""
+_Read = tuple[str, int]
+"""A time as RFC 3339, and in microseconds since the epoch."""
+_Reader = Callable[[object], _Read | None]
+"""The time that a value says; None if it cannot be read."""
 
 _UNITS: Final = {"s": SECOND, "ms": MILLISECOND, "us": 1}
 _COUNT: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,9})?")
@@ -38,26 +40,26 @@ _MOST_CHARACTERS: Final = 64
 
 def time_recipe(paths: Sequence[TimePath]) -> TimeRecipe:
     """The first path at which there is a time that can be read and is not too late."""
-    steps = [(path.path, getter(path.path), _reader(path)) for path in paths]
+    steps = [(getter(path.path), _reader(path)) for path in paths]
     # A path is given twice if an export writes times in two forms. A reader looks for it once.
     names = ", ".join(dict.fromkeys(path.path for path in paths))
 
     def time(event: Event, latest: int) -> str:
         unread: object = None
         is_late = False
-        for path, get, read in steps:
+        for get, read in steps:
             try:
                 found = get(event)
             except Unfit:
                 continue
             if found is None or found == "":
                 continue
-            instant = read(found)
-            if instant is not None:
-                moment = parse_instant(instant, path)
-                if EARLIEST <= moment <= latest:
-                    return instant
-                is_late = is_late or moment > latest
+            said = read(found)
+            if said is not None:
+                written, instant = said
+                if EARLIEST <= instant <= latest:
+                    return written
+                is_late = is_late or instant > latest
             unread = found
         if unread is None:
             raise Rejected("missing_attribute", f"the event has no time: there is no value at {names}")
@@ -80,7 +82,7 @@ def _reader(path: TimePath) -> _Reader:
         return _formatted(path.format, local)
     unit = None if path.unit is None else _UNITS[path.unit]
 
-    def read(value: object) -> str | None:
+    def read(value: object) -> _Read | None:
         if not isinstance(value, str):
             return None if unit is None else _counted(value, unit)
         if len(value) > _MOST_CHARACTERS:
@@ -93,7 +95,7 @@ def _reader(path: TimePath) -> _Reader:
 
 
 def _formatted(format_: str, local: ZoneInfo | None) -> _Reader:
-    def read(value: object) -> str | None:
+    def read(value: object) -> _Read | None:
         if not isinstance(value, str) or len(value) > _MOST_CHARACTERS:
             return None
         try:
@@ -107,7 +109,7 @@ def _formatted(format_: str, local: ZoneInfo | None) -> _Reader:
     return read
 
 
-def _counted(value: object, unit: int) -> str | None:
+def _counted(value: object, unit: int) -> _Read | None:
     """The instant of so many units since 1970; None if there is none."""
     if isinstance(value, float):
         value = Decimal(repr(value))
@@ -116,8 +118,8 @@ def _counted(value: object, unit: int) -> str | None:
     return _written(int(value * unit))
 
 
-def _written(instant: int) -> str | None:
-    return to_text(instant) if EARLIEST <= instant < TOO_LATE else None
+def _written(instant: int) -> _Read | None:
+    return (to_text(instant), instant) if EARLIEST <= instant < TOO_LATE else None
 
 
 def _instant(moment: datetime, local: ZoneInfo | None) -> int:
@@ -125,17 +127,17 @@ def _instant(moment: datetime, local: ZoneInfo | None) -> int:
     return from_datetime(moment.replace(tzinfo=local or UTC))
 
 
-def _of_text(written: str, local: ZoneInfo | None) -> str | None:
+def _of_text(written: str, local: ZoneInfo | None) -> _Read | None:
     try:
-        aware(written)
+        moment = aware(written)
     except msgspec.ValidationError:
         return _mended(written, local)
     # The library also reads a space for the T and a zone without colon, which are not RFC 3339.
     is_standard = written[10] in "Tt" and (written[-1] in "Zz" or written[-3] == ":")
-    return written if is_standard else _mended(written, local)
+    return (written, from_datetime(moment)) if is_standard else _mended(written, local)
 
 
-def _mended(written: str, local: ZoneInfo | None) -> str | None:
+def _mended(written: str, local: ZoneInfo | None) -> _Read | None:
     match = _WRITTEN.fullmatch(written.strip())
     if match is None:
         return None
@@ -148,5 +150,5 @@ def _mended(written: str, local: ZoneInfo | None) -> str | None:
     except Rejected:
         return None
     if local is None or part["zone"] is not None:
-        return mended
+        return mended, instant
     return _written(_instant(to_datetime(instant).replace(tzinfo=None), local))
