@@ -176,7 +176,7 @@ class PageViewed(Payload):
     def _path_from_url(cls, data: object) -> object:
         if isinstance(data, Mapping) and data.get("path") is None:
             url = data.get("url")
-            # The paths of longer ones, which are refused, would only fill the cache.
+            # Longer ones are refused, and their paths would only fill the cache.
             if isinstance(url, str) and len(url) <= TEXT_LENGTH:
                 return {**data, "path": path_of(url)}
         return data
@@ -317,9 +317,9 @@ DECISIVE: Mapping[str, frozenset[str]] = {
     "lead.merged": frozenset({"into"}),
     "lead.stage_changed": frozenset({"stage"}),
 }
-"""By type: the keys that must fit, because an activity without them says nothing, or something else. A stage, a status
-and the lead that remains are all that their types say. `channel` may be left out, but a consent to a channel that we do
-not know is no consent to all of them.
+"""By type: the keys that must fit, because an activity without them says nothing, or it says something else. A stage, a
+status and the lead that remains are all that their types say. `channel` may be left out, but a consent to a
+channel that we do not know is no consent to all of them.
 
 An activity counts without other required keys. A page was viewed whatever its address, and a call keeps the promise of
 a hand-over whatever came of it."""

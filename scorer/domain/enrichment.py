@@ -37,8 +37,8 @@ def mark_of(identity: str) -> str | None:
 
 
 def withdrawn(facts: Mapping[str, Fact], data: Mapping[str, object]) -> Iterator[tuple[str, None]]:
-    """What an enrichment with this `data` withdraws: what enrichments before it have stated and it does not. It does so
-    when it is read and not when it is written, because another one may be unread then."""
+    """What an enrichment with this `data` withdraws: what earlier enrichments stated and this one does not. It
+    withdraws when it is read. When it is written, another one may still be unread."""
     for key in COMPANY_KEYS:
         fact = facts.get(f"profile.{key}")
         if key not in data and fact is not None and fact.value is not None and fact.stamp.source == ENRICHING:

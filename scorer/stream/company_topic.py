@@ -106,7 +106,7 @@ class CompanyTopic:
         """Let the workers look at the leads of these companies."""
         companies = self._companies
         was_ready = companies.ready
-        # An empty topic is rather one that is still to be filled, or a wrong one, than the wish to withdraw everything.
+        # An empty topic was not filled yet, or is the wrong one. Nobody withdraws everything by it.
         companies.ready = was_ready or bool(companies.profiles)
         self._measure()
         if companies.ready:
